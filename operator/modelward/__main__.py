@@ -1,0 +1,5 @@
+"""`python -m modelward`: the operator."""
+
+from modelward.app import main
+
+main()

@@ -1,0 +1,57 @@
+"""Conditions of a custom resource, as kstatus, Argo CD and Flux read them.
+
+All types are present from the first status on. `lastTransitionTime` moves only when `status` does.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+READY: Final = "Ready"
+SERVABLE: Final = "Servable"
+RECONCILING: Final = "Reconciling"
+STALLED: Final = "Stalled"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One observation. `status`: True, False, or None for Unknown; `reason`: one CamelCase word."""
+
+    type: str
+    status: bool | None
+    reason: str
+    message: str
+
+    @property
+    def status_text(self) -> str:
+        return "Unknown" if self.status is None else str(self.status)
+
+
+def by_type(stored: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Index stored conditions by their type."""
+    return {condition["type"]: condition for condition in stored}
+
+
+def render(
+    conditions: Iterable[Condition], stored: Iterable[Mapping[str, Any]], generation: int, now: str
+) -> list[dict[str, Any]]:
+    """Conditions as status holds them.
+
+    `stored`: the conditions of the last status, for the times of transition. `now`: RFC 3339, UTC.
+    """
+    previous = by_type(stored)
+    rendered = []
+    for condition in conditions:
+        old = previous.get(condition.type)
+        unchanged = old is not None and old["status"] == condition.status_text
+        rendered.append(
+            {
+                "type": condition.type,
+                "status": condition.status_text,
+                "reason": condition.reason,
+                "message": condition.message,
+                "lastTransitionTime": old["lastTransitionTime"] if old is not None and unchanged else now,
+                "observedGeneration": generation,
+            }
+        )
+    return rendered

@@ -1,0 +1,37 @@
+"""Names that users, manifests and code agree on: the API group, labels and annotations."""
+
+from typing import Final
+
+GROUP: Final = "modelward.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "modelward"
+"""The one field manager of everything that the operator applies."""
+
+# Recommended labels: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_REVISION: Final = f"{GROUP}/revision"
+
+MANAGED_BY: Final = "modelward"
+MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
+"""Selects every object and pod that the operator made, and nothing else."""
+
+COMPONENT_SERVER: Final = "server"
+COMPONENT_ROUTER: Final = "router"
+
+ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
+"""Digest of the manifest as it was last applied: tells a field that left the manifest from one that never was in it."""
+
+ANNOTATION_MODEL: Final = f"{GROUP}/model"
+"""JSON of the model that a revision serves; on the revision's Deployment."""
+
+ANNOTATION_ROUTES: Final = f"{GROUP}/routes"
+"""JSON of the traffic that the router's ConfigMap stands for; what is written here is what the router does."""
+
+ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
+"""On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""

@@ -1,0 +1,145 @@
+"""The operator's process: kopf watches, the controller works, HTTP tells how it goes. Wiring only."""
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import kopf
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.config.config_exception import ConfigException
+
+from modelward import health, settings
+from modelward.cluster.cache import Cache
+from modelward.cluster.client import Api, NotLeaderError, connect
+from modelward.cluster.lease import Lease, LeaseSettings
+from modelward.cluster.queue import WorkQueue
+from modelward.cluster.resources import WATCHED, Resource
+from modelward.cluster.routerprobe import RouterProbe
+from modelward.controller.controller import Controller, CrdMissingError, LeaseLostError
+from modelward.controller.reconcile import Reconciler
+
+log = logging.getLogger("modelward")
+
+WATCH_SERVER_TIMEOUT = 300
+"""Seconds after which the API server ends a watch; kopf goes on where it ended."""
+
+WATCH_CLIENT_TIMEOUT = 330
+"""Seconds; longer than the server's, so that the server ends first."""
+
+CONNECT_TIMEOUT = 30
+"""Seconds."""
+
+
+def main() -> None:
+    """Run the operator until SIGTERM. Exit code 0: asked to end; 1: the lease or the watches were lost; 2: settings."""
+    try:
+        configured = settings.load()
+    except settings.SettingsError as error:
+        sys.exit(f"modelward-operator: {error}")
+    logging.basicConfig(
+        level=configured.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("kopf").setLevel(logging.WARNING)
+    try:
+        asyncio.run(run(configured))
+    except* (LeaseLostError, NotLeaderError, CrdMissingError, ConfigException, WatchEndedError) as errors:
+        sys.exit(f"modelward-operator: {'; '.join(str(error) for error in _leaves(errors))}")
+
+
+class WatchEndedError(Exception):
+    """Nobody watches the cluster any more."""
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for part in error.exceptions for leaf in _leaves(part)]
+    return [error]
+
+
+async def run(configured: settings.Settings) -> None:
+    """The whole operator, until SIGTERM or SIGINT."""
+    asked_to_end = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
+    async with await connect() as client, aiohttp.ClientSession() as session:
+        controller = build(configured, client, session)
+        runner = await health.serve(configured.http_port, controller.stuck)
+        stop_watching = threading.Event()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                working = tasks.create_task(controller.run())
+                watching = tasks.create_task(watch(controller, stop_watching))
+                watching.add_done_callback(lambda _: asked_to_end.set())
+                await asked_to_end.wait()
+                log.info("ending")
+                # First the work, with its lease: whoever takes over need not wait for the watches to end.
+                working.cancel()
+                stop_watching.set()
+        finally:
+            stop_watching.set()
+            await runner.cleanup()
+
+
+def build(configured: settings.Settings, client: ApiClient, session: aiohttp.ClientSession) -> Controller:
+    """Put the parts together."""
+    clock = time.monotonic
+    cache, queue = Cache(), WorkQueue(clock)
+    # The lease itself is renewed by unfenced requests, and everything else asks the lease: the one knows the other.
+    api = Api(client, may_write=lambda: lease.is_held())
+    lease = Lease(api, LeaseSettings(configured.namespace), configured.identity, clock)
+    probe = RouterProbe(session)
+    reconciler = Reconciler(
+        api, cache, configured.platform, probe, configured.identity, clock, now=lambda: datetime.now(UTC)
+    )
+    return Controller(api, cache, queue, lease, reconciler, clock, configured.resync_seconds)
+
+
+async def watch(controller: Controller, stop: threading.Event) -> None:
+    """Let kopf watch every kind of WATCHED and hand each event to the controller, until `stop`.
+
+    kopf gets a thread and an event loop of its own: it takes every task of the loop that it runs in for its own, and
+    cancels them all when it ends, the release of the lease among them.
+    """
+    registry = kopf.OperatorRegistry()
+    loop = asyncio.get_running_loop()
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    def watch_one(resource: Resource) -> None:
+        @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)
+        async def observe(event: kopf.RawEvent, **_: Any) -> None:
+            loop.call_soon_threadsafe(controller.observe_event, resource, event["type"], event["object"])
+
+    for resource in WATCHED:
+        watch_one(resource)
+    try:
+        await asyncio.to_thread(
+            kopf.run, registry=registry, settings=_kopf_settings(), standalone=True, clusterwide=True, stop_flag=stop
+        )
+    except Exception as error:
+        raise WatchEndedError(f"the watches ended: {type(error).__name__}: {error}") from error
+    if not stop.is_set():
+        raise WatchEndedError("the watches ended without having been asked to")
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    built = kopf.OperatorSettings()
+    built.peering.standalone = True
+    built.posting.enabled = False
+    built.scanning.disabled = True
+    built.watching.server_timeout = WATCH_SERVER_TIMEOUT
+    built.watching.client_timeout = WATCH_CLIENT_TIMEOUT
+    built.watching.connect_timeout = CONNECT_TIMEOUT
+    built.networking.request_timeout = CONNECT_TIMEOUT
+    for resource in WATCHED:
+        if resource.selector:
+            built.watching.label_selectors[resource.group, resource.version, resource.plural] = resource.selector
+    return built

@@ -1,0 +1,159 @@
+"""What the watches said, pruned to what decisions need.
+
+Invariant: of two versions of an object the newer stays, whoever delivers it (watch, resync, or the answer to our own
+write), and an object that was deleted does not come back by a late delivery. Resource versions are compared as the
+integers they are (KEP-5504). One event loop owns the cache; there are no locks.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelward import telemetry
+from modelward.api.names import ANNOTATION_CONFIG, LABEL_INSTANCE
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, WATCHED, Resource
+
+TOMBSTONES = 10_000
+"""Deleted uids that are remembered; far more than events that can still be on their way."""
+
+
+@dataclass(frozen=True, order=True)
+class Key:
+    """One ModelDeployment, as the work queue names it."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+Object = Mapping[str, Any]
+
+
+class Cache:
+    """Objects by resource and key, and children by the ModelDeployment that owns them."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Resource, dict[Key, Object]] = {resource: {} for resource in WATCHED}
+        self._children: dict[Key, dict[Resource, set[str]]] = {}
+        self._tombstones: dict[str, None] = {}
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        return self._objects[resource].get(Key(namespace, name))
+
+    def children(self, owner: Key, resource: Resource) -> list[Object]:
+        """The objects of `resource` that carry the owner's instance label, ordered by name."""
+        found = self._children.get(owner, {}).get(resource, set())
+        return [self._objects[resource][Key(owner.namespace, name)] for name in sorted(found)]
+
+    def keys(self) -> Iterator[Key]:
+        """Every ModelDeployment that is known."""
+        return iter(tuple(self._objects[MODEL_DEPLOYMENTS]))
+
+    def upsert(self, resource: Resource, body: Object) -> Key | None:
+        """Take in one object. Returns the ModelDeployment concerned where something new was learnt, else None."""
+        metadata = body["metadata"]
+        key = Key(metadata["namespace"], metadata["name"])
+        known = self._objects[resource].get(key)
+        if metadata["uid"] in self._tombstones or (known is not None and not _is_newer(body, known)):
+            return None
+        if known is not None:
+            self._unlink(resource, key, known)
+        self._objects[resource][key] = _pruned(resource, body)
+        owner = _owner(resource, body)
+        if owner is not None and resource is not MODEL_DEPLOYMENTS:
+            self._children.setdefault(owner, {}).setdefault(resource, set()).add(key.name)
+        telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
+        return owner
+
+    def remove(self, resource: Resource, body: Object) -> Key | None:
+        """Forget one object. Returns the ModelDeployment concerned where it was known, else None."""
+        metadata = body["metadata"]
+        self._bury(metadata["uid"])
+        key = Key(metadata["namespace"], metadata["name"])
+        known = self._objects[resource].get(key)
+        if known is None or known["metadata"]["uid"] != metadata["uid"]:
+            return None
+        del self._objects[resource][key]
+        self._unlink(resource, key, known)
+        telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
+        return _owner(resource, known)
+
+    def snapshot(self, resource: Resource) -> dict[str, tuple[Key, str]]:
+        """What is known now, by uid: key and resource version. To be given to `reconcile_with` after a list."""
+        return {
+            body["metadata"]["uid"]: (key, body["metadata"]["resourceVersion"])
+            for key, body in self._objects[resource].items()
+        }
+
+    def reconcile_with(
+        self, resource: Resource, before: Mapping[str, tuple[Key, str]], listed: Iterable[Object]
+    ) -> set[Key]:
+        """Take in a complete list and drop what it lacks; `before`: the snapshot taken before the list was asked for.
+
+        Only what was known before and has not changed since may be dropped: what is newer than the list is not in it
+        for a good reason. Returns the ModelDeployments for which something was repaired.
+        """
+        repaired = set()
+        seen = set()
+        for body in listed:
+            seen.add(body["metadata"]["uid"])
+            owner = self.upsert(resource, body)
+            if owner:
+                repaired.add(owner)
+        for uid, (key, version) in before.items():
+            known = self._objects[resource].get(key)
+            if uid in seen or known is None:
+                continue
+            if known["metadata"]["uid"] == uid and known["metadata"]["resourceVersion"] == version:
+                owner = self.remove(resource, known)
+                if owner:
+                    repaired.add(owner)
+        return repaired
+
+    def _unlink(self, resource: Resource, key: Key, body: Object) -> None:
+        owner = _owner(resource, body)
+        if owner is None or resource is MODEL_DEPLOYMENTS:
+            return
+        by_resource = self._children.get(owner, {})
+        by_resource.get(resource, set()).discard(key.name)
+        if not any(by_resource.values()):
+            self._children.pop(owner, None)
+
+    def _bury(self, uid: str) -> None:
+        self._tombstones[uid] = None
+        while len(self._tombstones) > TOMBSTONES:
+            del self._tombstones[next(iter(self._tombstones))]
+
+
+def _owner(resource: Resource, body: Object) -> Key | None:
+    metadata = body["metadata"]
+    if resource is MODEL_DEPLOYMENTS:
+        return Key(metadata["namespace"], metadata["name"])
+    instance = (metadata.get("labels") or {}).get(LABEL_INSTANCE)
+    return Key(metadata["namespace"], instance) if instance else None
+
+
+def _is_newer(body: Object, known: Object) -> bool:
+    return int(body["metadata"]["resourceVersion"]) > int(known["metadata"]["resourceVersion"])
+
+
+_METADATA = (
+    "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels",
+    "annotations", "ownerReferences",
+)  # fmt: skip
+_POD_STATUS = ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
+
+
+def _pruned(resource: Resource, body: Object) -> Object:
+    """Only what is read again: of a thousand models' pods, the whole would be hundreds of megabytes."""
+    metadata = {field: body["metadata"][field] for field in _METADATA if field in body["metadata"]}
+    if resource is PODS:
+        annotations = metadata.pop("annotations", None) or {}
+        if ANNOTATION_CONFIG in annotations:
+            metadata["annotations"] = {ANNOTATION_CONFIG: annotations[ANNOTATION_CONFIG]}
+        status = body.get("status") or {}
+        return {"metadata": metadata, "status": {field: status[field] for field in _POD_STATUS if field in status}}
+    rest = {field: value for field, value in body.items() if field != "metadata"}
+    return {**rest, "metadata": metadata}

@@ -1,0 +1,180 @@
+"""Requests to the API server: plain dicts in and out, counted, and never a write without the lease.
+
+Failure: ApiError with the server's own message for every answer that is not 2xx; ApiUnreachableError where there was
+none.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config import load_incluster_config, load_kube_config
+from kubernetes.aio.config.config_exception import ConfigException
+
+from modelward import telemetry
+from modelward.api.names import FIELD_MANAGER
+from modelward.cluster.resources import Resource
+
+READ_TIMEOUT = 30.0
+"""Seconds; a page of a large list takes its time."""
+
+WRITE_TIMEOUT = 7.0
+"""Seconds. Shorter than the margin of the lease, so that no write of an old leader arrives after the new one began."""
+
+PAGE_SIZE = 500
+"""Objects a page of a list, as client-go has it."""
+
+_HTTP_OK = range(200, 300)
+_NOT_FOUND = 404
+
+
+class ApiError(Exception):
+    """The API server said no. `reason` is its machine-readable word, such as Invalid or Forbidden."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{message} ({status} {reason})")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether repeating the same request will be refused again, until somebody changes something."""
+        return self.status in (400, 403, 404, 405, 413, 415, 422)
+
+
+class ApiUnreachableError(Exception):
+    """No answer: a broken connection or a time-out. The request may or may not have been carried out."""
+
+
+class NotLeaderError(Exception):
+    """A write was asked for without holding the lease."""
+
+
+async def connect() -> ApiClient:
+    """A client with the credentials of the pod, or else of the kubeconfig (KUBECONFIG).
+
+    Raises kubernetes.aio's ConfigException where there are neither.
+    """
+    configuration = Configuration()
+    try:
+        load_incluster_config(client_configuration=configuration)
+    except ConfigException:
+        await load_kube_config(client_configuration=configuration)
+    return ApiClient(configuration=configuration)
+
+
+class Api:
+    """Verbs on resources. `may_write` is asked before each write: the fence of the lease."""
+
+    def __init__(self, client: ApiClient, may_write: Callable[[], bool]) -> None:
+        self._client = client
+        self._may_write = may_write
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """One object, or None where there is none."""
+        try:
+            return await self.request("GET", resource, resource.path(namespace, name))
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
+    async def pages(self, resource: Resource) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every object of all namespaces that the resource's selector takes, page by page."""
+        query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": resource.selector} if resource.selector else {})
+        while True:
+            answer = await self.request("GET", resource, resource.path(), query=query, verb="list")
+            yield [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in answer["items"]]
+            token = answer["metadata"].get("continue")
+            if not token:
+                return
+            query["continue"] = token
+
+    async def apply(
+        self, resource: Resource, manifest: Mapping[str, Any], subresource: str | None = None
+    ) -> dict[str, Any]:
+        """Server-side apply: creates the object or changes the fields that differ; repeating it is harmless."""
+        self._check_fence()
+        metadata = manifest["metadata"]
+        return await self.request(
+            "PATCH",
+            resource,
+            resource.path(metadata["namespace"], metadata["name"], subresource),
+            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            body=manifest,
+            content_type="application/apply-patch+yaml",
+            verb="apply",
+        )
+
+    async def merge(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """JSON merge patch of an object that exists."""
+        self._check_fence()
+        return await self.request(
+            "PATCH",
+            resource,
+            resource.path(namespace, name),
+            query={"fieldManager": FIELD_MANAGER},
+            body=patch,
+            content_type="application/merge-patch+json",
+        )
+
+    async def create(self, resource: Resource, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        self._check_fence()
+        return await self.request("POST", resource, resource.path(namespace), body=manifest)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
+        """Delete the very object with this uid; its pods follow. Nothing happens where it is gone already."""
+        self._check_fence()
+        options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self.request("DELETE", resource, resource.path(namespace, name), body=options)
+        except ApiError as error:
+            if error.status not in (_NOT_FOUND, 409):
+                raise
+
+    def _check_fence(self) -> None:
+        if not self._may_write():
+            raise NotLeaderError("this operator does not hold the lease, so it must not write")
+
+    async def request(
+        self,
+        method: str,
+        resource: Resource,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+        verb: str | None = None,
+    ) -> dict[str, Any]:
+        """One request, unfenced: for reads and for the lease itself."""
+        verb = verb or method.lower()
+        headers = {"Content-Type": content_type, "Accept": "application/json"}
+        suffix = f"?{urlencode(query)}" if query else ""
+        try:
+            prepared = await self._client.param_serialize(
+                method, quote(path) + suffix, header_params=headers, body=body, auth_settings=["BearerToken"]
+            )
+            timeout = READ_TIMEOUT if method == "GET" else WRITE_TIMEOUT
+            response = await self._client.call_api(*prepared, _request_timeout=timeout)
+            raw = await response.read()
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            telemetry.API_REQUESTS.labels(verb, resource.plural, "unreachable").inc()
+            raise ApiUnreachableError(f"no answer to {method} {path}: {type(error).__name__}: {error}") from error
+        telemetry.API_REQUESTS.labels(verb, resource.plural, str(response.status)).inc()
+        if response.status not in _HTTP_OK:
+            raise _error(response.status, raw)
+        answer: dict[str, Any] = json.loads(raw)
+        return answer
+
+
+def _error(status: int, raw: bytes) -> ApiError:
+    try:
+        answer = json.loads(raw)
+        return ApiError(status, str(answer.get("reason") or "Unknown"), str(answer.get("message") or "no message"))
+    except (ValueError, AttributeError):
+        return ApiError(status, "Unknown", raw[:500].decode(errors="replace"))

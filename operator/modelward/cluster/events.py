@@ -1,0 +1,48 @@
+"""Posts Kubernetes Events. A repeated post of the same transition is refused by its name and does no harm."""
+
+import logging
+from datetime import UTC, datetime
+
+from modelward.api.modeldeployment import KIND, ModelDeployment
+from modelward.api.names import API_VERSION
+from modelward.cluster.client import Api, ApiError
+from modelward.cluster.resources import EVENTS
+from modelward.domain.transitions import Transition
+
+log = logging.getLogger(__name__)
+
+COMPONENT = "modelward-operator"
+MAX_MESSAGE = 1024
+"""Bytes; the API server refuses more."""
+
+
+async def post(api: Api, about: ModelDeployment, transition: Transition, identity: str) -> None:
+    """Tell users of a transition. What the API server refuses is logged: an Event never holds up a rollout."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    name = transition.name(about.name, about.uid)
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": name, "namespace": about.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": KIND,
+            "name": about.name,
+            "namespace": about.namespace,
+            "uid": about.uid,
+        },
+        "type": transition.kind,
+        "reason": transition.reason,
+        "message": transition.message.encode()[:MAX_MESSAGE].decode(errors="ignore"),
+        "source": {"component": COMPONENT},
+        "reportingComponent": COMPONENT,
+        "reportingInstance": identity,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+    }
+    try:
+        await api.create(EVENTS, about.namespace, manifest)
+    except ApiError as error:
+        if error.status != 409:
+            log.warning("%s/%s: the event %s was not posted: %s", about.namespace, about.name, transition.reason, error)

@@ -1,0 +1,53 @@
+"""The kinds of objects that the operator reads and writes, and their addresses in the API."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from modelward.api.names import GROUP, MANAGED_SELECTOR, VERSION
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A namespaced kind. `selector`: which objects of it matter to the operator."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    selector: str = MANAGED_SELECTOR
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+        """URL path of the collection (of all namespaces without `namespace`) or of one object."""
+        parts = ["/apis" if self.group else "/api", self.api_version]
+        if namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+MODEL_DEPLOYMENTS: Final = Resource(GROUP, VERSION, "modeldeployments", "ModelDeployment", selector="")
+DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
+SERVICES: Final = Resource("", "v1", "services", "Service")
+CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
+PODS: Final = Resource("", "v1", "pods", "Pod")
+EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
+LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
+
+CHILDREN: Final = (DEPLOYMENTS, SERVICES, CONFIG_MAPS)
+"""What the operator applies."""
+
+WATCHED: Final = (MODEL_DEPLOYMENTS, *CHILDREN, PODS)
+"""What the cache holds."""
+
+_BY_KIND: Final = {(resource.api_version, resource.kind): resource for resource in WATCHED}
+
+
+def resource_of(manifest: Mapping[str, Any]) -> Resource:
+    """The resource that a manifest is of. KeyError for a kind that the operator never writes."""
+    return _BY_KIND[manifest["apiVersion"], manifest["kind"]]

@@ -1,0 +1,39 @@
+"""Compare the cache with the API server: before the first reconcile, and from time to time after that.
+
+Watches can miss things (a relist after 410 tells nothing of what vanished meanwhile); a resync repairs the cache, and
+makes every ModelDeployment due.
+"""
+
+import logging
+
+from modelward import telemetry
+from modelward.cluster.cache import Cache
+from modelward.cluster.client import Api
+from modelward.cluster.queue import WorkQueue
+from modelward.cluster.resources import WATCHED
+
+log = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 600.0
+"""Mean time between two resyncs: a handful of lists, against events that are hardly ever missed."""
+
+RESYNC_JITTER = 0.2
+"""Share of RESYNC_SECONDS by which one may come earlier or later: operators must not list in step."""
+
+
+async def resync(api: Api, cache: Cache, queue: WorkQueue) -> int:
+    """Repair the cache and make every ModelDeployment due. Returns how many had been wrong."""
+    repaired = set()
+    try:
+        for resource in WATCHED:
+            before = cache.snapshot(resource)
+            listed = [body async for page in api.pages(resource) for body in page]
+            repaired |= cache.reconcile_with(resource, before, listed)
+    except Exception:
+        telemetry.RESYNCS.labels("error").inc()
+        raise
+    telemetry.RESYNCS.labels("ok").inc()
+    telemetry.REPAIRED.inc(len(repaired))
+    for key in repaired | set(cache.keys()):
+        queue.add(key)
+    return len(repaired)

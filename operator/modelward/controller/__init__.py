@@ -1,0 +1,1 @@
+"""The reconcile loop: observe, plan, apply, one status patch."""

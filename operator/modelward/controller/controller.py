@@ -1,0 +1,150 @@
+"""Runs the operator: takes the lease, fills the cache, works on the queue, resyncs, and says whether it is alive.
+
+Failure: every way in which it can no longer do its work ends the process, and Kubernetes starts a new one; there is no
+state to lose.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from modelward import telemetry
+from modelward.cluster.cache import Cache, Key, Object
+from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError
+from modelward.cluster.lease import Lease
+from modelward.cluster.queue import WorkQueue
+from modelward.cluster.resources import Resource
+from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
+from modelward.controller.reconcile import Outcome, Reconciler
+
+log = logging.getLogger(__name__)
+
+WORKERS = 8
+"""ModelDeployments that are worked on at once: each mostly waits for the API server."""
+
+STUCK_AFTER = 120.0
+"""Seconds that one reconcile may take before the health probe fails: every request in it has a shorter time-out."""
+
+
+class LeaseLostError(Exception):
+    """Another operator may write now, so this one must end."""
+
+
+class CrdMissingError(Exception):
+    """The cluster does not know ModelDeployment."""
+
+
+class Controller:
+    """The loop around `Reconciler`. `clock`: monotonic seconds."""
+
+    def __init__(
+        self,
+        api: Api,
+        cache: Cache,
+        queue: WorkQueue,
+        lease: Lease,
+        reconciler: Reconciler,
+        clock: Callable[[], float] = time.monotonic,
+        resync_seconds: float = RESYNC_SECONDS,
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._queue = queue
+        self._lease = lease
+        self._reconciler = reconciler
+        self._clock = clock
+        self._resync_seconds = resync_seconds
+        self._started: dict[Key, float] = {}
+
+    def observe_event(self, resource: Resource, kind: str | None, body: Object) -> None:
+        """Take in one watch event (`kind`: ADDED, MODIFIED, DELETED, or None for one of an initial list)."""
+        owner = self._cache.remove(resource, body) if kind == "DELETED" else self._cache.upsert(resource, body)
+        if owner is not None:
+            self._queue.add(owner)
+
+    def stuck(self) -> str | None:
+        """Why the loop is not well, in a sentence, or None."""
+        now = self._clock()
+        for key, since in self._started.items():
+            if now - since > STUCK_AFTER:
+                return f"the reconcile of {key} has been running for {now - since:.0f} s"
+        return None
+
+    async def run(self) -> None:
+        """Work as the leader until cancelled. Raises LeaseLostError."""
+        await self._lease.acquire()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_lease(), name="lease")
+                await self._first_sync()
+                tasks.create_task(self._resync_for_ever(), name="resync")
+                for number in range(WORKERS):
+                    tasks.create_task(self._work_for_ever(), name=f"worker-{number}")
+        finally:
+            await self._lease.release()
+
+    async def _keep_lease(self) -> None:
+        await self._lease.keep()
+        raise LeaseLostError("the lease is lost")
+
+    async def _first_sync(self) -> None:
+        """Before the cache is complete nothing may be decided: a child that is not known would be made again."""
+        while True:
+            try:
+                await resync(self._api, self._cache, self._queue)
+                return
+            except (ApiError, ApiUnreachableError) as error:
+                if isinstance(error, ApiError) and error.status == 404:
+                    raise CrdMissingError(
+                        "the cluster does not know ModelDeployment; install it with `kubectl apply -k crds`"
+                    ) from error
+                log.warning("the cluster's state could not be read, trying again: %s", error)
+                await asyncio.sleep(1)
+
+    async def _resync_for_ever(self) -> None:
+        while True:
+            spread = 1 + RESYNC_JITTER * (2 * random.random() - 1)  # noqa: S311
+            await asyncio.sleep(self._resync_seconds * spread)
+            try:
+                repaired = await resync(self._api, self._cache, self._queue)
+                if repaired:
+                    log.info("resync: changes to %d ModelDeployments had been missed", repaired)
+            except (ApiError, ApiUnreachableError) as error:
+                log.warning("the resync failed and will be repeated: %s", error)
+
+    async def _work_for_ever(self) -> None:
+        while True:
+            key = await self._queue.get()
+            self._started[key] = self._clock()
+            try:
+                await self._work(key)
+            finally:
+                telemetry.RECONCILE_SECONDS.observe(self._clock() - self._started.pop(key))
+                self._queue.done(key)
+
+    async def _work(self, key: Key) -> None:
+        try:
+            outcome = await self._reconciler.reconcile(key)
+        except NotLeaderError:
+            raise
+        except (ApiError, ApiUnreachableError) as error:
+            telemetry.RECONCILES.labels("error").inc()
+            delay = self._queue.retry(key)
+            log.warning("%s: trying again in %.1f s: %s", key, delay, error)
+        except Exception:  # a bug in one reconcile must not stop the others
+            telemetry.RECONCILES.labels("error").inc()
+            log.exception("%s: the reconcile failed, trying again in %.1f s", key, self._queue.retry(key))
+        else:
+            self._take_in(key, outcome)
+
+    def _take_in(self, key: Key, outcome: Outcome) -> None:
+        if outcome.refused:
+            telemetry.RECONCILES.labels("refused").inc()
+            self._queue.retry(key)
+            return
+        self._queue.forget(key)
+        telemetry.RECONCILES.labels("ok" if outcome.again_in is None else "waiting").inc()
+        if outcome.again_in is not None:
+            self._queue.add(key, outcome.again_in)

@@ -1,0 +1,97 @@
+"""What has to be written so that the cluster becomes what was decided. Pure: the same input gives the same plan."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelward.api import names
+from modelward.api.modeldeployment import ModelDeployment
+from modelward.cluster.cache import Object
+from modelward.cluster.resources import DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
+from modelward.controller.diff import differs, stamped
+from modelward.domain.facts import Observed, RouterPodFacts
+from modelward.domain.rollout import Decision, decide
+from modelward.render import revision, router
+from modelward.render.platform import Platform
+
+Live = Callable[[Resource, str], Object | None]
+"""Looks up an object of the ModelDeployment's namespace by resource and name."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Writes, in the order in which they are safe: `applies`, `scales`, `touches`, then `deletes`.
+
+    `scales`: replicas by revision whose manifest is not known any more; `touches`: the annotation's value by pod name.
+    """
+
+    decision: Decision
+    version: str
+    applies: tuple[Mapping[str, Any], ...] = ()
+    scales: tuple[tuple[str, int], ...] = ()
+    touches: tuple[tuple[str, str], ...] = ()
+    deletes: tuple[tuple[Resource, Object], ...] = ()
+
+
+def plan(
+    owner: ModelDeployment,
+    observed: Observed,
+    platform: Platform,
+    live: Live,
+    retouch: Callable[[str], bool] = lambda _uid: False,
+) -> Plan:
+    """The writes that lead from `observed` one step on.
+
+    `retouch`: whether a pod (by uid) was touched so long ago that the kubelet must have missed it.
+    """
+    decision = decide(observed)
+    version = router.version_of(owner, platform, decision.routes)
+    wanted = (stamped(manifest) for manifest in _manifests(owner, observed, platform, decision))
+    return Plan(
+        decision=decision,
+        version=version,
+        applies=tuple(m for m in wanted if differs(m, live(resource_of(m), m["metadata"]["name"]))),
+        scales=tuple(
+            (name, replicas)
+            for name, replicas in decision.replicas.items()
+            if name != observed.target and observed.revisions[name].workload.desired != replicas
+        ),
+        touches=tuple(_touches(observed, version, live, retouch)),
+        deletes=tuple(
+            (resource, body)
+            for name in decision.remove
+            # The Deployment last: it is what shows, after a crash in between, that something is left to remove.
+            for resource in (SERVICES, DEPLOYMENTS)
+            if (body := live(resource, name)) is not None
+        ),
+    )
+
+
+def _manifests(
+    owner: ModelDeployment, observed: Observed, platform: Platform, decision: Decision
+) -> Iterator[Mapping[str, Any]]:
+    """Services before what needs their names, the configuration before the pods that mount it."""
+    yield revision.service(owner, observed.target)
+    yield revision.deployment(owner, platform, observed.target, decision.replicas[observed.target])
+    yield router.config_map(owner, platform, decision.routes)
+    yield router.deployment(owner, platform)
+    yield router.service(owner)
+
+
+def _touches(observed: Observed, version: str, live: Live, retouch: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
+    """The router pods that answered, but with another configuration than `version`."""
+    for facts in observed.router.pods:
+        if facts.config_version in (None, version):
+            continue
+        value = _annotation(facts, live)
+        if value is None or value.split(".")[0] != version:
+            yield facts.pod.name, version
+        elif retouch(facts.pod.uid):
+            attempt = int(value.split(".")[1]) if "." in value else 0
+            yield facts.pod.name, f"{version}.{attempt + 1}"
+
+
+def _annotation(facts: RouterPodFacts, live: Live) -> str | None:
+    body = live(PODS, facts.pod.name) or {"metadata": {}}
+    value = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_CONFIG)
+    return None if value is None else str(value)

@@ -1,0 +1,223 @@
+"""One reconcile: observe, plan, apply what differs, one status patch.
+
+Level-triggered: it looks at how things are, not at what happened, so it may run at any time and be repeated after any
+crash. A reconcile of a converged object writes nothing and reads nothing from the API server.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from modelward import telemetry
+from modelward.api import conditions, modeldeployment
+from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
+from modelward.api.names import ANNOTATION_CONFIG, API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
+from modelward.cluster import events
+from modelward.cluster.cache import Cache, Key
+from modelward.cluster.client import Api, ApiError
+from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, resource_of
+from modelward.cluster.routerprobe import RouterProbe
+from modelward.controller.observe import observe
+from modelward.controller.plan import Plan, plan
+from modelward.domain.diagnosis import Problem
+from modelward.domain.facts import Observed
+from modelward.domain.status import build_status, is_urgent
+from modelward.domain.transitions import transitions
+from modelward.render.platform import Platform
+
+log = logging.getLogger(__name__)
+
+COUNTS_EVERY = 5.0
+"""Seconds between two writes of a status in which nothing but counts changed."""
+
+PROBE_FIRST, PROBE_GROWTH, PROBE_MAX = 0.2, 1.3, 5.0
+"""Seconds: how soon router pods are asked again, the factor by which that grows, and its end."""
+
+RETOUCH_AFTER = 5.0
+"""Seconds after which a touched router pod that still follows the old configuration is touched again."""
+
+
+@dataclass
+class _Memory:
+    """What a restart may forget: it only spares work."""
+
+    status_written_at: float = float("-inf")
+    probes: int = 0
+    touched_at: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a reconcile. `again_in`: seconds until it should be repeated, None: when something changes.
+
+    `refused`: the API server refuses what is needed; to be tried again with backoff.
+    """
+
+    again_in: float | None = None
+    refused: bool = False
+
+
+class Reconciler:
+    """Reconciles ModelDeployments. `clock`: monotonic seconds; `now`: the wall clock, UTC."""
+
+    def __init__(
+        self,
+        api: Api,
+        cache: Cache,
+        platform: Platform,
+        probe: RouterProbe,
+        identity: str,
+        clock: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._cache = cache
+        self._platform = platform
+        self._probe = probe
+        self._identity = identity
+        self._clock = clock
+        self._now = now
+        self._memories: dict[Key, _Memory] = {}
+
+    async def reconcile(self, key: Key) -> Outcome:
+        """Bring one ModelDeployment a step on.
+
+        Raises ApiError (conflicts, overload), ApiUnreachableError and NotLeaderError: the caller tries again.
+        """
+        body = self._cache.get(MODEL_DEPLOYMENTS, key.namespace, key.name)
+        if body is None:
+            self._forget(key)
+            return Outcome()
+        try:
+            owner = modeldeployment.parse(body)
+        except InvalidObjectError as error:
+            log.error("%s: %s", key, error)
+            return Outcome(refused=True)
+        if owner.deleting:
+            # Owner references make the garbage collector remove every child.
+            return Outcome()
+        memory = self._memories.setdefault(key, _Memory())
+        observed = await observe(owner, self._cache, self._platform, self._probe)
+        planned = self._plan(owner, observed, memory)
+        refused = await self._act(owner, planned, memory)
+        return await self._report(owner, observed, planned, refused, memory)
+
+    def _plan(self, owner: ModelDeployment, observed: Observed, memory: _Memory) -> Plan:
+        return plan(
+            owner,
+            observed,
+            self._platform,
+            live=lambda resource, name: self._cache.get(resource, owner.namespace, name),
+            retouch=lambda uid: self._clock() - memory.touched_at.get(uid, float("-inf")) > RETOUCH_AFTER,
+        )
+
+    async def _act(self, owner: ModelDeployment, planned: Plan, memory: _Memory) -> Problem | None:
+        """Carry the plan out. Returns what the API server refused for good, where it did."""
+        try:
+            for manifest in planned.applies:
+                problem = await self._apply(owner, manifest)
+                if problem:
+                    return problem
+            for name, replicas in planned.scales:
+                patch = {"spec": {"replicas": replicas}}
+                self._cache.upsert(DEPLOYMENTS, await self._api.merge(DEPLOYMENTS, owner.namespace, name, patch))
+            for name, value in planned.touches:
+                await self._touch(owner, name, value, memory)
+            for resource, body in planned.deletes:
+                name, uid = body["metadata"]["name"], body["metadata"]["uid"]
+                log.info("%s/%s: removing %s %s", owner.namespace, owner.name, resource.kind, name)
+                await self._api.delete(resource, owner.namespace, name, uid)
+        except ApiError as error:
+            if not error.is_refusal:
+                raise
+            log.warning("%s/%s: the API server refuses: %s", owner.namespace, owner.name, error)
+            return Problem("ApplyRefused", f"The API server refuses what spec leads to: {error.message}")
+        return None
+
+    async def _apply(self, owner: ModelDeployment, manifest: Any) -> Problem | None:
+        resource = resource_of(manifest)
+        name = manifest["metadata"]["name"]
+        if self._cache.get(resource, owner.namespace, name) is None:
+            # Not among what we made: it must not be somebody else's that is taken over by force.
+            stranger = await self._api.get(resource, owner.namespace, name)
+            labels = (stranger or {}).get("metadata", {}).get("labels") or {}
+            if stranger is not None and labels.get(LABEL_MANAGED_BY) != MANAGED_BY:
+                return Problem(
+                    "NameTaken",
+                    f"{resource.kind} {name} exists and was not made by Modelward. Delete or rename it, or give this "
+                    "ModelDeployment another name",
+                )
+        log.info("%s/%s: applying %s %s", owner.namespace, owner.name, resource.kind, name)
+        applied = await self._api.apply(resource, manifest)
+        self._cache.upsert(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})
+        return None
+
+    async def _touch(self, owner: ModelDeployment, pod: str, value: str, memory: _Memory) -> None:
+        patch = {"metadata": {"annotations": {ANNOTATION_CONFIG: value}}}
+        try:
+            touched = await self._api.merge(PODS, owner.namespace, pod, patch)
+        except ApiError as error:
+            if error.status == 404:
+                return
+            raise
+        memory.touched_at[touched["metadata"]["uid"]] = self._clock()
+        self._cache.upsert(PODS, touched)
+
+    async def _report(
+        self, owner: ModelDeployment, observed: Observed, planned: Plan, refused: Problem | None, memory: _Memory
+    ) -> Outcome:
+        """Events and the one status patch, where something is to be told; and when to look again."""
+        now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        status = build_status(owner, observed, planned.decision, planned.version, refused, now)
+        again_in = self._probe_again(observed, planned, memory)
+        if status != owner.status:
+            counts_due_in = memory.status_written_at + COUNTS_EVERY - self._clock()
+            if is_urgent(owner.status, status) or counts_due_in <= 0:
+                await self._write_status(owner, status)
+                memory.status_written_at = self._clock()
+            else:
+                again_in = min(again_in or counts_due_in, counts_due_in)
+        ready = conditions.by_type(status["conditions"])[conditions.READY]["status"] == "True"
+        telemetry.READY.labels(owner.namespace, owner.name).set(ready)
+        return Outcome(again_in=again_in, refused=refused is not None)
+
+    async def _write_status(self, owner: ModelDeployment, status: dict[str, Any]) -> None:
+        for transition in transitions(owner.status, status):
+            await events.post(self._api, owner, transition, self._identity)
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": modeldeployment.KIND,
+            "metadata": {"namespace": owner.namespace, "name": owner.name, "uid": owner.uid},
+            "status": status,
+        }
+        try:
+            self._cache.upsert(MODEL_DEPLOYMENTS, await self._api.apply(MODEL_DEPLOYMENTS, manifest, "status"))
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            # Deleted, or deleted and made anew, while we worked: the watch will tell.
+            log.info("%s/%s: gone before its status could be written", owner.namespace, owner.name)
+
+    def _probe_again(self, observed: Observed, planned: Plan, memory: _Memory) -> float | None:
+        """No watch tells what a router pod has loaded: it is asked again until it follows."""
+        router = observed.router
+        settled = router.follows(planned.version) and router.reaches(planned.decision.routes.stable)
+        candidate = observed.revisions.get(observed.target)
+        if settled and observed.target != planned.decision.routes.stable:
+            # The candidate's pods come with events; only once they are there is its way through the router asked for.
+            settled = candidate is None or not candidate.workload.complete or router.reaches(observed.target)
+        if settled or not (router.serving or planned.touches):
+            memory.probes = 0
+            return None
+        memory.probes += 1
+        return min(PROBE_MAX, PROBE_FIRST * PROBE_GROWTH ** min(memory.probes, 50))
+
+    def _forget(self, key: Key) -> None:
+        self._memories.pop(key, None)
+        self._probe.forget(key)
+        try:
+            telemetry.READY.remove(key.namespace, key.name)
+        except KeyError:
+            log.debug("%s: had no metric", key)

@@ -1,0 +1,24 @@
+"""Revisions: immutable, and named by what they are.
+
+A revision is the pod template: the artifact and everything else that shapes the pod. The same template has the same
+name for ever, so a crash in the middle of a rollout can't make a second one, and going back finds the old one again.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+HASH_LENGTH = 10
+"""Hex digits: 40 bits; two revisions of one ModelDeployment share a name with a chance of 1 in 10^12 a pair."""
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """A short name for a JSON-like value that does not depend on the order of its keys."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:HASH_LENGTH]
+
+
+def revision_name(owner: str, shape: Mapping[str, Any]) -> str:
+    """The name of the revision of `owner` whose pods have `shape`: `<owner>-<10 hex digits>`."""
+    return f"{owner}-{content_hash(shape)}"

@@ -1,0 +1,70 @@
+"""Kubernetes Events: one for each change that a person would want to have been told of, none for standing still."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelward.api import conditions
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What happened. `kind`: Normal or Warning; `since`: makes the same change at another time another Event."""
+
+    kind: str
+    reason: str
+    message: str
+    since: str
+
+    def name(self, owner: str, uid: str) -> str:
+        """A name that a repeated attempt after a crash gives again, so that the API server refuses the second."""
+        text = "\n".join((uid, self.kind, self.reason, self.message, self.since))
+        return f"{owner}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
+    """The changes between two statuses that are worth an Event."""
+    before, after = _conditions(old), _conditions(new)
+    since = f"{old.get('observedGeneration', 0)}>{new.get('observedGeneration', 0)}@" + ",".join(
+        sorted(str(condition.get("lastTransitionTime")) for condition in before.values())
+    )
+    old_stable, new_stable = _revision(old, "stable"), _revision(new, "stable")
+    candidate = _revision(new, "candidate")
+    if new_stable and not old_stable:
+        created = f"{new_stable} is the first revision: {_uri(new, 'stable')}"
+        yield Transition("Normal", "RevisionCreated", created, since)
+    if candidate and candidate != _revision(old, "candidate"):
+        yield Transition("Normal", "RevisionCreated", f"{candidate} is being prepared: {_uri(new, 'candidate')}", since)
+    if old_stable and new_stable and old_stable != new_stable:
+        yield Transition("Normal", "TrafficMoved", f"The traffic goes to {new_stable} now, not to {old_stable}", since)
+    yield from _condition_changes(before, after, since)
+
+
+def _condition_changes(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]], since: str
+) -> Iterator[Transition]:
+    def turned(kind: str, status: str) -> bool:
+        return after[kind]["status"] == status and before.get(kind, {}).get("status") != status
+
+    if turned(conditions.READY, "True"):
+        yield Transition("Normal", "Ready", after[conditions.READY]["message"], since)
+    stalled = after[conditions.STALLED]
+    if stalled["status"] == "True":
+        previous = before.get(conditions.STALLED, {})
+        if previous.get("status") != "True" or previous.get("reason") != stalled["reason"]:
+            yield Transition("Warning", stalled["reason"], stalled["message"], since)
+    if before.get(conditions.SERVABLE, {}).get("status") == "True" and turned(conditions.SERVABLE, "False"):
+        yield Transition("Warning", "NotServable", after[conditions.SERVABLE]["message"], since)
+
+
+def _conditions(status: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    return conditions.by_type(status.get("conditions") or ())
+
+
+def _revision(status: Mapping[str, Any], role: str) -> str | None:
+    return (status.get(role) or {}).get("revision")
+
+
+def _uri(status: Mapping[str, Any], role: str) -> str:
+    return str(status[role]["uri"])

@@ -1,0 +1,1 @@
+"""Values to plain-dict Kubernetes manifests and Envoy configuration. Pure."""

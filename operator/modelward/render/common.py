@@ -1,0 +1,65 @@
+"""What every object that the operator makes has in common."""
+
+from typing import Any
+
+from modelward.api import names
+from modelward.api.modeldeployment import ModelDeployment, Resources
+
+NON_ROOT_USER = 65532
+"""The user of our images; `nonroot` in distroless ones."""
+
+POD_SECURITY_CONTEXT: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+"""With CONTAINER_SECURITY_CONTEXT, what a namespace that enforces the `restricted` Pod Security level asks for."""
+
+CONTAINER_SECURITY_CONTEXT: dict[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+}
+
+
+def labels(deployment: ModelDeployment, component: str, revision: str | None = None) -> dict[str, str]:
+    """The standard labels of a child of `deployment`."""
+    built = {
+        names.LABEL_NAME: f"modelward-{component}",
+        names.LABEL_INSTANCE: deployment.name,
+        names.LABEL_COMPONENT: component,
+        names.LABEL_PART_OF: "modelward",
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+    }
+    if revision:
+        built[names.LABEL_REVISION] = revision
+    return built
+
+
+def metadata(
+    deployment: ModelDeployment,
+    name: str,
+    component: str,
+    revision: str | None = None,
+    annotations: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Metadata of a child: named, labelled and owned."""
+    built: dict[str, Any] = {
+        "name": name,
+        "namespace": deployment.namespace,
+        "labels": labels(deployment, component, revision),
+        "ownerReferences": [deployment.owner_reference],
+    }
+    if annotations:
+        built["annotations"] = annotations
+    return built
+
+
+def resources(wanted: Resources, defaults: Resources) -> dict[str, Any]:
+    """A container's resources: what the user gave, and `defaults` for a kind that was left out entirely.
+
+    A default request never exceeds a limit that the user set for the same resource: it is left out then, and
+    Kubernetes takes the limit for the request.
+    """
+    limits = dict(wanted.limits or defaults.limits)
+    requests = dict(wanted.requests)
+    if not requests:
+        requests = {key: value for key, value in defaults.requests.items() if key not in wanted.limits}
+    built = {"requests": requests, "limits": limits}
+    return {key: value for key, value in built.items() if value}

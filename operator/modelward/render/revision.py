@@ -1,0 +1,177 @@
+"""A revision's objects: the Deployment that runs the model and the Service that names its pods."""
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+from modelward.api import names
+from modelward.api.modeldeployment import ModelDeployment, Resources
+from modelward.domain.diagnosis import FETCH_CONTAINER
+from modelward.domain.facts import ModelFacts
+from modelward.domain.revision import revision_name
+from modelward.render import common
+from modelward.render.platform import Platform
+
+HTTP_PORT = 8080
+BUNDLE_DIR = "/bundle"
+PVC_MOUNT = "/mnt/pvc"
+
+DRAIN_SECONDS = 5
+"""How long a server keeps accepting after SIGTERM: until kube-proxy everywhere has dropped the pod."""
+
+TERMINATION_GRACE_SECONDS = 90
+"""DRAIN_SECONDS and the longest prediction that should still be answered."""
+
+STARTUP_SECONDS = 900
+"""How long a large model may take to load before the kubelet starts over."""
+
+DEFAULT_RESOURCES = Resources(requests={"cpu": "100m", "memory": "256Mi"})
+
+
+def name_of(deployment: ModelDeployment, platform: Platform) -> str:
+    """The name of the revision that `deployment.spec` asks for."""
+    return revision_name(deployment.name, _pod_spec(deployment, platform))
+
+
+def model_of(deployment: ModelDeployment) -> ModelFacts:
+    model = deployment.spec.model
+    return ModelFacts(uri=model.uri, format=model.format, digest=model.digest)
+
+
+def dump_model(model: ModelFacts) -> str:
+    """The model as ANNOTATION_MODEL holds it."""
+    return json.dumps({"uri": model.uri, "format": model.format, "digest": model.digest}, sort_keys=True)
+
+
+def load_model(annotation: str) -> ModelFacts:
+    """The inverse of `dump_model`."""
+    return ModelFacts(**json.loads(annotation))
+
+
+def deployment(owner: ModelDeployment, platform: Platform, revision: str, replicas: int) -> dict[str, Any]:
+    """The Deployment of the revision that `owner.spec` asks for."""
+    selector = {names.LABEL_REVISION: revision}
+    annotations = {names.ANNOTATION_MODEL: dump_model(model_of(owner))}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": common.metadata(owner, revision, names.COMPONENT_SERVER, revision, annotations),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": STARTUP_SECONDS,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {"labels": common.labels(owner, names.COMPONENT_SERVER, revision)},
+                "spec": {
+                    **_pod_spec(owner, platform),
+                    "topologySpreadConstraints": [
+                        {
+                            "maxSkew": 1,
+                            "topologyKey": "kubernetes.io/hostname",
+                            "whenUnsatisfiable": "ScheduleAnyway",
+                            "labelSelector": {"matchLabels": selector},
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def service(owner: ModelDeployment, revision: str) -> dict[str, Any]:
+    """The Service that the router reaches the revision's pods by.
+
+    A cluster IP, not a headless Service: DNS answers may be cached for 30 s, and an address of a pod that is gone may
+    belong to another model by then; kube-proxy forgets it within a second.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": common.metadata(owner, revision, names.COMPONENT_SERVER, revision),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": {names.LABEL_REVISION: revision},
+            "ports": [{"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def _pod_spec(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
+    """Everything that shapes the pod; its hash names the revision."""
+    spec = owner.spec
+    container = {
+        "image": platform.server_image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": common.CONTAINER_SECURITY_CONTEXT,
+        "resources": common.resources(spec.resources, DEFAULT_RESOURCES),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    tmp = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  the path inside the container
+    bundle = {"name": "bundle", "mountPath": BUNDLE_DIR}
+    volumes: list[dict[str, Any]] = [{"name": "bundle", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
+    fetch_mounts: list[dict[str, Any]] = [bundle, tmp]
+    address = urlsplit(spec.model.uri)
+    if address.scheme == "pvc":
+        claim = {"claimName": address.netloc, "readOnly": True}
+        volumes.append({"name": "model", "persistentVolumeClaim": claim})
+        fetch_mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
+    built: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": common.POD_SECURITY_CONTEXT,
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+        "initContainers": [
+            {
+                **container,
+                "name": FETCH_CONTAINER,
+                "args": ["fetch"],
+                "env": _environment(owner, {"MODEL_URI": spec.model.uri, "MODEL_FORMAT": spec.model.format})
+                + _environment_of_digest(spec.model.digest),
+                **_credentials(owner),
+                "volumeMounts": fetch_mounts,
+            }
+        ],
+        "containers": [
+            {
+                **container,
+                "name": "server",
+                "args": ["serve"],
+                "env": _environment(owner, {"PORT": str(HTTP_PORT), "DRAIN_SECONDS": str(DRAIN_SECONDS)}),
+                "ports": [{"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"}],
+                "volumeMounts": [{**bundle, "readOnly": True}, tmp],
+                **_probes(),
+            }
+        ],
+        "volumes": volumes,
+    }
+    if spec.service_account_name:
+        built["serviceAccountName"] = spec.service_account_name
+    return built
+
+
+def _environment(owner: ModelDeployment, variables: dict[str, str]) -> list[dict[str, str]]:
+    shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
+    return [{"name": name, "value": value} for name, value in {**shared, **variables}.items()]
+
+
+def _environment_of_digest(digest: str | None) -> list[dict[str, str]]:
+    return [{"name": "MODEL_DIGEST", "value": digest}] if digest else []
+
+
+def _credentials(owner: ModelDeployment) -> dict[str, Any]:
+    secret = owner.spec.model.credentials_secret
+    return {"envFrom": [{"secretRef": {"name": secret.name}}]} if secret else {}
+
+
+def _probes() -> dict[str, Any]:
+    def get(path: str) -> dict[str, Any]:
+        return {"httpGet": {"path": path, "port": "http"}}
+
+    ready = get("/v2/health/ready")
+    return {
+        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": STARTUP_SECONDS},
+        "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
+        "livenessProbe": {**get("/v2/health/live"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+    }

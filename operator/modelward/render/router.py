@@ -1,0 +1,164 @@
+"""The router's objects: the ConfigMap it follows, the Deployment of Envoy, and the Service that clients call."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+from modelward.api import names
+from modelward.api.modeldeployment import ModelDeployment, Resources
+from modelward.domain.facts import RouteTable
+from modelward.render import common, envoy
+from modelward.render.platform import Platform
+from modelward.render.revision import HTTP_PORT as SERVER_PORT
+
+SERVICE_PORT = 80
+
+DRAIN_SECONDS = 10
+"""How long a router pod that ends tells its clients to go elsewhere (`Connection: close`) while it still answers."""
+
+DEFAULT_RESOURCES = Resources(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "256Mi"})
+DEFAULT_WORKER_THREADS = 2
+"""Envoy's default is one thread a core of the node, each with its own connections and statistics."""
+
+_DRAIN_REQUEST = r"POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"
+_DRAIN_COMMAND = f"exec 3<>/dev/tcp/127.0.0.1/{envoy.ADMIN_PORT}; printf '{_DRAIN_REQUEST}' >&3; sleep {DRAIN_SECONDS}"
+
+
+def name_of(owner: ModelDeployment) -> str:
+    return f"{owner.name}-router"
+
+
+def version_of(owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
+    """The version of the configuration that `routes` become."""
+    return envoy.version_of(routes, owner.namespace, platform.cluster_domain, SERVER_PORT)
+
+
+def dump_routes(routes: RouteTable, version: str) -> str:
+    """The traffic as ANNOTATION_ROUTES holds it."""
+    return json.dumps({"version": version, "stable": routes.stable, "attached": list(routes.attached)})
+
+
+def load_routes(annotation: str) -> tuple[RouteTable, str]:
+    """The inverse of `dump_routes`: routes and version."""
+    raw = json.loads(annotation)
+    return RouteTable(raw["stable"], tuple(raw["attached"])), str(raw["version"])
+
+
+def config_map(owner: ModelDeployment, platform: Platform, routes: RouteTable) -> dict[str, Any]:
+    """The configuration that the router's pods follow; the router needs nothing else, not even the operator."""
+    version = version_of(owner, platform, routes)
+    annotations = {names.ANNOTATION_ROUTES: dump_routes(routes, version)}
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER, annotations=annotations),
+        "data": envoy.configuration(routes, owner.namespace, platform.cluster_domain, SERVER_PORT),
+    }
+
+
+def deployment(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
+    """Envoy. Its pods never change with the traffic: only the ConfigMap does."""
+    selector = _selector(owner)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER),
+        "spec": {
+            "replicas": owner.spec.router.replicas,
+            "revisionHistoryLimit": 0,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "selector": {"matchLabels": selector},
+            "template": {
+                "metadata": {"labels": common.labels(owner, names.COMPONENT_ROUTER)},
+                "spec": {
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "securityContext": {**common.POD_SECURITY_CONTEXT, "runAsUser": common.NON_ROOT_USER},
+                    "terminationGracePeriodSeconds": DRAIN_SECONDS + 20,
+                    "containers": [_container(owner, platform)],
+                    "volumes": [{"name": "config", "configMap": {"name": name_of(owner)}}],
+                    "topologySpreadConstraints": [
+                        {
+                            "maxSkew": 1,
+                            "topologyKey": "kubernetes.io/hostname",
+                            "whenUnsatisfiable": "ScheduleAnyway",
+                            "labelSelector": {"matchLabels": selector},
+                        }
+                    ],
+                },
+            },
+        },
+    }
+
+
+def service(owner: ModelDeployment) -> dict[str, Any]:
+    """The model's address: `http://<name>.<namespace>.svc`."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": common.metadata(owner, owner.name, names.COMPONENT_ROUTER),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": _selector(owner),
+            "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def _selector(owner: ModelDeployment) -> dict[str, str]:
+    return {names.LABEL_INSTANCE: owner.name, names.LABEL_COMPONENT: names.COMPONENT_ROUTER}
+
+
+def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
+    resources = owner.spec.router.resources
+    return {
+        "name": "envoy",
+        "image": platform.router_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["envoy"],
+        "args": [
+            "--config-yaml",
+            json.dumps(envoy.bootstrap(), separators=(",", ":")),
+            "--concurrency",
+            str(_worker_threads(resources)),
+            "--drain-time-s",
+            str(DRAIN_SECONDS),
+            "--drain-strategy",
+            "immediate",
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+        ],
+        "ports": [
+            {"name": "http", "containerPort": envoy.HTTP_PORT, "protocol": "TCP"},
+            {"name": "internal", "containerPort": envoy.INTERNAL_PORT, "protocol": "TCP"},
+        ],
+        "resources": common.resources(resources, DEFAULT_RESOURCES),
+        "securityContext": common.CONTAINER_SECURITY_CONTEXT,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        # Envoy ends at once on SIGTERM, whoever still waits for an answer; so it is told to drain before.
+        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", _DRAIN_COMMAND]}}},
+        "readinessProbe": _probe(period=2, failures=2),
+        "startupProbe": _probe(period=1, failures=60),
+        "livenessProbe": _probe(period=10, failures=3),
+        "volumeMounts": [{"name": "config", "mountPath": envoy.CONFIG_DIR, "readOnly": True}],
+    }
+
+
+def _probe(period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": "/ready", "port": "internal"},
+        "periodSeconds": period,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }
+
+
+def _worker_threads(resources: Resources) -> int:
+    """As many threads as the CPU limit has whole cores, rounded up."""
+    limit = resources.limits.get("cpu")
+    if limit is None:
+        return DEFAULT_WORKER_THREADS
+    text = str(limit)
+    cores = Decimal(text[:-1]) / 1000 if text.endswith("m") else Decimal(text)
+    return max(1, -int(-cores // 1))

@@ -1,0 +1,63 @@
+"""The operator's settings, from environment variables that manifests/base sets."""
+
+import os
+import socket
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelward.render.platform import Platform
+
+NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; the message names the variable."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`namespace`: where the Lease lies. `identity`: who holds it; the same for a restarted container of the pod."""
+
+    platform: Platform
+    namespace: str
+    identity: str
+    http_port: int = 8080
+    log_level: str = "INFO"
+    resync_seconds: float = 600.0
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings. Raises SettingsError."""
+    return Settings(
+        platform=Platform(
+            server_image=_required(environment, "MODELWARD_SERVER_IMAGE"),
+            router_image=_required(environment, "MODELWARD_ROUTER_IMAGE"),
+            cluster_domain=environment.get("MODELWARD_CLUSTER_DOMAIN", "cluster.local"),
+        ),
+        namespace=environment.get("POD_NAMESPACE") or _own_namespace(),
+        # The pod's uid: a pod that is made anew under the same name is another candidate.
+        identity=f"{environment.get('POD_NAME', socket.gethostname())}_{environment.get('POD_UID') or uuid.uuid4()}",
+        http_port=_number(environment, "MODELWARD_HTTP_PORT", 8080),
+        log_level=environment.get("MODELWARD_LOG_LEVEL", "INFO").upper(),
+        resync_seconds=_number(environment, "MODELWARD_RESYNC_SECONDS", 600),
+    )
+
+
+def _required(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"{name} is not set; set it to an image reference, as manifests/base/operator.yaml does")
+    return value
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name, str(default))
+    if not text.isdecimal() or int(text) == 0:
+        raise SettingsError(f"{name} is {text!r}; set it to a positive whole number")
+    return int(text)
+
+
+def _own_namespace() -> str:
+    return NAMESPACE_FILE.read_text().strip() if NAMESPACE_FILE.exists() else "default"

@@ -1,0 +1,109 @@
+"""Programs that are built from Go modules, once a version, into the cache."""
+
+import os
+import shutil
+from pathlib import Path
+
+from localcluster import settings
+from localcluster.commands import locked, replacing, run
+from localcluster.digest import digest_of
+from localcluster.progress import SetupError, step
+
+COMPONENTS = (
+    "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
+)  # fmt: skip
+
+
+def kubernetes() -> Path:
+    """The folder with a link for each Kubernetes component, all to the same binary."""
+    version = settings.KUBERNETES_VERSION
+    major, minor = version.removeprefix("v").split(".")[:2]
+    flags = " ".join(
+        (
+            f"-X k8s.io/component-base/version.gitVersion={version}",
+            f"-X k8s.io/component-base/version.gitMajor={major}",
+            f"-X k8s.io/component-base/version.gitMinor={minor}",
+            f"-X k8s.io/client-go/pkg/version.gitVersion={version}",
+        )
+    )
+    folder = settings.SOURCES / "kubernetes"
+    binary = _built(f"Kubernetes {version}, once and for about ten minutes", folder, ".", flags)
+    links = settings.bin_dir() / f"links-{binary.name}"
+    if not links.is_dir():
+        with replacing(links) as temporary:
+            temporary.mkdir(exist_ok=True)
+            for component in COMPONENTS:
+                (temporary / component).symlink_to(binary)
+    return links
+
+
+def kubectl() -> Path:
+    """A kubectl of the cluster's version."""
+    return kubernetes() / "kubectl"
+
+
+def apiserver() -> Path:
+    """A kube-apiserver: that of KUBEBUILDER_ASSETS where it is set, else ours."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    return Path(assets) / "kube-apiserver" if assets else kubernetes() / "kube-apiserver"
+
+
+def etcd() -> Path:
+    """An etcd: that of KUBEBUILDER_ASSETS where it is set, else Debian's."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    found = Path(assets) / "etcd" if assets else Path(shutil.which("etcd") or "/usr/bin/etcd")
+    if not found.exists():
+        raise SetupError(f"{found} does not exist; install etcd-server, or correct KUBEBUILDER_ASSETS")
+    return found
+
+
+def coredns() -> Path:
+    return _built(f"CoreDNS {settings.COREDNS_VERSION}", settings.SOURCES / "coredns", ".")
+
+
+def pause() -> Path:
+    return _built("the pause container", settings.SOURCES / "pause", ".")
+
+
+def s3_gateway() -> Path:
+    """A real S3 server that keeps its objects in a folder."""
+    folder = settings.SOURCES / "s3gateway"
+    return _built("the S3 gateway", folder, "github.com/versity/versitygw/cmd/versitygw")
+
+
+def kind() -> Path:
+    """kind: that of PATH, else built from its Go module."""
+    found = shutil.which("kind")
+    if found:
+        return Path(found)
+    target = settings.bin_dir() / f"kind-{settings.KIND_VERSION}"
+    if not target.exists():
+        with locked("kind"), step(f"building kind {settings.KIND_VERSION}"), replacing(target) as temporary:
+            environment = {"GOBIN": str(temporary.with_suffix(".dir")), "CGO_ENABLED": "0"}
+            run([_go(), "install", f"sigs.k8s.io/kind@{settings.KIND_VERSION}"], env=environment)
+            (temporary.with_suffix(".dir") / "kind").replace(temporary)
+    return target
+
+
+def _built(what: str, folder: Path, package: str, linker_flags: str = "") -> Path:
+    """The binary that the sources in `folder` become; built where the cache lacks it."""
+    target = settings.bin_dir() / f"{folder.name}-{digest_of([folder], extra=[package, linker_flags])}"
+    if target.exists():
+        return target
+    with locked(f"build-{folder.name}"):
+        if target.exists():
+            return target
+        with step(f"building {what}"), replacing(target) as temporary:
+            command = [_go(), "build", "-trimpath", "-ldflags", f"-s -w {linker_flags}".strip(), "-o", temporary]
+            run([*command, package], cwd=folder, env={"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
+        for old in settings.bin_dir().glob(f"{folder.name}-*"):
+            if old != target:
+                old.unlink()
+    return target
+
+
+def _go() -> str:
+    found = shutil.which("go")
+    if not found:
+        raise SetupError("Go is missing: the cluster's programs are built from Go modules. Install Go 1.25 or newer")
+    return found

@@ -1,0 +1,3 @@
+module modelward.io/localcluster/pause
+
+go 1.24.0
