@@ -16,6 +16,7 @@ NODE_NAME = "modelward-node"
 NODE_IP = "10.213.0.1"
 """On the loopback interface: an address that pods can reach, and nothing outside this machine."""
 API_PORT = 16443
+OWN_CIDR = "10.213.0.0/16"
 POD_CIDR = "10.213.128.0/17"
 SERVICE_CIDR = "10.213.64.0/18"
 API_SERVICE_IP = "10.213.64.1"

@@ -1,0 +1,21 @@
+"""kubectl and containerd's command line, pointed at our cluster and never at anybody else's."""
+
+from pathlib import Path
+
+from localcluster import binaries, node, settings
+from localcluster.commands import run
+
+
+def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    return run([binaries.kubectl(), f"--kubeconfig={settings.kubeconfig_path()}", *arguments], stdin=stdin, check=check)
+
+
+def ctr(*arguments: str | Path, check: bool = True) -> str:
+    """containerd's own command line, in the namespace that the kubelet uses."""
+    address = node.socket(settings.state_dir())
+    return run(["ctr", "--address", address, "--namespace", "k8s.io", *arguments], check=check)
+
+
+def node_images() -> set[str]:
+    """References of the images that the node has."""
+    return set(ctr("images", "list", "--quiet").split())

@@ -1,0 +1,140 @@
+"""Container images named by content: the same files have the same tag, and are neither built nor loaded twice."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from localcluster import baseimage, binaries, kind, settings
+from localcluster.clients import ctr, node_images
+from localcluster.commands import locked, run
+from localcluster.digest import digest_of
+from localcluster.progress import say, step
+
+DOCKER_BASE = "python:3.12-slim"
+LOCAL_BASE = "localhost/modelward-base:1"
+CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image: its Dockerfile and what goes into it, relative to the repository."""
+
+    role: str
+    dockerfile: str
+    inputs: tuple[str, ...]
+    arguments: dict[str, str] = field(default_factory=dict)
+
+    def reference(self) -> str:
+        paths = [settings.REPOSITORY / name for name in (self.dockerfile, *self.inputs)]
+        return f"docker.io/modelward/{self.role}:dev-{digest_of(paths)}"
+
+
+IMAGES = {
+    image.role: image
+    for image in (
+        Image("operator", "operator/Dockerfile", ("operator/requirements.lock", "operator/modelward")),
+        Image(
+            "inference",
+            "inference_image/Dockerfile",
+            ("inference_image/requirements.lock", "inference_image/modelward_inference"),
+        ),
+        Image(
+            "router", "tests/localcluster/images/router.Dockerfile", ("tests/localcluster/images/router.requirements",)
+        ),
+        Image("s3", "tests/localcluster/images/s3.Dockerfile", ("tests/localcluster/s3gateway",)),
+    )
+}
+
+
+def ensure(roles: list[str]) -> dict[str, str]:
+    """Build and load what the cluster lacks. Returns image references by role."""
+    references = {}
+    with locked("images"):
+        for role in roles:
+            image = IMAGES[role]
+            references[role] = image.reference()
+            if references[role] in _present():
+                continue
+            with step(f"building the image {references[role]}"):
+                _build(image, references[role])
+    return references
+
+
+def _present() -> set[str]:
+    return kind.node_images() if kind.is_chosen() else node_images()
+
+
+def _build(image: Image, reference: str) -> None:
+    context = settings.REPOSITORY
+    dockerfile = settings.REPOSITORY / image.dockerfile
+    if image.role == "s3":
+        # Its only content is a binary of ours.
+        context = settings.cache_dir() / "images" / "s3"
+        context.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(binaries.s3_gateway(), context / "versitygw")
+    if kind.is_chosen():
+        run(["docker", "build", "--file", dockerfile, "--tag", reference, context])
+        kind.load(reference)
+        return
+    _ensure_base()
+    arguments = [f"--build-arg=BASE_IMAGE={LOCAL_BASE}"]
+    mounts = [f"--volume={CA_BUNDLE}:{CA_BUNDLE}:ro"] if CA_BUNDLE.exists() else []
+    pip_cache = settings.cache_dir() / "pip"
+    pip_cache.mkdir(exist_ok=True)
+    mounts.append(f"--volume={pip_cache}:/root/.cache/pip")
+    _buildah(
+        "build", "--isolation=chroot", "--layers", "--pull=never", "--format=oci", *arguments, *mounts,
+        f"--file={dockerfile}", f"--tag={reference}", str(context),
+    )  # fmt: skip
+    _load(reference)
+    _prune(image.role, keep=reference)
+
+
+def _buildah(*arguments: str, check: bool = True) -> str:
+    """buildah with storage of our own."""
+    store = settings.cache_dir() / "buildah"
+    options = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", "vfs"]
+    return run(["buildah", *options, *arguments], env={"BUILDAH_HISTORY": "false"}, check=check)
+
+
+def _ensure_base() -> None:
+    if _buildah("images", "--quiet", "--filter", f"reference={LOCAL_BASE}", check=False).strip():
+        return
+    tar = baseimage.rootfs()
+    with step("loading the base image"), tempfile.TemporaryDirectory(dir=settings.cache_dir()) as folder:
+        os.link(tar, Path(folder) / "rootfs.tar")
+        (Path(folder) / "Dockerfile").write_text("FROM scratch\nADD rootfs.tar /\n")
+        _buildah("build", "--isolation=chroot", f"--tag={LOCAL_BASE}", folder)
+
+
+def _load(reference: str) -> None:
+    """Into the node, by way of an archive."""
+    with tempfile.TemporaryDirectory(dir=settings.cache_dir()) as folder:
+        archive = Path(folder) / "image.tar"
+        _buildah("push", reference, f"oci-archive:{archive}:{reference}")
+        ctr("images", "import", archive)
+
+
+def _prune(role: str, keep: str) -> None:
+    """vfs copies every layer: what is superseded must go, or the disk fills."""
+    listed = json.loads(_buildah("images", "--json", check=False) or "[]")
+    for names in (entry.get("names") or [] for entry in listed):
+        for name in names:
+            if f"/modelward/{role}:" in name and name != keep:
+                say(f"removing the superseded image {name}")
+                _buildah("rmi", name, check=False)
+    _buildah("rmi", "--prune", check=False)
+
+
+def import_scratch(reference: str, binary: Path, path: str) -> None:
+    """Load an image that is one static binary."""
+    with tempfile.TemporaryDirectory(dir=settings.cache_dir()) as folder:
+        shutil.copy2(binary, Path(folder) / "binary")
+        dockerfile = f'FROM scratch\nCOPY binary {path}\nENTRYPOINT ["{path}"]\n'
+        (Path(folder) / "Dockerfile").write_text(dockerfile)
+        _buildah("build", "--isolation=chroot", "--format=oci", f"--tag={reference}", folder)
+        _load(reference)
+        _buildah("rmi", reference)

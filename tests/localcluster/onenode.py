@@ -1,0 +1,248 @@
+"""A real one-node Kubernetes without Docker: start, stop and look at it.
+
+Every step may be repeated: `up` starts what does not run and leaves the rest alone; `down` takes away what it finds.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from localcluster import addons, baseimage, binaries, debian, images, node, pki, settings
+from localcluster.apiserver import is_ready
+from localcluster.clients import ctr, kubectl, node_images
+from localcluster.commands import locked, run, succeeds
+from localcluster.controlplane import ControlPlane
+from localcluster.processes import Process
+from localcluster.progress import SetupError, say, step, wait_for
+
+ETCD_PORT, ETCD_PEER_PORT = 16379, 16380
+PAUSE_IMAGE = "modelward.local/pause:1"
+
+PROCESSES = (
+    "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy",
+)  # fmt: skip
+"""In the order of their start."""
+
+CLIENTS = {"kubelet-client": "/O=system:masters/CN=kube-apiserver-kubelet-client"}
+
+
+def plane() -> ControlPlane:
+    return ControlPlane(
+        settings.state_dir(), settings.NODE_IP, settings.API_PORT, ETCD_PORT, ETCD_PEER_PORT, settings.SERVICE_CIDR
+    )
+
+
+def process(name: str) -> Process:
+    return Process(name, settings.state_dir())
+
+
+def prepare() -> None:
+    """Everything that is made once and kept. What waits for the network runs beside what needs the processor."""
+    debian.ensure(debian.CLUSTER_PACKAGES)
+    with ThreadPoolExecutor() as pool:
+        base = pool.submit(baseimage.rootfs)
+        binaries.kubernetes()
+        binaries.coredns()
+        binaries.pause()
+        base.result()
+
+
+def up() -> None:
+    """Bring the cluster up, or what is missing of it."""
+    if os.geteuid() != 0:
+        raise SetupError("a cluster without Docker needs root; become root, or start a Docker engine")
+    prepare()
+    state = settings.state_dir()
+    state.mkdir(parents=True, exist_ok=True)
+    with locked("cluster"):
+        if is_up():
+            say("the cluster is up already")
+            return
+        _write_configuration(state)
+        node.prepare_network(state)
+        with step("starting the control plane"):
+            _start_control_plane(state)
+        with step("starting the node"):
+            _start_node(state)
+        with step("starting CoreDNS"):
+            addons.install_coredns()
+
+
+def _write_configuration(state: Path) -> None:
+    names = [
+        f"IP:{settings.NODE_IP}", f"IP:{settings.API_SERVICE_IP}", "DNS:kubernetes", "DNS:kubernetes.default",
+        "DNS:kubernetes.default.svc", f"DNS:kubernetes.default.svc.{settings.CLUSTER_DOMAIN}",
+    ]  # fmt: skip
+    keys = state / "certificates"
+    pki.create(keys, names, CLIENTS)
+    settings.kubeconfig_path().write_text(pki.kubeconfig(keys, plane().server, settings.CLUSTER_NAME))
+    settings.kubeconfig_path().chmod(0o600)
+    (state / "cni").mkdir(exist_ok=True)
+    (state / "cni" / "10-modelward.conflist").write_text(node.cni_config(state))
+    (state / "containerd.toml").write_text(node.containerd_config(state, PAUSE_IMAGE))
+    (state / "kubelet.json").write_text(node.kubelet_config(state))
+    (state / "kube-proxy.json").write_text(node.kube_proxy_config(state))
+    (state / "resolv.conf").write_text("")
+
+
+def _start_control_plane(state: Path) -> None:
+    links = binaries.kubernetes()
+    keys = state / "certificates"
+    kubeconfig = f"--kubeconfig={settings.kubeconfig_path()}"
+    process("etcd").start(plane().etcd_command(binaries.etcd()))
+    process("kube-apiserver").start(plane().apiserver_command(links / "kube-apiserver"))
+
+    def ready() -> bool:
+        process("etcd").check()
+        process("kube-apiserver").check()
+        return is_ready(plane())
+
+    wait_for("the API server's start", ready, deadline=120)
+    process("kube-controller-manager").start(
+        [
+            str(links / "kube-controller-manager"), kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1",
+            f"--service-account-private-key-file={keys / 'sa.key'}", f"--root-ca-file={keys / 'ca.crt'}",
+            "--use-service-account-credentials=true", f"--service-cluster-ip-range={settings.SERVICE_CIDR}",
+            # A pod of a node that is gone should be replaced within a test's patience.
+            "--node-monitor-grace-period=20s", "--profiling=false",
+        ]
+    )  # fmt: skip
+    process("kube-scheduler").start(
+        [str(links / "kube-scheduler"), kubeconfig, "--leader-elect=false", "--bind-address=127.0.0.1"]
+    )
+
+
+def _start_node(state: Path) -> None:
+    links = binaries.kubernetes()
+    process("containerd").start(["containerd", "--config", str(state / "containerd.toml"), "--log-level", "warn"])
+    wait_for("containerd's start", lambda: succeeds(["ctr", "--address", node.socket(state), "version"]), deadline=30)
+    if PAUSE_IMAGE not in node_images():
+        images.import_scratch(PAUSE_IMAGE, binaries.pause(), "/pause")
+    process("kubelet").start(
+        [
+            str(links / "kubelet"), f"--config={state / 'kubelet.json'}", f"--root-dir={state / 'kubelet'}",
+            f"--kubeconfig={settings.kubeconfig_path()}", f"--hostname-override={settings.NODE_NAME}",
+            f"--node-ip={settings.NODE_IP}",
+        ]
+    )  # fmt: skip
+    process("kube-proxy").start([str(links / "kube-proxy"), f"--config={state / 'kube-proxy.json'}"])
+
+    def ready() -> bool:
+        for name in PROCESSES:
+            process(name).check()
+        return node_is_ready()
+
+    wait_for("the node to become ready", ready, deadline=120)
+
+
+def node_is_ready() -> bool:
+    path = "{.status.conditions[?(@.type=='Ready')].status}"
+    return kubectl("get", "node", settings.NODE_NAME, "-o", f"jsonpath={path}", check=False) == "True"
+
+
+def is_up() -> bool:
+    """Whether every process lives, the node is ready and CoreDNS answers."""
+    return (
+        all(process(name).pid for name in PROCESSES)
+        and is_ready(plane())
+        and node_is_ready()
+        and addons.coredns_is_available()
+    )
+
+
+def status() -> dict[str, object]:
+    """What runs, for people and scripts."""
+    running = {name: process(name).pid for name in PROCESSES}
+    reachable = running["kube-apiserver"] is not None and is_ready(plane())
+    return {
+        "kind": "one node without Docker",
+        "processes": running,
+        "node_ready": reachable and node_is_ready(),
+        "dns_ready": reachable and addons.coredns_is_available(),
+        "kubeconfig": str(settings.kubeconfig_path()),
+    }
+
+
+def down() -> None:
+    """Stop everything and take away every trace but what the cache keeps."""
+    state = settings.state_dir()
+    with locked("cluster"), step("taking the cluster down"):
+        # First those that would start things anew.
+        for name in ("kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler"):
+            process(name).stop()
+        _end_pods(state)
+        for name in ("containerd", "kube-apiserver", "etcd"):
+            process(name).stop()
+        _unmount(state)
+        node.remove_network(state)
+        shutil.rmtree(state, ignore_errors=True)
+        if state.exists():
+            raise SetupError(f"{state} could not be removed; look for mounts below it with `mount`")
+
+
+def _end_pods(state: Path) -> None:
+    """Kill every container, and the shims that watch over them."""
+    if process("containerd").pid is not None:
+        for line in ctr("tasks", "list", "--quiet", check=False).split():
+            ctr("tasks", "kill", "--signal", "SIGKILL", "--all", line, check=False)
+    shims = [
+        pid for pid in _pids() if _command(pid).startswith("containerd-shim") or "/containerd-shim" in _command(pid)
+    ]
+    for pid in shims:
+        if str(node.socket(state)) in _command(pid):
+            _kill(pid)
+    for folder in _pod_cgroups():
+        for procs in folder.rglob("cgroup.procs"):
+            for text in _read(procs).split():
+                _kill(int(text))
+    wait_for("the end of the containers", _remove_cgroups, deadline=30)
+
+
+def _pod_cgroups() -> list[Path]:
+    """Cgroup v1 has a tree for each controller, v2 one for all."""
+    root = Path("/sys/fs/cgroup")
+    return [folder for folder in (root / "kubepods", *root.glob("*/kubepods")) if folder.is_dir()]
+
+
+def _remove_cgroups() -> bool:
+    for folder in _pod_cgroups():
+        for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+            _remove(inner)
+        _remove(folder)
+    return not _pod_cgroups()
+
+
+def _remove(folder: Path) -> None:
+    # Busy for as long as a process in it is dying: the caller comes again.
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _unmount(state: Path) -> None:
+    """Everything mounted below the state, the deepest first."""
+    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for point in sorted((p for p in points if p.startswith(f"{state}/")), reverse=True):
+        run(["umount", "--lazy", point], check=False)
+
+
+def _pids() -> list[int]:
+    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+
+
+def _command(pid: int) -> str:
+    return _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,87 @@
+"""Long-lived processes: started apart from the shell that asked for them, found again by a pid file."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from localcluster.progress import SetupError
+
+STOP_SECONDS = 10.0
+"""How long a process may take to end after SIGTERM."""
+
+
+class Process:
+    """One process of the cluster. Its pid and start time are kept, so that a reused pid is never taken for it."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.log = folder / f"{name}.log"
+        self._pid_file = folder / f"{name}.pid"
+
+    @property
+    def pid(self) -> int | None:
+        """The pid while the process lives."""
+        try:
+            pid, started = self._pid_file.read_text().split()
+        except (FileNotFoundError, ValueError):
+            return None
+        return int(pid) if start_time(int(pid)) == started else None
+
+    def start(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> bool:
+        """Start it unless it runs. Returns whether it was started."""
+        if self.pid is not None:
+            return False
+        with self.log.open("ab") as log:
+            child = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+                env={**os.environ, **(env or {})},
+            )  # fmt: skip
+        self._pid_file.write_text(f"{child.pid} {start_time(child.pid)}")
+        return True
+
+    def signal(self, number: int) -> None:
+        pid = self.pid
+        if pid is not None:
+            os.kill(pid, number)
+
+    def stop(self, patience: float = STOP_SECONDS) -> None:
+        """End it, with SIGKILL where SIGTERM did not do."""
+        pid = self.pid
+        if pid is None:
+            self._pid_file.unlink(missing_ok=True)
+            return
+        os.kill(pid, signal.SIGTERM)
+        end = time.monotonic() + patience
+        while self._lives(pid):
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+                end = float("inf")
+            time.sleep(0.05)
+        self._pid_file.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """Raises SetupError with the end of the log where the process has ended."""
+        if self.pid is None:
+            tail = self.log.read_text(errors="replace")[-2000:] if self.log.exists() else "no log"
+            raise SetupError(f"{self.name} ended; its log {self.log} says:\n{tail}")
+
+    def _lives(self, pid: int) -> bool:
+        try:
+            # A child of ours stays as a zombie until somebody asks.
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                return False
+        except ChildProcessError:
+            pass
+        return start_time(pid) is not None
+
+
+def start_time(pid: int) -> str | None:
+    """When the process started, in clock ticks since boot; None where it is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
