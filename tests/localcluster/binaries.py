@@ -94,7 +94,15 @@ def _built(what: str, folder: Path, package: str, linker_flags: str = "") -> Pat
         if target.exists():
             return target
         with step(f"building {what}"), replacing(target) as temporary:
-            command = [_go(), "build", "-trimpath", "-ldflags", f"-s -w {linker_flags}".strip(), "-o", temporary]
+            command: list[str | Path] = [
+                _go(),
+                "build",
+                "-trimpath",
+                "-ldflags",
+                f"-s -w {linker_flags}".strip(),
+                "-o",
+                temporary,
+            ]
             run([*command, package], cwd=folder, env={"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false"})
         for old in settings.bin_dir().glob(f"{folder.name}-*"):
             if old != target:

@@ -79,8 +79,10 @@ def _build(image: Image, reference: str) -> None:
         run(["docker", "build", "--file", dockerfile, "--tag", reference, context])
         kind.load(reference)
         return
-    _ensure_base()
-    arguments = [f"--build-arg=BASE_IMAGE={LOCAL_BASE}"]
+    arguments = []
+    if "BASE_IMAGE" in dockerfile.read_text():
+        _ensure_base()
+        arguments = [f"--build-arg=BASE_IMAGE={LOCAL_BASE}"]
     mounts = [f"--volume={CA_BUNDLE}:{CA_BUNDLE}:ro"] if CA_BUNDLE.exists() else []
     pip_cache = settings.cache_dir() / "pip"
     pip_cache.mkdir(exist_ok=True)
@@ -96,7 +98,9 @@ def _build(image: Image, reference: str) -> None:
 def _buildah(*arguments: str, check: bool = True) -> str:
     """buildah with storage of our own."""
     store = settings.cache_dir() / "buildah"
-    options = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", "vfs"]
+    # overlay shares what layers have in common; vfs copies it, but works everywhere.
+    driver = "overlay" if "overlay" in Path("/proc/filesystems").read_text() else "vfs"
+    options = ["--root", str(store / "root"), "--runroot", str(store / "run"), "--storage-driver", driver]
     return run(["buildah", *options, *arguments], env={"BUILDAH_HISTORY": "false"}, check=check)
 
 
@@ -119,7 +123,7 @@ def _load(reference: str) -> None:
 
 
 def _prune(role: str, keep: str) -> None:
-    """vfs copies every layer: what is superseded must go, or the disk fills."""
+    """What is superseded must go, or the disk fills."""
     listed = json.loads(_buildah("images", "--json", check=False) or "[]")
     for names in (entry.get("names") or [] for entry in listed):
         for name in names:

@@ -84,6 +84,8 @@ def kubelet_config(state: Path) -> str:
             "imageGCHighThresholdPercent": 100,
             "imageMinimumGCAge": "1000h",
             "maxPods": 250,
+            # Its chains serve dockershim, and would stay behind.
+            "makeIPTablesUtilChains": False,
             "registerNode": True,
             "shutdownGracePeriod": "0s",
             "syncFrequency": "60s",

@@ -13,15 +13,15 @@ def create(folder: Path, server_names: list[str], client_names: dict[str, str]) 
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "complete").exists():
         return
-    ca = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial"]
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", DAYS]
+    ca: list[str | Path] = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial"]
+    key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", DAYS]
     run(
         ["openssl", "req", "-x509", *key, "-subj", "/CN=modelward-local-ca", "-keyout", folder / "ca.key",
          "-out", folder / "ca.crt", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     )  # fmt: skip
     names = f"subjectAltName={','.join(server_names)}"
     for name, subject in {"server": "/CN=kube-apiserver", **client_names}.items():
-        request = ["openssl", "req", *key, "-subj", subject, "-keyout", folder / f"{name}.key"]
+        request: list[str | Path] = ["openssl", "req", *key, "-subj", subject, "-keyout", folder / f"{name}.key"]
         run([*request, "-out", folder / f"{name}.csr"])
         extensions = folder / f"{name}.ext"
         extensions.write_text(f"{names}\n" if name == "server" else "extendedKeyUsage=clientAuth\n")

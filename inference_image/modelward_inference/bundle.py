@@ -1,0 +1,85 @@
+"""The bundle: a folder with a model and all that is known of it. docs/bundle.md describes it for users.
+
+`model.json` is written last and by a rename: a bundle with it is complete, one without it does not exist.
+"""
+
+import dataclasses
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from modelward_inference.errors import BundleInvalid
+
+SCHEMA_VERSION = 1
+MANIFEST = "model.json"
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One input or output. `datatype`: of the Open Inference Protocol; `shape`: -1 for a dimension of any size."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the model takes and gives."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """model.json. `size` in bytes; `fetched_at` in RFC 3339, UTC; `libraries`: versions that read the model."""
+
+    name: str
+    format: str
+    file: str
+    digest: str
+    size: int
+    uri: str
+    fetched_at: str
+    signature: Signature
+    libraries: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    schema_version: int = SCHEMA_VERSION
+
+    def write(self, folder: Path) -> None:
+        temporary = folder / f".{MANIFEST}.{os.getpid()}"
+        temporary.write_bytes(orjson.dumps(dataclasses.asdict(self), option=orjson.OPT_INDENT_2))
+        temporary.replace(folder / MANIFEST)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises BundleInvalid where there is no bundle, or one of another version."""
+        path = folder / MANIFEST
+        try:
+            raw = orjson.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise BundleInvalid(f"{path} does not exist; `fetch` has to run before `serve`") from None
+        except ValueError as error:
+            raise BundleInvalid(f"{path} is no JSON ({error}); delete the bundle, so that it is fetched anew") from None
+        version = raw.get("schema_version") if isinstance(raw, dict) else None
+        if version != SCHEMA_VERSION:
+            raise BundleInvalid(
+                f"{path} has schema version {version!r}, this image reads {SCHEMA_VERSION}; fetch and serve with the "
+                "same image"
+            )
+        try:
+            return cls(**{**raw, "signature": _signature(raw["signature"]), "warnings": tuple(raw["warnings"])})
+        except (KeyError, TypeError) as error:
+            raise BundleInvalid(f"{path} lacks or has a field too many: {error}") from None
+
+
+def _signature(raw: dict[str, Any]) -> Signature:
+    inputs, outputs = (
+        tuple(Tensor(each["name"], each["datatype"], tuple(each["shape"])) for each in raw[side])
+        for side in ("inputs", "outputs")
+    )
+    return Signature(inputs, outputs)

@@ -1,0 +1,80 @@
+"""https:// and, where a digest pins the artifact, http://."""
+
+from collections.abc import Iterator
+from urllib.parse import urljoin, urlsplit
+
+import urllib3
+
+from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable
+from modelward_inference.fetch.source import CHUNK, Part, TransientError
+
+TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
+"""Seconds."""
+
+MAX_REDIRECTS = 5
+_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+
+
+class HttpSource:
+    """One address, with redirects followed, but never from https to http."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+
+    def open(self, offset: int) -> Part:
+        address = self._uri
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._get(address, offset)
+            location = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or not location:
+                return self._part(response, offset)
+            response.drain_conn()
+            following = urljoin(address, location)
+            if urlsplit(address).scheme == "https" and urlsplit(following).scheme != "https":
+                raise ArtifactUnreachable(f"{self._uri} redirects from https to {following}: not safe")
+            address = following
+        raise ArtifactUnreachable(f"{self._uri} redirects more than {MAX_REDIRECTS} times; check spec.model.uri")
+
+    def _get(self, address: str, offset: int) -> urllib3.BaseHTTPResponse:
+        # Compressed transfer would make sizes and ranges mean something else.
+        headers = {"Accept-Encoding": "identity", "User-Agent": "modelward-fetch"}
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        try:
+            return self._pool.request("GET", address, headers=headers, preload_content=False, redirect=False)
+        except urllib3.exceptions.SSLError as error:
+            raise ArtifactUnreachable(f"{self._uri}: the certificate is not accepted: {error}") from error
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"{urlsplit(address).netloc} does not answer: {_plain(error)}") from error
+
+    def _part(self, response: urllib3.BaseHTTPResponse, offset: int) -> Part:
+        status = response.status
+        if status in (404, 410):
+            raise ArtifactNotFound(f"{self._uri} does not exist (HTTP {status}); check spec.model.uri")
+        if status in (401, 403):
+            raise AccessDenied(
+                f"{self._uri} is refused (HTTP {status}); let it be read without credentials from inside the cluster, or "
+                "use s3:// with spec.model.credentialsSecret"
+            )
+        if status in _TRANSIENT:
+            raise TransientError(f"{self._uri} answers HTTP {status}")
+        if status not in (200, 206):
+            raise ArtifactUnreachable(f"{self._uri} answers HTTP {status}; check spec.model.uri")
+        start = offset if status == 206 else 0
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length and length.isdecimal() else None
+        return Part(start, total, self._chunks(response))
+
+    def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from response.stream(CHUNK)
+        except urllib3.exceptions.HTTPError as error:
+            raise TransientError(f"the transfer broke off: {_plain(error)}") from error
+        finally:
+            response.release_conn()
+
+
+def _plain(error: Exception) -> str:
+    """urllib3 wraps the cause in its own objects' representation; people want the cause."""
+    return str(error).rpartition(": ")[2] or type(error).__name__

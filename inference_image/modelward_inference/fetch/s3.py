@@ -1,0 +1,72 @@
+"""s3://bucket/key, of AWS or of any store that speaks its API (AWS_ENDPOINT_URL)."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable, ModelError
+from modelward_inference.fetch.source import CHUNK, Part, TransientError
+
+_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+_DENIED = {
+    "401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
+    "Forbidden",
+}  # fmt: skip
+
+
+class S3Source:
+    """One object. Credentials come from boto3's chain: the Secret's variables, a web identity, the node's role."""
+
+    def __init__(self, uri: str) -> None:
+        address = urlsplit(uri, allow_fragments=False)
+        self._uri = uri
+        self._bucket, self._key = address.netloc, uri.removeprefix(f"s3://{address.netloc}/")
+        # Stores with an address of their own seldom have a DNS name for each bucket.
+        style = "path" if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"
+        config = Config(
+            connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1}, s3={"addressing_style": style}
+        )
+        os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
+        self._client: Any = boto3.client("s3", config=config)
+
+    def open(self, offset: int) -> Part:
+        extra = {"Range": f"bytes={offset}-"} if offset else {}
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._key, **extra)
+        except botocore.exceptions.ClientError as error:
+            raise self._explained(error) from error
+        except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+            raise AccessDenied(
+                f"{self._uri} needs credentials; name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
+                "spec.model.credentialsSecret, or a ServiceAccount with access in spec.serviceAccountName"
+            ) from error
+        except botocore.exceptions.BotoCoreError as error:
+            raise TransientError(f"{self._uri} does not answer: {error}") from error
+        return Part(offset, offset + int(answer["ContentLength"]), self._chunks(answer["Body"]))
+
+    def _chunks(self, body: Any) -> Iterator[bytes]:
+        try:
+            yield from body.iter_chunks(CHUNK)
+        except (botocore.exceptions.BotoCoreError, OSError) as error:
+            raise TransientError(f"the transfer broke off: {error}") from error
+
+    def _explained(self, error: botocore.exceptions.ClientError) -> ModelError | TransientError:
+        answer = error.response
+        code = str(answer.get("Error", {}).get("Code"))
+        status = int(answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if code in _MISSING:
+            what = f"bucket {self._bucket}" if code == "NoSuchBucket" else f"key {self._key} in bucket {self._bucket}"
+            return ArtifactNotFound(f"{self._uri} does not exist: there is no {what}; check spec.model.uri")
+        if code in _DENIED:
+            return AccessDenied(
+                f"{self._uri} is refused ({code}); check the keys in spec.model.credentialsSecret, or the rights of "
+                "spec.serviceAccountName"
+            )
+        if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "Throttling"):
+            return TransientError(f"{self._uri}: the store answers {code}")
+        return ArtifactUnreachable(f"{self._uri}: the store answers {code}: {error}; check spec.model.uri")

@@ -1,0 +1,65 @@
+"""What the data plane needs of a model."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from modelward_inference.bundle import Signature, Tensor
+
+Array = npt.NDArray[Any]
+
+
+class Model(Protocol):
+    """A loaded model. `predict` may be called by several threads at once."""
+
+    @property
+    def signature(self) -> Signature: ...
+
+    @property
+    def libraries(self) -> Mapping[str, str]: ...
+
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+    def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """Compute the named outputs; inputs have the names, types and shapes of the signature."""
+        ...
+
+
+DTYPES: dict[str, np.dtype[Any]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(object),
+}
+"""Data types of the Open Inference Protocol. BYTES elements are str or bytes."""
+
+DATATYPES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+def datatype_of(array: Array) -> str:
+    """The protocol's name for the type of an array's elements; strings of any length are BYTES."""
+    return "BYTES" if array.dtype.kind in "USO" else DATATYPES[array.dtype]
+
+
+def warm_up_inputs(signature: Signature) -> dict[str, Array]:
+    """One row of zeros (or empty strings), every dimension of open size being 1."""
+    return {tensor.name: _zeros(tensor) for tensor in signature.inputs}
+
+
+def _zeros(tensor: Tensor) -> Array:
+    shape = tuple(1 if size < 0 else size for size in tensor.shape)
+    if tensor.datatype == "BYTES":
+        return np.full(shape, "", dtype=object)
+    return np.zeros(shape, dtype=DTYPES[tensor.datatype])

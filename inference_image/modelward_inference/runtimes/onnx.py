@@ -1,0 +1,61 @@
+"""ONNX models by onnxruntime."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+
+from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
+from modelward_inference.runtimes.base import Array
+
+_TYPES = {
+    "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
+    "tensor(uint64)": "UINT64", "tensor(int8)": "INT8", "tensor(int16)": "INT16", "tensor(int32)": "INT32",
+    "tensor(int64)": "INT64", "tensor(float16)": "FP16", "tensor(float)": "FP32", "tensor(double)": "FP64",
+    "tensor(string)": "BYTES",
+}  # fmt: skip
+
+
+class OnnxModel:
+    """An ONNX graph. `threads`: of one prediction."""
+
+    warnings: Sequence[str] = ()
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Spinning threads would burn the pod's CPU limit while nobody asks.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session: Any = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ArtifactCorrupt(
+                f"can't be loaded as ONNX: {str(error).splitlines()[0][:500]}. Upload the artifact again, or export it "
+                f"for an opset that onnxruntime {ort.__version__} knows"
+            ) from error
+        self.signature = Signature(
+            inputs=tuple(_tensor(node, "input") for node in self._session.get_inputs()),
+            outputs=tuple(_tensor(node, "output") for node in self._session.get_outputs()),
+        )
+        self.libraries = {"onnxruntime": ort.__version__}
+
+    def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        return dict(zip(outputs, self._session.run(list(outputs), dict(inputs)), strict=True))
+
+
+def _tensor(node: Any, side: str) -> Tensor:
+    if node.type not in _TYPES:
+        cure = (
+            "convert the model with options={'zipmap': False}"
+            if node.type.startswith("seq(map(")
+            else ("export the model with plain tensors")
+        )
+        raise ModelUnsupported(f"The model's {side} {node.name!r} is a {node.type}, which no protocol carries; {cure}")
+    # An output without a known shape is shown as one row of something.
+    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape) or (-1,)
+    return Tensor(node.name, _TYPES[node.type], shape)

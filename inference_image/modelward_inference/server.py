@@ -1,0 +1,105 @@
+"""`serve`: load the bundle, answer until SIGTERM, then drain without losing a request."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from modelward_inference import logs, metrics, runtimes
+from modelward_inference.bundle import Manifest
+from modelward_inference.dataplane import DataPlane
+from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.rest import Rest, State
+
+log = logging.getLogger(__name__)
+
+KEEP_ALIVE = 75
+"""Seconds an idle connection stays open: longer than the router keeps it, so that the router closes first."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`cores`: the CPU limit. `drain`: seconds that new requests are still taken after SIGTERM."""
+
+    folder: Path
+    version: str | None
+    host: str
+    port: int
+    cores: int
+    drain: float
+    max_body: int
+    max_waiting: int
+    log_level: str
+
+    @classmethod
+    def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Raises InvalidConfiguration."""
+
+        def number(name: str, default: int) -> int:
+            text = environment.get(name, str(default))
+            if not text.isdecimal():
+                raise InvalidConfiguration(f"{name} is {text!r}; set it to a whole number")
+            return int(text)
+
+        return cls(
+            folder=Path(environment.get("BUNDLE_DIR", "/bundle")),
+            version=environment.get("MODEL_VERSION") or None,
+            host=environment.get("HOST", "0.0.0.0"),  # noqa: S104  a pod's own network
+            port=number("PORT", 8080),
+            cores=cores,
+            drain=number("DRAIN_SECONDS", 5),
+            max_body=number("MAX_REQUEST_BYTES", 64 << 20),
+            max_waiting=number("MAX_WAITING_REQUESTS", 256),
+            log_level=environment.get("LOG_LEVEL", "INFO").upper(),
+        )
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn that goes on to answer for a while after SIGTERM: the cluster needs a moment to send nobody here."""
+
+    def __init__(self, config: uvicorn.Config, state: State, drain: float) -> None:
+        super().__init__(config)
+        self._state = state
+        self._drain = drain
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._state.draining:
+            super().handle_exit(sig, frame)
+            return
+        log.info("draining for %.0f s", self._drain)
+        self._state.draining = True
+        metrics.DRAINING.set(1)
+        asyncio.get_running_loop().call_later(self._drain, super().handle_exit, sig, frame)
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM. Raises ModelError where there is nothing to serve."""
+    logs.configure(settings.log_level)
+    manifest = Manifest.read(settings.folder)
+    model = runtimes.load(manifest.format, settings.folder / manifest.file, threads=settings.cores)
+    version = settings.version or manifest.digest.removeprefix("sha256:")[:12]
+    plane = DataPlane(model, manifest, version, settings.cores, settings.max_waiting)
+    plane.warm_up()
+    metrics.MODEL_INFO.labels(manifest.name, version, manifest.format, manifest.digest).set(1)
+    state = State()
+    config = uvicorn.Config(
+        Rest(plane, state, settings.max_body),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        backlog=2048,
+    )
+    log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)
+    DrainingServer(config, state, settings.drain).run()
