@@ -54,8 +54,8 @@ class HttpSource:
             raise ArtifactNotFound(f"{self._uri} does not exist (HTTP {status}); check spec.model.uri")
         if status in (401, 403):
             raise AccessDenied(
-                f"{self._uri} is refused (HTTP {status}); let it be read without credentials from inside the cluster, or "
-                "use s3:// with spec.model.credentialsSecret"
+                f"{self._uri} is refused (HTTP {status}); let pods read it without credentials, or use "
+                "s3:// with spec.model.credentialsSecret"
             )
         if status in _TRANSIENT:
             raise TransientError(f"{self._uri} answers HTTP {status}")
