@@ -67,14 +67,18 @@ class DrainingServer(uvicorn.Server):
         self._state = state
         self._drain = drain
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
         if self._state.draining:
-            super().handle_exit(sig, frame)
+            self.force_exit = True
             return
         log.info("draining for %.0f s", self._drain)
         self._state.draining = True
         metrics.DRAINING.set(1)
-        asyncio.get_running_loop().call_later(self._drain, super().handle_exit, sig, frame)
+        # Not uvicorn's own handler: it would raise the signal again at the end, and a good end would look like a bad one.
+        asyncio.get_running_loop().call_later(self._drain, self._end)
+
+    def _end(self) -> None:
+        self.should_exit = True
 
 
 def serve(settings: Settings) -> None:

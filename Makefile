@@ -1,0 +1,81 @@
+# `make help` lists the targets. Everything that is built or downloaded is kept in $(CACHE), outside of the checkout.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(MODELWARD_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/modelward)
+LOCK := tests/requirements.lock
+VENV := $(CACHE)/venv-$(shell sha256sum $(LOCK) | cut -c1-12)
+READY := $(VENV)/.complete
+BIN := $(VENV)/bin
+export PYTHONPATH := operator:inference_image:tests
+export MYPYPATH := $(PYTHONPATH)
+export PYTHONDONTWRITEBYTECODE := 1
+LOCALCLUSTER := python3 -m localcluster
+
+.PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale setup \
+	cluster-up cluster-down cluster-status kubeconfig images docs lock
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+demo: $(READY) ## a cluster, the operator, a trained model, and predictions through the router
+	@$(BIN)/python -m examples.demo up
+
+demo-down: $(READY) ## take the demo away, and the cluster with it
+	@$(BIN)/python -m examples.demo down
+	@$(LOCALCLUSTER) down
+
+test: $(READY) check ## set everything up and run every test
+	@$(BIN)/python -m pytest
+
+check: lint types ## what needs no running
+
+lint: $(READY) ## style and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+format: $(READY) ## put the code into the project's form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+unit property api e2e chaos scale: $(READY) ## one tier of the tests
+	@$(BIN)/python -m pytest -m $@
+
+setup: $(READY) ## the Python environment of the tests and the demo
+
+$(READY): $(LOCK)
+	@echo "setting up the Python environment (a minute, once) …"
+	@rm -rf $(VENV) && mkdir -p $(CACHE)
+	@python3 -m venv $(VENV) || { echo "python3 -m venv failed; install python3-venv (Python 3.11 or newer)"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@touch $(READY)
+
+cluster-up: ## a Kubernetes cluster: kind where Docker answers, else one node without Docker
+	@$(LOCALCLUSTER) up
+
+cluster-status: ## what of the cluster runs
+	@$(LOCALCLUSTER) status
+
+cluster-down: ## take the cluster away; what was built stays in the cache
+	@$(LOCALCLUSTER) down
+
+kubeconfig: ## print the path of the cluster's kubeconfig
+	@$(LOCALCLUSTER) kubeconfig
+
+images: ## build the images and load them into the cluster
+	@$(LOCALCLUSTER) images
+
+docs: $(READY) ## generate the reference of the CRD
+	@$(BIN)/python docs/generate_reference.py
+
+lock: $(READY) ## pin the newest versions that pyproject.toml allows
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		pyproject.toml -o operator/requirements.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+		inference_image/pyproject.toml -o inference_image/requirements.lock
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group dev \
+		pyproject.toml inference_image/pyproject.toml -o $(LOCK)
