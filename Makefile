@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale setup \
-	cluster-up cluster-down cluster-status kubeconfig images docs lock
+	cluster-up cluster-down cluster-status kubeconfig images install docs lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ cluster-down: ## take the cluster away; what was built stays in the cache
 
 kubeconfig: ## print the path of the cluster's kubeconfig
 	@$(LOCALCLUSTER) kubeconfig
+
+install: cluster-up ## install the operator of this checkout into the cluster
+	@$(LOCALCLUSTER) install
 
 images: ## build the images and load them into the cluster
 	@$(LOCALCLUSTER) images

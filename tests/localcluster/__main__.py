@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from localcluster import binaries, cluster, images
+from localcluster import binaries, cluster, images, install
 from localcluster.progress import SetupError, say
 
 
@@ -21,6 +21,7 @@ def main() -> int:
     verbs.add_parser("kubectl", help="print the path of a kubectl of its version")
     build = verbs.add_parser("images", help="build and load images; prints their references as JSON")
     build.add_argument("--only", default=",".join(images.IMAGES), help="roles, separated by commas")
+    verbs.add_parser("install", help="build the images and install the operator from this checkout")
     arguments = parser.parse_args()
     try:
         return run_verb(arguments)
@@ -47,6 +48,8 @@ def run_verb(arguments: argparse.Namespace) -> int:
             print(binaries.kubectl())
         case "images":
             print(json.dumps(images.ensure(arguments.only.split(","))))
+        case "install":
+            install.install()
     return 0
 
 

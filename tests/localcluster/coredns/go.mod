@@ -74,30 +74,9 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
-replace k8s.io/api => k8s.io/api v0.34.4
-
-replace k8s.io/apimachinery => k8s.io/apimachinery v0.34.4
-
-replace k8s.io/client-go => k8s.io/client-go v0.34.4
-
-replace golang.org/x/net => golang.org/x/net v0.38.0
-
-replace golang.org/x/text => golang.org/x/text v0.23.0
-
-replace golang.org/x/sys => golang.org/x/sys v0.31.0
-
-replace golang.org/x/term => golang.org/x/term v0.30.0
-
-replace golang.org/x/oauth2 => golang.org/x/oauth2 v0.27.0
-
-replace golang.org/x/time => golang.org/x/time v0.9.0
-
-replace google.golang.org/protobuf => google.golang.org/protobuf v1.36.5
-
-replace go.yaml.in/yaml/v2 => go.yaml.in/yaml/v2 v2.4.2
-
-replace github.com/go-logr/logr => github.com/go-logr/logr v1.4.2
-
-replace github.com/davecgh/go-spew => github.com/davecgh/go-spew v1.1.1
-
-replace google.golang.org/grpc => google.golang.org/grpc v1.72.1
+// The versions of ../kubernetes, so that what both need is compiled once.
+replace (
+	k8s.io/api => k8s.io/api v0.34.4
+	k8s.io/apimachinery => k8s.io/apimachinery v0.34.4
+	k8s.io/client-go => k8s.io/client-go v0.34.4
+)

@@ -1,0 +1,1 @@
+"""Examples; `examples.demo` is what `make demo` runs."""
