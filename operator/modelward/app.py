@@ -46,10 +46,13 @@ def main() -> None:
         level=configured.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("kopf").setLevel(logging.WARNING)
+    causes: list[BaseException] = []
     try:
         asyncio.run(run(configured))
     except* (LeaseLostError, NotLeaderError, CrdMissingError, ConfigException, WatchEndedError) as errors:
-        sys.exit(f"modelward-operator: {'; '.join(str(error) for error in _leaves(errors))}")
+        causes = _leaves(errors)
+    if causes:
+        sys.exit(f"modelward-operator: {'; '.join(str(cause) for cause in causes)}")
 
 
 class WatchEndedError(Exception):

@@ -129,8 +129,8 @@ def _prune(role: str, keep: str) -> None:
         for name in names:
             if f"/modelward/{role}:" in name and name != keep:
                 say(f"removing the superseded image {name}")
-                _buildah("rmi", name, check=False)
-    _buildah("rmi", "--prune", check=False)
+                # Not its layers: the next build of this role begins with them.
+                _buildah("rmi", "--force", name, check=False)
 
 
 def import_scratch(reference: str, binary: Path, path: str) -> None:

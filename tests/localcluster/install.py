@@ -38,7 +38,7 @@ images:
   newName: {name}
   newTag: {tag}
 configMapGenerator:
-- name: modelward-operator
+- name: modelward-settings
   behavior: merge
   literals:
   - MODELWARD_SERVER_IMAGE={references["inference"]}

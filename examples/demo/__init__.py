@@ -1,0 +1,1 @@
+"""From nothing to predictions through the router: what `make demo` runs."""

@@ -1,0 +1,113 @@
+"""`make demo`: every stage from an empty machine to predictions through the router, and how long each took."""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import tritonclient.http as triton
+from localcluster import cluster, install
+from localcluster.clients import kubectl
+from localcluster.progress import SetupError
+
+from examples.demo import live
+from examples.demo.cluster import HERE, create_namespace, forwarded, install_store, publish
+from examples.demo.model import Trained, train
+
+NAMESPACE = "modelward-demo"
+MODEL = "digits"
+
+
+class Stages:
+    """Names the stages and keeps their times, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        print(f"\n== {name}", flush=True)
+        began = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - began
+
+
+def predict(address: str, trained: Trained) -> tuple[float, float]:
+    """Send the held-out rows with an ordinary client. Returns accuracy and the agreement with scikit-learn."""
+    client = triton.InferenceServerClient(address)
+    given = client.get_model_metadata(MODEL)["inputs"][0]
+    tensor = triton.InferInput(given["name"], list(trained.rows.shape), given["datatype"])
+    tensor.set_data_from_numpy(trained.rows)
+    answer = client.infer(MODEL, [tensor]).as_numpy("label")
+    return float(np.mean(answer == trained.labels)), float(np.mean(answer == trained.predictions))
+
+
+def up() -> None:
+    stages = Stages()
+    with stages.stage("a Kubernetes cluster"):
+        cluster.up()
+    with stages.stage("images, and the operator"):
+        install.install()
+    with stages.stage("a model, trained on handwritten digits and published to S3 in the cluster"):
+        trained = train()
+        create_namespace(NAMESPACE)
+        install_store(NAMESPACE)
+        publish(NAMESPACE, "models", {"digits/1/model.onnx": trained.artifact})
+        print(f"    {len(trained.artifact):,} bytes at s3://models/digits/1/model.onnx")
+    with stages.stage("kubectl apply -f examples/demo/digits.yaml"):
+        print((HERE / "digits.yaml").read_text())
+        applied = time.monotonic()
+        kubectl("apply", "-n", NAMESPACE, "-f", str(HERE / "digits.yaml"))
+        live.wait_until_ready(NAMESPACE, MODEL)
+        seconds_to_ready = time.monotonic() - applied
+    with stages.stage("predictions for the held-out rows, through the router, by tritonclient"):
+        with forwarded(NAMESPACE, MODEL, 80) as address:
+            accuracy, agreement = predict(address, trained)
+        print(f"    {len(trained.rows)} rows, accuracy {accuracy:.3f}, agreement with scikit-learn {agreement:.3f}")
+    report(stages, len(trained.rows), accuracy, agreement, seconds_to_ready)
+
+
+def report(stages: Stages, rows: int, accuracy: float, agreement: float, seconds_to_ready: float) -> None:
+    print("\n== how long each stage took")
+    for name, seconds in stages.seconds.items():
+        print(f"    {seconds:7.1f}s  {name}")
+    print(f"""
+== go on from here (the cluster stays up; `make demo-down` ends it)
+    export KUBECONFIG=$(make -s kubeconfig)
+    kubectl get modeldeployments -n {NAMESPACE}
+    kubectl describe modeldeployment {MODEL} -n {NAMESPACE}
+    kubectl port-forward -n {NAMESPACE} service/{MODEL} 8080:80 &
+    curl -s localhost:8080/v2/models/{MODEL}
+    kubectl patch modeldeployment {MODEL} -n {NAMESPACE} --type merge -p '{{"spec":{{"replicas":3}}}}'
+""")
+    figures = {
+        "rows": rows,
+        "accuracy": round(accuracy, 4),
+        "agreement": round(agreement, 4),
+        "seconds_to_ready": round(seconds_to_ready, 1),
+    }
+    print(json.dumps(figures))
+
+
+def down() -> None:
+    kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false", check=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="examples.demo")
+    parser.add_argument("verb", choices=["up", "down"])
+    try:
+        up() if parser.parse_args().verb == "up" else down()
+    except (SetupError, live.NotReadyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; `make demo` goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+sys.exit(main())
