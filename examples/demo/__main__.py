@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import tritonclient.http as triton
-from localcluster import cluster, install
-from localcluster.clients import kubectl
-from localcluster.progress import SetupError
 
 from examples.demo import live
 from examples.demo.cluster import HERE, create_namespace, forwarded, install_store, publish
 from examples.demo.model import Trained, train
+from localcluster import cluster, install
+from localcluster.clients import kubectl
+from localcluster.progress import SetupError
 
 NAMESPACE = "modelward-demo"
 MODEL = "digits"

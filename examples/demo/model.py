@@ -17,7 +17,7 @@ HELD_OUT = 0.25
 
 @dataclass(frozen=True)
 class Trained:
-    """`artifact`: the ONNX file. `rows`: held out, shape [n, 64]; `labels` and scikit-learn's own `predictions`: [n]."""
+    """`artifact`: the ONNX file. `rows`: held out, [n, 64]; `labels` and scikit-learn's own `predictions`: [n]."""
 
     artifact: bytes
     rows: npt.NDArray[np.float32]

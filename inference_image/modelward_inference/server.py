@@ -74,7 +74,7 @@ class DrainingServer(uvicorn.Server):
         log.info("draining for %.0f s", self._drain)
         self._state.draining = True
         metrics.DRAINING.set(1)
-        # Not uvicorn's own handler: it would raise the signal again at the end, and a good end would look like a bad one.
+        # Not uvicorn's own handler: it would raise the signal again at the end, as if that end were a bad one.
         asyncio.get_running_loop().call_later(self._drain, self._end)
 
     def _end(self) -> None:

@@ -1,5 +1,6 @@
 """A real etcd and kube-apiserver for tests that need no pods: up in seconds, gone without a trace."""
 
+import os
 import shutil
 import signal
 import socket
@@ -42,16 +43,20 @@ class ApiServer:
 
     def start(self) -> None:
         """Start, or start again with the same address and data after `stop`."""
-        debian.ensure(debian.APISERVER_PACKAGES)
+        if "KUBEBUILDER_ASSETS" not in os.environ:
+            debian.ensure(debian.APISERVER_PACKAGES)
         names = ["IP:127.0.0.1", "DNS:localhost", "DNS:kubernetes.default.svc"]
         pki.create(self._plane.certificates, names, {"kubelet-client": "/CN=kubelet-client"})
         self.kubeconfig.write_text(pki.kubeconfig(self._plane.certificates, self._plane.server, "modelward-api"))
-        self._etcd.start(self._plane.etcd_command(binaries.etcd()))
-        self._apiserver.start(self._plane.apiserver_command(binaries.apiserver()))
+        self._etcd.start(self._plane.etcd_command(binaries.etcd()), dies_with_us=True)
+        # Nobody makes service accounts here, so that pods could not be created.
+        command = [*self._plane.apiserver_command(binaries.apiserver()), "--disable-admission-plugins=ServiceAccount"]
+        self._apiserver.start(command, dies_with_us=True)
         wait_for("the API server's start", self._ready, START_SECONDS)
 
     def stop(self) -> None:
         """End both processes; the data stays for another `start`."""
+        self.resume()
         self._apiserver.stop()
         self._etcd.stop()
 
@@ -63,13 +68,19 @@ class ApiServer:
         self._apiserver.signal(signal.SIGCONT)
 
     def __enter__(self) -> "ApiServer":
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self._remove()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.resume()
+        self._remove()
+
+    def _remove(self) -> None:
         self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 

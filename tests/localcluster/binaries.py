@@ -29,7 +29,11 @@ def kubernetes() -> Path:
     folder = settings.SOURCES / "kubernetes"
     binary = _built(f"Kubernetes {version}, once and for about ten minutes", folder, ".", flags)
     links = settings.bin_dir() / f"links-{binary.name}"
-    if not links.is_dir():
+    with locked("links"):
+        if links.is_dir():
+            return links
+        for old in settings.bin_dir().glob("links-*"):
+            shutil.rmtree(old)
         with replacing(links) as temporary:
             temporary.mkdir(exist_ok=True)
             for component in COMPONENTS:

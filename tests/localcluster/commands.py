@@ -11,6 +11,12 @@ from pathlib import Path
 from localcluster import settings
 from localcluster.progress import SetupError
 
+NO_PROXY = {
+    name: ",".join(filter(None, (os.environ.get(name), "127.0.0.1,localhost", settings.OWN_CIDR, settings.NODE_IP)))
+    for name in ("NO_PROXY", "no_proxy")
+}
+"""Nothing that is sent to the cluster may go through somebody's proxy."""
+
 TAIL = 3000
 """Characters of the output of a failed command that are shown."""
 
@@ -24,7 +30,7 @@ def run(
 ) -> str:
     """The program's stdout. Raises SetupError with the end of its output where it fails."""
     words = [str(word) for word in command]
-    merged = {**os.environ, **(env or {})}
+    merged = {**os.environ, **NO_PROXY, **(env or {})}
     result = subprocess.run(words, cwd=cwd, env=merged, input=stdin, text=True, capture_output=True, check=False)
     if check and result.returncode != 0:
         output = (result.stdout + result.stderr)[-TAIL:]

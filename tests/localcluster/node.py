@@ -112,12 +112,9 @@ def kube_proxy_config(state: Path) -> str:
     )
 
 
-def prepare_network(state: Path) -> None:
+def prepare_network() -> None:
     """The node's address, forwarding, and masquerading for what pods send outside."""
     run(["ip", "address", "replace", f"{settings.NODE_IP}/32", "dev", "lo"])
-    before = state / "ip_forward"
-    if not before.exists():
-        before.write_text(IP_FORWARD.read_text())
     IP_FORWARD.write_text("1")
     if not succeeds(["nft", "list", "table", "ip", NFT_TABLE]):
         rule = f"ip saddr {settings.POD_CIDR} ip daddr != {settings.OWN_CIDR} masquerade"
@@ -125,11 +122,8 @@ def prepare_network(state: Path) -> None:
         run(["nft", "-f", "-"], stdin=f"table ip {NFT_TABLE} {{\n{chain}}}\n")
 
 
-def remove_network(state: Path) -> None:
+def remove_network() -> None:
     """Take back what `prepare_network`, kube-proxy and CNI did."""
-    before = state / "ip_forward"
-    if before.exists():
-        IP_FORWARD.write_text(before.read_text())
     for family, table in (("ip", NFT_TABLE), ("ip", "kube-proxy"), ("ip6", "kube-proxy")):
         if succeeds(["nft", "list", "table", family, table]):
             run(["nft", "delete", "table", family, table])

@@ -10,7 +10,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from localcluster import addons, baseimage, binaries, debian, images, node, pki, settings
+from localcluster import addons, baseimage, binaries, debian, images, leftovers, node, pki, settings, sysctls
 from localcluster.apiserver import is_ready
 from localcluster.clients import ctr, kubectl, node_images
 from localcluster.commands import locked, run, succeeds
@@ -47,6 +47,7 @@ def prepare() -> None:
         binaries.kubernetes()
         binaries.coredns()
         binaries.pause()
+        binaries.s3_gateway()
         base.result()
 
 
@@ -62,7 +63,9 @@ def up() -> None:
             say("the cluster is up already")
             return
         _write_configuration(state)
-        node.prepare_network(state)
+        sysctls.save(state)
+        leftovers.note(state)
+        node.prepare_network()
         with step("starting the control plane"):
             _start_control_plane(state)
         with step("starting the node"):
@@ -125,7 +128,7 @@ def _start_node(state: Path) -> None:
         [
             str(links / "kubelet"), f"--config={state / 'kubelet.json'}", f"--root-dir={state / 'kubelet'}",
             f"--kubeconfig={settings.kubeconfig_path()}", f"--hostname-override={settings.NODE_NAME}",
-            f"--node-ip={settings.NODE_IP}",
+            f"--node-ip={settings.NODE_IP}", f"--cert-dir={state / 'kubelet-pki'}",
         ]
     )  # fmt: skip
     process("kube-proxy").start([str(links / "kube-proxy"), f"--config={state / 'kube-proxy.json'}"])
@@ -177,7 +180,9 @@ def down() -> None:
         for name in ("containerd", "kube-apiserver", "etcd"):
             process(name).stop()
         _unmount(state)
-        node.remove_network(state)
+        node.remove_network()
+        sysctls.restore(state)
+        leftovers.remove(state)
         shutil.rmtree(state, ignore_errors=True)
         if state.exists():
             raise SetupError(f"{state} could not be removed; look for mounts below it with `mount`")

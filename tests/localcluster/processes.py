@@ -1,12 +1,14 @@
 """Long-lived processes: started apart from the shell that asked for them, found again by a pid file."""
 
+import ctypes
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from localcluster import commands
 from localcluster.progress import SetupError
 
 STOP_SECONDS = 10.0
@@ -30,14 +32,18 @@ class Process:
             return None
         return int(pid) if start_time(int(pid)) == started else None
 
-    def start(self, command: Sequence[str], env: Mapping[str, str] | None = None) -> bool:
-        """Start it unless it runs. Returns whether it was started."""
+    def start(self, command: Sequence[str], dies_with_us: bool = False) -> bool:
+        """Start it unless it runs. Returns whether it was started.
+
+        `dies_with_us`: it must not outlive this process, not even one that is killed.
+        """
         if self.pid is not None:
             return False
         with self.log.open("ab") as log:
             child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
-                env={**os.environ, **(env or {})},
+                env={**os.environ, **commands.NO_PROXY},
+                preexec_fn=_die_with_parent if dies_with_us else None,
             )  # fmt: skip
         self._pid_file.write_text(f"{child.pid} {start_time(child.pid)}")
         return True
@@ -76,6 +82,11 @@ class Process:
         except ChildProcessError:
             pass
         return start_time(pid) is not None
+
+
+def _die_with_parent() -> None:
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
 
 
 def start_time(pid: int) -> str | None:

@@ -1,6 +1,7 @@
 """The router's objects: the ConfigMap it follows, the Deployment of Envoy, and the Service that clients call."""
 
 import json
+import math
 from decimal import Decimal
 from typing import Any
 
@@ -161,4 +162,4 @@ def _worker_threads(resources: Resources) -> int:
         return DEFAULT_WORKER_THREADS
     text = str(limit)
     cores = Decimal(text[:-1]) / 1000 if text.endswith("m") else Decimal(text)
-    return max(1, -int(-cores // 1))
+    return max(1, math.ceil(cores))

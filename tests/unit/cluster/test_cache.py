@@ -1,0 +1,87 @@
+"""The cache keeps the newer of two versions, and never brings back what was deleted."""
+
+from typing import Any
+
+from modelward.cluster.cache import Cache, Key
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, SERVICES
+
+OWNER = Key("ml", "fraud")
+
+
+def body(
+    name: str = "fraud", version: int = 1, uid: str | None = None, instance: str | None = "fraud"
+) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/instance": instance} if instance else {}
+    return {
+        "metadata": {
+            "namespace": "ml", "name": name, "uid": uid or f"uid-{name}", "resourceVersion": str(version),
+            "labels": labels, "managedFields": [{"much": "text"}],
+        },
+        "spec": {"version": version},
+    }  # fmt: skip
+
+
+def test_an_older_version_does_not_replace_a_newer_one() -> None:
+    cache = Cache()
+    assert cache.upsert(SERVICES, body(version=10)) == OWNER
+    assert cache.upsert(SERVICES, body(version=9)) is None
+    assert cache.upsert(SERVICES, body(version=10)) is None
+    found = cache.get(SERVICES, "ml", "fraud")
+    assert found is not None
+    assert found["spec"]["version"] == 10
+
+
+def test_a_deleted_object_does_not_come_back_by_a_late_event() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, body(version=1))
+    assert cache.remove(SERVICES, body(version=5)) == OWNER
+    assert cache.upsert(SERVICES, body(version=3)) is None
+    assert cache.get(SERVICES, "ml", "fraud") is None
+    assert cache.upsert(SERVICES, body(version=6, uid="another")) == OWNER
+
+
+def test_children_are_found_by_their_owner() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, body("b"))
+    cache.upsert(SERVICES, body("a"))
+    cache.upsert(SERVICES, body("c", instance="other"))
+    assert [child["metadata"]["name"] for child in cache.children(OWNER, SERVICES)] == ["a", "b"]
+    cache.remove(SERVICES, body("a"))
+    assert [child["metadata"]["name"] for child in cache.children(OWNER, SERVICES)] == ["b"]
+
+
+def test_a_child_that_changes_its_label_changes_its_owner() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, body("a", version=1))
+    cache.upsert(SERVICES, body("a", version=2, instance="other"))
+    assert cache.children(OWNER, SERVICES) == []
+    assert len(cache.children(Key("ml", "other"), SERVICES)) == 1
+
+
+def test_a_relist_prunes_what_vanished_and_keeps_what_is_newer_than_the_list() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, body("gone", version=1))
+    cache.upsert(SERVICES, body("changed", version=2))
+    before = cache.snapshot(SERVICES)
+    cache.upsert(SERVICES, body("changed", version=9))
+    cache.upsert(SERVICES, body("new", version=8))
+    repaired = cache.reconcile_with(SERVICES, before, [body("missed", version=3)])
+    assert repaired == {OWNER}
+    assert [child["metadata"]["name"] for child in cache.children(OWNER, SERVICES)] == ["changed", "missed", "new"]
+
+
+def test_a_relist_that_agrees_repairs_nothing() -> None:
+    cache = Cache()
+    cache.upsert(MODEL_DEPLOYMENTS, body(version=4))
+    assert cache.reconcile_with(MODEL_DEPLOYMENTS, cache.snapshot(MODEL_DEPLOYMENTS), [body(version=4)]) == set()
+    assert list(cache.keys()) == [OWNER]
+
+
+def test_pods_are_pruned_to_what_decisions_need() -> None:
+    cache = Cache()
+    cache.upsert(PODS, {**body("p"), "spec": {"containers": ["much"]}, "status": {"podIP": "1.2.3.4", "hostIP": "h"}})
+    found = cache.get(PODS, "ml", "p")
+    assert found is not None
+    assert found["status"] == {"podIP": "1.2.3.4"}
+    assert "spec" not in found
+    assert "managedFields" not in found["metadata"]

@@ -1,0 +1,100 @@
+"""The work queue's promises, on a clock that the tests set."""
+
+import asyncio
+
+import pytest
+
+from modelward.cluster.cache import Key
+from modelward.cluster.queue import BACKOFF_MAX, WorkQueue
+
+A, B = Key("ml", "a"), Key("ml", "b")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def due(queue: WorkQueue) -> Key | None:
+    """The next key, or None where nothing is due."""
+    try:
+        return await asyncio.wait_for(queue.get(), 0.01)
+    except TimeoutError:
+        return None
+
+
+async def test_a_key_is_due_once_however_often_it_was_added(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    for _ in range(3):
+        queue.add(A)
+    queue.add(B)
+    assert [await due(queue), await due(queue), await due(queue)] == [A, B, None]
+
+
+async def test_a_key_is_never_worked_on_twice_at_a_time(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    queue.add(A)
+    assert await due(queue) == A
+    queue.add(A)
+    assert await due(queue) is None
+    queue.done(A)
+    assert await due(queue) == A
+
+
+async def test_a_delay_is_kept(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    queue.add(A, delay=10)
+    assert await due(queue) is None
+    clock.now += 10
+    assert await due(queue) == A
+
+
+async def test_the_earlier_of_two_due_times_counts(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    queue.add(A, delay=5)
+    queue.add(A, delay=50)
+    clock.now += 5
+    assert await due(queue) == A
+    queue.done(A)
+    clock.now += 50
+    assert await due(queue) is None
+    queue.add(A, delay=50)
+    queue.add(A)
+    assert await due(queue) == A
+
+
+async def test_a_delay_asked_for_while_working_counts_from_then(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    queue.add(A)
+    assert await due(queue) == A
+    queue.add(A, delay=10)
+    clock.now += 4
+    queue.done(A)
+    assert await due(queue) is None
+    clock.now += 6
+    assert await due(queue) == A
+
+
+async def test_failures_wait_longer_and_longer_and_success_forgets_them(clock: Clock) -> None:
+    queue = WorkQueue(clock)
+    delays = [queue.retry(A) for _ in range(20)]
+    assert delays[0] <= 0.2
+    assert 0.8 * BACKOFF_MAX <= delays[-1] <= BACKOFF_MAX
+    queue.forget(A)
+    assert queue.retry(A) <= 0.2
+
+
+async def test_waiting_ends_when_a_key_is_added() -> None:
+    queue = WorkQueue(asyncio.get_running_loop().time)
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.add(A, delay=0.01)
+    assert await asyncio.wait_for(waiting, 5) == A

@@ -1,0 +1,42 @@
+"""From objects as the API server stores them to facts."""
+
+from modelward.controller.observe import pod_facts, workload_facts
+
+
+def test_a_deployment_whose_controller_has_not_seen_the_newest_manifest_is_not_settled() -> None:
+    body = {"metadata": {"generation": 3}, "spec": {"replicas": 2}}
+    behind = {"observedGeneration": 2, "updatedReplicas": 2, "availableReplicas": 2, "readyReplicas": 2}
+    assert not workload_facts({**body, "status": behind}, []).complete
+    assert workload_facts({**body, "status": {**behind, "observedGeneration": 3}}, []).complete
+
+
+def test_why_a_deployment_can_not_make_pods() -> None:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "violates PodSecurity"}
+    body = {"metadata": {}, "spec": {}, "status": {"conditions": [condition]}}
+    assert workload_facts(body, []).failure == "violates PodSecurity"
+
+
+def test_the_end_of_the_run_before_is_seen_while_a_container_waits() -> None:
+    terminated = {"exitCode": 1, "reason": "Error", "message": "m"}
+    body = {
+        "metadata": {"name": "p", "uid": "u"},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "False"}],
+            "initContainerStatuses": [
+                {
+                    "name": "fetch",
+                    "ready": False,
+                    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                    "lastState": {"terminated": terminated},
+                }
+            ],
+        },
+    }
+    (container,) = pod_facts(body).containers
+    assert (container.waiting_reason, container.exit_code, container.exit_message) == ("CrashLoopBackOff", 1, "m")
+
+
+def test_a_pod_that_no_node_takes() -> None:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+    body = {"metadata": {"name": "p", "uid": "u"}, "status": {"conditions": [condition]}}
+    assert pod_facts(body).unschedulable == "0/1 nodes"

@@ -1,0 +1,73 @@
+"""Revisions: what shapes a pod names it, and nothing else does."""
+
+from typing import Any
+
+import pytest
+
+from builders import PLATFORM, owner
+from modelward.api.modeldeployment import Model, Resources, Router, SecretReference
+from modelward.render import common, revision, router
+from modelward.render.platform import Platform
+
+NAME = revision.name_of(owner(), PLATFORM)
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "uri": {"model": Model("s3://models/b.onnx")},
+    "format": {"model": Model("s3://models/a.onnx", format="onnx")},
+    "digest": {"model": Model("s3://models/a.onnx", digest="sha256:" + "0" * 64)},
+    "credentials": {"model": Model("s3://models/a.onnx", credentials_secret=SecretReference("s3"))},
+    "resources": {"resources": Resources(limits={"memory": "1Gi"})},
+    "service account": {"service_account_name": "cloud"},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_shapes_the_pod_makes_another_revision(change: str) -> None:
+    assert revision.name_of(owner(**CHANGES[change]), PLATFORM) != NAME
+
+
+def test_another_image_makes_another_revision() -> None:
+    assert revision.name_of(owner(), Platform("inference:2", "envoy:1")) != NAME
+
+
+def test_replicas_and_the_router_do_not() -> None:
+    assert revision.name_of(owner(replicas=5, router=Router(replicas=7)), PLATFORM) == NAME
+    assert revision.name_of(owner(), Platform("inference:1", "envoy:2")) == NAME
+
+
+def test_credentials_reach_the_download_only() -> None:
+    spec = {"model": Model("s3://models/a.onnx", credentials_secret=SecretReference("s3"))}
+    pod = revision.deployment(owner(**spec), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
+    assert pod["initContainers"][0]["envFrom"] == [{"secretRef": {"name": "s3"}}]
+    assert "envFrom" not in pod["containers"][0]
+
+
+def test_a_claim_is_mounted_read_only_into_the_download_only() -> None:
+    pod = revision.deployment(owner(model=Model("pvc://claim/a.onnx")), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
+    assert {"name": "model", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}} in pod["volumes"]
+    assert any(mount["mountPath"] == revision.PVC_MOUNT for mount in pod["initContainers"][0]["volumeMounts"])
+    assert all(mount["mountPath"] != revision.PVC_MOUNT for mount in pod["containers"][0]["volumeMounts"])
+
+
+@pytest.mark.parametrize(
+    "manifest", [revision.deployment(owner(), PLATFORM, NAME, 1), router.deployment(owner(), PLATFORM)]
+)
+def test_pods_fit_the_restricted_level(manifest: dict[str, Any]) -> None:
+    pod = manifest["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["automountServiceAccountToken"] is False
+    for container in (*pod.get("initContainers", []), *pod["containers"]):
+        assert container["securityContext"] == common.CONTAINER_SECURITY_CONTEXT
+
+
+def test_a_default_request_never_exceeds_a_limit_that_the_user_set() -> None:
+    built = common.resources(Resources(limits={"memory": "64Mi"}), Resources(requests={"cpu": "1", "memory": "256Mi"}))
+    assert built == {"requests": {"cpu": "1"}, "limits": {"memory": "64Mi"}}
+
+
+@pytest.mark.parametrize(("limit", "threads"), [(None, "2"), ("500m", "1"), ("1", "1"), ("1500m", "2"), (4, "4")])
+def test_the_router_has_as_many_threads_as_cores(limit: str | int | None, threads: str) -> None:
+    limits = {} if limit is None else {"cpu": limit}
+    spec = Router(resources=Resources(limits=limits))
+    args = router.deployment(owner(router=spec), PLATFORM)["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert args[args.index("--concurrency") + 1] == threads
