@@ -103,7 +103,15 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> 
 def _reshaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
     if array.size != math.prod(shape):
         raise RequestError(f"{where}.data has {array.size} values, but shape {list(shape)} needs {math.prod(shape)}")
-    return array.reshape(shape)
+    return _shaped(array, shape, where)
+
+
+def _shaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
+    """An empty tensor may name any other dimension, but not one beyond what numpy can address."""
+    try:
+        return array.reshape(shape)
+    except (ValueError, OverflowError):
+        raise RequestError(f"{where}.shape {list(shape)} is too large") from None
 
 
 def _floats(data: list[Any], datatype: str) -> Array:
@@ -114,7 +122,10 @@ def _floats(data: list[Any], datatype: str) -> Array:
     if array.dtype.kind not in "fiu" and array.size:
         raise ValueError(f"found {_first_odd(array)}")
     with np.errstate(over="ignore"):
-        return array.astype(DTYPES[datatype])
+        cast = array.astype(DTYPES[datatype])
+    if np.isinf(cast).any():
+        raise ValueError(f"found a number that is too large for {datatype}")
+    return cast
 
 
 def _integers(data: list[Any], datatype: str) -> Array:
@@ -167,7 +178,7 @@ def from_binary(raw: memoryview, datatype: str, shape: tuple[int, ...], where: s
             f"{where}: {len(raw)} bytes of binary data, but {datatype} of shape {list(shape)} needs "
             f"{math.prod(shape) * dtype.itemsize}"
         )
-    return np.frombuffer(raw, dtype=dtype).reshape(shape)
+    return _shaped(np.frombuffer(raw, dtype=dtype), shape, where)
 
 
 def _split(raw: memoryview, where: str) -> Array:
@@ -213,6 +224,9 @@ def _outputs(raw: Any) -> tuple[WantedOutput, ...]:
         parameters = _object(each.get("parameters"), f"outputs[{index}].parameters")
         where = f"outputs[{index}].parameters.binary_data"
         wanted.append(WantedOutput(each["name"], _flag(parameters.get("binary_data"), where)))
+    names = [each.name for each in wanted]
+    if len(set(names)) != len(names):
+        raise RequestError(f"outputs: a name occurs twice: {_shown(', '.join(names))}")
     return tuple(wanted)
 
 

@@ -5,6 +5,7 @@ one. Who comes when the queue is full is told so at once.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from modelward_inference import metrics
 from modelward_inference.bundle import Manifest, Tensor
 from modelward_inference.protocol import InferRequest, InferResponse, Input, OverloadedError, RequestError
 from modelward_inference.runtimes.base import DTYPES, Array, Model, warm_up_inputs
+
+log = logging.getLogger(__name__)
 
 
 class DataPlane:
@@ -33,8 +36,16 @@ class DataPlane:
         self._pending = 0
 
     def warm_up(self) -> None:
-        """Answer one request of zeros: the first real client must not pay for what is set up lazily."""
-        self._model.predict(warm_up_inputs(self.signature), self._outputs)
+        """Answer one request of zeros: the first real client must not pay for what is set up lazily.
+
+        A sound model may refuse zeros (an encoder that never saw that category): that is logged, and no failure.
+        """
+        try:
+            self._model.predict(warm_up_inputs(self.signature), self._outputs)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  a model may raise anything
+            log.warning("the model was not warmed up, it refuses a row of zeros: %s", error)
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """Raises RequestError for the client's mistakes, OverloadedError, and whatever the model raises."""
@@ -49,14 +60,16 @@ class DataPlane:
         if self._pending >= self._capacity:
             metrics.REJECTED.inc()
             raise OverloadedError(f"{self._pending} requests wait already; try again in a second")
-        self._pending += 1
-        metrics.PENDING.set(self._pending)
-        try:
-            outputs = await asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, wanted)
-        finally:
-            self._pending -= 1
-            metrics.PENDING.set(self._pending)
+        self._count(+1)
+        predicted = asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, wanted)
+        # A client that leaves does not stop the thread: its place is free only when that has ended.
+        predicted.add_done_callback(lambda _: self._count(-1))
+        outputs = await asyncio.shield(predicted)
         return InferResponse(self.name, self.version, outputs, request.id)
+
+    def _count(self, change: int) -> None:
+        self._pending += change
+        metrics.PENDING.set(self._pending)
 
     def _predict(self, inputs: dict[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
         began = time.perf_counter()

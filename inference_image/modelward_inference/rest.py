@@ -30,6 +30,9 @@ Send = Callable[[Message], Awaitable[None]]
 EXTENSIONS = ["binary_tensor_data"]
 JSON_LENGTH_HEADER = b"inference-header-content-length"
 
+MAX_DIGITS = 18
+"""Of a length in a header: more can't be the length of anything."""
+
 COMPRESS_FROM = 16 * 1024
 """Bytes: a smaller answer is sent faster than it is compressed."""
 
@@ -121,7 +124,7 @@ def _json_length(headers: dict[bytes, bytes]) -> int | None:
     raw = headers.get(JSON_LENGTH_HEADER)
     if raw is None:
         return None
-    if not raw.isdigit():
+    if not raw.isdigit() or len(raw) > MAX_DIGITS:
         raise RequestError(f"Inference-Header-Content-Length must be a number, not {raw.decode('latin-1')[:50]!r}")
     return int(raw)
 
@@ -142,6 +145,8 @@ def _decompressed(body: bytes, headers: dict[bytes, bytes], limit: int) -> bytes
         raise RequestError(f"the body has more than {limit} bytes; send fewer rows at a time", 413)
     if not unpacker.eof:
         raise RequestError(f"the {encoding} data of the body breaks off")
+    if unpacker.unused_data:
+        raise RequestError(f"{len(unpacker.unused_data)} bytes follow the {encoding} data of the body")
     return plain
 
 

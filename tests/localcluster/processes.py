@@ -15,6 +15,10 @@ STOP_SECONDS = 10.0
 """How long a process may take to end after SIGTERM."""
 
 
+_STARTED: list["subprocess.Popen[bytes]"] = []
+"""Kept, or Python warns of a process that still runs: they are meant to."""
+
+
 class Process:
     """One process of the cluster. Its pid and start time are kept, so that a reused pid is never taken for it."""
 
@@ -46,6 +50,7 @@ class Process:
                 preexec_fn=_die_with_parent if dies_with_us else None,
             )  # fmt: skip
         self._pid_file.write_text(f"{child.pid} {start_time(child.pid)}")
+        _STARTED.append(child)
         return True
 
     def signal(self, number: int) -> None:

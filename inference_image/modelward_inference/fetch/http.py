@@ -5,6 +5,7 @@ from urllib.parse import urljoin, urlsplit
 
 import urllib3
 
+from modelward_inference.addresses import shown
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable
 from modelward_inference.fetch.source import CHUNK, Part, TransientError
 
@@ -19,11 +20,12 @@ class HttpSource:
     """One address, with redirects followed, but never from https to http."""
 
     def __init__(self, uri: str) -> None:
-        self._uri = uri
+        self._address = uri
+        self._uri = shown(uri)
         self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
 
     def open(self, offset: int) -> Part:
-        address = self._uri
+        address = self._address
         for _ in range(MAX_REDIRECTS + 1):
             response = self._get(address, offset)
             location = response.headers.get("Location")
@@ -31,8 +33,11 @@ class HttpSource:
                 return self._part(response, offset)
             response.drain_conn()
             following = urljoin(address, location)
-            if urlsplit(address).scheme == "https" and urlsplit(following).scheme != "https":
-                raise ArtifactUnreachable(f"{self._uri} redirects from https to {following}: not safe")
+            scheme = urlsplit(following).scheme
+            if scheme not in ("http", "https"):
+                raise ArtifactUnreachable(f"{self._uri} redirects to {scheme}://, which is no web address")
+            if urlsplit(address).scheme == "https" and scheme != "https":
+                raise ArtifactUnreachable(f"{self._uri} redirects from https to {shown(following)}: not safe")
             address = following
         raise ArtifactUnreachable(f"{self._uri} redirects more than {MAX_REDIRECTS} times; check spec.model.uri")
 
@@ -46,7 +51,7 @@ class HttpSource:
         except urllib3.exceptions.SSLError as error:
             raise ArtifactUnreachable(f"{self._uri}: the certificate is not accepted: {error}") from error
         except urllib3.exceptions.HTTPError as error:
-            raise TransientError(f"{urlsplit(address).netloc} does not answer: {_plain(error)}") from error
+            raise TransientError(f"{urlsplit(address).hostname} does not answer: {_plain(error)}") from error
 
     def _part(self, response: urllib3.BaseHTTPResponse, offset: int) -> Part:
         status = response.status

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from modelward_inference import formats, runtimes
+from modelward_inference.addresses import shown
 from modelward_inference.bundle import Manifest
 from modelward_inference.errors import (
     ArtifactCorrupt,
@@ -20,6 +21,7 @@ from modelward_inference.errors import (
     FormatMismatch,
     FormatUnknown,
     InvalidConfiguration,
+    ModelError,
     StorageFull,
     UnsupportedScheme,
 )
@@ -61,7 +63,7 @@ def source_of(request: Request) -> Source:
         case "http":
             if request.digest is None:
                 raise InvalidConfiguration(
-                    f"{request.uri}: plain http can be tampered with; use https://, or pin spec.model.digest"
+                    f"{shown(request.uri)}: plain http can be tampered with; use https://, or pin spec.model.digest"
                 )
             return HttpSource(request.uri)
         case "s3":
@@ -78,33 +80,38 @@ def fetch(request: Request) -> Manifest:
     if finished:
         say(f"{finished.file} with {finished.digest} is there already")
         return finished
+    address = shown(request.uri)
     temporary = request.folder / ".download"
     try:
-        say(request.uri)
-        digest, size = download(source_of(request), request.uri, temporary)
+        say(address)
+        digest, size = download(source_of(request), address, temporary)
+        if request.digest and digest != request.digest:
+            raise DigestMismatch(
+                f"{address} has digest {digest}, but spec.model.digest pins {request.digest}. If the new artifact is "
+                "intended, pin its digest; if not, restore the old one"
+            )
+        kind = _format_of(request, temporary)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(f"{request.folder} is full; the model needs more ephemeral storage") from error
         raise
-    if request.digest and digest != request.digest:
-        raise DigestMismatch(
-            f"{request.uri} has digest {digest}, but spec.model.digest pins {request.digest}. If the new artifact is "
-            "intended, pin its digest; if not, restore the old one"
-        )
-    kind = _format_of(request, temporary)
+    except ModelError:
+        temporary.unlink(missing_ok=True)
+        raise
     target = request.folder / f"model.{'onnx' if kind == formats.ONNX else 'joblib'}"
     temporary.replace(target)
     try:
         model = runtimes.load(kind, target)
     except ArtifactCorrupt as error:
-        raise ArtifactCorrupt(f"{request.uri} ({size} bytes, {digest}) {error}") from error
+        raise ArtifactCorrupt(f"{address} ({size} bytes, {digest}) {error}") from error
     manifest = Manifest(
         name=request.name,
         format=kind,
         file=target.name,
         digest=digest,
         size=size,
-        uri=request.uri,
+        uri=address,
         fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         signature=model.signature,
         libraries=dict(model.libraries),
@@ -123,22 +130,25 @@ def _finished(request: Request) -> Manifest | None:
         found = Manifest.read(request.folder)
     except BundleInvalid:
         return None
-    fits = found.uri == request.uri and request.format in ("auto", found.format)
+    fits = found.uri == shown(request.uri) and request.format in ("auto", found.format)
     pinned = request.digest in (None, found.digest)
-    return found if fits and pinned and (request.folder / found.file).exists() else None
+    file = request.folder / found.file
+    return found if fits and pinned and file.exists() and file.stat().st_size == found.size else None
 
 
 def _format_of(request: Request, path: Path) -> str:
     """Name and content have to agree. Raises FormatMismatch or FormatUnknown."""
+    if path.stat().st_size == 0:
+        raise ArtifactCorrupt(f"{shown(request.uri)} is empty; upload the artifact again")
     content, words = formats.looks_like(path)
     promised = request.format if request.format != "auto" else formats.by_suffix(urlsplit(request.uri).path)
     if promised is None and content is None:
-        raise FormatUnknown(f"{request.uri} is {words}; publish the model as ONNX, or save it with joblib")
+        raise FormatUnknown(f"{shown(request.uri)} is {words}; publish the model as ONNX, or save it with joblib")
     if promised is None:
         assert content is not None
         return content
     if content is None or content != promised:
         source = "spec.model.format says" if request.format != "auto" else "its name promises"
         cure = f"set spec.model.format to {content}" if content else "publish the model itself under this address"
-        raise FormatMismatch(f"{request.uri} is {words}, but {source} {promised}; {cure}")
+        raise FormatMismatch(f"{shown(request.uri)} is {words}, but {source} {promised}; {cure}")
     return promised

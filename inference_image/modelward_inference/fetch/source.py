@@ -14,9 +14,9 @@ from modelward_inference.errors import ArtifactUnreachable
 CHUNK = 1 << 20
 """Bytes."""
 
-ATTEMPTS = 5
+ATTEMPTS = 6
 BACKOFF = 0.5
-"""Seconds before the second attempt; doubled for each further one. 7.5 s in all; then the kubelet starts over."""
+"""Seconds before the second attempt; doubled for each further one. 15.5 s in all; then the kubelet starts over."""
 
 PROGRESS_EVERY = 5.0
 """Seconds between two lines of progress."""

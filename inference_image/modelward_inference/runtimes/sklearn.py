@@ -44,18 +44,33 @@ class SklearnModel:
         given = Tensor(INPUT, datatype_of(row), (-1, *row.shape[1:]))
         outputs = []
         for name in (PREDICT, PREDICT_PROBA):
-            if not hasattr(self._estimator, name):
-                continue
+            if hasattr(self._estimator, name):
+                outputs += self._described(name, row)
+        return Signature((given,), tuple(outputs))
+
+    def _described(self, name: str, row: Array) -> list[Tensor]:
+        """An output as a prediction for one row shows it; as the classes tell where the model refuses such a row."""
+        try:
             try:
                 raw = getattr(self._estimator, name)(row)
-            except Exception as error:
-                raise ModelUnsupported(_why_not(self._estimator, error)) from error
-            if isinstance(raw, list):
-                # One array for each target: not one tensor.
-                continue
-            array = np.asarray(raw)
-            outputs.append(Tensor(name, datatype_of(array), (-1, *array.shape[1:])))
-        return Signature((given,), tuple(outputs))
+            except ValueError:
+                # Zero may be a category that an encoder never saw; one is the other common one.
+                raw = getattr(self._estimator, name)(np.ones_like(row) if row.dtype.kind == "f" else row)
+        except MemoryError:
+            raise
+        except Exception as error:
+            if "DataFrame" in str(error) or "columns" in str(error).lower():
+                raise ModelUnsupported(
+                    f"The {type(self._estimator).__name__} selects columns by name and needs a data frame ({error}); "
+                    "export the model as ONNX"
+                ) from error
+            classes = np.asarray(getattr(self._estimator, "classes_", np.zeros(1)))
+            raw = classes[:1] if name == PREDICT else np.zeros((1, len(classes)))
+        if isinstance(raw, list):
+            # One array for each target: not one tensor.
+            return []
+        array = np.asarray(raw)
+        return [Tensor(name, datatype_of(array), (-1, *array.shape[1:]))]
 
 
 def _load(path: Path) -> tuple[Any, tuple[str, ...]]:
@@ -90,10 +105,3 @@ def _load(path: Path) -> tuple[Any, tuple[str, ...]]:
         for version in sorted(trained_with)
     )
     return estimator, told
-
-
-def _why_not(estimator: Any, error: Exception) -> str:
-    kind = type(estimator).__name__
-    if "DataFrame" in str(error) or "columns" in str(error):
-        return f"The {kind} selects columns by name and needs a data frame ({error}); export the model as ONNX"
-    return f"The {kind} fails on a row of zeros: {type(error).__name__}: {str(error)[:500]}"

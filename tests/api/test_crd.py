@@ -1,0 +1,156 @@
+"""Specs that the real API server must refuse with the right sentence, and specs that it must take."""
+
+import json
+from typing import Any
+
+import pytest
+
+from .conftest import Cluster
+
+S3 = "s3://models/fraud/3/model.onnx"
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+Object = dict[str, Any]
+
+
+def model(uri: str = S3, **fields: Any) -> Object:
+    return {"model": {"uri": uri, **fields}}
+
+
+def with_model(**fields: Any) -> Object:
+    return {**model(), **fields}
+
+
+BAD: dict[str, tuple[Object, str]] = {
+    "no model": ({}, "spec.model: Required value"),
+    "no uri": ({"model": {}}, "spec.model.uri: Required value"),
+    "empty uri": (model(""), "spec.model.uri"),
+    "unknown scheme": (model("ftp://host/m.onnx"), "start it with https://, s3:// or pvc://"),
+    "registry of a later version": (model("models:/fraud@champion"), "start it with https://, s3:// or pvc://"),
+    "a bare path": (model("/models/m.onnx"), "for example s3://models/fraud/3/model.onnx"),
+    "plain http": (model("http://host/m.onnx"), "pin the artifact with spec.model.digest"),
+    "white space": (model("s3://models/my model.onnx"), "write %20 for a blank"),
+    "a line break": (model("s3://models/m\n.onnx"), "white space"),
+    "credentials in the address": (model("https://user:secret@host/m.onnx"), "spec.model.credentialsSecret"),
+    "a presigned URL": (model("https://host/m.onnx?X-Amz-Signature=abc"), "a presigned URL expires"),
+    "a signed URL of Azure": (model("https://host/m.onnx?sv=1&sig=abc"), "a presigned URL expires"),
+    "no file in https": (model("https://host/"), "name a host and a file"),
+    "no host in https": (model("https:///m.onnx"), "name a host and a file"),
+    "no key in s3": (model("s3://models"), "name a bucket"),
+    "an upper-case bucket": (model("s3://Models/m.onnx"), "name a bucket (3 to 63 lower-case letters"),
+    "a short bucket": (model("s3://ab/m.onnx"), "name a bucket (3 to 63 lower-case letters"),
+    "no path in pvc": (model("pvc://claim"), "name a PersistentVolumeClaim"),
+    "a bad claim": (model("pvc://My_Claim/m.onnx"), "name a PersistentVolumeClaim"),
+    "dots": (model("pvc://claim/../m.onnx"), "'..' is not allowed"),
+    "a folder": (model("s3://models/fraud/", format="onnx"), "must name one file, not a folder"),
+    "a too long uri": (model("s3://models/" + "a" * 1100 + ".onnx"), "Too long"),
+    "an unknown format": (model(format="torchscript"), "write auto, onnx or sklearn"),
+    "a format that can't be told": (model("s3://models/fraud"), "set it to onnx or sklearn"),
+    "an ending that is not known": (model("s3://models/fraud.pt"), "set it to onnx or sklearn"),
+    "onnx called sklearn": (model(format="sklearn"), "set format to onnx or auto"),
+    "pickle called onnx": (model("s3://models/m.pkl", format="onnx"), "set format to sklearn or auto"),
+    "a digest without its kind": (model(digest="0123456789abcdef" * 4), "write sha256: followed by"),
+    "a short digest": (model(digest="sha256:0123"), "write sha256: followed by"),
+    "an upper-case digest": (model(digest=DIGEST.upper()), "write sha256: followed by"),
+    "credentials for https": (
+        model("https://host/m.onnx", credentialsSecret={"name": "s"}), "only s3:// reads credentials",
+    ),
+    "credentials without a name": (model(credentialsSecret={}), "credentialsSecret.name: Required value"),
+    "credentials with a bad name": (model(credentialsSecret={"name": "My_Secret"}), "write the name of a Secret"),
+    "no replicas": (with_model(replicas=0), "delete the ModelDeployment"),
+    "too many replicas": (with_model(replicas=2000), "use several ModelDeployments"),
+    "replicas as a text": (with_model(replicas="two"), "must be of type integer"),
+    "memory without a unit": (with_model(resources={"limits": {"memory": "512"}}), "did you forget the unit"),
+    "memory in thousandths": (with_model(resources={"limits": {"memory": "512m"}}), "did you forget the unit"),
+    "a word for a quantity": (with_model(resources={"limits": {"cpu": "much"}}), "write quantities such as 500m"),
+    "a negative quantity": (with_model(resources={"limits": {"cpu": "-1"}}), "write quantities such as 500m"),
+    "an unknown resource": (with_model(resources={"limits": {"gpu": "1"}}), "such as nvidia.com/gpu"),
+    "more requested than allowed": (
+        with_model(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}), "larger than its limit",
+    ),
+    "a bad service account": (with_model(serviceAccountName="My Account"), "write the name of a ServiceAccount"),
+    "no router": (with_model(router={"replicas": 0}), "without a router nobody reaches the model"),
+    "too many routers": (with_model(router={"replicas": 101}), "a number from 1 to 100"),
+    "a router that asks for too much": (
+        with_model(router={"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}), "larger than its limit",
+    ),
+    "a field that does not exist": (with_model(replica=3), 'unknown field "spec.replica"'),
+    "a misspelt nested field": (model(URI="x"), 'unknown field "spec.model.URI"'),
+}  # fmt: skip
+
+BAD_NAMES = ["3fraud", "fraud.v2", "a" * 41]
+
+GOOD: dict[str, Object] = {
+    "the least": model(),
+    "https": model("https://models.example.com/fraud/model.onnx"),
+    "https with a port and a query": model("https://host:8443/m.onnx?version=3"),
+    "http with a digest": model("http://store/m.onnx", digest=DIGEST),
+    "a claim": model("pvc://claim/folder/m.joblib"),
+    "a pickle": model("s3://models/m.pickle", format="sklearn"),
+    "an explicit format without an ending": model("s3://models/fraud/latest", format="onnx"),
+    "credentials": model(credentialsSecret={"name": "s3-credentials"}),
+    "resources": with_model(
+        resources={"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"cpu": "1500m", "nvidia.com/gpu": 1}}
+    ),
+    "the same quantity written otherwise": with_model(
+        resources={"requests": {"memory": "1024Mi"}, "limits": {"memory": "1Gi"}}
+    ),
+    "everything": with_model(
+        replicas=3, serviceAccountName="cloud", router={"replicas": 1, "resources": {"limits": {"cpu": "1"}}}
+    ),
+}
+
+
+def create(cluster: Cluster, spec: Object, name: str = "fraud") -> tuple[bool, str]:
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment",
+        "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+    }  # fmt: skip
+    result = cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body))
+    return result.returncode == 0, result.stderr
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(BAD) >= 30
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_spec_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
+    spec, sentence = BAD[case]
+    taken, answer = create(cluster, spec)
+    assert not taken
+    assert sentence in answer
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_no_service_can_have_is_refused(cluster: Cluster, name: str) -> None:
+    taken, answer = create(cluster, model(), name)
+    assert not taken
+    assert "it becomes the name of a Service" in answer
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_a_good_spec_is_taken(cluster: Cluster, case: str) -> None:
+    taken, answer = create(cluster, GOOD[case])
+    assert taken, answer
+
+
+def test_what_the_examples_show_is_taken(cluster: Cluster) -> None:
+    found = 0
+    for path in (cluster.repository / "examples").rglob("*.yaml"):
+        if "kind: ModelDeployment" in path.read_text():
+            found += 1
+            cluster.kubectl("apply", "--dry-run=server", "-f", str(path))
+    assert found >= 4
+
+
+def test_defaults_and_scale(cluster: Cluster, namespace: str) -> None:
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "fraud"}, "spec": model(),
+    }  # fmt: skip
+    cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(body))
+    stored = cluster.get("md", "fraud", "-n", namespace)["spec"]
+    assert (stored["replicas"], stored["router"]["replicas"], stored["model"]["format"]) == (1, 2, "auto")
+    cluster.kubectl("scale", "md/fraud", "-n", namespace, "--replicas=4")
+    assert cluster.get("md", "fraud", "-n", namespace)["spec"]["replicas"] == 4
+    assert "modeldeployment.modelward.io/fraud" in cluster.kubectl("get", "modelward", "-n", namespace, "-o", "name")
