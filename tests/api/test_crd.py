@@ -146,7 +146,8 @@ def test_what_the_examples_show_is_taken(cluster: Cluster) -> None:
 
 def test_defaults_and_scale(cluster: Cluster, namespace: str) -> None:
     body = {
-        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "fraud"}, "spec": model(),
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment",
+        "metadata": {"name": "fraud"}, "spec": model(),
     }  # fmt: skip
     cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(body))
     stored = cluster.get("md", "fraud", "-n", namespace)["spec"]

@@ -5,6 +5,7 @@ none.
 """
 
 import json
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -64,7 +65,8 @@ async def connect() -> ApiClient:
     try:
         load_incluster_config(client_configuration=configuration)
     except ConfigException:
-        await load_kube_config(client_configuration=configuration)
+        # Named here, since the library looks at KUBECONFIG only once, when it is imported.
+        await load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
     return ApiClient(configuration=configuration)
 
 

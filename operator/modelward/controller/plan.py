@@ -1,6 +1,6 @@
 """What has to be written so that the cluster becomes what was decided. Pure: the same input gives the same plan."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +38,12 @@ def plan(
     observed: Observed,
     platform: Platform,
     live: Live,
+    services: Iterable[Object] = (),
     retouch: Callable[[str], bool] = lambda _uid: False,
 ) -> Plan:
     """The writes that lead from `observed` one step on.
 
-    `retouch`: whether a pod (by uid) was touched so long ago that the kubelet must have missed it.
+    `services`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so long ago that the kubelet must have missed it.
     """
     decision = decide(observed)
     version = router.version_of(owner, platform, decision.routes)
@@ -57,14 +58,23 @@ def plan(
             if name != observed.target and observed.revisions[name].workload.desired != replicas
         ),
         touches=tuple(_touches(observed, version, live, retouch)),
-        deletes=tuple(
-            (resource, body)
-            for name in decision.remove
-            # The Deployment last: it is what shows, after a crash in between, that something is left to remove.
-            for resource in (SERVICES, DEPLOYMENTS)
-            if (body := live(resource, name)) is not None
-        ),
+        deletes=tuple(_deletes(observed, decision, live, services)),
     )
+
+
+def _deletes(
+    observed: Observed, decision: Decision, live: Live, services: Iterable[Object]
+) -> Iterator[tuple[Resource, Object]]:
+    for name in decision.remove:
+        for resource in (SERVICES, DEPLOYMENTS):
+            if (body := live(resource, name)) is not None:
+                yield resource, body
+    # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
+    known = {observed.target, *observed.revisions, *decision.routes.revisions}
+    for body in services:
+        name = body["metadata"]["labels"].get(names.LABEL_REVISION)
+        if name is not None and name not in known:
+            yield SERVICES, body
 
 
 def _manifests(

@@ -17,7 +17,7 @@ from modelward.api.names import ANNOTATION_CONFIG, API_VERSION, LABEL_MANAGED_BY
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
-from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, resource_of
+from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, resource_of
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.observe import observe
 from modelward.controller.plan import Plan, plan
@@ -110,6 +110,7 @@ class Reconciler:
             observed,
             self._platform,
             live=lambda resource, name: self._cache.get(resource, owner.namespace, name),
+            services=self._cache.children(Key(owner.namespace, owner.name), SERVICES),
             retouch=lambda uid: self._clock() - memory.touched_at.get(uid, float("-inf")) > RETOUCH_AFTER,
         )
 

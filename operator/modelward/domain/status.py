@@ -159,17 +159,22 @@ def _revision(observed: Observed, decision: Decision, name: str) -> dict[str, An
 
 
 def is_urgent(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether `new` says more than other counts.
+    """Whether `new` says more than other counts, or other words for the same progress.
 
-    Counts change with every pod that comes up; writing each would cost more than they tell, so they may wait.
+    Those change with every pod that comes up; writing each would cost more than it tells, so they may wait a little.
     """
-    return _without_counts(old) != _without_counts(new)
+    return _essence(old) != _essence(new)
 
 
-def _without_counts(status: Mapping[str, Any]) -> dict[str, Any]:
+def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     counts = ("replicas", "readyReplicas", "liveReplicas")
-    return {
-        key: _without_counts(value) if isinstance(value, Mapping) else value
+    kept = {
+        key: _essence(value) if isinstance(value, Mapping) else value
         for key, value in status.items()
-        if key not in counts
+        if key not in (*counts, "conditions")
     }
+    stored = conditions.by_type(status.get("conditions") or ())
+    stalled = stored.get(conditions.STALLED, {})
+    kept["conditions"] = {kind: condition["status"] for kind, condition in stored.items()}
+    kept["problem"] = stalled.get("message") if stalled.get("status") == "True" else None
+    return kept

@@ -97,6 +97,15 @@ def test_an_old_revision_goes_deployment_last() -> None:
     assert [resource.kind for resource, _ in planned(facts, world).deletes] == ["Service", "Deployment"]
 
 
+def test_a_service_that_a_crash_left_alone_goes() -> None:
+    stray = stamped(render_revision.service(OWNER, "fraud-gone"))
+    facts = observed(A, revision(A), router=router(A, version=version_of(A)))
+    own = stamped(render_revision.service(OWNER, A))
+    public = stamped(render_router.service(OWNER))
+    result = planned(facts, converged(), services=(stray, own, public))
+    assert [body["metadata"]["name"] for _, body in result.deletes] == ["fraud-gone"]
+
+
 def test_the_stable_is_scaled_without_its_manifest() -> None:
     facts = observed(A, revision("fraud-old"), revision(A, ready=0), router=router("fraud-old", A), replicas=3)
     result = planned(facts, World())

@@ -1,0 +1,50 @@
+"""A real cluster with the operator of this checkout: real pods, a real S3 server, real models."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from examples.demo.cluster import create_namespace, install_store, publish
+from examples.demo.model import Trained, train
+
+from localcluster import cluster, install
+from localcluster.clients import kubectl
+
+from .model import Model
+
+
+@pytest.fixture(scope="session")
+def trained() -> Trained:
+    return train(trees=20)
+
+
+@pytest.fixture(scope="session")
+def namespace(trained: Trained) -> Iterator[str]:
+    """A namespace that enforces the `restricted` Pod Security level, with a store of artifacts, good and bad."""
+    cluster.up()
+    install.install()
+    name = f"e2e-{secrets.token_hex(3)}"
+    create_namespace(name)
+    install_store(name)
+    publish(
+        name,
+        "models",
+        {
+            "digits/1/model.onnx": trained.artifact,
+            "digits/2/model.onnx": train(trees=30, seed=1).artifact,
+            "corrupt/model.onnx": trained.artifact[: len(trained.artifact) // 2],
+            "page/model.onnx": b"<!DOCTYPE html><html>sign in</html>",
+        },
+    )
+    yield name
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def model(namespace: str, request: pytest.FixtureRequest) -> Iterator[Model]:
+    """A ModelDeployment of the test's own; taken away at the end."""
+    made = Model(namespace, f"m{secrets.token_hex(3)}")
+    yield made
+    if request.session.testsfailed:
+        print(made.describe())
+    kubectl("delete", "modeldeployment", made.name, "-n", namespace, "--ignore-not-found", "--wait=false")
