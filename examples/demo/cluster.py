@@ -52,6 +52,8 @@ def forwarded(namespace: str, service: str, port: int) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
 def _local_port(process: "subprocess.Popen[str]") -> int:

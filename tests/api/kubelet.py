@@ -9,6 +9,7 @@ from typing import Any
 
 from modelward.api import names
 from modelward.cluster.cache import Key
+from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS
 from modelward.domain.facts import PodFacts, RouterPodFacts
 from modelward.render import router
 
@@ -79,10 +80,8 @@ class FakeRouters:
         self.cache: Any = None
 
     async def look(
-        self, owner: Key, pods: tuple[PodFacts, ...], version: str | None, revisions: list[str]
+        self, owner: Key, pods: tuple[PodFacts, ...], _version: str | None, _revisions: list[str]
     ) -> tuple[RouterPodFacts, ...]:
-        from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS
-
         config = self.cache.get(CONFIG_MAPS, owner.namespace, f"{owner.name}-router")
         routes, live = router.load_routes(config["metadata"]["annotations"][names.ANNOTATION_ROUTES])
         reachable = {

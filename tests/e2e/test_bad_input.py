@@ -14,7 +14,8 @@ BAD: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         {"key": "missing/model.onnx"}, "ArtifactNotFound", ["no key missing/model.onnx", "check spec.model.uri"],
     ),
     "a store that can't be reached": (
-        {"key": "https://127.0.0.1:9/m.onnx", "credentials": False}, "ArtifactUnreachable", ["Check that the store runs"],
+        {"key": "https://127.0.0.1:9/m.onnx", "credentials": False},
+        "ArtifactUnreachable", ["Check that the store runs"],
     ),
     "no credentials": (
         {"credentials": False}, "AccessDenied", ["spec.model.credentialsSecret"],

@@ -55,6 +55,8 @@ class HttpSource:
 
     def _part(self, response: urllib3.BaseHTTPResponse, offset: int) -> Part:
         status = response.status
+        if status not in (200, 206):
+            response.close()
         if status in (404, 410):
             raise ArtifactNotFound(f"{self._uri} does not exist (HTTP {status}); check spec.model.uri")
         if status in (401, 403):
@@ -73,13 +75,16 @@ class HttpSource:
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         try:
-            yield from response.stream(CHUNK)
+            # Not stream(): it gives out whole chunks only, and what came before a break would have to come again.
+            while chunk := response.read1(CHUNK):
+                yield chunk
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(f"the transfer broke off: {_plain(error)}") from error
         finally:
-            response.release_conn()
+            response.close()
 
 
 def _plain(error: Exception) -> str:
     """urllib3 wraps the cause in its own objects' representation; people want the cause."""
-    return str(error).rpartition(": ")[2] or type(error).__name__
+    cause = error.__cause__ or error.__context__ or error
+    return (str(cause).rpartition(": ")[2] or type(cause).__name__).rstrip(")'")

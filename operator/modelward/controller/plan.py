@@ -43,7 +43,8 @@ def plan(
 ) -> Plan:
     """The writes that lead from `observed` one step on.
 
-    `services`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so long ago that the kubelet must have missed it.
+    `services`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so long ago that
+    the kubelet must have missed it.
     """
     decision = decide(observed)
     version = router.version_of(owner, platform, decision.routes)
