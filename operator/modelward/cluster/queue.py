@@ -5,6 +5,7 @@ come back with exponential backoff; a later due time never delays an earlier one
 """
 
 import asyncio
+import contextlib
 import heapq
 import random
 from collections.abc import Callable
@@ -77,10 +78,11 @@ class WorkQueue:
                 return key
             self._wake.clear()
             timeout = self._heap[0][0] - self._clock() if self._heap else None
-            try:
-                await asyncio.wait_for(self._wake.wait(), timeout)
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 it swallows a cancellation that comes together with the wake-up, and a worker
+            # that can't be cancelled keeps an operator alive that has lost its lease.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
 
     def done(self, key: Key) -> None:
         """The worker has ended with `key`."""

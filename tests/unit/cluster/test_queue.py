@@ -98,3 +98,24 @@ async def test_waiting_ends_when_a_key_is_added() -> None:
     await asyncio.sleep(0)
     queue.add(A, delay=0.01)
     assert await asyncio.wait_for(waiting, 5) == A
+
+
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_worker_is_cancelled_even_while_it_is_being_woken(clock: Clock, steps: int) -> None:
+    """wait_for of Python 3.11 swallowed the cancellation, and the operator never ended."""
+    queue = WorkQueue(clock)
+    queue.add(B, delay=50)
+
+    async def work_for_ever() -> None:
+        while True:
+            queue.done(await queue.get())
+
+    worker = asyncio.create_task(work_for_ever())
+    await asyncio.sleep(0)
+    queue.add(A)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    worker.cancel()
+    ended, _ = await asyncio.wait([worker], timeout=2)
+    assert ended == {worker}
+    assert worker.cancelled()
