@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["nodeless.fixtures"]
+
 TIERS = ("unit", "property", "api", "e2e", "chaos", "scale")
 HERE = Path(__file__).parent
 

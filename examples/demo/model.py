@@ -17,9 +17,13 @@ HELD_OUT = 0.25
 
 @dataclass(frozen=True)
 class Trained:
-    """`artifact`: the ONNX file. `rows`: held out, [n, 64]; `labels` and scikit-learn's own `predictions`: [n]."""
+    """`artifact`: the ONNX file; `estimator`: what it was made from.
+
+    `rows`: held out, [n, 64]; `labels` and scikit-learn's own `predictions`: [n].
+    """
 
     artifact: bytes
+    estimator: Any
     rows: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
@@ -37,4 +41,4 @@ def train(trees: int = 100, seed: int = 0) -> Trained:
     model = make_pipeline(StandardScaler(), RandomForestClassifier(trees, random_state=seed))
     model.fit(train_rows, train_labels)
     artifact = to_onnx(model, train_rows[:1], options={"zipmap": False}).SerializeToString()
-    return Trained(artifact, held_out, held_out_labels, model.predict(held_out))
+    return Trained(artifact, model, held_out, held_out_labels, model.predict(held_out))

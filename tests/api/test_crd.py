@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Cluster
+from nodeless.cluster import Cluster
 
 S3 = "s3://models/fraud/3/model.onnx"
 DIGEST = "sha256:" + "0123456789abcdef" * 4

@@ -1,93 +1,28 @@
 """The operator's core against a real API server: creation, change, converged silence, restarts, foreign objects."""
 
-import json
-from typing import Any
-
 import pytest
 
-from .conftest import Cluster
-from .kubelet import FakeKubelet
-from .operator_process import operator, until
+from modelward.cluster.resources import MODEL_DEPLOYMENTS
+from nodeless.cluster import Cluster
+from nodeless.model import Model
+from nodeless.operator_process import Operator, operator, until
 
-S3 = "s3://models/fraud/{}/model.onnx"
 MAX_WRITES_OF_A_NEW_MODEL = 8
-
-
-class Model:
-    """One ModelDeployment and the pretended kubelet of its namespace."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster = cluster
-        self.namespace = namespace
-        self.kubelet = FakeKubelet(cluster, namespace)
-
-    def apply(self, version: int = 1, **spec: Any) -> None:
-        body = {
-            "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment",
-            "metadata": {"name": "fraud", "namespace": self.namespace},
-            "spec": {"model": {"uri": S3.format(version)}, **spec},
-        }  # fmt: skip
-        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(body))
-
-    def get(self) -> Any:
-        return self.cluster.get("md", "fraud", "-n", self.namespace)
-
-    def condition(self, kind: str) -> Any:
-        status = self.get().get("status", {})
-        found = (each for each in status.get("conditions", ()) if each["type"] == kind)
-        return next(found, {"status": "", "reason": ""})
-
-    def is_ready(self) -> bool:
-        """Lets the kubelet work, then looks."""
-        self.kubelet.settle()
-        body = self.get()
-        fresh = body.get("status", {}).get("observedGeneration") == body["metadata"]["generation"]
-        reconciling = self.condition("Reconciling")
-        return fresh and self.condition("Ready")["status"] == "True" and reconciling["status"] == "False"
-
-    def objects(self) -> list[str]:
-        found = self.cluster.get("deployments,services,configmaps", "-n", self.namespace)["items"]
-        names = [f"{each['kind']}/{each['metadata']['name']}" for each in found]
-        return sorted(name for name in names if name != "ConfigMap/kube-root-ca.crt")
-
-    def revisions(self) -> list[str]:
-        return [name for name in self.objects() if name.startswith("Deployment/") and not name.endswith("-router")]
-
-    def events(self) -> list[str]:
-        return [each["reason"] for each in self.cluster.get("events", "-n", self.namespace)["items"]]
-
-
-@pytest.fixture
-def model(cluster: Cluster, namespace: str) -> Any:
-    made = Model(cluster, namespace)
-    yield made
-    cluster.kubectl("delete", "md", "--all", "-n", namespace)
 
 
 async def test_a_new_model_takes_few_writes_and_then_there_is_silence(cluster: Cluster, model: Model) -> None:
     async with operator(cluster) as one:
         model.apply()
         await until(model.is_ready, "ready")
-        writes = cluster_writes(model)
+        writes = model.writes()
         besides_events = [each for each in writes if each["objectRef"]["resource"] != "events"]
         assert len(besides_events) <= MAX_WRITES_OF_A_NEW_MODEL, [each["requestURI"] for each in besides_events]
         assert sorted(model.events()) == ["Ready", "RevisionCreated"]
         before = one.api.writes
         await one.controller._first_sync()
-        await until(lambda: not one.controller._queue._due and not one.controller._started, "an empty queue")
+        await until(one.is_idle, "an empty queue")
         assert one.api.writes == before
-        assert len(cluster_writes(model)) == len(writes)
-
-
-def cluster_writes(model: Model) -> list[dict[str, Any]]:
-    """The operator's writes in the model's namespace, by the API server's audit log."""
-    return [
-        entry
-        for entry in model.cluster.writes()
-        if entry.get("objectRef", {}).get("namespace") == model.namespace
-        and entry["userAgent"].startswith("OpenAPI-Generator")
-        and entry["responseStatus"]["code"] < 300
-    ]
+        assert len(model.writes()) == len(writes)
 
 
 async def test_a_restart_over_a_converged_model_writes_nothing(cluster: Cluster, model: Model) -> None:
@@ -95,14 +30,12 @@ async def test_a_restart_over_a_converged_model_writes_nothing(cluster: Cluster,
         model.apply()
         await until(model.is_ready, "ready")
     async with operator(cluster, identity="next") as second:
-        await until(lambda: second.cache.get(*_own(model)) and not second.controller._queue._due, "work done")
+        await until(lambda: _is_known(second, model) and second.is_idle(), "work done")
         assert second.api.writes == 0
 
 
-def _own(model: Model) -> tuple[Any, str, str]:
-    from modelward.cluster.resources import MODEL_DEPLOYMENTS
-
-    return MODEL_DEPLOYMENTS, model.namespace, "fraud"
+def _is_known(one: Operator, model: Model) -> bool:
+    return one.cache.get(MODEL_DEPLOYMENTS, model.namespace, "fraud") is not None
 
 
 async def test_a_change_of_model_replaces_the_revision_and_a_change_of_replicas_does_not(
@@ -185,16 +118,12 @@ async def test_killed_after_any_write_the_end_is_the_same(cluster: Cluster, mode
         await until(lambda: doomed.task.done() or model.is_ready(), "the crash or the end")
         if not doomed.task.done():
             model.apply(version=2)
-            await until(lambda: doomed.task.done() or _is_second(model), "the crash or the end")
+            await until(lambda: doomed.task.done() or model.is_second(), "the crash or the end")
     async with operator(cluster):
         model.apply(version=2)
-        await until(lambda: _is_second(model), "the second version alone")
+        await until(model.is_second, "the second version alone")
     (revision,) = model.revisions()
     name = revision.removeprefix("Deployment/")
     assert model.objects() == sorted(
         [revision, f"Service/{name}", "ConfigMap/fraud-router", "Deployment/fraud-router", "Service/fraud"]
     )
-
-
-def _is_second(model: Model) -> bool:
-    return model.is_ready() and model.get()["status"]["stable"]["uri"] == S3.format(2) and len(model.revisions()) == 1

@@ -1,8 +1,10 @@
 """A real cluster with the operator of this checkout: real pods, a real S3 server, real models."""
 
+import io
 import secrets
 from collections.abc import Iterator
 
+import joblib
 import pytest
 from examples.demo.cluster import create_namespace, install_store, publish
 from examples.demo.model import Trained, train
@@ -10,6 +12,7 @@ from examples.demo.model import Trained, train
 from localcluster import cluster, install
 from localcluster.clients import kubectl
 
+from . import volumes
 from .model import Model
 
 
@@ -31,6 +34,7 @@ def namespace(trained: Trained) -> Iterator[str]:
         "models",
         {
             "digits/1/model.onnx": trained.artifact,
+            "digits/1/model.joblib": pickled(trained),
             "digits/2/model.onnx": train(trees=30, seed=1).artifact,
             "corrupt/model.onnx": trained.artifact[: len(trained.artifact) // 2],
             "page/model.onnx": b"<!DOCTYPE html><html>sign in</html>",
@@ -38,6 +42,19 @@ def namespace(trained: Trained) -> Iterator[str]:
     )
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+def pickled(trained: Trained) -> bytes:
+    target = io.BytesIO()
+    joblib.dump(trained.estimator, target)
+    return target.getvalue()
+
+
+@pytest.fixture(scope="session")
+def volume(namespace: str, trained: Trained) -> Iterator[str]:
+    """A claim of the namespace whose volume holds digits/model.onnx."""
+    with volumes.filled(namespace, {"digits/model.onnx": trained.artifact}) as claim:
+        yield claim
 
 
 @pytest.fixture

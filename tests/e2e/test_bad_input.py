@@ -1,11 +1,20 @@
 """Every bad model ends in a condition that names the cause and the cure, while the last good revision keeps serving."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from examples.demo.model import Trained
 
+from localcluster.clients import kubectl
+
 from .model import Model, until
+
+OPERATOR = ("deployment/modelward-operator", "-n", "modelward-system")
+
+UNPULLABLE = "127.0.0.1:9/modelward/inference:nowhere"
+"""Nothing listens there."""
 
 ZEROS = "sha256:" + "0" * 64
 
@@ -67,3 +76,28 @@ def test_a_bad_first_version_is_repaired(model: Model, trained: Trained) -> None
     model.apply()
     model.settle()
     assert model.agreement(trained) == 1.0
+
+
+def test_an_image_that_no_node_can_pull(good: Model, trained: Trained) -> None:
+    """As after an upgrade of the operator with a wrong image: what serves goes on, and the condition says why."""
+    stable = good.stable()
+    with other_server_image(UNPULLABLE):
+        until(lambda: good.condition("Stalled")["reason"] == "ImagePullFailed", "the cause in Stalled")
+        message = good.condition("Ready")["message"]
+        for word in (UNPULLABLE, "MODELWARD_*_IMAGE", f"Until then {stable} keeps serving"):
+            assert word in message
+        assert good.agreement(trained) == 1.0
+    good.settle()
+    assert good.stable() == stable
+
+
+@contextlib.contextmanager
+def other_server_image(image: str) -> Iterator[None]:
+    """The operator, configured with another inference image."""
+    kubectl("set", "env", *OPERATOR, f"MODELWARD_SERVER_IMAGE={image}")
+    try:
+        kubectl("rollout", "status", *OPERATOR, "--timeout=120s")
+        yield
+    finally:
+        kubectl("set", "env", *OPERATOR, "MODELWARD_SERVER_IMAGE-")
+        kubectl("rollout", "status", *OPERATOR, "--timeout=120s")

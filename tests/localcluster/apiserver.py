@@ -40,6 +40,13 @@ class ApiServer:
         self._apiserver = Process("kube-apiserver", self._folder)
         self.kubeconfig = self._folder / "kubeconfig"
         self.audit_log = self._plane.audit_log
+        self.certificate_authority = self._plane.certificates / "ca.crt"
+        self.url = self._plane.server
+
+    @property
+    def token(self) -> str:
+        """The administrator's."""
+        return (self._plane.certificates / "token").read_text()
 
     def start(self) -> None:
         """Start, or start again with the same address and data after `stop`."""

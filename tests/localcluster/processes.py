@@ -6,6 +6,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from localcluster import commands
@@ -17,6 +18,10 @@ STOP_SECONDS = 10.0
 
 _STARTED: list["subprocess.Popen[bytes]"] = []
 """Kept, or Python warns of a process that still runs: they are meant to."""
+
+
+_FORKS = ThreadPoolExecutor(1, thread_name_prefix="forks")
+"""Lives as long as we do: the death signal comes when the *thread* that forked ends, not only when the process does."""
 
 
 class Process:
@@ -43,15 +48,18 @@ class Process:
         """
         if self.pid is not None:
             return False
+        child = _FORKS.submit(self._fork, command, dies_with_us).result()
+        self._pid_file.write_text(f"{child.pid} {start_time(child.pid)}")
+        _STARTED.append(child)
+        return True
+
+    def _fork(self, command: Sequence[str], dies_with_us: bool) -> "subprocess.Popen[bytes]":
         with self.log.open("ab") as log:
-            child = subprocess.Popen(
+            return subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
                 env={**os.environ, **commands.NO_PROXY},
                 preexec_fn=_die_with_parent if dies_with_us else None,
             )  # fmt: skip
-        self._pid_file.write_text(f"{child.pid} {start_time(child.pid)}")
-        _STARTED.append(child)
-        return True
 
     def signal(self, number: int) -> None:
         pid = self.pid

@@ -130,6 +130,8 @@ class Reconciler:
                 name, uid = body["metadata"]["name"], body["metadata"]["uid"]
                 log.info("%s/%s: removing %s %s", owner.namespace, owner.name, resource.kind, name)
                 await self._api.delete(resource, owner.namespace, name, uid)
+                # The watch will tell, too, but maybe only after the next reconcile has deleted it once more.
+                self._cache.remove(resource, body)
         except ApiError as error:
             if not error.is_refusal:
                 raise

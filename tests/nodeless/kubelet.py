@@ -4,16 +4,18 @@ A mock, because pods can't run on a bare API server; the e2e tier does all of th
 replica, ready at once, and router pods that follow their ConfigMap and reach every revision that has a ready pod.
 """
 
-import json
 from typing import Any
 
 from modelward.api import names
 from modelward.cluster.cache import Key
-from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS
+from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
 from modelward.domain.facts import PodFacts, RouterPodFacts
 from modelward.render import router
 
-from .conftest import Cluster
+from .cluster import Cluster
+
+FAILED = {"terminated": {"exitCode": 1, "message": '{"reason": "ArtifactNotFound", "message": "not there"}'}}
+MERGE = "application/merge-patch+json"
 
 
 class FakeKubelet:
@@ -26,51 +28,48 @@ class FakeKubelet:
 
     def settle(self) -> None:
         """Every Deployment gets its pods and its status."""
-        for deployment in self._cluster.get("deployments", "-n", self._namespace)["items"]:
-            self._settle(deployment)
+        deployments = self._cluster.request("GET", DEPLOYMENTS.path(self._namespace))["items"]
+        pods = self._cluster.request("GET", PODS.path(self._namespace))["items"]
+        there = {pod["metadata"]["name"] for pod in pods}
+        for deployment in deployments:
+            self._settle(deployment, there)
 
-    def _settle(self, deployment: dict[str, Any]) -> None:
-        metadata, spec = deployment["metadata"], deployment["spec"]
-        ready = 0 if metadata["name"] in self.broken else spec["replicas"]
-        for number in range(spec["replicas"]):
-            self._pod(deployment, f"{metadata['name']}-{number}", ready > 0)
+    def _settle(self, deployment: dict[str, Any], there: set[str]) -> None:
+        metadata, replicas = deployment["metadata"], deployment["spec"]["replicas"]
+        ready = 0 if metadata["name"] in self.broken else replicas
+        for number in range(replicas):
+            name = f"{metadata['name']}-{number}"
+            if name not in there:
+                self._create_pod(deployment, name, ready > 0)
         status = {
-            "observedGeneration": metadata["generation"], "replicas": spec["replicas"],
-            "updatedReplicas": spec["replicas"], "readyReplicas": ready, "availableReplicas": ready,
+            "observedGeneration": metadata["generation"], "replicas": replicas, "updatedReplicas": replicas,
+            "readyReplicas": ready, "availableReplicas": ready,
         }  # fmt: skip
-        self._patch_status("deployment", metadata["name"], status)
+        if not status.items() <= deployment.get("status", {}).items():
+            self._patch_status(DEPLOYMENTS.path(self._namespace, metadata["name"]), status)
 
-    def _pod(self, deployment: dict[str, Any], name: str, ready: bool) -> None:
-        if self._cluster.run("get", "pod", name, "-n", self._namespace).returncode == 0:
-            return
-        template = deployment["spec"]["template"]
+    def _create_pod(self, deployment: dict[str, Any], name: str, ready: bool) -> None:
         owner = {
             "apiVersion": "apps/v1", "kind": "Deployment", "name": deployment["metadata"]["name"],
             "uid": deployment["metadata"]["uid"],
         }  # fmt: skip
+        labels = deployment["spec"]["template"]["metadata"]["labels"]
         body = {
             "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "labels": template["metadata"]["labels"], "ownerReferences": [owner]},
+            "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]},
             "spec": {"containers": [{"name": "c", "image": "i"}]},
         }  # fmt: skip
-        self._cluster.kubectl("create", "-n", self._namespace, "-f", "-", stdin=json.dumps(body))
-        failed = {"terminated": {"exitCode": 1, "message": '{"reason": "ArtifactNotFound", "message": "not there"}'}}
-        status: dict[str, Any] = {
+        self._cluster.request("POST", PODS.path(self._namespace), body)
+        container = {"name": "fetch", "ready": ready, "restartCount": 0, "image": "i", "imageID": ""}
+        status = {
             "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}],
-            "initContainerStatuses": [
-                {"name": "fetch", "ready": ready, "restartCount": 0, "image": "i", "imageID": "", "state": {}
-                 if ready else failed}
-            ],
+            "initContainerStatuses": [{**container, "state": {} if ready else FAILED}],
         }  # fmt: skip
-        self._patch_status("pod", name, status)
+        self._patch_status(PODS.path(self._namespace, name), status)
 
-    def _patch_status(self, kind: str, name: str, status: dict[str, Any]) -> None:
-        patch = json.dumps({"status": status})
-        result = self._cluster.run(
-            "patch", kind, name, "-n", self._namespace, "--subresource=status", "--type=merge", "-p", patch
-        )
-        # The operator may have removed it in between.
-        assert result.returncode == 0 or "NotFound" in result.stderr, result.stderr
+    def _patch_status(self, path: str, status: dict[str, Any]) -> None:
+        # None where the operator has removed it in between.
+        self._cluster.request("PATCH", f"{path}/status", {"status": status}, MERGE)
 
 
 class FakeRouters:

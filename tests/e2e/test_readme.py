@@ -1,0 +1,71 @@
+"""Every command that the README shows is run, as a reader would run it."""
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcluster import binaries
+from localcluster.clients import kubectl
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [re.sub(r"\s+#.*", "", line) for block in BLOCKS for line in block.splitlines()]
+
+NOT_HERE = {
+    "make demo": "test_make_demo runs it and reads what it prints",
+    "make test": "this is a part of it",
+    "make demo-down": "it would take away the cluster that runs this test",
+}
+LOOKING_AROUND = [line for line in COMMANDS if line not in NOT_HERE and "manifests/base" not in line]
+OF_A_CLUSTER_OF_ONES_OWN = [line for line in COMMANDS if line.startswith("kubectl apply")]
+
+
+def run(script: str) -> str:
+    """The output of a shell that has a kubectl of the cluster's version."""
+    path = f"{binaries.kubernetes()}:{os.environ['PATH']}"
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env={**os.environ, "PATH": path}, text=True,
+        capture_output=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert result.returncode == 0, f"{script}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def demo(namespace: str) -> Iterator[str]:
+    """What `make demo` prints, on the cluster that is up already."""
+    yield run("make demo")
+    kubectl("delete", "namespace", "modelward-demo", "--wait=false")
+
+
+def test_make_demo_ends_with_its_figures(demo: str) -> None:
+    figures = json.loads(demo.splitlines()[-1])
+    assert sorted(figures) == ["accuracy", "agreement", "rows", "seconds_to_ready"]
+    assert figures["rows"] == 450
+    assert figures["accuracy"] > 0.95
+    assert figures["agreement"] > 0.99
+
+
+def test_the_commands_that_look_around(demo: str) -> None:
+    assert demo
+    lines = [line for line in LOOKING_AROUND if not line.startswith("kubectl apply")]
+    assert len(lines) >= 5
+    # A port-forward in the background answers a moment later, and must not outlive the shell.
+    wait = " >/dev/null &\ntrap 'kill %1' EXIT\nuntil curl -s localhost:8080/v2; do sleep 0.2; done\n"
+    shown = run("\n".join(lines).replace(" &\n", wait))
+    assert "digits" in shown
+    assert '"outputs"' in shown
+
+
+def test_the_commands_for_a_cluster_of_ones_own_are_taken_by_the_api_server(namespace: str) -> None:
+    """A dry run: the images that they name exist only where the reader has built and pushed them."""
+    assert namespace
+    assert len(OF_A_CLUSTER_OF_ONES_OWN) == 2
+    for line in OF_A_CLUSTER_OF_ONES_OWN:
+        shown = run(f"export KUBECONFIG=$(make -s kubeconfig)\n{line} --dry-run=server")
+        assert "(server dry run)" in shown

@@ -1,0 +1,74 @@
+"""A PersistentVolumeClaim with files on it, on any one-node cluster."""
+
+import base64
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+from localcluster import images, settings
+from localcluster.clients import kubectl
+
+SIZE = "64Mi"
+
+
+@contextlib.contextmanager
+def filled(namespace: str, files: dict[str, bytes]) -> Iterator[str]:
+    """The name of a claim in `namespace` whose volume holds `files` by path.
+
+    A folder of the node, seen through two volumes: the claim of `namespace`, where pods may not be root, and one of a
+    namespace of its own, where a pod writes the files as root.
+    """
+    name = f"models-{secrets.token_hex(3)}"
+    path = str(settings.state_dir() / "volumes" / name)
+    kubectl("create", "namespace", name)
+    for where in (namespace, name):
+        for manifest in _volume_and_claim(where, name, path):
+            kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    kubectl("create", "-f", "-", stdin=json.dumps(_writer(name)))
+    try:
+        kubectl("wait", "pod/writer", "-n", name, "--for=condition=Ready", "--timeout=120s")
+        for file, content in files.items():
+            script = f"mkdir -p $(dirname /data/{file}) && base64 -d > /data/{file} && chmod -R a+rX /data"
+            text = base64.b64encode(content).decode()
+            kubectl("exec", "-i", "writer", "-n", name, "--", "sh", "-c", script, stdin=text)
+        yield name
+        kubectl("exec", "writer", "-n", name, "--", "sh", "-c", "rm -rf /data/*")
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false", check=False)
+        kubectl("delete", "pvc", name, "-n", namespace, "--wait=false", check=False)
+        kubectl("delete", "pv", f"{name}-{namespace}", f"{name}-{name}", "--wait=false", check=False)
+
+
+def _volume_and_claim(namespace: str, name: str, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    volume = f"{name}-{namespace}"
+    common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    return (
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {**common, "capacity": {"storage": SIZE}, "hostPath": {"path": path, "type": "DirectoryOrCreate"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {**common, "volumeName": volume, "resources": {"requests": {"storage": SIZE}}},
+        },
+    )
+
+
+def _writer(name: str) -> dict[str, Any]:
+    container = {
+        "name": "writer",
+        "image": images.ensure(["inference"])["inference"],
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sleep", "600"],
+        "securityContext": {"runAsUser": 0},
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}],
+    }
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
+    spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 0}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer", "namespace": name}, "spec": spec}

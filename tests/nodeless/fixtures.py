@@ -1,0 +1,36 @@
+"""The fixtures of the tiers that need an API server and no nodes."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from localcluster.apiserver import ApiServer
+
+from .cluster import REPOSITORY, Cluster
+from .model import Model
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    with ApiServer() as server:
+        made = Cluster(server)
+        made.kubectl("apply", "-k", str(REPOSITORY / "crds"))
+        made.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.modelward.io", "--timeout=30s")
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> str:
+    """A namespace of the test's own."""
+    name = f"t-{secrets.token_hex(4)}"
+    cluster.kubectl("create", "namespace", name)
+    return name
+
+
+@pytest.fixture
+def model(cluster: Cluster, namespace: str) -> Iterator[Model]:
+    """A ModelDeployment of the test's own; taken away at the end."""
+    yield Model(cluster, namespace)
+    cluster.kubectl("delete", "md", "--all", "-n", namespace)
