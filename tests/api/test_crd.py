@@ -57,6 +57,16 @@ BAD: dict[str, tuple[Object, str]] = {
     ),
     "credentials without a name": (model(credentialsSecret={}), "credentialsSecret.name: Required value"),
     "credentials with a bad name": (model(credentialsSecret={"name": "My_Secret"}), "write the name of a Secret"),
+    "another optimise": (model(optimise="On"), "write Auto or Off"),
+    "a timeout without a unit": (with_model(server={"timeout": "30"}), "write a duration up to 5m"),
+    "a timeout of nothing": (with_model(server={"timeout": "0s"}), "write a duration up to 5m"),
+    "a timeout beyond the router's": (with_model(server={"timeout": "6m"}), "write a duration up to 5m"),
+    "a request size that is none": (with_model(server={"maxRequestSize": "big"}), "write a size from 1Ki"),
+    "a tiny request size": (with_model(server={"maxRequestSize": "1"}), "write a size from 1Ki"),
+    "no rows": (with_model(server={"maxRows": 0}), "spec.server.maxRows: write 1 or more"),
+    "negative waiting": (with_model(server={"maxWaiting": -1}), "spec.server.maxWaiting: write 0"),
+    "batches of nothing": (with_model(server={"batching": {"maxRows": 0}}), "write 1 (no batching) or more"),
+    "a long delay": (with_model(server={"batching": {"maxDelay": "2s"}}), "write a duration up to 1s"),
     "no replicas": (with_model(replicas=0), "delete the ModelDeployment"),
     "too many replicas": (with_model(replicas=2000), "use several ModelDeployments"),
     "replicas as a text": (with_model(replicas="two"), "must be of type integer"),
@@ -95,8 +105,21 @@ GOOD: dict[str, Object] = {
     "the same quantity written otherwise": with_model(
         resources={"requests": {"memory": "1024Mi"}, "limits": {"memory": "1Gi"}}
     ),
+    "the original as it is": model(optimise="Off"),
+    "the server's settings": with_model(
+        server={
+            "timeout": "500ms",
+            "maxRequestSize": 1048576,
+            "maxRows": 1000,
+            "maxWaiting": 0,
+            "batching": {"maxRows": 64, "maxDelay": "0ms"},
+        }
+    ),
     "everything": with_model(
-        replicas=3, serviceAccountName="cloud", router={"replicas": 1, "resources": {"limits": {"cpu": "1"}}}
+        replicas=3,
+        serviceAccountName="cloud",
+        server={"timeout": "5m", "maxRequestSize": "64Mi"},
+        router={"replicas": 1, "resources": {"limits": {"cpu": "1"}}},
     ),
 }
 
