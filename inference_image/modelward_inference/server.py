@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -16,6 +18,11 @@ from modelward_inference.dataplane import DataPlane
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.rest import Rest, State
 
+if TYPE_CHECKING:
+    from modelward_inference.grpc_api import GrpcServer
+
+GrpcFactory = Callable[[], Awaitable["GrpcServer"]]
+
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75
@@ -24,12 +31,13 @@ KEEP_ALIVE = 75
 
 @dataclass(frozen=True)
 class Settings:
-    """`cores`: the CPU limit. `drain`: seconds that new requests are still taken after SIGTERM."""
+    """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM."""
 
     folder: Path
     version: str | None
     host: str
     port: int
+    grpc_port: int
     cores: int
     drain: float
     max_body: int
@@ -51,6 +59,7 @@ class Settings:
             version=environment.get("MODEL_VERSION") or None,
             host=environment.get("HOST", "0.0.0.0"),  # noqa: S104  a pod's own network
             port=number("PORT", 8080),
+            grpc_port=number("GRPC_PORT", 9000) if environment.get("GRPC_PORT", "9000") else 0,
             cores=cores,
             drain=number("DRAIN_SECONDS", 5),
             max_body=number("MAX_REQUEST_BYTES", 64 << 20),
@@ -62,10 +71,23 @@ class Settings:
 class DrainingServer(uvicorn.Server):
     """uvicorn that goes on to answer for a while after SIGTERM: the cluster needs a moment to send nobody here."""
 
-    def __init__(self, config: uvicorn.Config, state: State, drain: float) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, drain: float, grpc: GrpcFactory | None = None) -> None:
         super().__init__(config)
         self._state = state
         self._drain = drain
+        self._grpc_factory = grpc
+        self._grpc: GrpcServer | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._grpc_factory:
+            self._grpc = await self._grpc_factory()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ends = [super().shutdown(sockets)]
+        if self._grpc:
+            ends.append(self._grpc.stop())
+        await asyncio.gather(*ends)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
         if self._state.draining:
@@ -74,6 +96,8 @@ class DrainingServer(uvicorn.Server):
         log.info("draining for %.0f s", self._drain)
         self._state.draining = True
         metrics.DRAINING.set(1)
+        if self._grpc:
+            asyncio.get_running_loop().call_soon(self._grpc.drain)
         # Not uvicorn's own handler: it would raise the signal again at the end, as if that end were a bad one.
         asyncio.get_running_loop().call_later(self._drain, self._end)
 
@@ -106,4 +130,14 @@ def serve(settings: Settings) -> None:
         backlog=2048,
     )
     log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)
-    DrainingServer(config, state, settings.drain).run()
+    DrainingServer(config, state, settings.drain, _grpc(settings, plane, state)).run()
+
+
+def _grpc(settings: Settings, plane: DataPlane, state: State) -> GrpcFactory | None:
+    if not settings.grpc_port:
+        return None
+    # Imported only where it is wanted: its libraries take memory and time.
+    from modelward_inference import grpc_api
+
+    log.info("serving gRPC on port %d", settings.grpc_port)
+    return lambda: grpc_api.start(plane, state, settings.grpc_port, settings.max_body, settings.host)

@@ -1,0 +1,74 @@
+"""The gRPC server: binding, health checking, reflection, draining. It runs in the event loop that calls `start`.
+
+Failure: InvalidConfiguration where the port can't be had.
+"""
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import OVERALL_HEALTH
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from modelward_inference.dataplane import DataPlane
+from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.grpc_api import open_inference_pb2, service
+from modelward_inference.grpc_api.health import Health
+from modelward_inference.rest import State
+
+MIN_PING_INTERVAL = 10_000
+"""Milliseconds between a client's keepalive pings that are put up with; gRPC's own 5 minutes end many connections."""
+
+GRACE = 80.0
+"""Seconds for what is being computed when the server ends: the kubelet gives a pod 90, of which 5 drain."""
+
+
+class GrpcServer:
+    """A server that answers. `port`: where, also if it was asked for any."""
+
+    def __init__(self, server: grpc.aio.Server, health: Health, port: int) -> None:
+        self.port = port
+        self._server = server
+        self._health = health
+
+    def drain(self) -> None:
+        """Tell health checks NOT_SERVING from now on; go on to answer."""
+        self._health.drain()
+
+    async def stop(self, grace: float | None = GRACE) -> None:
+        """Refuse new requests with UNAVAILABLE; end when the last one is answered, at most after `grace` seconds."""
+        self.drain()
+        await self._server.stop(grace)
+
+
+async def start(plane: DataPlane, state: State, port: int, max_body: int, host: str = "0.0.0.0") -> GrpcServer:  # noqa: S104  a pod's own network
+    """Serve on a port (0: any that is free). `max_body`: bytes that a request may have."""
+    server = grpc.aio.server(
+        options=[
+            ("grpc.max_receive_message_length", max_body),
+            ("grpc.max_send_message_length", -1),
+            # A port that is taken shall be an error, and not be shared with whoever has it.
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL),
+            ("grpc.keepalive_permit_without_calls", 1),
+        ]
+    )
+    server.add_generic_rpc_handlers((service.Service(plane, state).handler(),))
+    health = Health((OVERALL_HEALTH, service.NAME))
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    names = (service.NAME, HEALTH, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server, pool=_descriptions())
+    try:
+        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+    except RuntimeError as error:
+        raise InvalidConfiguration(f"gRPC can't listen on port {port} ({error}); set GRPC_PORT to a free one") from None
+    await server.start()
+    return GrpcServer(server, health, bound)
+
+
+def _descriptions() -> DescriptorPool:
+    """What reflection tells of: our messages have a pool of their own, which lacks the other services'."""
+    pool = DescriptorPool()
+    for module in (open_inference_pb2, health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    return pool
