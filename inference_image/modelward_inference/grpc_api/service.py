@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 
 NAME = types.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
-MAX_MESSAGE = 1000
-"""Characters of a status message: it travels in the trailers, of which clients take 8 KiB, percent-encoded."""
+MAX_MESSAGE = 2000
+"""Bytes of a status message: it travels in the trailers, where a byte may take 3 and clients take 8 KiB in all."""
 
 Context = Any
 """grpc.aio.ServicerContext[bytes, bytes]"""
@@ -67,7 +67,7 @@ class Service:
                 log.error("the model failed", exc_info=error, extra={"request_id": _request_id(context)})
         self._count(code, began)
         if code is not grpc.StatusCode.OK:
-            await context.abort(code, words[:MAX_MESSAGE])
+            await context.abort(code, _shortened(words))
         return answer
 
     async def _infer(self, body: bytes, context: Context) -> bytes:
@@ -122,7 +122,7 @@ class Service:
             self._check_known(request.name, request.version)
         except RequestError as error:
             code, words = _explained(error)
-            await context.abort(code, words[:MAX_MESSAGE])
+            await context.abort(code, _shortened(words))
 
 
 def _explained(error: Exception) -> tuple[grpc.StatusCode, str]:
@@ -134,6 +134,10 @@ def _explained(error: Exception) -> tuple[grpc.StatusCode, str]:
         case DeadlineExceededError():
             return grpc.StatusCode.DEADLINE_EXCEEDED, str(error)
     return grpc.StatusCode.INTERNAL, f"the model failed: {type(error).__name__}: {error}"
+
+
+def _shortened(words: str) -> str:
+    return words.encode()[:MAX_MESSAGE].decode(errors="ignore")
 
 
 def _request_id(context: Context) -> str:
