@@ -140,4 +140,6 @@ def _grpc(settings: Settings, plane: DataPlane, state: State) -> GrpcFactory | N
     from modelward_inference import grpc_api
 
     log.info("serving gRPC on port %d", settings.grpc_port)
-    return lambda: grpc_api.start(plane, state, settings.grpc_port, settings.max_body, settings.host)
+    return lambda: grpc_api.start(
+        plane, state, settings.grpc_port, settings.max_body, settings.host, drain=settings.drain
+    )

@@ -32,9 +32,11 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gRPC has 
         return self._response()
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802
-        known = request.service in self._services
-        await context.write(self._response() if known else Response(status=Response.SERVICE_UNKNOWN))
-        if not self._draining.is_set():
+        if request.service not in self._services:
+            await context.write(Response(status=Response.SERVICE_UNKNOWN))
             await self._draining.wait()
-            if known:
-                await context.write(self._response())
+            return
+        if not self._draining.is_set():
+            await context.write(self._response())
+            await self._draining.wait()
+        await context.write(self._response())

@@ -19,6 +19,13 @@ from modelward_inference.rest import State
 MIN_PING_INTERVAL = 10_000
 """Milliseconds between a client's keepalive pings that are put up with; gRPC's own 5 minutes end many connections."""
 
+MAX_AGE_OF_DRAIN = 0.6
+"""Age at which a connection is asked to end, as a part of the time of draining. gRPC's core fails what arrives in the
+instant of the end (CANCELLED): by then every client shall have been sent away, without loss, to where the cluster sends
+new connections. The price is a new connection now and then."""
+
+UNLIMITED = 2**31 - 1
+
 GRACE = 80.0
 """Seconds for what is being computed when the server ends: the kubelet gives a pod 90, of which 5 drain."""
 
@@ -41,8 +48,14 @@ class GrpcServer:
         await self._server.stop(grace)
 
 
-async def start(plane: DataPlane, state: State, port: int, max_body: int, host: str = "0.0.0.0") -> GrpcServer:  # noqa: S104  a pod's own network
-    """Serve on a port (0: any that is free). `max_body`: bytes that a request may have."""
+async def start(
+    plane: DataPlane, state: State, port: int, max_body: int, host: str, *, drain: float = 0.0
+) -> GrpcServer:
+    """Serve on a port (0: any that is free).
+
+    `max_body`: bytes that a request may have; `drain`: seconds from `GrpcServer.drain` to `stop`, 0 where a client may
+    lose a request at the end.
+    """
     server = grpc.aio.server(
         options=[
             ("grpc.max_receive_message_length", max_body),
@@ -51,6 +64,7 @@ async def start(plane: DataPlane, state: State, port: int, max_body: int, host: 
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL),
             ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_connection_age_ms", round(drain * MAX_AGE_OF_DRAIN * 1000) or UNLIMITED),
         ]
     )
     server.add_generic_rpc_handlers((service.Service(plane, state).handler(),))

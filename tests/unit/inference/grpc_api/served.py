@@ -71,7 +71,8 @@ def data_plane(model: Model, max_waiting: int = 16) -> DataPlane:
 class Served:
     """`with Served(model) as served:` serves it at `served.address`, and stops at the end."""
 
-    def __init__(self, model: Model, max_waiting: int = 16) -> None:
+    def __init__(self, model: Model, max_waiting: int = 16, drain: float = 0.0) -> None:
+        self._drain = drain
         self.state = State()
         self._plane = data_plane(model, max_waiting)
         self._loop = asyncio.new_event_loop()
@@ -79,7 +80,9 @@ class Served:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self.server = self.run(lambda: grpc_api.start(self._plane, self.state, 0, MAX_BODY, "127.0.0.1"))
+        self.server = self.run(
+            lambda: grpc_api.start(self._plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=self._drain)
+        )
         self.address = f"127.0.0.1:{self.server.port}"
         return self
 
@@ -92,6 +95,9 @@ class Served:
     def run(self, coroutine: Callable[[], Any]) -> Any:
         """Run something in the server's loop, and wait for it."""
         return self.begin(coroutine).result(DEADLINE)
+
+    def call(self, function: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(function)
 
     def begin(self, coroutine: Callable[[], Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine(), self._loop)

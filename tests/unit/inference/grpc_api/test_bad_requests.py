@@ -22,10 +22,15 @@ X = np.array([[1.5, 2.5]], "<f4").tobytes()
 
 
 @pytest.fixture(scope="module")
-def call() -> Iterator[Callable[[bytes], bytes]]:
+def channel() -> Iterator[grpc.Channel]:
     with Served(Echo()) as served, grpc.insecure_channel(served.address) as channel:
-        bytes_call = channel.unary_unary(INFER)
-        yield lambda body: bytes_call(body, timeout=DEADLINE)
+        yield channel
+
+
+@pytest.fixture(scope="module")
+def call(channel: grpc.Channel) -> Callable[[bytes], bytes]:
+    bytes_call = channel.unary_unary(INFER)
+    return lambda body: bytes_call(body, timeout=DEADLINE)
 
 
 def described() -> Any:
@@ -214,6 +219,15 @@ def test_a_message_beyond_the_limit_is_refused(call: Callable[[bytes], bytes]) -
     code, details = refusal(call, b"\0" * (MAX_BODY + 1))
     assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert str(MAX_BODY) in details
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+def test_a_message_beyond_the_limit_once_unpacked_is_refused(
+    channel: grpc.Channel, compression: grpc.Compression
+) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.unary_unary(INFER)(b"\0" * (MAX_BODY + 1), compression=compression, timeout=DEADLINE)
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 @pytest.mark.parametrize("build", [raw, typed])

@@ -187,9 +187,9 @@ def test_a_model_that_raises_is_no_mistake_of_the_client(
 
 
 def test_who_comes_too_many_is_told_to_come_again() -> None:
-    with Served(Echo(), max_waiting=-1) as served, triton.InferenceServerClient(served.address) as client:
-        with pytest.raises(InferenceServerException, match=r"\[StatusCode.RESOURCE_EXHAUSTED\] .*try again"):
-            client.infer("m", echo_inputs())
+    refused = pytest.raises(InferenceServerException, match=r"\[StatusCode.RESOURCE_EXHAUSTED\] .*try again")
+    with Served(Echo(), max_waiting=-1) as served, triton.InferenceServerClient(served.address) as client, refused:
+        client.infer("m", echo_inputs())
 
 
 KSERVE = Path(__file__).with_name("kserve_client.py")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import generate_grpc
 import pytest
 from tritonclient.grpc import service_pb2
 
+import generate_grpc
 from modelward_inference.grpc_api import open_inference_pb2
 
 
