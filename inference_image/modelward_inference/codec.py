@@ -6,7 +6,7 @@ tensors, in both directions: JSON has no number for it. Binary tensors keep NaN 
 
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,6 @@ from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
 
 MAX_NAME = 256
 """Characters of a client's text that an error message repeats."""
-
-MAX_DIMENSIONS = 64
-"""Of a shape: numpy's own limit. The product of a million sizes would keep the process busy for hours."""
 
 
 def decode(body: bytes, json_length: int | None) -> InferRequest:
@@ -54,12 +51,21 @@ def _inputs(raw: Any, tail: memoryview) -> tuple[tuple[Input, ...], memoryview]:
             raise RequestError(f"{where} must be an object with name, shape, datatype and data, not {_kind(each)}")
         tensor, tail = _input(each, where, tail)
         decoded.append(tensor)
-    check_unique([tensor.name for tensor in decoded], "inputs")
+    names = [tensor.name for tensor in decoded]
+    if len(set(names)) != len(names):
+        raise RequestError(f"inputs: a name occurs twice: {_shown(', '.join(names))}")
     return tuple(decoded), tail
 
 
 def _input(raw: dict[str, Any], where: str, tail: memoryview) -> tuple[Input, memoryview]:
-    name, datatype, shape, where = checked_head(raw.get("name"), raw.get("datatype"), raw.get("shape"), where)
+    name = raw.get("name")
+    if not isinstance(name, str) or not name:
+        raise RequestError(f"{where}.name must be a non-empty string")
+    where = f"{where} ({_shown(name)})"
+    datatype = raw.get("datatype")
+    if not isinstance(datatype, str) or datatype not in DTYPES:
+        raise RequestError(f"{where}.datatype must be one of {', '.join(DTYPES)}, not {_shown(datatype)}")
+    shape = _shape(raw.get("shape"), where)
     parameters = _object(raw.get("parameters"), f"{where}.parameters")
     size = parameters.get("binary_data_size")
     if size is None:
@@ -73,31 +79,12 @@ def _input(raw: dict[str, Any], where: str, tail: memoryview) -> tuple[Input, me
     return Input(name, datatype, from_binary(tail[:size], datatype, shape, where)), tail[size:]
 
 
-def checked_head(name: Any, datatype: Any, shape: Any, where: str) -> tuple[str, str, tuple[int, ...], str]:
-    """An input's name, datatype and shape, checked, and `where` with the name."""
-    if not isinstance(name, str) or not name:
-        raise RequestError(f"{where}.name must be a non-empty string")
-    where = f"{where} ({_shown(name)})"
-    if not isinstance(datatype, str) or datatype not in DTYPES:
-        raise RequestError(f"{where}.datatype must be one of {', '.join(DTYPES)}, not {_shown(datatype)}")
-    return name, datatype, _shape(shape, where), where
-
-
 def _shape(raw: Any, where: str) -> tuple[int, ...]:
-    if isinstance(raw, list) and len(raw) > MAX_DIMENSIONS:
-        raise RequestError(
-            f"{where}.shape has {len(raw)} dimensions, more than the {MAX_DIMENSIONS} that a tensor may have"
-        )
     if not isinstance(raw, list) or any(
         isinstance(size, bool) or not isinstance(size, int) or size < 0 for size in raw
     ):
         raise RequestError(f"{where}.shape must be a list of whole numbers, such as [1, 30], not {_shown(raw)}")
     return tuple(raw)
-
-
-def check_unique(names: Sequence[str], field: str) -> None:
-    if len(set(names)) != len(names):
-        raise RequestError(f"{field}: a name occurs twice: {_shown(', '.join(names))}")
 
 
 def _from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> Array:
@@ -116,10 +103,10 @@ def _from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> 
 def _reshaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
     if array.size != math.prod(shape):
         raise RequestError(f"{where}.data has {array.size} values, but shape {list(shape)} needs {math.prod(shape)}")
-    return shaped(array, shape, where)
+    return _shaped(array, shape, where)
 
 
-def shaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
+def _shaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
     """An empty tensor may name any other dimension, but not one beyond what numpy can address."""
     try:
         return array.reshape(shape)
@@ -181,7 +168,7 @@ def _first_odd(array: Array) -> str:
     return _shown(array.flat[0].item() if hasattr(array.flat[0], "item") else array.flat[0])
 
 
-def from_binary(raw: bytes | memoryview, datatype: str, shape: tuple[int, ...], where: str) -> Array:
+def from_binary(raw: memoryview, datatype: str, shape: tuple[int, ...], where: str) -> Array:
     """A tensor from its binary form: little-endian elements, BYTES elements each after their length in 4 bytes."""
     if datatype == "BYTES":
         return _reshaped(_split(raw, where), shape, where)
@@ -191,12 +178,10 @@ def from_binary(raw: bytes | memoryview, datatype: str, shape: tuple[int, ...], 
             f"{where}: {len(raw)} bytes of binary data, but {datatype} of shape {list(shape)} needs "
             f"{math.prod(shape) * dtype.itemsize}"
         )
-    if datatype == "BOOL" and np.frombuffer(raw, np.uint8).max(initial=0) > 1:
-        raise RequestError(f"{where}: the binary data of BOOL holds bytes other than 0 and 1")
-    return shaped(np.frombuffer(raw, dtype=dtype), shape, where)
+    return _shaped(np.frombuffer(raw, dtype=dtype), shape, where)
 
 
-def _split(raw: bytes | memoryview, where: str) -> Array:
+def _split(raw: memoryview, where: str) -> Array:
     elements = []
     position = 0
     while position < len(raw):
@@ -208,19 +193,14 @@ def _split(raw: bytes | memoryview, where: str) -> Array:
             raise RequestError(
                 f"{where}: an element of {length} bytes begins {len(raw) - position} bytes before the end"
             )
-        elements.append(bytes(raw[position : position + length]))
-        position += length
-    return from_elements(elements)
-
-
-def from_elements(elements: Sequence[bytes]) -> Array:
-    """Elements of BYTES: str where they are UTF-8, else as they are."""
-    array = np.empty(len(elements), dtype=object)
-    for index, element in enumerate(elements):
+        element = bytes(raw[position : position + length])
         try:
-            array[index] = element.decode()
+            elements.append(element.decode())
         except UnicodeDecodeError:
-            array[index] = element
+            elements.append(element)  # type: ignore[arg-type]
+        position += length
+    array = np.empty(len(elements), dtype=object)
+    array[:] = elements
     return array
 
 
@@ -244,7 +224,9 @@ def _outputs(raw: Any) -> tuple[WantedOutput, ...]:
         parameters = _object(each.get("parameters"), f"outputs[{index}].parameters")
         where = f"outputs[{index}].parameters.binary_data"
         wanted.append(WantedOutput(each["name"], _flag(parameters.get("binary_data"), where)))
-    check_unique([each.name for each in wanted], "outputs")
+    names = [each.name for each in wanted]
+    if len(set(names)) != len(names):
+        raise RequestError(f"outputs: a name occurs twice: {_shown(', '.join(names))}")
     return tuple(wanted)
 
 

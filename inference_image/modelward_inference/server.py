@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -20,8 +20,6 @@ from modelward_inference.rest import Rest, State
 
 if TYPE_CHECKING:
     from modelward_inference.grpc_api import GrpcServer
-
-GrpcFactory = Callable[[], Awaitable["GrpcServer"]]
 
 log = logging.getLogger(__name__)
 
@@ -71,17 +69,16 @@ class Settings:
 class DrainingServer(uvicorn.Server):
     """uvicorn that goes on to answer for a while after SIGTERM: the cluster needs a moment to send nobody here."""
 
-    def __init__(self, config: uvicorn.Config, state: State, drain: float, grpc: GrpcFactory | None = None) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, drain: float, grpc: "GrpcServer | None" = None) -> None:
         super().__init__(config)
         self._state = state
         self._drain = drain
-        self._grpc_factory = grpc
-        self._grpc: GrpcServer | None = None
+        self._grpc = grpc
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._grpc_factory:
-            self._grpc = await self._grpc_factory()
+        if self._grpc:
+            await self._grpc.__aenter__()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         ends = [super().shutdown(sockets)]
@@ -96,8 +93,6 @@ class DrainingServer(uvicorn.Server):
         log.info("draining for %.0f s", self._drain)
         self._state.draining = True
         metrics.DRAINING.set(1)
-        if self._grpc:
-            asyncio.get_running_loop().call_soon(self._grpc.drain)
         # Not uvicorn's own handler: it would raise the signal again at the end, as if that end were a bad one.
         asyncio.get_running_loop().call_later(self._drain, self._end)
 
@@ -133,13 +128,10 @@ def serve(settings: Settings) -> None:
     DrainingServer(config, state, settings.drain, _grpc(settings, plane, state)).run()
 
 
-def _grpc(settings: Settings, plane: DataPlane, state: State) -> GrpcFactory | None:
+def _grpc(settings: Settings, plane: DataPlane, state: State) -> "GrpcServer | None":
     if not settings.grpc_port:
         return None
     # Imported only where it is wanted: its libraries take memory and time.
     from modelward_inference import grpc_api
 
-    log.info("serving gRPC on port %d", settings.grpc_port)
-    return lambda: grpc_api.start(
-        plane, state, settings.grpc_port, settings.max_body, settings.host, drain=settings.drain
-    )
+    return grpc_api.GrpcServer(plane, state, settings.grpc_port, settings.max_body, settings.host, drain=settings.drain)

@@ -4,6 +4,6 @@ Thin: bytes → protobuf → the data plane → protobuf → bytes; what is chec
 only where gRPC is switched on, for its libraries take memory and time.
 """
 
-from modelward_inference.grpc_api.server import GrpcServer, start
+from modelward_inference.grpc_api.server import GrpcServer
 
-__all__ = ["GrpcServer", "start"]
+__all__ = ["GrpcServer"]

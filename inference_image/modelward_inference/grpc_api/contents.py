@@ -4,11 +4,11 @@ Each datatype belongs into one field; FP16 has none. Failure: RequestError with 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from modelward_inference.codec import from_elements, shaped
 from modelward_inference.grpc_api.open_inference_pb2 import InferTensorContents
 from modelward_inference.protocol import RequestError
 from modelward_inference.runtimes.base import DTYPES, Array
@@ -37,13 +37,17 @@ def to_array(contents: InferTensorContents, datatype: str, shape: tuple[int, ...
     needed = math.prod(shape)
     if len(values) != needed:
         raise RequestError(f"{where}.contents.{field} has {len(values)} values, but shape {list(shape)} needs {needed}")
-    return shaped(_flat(contents, values, datatype, f"{where}.contents.{field}"), shape, where)
+    try:
+        return _flat(contents, values, datatype, f"{where}.contents.{field}").reshape(shape)
+    except (ValueError, OverflowError):
+        # An empty tensor may name any other dimension, but not one beyond what numpy can address.
+        raise RequestError(f"{where}.shape {list(shape)} is too large") from None
 
 
 def _flat(contents: InferTensorContents, values: Any, datatype: str, where: str) -> Array:
     count, dtype = len(values), DTYPES[datatype]
     if datatype == "BYTES":
-        return from_elements(values)
+        return _texts(values)
     if datatype in _PACKED_AS_ELEMENTS and count:
         # The one field that is set ends the message: its elements are the last bytes. No Python object for each.
         contents.DiscardUnknownFields()
@@ -56,6 +60,17 @@ def _flat(contents: InferTensorContents, values: Any, datatype: str, where: str)
     if count and (int(wide.min()) < limits.min or int(wide.max()) > limits.max):
         raise RequestError(f"{where} must lie between {limits.min} and {limits.max}, as {datatype} does")
     return wide.astype(dtype)
+
+
+def _texts(elements: Sequence[bytes]) -> Array:
+    """str where they are UTF-8, else as they are."""
+    array = np.empty(len(elements), dtype=object)
+    for index, element in enumerate(elements):
+        try:
+            array[index] = element.decode()
+        except UnicodeDecodeError:
+            array[index] = element
+    return array
 
 
 def from_array(array: Array, datatype: str) -> InferTensorContents:

@@ -3,7 +3,7 @@
 Failure: RequestError, which names the field as the protocol does.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import google.protobuf.message
@@ -12,9 +12,15 @@ from modelward_inference import codec
 from modelward_inference.grpc_api import contents
 from modelward_inference.grpc_api.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
-from modelward_inference.runtimes.base import Array, datatype_of
+from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
 
 M = TypeVar("M", bound=google.protobuf.message.Message)
+
+MAX_SHOWN = 256
+"""Characters of a client's text that an error message repeats."""
+
+MAX_DIMENSIONS = 64
+"""Of a shape: numpy's own limit. The product of a million sizes would keep the process busy for hours."""
 
 SHARED_MEMORY = "shared_memory_region"
 MAX_INT64 = 2**63 - 1
@@ -38,23 +44,40 @@ def decode(message: ModelInferRequest) -> InferRequest:
     inputs = tuple(
         _input(tensor, raws[index] if raws else None, f"inputs[{index}]") for index, tensor in enumerate(message.inputs)
     )
-    codec.check_unique([tensor.name for tensor in inputs], "inputs")
+    _check_unique([tensor.name for tensor in inputs], "inputs")
     for index, output in enumerate(message.outputs):
         _refuse_shared_memory(output.parameters, f"outputs[{index}]")
     outputs = tuple(WantedOutput(output.name) for output in message.outputs)
-    codec.check_unique([output.name for output in outputs], "outputs")
-    parameters = {name: _parameter(value, f"parameters.{name}") for name, value in message.parameters.items()}
+    _check_unique([output.name for output in outputs], "outputs")
+    parameters = {name: _parameter(value, name) for name, value in message.parameters.items()}
     return InferRequest(inputs, outputs, message.id or None, bool(raws), parameters)
 
 
 def _input(tensor: ModelInferRequest.InferInputTensor, raw: bytes | None, where: str) -> Input:
-    name, datatype, shape, where = codec.checked_head(tensor.name, tensor.datatype, list(tensor.shape), where)
+    name, datatype = tensor.name, tensor.datatype
+    if not name:
+        raise RequestError(f"{where}.name must be a non-empty string")
+    where = f"{where} ({name[:MAX_SHOWN]})"
+    if datatype not in DTYPES:
+        raise RequestError(f"{where}.datatype must be one of {', '.join(DTYPES)}, not {datatype[:MAX_SHOWN]!r}")
+    shape = tuple(tensor.shape)
+    if len(shape) > MAX_DIMENSIONS:
+        raise RequestError(f"{where}.shape has {len(shape)} dimensions; a tensor may have {MAX_DIMENSIONS}")
+    if shape and min(shape) < 0:
+        raise RequestError(f"{where}.shape must be a list of whole numbers, such as [1, 30], not {list(shape)}")
     _refuse_shared_memory(tensor.parameters, where)
     if raw is None:
         return Input(name, datatype, contents.to_array(tensor.contents, datatype, shape, where))
     if tensor.HasField("contents") and tensor.contents.ByteSize():
         raise RequestError(f"{where}.contents and raw_input_contents exclude each other")
-    return Input(name, datatype, codec.from_binary(raw, datatype, shape, where))
+    if datatype == "BOOL" and raw.translate(None, b"\0\1"):
+        raise RequestError(f"{where}: the binary data of BOOL holds bytes other than 0 and 1")
+    return Input(name, datatype, codec.from_binary(memoryview(raw), datatype, shape, where))
+
+
+def _check_unique(names: Sequence[str], field: str) -> None:
+    if len(set(names)) != len(names):
+        raise RequestError(f"{field}: a name occurs twice: {', '.join(names)[:MAX_SHOWN]}")
 
 
 def _refuse_shared_memory(parameters: Mapping[str, InferParameter], where: str) -> None:
@@ -62,10 +85,10 @@ def _refuse_shared_memory(parameters: Mapping[str, InferParameter], where: str) 
         raise RequestError(f"{where}.parameters.{SHARED_MEMORY}: there is no shared memory; send the tensor itself")
 
 
-def _parameter(value: InferParameter, where: str) -> Any:
+def _parameter(value: InferParameter, name: str) -> Any:
     choice = value.WhichOneof("parameter_choice")
     if choice is None:
-        raise RequestError(f"{where} has no value")
+        raise RequestError(f"parameters.{name[:MAX_SHOWN]} has no value")
     return getattr(value, choice)
 
 

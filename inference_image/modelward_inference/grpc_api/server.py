@@ -1,7 +1,10 @@
-"""The gRPC server: binding, health checking, reflection, draining. It runs in the event loop that calls `start`.
+"""The gRPC server: binding, health checking, reflection, draining. It runs in the event loop that enters it.
 
 Failure: InvalidConfiguration where the port can't be had.
 """
+
+import logging
+from typing import Self
 
 import grpc
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -15,6 +18,8 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.grpc_api import open_inference_pb2, service
 from modelward_inference.grpc_api.health import Health
 from modelward_inference.rest import State
+
+log = logging.getLogger(__name__)
 
 MIN_PING_INTERVAL = 10_000
 """Milliseconds between a client's keepalive pings that are put up with; gRPC's own 5 minutes end many connections."""
@@ -31,33 +36,20 @@ GRACE = 80.0
 
 
 class GrpcServer:
-    """A server that answers. `port`: where, also if it was asked for any."""
+    """`async with` it to serve on a port (0: any that is free; `port` then says which).
 
-    def __init__(self, server: grpc.aio.Server, health: Health, port: int) -> None:
-        self.port = port
-        self._server = server
-        self._health = health
-
-    def drain(self) -> None:
-        """Tell health checks NOT_SERVING from now on; go on to answer."""
-        self._health.drain()
-
-    async def stop(self, grace: float | None = GRACE) -> None:
-        """Refuse new requests with UNAVAILABLE; end when the last one is answered, at most after `grace` seconds."""
-        self.drain()
-        await self._server.stop(grace)
-
-
-async def start(
-    plane: DataPlane, state: State, port: int, max_body: int, host: str, *, drain: float = 0.0
-) -> GrpcServer:
-    """Serve on a port (0: any that is free).
-
-    `max_body`: bytes that a request may have; `drain`: seconds from `GrpcServer.drain` to `stop`, 0 where a client may
-    lose a request at the end.
+    `max_body`: bytes that a request may have. `drain`: seconds between `state.draining` and the end; 0 where clients
+    may lose what they send in that instant.
     """
-    server = grpc.aio.server(
-        options=[
+
+    def __init__(
+        self, plane: DataPlane, state: State, port: int, max_body: int, host: str, *, drain: float = 0.0
+    ) -> None:
+        self.port = port
+        self._plane = plane
+        self._state = state
+        self._host = f"[{host}]" if ":" in host else host
+        self._options = [
             ("grpc.max_receive_message_length", max_body),
             ("grpc.max_send_message_length", -1),
             # A port that is taken shall be an error, and not be shared with whoever has it.
@@ -66,18 +58,31 @@ async def start(
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.max_connection_age_ms", round(drain * MAX_AGE_OF_DRAIN * 1000) or UNLIMITED),
         ]
-    )
-    server.add_generic_rpc_handlers((service.Service(plane, state).handler(),))
-    health = Health((OVERALL_HEALTH, service.NAME))
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    names = (service.NAME, HEALTH, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server, pool=_descriptions())
-    try:
-        bound = server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-    except RuntimeError as error:
-        raise InvalidConfiguration(f"gRPC can't listen on port {port} ({error}); set GRPC_PORT to a free one") from None
-    await server.start()
-    return GrpcServer(server, health, bound)
+
+    async def __aenter__(self) -> Self:
+        """Raises InvalidConfiguration where the port can't be had."""
+        server = self._server = grpc.aio.server(options=self._options)
+        server.add_generic_rpc_handlers((service.Service(self._plane, self._state).handler(),))
+        health_pb2_grpc.add_HealthServicer_to_server(Health((OVERALL_HEALTH, service.NAME), self._state), server)
+        names = (service.NAME, HEALTH, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server, pool=_descriptions())
+        try:
+            self.port = server.add_insecure_port(f"{self._host}:{self.port}")
+        except RuntimeError as error:
+            raise InvalidConfiguration(
+                f"gRPC can't listen on port {self.port} ({error}); set GRPC_PORT to a free one"
+            ) from None
+        await server.start()
+        log.info("serving gRPC on port %d", self.port)
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        await self.stop()
+
+    async def stop(self, grace: float | None = GRACE) -> None:
+        """Refuse new requests with UNAVAILABLE; end when the last one is answered, at most after `grace` seconds."""
+        self._state.draining = True
+        await self._server.stop(grace)
 
 
 def _descriptions() -> DescriptorPool:

@@ -72,17 +72,15 @@ class Served:
     """`with Served(model) as served:` serves it at `served.address`, and stops at the end."""
 
     def __init__(self, model: Model, max_waiting: int = 16, drain: float = 0.0) -> None:
-        self._drain = drain
         self.state = State()
-        self._plane = data_plane(model, max_waiting)
+        plane = data_plane(model, max_waiting)
+        self.server = grpc_api.GrpcServer(plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self.server = self.run(
-            lambda: grpc_api.start(self._plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=self._drain)
-        )
+        self.run(self.server.__aenter__)
         self.address = f"127.0.0.1:{self.server.port}"
         return self
 
@@ -95,9 +93,6 @@ class Served:
     def run(self, coroutine: Callable[[], Any]) -> Any:
         """Run something in the server's loop, and wait for it."""
         return self.begin(coroutine).result(DEADLINE)
-
-    def call(self, function: Callable[[], object]) -> None:
-        self._loop.call_soon_threadsafe(function)
 
     def begin(self, coroutine: Callable[[], Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine(), self._loop)

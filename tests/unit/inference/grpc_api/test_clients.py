@@ -146,11 +146,10 @@ def test_triton_infers(client: triton.InferenceServerClient, compression: str | 
 
 
 async def test_tritons_asyncio_client_infers() -> None:
-    server = await grpc_api.start(data_plane(Echo()), State(), 0, MAX_BODY, "127.0.0.1")
-    async with triton_aio.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
+    serving = grpc_api.GrpcServer(data_plane(Echo()), State(), 0, MAX_BODY, "127.0.0.1")
+    async with serving as server, triton_aio.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
         result = await client.infer("m", echo_inputs(kind=triton_aio))
         assert await client.is_server_ready()
-    await server.stop(None)
     assert result.as_numpy("echo").tolist() == [b"a"]
 
 

@@ -94,7 +94,6 @@ def test_while_it_drains_it_answers_and_says_that_it_is_not_serving(served: Serv
     watched = client.health.Watch(health_pb2.HealthCheckRequest(), timeout=DEADLINE)
     assert next(watched).status == SERVING
     served.state.draining = True
-    served.call(served.server.drain)
     assert [answer.status for answer in watched] == [NOT_SERVING]
     assert client.check() == NOT_SERVING
     assert [answer.status for answer in client.health.Watch(health_pb2.HealthCheckRequest())] == [NOT_SERVING]
@@ -153,7 +152,7 @@ async def test_a_port_that_is_taken_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(InvalidConfiguration, match=f"gRPC can't listen on port {port} .*set GRPC_PORT"):
-            await grpc_api.start(data_plane(Identity("FP32")), State(), port, MAX_BODY, "127.0.0.1")
+            await grpc_api.GrpcServer(data_plane(Identity("FP32")), State(), port, MAX_BODY, "127.0.0.1").__aenter__()
 
 
 @pytest.mark.parametrize(("text", "port"), [(None, 9000), ("", 0), ("0", 0), ("9001", 9001)])
