@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale setup \
-	cluster-up cluster-down cluster-status kubeconfig images install docs lock
+	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs lock
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ install: cluster-up ## install the operator of this checkout into the cluster
 
 images: ## build the images and load them into the cluster
 	@$(LOCALCLUSTER) images
+
+grpc-types: $(READY) ## generate the Python types of the gRPC adapter
+	@$(BIN)/python inference_image/generate_grpc.py
 
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py

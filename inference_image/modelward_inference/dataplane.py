@@ -14,7 +14,14 @@ import numpy as np
 
 from modelward_inference import metrics
 from modelward_inference.bundle import Manifest, Tensor
-from modelward_inference.protocol import InferRequest, InferResponse, Input, OverloadedError, RequestError
+from modelward_inference.protocol import (
+    DeadlineExceededError,
+    InferRequest,
+    InferResponse,
+    Input,
+    OverloadedError,
+    RequestError,
+)
 from modelward_inference.runtimes.base import DTYPES, Array, Model, warm_up_inputs
 
 log = logging.getLogger(__name__)
@@ -47,8 +54,11 @@ class DataPlane:
         except Exception as error:  # noqa: BLE001  a model may raise anything
             log.warning("the model was not warmed up, it refuses a row of zeros: %s", error)
 
-    async def infer(self, request: InferRequest) -> InferResponse:
-        """Raises RequestError for the client's mistakes, OverloadedError, and whatever the model raises."""
+    async def infer(self, request: InferRequest, *, deadline: float | None = None) -> InferResponse:
+        """Raises RequestError for the client's mistakes, OverloadedError, DeadlineExceededError, or the model's error.
+
+        `deadline`: of time.monotonic(), in seconds; nothing is computed after it.
+        """
         inputs = {given.name: self._checked(given) for given in request.inputs}
         missing = [name for name in self._inputs if name not in inputs]
         if missing:
@@ -61,7 +71,7 @@ class DataPlane:
             metrics.REJECTED.inc()
             raise OverloadedError(f"{self._pending} requests wait already; try again in a second")
         self._count(+1)
-        predicted = asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, wanted)
+        predicted = asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, wanted, deadline)
         # A client that leaves does not stop the thread: its place is free only when that has ended.
         predicted.add_done_callback(lambda _: self._count(-1))
         outputs = await asyncio.shield(predicted)
@@ -71,7 +81,9 @@ class DataPlane:
         self._pending += change
         metrics.PENDING.set(self._pending)
 
-    def _predict(self, inputs: dict[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    def _predict(self, inputs: dict[str, Array], wanted: Sequence[str], deadline: float | None) -> dict[str, Array]:
+        if deadline is not None and time.monotonic() >= deadline:
+            raise DeadlineExceededError("the client's time was up before the model was free")
         began = time.perf_counter()
         try:
             return self._model.predict(inputs, wanted)

@@ -7,6 +7,9 @@ FORMATS = (ONNX, SKLEARN)
 
 SUFFIXES = {".onnx": ONNX, ".joblib": SKLEARN, ".pkl": SKLEARN, ".pickle": SKLEARN}
 
+PLATFORMS = {ONNX: "onnx_onnxv1", SKLEARN: "sklearn_joblib"}
+"""What the protocol's model metadata call them."""
+
 _HEAD = 512
 """Bytes that are looked at."""
 

@@ -3,6 +3,7 @@
 https://github.com/kserve/open-inference-protocol. Failure: RequestError, which names the field and has an HTTP status.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,10 @@ class RequestError(Exception):
 
 class OverloadedError(Exception):
     """Too many requests wait already; the client should come again."""
+
+
+class DeadlineExceededError(Exception):
+    """The client's time is up; nothing more is computed for it."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,13 @@ class WantedOutput:
 
 @dataclass(frozen=True)
 class InferRequest:
-    """A decoded request. `outputs`: empty for all."""
+    """A decoded request. `outputs`: empty for all; `parameters`: of the whole request, as the client named them."""
 
     inputs: tuple[Input, ...]
     outputs: tuple[WantedOutput, ...] = ()
     id: str | None = None
     binary_output: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from modelward_inference import __version__, codec, metrics
+from modelward_inference import __version__, codec, formats, metrics
 from modelward_inference.bundle import Tensor
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.protocol import OverloadedError, RequestError
@@ -197,7 +197,7 @@ def _small_endpoints(plane: DataPlane, state: State) -> FastAPI:
             {
                 "name": plane.name,
                 "versions": [plane.version],
-                "platform": {"onnx": "onnx_onnxv1", "sklearn": "sklearn_joblib"}[manifest.format],
+                "platform": formats.PLATFORMS[manifest.format],
                 "inputs": [_described(tensor) for tensor in plane.signature.inputs],
                 "outputs": [_described(tensor) for tensor in plane.signature.outputs],
                 "properties": {**about, "libraries": manifest.libraries, "warnings": list(manifest.warnings)},

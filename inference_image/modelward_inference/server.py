@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -16,6 +18,9 @@ from modelward_inference.dataplane import DataPlane
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.rest import Rest, State
 
+if TYPE_CHECKING:
+    from modelward_inference.grpc_api import GrpcServer
+
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75
@@ -24,12 +29,13 @@ KEEP_ALIVE = 75
 
 @dataclass(frozen=True)
 class Settings:
-    """`cores`: the CPU limit. `drain`: seconds that new requests are still taken after SIGTERM."""
+    """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM."""
 
     folder: Path
     version: str | None
     host: str
     port: int
+    grpc_port: int
     cores: int
     drain: float
     max_body: int
@@ -51,6 +57,7 @@ class Settings:
             version=environment.get("MODEL_VERSION") or None,
             host=environment.get("HOST", "0.0.0.0"),  # noqa: S104  a pod's own network
             port=number("PORT", 8080),
+            grpc_port=number("GRPC_PORT", 9000) if environment.get("GRPC_PORT", "9000") else 0,
             cores=cores,
             drain=number("DRAIN_SECONDS", 5),
             max_body=number("MAX_REQUEST_BYTES", 64 << 20),
@@ -62,10 +69,22 @@ class Settings:
 class DrainingServer(uvicorn.Server):
     """uvicorn that goes on to answer for a while after SIGTERM: the cluster needs a moment to send nobody here."""
 
-    def __init__(self, config: uvicorn.Config, state: State, drain: float) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, drain: float, grpc: "GrpcServer | None" = None) -> None:
         super().__init__(config)
         self._state = state
         self._drain = drain
+        self._grpc = grpc
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._grpc:
+            await self._grpc.__aenter__()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        ends = [super().shutdown(sockets)]
+        if self._grpc:
+            ends.append(self._grpc.stop())
+        await asyncio.gather(*ends)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
         if self._state.draining:
@@ -106,4 +125,13 @@ def serve(settings: Settings) -> None:
         backlog=2048,
     )
     log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)
-    DrainingServer(config, state, settings.drain).run()
+    DrainingServer(config, state, settings.drain, _grpc(settings, plane, state)).run()
+
+
+def _grpc(settings: Settings, plane: DataPlane, state: State) -> "GrpcServer | None":
+    if not settings.grpc_port:
+        return None
+    # Imported only where it is wanted: its libraries take memory and time.
+    from modelward_inference import grpc_api
+
+    return grpc_api.GrpcServer(plane, state, settings.grpc_port, settings.max_body, settings.host, drain=settings.drain)
