@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale setup \
-	cluster-up cluster-down cluster-status kubeconfig images install docs lock
+	cluster-up cluster-down cluster-status kubeconfig images install docs lock bench-serving
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ install: cluster-up ## install the operator of this checkout into the cluster
 
 images: ## build the images and load them into the cluster
 	@$(LOCALCLUSTER) images
+
+bench-serving: $(READY) ## our server and its peers side by side, twelve minutes (BENCH=--short: two)
+	@$(BIN)/python -m benchmarks.serving $(BENCH)
 
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py
