@@ -12,7 +12,7 @@ from benchmarks.serving import cases, report
 from benchmarks.serving.loads import HERE, Loads
 from benchmarks.serving.run import Run
 from localcluster import binaries, debian
-from localcluster.progress import SetupError, say, step
+from localcluster.progress import SetupError, say
 
 
 def main() -> int:
@@ -26,8 +26,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        with step("the benchmark"):
-            results = Run(plan, *_cores_and_load()).measure()
+        results = Run(plan, *_cores_and_load()).measure()
     except SetupError as error:
         say(str(error))
         return 1

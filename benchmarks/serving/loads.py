@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.serving.cases import BINARY
-from benchmarks.serving.messages import JSON_LENGTH
+from benchmarks.serving.requests import Request
 from localcluster.progress import SetupError
 
 HERE = Path(__file__).parent / "load"
@@ -74,20 +73,30 @@ class Loads:
     core: int
     grpc: Path
 
-    def rest(self, url: str, body: Path, headers: dict[str, str], clients: int, seconds: int) -> Figure:
-        words = [word for pair in headers.items() for word in pair]
-        command = ["wrk", "--latency", "-t1", f"-c{clients}", f"-d{seconds}s", f"--timeout={REQUEST_SECONDS}s"]
-        text = pinned(self.core, [*command, "-s", str(HERE / "post.lua"), url, "--", str(body), *words], seconds)
+    def rest(self, url: str, request: Request, seconds: int) -> Figure:
+        words = [word for pair in request.headers.items() for word in pair]
+        command = [
+            "wrk",
+            "--latency",
+            "-t1",
+            f"-c{request.case.clients}",
+            f"-d{seconds}s",
+            f"--timeout={REQUEST_SECONDS}s",
+        ]
+        text = pinned(
+            self.core, [*command, "-s", str(HERE / "post.lua"), url, "--", str(request.body), *words], seconds
+        )
         return parse_wrk(text)
 
-    def rpc(self, address: str, body: Path, clients: int, seconds: int) -> Figure:
-        words = ["-address", address, "-body", str(body), "-clients", str(clients), "-duration", f"{seconds}s"]
+    def rpc(self, address: str, request: Request, seconds: int) -> Figure:
+        clients = str(request.case.clients)
+        words = ["-address", address, "-body", str(request.body), "-clients", clients, "-duration", f"{seconds}s"]
         return parse_report(pinned(self.core, [str(self.grpc), *words], seconds))
 
-    def rpc_once(self, address: str, body: Path) -> bytes:
+    def rpc_once(self, address: str, request: Request) -> bytes:
         """The bytes of one answer. Raises SetupError."""
         result = subprocess.run(
-            [str(self.grpc), "-once", "-address", address, "-body", str(body)], capture_output=True, check=False
+            [str(self.grpc), "-once", "-address", address, "-body", str(request.body)], capture_output=True, check=False
         )
         if result.returncode:
             raise SetupError(f"gRPC: {result.stderr.decode(errors='replace').strip()[:300]}")
@@ -113,10 +122,3 @@ def pinned(core: int, command: Sequence[str], seconds: int, **env: str) -> str:
     if result.returncode:
         raise SetupError(f"{Path(command[0]).name}: {(result.stderr or result.stdout).strip()[-300:]}")
     return result.stdout
-
-
-def rest_headers(transport: str, json_length: int | None) -> dict[str, str]:
-    """What a request needs besides its body."""
-    if transport == BINARY:
-        return {"Content-Type": "application/octet-stream", JSON_LENGTH: str(json_length)}
-    return {"Content-Type": "application/json"}

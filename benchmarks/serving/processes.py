@@ -28,8 +28,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class ServerProcess:
     """One running server."""
 
-    def __init__(self, name: str, command: Sequence[str], env: Mapping[str, str], folder: Path, core: int) -> None:
-        self.name = name
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: Path, core: int) -> None:
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self._child = subprocess.Popen(
@@ -113,7 +112,7 @@ def _memory(pid: int) -> int:
 def _answers(url: str) -> bool:
     try:
         with _DIRECT.open(url, timeout=2) as answer:
-            return answer.status == 200
+            return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
 

@@ -10,9 +10,10 @@ from statistics import median
 from benchmarks.serving.cases import BINARY, GOAL_CLIENTS, GOAL_MODEL, GRPC, JSON, MANY_ROWS, Case
 from benchmarks.serving.loads import Figure
 from benchmarks.serving.run import MODEL_CALL, Results
-from benchmarks.serving.servers import ECHO, KSERVE, MLSERVER, OURS
+from benchmarks.serving.servers import ECHO, KSERVE, MLSERVER, MLSERVER_BATCHING, OURS
 
 HEADER = ("server", "req/s", "spread", "p50", "p99", "memory", "ours / this")
+NOTHING = "-"
 MAX_NOTE = 200
 """Characters of a reason below the table."""
 
@@ -32,23 +33,35 @@ def spread(values: Sequence[float]) -> float:
 def summary(results: Results) -> dict[str, float | None]:
     """The ratios that the goals are about; None where a part could not be measured."""
 
-    def of(value: Callable[[Figure], float], transport: str, rows: int, other: str) -> float | None:
+    def of(value: Callable[[Figure], float], transport: str, rows: int, *others: str) -> list[float | None]:
         case = Case(GOAL_MODEL, transport, rows, GOAL_CLIENTS)
-        figures = results.figures
-        return _rounded(ratio(figures.get((case, OURS), ()), figures.get((case, other), ()), value))
+        ours = results.figures.get((case, OURS), ())
+        return [ratio(ours, results.figures.get((case, other), ()), value) for other in others]
 
-    mine, other = (results.memory.get((GOAL_MODEL, name)) for name in (OURS, MLSERVER))
+    mlservers = (MLSERVER, MLSERVER_BATCHING)
+    memory = [_quotient(results, OURS, other) for other in mlservers]
     return {
-        "rest_1row_vs_mlserver": of(_rate, JSON, 1, MLSERVER),
-        "rest_1row_vs_kserve": of(_rate, JSON, 1, KSERVE),
-        "rest_1row_vs_echo": of(_rate, JSON, 1, ECHO),
-        "rest_1000row_vs_mlserver": of(_rate, JSON, MANY_ROWS, MLSERVER),
-        "rest_1000row_vs_kserve": of(_rate, JSON, MANY_ROWS, KSERVE),
-        "binary_1000row_vs_model_call": of(_rate, BINARY, MANY_ROWS, MODEL_CALL),
-        "grpc_1row_vs_mlserver": of(_rate, GRPC, 1, MLSERVER),
-        "p99_vs_mlserver": of(_p99, JSON, 1, MLSERVER),
-        "memory_vs_mlserver": _rounded(mine / other if mine and other else None),
+        "rest_1row_vs_mlserver": worst(min, of(_rate, JSON, 1, *mlservers)),
+        "rest_1row_vs_kserve": worst(min, of(_rate, JSON, 1, KSERVE)),
+        "rest_1row_vs_echo": worst(min, of(_rate, JSON, 1, ECHO)),
+        "rest_1000row_vs_mlserver": worst(min, of(_rate, JSON, MANY_ROWS, *mlservers)),
+        "rest_1000row_vs_kserve": worst(min, of(_rate, JSON, MANY_ROWS, KSERVE)),
+        "binary_1000row_vs_model_call": worst(min, of(_rate, BINARY, MANY_ROWS, MODEL_CALL)),
+        "grpc_1row_vs_mlserver": worst(min, of(_rate, GRPC, 1, *mlservers)),
+        "p99_vs_mlserver": worst(max, of(_p99, JSON, 1, *mlservers)),
+        "memory_vs_mlserver": worst(max, memory),
     }
+
+
+def worst(of: Callable[[list[float]], float], ratios: Sequence[float | None]) -> float | None:
+    """The ratio to the better of a peer's settings, rounded; None where one of them could not be measured."""
+    known = [each for each in ratios if each is not None]
+    return float(f"{of(known):.3g}") if known and len(known) == len(ratios) else None
+
+
+def _quotient(results: Results, name: str, other: str) -> float | None:
+    mine, theirs = (results.memory.get((GOAL_MODEL, each)) for each in (name, other))
+    return mine / theirs if mine and theirs else None
 
 
 def _rate(figure: Figure) -> float:
@@ -57,10 +70,6 @@ def _rate(figure: Figure) -> float:
 
 def _p99(figure: Figure) -> float:
     return figure.p99
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.3g}")
 
 
 def table(results: Results, cases: Sequence[Case]) -> str:
@@ -84,9 +93,9 @@ def table(results: Results, cases: Sequence[Case]) -> str:
 def _row(results: Results, case: Case, name: str) -> tuple[str, ...]:
     figures = results.figures[case, name]
     memory = results.memory.get((case.model, name))
-    shown = f"{memory / 2**20:.0f} MiB" if memory else "–"
+    shown = f"{memory / 2**20:.0f} MiB" if memory else NOTHING
     if any(figure.failure for figure in figures):
-        return (name, "void", "–", "–", "–", shown, "–")
+        return (name, "void", NOTHING, NOTHING, NOTHING, shown, NOTHING)
     rates = [figure.rate for figure in figures]
     times = ratio(results.figures.get((case, OURS), ()), figures, _rate)
     return (
@@ -96,7 +105,7 @@ def _row(results: Results, case: Case, name: str) -> tuple[str, ...]:
         _duration(median(figure.p50 for figure in figures)),
         _duration(median(figure.p99 for figure in figures)),
         shown,
-        "–" if times is None or name == OURS else f"{times:.2f}",
+        NOTHING if times is None or name == OURS else f"{times:.2f}",
     )
 
 
@@ -119,11 +128,8 @@ def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
     def line(cells: Sequence[str]) -> str:
         # Names to the left, figures to the right.
-        padded = [
-            cells[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)),
-        ]
-        return f"| {' | '.join(padded)} |"
+        right = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
+        return f"| {' | '.join((cells[0].ljust(widths[0]), *right))} |"
 
     rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
     return "\n".join((line(header), rule, *map(line, rows)))

@@ -8,6 +8,7 @@ import contextlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,10 @@ from benchmarks.serving import checks, models
 from benchmarks.serving.cases import BINARY, GRPC, Case, Plan
 from benchmarks.serving.environments import python_for
 from benchmarks.serving.loads import Figure, Loads, model_call
+from benchmarks.serving.messages import read_grpc
 from benchmarks.serving.models import Model
 from benchmarks.serving.processes import ServerProcess
+from benchmarks.serving.requests import Request, prepare
 from benchmarks.serving.servers import ECHO, INFER, OURS, SERVERS, Place, Server, free_ports
 from localcluster.progress import SetupError, step
 
@@ -68,7 +71,7 @@ class Run:
     def measure(self) -> Results:
         for server in SERVERS:
             try:
-                self._pythons[server.name] = python_for(server.name, server.requirements)
+                self._pythons[server.name] = python_for(server.environment, server.requirements)
             except SetupError as error:
                 self._missing[server.name] = f"can't be installed: {error}"
         with tempfile.TemporaryDirectory(prefix="modelward-serving-") as name:
@@ -81,31 +84,34 @@ class Run:
         return self._results
 
     def _measure_model(self, model: Model, folder: Path) -> None:
-        cases = [case for case in self._plan.cases if case.model == model.name]
+        requests = {case: prepare(model, case, folder) for case in self._plan.cases if case.model == model.name}
         with contextlib.ExitStack() as stack:
             with step(f"starting the servers of {model.name}"):
-                able = self._able(cases, self._start_all(model, folder, cases, stack), model, folder)
+                running = self._start_all(model, folder, list(requests), stack)
+                able = {
+                    case: [one for one in running if self._able(request, one)] for case, request in requests.items()
+                }
             for number in range(self._plan.rounds):
                 with step(f"{model.name}: round {number + 1} of {self._plan.rounds}"):
-                    for case in cases:
+                    for case, request in requests.items():
                         for one in able[case]:
-                            self._keep(case, one.name, lambda case=case, one=one: self._turn(case, one, model, folder))
+                            self._keep(case, one.name, partial(self._turn, request, one))
                         if case.transport == BINARY:
                             self._model_calls(case, model, folder)
-            for one in {one.name: one for some in able.values() for one in some}.values():
+            for one in running:
                 self._results.memory[model.name, one.name] = one.process.memory()
 
     def _start_all(self, model: Model, folder: Path, cases: list[Case], stack: contextlib.ExitStack) -> list[Running]:
         """The servers that became ready; the others are noted as absent."""
         started = []
-        for server in SERVERS:
+        for server in (server for server in SERVERS if model.name in server.models):
             try:
                 if server.name in self._missing:
                     raise SetupError(self._missing[server.name])
                 started.append(self._start(server, model, folder, stack))
             except SetupError as error:
                 for case in cases:
-                    self._absent(case, server.name, str(error))
+                    self._results.absent[case, server.name] = str(error)
         return started
 
     def _start(self, server: Server, model: Model, folder: Path, stack: contextlib.ExitStack) -> Running:
@@ -113,53 +119,45 @@ class Run:
         home.mkdir()
         place = Place(self._pythons[server.name], model, home, self._core, *free_ports(3))
         command, env = server.launch(place)
-        process = ServerProcess(server.name, command, env, home, self._core)
+        process = ServerProcess(command, env, home, self._core)
         stack.callback(process.stop)
         process.wait_ready(f"http://127.0.0.1:{place.port}{server.ready}")
         return Running(server, place, process)
 
-    def _able(self, cases: list[Case], running: list[Running], model: Model, folder: Path) -> dict[Case, list[Running]]:
-        """Who takes part in which case: those who have the form, and answer right."""
-        able: dict[Case, list[Running]] = {case: [] for case in cases}
-        for one in running:
-            for case in cases:
-                try:
-                    if case.transport in one.server.transports:
-                        self._check(case, one, model, folder)
-                        able[case].append(one)
-                    else:
-                        self._absent(case, one.name, one.server.lacks[case.transport])
-                except SetupError as error:
-                    self._absent(case, one.name, str(error))
-        return able
+    def _able(self, request: Request, one: Running) -> bool:
+        """Whether it has the form and answers right; if not, it is noted why."""
+        case = request.case
+        if case.transport not in one.server.transports:
+            self._results.absent[case, one.name] = one.server.lacks[case.transport]
+            return False
+        try:
+            if one.name == ECHO:
+                checks.check_echo(one.url, request)
+            elif case.transport == GRPC:
+                checks.compare(read_grpc(self._load.rpc_once(one.address, request)), request.expected)
+            else:
+                checks.check_rest(one.url, request)
+        except (SetupError, LookupError, ValueError) as error:
+            self._results.absent[case, one.name] = f"{type(error).__name__}: {error}"
+            return False
+        return True
 
-    def _check(self, case: Case, one: Running, model: Model, folder: Path) -> None:
-        body, headers = checks.prepare(model, case.transport, case.rows, folder)
-        expected = model.expected[: case.rows]
-        if one.name == ECHO:
-            checks.check_echo(one.url, body, headers)
-        elif case.transport == GRPC:
-            checks.check_rpc(self._load, one.address, body, expected)
-        else:
-            checks.check_rest(one.url, body, headers, expected)
-
-    def _turn(self, case: Case, one: Running, model: Model, folder: Path) -> Figure:
+    def _turn(self, request: Request, one: Running) -> Figure:
         one.process.check()
-        body, headers = checks.prepare(model, case.transport, case.rows, folder)
-        if case.transport == GRPC:
-            return self._load.rpc(one.address, body, case.clients, self._plan.seconds)
-        return self._load.rest(one.url, body, headers, case.clients, self._plan.seconds)
+        if request.case.transport == GRPC:
+            return self._load.rpc(one.address, request, self._plan.seconds)
+        return self._load.rest(one.url, request, self._plan.seconds)
 
     def _model_calls(self, case: Case, model: Model, folder: Path) -> None:
-        """By the libraries of our environment, where nothing else uses the servers' core."""
+        """By the libraries of our own environment, on the servers' core."""
         if OURS not in self._pythons:
             return
         rows = folder / f"rows-{case.rows}.npy"
         np.save(rows, model.rows[: case.rows])
         files = {MODEL_CALL: model.graph} | ({SKLEARN_CALL: model.file} if model.file != model.graph else {})
         for name, file in files.items():
-            words = (self._pythons[OURS], file, rows, self._core, self._plan.seconds)
-            self._keep(case, name, lambda words=words: model_call(*words))
+            turn = partial(model_call, self._pythons[OURS], file, rows, self._core, self._plan.seconds)
+            self._keep(case, name, turn)
 
     def _keep(self, case: Case, name: str, turn: Callable[[], Figure]) -> None:
         try:
@@ -167,6 +165,3 @@ class Run:
         except SetupError as error:
             figure = Figure(failure=str(error))
         self._results.figures.setdefault((case, name), []).append(figure)
-
-    def _absent(self, case: Case, name: str, why: str) -> None:
-        self._results.absent[case, name] = why

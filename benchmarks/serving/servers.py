@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.serving.cases import BINARY, GRPC, JSON
+from benchmarks.serving.cases import BINARY, GOAL_MODEL, GRPC, JSON, MODELS
 from benchmarks.serving.models import Model
 from localcluster import settings
 from localcluster.commands import run
@@ -15,7 +15,8 @@ from localcluster.commands import run
 PEERS = Path(__file__).parent / "peers"
 IMAGE = settings.REPOSITORY / "inference_image"
 
-OURS, MLSERVER, KSERVE, ECHO = "modelward", "mlserver", "kserve", "echo"
+OURS, KSERVE, ECHO = "modelward", "kserve", "echo"
+MLSERVER, MLSERVER_BATCHING = "mlserver", "mlserver, batching"
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """More threads than cores only get in each other's way."""
@@ -64,7 +65,7 @@ Launch = tuple[list[str], Mapping[str, str]]
 
 @dataclass(frozen=True)
 class Server:
-    """`launch` prepares the place and says what to start there; `ready`: a path that answers 200 when it is."""
+    """`launch` prepares a place and says what to start; `ready`: a path that answers 200; `lacks`: forms, and why."""
 
     name: str
     requirements: Path
@@ -72,6 +73,12 @@ class Server:
     ready: str
     launch: Callable[[Place], Launch]
     lacks: Mapping[str, str] = field(default_factory=dict)
+    models: frozenset[str] = frozenset(MODELS)
+
+    @property
+    def environment(self) -> str:
+        """Servers with the same requirements share one."""
+        return self.requirements.stem if self.requirements.parent == PEERS else self.name
 
 
 def _modelward(place: Place) -> Launch:
@@ -93,7 +100,11 @@ def _modelward(place: Place) -> Launch:
     return [*command[3:], "serve"], env
 
 
-def _mlserver(place: Place) -> Launch:
+MLSERVER_BATCH = {"max_batch_size": 16, "max_batch_time": 0.005}
+"""Requests and seconds: better where many ask, far worse where one does. So both ways are measured."""
+
+
+def _mlserver(place: Place, batching: bool = False) -> Launch:
     (place.folder / "settings.json").write_text(
         json.dumps(
             {
@@ -114,9 +125,14 @@ def _mlserver(place: Place) -> Launch:
         "name": "model",
         "implementation": "mlserver_onnx.OnnxModel" if onnx else "mlserver_sklearn.SKLearnModel",
         "parameters": {"uri": str(place.model.file)},
+        **(MLSERVER_BATCH if batching else {}),
     }
     (place.folder / "model-settings.json").write_text(json.dumps(model))
     return [str(place.python.parent / "mlserver"), "start", str(place.folder)], place.env
+
+
+def _mlserver_batching(place: Place) -> Launch:
+    return _mlserver(place, batching=True)
 
 
 def _bentoml(place: Place) -> Launch:
@@ -130,21 +146,17 @@ def _script(name: str) -> Callable[[Place], Launch]:
 
 
 NO_BINARY = "has no binary tensor extension in REST"
-OWN_API = {BINARY: "has no Open Inference Protocol of its own", GRPC: "has no Open Inference Protocol of its own"}
-INFER = "/v2/models/model/infer"
+OWN_API = dict.fromkeys((BINARY, GRPC), "does not speak the Open Inference Protocol of its own")
+INFER, MODEL_READY = "/v2/models/model/infer", "/v2/models/model/ready"
 
 SERVERS = (
+    Server(OURS, IMAGE / "requirements.lock", frozenset({JSON, BINARY, GRPC}), MODEL_READY, _modelward),
+    Server(MLSERVER, PEERS / "mlserver.txt", frozenset({JSON, GRPC}), MODEL_READY, _mlserver, {BINARY: NO_BINARY}),
     Server(
-        OURS, IMAGE / "requirements.lock", frozenset({JSON, BINARY, GRPC}), "/v2/models/model/ready", _modelward
+        MLSERVER_BATCHING, PEERS / "mlserver.txt", frozenset({JSON, GRPC}), MODEL_READY, _mlserver_batching,
+        {BINARY: NO_BINARY}, frozenset({GOAL_MODEL}),
     ),
-    Server(
-        MLSERVER, PEERS / "mlserver.txt", frozenset({JSON, GRPC}), "/v2/models/model/ready", _mlserver,
-        {BINARY: NO_BINARY},
-    ),
-    Server(
-        KSERVE, PEERS / "kserve.txt", frozenset({JSON, BINARY, GRPC}), "/v2/models/model/ready",
-        _script("kserve_app.py"),
-    ),
+    Server(KSERVE, PEERS / "kserve.txt", frozenset({JSON, BINARY, GRPC}), MODEL_READY, _script("kserve_app.py")),
     Server("bentoml", PEERS / "bentoml.txt", frozenset({JSON}), "/readyz", _bentoml, OWN_API),
     Server("litserve", PEERS / "litserve.txt", frozenset({JSON}), "/health", _script("litserve_app.py"), OWN_API),
     Server("fastapi", PEERS / "fastapi.txt", frozenset({JSON}), "/ready", _script("fastapi_app.py"), OWN_API),

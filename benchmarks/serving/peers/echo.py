@@ -5,7 +5,7 @@ import os
 import uvicorn
 
 
-async def app(scope, receive, send):
+async def app(scope, receive, send):  # noqa: ARG001
     parts = []
     while True:
         message = await receive()

@@ -1,4 +1,4 @@
-"""KServe's SDK: the predict function is that of its own scikit-learn server."""
+"""KServe's SDK: the predict function is that of its own scikit-learn server, but for the output's name."""
 
 import logging
 import os
@@ -8,7 +8,8 @@ import grpc.aio
 import handler
 import kserve
 import uvicorn
-from kserve.utils.utils import get_predict_input, get_predict_response
+from kserve.utils.numpy_codec import from_np_dtype
+from kserve.utils.utils import get_predict_input
 
 
 class Model(kserve.Model):
@@ -17,8 +18,19 @@ class Model(kserve.Model):
         self.model = handler.load()
         self.ready = True
 
-    def predict(self, payload: Any, headers: Any = None, response_headers: Any = None) -> Any:  # noqa: ARG002
-        return get_predict_response(payload, self.model(get_predict_input(payload)), self.name)
+    def predict(
+        self,
+        payload: kserve.InferRequest,
+        headers: Any = None,  # noqa: ARG002
+        response_headers: Any = None,  # noqa: ARG002
+    ) -> kserve.InferResponse:
+        result = self.model(get_predict_input(payload))
+        output = kserve.InferOutput(handler.OUTPUT, list(result.shape), from_np_dtype(result.dtype))
+        output.set_data_from_numpy(result, binary_data=payload.use_binary_outputs)
+        return kserve.InferResponse(
+            payload.id or "", self.name, [output], use_binary_outputs=payload.use_binary_outputs,
+            requested_outputs=payload.request_outputs,
+        )  # fmt: skip
 
 
 def on_loopback_only() -> None:

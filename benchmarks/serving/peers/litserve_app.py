@@ -1,9 +1,19 @@
-"""LitServe: one API process and one worker process with the model."""
+"""LitServe: one API process and one worker process with the model.
+
+Its batching is on: it doubles the throughput of single rows, and costs little where nobody else asks. Its `fast_queue`
+brought nothing on one core.
+"""
 
 import os
 
 import handler
 import litserve
+import numpy as np
+
+MAX_BATCH = 16
+"""Requests."""
+
+BATCH_SECONDS = 0.002
 
 
 class Api(litserve.LitAPI):
@@ -14,20 +24,22 @@ class Api(litserve.LitAPI):
         given = request["inputs"][0]
         return handler.rows_of(given["data"], given["shape"])
 
+    def batch(self, inputs):
+        return inputs
+
     def predict(self, x):
-        return self.model(x)
+        return np.split(self.model(np.concatenate(x)), np.cumsum([len(rows) for rows in x])[:-1])
+
+    def unbatch(self, output):
+        return output
 
     def encode_response(self, output):
         return handler.answer(output)
 
 
 if __name__ == "__main__":
-    server = litserve.LitServer(
-        Api(api_path="/v2/models/model/infer"),
-        accelerator="cpu",
-        workers_per_device=1,
-        fast_queue=os.environ.get("FAST_QUEUE", "0") == "1",
-    )
+    api = Api(max_batch_size=MAX_BATCH, batch_timeout=BATCH_SECONDS, api_path="/v2/models/model/infer")
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
     server.run(
         host="127.0.0.1",
         port=int(os.environ["PORT"]),
