@@ -79,15 +79,22 @@ def table(results: Results, cases: Sequence[Case]) -> str:
         names = [name for of, name in results.figures if of == case]
         rows = [_row(results, case, name) for name in names]
         parts.append(f"### {case.model}: {case.label}\n\n{_markdown(HEADER, rows)}")
-        notes = [f"- {name}: {_short(why)}" for (of, name), why in results.absent.items() if of == case]
-        notes += [
-            f"- {name}: void, {_short(figure.failure)}"
-            for name in names
-            for figure in results.figures[case, name]
-            if figure.failure
-        ]
-        parts += ["\n".join(dict.fromkeys(notes))] if notes else []
+        notes = _notes(results, case)
+        parts += ["\n".join(f"- {', '.join(names)}: {why}" for why, names in notes.items())] if notes else []
     return "\n\n".join(parts)
+
+
+def _notes(results: Results, case: Case) -> dict[str, list[str]]:
+    """Who is missing or void, by the reason."""
+    notes: dict[str, list[str]] = {}
+    for (of, name), why in results.absent.items():
+        if of == case:
+            notes.setdefault(_short(why), []).append(name)
+    for (of, name), figures in results.figures.items():
+        failed = [figure.failure for figure in figures if figure.failure]
+        if of == case and failed:
+            notes.setdefault(f"void, {_short(failed[0])}", []).append(name)
+    return notes
 
 
 def _row(results: Results, case: Case, name: str) -> tuple[str, ...]:
@@ -117,9 +124,9 @@ def _duration(seconds: float) -> str:
     return f"{1000 * seconds:.{0 if seconds >= 0.1 else 2}f} ms"
 
 
-def _short(reason: str | None) -> str:
+def _short(reason: str) -> str:
     """The beginning and the end: what failed, and what the tool said last."""
-    text = " ".join((reason or "").split())
+    text = " ".join(reason.split())
     return text if len(text) <= MAX_NOTE else f"{text[: MAX_NOTE // 2]} … {text[-MAX_NOTE // 2 :]}"
 
 

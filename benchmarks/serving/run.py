@@ -137,8 +137,11 @@ class Run:
                 checks.compare(read_grpc(self._load.rpc_once(one.address, request)), request.expected)
             else:
                 checks.check_rest(one.url, request)
-        except (SetupError, LookupError, ValueError) as error:
-            self._results.absent[case, one.name] = f"{type(error).__name__}: {error}"
+        except SetupError as error:
+            self._results.absent[case, one.name] = str(error)
+            return False
+        except (LookupError, ValueError, TypeError, StopIteration) as error:
+            self._results.absent[case, one.name] = f"its answer can't be read: {type(error).__name__}: {error}"
             return False
         return True
 

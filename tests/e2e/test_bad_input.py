@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from examples.demo.model import Trained
 
 from .model import Model, until
