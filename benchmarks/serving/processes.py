@@ -7,7 +7,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from localcluster.progress import SetupError
@@ -51,6 +51,19 @@ class ServerProcess:
         if self._child.poll() is not None:
             raise SetupError(f"ended with exit code {self._child.returncode}: {self._tail()}")
 
+    def pause(self) -> None:
+        """Stop all of it for a while: a server that waits must not take the core from the one that is measured."""
+        self._signal(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let a paused server work within the block."""
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.pause()
+
     def memory(self) -> int:
         """Bytes of the server and all processes that it started, shared pages divided by those who share them."""
         return sum(_memory(pid) for pid in tree(self._child.pid))
@@ -60,6 +73,7 @@ class ServerProcess:
         started = {pid: _started(pid) for pid in tree(self._child.pid)}
         with contextlib.suppress(ProcessLookupError):
             self._child.terminate()
+        self._signal(signal.SIGCONT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(STOP_SECONDS)
         for pid, since in started.items():
@@ -68,6 +82,11 @@ class ServerProcess:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self._child.wait()
+
+    def _signal(self, number: int) -> None:
+        for pid in tree(self._child.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def _tail(self) -> str:
         return self.log.read_text(errors="replace")[-LOG_TAIL:].strip() or "its log is empty"

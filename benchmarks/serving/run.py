@@ -1,7 +1,7 @@
 """A run: start the servers of a model, check them, measure them in turn, end them; then the next model.
 
 In each round every server has its turn at a case before the next case comes, so that whatever else happens on the
-machine hits them alike. A server that can't be installed, started or trusted is left out, and the table says why.
+machine hits them alike; those who wait are paused. A server that can't be installed, started or trusted is left out, and the table says why.
 """
 
 import contextlib
@@ -91,6 +91,8 @@ class Run:
                 able = {
                     case: [one for one in running if self._able(request, one)] for case, request in requests.items()
                 }
+            for one in running:
+                one.process.pause()
             for number in range(self._plan.rounds):
                 with step(f"{model.name}: round {number + 1} of {self._plan.rounds}"):
                     for case, request in requests.items():
@@ -147,9 +149,10 @@ class Run:
 
     def _turn(self, request: Request, one: Running) -> Figure:
         one.process.check()
-        if request.case.transport == GRPC:
-            return self._load.rpc(one.address, request, self._plan.seconds)
-        return self._load.rest(one.url, request, self._plan.seconds)
+        with one.process.awake():
+            if request.case.transport == GRPC:
+                return self._load.rpc(one.address, request, self._plan.seconds)
+            return self._load.rest(one.url, request, self._plan.seconds)
 
     def _model_calls(self, case: Case, model: Model, folder: Path) -> None:
         """By the libraries of our own environment, on the servers' core."""

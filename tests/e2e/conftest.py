@@ -4,9 +4,9 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-
 from examples.demo.cluster import create_namespace, install_store, publish
 from examples.demo.model import Trained, train
+
 from localcluster import cluster, install
 from localcluster.clients import kubectl
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import tritonclient.http as triton
-
 from examples.demo.cluster import forwarded
 from examples.demo.model import Trained
+
 from localcluster.clients import kubectl
 
 DEADLINE = 120.0

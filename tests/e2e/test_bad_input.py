@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-
 from examples.demo.model import Trained
 
 from .model import Model, until

@@ -7,6 +7,7 @@ import time
 
 from examples.demo.cluster import forwarded
 from examples.demo.model import Trained
+
 from localcluster.clients import kubectl
 
 from .model import Model, until
