@@ -50,6 +50,10 @@ def summary(results: Results) -> dict[str, float | None]:
         "grpc_1row_vs_mlserver": worst(min, of(_rate, GRPC, 1, *mlservers)),
         "p99_vs_mlserver": worst(max, of(_p99, JSON, 1, *mlservers)),
         "memory_vs_mlserver": worst(max, memory),
+        "rest_1row_vs_mlserver_unbatched": worst(min, of(_rate, JSON, 1, MLSERVER)),
+        "rest_1000row_vs_mlserver_unbatched": worst(min, of(_rate, JSON, MANY_ROWS, MLSERVER)),
+        "grpc_1row_vs_mlserver_unbatched": worst(min, of(_rate, GRPC, 1, MLSERVER)),
+        "p99_vs_mlserver_unbatched": worst(max, of(_p99, JSON, 1, MLSERVER)),
     }
 
 

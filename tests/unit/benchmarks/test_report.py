@@ -17,6 +17,8 @@ KEYS = {
     "rest_1row_vs_mlserver", "rest_1row_vs_kserve", "rest_1row_vs_echo", "rest_1000row_vs_mlserver",
     "rest_1000row_vs_kserve", "binary_1000row_vs_model_call", "grpc_1row_vs_mlserver", "p99_vs_mlserver",
     "memory_vs_mlserver",
+    "rest_1row_vs_mlserver_unbatched", "rest_1000row_vs_mlserver_unbatched", "grpc_1row_vs_mlserver_unbatched",
+    "p99_vs_mlserver_unbatched",
 }  # fmt: skip
 
 
@@ -66,6 +68,7 @@ def test_the_summary_has_every_key_and_null_where_it_was_not_measured() -> None:
     found = summary(one_row())
     assert found.keys() == KEYS
     assert found["rest_1row_vs_mlserver"] == 6
+    assert found["rest_1row_vs_mlserver_unbatched"] == 12
     assert found["rest_1row_vs_echo"] == 0.5
     assert found["p99_vs_mlserver"] == pytest.approx(0.167)
     assert found["rest_1row_vs_kserve"] is None
