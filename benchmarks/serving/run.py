@@ -1,8 +1,8 @@
 """A run: start the servers of a model, check them, measure them in turn, end them; then the next model.
 
 In each round every server has its turn at a case before the next case comes, so that whatever else happens on the
-machine hits them alike; those who wait are paused. A server that can't be installed, started or trusted is left out, and
-the table says why.
+machine hits them alike; those who wait are paused. A server that can't be installed, started or trusted is left out,
+and the table says why.
 """
 
 import contextlib
