@@ -72,7 +72,7 @@ install: cluster-up ## install the operator of this checkout into the cluster
 images: ## build the images and load them into the cluster
 	@$(LOCALCLUSTER) images
 
-bench-serving: $(READY) ## our server and its peers side by side, twelve minutes (BENCH=--short: two)
+bench-serving: $(READY) ## our server and its peers side by side, ten minutes (BENCH=--short: two)
 	@$(BIN)/python -m benchmarks.serving $(BENCH)
 
 docs: $(READY) ## generate the reference of the CRD
