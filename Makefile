@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale setup \
-	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs lock
+	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs lock lock-peers bench-serving
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -76,6 +76,9 @@ images: ## build the images and load them into the cluster
 grpc-types: $(READY) ## generate the Python types of the gRPC adapter
 	@$(BIN)/python inference_image/generate_grpc.py
 
+bench-serving: $(READY) ## our server and its peers side by side, ten minutes (BENCH=--short: two)
+	@$(BIN)/python -m benchmarks.serving $(BENCH)
+
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py
 
@@ -86,3 +89,8 @@ lock: $(READY) ## pin the newest versions that pyproject.toml allows
 		inference_image/pyproject.toml -o inference_image/requirements.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group dev \
 		pyproject.toml inference_image/pyproject.toml -o $(LOCK)
+
+lock-peers: $(READY) ## pin what the peers of the benchmark need
+	@cd benchmarks/serving/peers && for peer in *.in; do \
+		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+			$$peer -o $${peer%.in}.txt || exit 1; done
