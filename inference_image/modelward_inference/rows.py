@@ -73,24 +73,44 @@ def _table(estimator: Any, width: int, count: int, rng: np.random.Generator) -> 
     table = next((found for found in own if found is not None), None)
     if table is None:
         table = rng.normal(size=(count, width))
-    if len(steps) > 1 and table.dtype.kind == "f" and count > 1:
+    if len(steps) > 1 and count > 1:
         half = _backwards(steps, count // 2, rng)
         if half is not None and half.shape[1] == width:
-            table[: len(half)] = half
+            table[: len(half)] = half  # a table of texts and numbers holds objects and takes both
     return table
 
 
 def _backwards(steps: list[Any], count: int, rng: np.random.Generator) -> Array | None:
-    """Rows that fall between the thresholds of the last step's trees, taken back through the steps before it."""
+    """Rows that fall on and between the thresholds of the last step's trees, taken back through the steps before it."""
     table = _between(steps[-1], int(getattr(steps[-1], "n_features_in_", 0)), count, rng)
+    return None if table is None else _inverse(steps[:-1], table, rng)
+
+
+def _inverse(steps: list[Any], table: Array, rng: np.random.Generator) -> Array | None:
+    """What the steps would turn into the table; None where there is no way back."""
     try:
-        for step in reversed(steps[:-1]):
-            if table is None or hasattr(step, "statistics_"):
-                continue  # an imputer changes no number
-            table = step.inverse_transform(table)
+        for step in reversed(steps):
+            if columns.is_column_transformer(step):
+                table = _inverse_of_columns(step, table, rng)
+            elif not hasattr(step, "statistics_"):  # an imputer changes no number
+                table = step.inverse_transform(table)
     except Exception:  # noqa: BLE001  a step of any make; without a way back there are the other rows
         return None
     return table
+
+
+def _inverse_of_columns(step: Any, table: Array, rng: np.random.Generator) -> Array:
+    """The columns of numbers go back one by one; the others stay as their encoders' categories tell."""
+    found = _of_column_transformer(step, int(step.n_features_in_), len(table), rng)
+    for name, inner, _ in step.transformers_:
+        positions = [int(each) for each in step._transformer_to_input_indices.get(name, ())]
+        part = table[:, step.output_indices_[name]]
+        if isinstance(inner, str) or part.shape[1] != len(positions):
+            continue
+        back = _inverse(columns.steps_of(inner), part, rng)
+        if back is not None:
+            found[:, positions] = back
+    return found
 
 
 def _of_step(step: Any, width: int, count: int, rng: np.random.Generator) -> Array | None:
@@ -189,7 +209,10 @@ def _spread(step: Any, width: int) -> tuple[Array, Array] | None:
 
 
 def _between(step: Any, width: int, count: int, rng: np.random.Generator) -> Array | None:
-    """Rows between the thresholds of a step's trees; None where it has none."""
+    """Rows between the thresholds of a step's trees, and on those that are exact in single precision.
+
+    Trees that compare in double precision have others: on these single precision can't be right. None without trees.
+    """
     found = thresholds.of(step)
     if not found or width <= 0:
         return None
@@ -197,6 +220,7 @@ def _between(step: Any, width: int, count: int, rng: np.random.Generator) -> Arr
     for feature, cuts in found.items():
         if feature < width:
             gap = max(1.0, abs(float(cuts[0])), abs(float(cuts[-1]))) / 4
-            edges = np.concatenate(([cuts[0] - gap], (cuts[:-1] + cuts[1:]) / 2, [cuts[-1] + gap]))
+            exact = cuts[cuts == cuts.astype(np.float32)]
+            edges = np.concatenate(([cuts[0] - gap], (cuts[:-1] + cuts[1:]) / 2, [cuts[-1] + gap], exact))
             table[:, feature] = rng.choice(edges, size=count)
     return table

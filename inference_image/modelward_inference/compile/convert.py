@@ -71,9 +71,7 @@ def _in_double(step: Any) -> Any:
     from skl2onnx.sklapi import CastTransformer
     from sklearn.pipeline import Pipeline
 
-    to_single, to_double = (
-        (f"modelward_{name}", CastTransformer(dtype=kind)) for name, kind in (("single", np.float32), ("double", float))
-    )
+    to_double = ("modelward_double", CastTransformer(dtype=np.float64))
     if columns.is_column_transformer(step):
         copied = copy.copy(step)
         copied.transformers_ = [
@@ -85,10 +83,6 @@ def _in_double(step: Any) -> Any:
         copied = copy.copy(step)
         copied.steps = [(name, _in_double(inner)) for name, inner in step.steps]
         return copied
-    statistics = getattr(step, "statistics_", None)
-    if isinstance(statistics, np.ndarray) and statistics.dtype.kind == "f":
-        # onnxruntime fills in missing values in single precision only; what comes after is exact again.
-        return Pipeline([to_single, ("inner", step), to_double])
     return _prepared(step)
 
 

@@ -1,10 +1,13 @@
 """What skl2onnx is taught here: XGBoost's and LightGBM's estimators, and where missing values go in trees."""
 
 import functools
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from onnx import TensorProto
 from skl2onnx import update_registered_converter
 from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
@@ -28,7 +31,7 @@ _CLASSIFIER_OPTIONS = {"nocl": [True, False], "zipmap": [True, False, "columns"]
 
 def register() -> None:
     """Teach skl2onnx about the libraries that the model's file made us import; others would only cost memory."""
-    _register_trees()
+    _register_sklearn()
     if "xgboost" in sys.modules:
         _register_xgboost()
     if "lightgbm" in sys.modules:
@@ -59,10 +62,14 @@ def _register_lightgbm() -> None:
 
 
 @functools.cache
-def _register_trees() -> None:
-    """skl2onnx's own converters, with their flags for missing values set right."""
+def _register_sklearn() -> None:
+    """skl2onnx's own converters, with missing values treated as scikit-learn does."""
     from skl2onnx.common._registration import get_converter, register_converter
 
+    imputer = get_converter("SklearnSimpleImputer")
+    register_converter(
+        "SklearnSimpleImputer", _imputer(imputer._fct), overwrite=True, options=imputer.get_allowed_options()
+    )
     for alias in _TREES:
         known = get_converter(alias)
         register_converter(alias, _with_missing(known._fct), overwrite=True, options=known.get_allowed_options())
@@ -72,6 +79,35 @@ def _classifier(kind: type, converter: Converter) -> None:
     update_registered_converter(
         kind, kind.__name__, calculate_linear_classifier_output_shapes, converter, options=_CLASSIFIER_OPTIONS
     )
+
+
+def _imputer(convert: Converter) -> Converter:
+    """Adds to the converter of imputers what it lacks: double precision, and texts that have no missing values."""
+    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+    from skl2onnx.operator_converters.common import concatenate_variables
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        step, kind, output = operator.raw_operator, operator.inputs[0].type, operator.outputs[0].full_name
+        gaps = isinstance(step.missing_values, float) and math.isnan(step.missing_values)
+        if gaps and isinstance(kind, StringTensorType) and not step.add_indicator:
+            # No text of the protocol is NaN, so that there is nothing to fill in.
+            container.add_node("Identity", [concatenate_variables(scope, operator.inputs, container)], [output])
+        elif (
+            gaps
+            and isinstance(kind, DoubleTensorType)
+            and not step.add_indicator
+            and not np.isnan(step.statistics_.astype(float)).any()
+        ):
+            joined = concatenate_variables(scope, operator.inputs, container)
+            fill, missing = scope.get_unique_variable_name("fill"), scope.get_unique_variable_name("missing")
+            values = step.statistics_.astype(float)
+            container.add_initializer(fill, TensorProto.DOUBLE, [1, len(values)], values.tolist())
+            container.add_node("IsNaN", [joined], [missing], op_version=20)
+            container.add_node("Where", [missing, fill, joined], [output], op_version=16)
+        else:
+            convert(scope, operator, container)
+
+    return converted
 
 
 def _with_missing(convert: Converter) -> Converter:

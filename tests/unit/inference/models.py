@@ -1,4 +1,4 @@
-"""Real models of every kind, small, trained on data sets that scikit-learn ships, or on a made-up table of customers."""
+"""Real models of every kind, small, trained on data sets that scikit-learn ships, or on a table of customers."""
 
 import functools
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import xgboost
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
@@ -46,9 +47,8 @@ class Case:
 @functools.cache
 def customers() -> Any:
     """400 rows: age and income (some missing), city and plan; a label."""
-    pandas = __import__("pandas")
     rng = np.random.default_rng(0)
-    frame = pandas.DataFrame(
+    frame = pd.DataFrame(
         {
             "age": rng.normal(40, 10, 400),
             "income": rng.normal(3e4, 9e3, 400),
@@ -65,7 +65,11 @@ def by_name() -> Any:
     return ColumnTransformer(
         [
             ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["age", "income"]),
-            ("texts", OneHotEncoder(handle_unknown="ignore"), ["city", "plan"]),
+            (
+                "texts",
+                make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")),
+                ["city", "plan"],
+            ),
         ]
     )
 
@@ -103,6 +107,12 @@ def _texts(model: Any) -> Case:
     return Case(model, {"input": np.array(TEXTS, dtype=object)}, TEXTS)
 
 
+def untied(found: Case) -> Case:
+    """Rows a little beside those of training: of neighbours at the same distance either may be taken."""
+    rows = found.rows + np.random.default_rng(0).normal(0, 0.01, found.rows.shape)
+    return Case(found.model, {"input": rows}, rows)
+
+
 cancer, iris, diabetes = _numbers(load_breast_cancer), _numbers(load_iris, names=True), _numbers(load_diabetes)
 two = _numbers(load_diabetes, targets=2)
 plain_iris = _numbers(load_iris)
@@ -123,7 +133,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "SVC": lambda: iris(make_pipeline(StandardScaler(), SVC())),
     "SVR": lambda: diabetes(make_pipeline(StandardScaler(), SVR())),
     "neural network": lambda: plain_iris(make_pipeline(StandardScaler(), MLPClassifier((8,), tol=0.1, random_state=0))),
-    "nearest neighbours": lambda: iris(KNeighborsClassifier()),
+    "nearest neighbours": lambda: untied(iris(KNeighborsClassifier())),
     "projection": lambda: cancer(make_pipeline(StandardScaler(), PCA(5), LogisticRegression())),
     "vote": lambda: iris(
         VotingClassifier(
@@ -159,7 +169,7 @@ def case(name: str) -> Case:
 class Doubled(TransformerMixin, BaseEstimator):
     """A transformer of one's own, which no converter knows."""
 
-    def fit(self, rows: Any, labels: Any = None) -> "Doubled":
+    def fit(self, rows: Any, _: Any = None) -> "Doubled":
         self.n_features_in_ = rows.shape[1]
         return self
 

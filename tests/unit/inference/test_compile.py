@@ -17,6 +17,7 @@ from modelward_inference import golden, runtimes
 from modelward_inference.bundle import Manifest
 from modelward_inference.compile import choose, converters
 from modelward_inference.fetch.run import Request, fetch
+from modelward_inference.runtimes import estimator
 from modelward_inference.runtimes.base import Model
 
 from .models import CASES, Case, Doubled, case, lgbm
@@ -112,7 +113,7 @@ def test_columns_by_name_are_inputs_by_name(volume: Volume) -> None:
 def test_without_pandas_columns_are_selected_by_their_positions(
     volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    monkeypatch.setattr(estimator, "_pandas", lambda: None)
     content = pickled(case("columns by name").model)
     _, model = volume.fetch("m.joblib", content, "Off")
     assert_same(model, case("columns by name"))
@@ -199,7 +200,7 @@ def _native(kind: str, tmp_path: Path, regressor: bool) -> tuple[bytes, Any]:
 def test_a_native_file_is_served_in_both_forms(
     volume: Volume, tmp_path: Path, name: str, kind: str, optimise: str, regressor: bool
 ) -> None:
-    content, estimator = _native(kind, tmp_path, regressor)
+    content, trained = _native(kind, tmp_path, regressor)
     manifest, model = volume.fetch(name, content, optimise)
     assert manifest.artifact_format == ("lightgbm" if kind == "lightgbm" else "xgboost")
     assert manifest.compilation is not None
@@ -209,11 +210,11 @@ def test_a_native_file_is_served_in_both_forms(
     given = rows.astype("f4" if kind != "lightgbm" else "f8")
     got = model.predict({"input": given}, [tensor.name for tensor in manifest.signature.outputs])
     if regressor:
-        np.testing.assert_allclose(got["predict"], estimator.predict(rows), rtol=ATOL)
+        np.testing.assert_allclose(got["predict"], trained.predict(rows), rtol=ATOL)
     else:
-        np.testing.assert_allclose(got["predict_proba"], estimator.predict_proba(rows), atol=ATOL)
+        np.testing.assert_allclose(got["predict_proba"], trained.predict_proba(rows), atol=ATOL)
         assert manifest.classes == tuple(range(got["predict_proba"].shape[1]))
-        assert (np.take(estimator.classes_, got["predict"]) == estimator.predict(rows)).all()
+        assert (np.take(trained.classes_, got["predict"]) == trained.predict(rows)).all()
 
 
 @pytest.mark.parametrize("name", ["columns by name", "XGBoost", "LightGBM", "forest", "histogram boosting"])
