@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from modelward_inference import logs, metrics, runtimes
+from modelward_inference import golden, logs, metrics, runtimes
 from modelward_inference.bundle import Manifest
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.errors import InvalidConfiguration
@@ -104,7 +104,8 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Raises ModelError where there is nothing to serve."""
     logs.configure(settings.log_level)
     manifest = Manifest.read(settings.folder)
-    model = runtimes.load(manifest.format, settings.folder / manifest.file, threads=settings.cores)
+    model = runtimes.load(manifest.format, settings.folder / manifest.file, settings.cores, manifest.signature)
+    golden.verify(model, settings.folder, manifest)
     version = settings.version or manifest.digest.removeprefix("sha256:")[:12]
     plane = DataPlane(model, manifest, version, settings.cores, settings.max_waiting)
     plane.warm_up()
