@@ -8,6 +8,7 @@ over while it waits is not computed; the queue is bounded. Everything but `_comp
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -124,7 +125,7 @@ class Batcher:
             times.append(time.perf_counter() - began)
         # The first sets things up, and the machine may pause in any: the least is what it costs.
         self._costs.threaded(size, min(times))
-        return self._costs.cheap(size)
+        return size <= self._costs.cheap_size
 
     def _full(self) -> bool:
         return len(self._queue) >= self._limits.waiting + self._limits.workers - self._busy
@@ -135,22 +136,19 @@ class Batcher:
         while self._queue:
             if self._limits.delay and self._wait_for_more():
                 break
-            free = self._busy < self._limits.workers
-            if not free and not self._costs.cheap(self._queue[0].size):
-                break
-            batch = self._take(None if free else self._costs.cheap_size)
-            if not batch:
-                continue
-            size = batch[0].size if len(batch) == 1 else sum(job.size for job in batch)
-            if self._costs.cheap(size):
-                self._finish(batch, *self._compute(batch, time.perf_counter), size, inline=True)
+            cheap = self._costs.cheap_size
+            if self._queue[0].size <= cheap:
+                batch = self._take(cheap)
+                if batch:
+                    self._finish(batch, *self._compute(batch, time.perf_counter), inline=True)
                 if time.monotonic() - began > LOOP_SLICE:
                     self._schedule()
                     break
-            elif free:
-                self._start(batch, size)
+            elif self._busy < self._limits.workers:
+                batch = self._take(math.inf)
+                if batch:
+                    self._start(batch)
             else:
-                self._queue.extendleft(reversed(batch))
                 break
         if self._queue and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._pause(), self._sweep)
@@ -180,7 +178,7 @@ class Batcher:
         alone = head.key is None or not self._joins
         return not alone and left > 0 and sum(job.rows for job in self._queue) < self._limits.rows
 
-    def _take(self, max_size: int | None) -> list[Job]:
+    def _take(self, max_size: float) -> list[Job]:
         """The first of the queue, and those directly behind it that may join."""
         now = time.monotonic()
         batch: list[Job] = []
@@ -189,7 +187,7 @@ class Batcher:
             job = self._queue[0]
             if batch:
                 rows, size = rows + job.rows, size + job.size
-                if job.key != batch[0].key or rows > self._limits.rows or (max_size is not None and size > max_size):
+                if job.key != batch[0].key or rows > self._limits.rows or size > max_size:
                     break
             self._queue.popleft()
             if job.future.done():
@@ -204,7 +202,7 @@ class Batcher:
                 break
         return batch
 
-    def _start(self, batch: list[Job], size: int) -> None:
+    def _start(self, batch: list[Job]) -> None:
         self._busy += 1
         self._computing += len(batch)
         # The processor's time of the thread: its wall time would count waiting for the interpreter.
@@ -214,7 +212,7 @@ class Batcher:
             self._busy -= 1
             self._computing -= len(batch)
             if not finished.cancelled():
-                self._finish(batch, *finished.result(), size, inline=False)
+                self._finish(batch, *finished.result(), inline=False)
             self._schedule()
 
         future.add_done_callback(done)
@@ -253,13 +251,13 @@ class Batcher:
             return error
 
     def _finish(
-        self, batch: list[Job], outcomes: list[Outcome], began: float, wall: float, cost: float, size: int, *,
-        inline: bool,
-    ) -> None:  # fmt: skip
+        self, batch: list[Job], outcomes: list[Outcome], began: float, wall: float, cost: float, *, inline: bool
+    ) -> None:
+        size = sum([job.size for job in batch])
         (self._costs.inline if inline else self._costs.threaded)(size, cost)
         self._compute_seconds.observe(wall)
         self._batch_requests.observe(len(batch))
-        self._batch_rows.observe(sum(job.rows for job in batch))
+        self._batch_rows.observe(sum([job.rows for job in batch]))
         for job, outcome in zip(batch, outcomes, strict=True):
             job.queued, job.computed, job.batch = began - job.arrived, wall, len(batch)
             self._queue_seconds.observe(job.queued)
