@@ -56,10 +56,10 @@ def _fetch() -> None:
 
 def _save(options: argparse.Namespace) -> int:
     """A person reads the outcome here, so there is no report."""
-    from modelward_inference import errors, save, tensors
+    from modelward_inference import errors, save, tables
 
     try:
-        written = save.save_bundle(options.out, options.model, tensors.read_table(options.data))
+        written = save.save_bundle(options.out, options.model, tables.read_table(options.data))
     except (errors.ModelError, OSError) as error:
         print(f"modelward save: {error}", file=sys.stderr)
         return 1

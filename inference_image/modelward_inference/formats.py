@@ -20,13 +20,18 @@ SUFFIXES = {
 """Ends of names that promise one format; .json, .txt and .model promise nothing, their content decides."""
 
 PLATFORMS = {ONNX: "onnx_onnxv1", SKLEARN: "sklearn_joblib"}
-"""What the protocol's model metadata call them."""
+"""What the protocol's model metadata call them; see `platform_of`."""
 
 _HEAD = 512
 """Bytes that are looked at."""
 
 _MAX_ENTRIES = 100_000
 """Entries of a zip archive's list that are looked at."""
+
+
+def platform_of(kind: str) -> str:
+    """The protocol's word for a format; one without a word of its own is shown as it is."""
+    return PLATFORMS.get(kind, kind)
 
 
 def by_suffix(name: str) -> str | None:

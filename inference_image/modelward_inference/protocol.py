@@ -1,6 +1,7 @@
 """Requests and responses of the Open Inference Protocol, free of any transport.
 
 https://github.com/kserve/open-inference-protocol. Failure: RequestError, which names the field and has an HTTP status.
+The classes of the hot path are not frozen: that would cost each request a few microseconds. Nobody changes them.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from modelward_inference.runtimes.base import Array
 
 
 class RequestError(Exception):
-    """The client's mistake. `status`: of HTTP; `code`: a short label for the metric."""
+    """The client's mistake. `status`: of HTTP."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -23,19 +24,19 @@ class OverloadedError(Exception):
 
 
 class DeadlineExceededError(Exception):
-    """The client's time is up; nothing more is computed for it."""
+    """The time that the request may take was over before the model began; nothing was computed."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Input:
-    """One tensor as the client sent it. `exact`: it came in binary form, with the very type it names."""
+    """One tensor as the client sent it."""
 
     name: str
     datatype: str
     array: Array
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class WantedOutput:
     """An output that the client asked for. `binary`: None where it left the form to the request's parameter."""
 
@@ -43,9 +44,9 @@ class WantedOutput:
     binary: bool | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class InferRequest:
-    """A decoded request. `outputs`: empty for all; `parameters`: of the whole request, as the client named them."""
+    """A decoded request. `outputs`: empty for all; `parameters`: as the client sent them, unknown ones too."""
 
     inputs: tuple[Input, ...]
     outputs: tuple[WantedOutput, ...] = ()
@@ -54,7 +55,17 @@ class InferRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
+class Timing:
+    """What became of a request. `queued`: seconds until the model began; `computed`: seconds of its batch in the model;
+    `batch`: requests in that batch."""
+
+    queued: float
+    computed: float
+    batch: int
+
+
+@dataclass(slots=True)
 class InferResponse:
     """What the model said. `outputs`: in the order asked for."""
 
@@ -62,4 +73,5 @@ class InferResponse:
     model_version: str
     outputs: dict[str, Array]
     id: str | None = None
-    parameters: dict[str, Any] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    timing: Timing | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from modelward_inference import formats, golden, runtimes, tensors
+from modelward_inference import formats, golden, runtimes, tables
 from modelward_inference.bundle import MANIFEST, Manifest, Signature
 from modelward_inference.errors import FormatUnknown, InvalidConfiguration
 from modelward_inference.fetch.archive import REFERENCE
@@ -44,7 +44,7 @@ def save_bundle(
         file = formats.FILES[kind]
         signature = _of_module(model, data) if kind == formats.TORCHSCRIPT else None
         loaded = runtimes.load(kind, folder / file, signature=signature)
-        rows = tensors.from_data(data, loaded.signature)
+        rows = tables.from_data(data, loaded.signature)
         sample = _spread(rows, golden_rows)
         expected = loaded.predict(sample, [tensor.name for tensor in loaded.signature.outputs])
         GoldenRows(sample, expected, golden.TRAINING).write(folder)

@@ -1,35 +1,41 @@
 """`serve`: load the bundle, answer until SIGTERM, then drain without losing a request."""
 
 import asyncio
+import gc
 import logging
 import os
-import socket
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import uvicorn
+import uvloop
 
-from modelward_inference import golden, logs, metrics, runtimes
+from modelward_inference import golden, http, logs, metrics, runtimes, tracing
 from modelward_inference.bundle import Manifest
-from modelward_inference.dataplane import DataPlane
+from modelward_inference.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.rest import Rest, State
-
-if TYPE_CHECKING:
-    from modelward_inference.grpc_api import GrpcServer
+from modelward_inference.rest import Rest
+from modelward_inference.state import State
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75
 """Seconds an idle connection stays open: longer than the router keeps it, so that the router closes first."""
 
+GARBAGE = (20_000, 20, 50)
+"""Thresholds of Python's cycle collector: a request leaves no cycles, and each look at everything costs milliseconds."""
+
 
 @dataclass(frozen=True)
 class Settings:
-    """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM."""
+    """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that new requests are still taken after SIGTERM.
+    `max_body`, `max_head`: bytes. `max_batch_delay`, `timeout`, `body_timeout`: seconds."""
 
     folder: Path
     version: str | None
@@ -41,16 +47,28 @@ class Settings:
     max_body: int
     max_waiting: int
     log_level: str
+    max_rows: int = MAX_ROWS
+    max_head: int = http.MAX_HEAD
+    max_batch_rows: int = 256
+    max_batch_delay: float = 0.0
+    timeout: float = REQUEST_TIMEOUT
+    body_timeout: float = 60.0
 
     @classmethod
     def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Raises InvalidConfiguration."""
 
-        def number(name: str, default: int) -> int:
+        def number(name: str, default: int, least: int = 0) -> int:
             text = environment.get(name, str(default))
-            if not text.isdecimal():
-                raise InvalidConfiguration(f"{name} is {text!r}; set it to a whole number")
+            if not text.isdecimal() or int(text) < least:
+                raise InvalidConfiguration(f"{name} is {text!r}; set it to a whole number, {least} or more")
             return int(text)
+
+        def decimal(name: str, default: float) -> float:
+            text = environment.get(name, str(default))
+            if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+                raise InvalidConfiguration(f"{name} is {text!r}; set it to a number such as 2 or 0.5")
+            return float(text)
 
         return cls(
             folder=Path(environment.get("BUNDLE_DIR", "/bundle")),
@@ -63,28 +81,35 @@ class Settings:
             max_body=number("MAX_REQUEST_BYTES", 64 << 20),
             max_waiting=number("MAX_WAITING_REQUESTS", 256),
             log_level=environment.get("LOG_LEVEL", "INFO").upper(),
+            max_rows=number("MAX_ROWS", MAX_ROWS, least=1),
+            max_head=number("MAX_HEADER_BYTES", http.MAX_HEAD, least=1024),
+            max_batch_rows=number("MAX_BATCH_ROWS", 256, least=1),
+            max_batch_delay=decimal("MAX_BATCH_DELAY_MS", 0.0) / 1000,
+            timeout=decimal("REQUEST_TIMEOUT_SECONDS", REQUEST_TIMEOUT),
+            body_timeout=decimal("BODY_TIMEOUT_SECONDS", 60.0),
         )
+
+
+class Companion(Protocol):
+    """What answers beside REST in the same event loop, from the same data plane."""
+
+    async def __aenter__(self) -> object:
+        """Begin to answer."""
+        ...
+
+    async def __aexit__(self, *reason: object) -> None:
+        """Finish what has begun, and end. REST has ended by then."""
+        ...
 
 
 class DrainingServer(uvicorn.Server):
     """uvicorn that goes on to answer for a while after SIGTERM: the cluster needs a moment to send nobody here."""
 
-    def __init__(self, config: uvicorn.Config, state: State, drain: float, grpc: "GrpcServer | None" = None) -> None:
+    def __init__(self, config: uvicorn.Config, state: State, drain: float, body_timeout: float) -> None:
         super().__init__(config)
         self._state = state
         self._drain = drain
-        self._grpc = grpc
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self._grpc:
-            await self._grpc.__aenter__()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        ends = [super().shutdown(sockets)]
-        if self._grpc:
-            ends.append(self._grpc.stop())
-        await asyncio.gather(*ends)
+        self._slow = http.SlowClients(self.server_state, body_timeout)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
         if self._state.draining:
@@ -96,6 +121,11 @@ class DrainingServer(uvicorn.Server):
         # Not uvicorn's own handler: it would raise the signal again at the end, as if that end were a bad one.
         asyncio.get_running_loop().call_later(self._drain, self._end)
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # uvicorn ticks ten times a second
+            self._slow.sweep(time.monotonic())
+        return await super().on_tick(counter)
+
     def _end(self) -> None:
         self.should_exit = True
 
@@ -104,19 +134,59 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Raises ModelError where there is nothing to serve."""
     logs.configure(settings.log_level)
     manifest = Manifest.read(settings.folder)
+    tracer = tracing.from_environment(manifest.name)
     model = runtimes.load(manifest.format, settings.folder / manifest.file, settings.cores, manifest.signature)
     golden.verify(model, settings.folder, manifest)
     version = settings.version or manifest.digest.removeprefix("sha256:")[:12]
-    plane = DataPlane(model, manifest, version, settings.cores, settings.max_waiting)
+    plane = DataPlane(
+        model, manifest, version, settings.cores, settings.max_waiting, max_batch_rows=settings.max_batch_rows,
+        max_batch_delay=settings.max_batch_delay, timeout=settings.timeout, max_rows=settings.max_rows,
+    )  # fmt: skip
     plane.warm_up()
     metrics.MODEL_INFO.labels(manifest.name, version, manifest.format, manifest.digest).set(1)
+    metrics.PENDING.set_function(lambda: plane.pending)
     state = State()
+    rest = rest_server(Rest(plane, state, settings.max_body, tracer), state, settings)
+    companions = _companions(settings, plane, state, tracer)
+    log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)
+    gc.collect()
+    gc.freeze()  # what was loaded stays: the collector need not look at it again
+    gc.set_threshold(*GARBAGE)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_answer(rest, companions))
+    if tracer is not None:
+        tracer.shutdown()
+
+
+def _companions(
+    settings: Settings, plane: DataPlane, state: State, tracer: tracing.Tracing | None
+) -> Sequence[Companion]:
+    if not settings.grpc_port:
+        return ()
+    # Imported only where it is wanted: its libraries take memory and time.
+    from modelward_inference.grpc_api import GrpcServer
+
+    max_body, drain = settings.max_body, settings.drain
+    return (GrpcServer(plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer),)
+
+
+async def _answer(rest: DrainingServer, companions: Sequence[Companion]) -> None:
+    """Until REST has drained; it is the one that hears SIGTERM, and `state.draining` tells the others."""
+    async with AsyncExitStack() as stack:
+        for companion in companions:
+            await stack.enter_async_context(companion)
+        await rest.serve()
+
+
+def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:
+    """uvicorn, set up for a server behind a router."""
     config = uvicorn.Config(
-        Rest(plane, state, settings.max_body),
+        app,
         host=settings.host,
         port=settings.port,
-        loop="uvloop",
-        http="httptools",
+        loop="none",  # it is there already
+        http=http.protocol(settings.max_head),
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -125,14 +195,4 @@ def serve(settings: Settings) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         backlog=2048,
     )
-    log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)
-    DrainingServer(config, state, settings.drain, _grpc(settings, plane, state)).run()
-
-
-def _grpc(settings: Settings, plane: DataPlane, state: State) -> "GrpcServer | None":
-    if not settings.grpc_port:
-        return None
-    # Imported only where it is wanted: its libraries take memory and time.
-    from modelward_inference import grpc_api
-
-    return grpc_api.GrpcServer(plane, state, settings.grpc_port, settings.max_body, settings.host, drain=settings.drain)
+    return DrainingServer(config, state, settings.drain, settings.body_timeout)

@@ -112,5 +112,5 @@ def test_the_settings_of_the_server_reach_it(model: Model, trained: Trained) -> 
         given = client.get_model_metadata(model.name)["inputs"][0]["name"]
         tensor = triton.InferInput(given, [6, 64], "FP32")
         tensor.set_data_from_numpy(trained.rows[:6])
-        with pytest.raises(triton.InferenceServerException, match="5 rows"):
+        with pytest.raises(triton.InferenceServerException, match="takes 5 at a time"):
             client.infer(model.name, [tensor])

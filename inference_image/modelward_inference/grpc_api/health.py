@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from modelward_inference.rest import State
+from modelward_inference.state import State
 
 Response = health_pb2.HealthCheckResponse
 

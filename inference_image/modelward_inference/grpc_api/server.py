@@ -17,7 +17,8 @@ from modelward_inference.dataplane import DataPlane
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.grpc_api import open_inference_pb2, service
 from modelward_inference.grpc_api.health import Health
-from modelward_inference.rest import State
+from modelward_inference.state import State
+from modelward_inference.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,13 @@ class GrpcServer:
     """
 
     def __init__(
-        self, plane: DataPlane, state: State, port: int, max_body: int, host: str, *, drain: float = 0.0
+        self, plane: DataPlane, state: State, port: int, max_body: int, host: str, *, drain: float = 0.0,
+        tracing: Tracing | None = None,
     ) -> None:
         self.port = port
         self._plane = plane
         self._state = state
+        self._tracing = tracing
         self._host = f"[{host}]" if ":" in host else host
         self._options = [
             ("grpc.max_receive_message_length", max_body),
@@ -62,7 +65,7 @@ class GrpcServer:
     async def __aenter__(self) -> Self:
         """Raises InvalidConfiguration where the port can't be had."""
         server = self._server = grpc.aio.server(options=self._options)
-        server.add_generic_rpc_handlers((service.Service(self._plane, self._state).handler(),))
+        server.add_generic_rpc_handlers((service.Service(self._plane, self._state, self._tracing).handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(Health((OVERALL_HEALTH, service.NAME), self._state), server)
         names = (service.NAME, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server, pool=_descriptions())

@@ -14,10 +14,12 @@ import grpc
 from modelward_inference import __version__, formats, metrics
 from modelward_inference.bundle import Tensor
 from modelward_inference.dataplane import DataPlane
+from modelward_inference.endpoints import EXTENSIONS
 from modelward_inference.grpc_api import messages
 from modelward_inference.grpc_api import open_inference_pb2 as types
-from modelward_inference.protocol import DeadlineExceededError, OverloadedError, RequestError
-from modelward_inference.rest import EXTENSIONS, State
+from modelward_inference.protocol import DeadlineExceededError, OverloadedError, RequestError, Timing
+from modelward_inference.state import State
+from modelward_inference.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +38,11 @@ _CODES = {404: grpc.StatusCode.NOT_FOUND, 413: grpc.StatusCode.RESOURCE_EXHAUSTE
 class Service:
     """The calls, as handlers that grpc.aio can register."""
 
-    def __init__(self, plane: DataPlane, state: State) -> None:
+    def __init__(self, plane: DataPlane, state: State, tracing: Tracing | None = None) -> None:
         self._plane = plane
         self._state = state
-        self._seconds = metrics.REQUEST_SECONDS.labels(plane.name, plane.version, "grpc")
+        self._tracing = tracing
+        self._requests = metrics.Requests(plane.name, plane.version, "grpc")
 
     def handler(self) -> grpc.GenericRpcHandler:
         calls = {
@@ -55,32 +58,38 @@ class Service:
 
     async def _model_infer(self, body: bytes, context: Context) -> bytes:
         began = time.perf_counter()
-        code, words, answer = grpc.StatusCode.OK, "", b""
+        code, words, answer, timing = grpc.StatusCode.OK, "", b"", None
         try:
-            answer = await self._infer(body, context)
+            answer, timing = await self._infer(body, context)
         except asyncio.CancelledError:
-            self._count(grpc.StatusCode.CANCELLED, began)
+            self._record(grpc.StatusCode.CANCELLED, began, context)
             raise
         except Exception as error:
             code, words = _explained(error)
             if code is grpc.StatusCode.INTERNAL:
-                log.error("the model failed", exc_info=error, extra={"request_id": _request_id(context)})
-        self._count(code, began)
+                log.error("the model failed", exc_info=error, extra={"request_id": _metadata(context, "x-request-id")})
+        self._record(code, began, context, timing)
         if code is not grpc.StatusCode.OK:
             await context.abort(code, _shortened(words))
         return answer
 
-    async def _infer(self, body: bytes, context: Context) -> bytes:
+    async def _infer(self, body: bytes, context: Context) -> tuple[bytes, Timing | None]:
         remaining = context.time_remaining()
         message = messages.parse(types.ModelInferRequest, body)
         self._check_known(message.model_name, message.model_version)
         request = messages.decode(message)
         deadline = None if remaining is None else time.monotonic() + remaining
-        return messages.encode(await self._plane.infer(request, deadline=deadline), request)
+        response = await self._plane.infer(request, deadline=deadline)
+        return messages.encode(response, request), response.timing
 
-    def _count(self, code: grpc.StatusCode, began: float) -> None:
-        self._seconds.observe(time.perf_counter() - began)
-        metrics.REQUESTS.labels(self._plane.name, self._plane.version, "grpc", code.name).inc()
+    def _record(self, code: grpc.StatusCode, began: float, context: Context, timing: Timing | None = None) -> None:
+        seconds = time.perf_counter() - began
+        self._requests.observe(code.name, seconds)
+        if self._tracing is not None:
+            labels = (self._plane.name, self._plane.version, "grpc")
+            parent = {name: _metadata(context, name) for name in ("traceparent", "tracestate")}
+            failed = code is grpc.StatusCode.INTERNAL
+            self._tracing.record(parent, labels, code.name, seconds, timing, failed)
 
     def _check_known(self, name: str, version: str) -> None:
         plane = self._plane
@@ -110,7 +119,7 @@ class Service:
         return types.ModelMetadataResponse(
             name=plane.name,
             versions=[plane.version],
-            platform=formats.PLATFORMS[plane.manifest.format],
+            platform=formats.platform_of(plane.manifest.format),
             inputs=[_described(tensor) for tensor in plane.signature.inputs],
             outputs=[_described(tensor) for tensor in plane.signature.outputs],
         ).SerializeToString()
@@ -140,8 +149,8 @@ def _shortened(words: str) -> str:
     return words.encode()[:MAX_MESSAGE].decode(errors="ignore")
 
 
-def _request_id(context: Context) -> str:
-    return next((str(value) for key, value in context.invocation_metadata() or () if key == "x-request-id"), "")
+def _metadata(context: Context, name: str) -> str:
+    return next((str(value) for key, value in context.invocation_metadata() or () if key == name), "")
 
 
 def _described(tensor: Tensor) -> types.ModelMetadataResponse.TensorMetadata:

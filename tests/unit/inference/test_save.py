@@ -10,7 +10,7 @@ import pytest
 import xgboost
 
 import modelward_inference
-from modelward_inference import cli, errors, golden, tensors
+from modelward_inference import cli, errors, golden, tables
 from modelward_inference.bundle import MANIFEST, Manifest, Signature, Tensor
 from modelward_inference.fetch import archive
 
@@ -120,7 +120,7 @@ def test_the_command_says_what_does_not_fit(tmp_path: Path, capsys: pytest.Captu
 def test_numbers_that_are_none_are_told_with_their_column() -> None:
     signature = Signature((Tensor("a", "FP64", (-1, 1)), Tensor("b", "BYTES", (-1, 1))), ())
     with pytest.raises(errors.InvalidConfiguration, match="'a' does not hold FP64 values"):
-        tensors.from_data({"a": np.array(["x"]), "b": np.array(["y"])}, signature)
+        tables.from_data({"a": np.array(["x"]), "b": np.array(["y"])}, signature)
 
 
 def unpacked(content: bytes) -> dict[str, bytes]:
