@@ -53,7 +53,9 @@ class Job:
     """A request as the model takes it. `key`: jobs with the same may be joined, None: with nobody; `size`: elements;
     `deadline`, `arrived`: seconds on the monotonic clock."""
 
-    __slots__ = ("arrived", "batch", "computed", "deadline", "future", "inputs", "key", "queued", "rows", "size", "wanted")
+    __slots__ = (
+        "arrived", "batch", "computed", "deadline", "future", "inputs", "key", "queued", "rows", "size", "wanted",
+    )  # fmt: skip
 
     def __init__(
         self, inputs: dict[str, Array], wanted: Sequence[str], key: object, rows: int, size: int, arrived: float,
@@ -118,7 +120,7 @@ class Batcher:
 
     def measure(self, inputs: dict[str, Array], wanted: Sequence[str], size: int) -> bool:
         """Compute before anyone is served, and learn what it costs. Returns whether that is cheap."""
-        times = []
+        times: list[float] = []
         while len(times) < MEASUREMENTS:
             began = time.perf_counter()
             self._predict(inputs, wanted)

@@ -10,8 +10,8 @@ import orjson
 
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
 from modelward_inference.runtimes.base import DTYPES, datatype_of
+from modelward_inference.tensors import MAX_DIMENSIONS, from_json, kind_of, shown, to_json
 from modelward_inference.tensors import from_binary as from_binary  # gRPC's raw contents have the same form
-from modelward_inference.tensors import from_json, kind_of, shown, to_json
 from modelward_inference.tensors import to_binary as to_binary
 
 _NOTHING: Mapping[str, Any] = {}
@@ -74,6 +74,8 @@ def _input(raw: dict[str, Any], index: int, tail: memoryview) -> tuple[Input, me
     for each in sizes:
         if type(each) is not int or each < 0:
             raise _bad_shape(sizes, where)
+    if len(sizes) > MAX_DIMENSIONS:
+        raise RequestError(f"{where}.shape has {len(sizes)} dimensions; a tensor may have {MAX_DIMENSIONS}")
     shape = tuple(sizes)
     parameters = _object(raw, "parameters", f"{where}.parameters") if "parameters" in raw else _NOTHING
     size = parameters.get("binary_data_size")

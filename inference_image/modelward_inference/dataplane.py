@@ -35,8 +35,8 @@ _REFUSALS = frozenset({"InvalidArgument"})
 class DataPlane:
     """One model, ready to answer.
 
-    `workers`: predictions in threads at a time; `max_waiting`: requests that may wait for one; `max_batch_rows`: 1 turns
-    batching off; `max_batch_delay`, `timeout`: seconds; `max_rows`: of a request.
+    `workers`: predictions in threads at a time; `max_waiting`: requests that may wait for one; `max_batch_rows`: 1
+    turns batching off; `max_batch_delay`, `timeout`: seconds; `max_rows`: of a request.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class DataPlane:
     def warm_up(self) -> None:
         """Answer requests of zeros: the first real client must not pay for what is set up lazily.
 
-        One row, then twice as many each time while that is cheap, so that the costs are known before anyone asks. A sound
-        model may refuse zeros (an encoder that never saw that category): that is logged, and no failure.
+        One row, then twice as many each time while that is cheap, so that the costs are known before anyone asks. A
+        sound model may refuse zeros (an encoder that never saw that category): that is logged, and no failure.
         """
         inputs = warm_up_inputs(self.signature)
         end = time.monotonic() + WARM_UP_SECONDS

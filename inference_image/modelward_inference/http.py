@@ -46,7 +46,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head = 0
 
     def unfinished(self) -> object | None:
-        """What has begun to arrive and is not complete: the same object as long as it is the same; None if nothing is."""
+        """What has begun to arrive and is not complete: one object for as long as it is the same; else None."""
         if self._refused or self.pipeline:
             return None
         if self.scope is None:

@@ -29,12 +29,12 @@ KEEP_ALIVE = 75
 """Seconds an idle connection stays open: longer than the router keeps it, so that the router closes first."""
 
 GARBAGE = (20_000, 20, 50)
-"""Thresholds of Python's cycle collector: a request leaves no cycles, and each look at everything costs milliseconds."""
+"""Thresholds of Python's cycle collector: a request leaves no cycles, and a look at everything costs milliseconds."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that new requests are still taken after SIGTERM.
+    """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM.
     `max_body`, `max_head`: bytes. `max_batch_delay`, `timeout`, `body_timeout`: seconds."""
 
     folder: Path

@@ -35,7 +35,14 @@ def from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> A
     return _reshaped(array, shape, where)
 
 
-_MACHINE = {"FP32": ("f", np.dtype(np.float32)), "FP64": ("d", np.dtype(np.float64)), "INT64": ("q", np.dtype(np.int64))}
+MAX_DIMENSIONS = 64
+"""Of a shape: numpy's own limit. The product of a million sizes would keep the process busy for hours."""
+
+_MACHINE = {
+    "FP32": ("f", np.dtype(np.float32)),
+    "FP64": ("d", np.dtype(np.float64)),
+    "INT64": ("q", np.dtype(np.int64)),
+}
 """Datatypes that Python's own array module packs, more quickly than numpy finds out what a list holds."""
 
 
@@ -53,7 +60,7 @@ def _fast(data: Any, datatype: str) -> Array | None:
     if type(first) is bool:
         return None
     try:
-        array: Array = np.frombuffer(machine_array(code, data), dtype)
+        array: Array = np.frombuffer(machine_array(code, data), dtype)  # type: ignore[call-overload]
     except (TypeError, OverflowError):
         return None
     if code != "q" and not np.isfinite(array).all():
@@ -148,6 +155,8 @@ def from_binary(raw: memoryview, datatype: str, shape: tuple[int, ...], where: s
             f"{where}: {len(raw)} bytes of binary data, but {datatype} of shape {list(shape)} needs "
             f"{math.prod(shape) * dtype.itemsize}"
         )
+    if datatype == "BOOL" and bytes(raw).translate(None, b"\0\1"):
+        raise RequestError(f"{where}: the binary data of BOOL holds bytes other than 0 and 1")
     return _shaped(np.frombuffer(raw, dtype=dtype), shape, where)
 
 

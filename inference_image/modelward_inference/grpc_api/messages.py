@@ -13,14 +13,12 @@ from modelward_inference.grpc_api import contents
 from modelward_inference.grpc_api.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
 from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
+from modelward_inference.tensors import MAX_DIMENSIONS
 
 M = TypeVar("M", bound=google.protobuf.message.Message)
 
 MAX_SHOWN = 256
 """Characters of a client's text that an error message repeats."""
-
-MAX_DIMENSIONS = 64
-"""Of a shape: numpy's own limit. The product of a million sizes would keep the process busy for hours."""
 
 SHARED_MEMORY = "shared_memory_region"
 MAX_INT64 = 2**63 - 1
@@ -70,8 +68,6 @@ def _input(tensor: ModelInferRequest.InferInputTensor, raw: bytes | None, where:
         return Input(name, datatype, contents.to_array(tensor.contents, datatype, shape, where))
     if tensor.HasField("contents") and tensor.contents.ByteSize():
         raise RequestError(f"{where}.contents and raw_input_contents exclude each other")
-    if datatype == "BOOL" and raw.translate(None, b"\0\1"):
-        raise RequestError(f"{where}: the binary data of BOOL holds bytes other than 0 and 1")
     return Input(name, datatype, codec.from_binary(memoryview(raw), datatype, shape, where))
 
 

@@ -44,7 +44,14 @@ class GrpcServer:
     """
 
     def __init__(
-        self, plane: DataPlane, state: State, port: int, max_body: int, host: str, *, drain: float = 0.0,
+        self,
+        plane: DataPlane,
+        state: State,
+        port: int,
+        max_body: int,
+        host: str,
+        *,
+        drain: float = 0.0,
         tracing: Tracing | None = None,
     ) -> None:
         self.port = port

@@ -26,7 +26,8 @@ folder = Path(sys.argv[1])
 manifest = Manifest.read(folder)
 model = runtimes.load(manifest.format, folder / manifest.file, 1, manifest.signature)
 golden.verify(model, folder, manifest)
-print(json.dumps([name for name in ("joblib", "pickle", "sklearn", "skl2onnx", "scipy", "pandas") if name in sys.modules]))
+names = ("joblib", "pickle", "sklearn", "skl2onnx", "scipy", "pandas")
+print(json.dumps([name for name in names if name in sys.modules]))
 """
 
 

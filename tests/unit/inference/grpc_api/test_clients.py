@@ -178,11 +178,11 @@ def test_a_model_that_raises_is_no_mistake_of_the_client(
     client: triton.InferenceServerClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     labels = {"model": "m", "version": "1", "protocol": "grpc", "code": "INTERNAL"}
-    before = REGISTRY.get_sample_value("modelward_inference_requests_total", labels) or 0.0
+    before = REGISTRY.get_sample_value("modelward_inference_request_duration_seconds_count", labels) or 0.0
     with pytest.raises(InferenceServerException, match=r"\[StatusCode.INTERNAL\] the model failed: .*told to"):
         client.infer("m", echo_inputs("fail"), headers={"x-request-id": "r-1"})
     assert [record.request_id for record in caplog.records if hasattr(record, "request_id")] == ["r-1"]
-    assert REGISTRY.get_sample_value("modelward_inference_requests_total", labels) == before + 1
+    assert REGISTRY.get_sample_value("modelward_inference_request_duration_seconds_count", labels) == before + 1
 
 
 def test_who_comes_too_many_is_told_to_come_again() -> None:
