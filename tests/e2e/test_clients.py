@@ -41,6 +41,17 @@ def test_status_and_metadata_say_what_is_served(served: Model) -> None:
     assert properties["compilation"]["form"] == "compiled"
 
 
+def test_a_bundle_of_the_training_script(model: Model, trained: Trained) -> None:
+    model.apply("digits/1/digits.tar")
+    stable = model.settle()["status"]["stable"]
+    assert (stable["format"], stable["form"]) == ("bundle", "Compiled")
+    with model.client() as client:
+        properties = client.get_model_metadata(model.name)["properties"]
+    assert properties["compilation"]["parity"]["origin"] == "training"
+    assert properties["classes"] == list(range(10))
+    assert properties["trained_with"]["scikit-learn"]
+
+
 def test_triton_over_rest(served: Model, trained: Trained) -> None:
     with served.client() as client:
         assert client.is_server_ready()
