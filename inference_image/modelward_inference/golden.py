@@ -136,7 +136,7 @@ def difference(
         if rows.any():
             row = int(np.argmax(rows))
             column = int(np.argmax(wrong[row].reshape(-1)))
-            return Difference(name, row, wanted[row].reshape(-1)[column], answer[row].reshape(-1)[column])
+            return Difference(name, row, np.ravel(wanted[row])[column], np.ravel(answer[row])[column])
     return None
 
 
