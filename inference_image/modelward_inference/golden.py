@@ -136,7 +136,7 @@ def difference(
         if rows.any():
             row = int(np.argmax(rows))
             column = int(np.argmax(wrong[row].reshape(-1)))
-            return Difference(name, row, wanted[row : row + 1].flat[column], answer[row : row + 1].flat[column])
+            return Difference(name, row, np.ravel(wanted[row])[column], np.ravel(answer[row])[column])
     return None
 
 

@@ -52,8 +52,6 @@ EQUAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "missing values": ({"y": np.array([np.nan])}, {"y": np.array([np.nan])}),
     "a near tie": ({"p": PROBABILITIES, "l": LABELS}, {"p": PROBABILITIES, "l": np.array(["yes", "no", "no"])}),
 }
-NUDGE = np.array([[0, 0], [0.1, -0.1], [0, 0]])
-
 OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a number": ({"y": np.array([1.0, 2.0])}, {"y": np.array([1.0, 2.1])}, "output 'y', row 1: expected 2.0, got 2.1"),
     "a missing value": ({"y": np.array([1.0])}, {"y": np.array([np.nan])}, "row 0: expected 1.0, got nan"),
@@ -63,7 +61,7 @@ OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "a label without probabilities": ({"l": LABELS}, {"l": np.array(["yes", "no", "no"])}, "row 1: expected yes"),
     "a probability, however near the tie": (
-        {"p": PROBABILITIES}, {"p": PROBABILITIES + NUDGE}, "output 'p', row 1",
+        {"p": PROBABILITIES}, {"p": PROBABILITIES + np.array([[0, 0], [0.1, -0.1], [0, 0]])}, "output 'p', row 1",
     ),
     "a shape": ({"y": np.zeros(3)}, {"y": np.zeros((3, 1))}, "expected shape [3], got shape [3, 1]"),
 }  # fmt: skip
