@@ -31,6 +31,9 @@ Outcome = dict[str, Array] | Exception
 LOOP_SLICE = 1e-3
 """Seconds of cheap predictions in a row before the event loop gets its turn."""
 
+PREEMPTION = 0.02
+"""Seconds that the machine may take the processor away; what takes longer in the loop is the model's own doing."""
+
 SWEEP = 0.01
 """Seconds between looks for requests whose time is over while the queue does not move."""
 
@@ -142,7 +145,7 @@ class Batcher:
             if self._queue[0].size <= cheap:
                 batch = self._take(cheap)
                 if batch:
-                    self._finish(batch, *self._compute(batch, time.perf_counter), inline=True)
+                    self._finish(batch, *self._compute(batch), inline=True)
                 if time.monotonic() - began > LOOP_SLICE:
                     self._schedule()
                     break
@@ -207,8 +210,7 @@ class Batcher:
     def _start(self, batch: list[Job]) -> None:
         self._busy += 1
         self._computing += len(batch)
-        # The processor's time of the thread: its wall time would count waiting for the interpreter.
-        future = asyncio.get_running_loop().run_in_executor(self._executor, self._compute, batch, time.thread_time)
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._compute, batch)
 
         def done(finished: asyncio.Future[tuple[list[Outcome], float, float, float]]) -> None:
             self._busy -= 1
@@ -219,11 +221,11 @@ class Batcher:
 
         future.add_done_callback(done)
 
-    def _compute(self, batch: list[Job], clock: Callable[[], float]) -> tuple[list[Outcome], float, float, float]:
-        """The outcomes, when it began (monotonic), its wall time, and its time by `clock`, in seconds."""
-        began, began_wall, began_clock = time.monotonic(), time.perf_counter(), clock()
+    def _compute(self, batch: list[Job]) -> tuple[list[Outcome], float, float, float]:
+        """The outcomes, when it began (monotonic), its wall time, and the thread's processor time, in seconds."""
+        began, began_cpu = time.monotonic(), time.thread_time()
         outcomes = self._outcomes(batch)
-        return outcomes, began, time.perf_counter() - began_wall, clock() - began_clock
+        return outcomes, began, time.monotonic() - began, time.thread_time() - began_cpu
 
     def _outcomes(self, batch: list[Job]) -> list[Outcome]:
         if len(batch) == 1:
@@ -253,10 +255,15 @@ class Batcher:
             return error
 
     def _finish(
-        self, batch: list[Job], outcomes: list[Outcome], began: float, wall: float, cost: float, *, inline: bool
+        self, batch: list[Job], outcomes: list[Outcome], began: float, wall: float, cpu: float, *, inline: bool
     ) -> None:
         size = sum([job.size for job in batch])
-        (self._costs.inline if inline else self._costs.threaded)(size, cost)
+        if inline:
+            # A busy machine stops the process for milliseconds; a model that waits does so longer, and each time.
+            self._costs.inline(size, cpu if wall < PREEMPTION else wall)
+        else:
+            # The wall time of a thread would count waiting for the interpreter.
+            self._costs.threaded(size, cpu)
         self._compute_seconds.observe(wall)
         self._batch_requests.observe(len(batch))
         self._batch_rows.observe(sum([job.rows for job in batch]))

@@ -9,6 +9,9 @@ from modelward_inference.bundle import Tensor
 from modelward_inference.protocol import Input, RequestError
 from modelward_inference.runtimes.base import DTYPES, Array
 
+_WIDEST = 8
+"""Bytes of FP64."""
+
 
 class Expected:
     """One input of the model."""
@@ -44,6 +47,8 @@ class Expected:
         """Numbers may change their type where no value is lost but for the precision of floats; nothing else may."""
         array, target = given.array, self._dtype
         if target.kind == "f" and array.dtype.kind in "fiu":
+            if target.itemsize == _WIDEST:
+                return array.astype(target)  # no number of a smaller type is too large for it
             try:
                 with np.errstate(over="raise"):
                     return array.astype(target)

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from modelward_inference import largejson
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
 from modelward_inference.runtimes.base import DTYPES, datatype_of
 from modelward_inference.tensors import MAX_DIMENSIONS, from_json, kind_of, shown, to_json
@@ -23,7 +24,7 @@ def decode(body: bytes, json_length: int | None) -> InferRequest:
     tail = _NO_BYTES
     try:
         if json_length is None:
-            document = orjson.loads(body)
+            document = (largejson.read(body) if len(body) >= largejson.FROM else None) or orjson.loads(body)
         else:
             if not 0 < json_length <= len(body):
                 raise RequestError(

@@ -35,7 +35,7 @@ class Costs:
         """The largest size that is cheap; -1 where none is known to be. What is smaller takes no longer."""
 
     def inline(self, size: int, seconds: float) -> None:
-        """A prediction in the loop took that long on the wall's clock."""
+        """A prediction in the loop took that long."""
         kind = size.bit_length()
         self._learn(kind, seconds)
         if self._too_long[kind] > 0.5:

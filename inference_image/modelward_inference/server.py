@@ -190,6 +190,7 @@ def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:
         lifespan="off",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nobody asks who the client is
         server_header=False,
         date_header=False,
         timeout_keep_alive=KEEP_ALIVE,

@@ -20,10 +20,10 @@ MAX_SHOWN = 256
 
 
 def from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> Array:
-    """A tensor from a flat list, or from lists nested as its shape says."""
+    """A tensor from a flat list, or from lists nested as its shape says; `largejson` gives arrays instead of lists."""
     array = _fast(data, datatype)
     if array is None:
-        if not isinstance(data, list):
+        if not isinstance(data, list | np.ndarray):
             raise RequestError(f"{where}.data must be a list, not {kind_of(data)}")
         try:
             array = _BUILDERS[DTYPES[datatype].kind](data, datatype)
@@ -83,7 +83,7 @@ def _shaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
         raise RequestError(f"{where}.shape {list(shape)} is too large") from None
 
 
-def _floats(data: list[Any], datatype: str) -> Array:
+def _floats(data: Any, datatype: str) -> Array:
     array = np.array(data)
     if array.dtype.kind == "O":
         # null among numbers: the only thing besides them that a floating tensor may hold.
@@ -97,7 +97,7 @@ def _floats(data: list[Any], datatype: str) -> Array:
     return cast
 
 
-def _integers(data: list[Any], datatype: str) -> Array:
+def _integers(data: Any, datatype: str) -> Array:
     array = np.array(data)
     if array.dtype.kind not in "iu" and array.size:
         raise ValueError(f"found {_first_odd(array)}")
@@ -107,14 +107,14 @@ def _integers(data: list[Any], datatype: str) -> Array:
     return array.astype(DTYPES[datatype])
 
 
-def _booleans(data: list[Any], datatype: str) -> Array:
+def _booleans(data: Any, datatype: str) -> Array:
     array = np.array(data)
     if array.dtype.kind != "b" and array.size:
         raise ValueError(f"found {_first_odd(array)}; write true or false")
     return array.astype(DTYPES[datatype])
 
 
-def _texts(data: list[Any], datatype: str) -> Array:
+def _texts(data: Any, datatype: str) -> Array:
     array = np.array(data, dtype=DTYPES[datatype])
     odd = next((value for value in array.flat if not isinstance(value, str)), None)
     if odd is not None or any(value is None for value in array.flat):
