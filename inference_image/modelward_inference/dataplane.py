@@ -16,6 +16,7 @@ from modelward_inference.bundle import Manifest
 from modelward_inference.checks import Expected, size_of
 from modelward_inference.protocol import DeadlineExceededError, InferRequest, InferResponse, RequestError, Timing
 from modelward_inference.runtimes.base import Array, Model, warm_up_inputs
+from modelward_inference.tensors import shown
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,8 @@ class DataPlane:
         for given in request.inputs:
             expected = self._expected.get(given.name)
             if expected is None:
-                raise RequestError(f"inputs: the model takes no {given.name!r}; it takes {', '.join(self._expected)}")
+                name, known = shown(given.name), ", ".join(self._expected)
+                raise RequestError(f"inputs: the model takes no {name!r}; it takes {known}")
             inputs[given.name] = expected.check(given)
         if len(inputs) != len(self._expected):
             missing = [name for name in self._expected if name not in inputs]
@@ -153,7 +155,8 @@ class DataPlane:
     def _wanted(self, request: InferRequest) -> Sequence[str]:
         for wanted in request.outputs:
             if wanted.name not in self._outputs:
-                raise RequestError(f"outputs: the model has no {wanted.name!r}; it gives {', '.join(self._outputs)}")
+                name, known = shown(wanted.name), ", ".join(self._outputs)
+                raise RequestError(f"outputs: the model has no {name!r}; it gives {known}")
         return tuple(wanted.name for wanted in request.outputs)
 
 

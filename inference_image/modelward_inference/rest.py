@@ -120,8 +120,12 @@ class Rest:
         if self._state.draining:
             more.append(_CLOSE)
         start = [kind, (b"content-length", b"%d" % len(answer)), *more]
-        await send({"type": "http.response.start", "status": status, "headers": start})
-        await send({"type": "http.response.body", "body": answer})
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": start})
+            await send({"type": "http.response.body", "body": answer})
+        except RuntimeError as error:
+            # uvloop's word for a connection that the client closed while a request behind another one was computed.
+            log.debug("nobody is there to answer: %s", error)
 
     async def _body(self, receive: Receive, headers: Headers) -> bytes:
         """The whole body. Raises RequestError where it is too long, ClientGoneError."""

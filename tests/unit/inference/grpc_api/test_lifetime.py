@@ -1,14 +1,15 @@
 """Deadlines, clients that leave, draining, and the end: on real sockets, with the server's own process in one case."""
 
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 from urllib.request import urlopen
 
 import grpc
@@ -24,6 +25,7 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.rest import State
 from modelward_inference.server import Settings
 from unit.inference.artifacts import onnx
+from unit.inference.rest_process import ENVIRONMENT
 
 from .served import DEADLINE, MAX_BODY, Gate, Identity, Served, data_plane
 
@@ -166,6 +168,18 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def answered(url: str) -> int:
+    """The status of the first answer: REST begins to listen a moment after gRPC does."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            with urlopen(url, timeout=DEADLINE) as answer:
+                return int(answer.status)
+        except URLError:
+            assert time.monotonic() < end, f"no answer from {url}"
+            time.sleep(0.05)
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
     (tmp_path / "model.onnx").write_bytes(onnx())
@@ -178,7 +192,7 @@ def bundle(tmp_path: Path) -> Path:
 def test_the_process_serves_both_protocols_and_goes_on_to_answer_for_a_while(bundle: Path) -> None:
     port, grpc_port = free_port(), free_port()
     environment = {
-        **os.environ, "BUNDLE_DIR": str(bundle), "HOST": "127.0.0.1", "PORT": str(port), "GRPC_PORT": str(grpc_port),
+        **ENVIRONMENT, "BUNDLE_DIR": str(bundle), "HOST": "127.0.0.1", "PORT": str(port), "GRPC_PORT": str(grpc_port),
         "DRAIN_SECONDS": "1", "TERMINATION_LOG": str(bundle / "termination"),
     }  # fmt: skip
     tensor = Manifest.read(bundle).signature.inputs[0]
@@ -190,7 +204,7 @@ def test_the_process_serves_both_protocols_and_goes_on_to_answer_for_a_while(bun
         with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
             client = Client(channel)
             client.inference.ModelInfer(message, timeout=DEADLINE, wait_for_ready=True)
-            assert urlopen(f"http://127.0.0.1:{port}/v2/models/m", timeout=DEADLINE).status == 200
+            assert answered(f"http://127.0.0.1:{port}/v2/models/m") == 200
             process.send_signal(signal.SIGTERM)
             assert until_it_fails(lambda: client.inference.ModelInfer(message, timeout=DEADLINE)) > 1
         assert process.wait(DEADLINE) == 0
