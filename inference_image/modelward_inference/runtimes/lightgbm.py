@@ -1,26 +1,20 @@
 """LightGBM's own text files, by the Booster: labels and probabilities for classifiers, numbers for the rest."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import lightgbm
 import numpy as np
 
-from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import ArtifactCorrupt
-from modelward_inference.runtimes.base import Array, tensor_of
-from modelward_inference.runtimes.columns import INPUT
-from modelward_inference.runtimes.estimator import PREDICT, PREDICT_PROBA
+from modelward_inference.runtimes.base import Array
+from modelward_inference.runtimes.booster import BoosterModel
 
 _CLASSIFIERS = ("binary", "multiclass", "multiclassova")
 """Objectives with which the booster gives probabilities."""
 
 
-class LightgbmModel:
-    """A booster: input `input` of shape [rows, features]. `threads`: of one prediction."""
-
-    warnings: Sequence[str] = ()
+class LightgbmModel(BoosterModel):
+    """`threads`: of one prediction."""
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self.libraries = {"lightgbm": lightgbm.__version__}
@@ -38,29 +32,10 @@ class LightgbmModel:
         objective = next((line for line in text.splitlines() if line.startswith("objective=")), "")
         words = objective.removeprefix("objective=").split()
         self.is_classifier = bool(words) and words[0] in _CLASSIFIERS
-        features = self.booster.num_feature()
-        example = self._answers(np.zeros((1, features)))
-        names = (PREDICT, PREDICT_PROBA) if self.is_classifier else (PREDICT,)
-        self.signature = Signature(
-            (Tensor(INPUT, "FP64", (-1, features)),), tuple(tensor_of(name, example[name]) for name in names)
-        )
+        self._describe(self.booster.num_feature(), "FP64")
 
-    @property
-    def classes(self) -> tuple[Any, ...]:
-        """The numbers of the classes: the file does not know their names."""
-        return tuple(range(self.signature.outputs[1].shape[1])) if self.is_classifier else ()
-
-    def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        answers = self._answers(inputs[INPUT])
-        return {name: answers[name] for name in outputs}
-
-    def _answers(self, rows: Array) -> dict[str, Array]:
-        raw = np.asarray(self.booster.predict(rows, num_threads=self._threads))
-        if not self.is_classifier:
-            return {PREDICT: raw}
-        if raw.ndim == 1:
-            return {PREDICT: (raw > 0.5).astype(np.int64), PREDICT_PROBA: np.stack((1 - raw, raw), axis=1)}
-        return {PREDICT: raw.argmax(axis=1), PREDICT_PROBA: raw}
+    def _raw(self, rows: Array) -> Array:
+        return np.asarray(self.booster.predict(rows, num_threads=self._threads))
 
 
 def _check_complete(text: str) -> None:
