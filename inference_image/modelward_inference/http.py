@@ -29,21 +29,18 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if len(data) > self.max_head and not (self.cycle is not None and self.cycle.more_body):
-            # A request begins here: only its first part may be a head.
-            super().data_received(data[: self.max_head])
+        # Else the data begins with the rest of a body, and a head behind that is counted from the next piece on.
+        begins_in_head = self.cycle is None or not self.cycle.more_body
+        room = self.max_head - self._head
+        if begins_in_head and len(data) > room:
+            super().data_received(data[:room])
             if self._in_head():
                 self.refuse(431, f"the headers have more than {self.max_head} bytes")
             if self._refused or self.transport.is_closing():
                 return
-            data = data[self.max_head :]
+            data, begins_in_head = data[room:], False
         super().data_received(data)
-        if self._in_head():
-            self._head += len(data)
-            if self._head > self.max_head:
-                self.refuse(431, f"the headers have more than {self.max_head} bytes")
-        else:
-            self._head = 0
+        self._head = self._head + len(data) if begins_in_head and self._in_head() else 0
 
     def unfinished(self) -> object | None:
         """What has begun to arrive and is not complete: one object for as long as it is the same; else None."""

@@ -68,7 +68,7 @@ MANY = b"".join(b"x-%d: a\r\n" % number for number in range(MAX_HEAD // 5))
 
 
 @pytest.mark.parametrize("extra", [LONG, MANY], ids=["one long header", "many short headers"])
-@pytest.mark.parametrize("size", [10**6, 1000], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("size", [10**6, 1000, 1], ids=["at once", "in pieces", "byte by byte"])
 def test_a_head_that_is_too_long_is_refused(process: Process, extra: bytes, size: int) -> None:
     request = head(extra=extra) + GOOD
     with Raw(process) as raw:
@@ -77,6 +77,16 @@ def test_a_head_that_is_too_long_is_refused(process: Process, extra: bytes, size
         assert status == 431
         assert str(MAX_HEAD) in answer["error"]
         assert raw.is_over()
+
+
+@pytest.mark.parametrize(("length", "status"), [(MAX_HEAD, 200), (MAX_HEAD + 1, 431)])
+@pytest.mark.parametrize("cut", [1, 100, MAX_HEAD - 1])
+def test_the_limit_is_exact_however_the_head_comes(process: Process, length: int, status: int, cut: int) -> None:
+    request = head(extra=b"x: %s\r\n" % (b"a" * (length - len(head()) - 5)))
+    assert len(request) == length
+    with Raw(process) as raw:
+        raw.send(request[:cut], request[cut:] + GOOD)
+        assert raw.answer()[0] == status
 
 
 BEGUN = [b"POST /v2/models/m/infer HTTP/1.1\r\nHost: h\r\n", head(), head() + GOOD[:20]]
