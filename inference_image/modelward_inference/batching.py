@@ -96,8 +96,11 @@ class Batcher:
 
     @property
     def busy(self) -> bool:
-        """Whether a request that comes now may have to wait for a worker."""
-        return self._busy >= self._limits.workers
+        """Whether a request that comes now may have to wait for more than a moment."""
+        if self._busy >= self._limits.workers or self._limits.delay:
+            return True
+        # What the same turn of the loop has brought before it may be about to take the worker.
+        return bool(self._queue) and self._queue[0].size > self._costs.cheap_size
 
     async def run(self, job: Job) -> dict[str, Array]:
         """The outputs. Raises OverloadedError, DeadlineExceededError, or what the model raises."""
@@ -181,7 +184,9 @@ class Batcher:
         head = self._queue[0]
         left = head.arrived + self._limits.delay - time.monotonic()
         alone = head.key is None or not self._joins
-        return not alone and left > 0 and sum(job.rows for job in self._queue) < self._limits.rows
+        if alone or left <= 0 or self._full():
+            return False
+        return sum(job.rows for job in self._queue) < self._limits.rows
 
     def _take(self, max_size: float) -> list[Job]:
         """The first of the queue, and those directly behind it that may join."""
@@ -195,7 +200,8 @@ class Batcher:
                 if job.key != batch[0].key or rows > self._limits.rows or size > max_size:
                     break
             self._queue.popleft()
-            if job.future.done():
+            if job.future.done():  # cancelled in this turn of the loop; `run` is about to hear of it
+                metrics.ABANDONED.inc()
                 continue
             if job.deadline <= now:
                 _expire(job)

@@ -31,6 +31,10 @@ KEEP_ALIVE = 75
 GARBAGE = (20_000, 20, 50)
 """Thresholds of Python's cycle collector: a request leaves no cycles, and a look at everything costs milliseconds."""
 
+MAX_PORT = 65_535
+
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -58,10 +62,11 @@ class Settings:
     def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Raises InvalidConfiguration."""
 
-        def number(name: str, default: int, least: int = 0) -> int:
+        def number(name: str, default: int, least: int = 0, most: int | None = None) -> int:
             text = environment.get(name, str(default))
-            if not text.isdecimal() or int(text) < least:
-                raise InvalidConfiguration(f"{name} is {text!r}; set it to a whole number, {least} or more")
+            if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+                limits = f"{least} or more" if most is None else f"{least} to {most}"
+                raise InvalidConfiguration(f"{name} is {text!r}; set it to a whole number, {limits}")
             return int(text)
 
         def decimal(name: str, default: float) -> float:
@@ -70,17 +75,23 @@ class Settings:
                 raise InvalidConfiguration(f"{name} is {text!r}; set it to a number such as 2 or 0.5")
             return float(text)
 
+        def level(name: str, default: str) -> str:
+            text = environment.get(name, default).upper()
+            if text not in LEVELS:
+                raise InvalidConfiguration(f"{name} is {text!r}; set it to one of {', '.join(LEVELS)}")
+            return text
+
         return cls(
             folder=Path(environment.get("BUNDLE_DIR", "/bundle")),
             version=environment.get("MODEL_VERSION") or None,
             host=environment.get("HOST", "0.0.0.0"),  # noqa: S104  a pod's own network
-            port=number("PORT", 8080),
-            grpc_port=number("GRPC_PORT", 9000) if environment.get("GRPC_PORT", "9000") else 0,
+            port=number("PORT", 8080, least=1, most=MAX_PORT),
+            grpc_port=number("GRPC_PORT", 9000, most=MAX_PORT) if environment.get("GRPC_PORT", "9000") else 0,
             cores=cores,
             drain=number("DRAIN_SECONDS", 5),
             max_body=number("MAX_REQUEST_BYTES", 64 << 20),
             max_waiting=number("MAX_WAITING_REQUESTS", 256),
-            log_level=environment.get("LOG_LEVEL", "INFO").upper(),
+            log_level=level("LOG_LEVEL", "INFO"),
             max_rows=number("MAX_ROWS", MAX_ROWS, least=1),
             max_head=number("MAX_HEADER_BYTES", http.MAX_HEAD, least=1024),
             max_batch_rows=number("MAX_BATCH_ROWS", 256, least=1),
@@ -175,7 +186,12 @@ async def _answer(rest: DrainingServer, companions: Sequence[Companion]) -> None
     async with AsyncExitStack() as stack:
         for companion in companions:
             await stack.enter_async_context(companion)
-        await rest.serve()
+        try:
+            await rest.serve()
+        except SystemExit:  # uvicorn has logged why
+            raise InvalidConfiguration(
+                f"REST can't listen on port {rest.config.port}; set PORT to a free one"
+            ) from None
 
 
 def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:

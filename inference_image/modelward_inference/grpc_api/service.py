@@ -34,6 +34,9 @@ Context = Any
 _CODES = {404: grpc.StatusCode.NOT_FOUND, 413: grpc.StatusCode.RESOURCE_EXHAUSTED}
 """Of the client's mistakes, by their HTTP status; all others are invalid arguments."""
 
+_FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""Errors of the server in a trace, by OpenTelemetry's conventions."""
+
 
 class Service:
     """The calls, as handlers that grpc.aio can register."""
@@ -88,7 +91,7 @@ class Service:
         if self._tracing is not None:
             labels = (self._plane.name, self._plane.version, "grpc")
             parent = {name: _metadata(context, name) for name in ("traceparent", "tracestate")}
-            failed = code is grpc.StatusCode.INTERNAL
+            failed = code in _FAILURES
             self._tracing.record(parent, labels, code.name, seconds, timing, failed)
 
     def _check_known(self, name: str, version: str) -> None:

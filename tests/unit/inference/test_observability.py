@@ -1,4 +1,4 @@
-"""Metrics, traces, logs and settings of the server."""
+"""Traces, logs and settings of the server."""
 
 import json
 import logging
@@ -12,10 +12,8 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
 
-from modelward_inference import logs, metrics, tracing
+from modelward_inference import logs, tracing
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.protocol import Timing
 from modelward_inference.server import Settings
@@ -24,34 +22,6 @@ from .rest_process import ENVIRONMENT
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 LABELS = ("m", "1", "rest")
-
-
-def samples(text: str, name: str) -> dict[tuple[str, str], float]:
-    return {
-        (sample.name, sample.labels.get("le", "")): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-        if sample.name.startswith(name) and not sample.name.endswith("_created")
-    }
-
-
-def test_the_quick_histogram_says_what_prometheus_clients_own_says() -> None:
-    bounds = (0.1, 1, 2.5)
-    ours = metrics.FastHistogram("ours", "d", ("model",), bounds)
-    registry = CollectorRegistry()
-    theirs = Histogram("ours", "d", ["model"], buckets=bounds, registry=registry)
-    for value in (0.05, 0.1, 0.5, 1, 2, 2.5, 100):
-        ours.labels("m").observe(value)
-        theirs.labels("m").observe(value)
-    mine = samples(generate_latest().decode(), "ours")
-    metrics.REGISTRY.unregister(ours)
-    assert mine == samples(generate_latest(registry).decode(), "ours")
-    assert len(mine) == len(bounds) + 3
-
-
-def test_a_wrong_number_of_labels_is_no_series() -> None:
-    with pytest.raises(ValueError, match="has the labels model, version, protocol, code"):
-        metrics.REQUEST_SECONDS.labels("m")
 
 
 @pytest.fixture
