@@ -12,7 +12,7 @@ export MYPYPATH := $(PYTHONPATH)
 export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
-.PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale setup \
+.PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale fuzz setup \
 	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs lock lock-peers bench-serving
 
 help: ## list the targets
@@ -44,6 +44,11 @@ format: $(READY) ## put the code into the project's form
 
 unit property api e2e chaos scale: $(READY) ## one tier of the tests
 	@$(BIN)/python -m pytest -m $@
+
+fuzz: $(READY) ## change requests at random for a minute and watch every parser (FUZZ=-max_total_time=600: ten)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CACHE)/atheris \
+		-r tests/fuzz/requirements.lock
+	@PYTHONPATH=$(PYTHONPATH):$(CACHE)/atheris $(BIN)/python tests/fuzz/parsers.py $(or $(FUZZ),-max_total_time=60)
 
 setup: $(READY) ## the Python environment of the tests and the demo
 
