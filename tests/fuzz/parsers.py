@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of every parser that reads a client's bytes: `make fuzz`.
 
-The first byte chooses the parser; a RequestError is an answer, anything else is a finding, which atheris keeps as a file.
+The first byte chooses the parser; a RequestError is an answer, anything else a finding, which atheris keeps as a file.
 Arguments are libFuzzer's, such as -max_total_time=60.
 """
 
