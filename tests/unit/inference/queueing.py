@@ -32,7 +32,7 @@ class Doubling:
         if min(rows) < 0:
             raise ValueError("negative")
         self.answered += rows
-        return {name: inputs["x"] * 2 for name in outputs}
+        return dict.fromkeys(outputs, inputs["x"] * 2)
 
 
 class Fixed(Costs):

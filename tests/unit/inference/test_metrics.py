@@ -1,7 +1,6 @@
 """The metrics as Prometheus reads them: the same as its own client's, with labels that nobody outside can multiply."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
@@ -23,7 +22,7 @@ OBSERVED = {
 
 
 @pytest.fixture(params=[metrics.SECONDS, metrics.SIZES])
-def both(request: pytest.FixtureRequest) -> Iterator[tuple[CollectorRegistry, CollectorRegistry]]:
+def both(request: pytest.FixtureRequest) -> tuple[CollectorRegistry, CollectorRegistry]:
     """The same observations in our histogram and in Prometheus's own."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     fast = metrics.FastHistogram("test_seconds", "A test.", ("model", "version"), request.param)
@@ -35,7 +34,7 @@ def both(request: pytest.FixtureRequest) -> Iterator[tuple[CollectorRegistry, Co
         for value in values:
             series.observe(value)
             other.observe(value)
-    yield ours, theirs
+    return ours, theirs
 
 
 def samples(registry: CollectorRegistry) -> list[Sample]:
