@@ -160,7 +160,9 @@ def test_nothing_asks_for_traces() -> None:
 @pytest.mark.parametrize("name", tracing.ENDPOINTS)
 def test_an_endpoint_without_the_extra_is_told(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
-    with pytest.raises(InvalidConfiguration, match=r"but opentelemetry\.exporter\S* is not installed; install the extra"):
+    with pytest.raises(
+        InvalidConfiguration, match=r"but opentelemetry\.exporter\S* is not installed; install the extra"
+    ):
         tracing.from_environment("m", {name: "http://collector:4318"})
 
 
@@ -168,7 +170,8 @@ LOADED = """
 import sys
 from modelward_inference import cli
 cli.main(["serve"])
-print([name for name in sys.modules if name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))], file=sys.stderr)
+heavy = ("opentelemetry.sdk", "opentelemetry.exporter")
+print([name for name in sys.modules if name.startswith(heavy)], file=sys.stderr)
 """
 
 
