@@ -124,7 +124,7 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
         if self._state.draining:
-            self.force_exit = True
+            self.should_exit = self.force_exit = True
             return
         log.info("draining for %.0f s", self._drain)
         self._state.draining = True

@@ -1,8 +1,8 @@
 """OpenTelemetry traces with W3C context, where they are switched on and installed (the extra `tracing`).
 
 A span for each request, below the caller's, and inside it how long the request waited and how long the model took. When
-off, nothing of OpenTelemetry is imported and a request costs one comparison. Failure: InvalidConfiguration where traces
-are wanted and the extra is missing.
+off, neither OpenTelemetry's SDK nor an exporter is imported (its bare API comes with FastAPI) and a request costs one
+comparison. Failure: InvalidConfiguration where traces are wanted and the extra is missing.
 """
 
 import os

@@ -1,13 +1,8 @@
-"""The server in a process of its own, with a model that takes several datatypes."""
+"""The server in a process of its own, with a model that takes several datatypes, and requests to it."""
 
 import contextlib
 import http.client
 import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,15 +10,8 @@ from typing import Any
 import onnx
 from onnx import TensorProto, helper
 
-import modelward_inference
-from modelward_inference import runtimes
-from modelward_inference.bundle import Manifest
-
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(modelward_inference.__file__).parents[1])}
-"""Of a process that finds the package where this one did."""
-
-DEADLINE = 30.0
-"""Seconds after which a test fails instead of hanging."""
+from .processes import DEADLINE as DEADLINE
+from .processes import ServerProcess
 
 
 def several_datatypes() -> bytes:
@@ -53,73 +41,34 @@ def several_datatypes() -> bytes:
     return content
 
 
-class Process:
-    """One server on loopback, for the model `m`."""
+class Process(ServerProcess):
+    """A server of that model."""
 
     def __init__(self, folder: Path, **settings: str) -> None:
-        (folder / "model.onnx").write_bytes(several_datatypes())
-        signature = runtimes.load("onnx", folder / "model.onnx").signature
-        digest = "sha256:" + "a" * 64
-        Manifest("m", "onnx", "model.onnx", digest, 1, "s3://b/m", "2026-01-01T00:00:00Z", signature).write(folder)
-        with socket.create_server(("127.0.0.1", 0)) as found:
-            self.port = int(found.getsockname()[1])
-        environment = {
-            **ENVIRONMENT, "BUNDLE_DIR": str(folder), "HOST": "127.0.0.1", "PORT": str(self.port), "GRPC_PORT": "0",
-            "DRAIN_SECONDS": "0", "TERMINATION_LOG": str(folder / "termination"), **settings,
-        }  # fmt: skip
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "modelward_inference", "serve"], env=environment, stderr=subprocess.PIPE, text=True
-        )
+        super().__init__(folder, model=several_datatypes(), **{"DRAIN_SECONDS": "0", **settings})
 
     @property
     def address(self) -> tuple[str, int]:
         return "127.0.0.1", self.port
 
-    def wait(self) -> None:
-        """Until it listens."""
-        end = time.monotonic() + DEADLINE
-        while True:
-            try:
-                socket.create_connection(self.address, timeout=DEADLINE).close()
-                return
-            except ConnectionRefusedError:
-                assert time.monotonic() < end, "the server does not start"
-                assert self._child.poll() is None, "the server ended"
-                time.sleep(0.05)
-
     def memory(self) -> int:
         """Resident bytes."""
-        pages = int(Path(f"/proc/{self._child.pid}/statm").read_text().split()[1])
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
     def connection(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection(*self.address, timeout=DEADLINE)
 
-    def terminate(self) -> None:
-        self._child.send_signal(signal.SIGTERM)
-
-    def end(self) -> tuple[int, str]:
-        """Exit code and log."""
-        try:
-            code = self._child.wait(DEADLINE)
-        finally:
-            self._child.kill()
-            _, log = self._child.communicate()
-        return code, log
-
 
 @contextlib.contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[Process]:
-    """A server that listens; it has to end well, and must not have lost its composure meanwhile."""
-    made = Process(folder, **settings)
-    try:
-        made.wait()
+    """A server that answers; it has to end well, and must not have lost its composure meanwhile."""
+    with Process(folder, **settings) as made:
         yield made
-    finally:
         made.terminate()
-        code, log = made.end()
-    assert code == 0, log
-    assert "Traceback" not in log, log
+        code = made.process.wait(DEADLINE)
+    assert code == 0, made.log
+    assert "Traceback" not in made.log, made.log
 
 
 def ask(process: Process, body: bytes, path: str = "/v2/models/m/infer", **headers: str) -> tuple[int, Any]:

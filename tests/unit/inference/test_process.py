@@ -1,7 +1,6 @@
 """The programs as a pod runs them: what fetch reports, and what a server of a compiled model has loaded."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +13,7 @@ from modelward_inference.errors import MAX_REPORT
 from modelward_inference.fetch import report
 
 from .artifacts import estimator, pickled
-
-PACKAGE = Path(__file__).parents[3] / "inference_image"
+from .processes import environment
 
 LOADED = """
 import json, sys
@@ -31,9 +29,13 @@ print(json.dumps([name for name in ("joblib", "sklearn", "skl2onnx", "scipy", "p
 
 
 def run(folder: Path, *arguments: str, **settings: str) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1", **settings}
     return subprocess.run(
-        [sys.executable, *arguments], env=environment, cwd=folder, capture_output=True, text=True, check=False
+        [sys.executable, *arguments],
+        env=environment(**settings),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

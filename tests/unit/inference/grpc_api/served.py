@@ -10,6 +10,7 @@ from modelward_inference.bundle import Manifest, Signature, Tensor
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.rest import State
 from modelward_inference.runtimes.base import Model
+from modelward_inference.tracing import Tracing
 
 MAX_BODY = 100_000
 DEADLINE = 30.0
@@ -71,10 +72,10 @@ def data_plane(model: Model, max_waiting: int = 16) -> DataPlane:
 class Served:
     """`with Served(model) as served:` serves it at `served.address`, and stops at the end."""
 
-    def __init__(self, model: Model, max_waiting: int = 16, drain: float = 0.0) -> None:
+    def __init__(self, model: Model, max_waiting: int = 16, drain: float = 0.0, tracing: Tracing | None = None) -> None:
         self.state = State()
         plane = data_plane(model, max_waiting)
-        self.server = grpc_api.GrpcServer(plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain)
+        self.server = grpc_api.GrpcServer(plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain, tracing=tracing)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 

@@ -1,16 +1,10 @@
 """Deadlines, clients that leave, draining, and the end: on real sockets, with the server's own process in one case."""
 
-import signal
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import grpc
 import numpy as np
@@ -19,13 +13,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from modelward_inference import grpc_api, runtimes
-from modelward_inference.bundle import Manifest
+from modelward_inference import grpc_api
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.rest import State
 from modelward_inference.server import Settings
-from unit.inference.artifacts import onnx
-from unit.inference.rest_process import ENVIRONMENT
+from unit.inference.processes import ServerProcess, free_port
 
 from .served import DEADLINE, MAX_BODY, Gate, Identity, Served, data_plane
 
@@ -163,52 +155,15 @@ def test_an_empty_port_switches_it_off(text: str | None, port: int) -> None:
     assert Settings.from_environment(1, environment).grpc_port == port
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-def answered(url: str) -> int:
-    """The status of the first answer: REST begins to listen a moment after gRPC does."""
-    end = time.monotonic() + DEADLINE
-    while True:
-        try:
-            with urlopen(url, timeout=DEADLINE) as answer:
-                return int(answer.status)
-        except URLError:
-            assert time.monotonic() < end, f"no answer from {url}"
-            time.sleep(0.05)
-
-
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    (tmp_path / "model.onnx").write_bytes(onnx())
-    signature = runtimes.load("onnx", tmp_path / "model.onnx").signature
-    digest = "sha256:" + "a" * 64
-    Manifest("m", "onnx", "model.onnx", digest, 1, "s3://b/m", "2026-01-01T00:00:00Z", signature).write(tmp_path)
-    return tmp_path
-
-
-def test_the_process_serves_both_protocols_and_goes_on_to_answer_for_a_while(bundle: Path) -> None:
-    port, grpc_port = free_port(), free_port()
-    environment = {
-        **ENVIRONMENT, "BUNDLE_DIR": str(bundle), "HOST": "127.0.0.1", "PORT": str(port), "GRPC_PORT": str(grpc_port),
-        "DRAIN_SECONDS": "1", "TERMINATION_LOG": str(bundle / "termination"),
-    }  # fmt: skip
-    tensor = Manifest.read(bundle).signature.inputs[0]
-    message = request((1, tensor.shape[1]), tensor.name)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "modelward_inference", "serve"], env=environment, stderr=subprocess.PIPE, text=True
-    )
-    try:
+def test_the_process_serves_both_protocols_and_goes_on_to_answer_for_a_while(tmp_path: Path) -> None:
+    grpc_port = free_port()
+    with ServerProcess(tmp_path, GRPC_PORT=str(grpc_port), DRAIN_SECONDS="1") as server:
+        tensor = server.manifest.signature.inputs[0]
+        message = request((1, tensor.shape[1]), tensor.name)
         with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
             client = Client(channel)
             client.inference.ModelInfer(message, timeout=DEADLINE, wait_for_ready=True)
-            assert answered(f"http://127.0.0.1:{port}/v2/models/m") == 200
-            process.send_signal(signal.SIGTERM)
+            server.terminate()
             assert until_it_fails(lambda: client.inference.ModelInfer(message, timeout=DEADLINE)) > 1
-        assert process.wait(DEADLINE) == 0
-    finally:
-        process.kill()
-        _, log = process.communicate()
-    assert "Traceback" not in log
+        assert server.process.wait(DEADLINE) == 0
+    assert "Traceback" not in server.log
