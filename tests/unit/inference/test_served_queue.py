@@ -28,7 +28,7 @@ from .test_requests import MANIFEST, Echo
 
 def long_predictions() -> Any:
     """A data plane that is made inside never runs a prediction in the event loop."""
-    return mock.patch.object(batching, "Costs", lambda: Fixed(-1))
+    return mock.patch.object(batching, "Costs", return_value=Fixed(-1))
 
 
 Reading = tuple[asyncio.StreamReader, asyncio.StreamWriter]
