@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .processes import DEADLINE, ServerProcess, environment, free_port
+from .processes import DEADLINE, ServerProcess, free_port
 
 CLIENTS = 8
 
@@ -96,7 +96,3 @@ def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
             second.__enter__()
     assert json.loads((other / "termination").read_text())["reason"] == "InvalidConfiguration"
     assert second.process.returncode == 1
-
-
-def test_the_environment_names_this_checkout() -> None:
-    assert (Path(environment()["PYTHONPATH"]) / "modelward_inference/server.py").is_file()

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
@@ -12,6 +12,7 @@ from modelward_inference.rest import Rest
 from modelward_inference.state import State
 
 from .grpc_api.served import Echo, Gate, data_plane
+from .queueing import count
 from .test_requests import call, good
 
 OBSERVED = {
@@ -26,7 +27,7 @@ def both(request: pytest.FixtureRequest) -> tuple[CollectorRegistry, CollectorRe
     """The same observations in our histogram and in Prometheus's own."""
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     fast = metrics.FastHistogram("test_seconds", "A test.", ("model", "version"), request.param)
-    metrics.REGISTRY.unregister(fast)
+    REGISTRY.unregister(fast)
     ours.register(fast)
     slow = Histogram("test_seconds", "A test.", ("model", "version"), registry=theirs, buckets=request.param)
     for labels, values in OBSERVED.items():
@@ -89,12 +90,9 @@ async def test_each_answer_is_counted_under_its_code() -> None:
     app = Rest(plane, State(), 10_000)
     body = json.dumps({"inputs": [{"name": "x", "shape": [2, 1], "datatype": "FP32", "data": [1, 2]}]}).encode()
 
-    def value(name: str, **labels: str) -> float:
-        return metrics.REGISTRY.get_sample_value(f"modelward_inference_{name}", labels) or 0.0
-
     model = {"model": "m", "version": "1"}
     parts = ["queue_duration_seconds_count", "compute_duration_seconds_count", "batch_requests_sum", "batch_rows_sum"]
-    before = [value("request_duration_seconds_count", **labels), *(value(part, **model) for part in parts)]
+    before = [count("request_duration_seconds_count", **labels), *(count(part, **model) for part in parts)]
     assert (await call(app, body))[0] == 200
-    after = [value("request_duration_seconds_count", **labels), *(value(part, **model) for part in parts)]
+    after = [count("request_duration_seconds_count", **labels), *(count(part, **model) for part in parts)]
     assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1, 1, 2]

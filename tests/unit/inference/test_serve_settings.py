@@ -1,5 +1,6 @@
 """The environment of `serve`: every variable, every wrong value, and the table of them in docs/bundle.md."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -95,7 +96,7 @@ def test_the_table_lists_every_variable_and_no_other(monkeypatch: pytest.MonkeyP
     assert set(GIVEN) == environment.asked
     tracing.from_environment("m", environment)
     threads: dict[str, str] = {}
-    monkeypatch.setattr(cpu.os, "environ", threads)
+    monkeypatch.setattr(os, "environ", threads)
     cpu.limit_library_threads()
     assert set(DEFAULTS) == environment.asked | set(threads) | {"TERMINATION_LOG"}
 
