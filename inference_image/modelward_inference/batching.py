@@ -239,10 +239,11 @@ class Batcher:
         try:
             joined = {name: np.concatenate([job.inputs[name] for job in batch]) for name in batch[0].inputs}
             outputs = self._predict(joined, batch[0].wanted)
-        except Exception:  # noqa: BLE001  a model may raise anything; each request then gets its own answer
+            rows = sum(job.rows for job in batch)
+            fits = all(array.ndim and array.shape[0] == rows for array in outputs.values())
+        except Exception:  # noqa: BLE001  a model may raise anything, and give anything; each request is then on its own
             return [self._alone(job) for job in batch]
-        rows = sum(job.rows for job in batch)
-        if any(not array.ndim or array.shape[0] != rows for array in outputs.values()):
+        if not fits:
             self._joins = False
             log.warning("the model does not answer row by row; requests are computed one at a time from now on")
             return [self._alone(job) for job in batch]

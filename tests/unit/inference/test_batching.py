@@ -110,6 +110,27 @@ async def test_a_model_that_does_not_answer_row_by_row_is_no_longer_given_batche
     assert caplog.text.count("does not answer row by row") == 1
 
 
+class Lists(Doubling):
+    """Answers with what is no array."""
+
+    def __call__(self, inputs: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+        return {name: Rows(array.tolist()) for name, array in super().__call__(inputs, outputs).items()}
+
+
+class Rows(list[list[float]]):
+    """Can be sliced as the tests slice arrays, and no more."""
+
+    def __getitem__(self, where: Any) -> Any:
+        return [row[0] for row in self]
+
+
+async def test_answers_that_are_no_arrays_still_come_back_to_those_who_asked() -> None:
+    queue = Queue(Lists())
+    tasks = [await queue.occupy(), await queue.ask(1), await queue.ask(2)]
+    await queue.executor.finish_all()
+    assert [await task for task in tasks] == [[0], [2], [4]]
+
+
 async def test_an_idle_server_computes_at_once(clock: Clock) -> None:
     queue = Queue()
     task = await queue.ask(1)
