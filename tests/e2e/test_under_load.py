@@ -10,7 +10,7 @@ from localcluster.clients import kubectl
 from modelward.api.names import GRPC_PORT
 from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
 
-from .load import Load, load
+from .load import load
 from .model import Model, until
 
 RequestOf = Callable[[Model, Trained], tuple[str, str, str]]
@@ -72,16 +72,17 @@ def scale_down(model: Model) -> None:
     ],
 )  # fmt: skip
 def test_no_request_is_lost(
-    model: Model, trained: Trained, request_of: RequestOf, change: Callable[[Model], None]
+    model: Model,
+    trained: Trained,
+    request_of: RequestOf,
+    change: Callable[[Model], None],
+    measured: Callable[[str], None],
 ) -> None:
     model.apply("digits/1/model.onnx", replicas=2, router={"replicas": 2})
     model.settle()
     with load(model.namespace, *request_of(model, trained)) as running:
         change(model)
-    report(running)
+    kind, what = request_of.__name__, change.__name__.replace("_", " ")
+    measured(f"{kind}, {what}: {running.results} by {len(running.revisions)} revision(s)")
     assert not running.failed
     assert running.results["200"] >= 100
-
-
-def report(running: Load) -> None:
-    print(f"\n{running.results}, by revision {running.revisions}")
