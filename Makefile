@@ -12,8 +12,8 @@ export MYPYPATH := $(PYTHONPATH)
 export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
-.PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale setup \
-	cluster-up cluster-down cluster-status kubeconfig images install docs lock
+.PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale fuzz setup \
+	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs lock lock-peers bench-serving
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -45,6 +45,11 @@ format: $(READY) ## put the code into the project's form
 unit property api e2e chaos scale: $(READY) ## one tier of the tests
 	@$(BIN)/python -m pytest -m $@
 
+fuzz: $(READY) ## change requests at random for a minute and watch every parser (FUZZ=-max_total_time=600: ten)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CACHE)/atheris \
+		-r tests/fuzz/requirements.lock
+	@PYTHONPATH=$(PYTHONPATH):$(CACHE)/atheris $(BIN)/python tests/fuzz/parsers.py $(or $(FUZZ),-max_total_time=60)
+
 setup: $(READY) ## the Python environment of the tests and the demo
 
 # No prerequisite: the folder is named by the lock's content, and a fresh clone's lock is always newer than the marker.
@@ -73,6 +78,12 @@ install: cluster-up ## install the operator of this checkout into the cluster
 images: ## build the images and load them into the cluster
 	@$(LOCALCLUSTER) images
 
+grpc-types: $(READY) ## generate the Python types of the gRPC adapter
+	@$(BIN)/python inference_image/generate_grpc.py
+
+bench-serving: $(READY) ## our server and its peers side by side, ten minutes (BENCH=--short: two)
+	@$(BIN)/python -m benchmarks.serving $(BENCH)
+
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py
 
@@ -83,3 +94,8 @@ lock: $(READY) ## pin the newest versions that pyproject.toml allows
 		inference_image/pyproject.toml -o inference_image/requirements.lock
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group dev \
 		pyproject.toml inference_image/pyproject.toml -o $(LOCK)
+
+lock-peers: $(READY) ## pin what the peers of the benchmark need
+	@cd benchmarks/serving/peers && for peer in *.in; do \
+		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate \
+			$$peer -o $${peer%.in}.txt || exit 1; done

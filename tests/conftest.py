@@ -1,5 +1,6 @@
-"""Order of the tiers, and one marker for each: the folder that a test lies in."""
+"""Order of the tiers, one marker for each (the folder that a test lies in), and the figures that tests measured."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,11 @@ pytest_plugins = ["nodeless.fixtures"]
 
 TIERS = ("unit", "property", "api", "e2e", "chaos", "scale")
 HERE = Path(__file__).parent
+MEASURED = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MEASURED] = []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -19,3 +25,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(tier(item))
     items.sort(key=lambda item: TIERS.index(tier(item)))
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Takes a figure that is shown at the end of the run; nothing is asserted about it."""
+    return request.config.stash[MEASURED].append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if config.stash[MEASURED]:
+        terminalreporter.section("measured")
+        for line in config.stash[MEASURED]:
+            terminalreporter.line(line)

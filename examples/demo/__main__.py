@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import tritonclient.http as triton
+from tritonclient.utils import triton_to_np_dtype
 
 from examples.demo import live
 from examples.demo.cluster import HERE, create_namespace, forwarded, install_store, publish
@@ -40,8 +41,8 @@ def predict(address: str, trained: Trained) -> tuple[float, float]:
     client = triton.InferenceServerClient(address)
     given = client.get_model_metadata(MODEL)["inputs"][0]
     tensor = triton.InferInput(given["name"], list(trained.rows.shape), given["datatype"])
-    tensor.set_data_from_numpy(trained.rows)
-    answer = client.infer(MODEL, [tensor]).as_numpy("label")
+    tensor.set_data_from_numpy(trained.rows.astype(triton_to_np_dtype(given["datatype"])))
+    answer = client.infer(MODEL, [tensor]).as_numpy("predict")
     return float(np.mean(answer == trained.labels)), float(np.mean(answer == trained.predictions))
 
 
@@ -55,14 +56,16 @@ def up() -> None:
         trained = train()
         create_namespace(NAMESPACE)
         install_store(NAMESPACE)
-        publish(NAMESPACE, "models", {"digits/1/model.onnx": trained.artifact})
-        print(f"    {len(trained.artifact):,} bytes at s3://models/digits/1/model.onnx")
+        bundle = trained.bundle()
+        publish(NAMESPACE, "models", {"digits/1/digits.tar": bundle})
+        print(f"    {len(bundle):,} bytes at s3://models/digits/1/digits.tar: the model, its signature and golden rows")
     with stages.stage("kubectl apply -f examples/demo/digits.yaml"):
         print((HERE / "digits.yaml").read_text())
         applied = time.monotonic()
         kubectl("apply", "-n", NAMESPACE, "-f", str(HERE / "digits.yaml"))
-        live.wait_until_ready(NAMESPACE, MODEL)
+        stable = live.wait_until_ready(NAMESPACE, MODEL)["status"]["stable"]
         seconds_to_ready = time.monotonic() - applied
+        print(f"    served: {stable['format']}, {stable['form'].lower()}, {stable['digest'][:19]}…")
     with stages.stage("predictions for the held-out rows, through the router, by tritonclient"):
         with forwarded(NAMESPACE, MODEL, 80) as address:
             accuracy, agreement = predict(address, trained)

@@ -1,8 +1,12 @@
-"""The demo's model: trained on the handwritten digits that scikit-learn ships, published as ONNX."""
+"""The demo's model: trained on the handwritten digits that scikit-learn ships, and saved in the ways users have."""
 
+import io
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import numpy.typing as npt
 from sklearn.datasets import load_digits
@@ -11,28 +15,46 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelward_inference import save_bundle
+
 HELD_OUT = 0.25
 """Share of the rows that the model is not trained on."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """`artifact`: the ONNX file; `estimator`: what it was made from.
+    """A pipeline and what it was trained on and not.
 
-    `rows`: held out, [n, 64]; `labels` and scikit-learn's own `predictions`: [n].
+    `train_rows`: [m, 64]; `rows`: held out, [n, 64]; `labels` and scikit-learn's own `predictions` of these: [n].
     """
 
-    artifact: bytes
     estimator: Any
+    train_rows: npt.NDArray[np.float32]
     rows: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
 
+    def bundle(self) -> bytes:
+        """Model, signature, golden rows and reference data in one file."""
+        with tempfile.TemporaryDirectory() as folder:
+            return save_bundle(Path(folder) / "digits.tar", self.estimator, self.train_rows).read_bytes()
+
+    def pickled(self) -> bytes:
+        """As joblib.dump writes it."""
+        target = io.BytesIO()
+        joblib.dump(self.estimator, target)
+        return target.getvalue()
+
+    def onnx(self) -> bytes:
+        """Converted by hand; outputs `label` and `probabilities`."""
+        from skl2onnx import to_onnx
+
+        content: bytes = to_onnx(self.estimator, self.rows[:1], options={"zipmap": False}).SerializeToString()
+        return content
+
 
 def train(trees: int = 100, seed: int = 0) -> Trained:
     """Train on three quarters of the digits. The same arguments give the same model."""
-    from skl2onnx import to_onnx
-
     features, labels = load_digits(return_X_y=True)
     rows: Any = features.astype(np.float32)
     train_rows, held_out, train_labels, held_out_labels = train_test_split(
@@ -40,5 +62,4 @@ def train(trees: int = 100, seed: int = 0) -> Trained:
     )
     model = make_pipeline(StandardScaler(), RandomForestClassifier(trees, random_state=seed))
     model.fit(train_rows, train_labels)
-    artifact = to_onnx(model, train_rows[:1], options={"zipmap": False}).SerializeToString()
-    return Trained(artifact, model, held_out, held_out_labels, model.predict(held_out))
+    return Trained(model, train_rows, held_out, held_out_labels, model.predict(held_out))

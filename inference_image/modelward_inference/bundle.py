@@ -13,7 +13,7 @@ import orjson
 
 from modelward_inference.errors import BundleInvalid
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "model.json"
 
 
@@ -35,8 +35,32 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class Compilation:
+    """Which form of the model is served, and why.
+
+    `form`: `compiled` (to ONNX) or `original`; `source_format`: of the artifact; `reason`: in one sentence; `fallback`:
+    the same where the original is served because the compiled form could not be (None where speed or the user decided).
+    `parity`: of the compiled form with the golden rows; `timings`: seconds a call, by form and number of rows.
+    """
+
+    form: str
+    source_format: str
+    reason: str
+    fallback: str | None = None
+    parity: dict[str, Any] = field(default_factory=dict)
+    timings: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """model.json. `size` in bytes; `fetched_at` in RFC 3339, UTC; `libraries`: versions that read the model."""
+    """model.json. `size` in bytes; `fetched_at` in RFC 3339, UTC; `libraries`: versions that read the model.
+
+    A bundle that was saved at training has no `uri` and `fetched_at` yet, and the original model.
+
+    `format` and `file`: of the form that is served; `digest` and `size`: of the artifact that was fetched.
+    `classes`: what a classifier's labels are, in the order of its probabilities; `trained_with`: versions of libraries
+    at training; `golden_rows`: how many golden rows are in golden.npz; `artifact_format`: what was fetched.
+    """
 
     name: str
     format: str
@@ -48,6 +72,11 @@ class Manifest:
     signature: Signature
     libraries: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    artifact_format: str = ""
+    classes: tuple[Any, ...] = ()
+    trained_with: dict[str, str] = field(default_factory=dict)
+    golden_rows: int = 0
+    compilation: Compilation | None = None
     schema_version: int = SCHEMA_VERSION
 
     def write(self, folder: Path) -> None:
@@ -72,9 +101,20 @@ class Manifest:
                 "same image"
             )
         try:
-            return cls(**{**raw, "signature": _signature(raw["signature"]), "warnings": tuple(raw["warnings"])})
-        except (KeyError, TypeError) as error:
+            return cls(**{**raw, **_values(raw)})
+        except (KeyError, TypeError, AttributeError) as error:
             raise BundleInvalid(f"{path} lacks or has a field too many: {error}") from None
+
+
+def _values(raw: dict[str, Any]) -> dict[str, Any]:
+    """The fields that JSON has no type for."""
+    compilation = raw.get("compilation")
+    return {
+        "signature": _signature(raw["signature"]),
+        "warnings": tuple(raw["warnings"]),
+        "classes": tuple(raw.get("classes", ())),
+        "compilation": Compilation(**compilation) if compilation else None,
+    }
 
 
 def _signature(raw: dict[str, Any]) -> Signature:

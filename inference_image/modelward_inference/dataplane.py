@@ -1,121 +1,164 @@
-"""From a decoded request to the model's answer, whatever the transport: the checks, the queue, the prediction.
+"""From a decoded request to the model's answer, whatever the transport: the checks, the deadline, the queue.
 
-Predictions run in threads, as many as there are cores, so that neither the event loop nor a health probe ever waits for
-one. Who comes when the queue is full is told so at once.
+Predictions that take longer than a moment run in threads, as many as there are cores, so that neither the event loop
+nor a health probe ever waits for one. Who comes when the queue is full is told so at once.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from modelward_inference import metrics
-from modelward_inference.bundle import Manifest, Tensor
-from modelward_inference.protocol import InferRequest, InferResponse, Input, OverloadedError, RequestError
-from modelward_inference.runtimes.base import DTYPES, Array, Model, warm_up_inputs
+from modelward_inference.batching import Batcher, Job, Limits, key_of
+from modelward_inference.bundle import Manifest
+from modelward_inference.checks import Expected, size_of
+from modelward_inference.protocol import DeadlineExceededError, InferRequest, InferResponse, RequestError, Timing
+from modelward_inference.runtimes.base import Array, Model, warm_up_inputs
+from modelward_inference.tensors import shown
 
 log = logging.getLogger(__name__)
 
+REQUEST_TIMEOUT = 60.0
+"""Seconds that a request may wait where the client says nothing."""
+
+MAX_ROWS = 100_000
+"""Rows of a request: at 30 features as much as the default limit of a body holds."""
+
+WARM_UP_SECONDS = 2.0
+"""Of predictions that show how the time grows with the rows; a slow model ends it sooner."""
+
+_REFUSALS = frozenset({"InvalidArgument"})
+"""Names of exceptions, besides ValueError, by which a runtime says that the input is at fault: onnxruntime's."""
+
 
 class DataPlane:
-    """One model, ready to answer. `workers`: predictions at a time; `max_waiting`: requests that may wait for one."""
+    """One model, ready to answer.
 
-    def __init__(self, model: Model, manifest: Manifest, version: str, workers: int, max_waiting: int) -> None:
+    `workers`: predictions in threads at a time; `max_waiting`: requests that may wait for one; `max_batch_rows`: 1
+    turns batching off; `max_batch_delay`, `timeout`: seconds; `max_rows`: of a request.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        manifest: Manifest,
+        version: str,
+        workers: int,
+        max_waiting: int,
+        *,
+        max_batch_rows: int = 256,
+        max_batch_delay: float = 0.0,
+        timeout: float = REQUEST_TIMEOUT,
+        max_rows: int = MAX_ROWS,
+    ) -> None:
         self.manifest = manifest
         self.name = manifest.name
         self.version = version
         self.signature = manifest.signature
         self._model = model
-        self._inputs = {tensor.name: tensor for tensor in self.signature.inputs}
-        self._outputs = [tensor.name for tensor in self.signature.outputs]
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="predict")
-        self._capacity = workers + max_waiting
-        self._pending = 0
+        self._expected = {tensor.name: Expected(tensor) for tensor in self.signature.inputs}
+        self._outputs = tuple(tensor.name for tensor in self.signature.outputs)
+        self._timeout = timeout
+        self._max_rows = max_rows
+        # Along the first axis, where every tensor has as many rows as it is given.
+        tensors = (*self.signature.inputs, *self.signature.outputs)
+        self._batches = max_batch_rows > 1 and all(tensor.shape[:1] == (-1,) for tensor in tensors)
+        limits = Limits(workers, max_waiting, max_batch_rows, max_batch_delay)
+        self._batcher = Batcher(model.predict, limits, (self.name, version))
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait for the model or are in it."""
+        return self._batcher.pending
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request that comes now may have to wait."""
+        return self._batcher.busy
 
     def warm_up(self) -> None:
-        """Answer one request of zeros: the first real client must not pay for what is set up lazily.
+        """Answer requests of zeros: the first real client must not pay for what is set up lazily.
 
-        A sound model may refuse zeros (an encoder that never saw that category): that is logged, and no failure.
+        One row, then twice as many each time while that is cheap, so that the costs are known before anyone asks. A
+        sound model may refuse zeros (an encoder that never saw that category): that is logged, and no failure.
         """
+        inputs = warm_up_inputs(self.signature)
+        end = time.monotonic() + WARM_UP_SECONDS
         try:
-            self._model.predict(warm_up_inputs(self.signature), self._outputs)
+            cheap = True
+            while cheap and time.monotonic() < end and _rows(inputs) <= self._max_rows:
+                size = sum(map(size_of, inputs.values()))
+                cheap = self._batcher.measure(inputs, self._outputs, size) and self._batches
+                inputs = {name: np.concatenate((array, array)) for name, array in inputs.items()} if cheap else inputs
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  a model may raise anything
             log.warning("the model was not warmed up, it refuses a row of zeros: %s", error)
 
-    async def infer(self, request: InferRequest) -> InferResponse:
-        """Raises RequestError for the client's mistakes, OverloadedError, and whatever the model raises."""
-        inputs = {given.name: self._checked(given) for given in request.inputs}
-        missing = [name for name in self._inputs if name not in inputs]
-        if missing:
-            raise RequestError(f"inputs lacks {', '.join(missing)}; the model takes {', '.join(self._inputs)}")
-        rows = {array.shape[0] for array in inputs.values() if array.ndim}
-        if len(inputs) > 1 and len(rows) > 1:
-            raise RequestError(f"inputs differ in their number of rows: {sorted(rows)}")
-        wanted = self._wanted(request)
-        if self._pending >= self._capacity:
-            metrics.REJECTED.inc()
-            raise OverloadedError(f"{self._pending} requests wait already; try again in a second")
-        self._count(+1)
-        predicted = asyncio.get_running_loop().run_in_executor(self._executor, self._predict, inputs, wanted)
-        # A client that leaves does not stop the thread: its place is free only when that has ended.
-        predicted.add_done_callback(lambda _: self._count(-1))
-        outputs = await asyncio.shield(predicted)
-        return InferResponse(self.name, self.version, outputs, request.id)
+    async def infer(self, request: InferRequest, *, deadline: float | None = None) -> InferResponse:
+        """Check, wait, compute. `deadline`: seconds of time.monotonic(); the server's own limit holds in any case.
 
-    def _count(self, change: int) -> None:
-        self._pending += change
-        metrics.PENDING.set(self._pending)
-
-    def _predict(self, inputs: dict[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
-        began = time.perf_counter()
+        Raises RequestError for the client's mistakes, OverloadedError, DeadlineExceededError, and whatever the model
+        raises. A caller that is cancelled while its request waits leaves the queue.
+        """
+        now = time.monotonic()
+        latest = now + self._timeout
+        if deadline is not None and deadline < latest:
+            if deadline <= now:
+                metrics.EXPIRED.inc()
+                raise DeadlineExceededError("the request's time was over when it arrived")
+            latest = deadline
+        job = self._job(request, now, latest)
         try:
-            return self._model.predict(inputs, wanted)
-        finally:
-            metrics.COMPUTE_SECONDS.observe(time.perf_counter() - began)
+            outputs = await self._batcher.run(job)
+        except Exception as error:
+            if isinstance(error, ValueError) or type(error).__name__ in _REFUSALS:
+                # Not a failure of the server: one client's NaN must not look like a bad model.
+                raise RequestError(f"the model refuses these inputs: {error}") from error
+            raise
+        timing = Timing(job.queued, job.computed, job.batch)
+        return InferResponse(self.name, self.version, outputs, request.id, timing=timing)
 
-    def _wanted(self, request: InferRequest) -> list[str]:
-        if not request.outputs:
-            return self._outputs
+    def _job(self, request: InferRequest, now: float, deadline: float) -> Job:
+        inputs: dict[str, Array] = {}
+        for given in request.inputs:
+            expected = self._expected.get(given.name)
+            if expected is None:
+                name, known = shown(given.name), ", ".join(self._expected)
+                raise RequestError(f"inputs: the model takes no {name!r}; it takes {known}")
+            inputs[given.name] = expected.check(given)
+        if len(inputs) != len(self._expected):
+            missing = [name for name in self._expected if name not in inputs]
+            raise RequestError(f"inputs lacks {', '.join(missing)}; the model takes {', '.join(self._expected)}")
+        rows = self._checked_rows(inputs)
+        wanted = self._wanted(request) if request.outputs else self._outputs
+        key = key_of(inputs, wanted) if self._batches else None
+        return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline)
+
+    def _checked_rows(self, inputs: Mapping[str, Array]) -> int:
+        rows = -1
+        for name, array in inputs.items():
+            if not self._expected[name].rows:
+                continue
+            count = array.shape[0]
+            if rows not in (-1, count):
+                raise RequestError(f"inputs differ in their number of rows: {sorted({rows, count})}")
+            if count > self._max_rows:
+                raise RequestError(
+                    f"inputs ({name}).shape asks for {count} rows; this server takes {self._max_rows} at a time", 413
+                )
+            rows = count
+        return max(rows, 1)
+
+    def _wanted(self, request: InferRequest) -> Sequence[str]:
         for wanted in request.outputs:
             if wanted.name not in self._outputs:
-                raise RequestError(f"outputs: the model has no {wanted.name!r}; it gives {', '.join(self._outputs)}")
-        return [wanted.name for wanted in request.outputs]
-
-    def _checked(self, given: Input) -> Array:
-        tensor = self._inputs.get(given.name)
-        if tensor is None:
-            raise RequestError(f"inputs: the model takes no {given.name!r}; it takes {', '.join(self._inputs)}")
-        _check_shape(given, tensor)
-        return _cast(given, tensor)
+                name, known = shown(wanted.name), ", ".join(self._outputs)
+                raise RequestError(f"outputs: the model has no {name!r}; it gives {known}")
+        return tuple(wanted.name for wanted in request.outputs)
 
 
-def _check_shape(given: Input, tensor: Tensor) -> None:
-    shape = given.array.shape
-    fits = len(shape) == len(tensor.shape) and all(
-        wanted in (-1, size) for size, wanted in zip(shape, tensor.shape, strict=True)
-    )
-    if not fits:
-        raise RequestError(
-            f"inputs ({given.name}).shape is {list(shape)}, but the model takes {list(tensor.shape)} (-1: any size)"
-        )
-
-
-def _cast(given: Input, tensor: Tensor) -> Array:
-    """Numbers may change their type where no value is lost but for the precision of floats; nothing else may."""
-    if given.datatype == tensor.datatype:
-        return given.array
-    target = DTYPES[tensor.datatype]
-    source_kind, target_kind = given.array.dtype.kind, target.kind
-    if target_kind == "f" and source_kind in "fiu":
-        return given.array.astype(target)
-    if target_kind in "iu" and source_kind in "iu":
-        limits = np.iinfo(target)
-        inside = not given.array.size or (int(given.array.min()) >= limits.min and int(given.array.max()) <= limits.max)
-        if inside:
-            return given.array.astype(target)
-    raise RequestError(f"inputs ({given.name}).datatype is {given.datatype}, but the model takes {tensor.datatype}")
+def _rows(inputs: Mapping[str, Array]) -> int:
+    return max((array.shape[0] for array in inputs.values() if array.ndim), default=1)

@@ -64,6 +64,10 @@ class BundleInvalid(ModelError):  # noqa: N818
     """The bundle is missing or of another version."""
 
 
+class GoldenRowsDiffer(ModelError):  # noqa: N818
+    """The model does not give the answers that it gave when it was trained, or when it was fetched."""
+
+
 class StorageFull(ModelError):  # noqa: N818
     """The volume of the bundle has no room left."""
 
@@ -84,6 +88,11 @@ def report(error: BaseException) -> None:
     while len(text.encode()) > MAX_REPORT:
         message = message[: len(message) - 200] + "…"
         text = json.dumps({"reason": reason, "message": message})
+    write_report(text)
+
+
+def write_report(text: str) -> None:
+    """Write a report of at most MAX_REPORT bytes to the termination log, and to stderr."""
     print(text, file=sys.stderr, flush=True)
     log = Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log"))
     try:

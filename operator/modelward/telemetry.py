@@ -23,3 +23,8 @@ READY = Gauge(
     "modelward_modeldeployment_ready", "1 while the condition Ready is True; a series a ModelDeployment.",
     ["namespace", "name"],
 )  # fmt: skip
+NOT_COMPILED = Gauge(
+    "modelward_modeldeployment_not_compiled",
+    "1 while the stable revision serves the artifact as it is although compiling was asked for; status says why.",
+    ["namespace", "name"],
+)

@@ -44,11 +44,11 @@ BAD: dict[str, tuple[Object, str]] = {
     "dots": (model("pvc://claim/../m.onnx"), "'..' is not allowed"),
     "a folder": (model("s3://models/fraud/", format="onnx"), "must name one file, not a folder"),
     "a too long uri": (model("s3://models/" + "a" * 1100 + ".onnx"), "Too long"),
-    "an unknown format": (model(format="torchscript"), "write auto, onnx or sklearn"),
-    "a format that can't be told": (model("s3://models/fraud"), "set it to onnx or sklearn"),
-    "an ending that is not known": (model("s3://models/fraud.pt"), "set it to onnx or sklearn"),
-    "onnx called sklearn": (model(format="sklearn"), "set format to onnx or auto"),
-    "pickle called onnx": (model("s3://models/m.pkl", format="onnx"), "set format to sklearn or auto"),
+    "an unknown format": (model(format="tensorflow"), "write auto, onnx, sklearn, skops, xgboost"),
+    "onnx called sklearn": (model(format="sklearn"), "promises another format; set format to auto"),
+    "pickle called onnx": (model("s3://models/m.pkl", format="onnx"), "promises another format"),
+    "skops called sklearn": (model("s3://models/m.skops", format="sklearn"), "promises another format"),
+    "torchscript called bundle": (model("s3://models/m.pt?v=1", format="bundle"), "promises another format"),
     "a digest without its kind": (model(digest="0123456789abcdef" * 4), "write sha256: followed by"),
     "a short digest": (model(digest="sha256:0123"), "write sha256: followed by"),
     "an upper-case digest": (model(digest=DIGEST.upper()), "write sha256: followed by"),
@@ -57,6 +57,16 @@ BAD: dict[str, tuple[Object, str]] = {
     ),
     "credentials without a name": (model(credentialsSecret={}), "credentialsSecret.name: Required value"),
     "credentials with a bad name": (model(credentialsSecret={"name": "My_Secret"}), "write the name of a Secret"),
+    "another optimise": (model(optimise="On"), "write Auto or Off"),
+    "a timeout without a unit": (with_model(server={"timeout": "30"}), "write a duration up to 5m"),
+    "a timeout of nothing": (with_model(server={"timeout": "0s"}), "write a duration up to 5m"),
+    "a timeout beyond the router's": (with_model(server={"timeout": "6m"}), "write a duration up to 5m"),
+    "a request size that is none": (with_model(server={"maxRequestSize": "big"}), "write a size from 1Ki"),
+    "a tiny request size": (with_model(server={"maxRequestSize": "1"}), "write a size from 1Ki"),
+    "no rows": (with_model(server={"maxRows": 0}), "spec.server.maxRows: write 1 or more"),
+    "negative waiting": (with_model(server={"maxWaiting": -1}), "spec.server.maxWaiting: write 0"),
+    "batches of nothing": (with_model(server={"batching": {"maxRows": 0}}), "write 1 (no batching) or more"),
+    "a long delay": (with_model(server={"batching": {"maxDelay": "2s"}}), "write a duration up to 1s"),
     "no replicas": (with_model(replicas=0), "delete the ModelDeployment"),
     "too many replicas": (with_model(replicas=2000), "use several ModelDeployments"),
     "replicas as a text": (with_model(replicas="two"), "must be of type integer"),
@@ -88,6 +98,9 @@ GOOD: dict[str, Object] = {
     "a claim": model("pvc://claim/folder/m.joblib"),
     "a pickle": model("s3://models/m.pickle", format="sklearn"),
     "an explicit format without an ending": model("s3://models/fraud/latest", format="onnx"),
+    "nothing that tells the format": model("s3://models/fraud"),
+    "a saved bundle": model("s3://models/fraud.tar"),
+    "each format by its name": model("s3://models/fraud.txt", format="lightgbm"),
     "credentials": model(credentialsSecret={"name": "s3-credentials"}),
     "resources": with_model(
         resources={"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"cpu": "1500m", "nvidia.com/gpu": 1}}
@@ -95,8 +108,21 @@ GOOD: dict[str, Object] = {
     "the same quantity written otherwise": with_model(
         resources={"requests": {"memory": "1024Mi"}, "limits": {"memory": "1Gi"}}
     ),
+    "the original as it is": model(optimise="Off"),
+    "the server's settings": with_model(
+        server={
+            "timeout": "500ms",
+            "maxRequestSize": 1048576,
+            "maxRows": 1000,
+            "maxWaiting": 0,
+            "batching": {"maxRows": 64, "maxDelay": "0ms"},
+        }
+    ),
     "everything": with_model(
-        replicas=3, serviceAccountName="cloud", router={"replicas": 1, "resources": {"limits": {"cpu": "1"}}}
+        replicas=3,
+        serviceAccountName="cloud",
+        server={"timeout": "5m", "maxRequestSize": "64Mi"},
+        router={"replicas": 1, "resources": {"limits": {"cpu": "1"}}},
     ),
 }
 

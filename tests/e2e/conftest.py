@@ -1,10 +1,8 @@
 """A real cluster with the operator of this checkout: real pods, a real S3 server, real models."""
 
-import io
 import secrets
 from collections.abc import Iterator
 
-import joblib
 import pytest
 from examples.demo.cluster import create_namespace, install_store, publish
 from examples.demo.model import Trained, train
@@ -29,14 +27,16 @@ def namespace(trained: Trained) -> Iterator[str]:
     name = f"e2e-{secrets.token_hex(3)}"
     create_namespace(name)
     install_store(name)
+    onnx = trained.onnx()
     publish(
         name,
         "models",
         {
-            "digits/1/model.onnx": trained.artifact,
-            "digits/1/model.joblib": pickled(trained),
-            "digits/2/model.onnx": train(trees=30, seed=1).artifact,
-            "corrupt/model.onnx": trained.artifact[: len(trained.artifact) // 2],
+            "digits/1/model.onnx": onnx,
+            "digits/1/digits.tar": trained.bundle(),
+            "digits/1/model.joblib": trained.pickled(),
+            "digits/2/model.onnx": train(trees=30, seed=1).onnx(),
+            "corrupt/model.onnx": onnx[: len(onnx) // 2],
             "page/model.onnx": b"<!DOCTYPE html><html>sign in</html>",
         },
     )
@@ -44,16 +44,10 @@ def namespace(trained: Trained) -> Iterator[str]:
     kubectl("delete", "namespace", name, "--wait=false")
 
 
-def pickled(trained: Trained) -> bytes:
-    target = io.BytesIO()
-    joblib.dump(trained.estimator, target)
-    return target.getvalue()
-
-
 @pytest.fixture(scope="session")
 def volume(namespace: str, trained: Trained) -> Iterator[str]:
     """A claim of the namespace whose volume holds digits/model.onnx."""
-    with volumes.filled(namespace, {"digits/model.onnx": trained.artifact}) as claim:
+    with volumes.filled(namespace, {"digits/model.onnx": trained.onnx()}) as claim:
         yield claim
 
 

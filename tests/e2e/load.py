@@ -1,4 +1,4 @@
-"""Steady load from inside the cluster, through the Service, by an ordinary HTTP client without retries."""
+"""Steady load from inside the cluster, through the Service, by ordinary clients of both protocols, without retries."""
 
 import contextlib
 import json
@@ -18,17 +18,27 @@ LONGEST = 180
 THREADS = 4
 
 SCRIPT = """
-import collections, json, pathlib, sys, threading, time, urllib3
-url, threads, longest, body = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
-pool = urllib3.PoolManager(maxsize=threads, retries=False, timeout=30.0)
+import collections, json, pathlib, sys, threading, time
+kind, address, threads, longest, body = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), sys.argv[5]
+if kind == "rest":
+    import urllib3
+    pool = urllib3.PoolManager(maxsize=threads, retries=False, timeout=30.0)
+    def ask():
+        answer = pool.request("POST", address, body=body)
+        return str(answer.status), answer.headers.get("x-modelward-revision", "")
+else:
+    import grpc
+    channel = grpc.insecure_channel(address)
+    infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+    def ask():
+        _, call = infer.with_call(bytes.fromhex(body), timeout=30.0)
+        return "200", dict(call.initial_metadata()).get("x-modelward-revision", "")
 counts, lock, end = collections.Counter(), threading.Lock(), time.monotonic() + longest
 stop = pathlib.Path("/tmp/stop")
 def send():
     while time.monotonic() < end and not stop.exists():
         try:
-            answer = pool.request("POST", url, body=body)
-            result = str(answer.status)
-            revision = answer.headers.get("x-modelward-revision", "")
+            result, revision = ask()
         except Exception as error:
             result, revision = f"{type(error).__name__}: {error}", ""
         with lock:
@@ -40,11 +50,12 @@ for worker in workers:
     worker.join()
 print(json.dumps([[*key, count] for key, count in counts.items()]))
 """
+"""By REST, `body` is JSON; by gRPC, the hex digits of a ModelInferRequest."""
 
 
 @dataclass
 class Load:
-    """What came of it: `results` counts answers by HTTP status or error, `revisions` by the revision that answered."""
+    """What came of it: `results` by HTTP status (200 for gRPC's OK, too) or error, `revisions` by who answered."""
 
     namespace: str
     pod: str
@@ -68,11 +79,11 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(namespace: str, url: str, body: Any) -> Iterator[Load]:
-    """Send `body` (JSON) to `url` by THREADS connections at once until the block ends."""
+def load(namespace: str, kind: str, address: str, body: str) -> Iterator[Load]:
+    """Send `body` to `address` by THREADS at once until the block ends. `kind`: rest or grpc, see SCRIPT."""
     name = f"load-{secrets.token_hex(3)}"
     made = Load(namespace, name)
-    kubectl("create", "-f", "-", stdin=json.dumps(_pod(namespace, name, url, json.dumps(body))))
+    kubectl("create", "-f", "-", stdin=json.dumps(_pod(namespace, name, kind, address, body)))
     try:
         until(lambda: made._phase() == "Running", "the load's start")
         yield made
@@ -81,12 +92,12 @@ def load(namespace: str, url: str, body: Any) -> Iterator[Load]:
         kubectl("delete", "pod", name, "-n", namespace, "--wait=false", "--grace-period=0", "--force", check=False)
 
 
-def _pod(namespace: str, name: str, url: str, body: str) -> dict[str, Any]:
+def _pod(namespace: str, name: str, kind: str, address: str, body: str) -> dict[str, Any]:
     container = {
         "name": "load",
         "image": images.ensure(["inference"])["inference"],
         "imagePullPolicy": "IfNotPresent",
-        "command": ["/opt/venv/bin/python3", "-c", SCRIPT, url, str(THREADS), str(LONGEST), body],
+        "command": ["/opt/venv/bin/python3", "-c", SCRIPT, kind, address, str(THREADS), str(LONGEST), body],
         "securityContext": {
             "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": True,
         },

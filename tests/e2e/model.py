@@ -91,7 +91,7 @@ class Model:
 
         Not compared with scikit-learn: a small forest's ties fall otherwise in ONNX's single precision.
         """
-        artifact = onnxruntime.InferenceSession(trained.artifact)
+        artifact = onnxruntime.InferenceSession(trained.onnx())
         expected = artifact.run(["label"], {artifact.get_inputs()[0].name: trained.rows})[0]
         with self.client() as client:
             given = client.get_model_metadata(self.name)["inputs"][0]

@@ -1,6 +1,7 @@
 """The life of a model: create, change, scale, a killed operator, delete."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import tritonclient.http as triton
@@ -13,11 +14,11 @@ from .model import Model, until
 OPERATOR = ("-n", "modelward-system", "-l", "app.kubernetes.io/name=modelward-operator")
 
 
-def test_a_model_is_created_and_answers(model: Model, trained: Trained) -> None:
+def test_a_model_is_created_and_answers(model: Model, trained: Trained, measured: Callable[[str], None]) -> None:
     began = time.monotonic()
     model.apply(replicas=2)
     status = model.settle()["status"]
-    print(f"\n{time.monotonic() - began:.1f} s from apply to Ready")
+    measured(f"{time.monotonic() - began:.1f} s from apply to Ready")
     assert status["phase"] == "Ready"
     assert (status["readyReplicas"], status["router"]["liveReplicas"]) == (2, 1)
     assert model.agreement(trained) == 1.0

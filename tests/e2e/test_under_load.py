@@ -2,22 +2,33 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from examples.demo.model import Trained
 
 from localcluster.clients import kubectl
+from modelward.api.names import GRPC_PORT
+from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
 
-from .load import Load, load
+from .load import load
 from .model import Model, until
 
+RequestOf = Callable[[Model, Trained], tuple[str, str, str]]
 
-def row(model: Model, trained: Trained) -> dict[str, Any]:
-    """A request of one row."""
-    with model.client() as client:
-        given = client.get_model_metadata(model.name)["inputs"][0]["name"]
-    return {"inputs": [{"name": given, "shape": [1, 64], "datatype": "FP32", "data": trained.rows[0].tolist()}]}
+
+def rest(model: Model, trained: Trained) -> tuple[str, str, str]:
+    """What `load` sends: one row in JSON."""
+    tensor = {"name": "X", "shape": [1, 64], "datatype": "FP32", "data": trained.rows[0].tolist()}
+    return "rest", f"http://{model.name}/v2/models/{model.name}/infer", json.dumps({"inputs": [tensor]})
+
+
+def grpc(model: Model, trained: Trained) -> tuple[str, str, str]:
+    """What `load` sends: one row, raw."""
+    tensor = ModelInferRequest.InferInputTensor(name="X", datatype="FP32", shape=[1, 64])
+    request = ModelInferRequest(
+        model_name=model.name, inputs=[tensor], raw_input_contents=[trained.rows[:1].tobytes()]
+    )  # fmt: skip
+    return "grpc", f"{model.name}:{GRPC_PORT}", request.SerializeToString().hex()
 
 
 def pods(model: Model, component: str) -> list[str]:
@@ -53,16 +64,25 @@ def scale_down(model: Model) -> None:
     until(lambda: len(pods(model, "server")) == len(pods(model, "router")) == 1 and model.is_settled(), "one of each")
 
 
-@pytest.mark.parametrize("change", [change_the_model, end_a_router_pod, end_a_server_pod, scale_down])
-def test_no_request_is_lost(model: Model, trained: Trained, change: Callable[[Model], None]) -> None:
+@pytest.mark.parametrize(
+    ("request_of", "change"),
+    [
+        (rest, change_the_model), (rest, end_a_router_pod), (rest, end_a_server_pod), (rest, scale_down),
+        (grpc, change_the_model), (grpc, end_a_router_pod), (grpc, end_a_server_pod),
+    ],
+)  # fmt: skip
+def test_no_request_is_lost(
+    model: Model,
+    trained: Trained,
+    request_of: RequestOf,
+    change: Callable[[Model], None],
+    measured: Callable[[str], None],
+) -> None:
     model.apply("digits/1/model.onnx", replicas=2, router={"replicas": 2})
     model.settle()
-    with load(model.namespace, f"http://{model.name}/v2/models/{model.name}/infer", row(model, trained)) as running:
+    with load(model.namespace, *request_of(model, trained)) as running:
         change(model)
-    report(running)
+    kind, what = request_of.__name__, change.__name__.replace("_", " ")
+    measured(f"{kind}, {what}: {running.results} by {len(running.revisions)} revision(s)")
     assert not running.failed
     assert running.results["200"] >= 100
-
-
-def report(running: Load) -> None:
-    print(f"\n{running.results}, by revision {running.revisions}")

@@ -75,6 +75,11 @@ def s3_gateway() -> Path:
     return _built("the S3 gateway", folder, "github.com/versity/versitygw/cmd/versitygw")
 
 
+def program(what: str, folder: Path) -> Path:
+    """A program whose Go sources lie in `folder`."""
+    return _built(what, folder, ".")
+
+
 def kind() -> Path:
     """kind: that of PATH, else built from its Go module."""
     found = shutil.which("kind")

@@ -1,4 +1,4 @@
-"""`fetch`: download, check the digest, tell the format, load it once, write the bundle.
+"""`fetch`: download, check the digest, tell the format, compile and compare, write the bundle.
 
 Failure: a ModelError with a reason, reported by __main__. A finished bundle that fits the settings is left alone.
 """
@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelward_inference import formats, runtimes
+from modelward_inference import formats
 from modelward_inference.addresses import shown
-from modelward_inference.bundle import Manifest
+from modelward_inference.bundle import MANIFEST, Manifest
+from modelward_inference.compile import build, choose
 from modelward_inference.errors import (
     ArtifactCorrupt,
     BundleInvalid,
@@ -25,21 +26,25 @@ from modelward_inference.errors import (
     StorageFull,
     UnsupportedScheme,
 )
+from modelward_inference.fetch import archive
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.pvc import PvcSource
 from modelward_inference.fetch.s3 import S3Source
 from modelward_inference.fetch.source import Source, download, say
 
+_DOWNLOAD = ".download"
+
 
 @dataclass(frozen=True)
 class Request:
-    """What to fetch. `digest`: `sha256:<hex>` or None where nothing is pinned."""
+    """What to fetch. `digest`: `sha256:<hex>` or None where nothing is pinned; `optimise`: Auto or Off."""
 
     uri: str
     format: str
     digest: str | None
     name: str
     folder: Path
+    optimise: str = choose.AUTO
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Request":
@@ -49,10 +54,13 @@ class Request:
             raise InvalidConfiguration("MODEL_URI is not set; set it to the artifact's address")
         wanted = environment.get("MODEL_FORMAT", "auto")
         if wanted not in ("auto", *formats.FORMATS):
-            raise InvalidConfiguration(f"MODEL_FORMAT is {wanted!r}; set it to auto, {' or '.join(formats.FORMATS)}")
+            raise InvalidConfiguration(f"MODEL_FORMAT is {wanted!r}; set it to auto or {', '.join(formats.FORMATS)}")
+        optimise = environment.get("MODEL_OPTIMISE", choose.AUTO)
+        if optimise not in (choose.AUTO, choose.OFF):
+            raise InvalidConfiguration(f"MODEL_OPTIMISE is {optimise!r}; set it to {choose.AUTO} or {choose.OFF}")
         folder = Path(environment.get("BUNDLE_DIR", "/bundle"))
         digest = environment.get("MODEL_DIGEST") or None
-        return cls(uri, wanted, digest, environment.get("MODEL_NAME", "model"), folder)
+        return cls(uri, wanted, digest, environment.get("MODEL_NAME", "model"), folder, optimise)
 
 
 def source_of(request: Request) -> Source:
@@ -80,8 +88,9 @@ def fetch(request: Request) -> Manifest:
     if finished:
         say(f"{finished.file} with {finished.digest} is there already")
         return finished
+    _clear(request.folder)
     address = shown(request.uri)
-    temporary = request.folder / ".download"
+    temporary = request.folder / _DOWNLOAD
     try:
         say(address)
         digest, size = download(source_of(request), address, temporary)
@@ -99,29 +108,66 @@ def fetch(request: Request) -> Manifest:
     except ModelError:
         temporary.unlink(missing_ok=True)
         raise
-    target = request.folder / f"model.{'onnx' if kind == formats.ONNX else 'joblib'}"
-    temporary.replace(target)
     try:
-        model = runtimes.load(kind, target)
-    except ArtifactCorrupt as error:
-        raise ArtifactCorrupt(f"{address} ({size} bytes, {digest}) {error}") from error
-    manifest = Manifest(
-        name=request.name,
-        format=kind,
-        file=target.name,
-        digest=digest,
-        size=size,
-        uri=address,
-        fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        signature=model.signature,
-        libraries=dict(model.libraries),
-        warnings=tuple(model.warnings),
-    )
+        manifest = _bundled(request, temporary, kind, digest, size)
+    except OSError as error:
+        _clear(request.folder)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"{request.folder} is full; the model needs more ephemeral storage") from error
+        raise
+    except (ArtifactCorrupt, BundleInvalid) as error:
+        _clear(request.folder)
+        raise type(error)(f"{address} ({size} bytes, {digest}) {error}") from error
+    except Exception:
+        _clear(request.folder)
+        raise
     manifest.write(request.folder)
     for warning in manifest.warnings:
         say(f"warning: {warning}")
+    if manifest.compilation:
+        say(f"{manifest.compilation.form}: {manifest.compilation.reason}")
     say(f"{kind} model, {size} bytes, {digest}")
     return manifest
+
+
+def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: int) -> Manifest:
+    """Everything but the manifest's file: unpack a saved bundle, compile, compare."""
+    known, inner, trained_with = build.Known(), kind, {}
+    if kind == formats.BUNDLE:
+        saved = archive.unpack(downloaded, request.folder)
+        downloaded.unlink()
+        (request.folder / MANIFEST).unlink()
+        inner, trained_with = saved.format, saved.trained_with
+        known = build.Known(saved.signature, saved.classes, trained_with, saved.golden_rows)
+        content, words = formats.looks_like(request.folder / saved.file)
+        if content != inner:
+            raise BundleInvalid(f"The bundle's model.json says {inner}, but {saved.file} is {words}; write it anew")
+    else:
+        downloaded.replace(request.folder / formats.FILES[kind])
+    built = build.build(request.folder, inner, known, request.optimise)
+    return Manifest(
+        name=request.name,
+        format=built.format,
+        file=built.file,
+        digest=digest,
+        size=size,
+        uri=shown(request.uri),
+        fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        signature=built.signature,
+        libraries=built.libraries,
+        warnings=built.warnings,
+        artifact_format=kind,
+        classes=built.classes,
+        trained_with=trained_with,
+        golden_rows=built.golden_rows,
+        compilation=built.compilation,
+    )
+
+
+def _clear(folder: Path) -> None:
+    """Leave nothing of a model that failed, or of an earlier one: the next attempt begins anew, and needs the room."""
+    for name in (*archive.NAMES, _DOWNLOAD):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _finished(request: Request) -> Manifest | None:
@@ -130,10 +176,10 @@ def _finished(request: Request) -> Manifest | None:
         found = Manifest.read(request.folder)
     except BundleInvalid:
         return None
-    fits = found.uri == shown(request.uri) and request.format in ("auto", found.format)
+    fits = found.uri == shown(request.uri) and request.format in ("auto", found.artifact_format)
     pinned = request.digest in (None, found.digest)
-    file = request.folder / found.file
-    return found if fits and pinned and file.exists() and file.stat().st_size == found.size else None
+    off = found.compilation is not None and found.compilation.form == choose.COMPILED and request.optimise == choose.OFF
+    return found if fits and pinned and not off and (request.folder / found.file).exists() else None
 
 
 def _format_of(request: Request, path: Path) -> str:

@@ -63,3 +63,17 @@ def _zeros(tensor: Tensor) -> Array:
     if tensor.datatype == "BYTES":
         return np.full(shape, "", dtype=object)
     return np.zeros(shape, dtype=DTYPES[tensor.datatype])
+
+
+def texts(array: Array) -> Array:
+    """A BYTES tensor with str elements only: binary tensors bring bytes. Raises ValueError where it is no UTF-8."""
+    if not any(isinstance(each, bytes) for each in array.flat):
+        return array
+    return np.array([each.decode() if isinstance(each, bytes) else str(each) for each in array.flat], object).reshape(
+        array.shape
+    )
+
+
+def tensor_of(name: str, array: Array) -> Tensor:
+    """The description of an output by an example of it: the first dimension is that of the rows."""
+    return Tensor(name, datatype_of(array), (-1, *array.shape[1:]))

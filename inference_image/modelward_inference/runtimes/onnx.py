@@ -8,7 +8,7 @@ import onnxruntime as ort
 
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
-from modelward_inference.runtimes.base import Array
+from modelward_inference.runtimes.base import Array, texts
 
 _TYPES = {
     "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",
@@ -16,6 +16,9 @@ _TYPES = {
     "tensor(int64)": "INT64", "tensor(float16)": "FP16", "tensor(float)": "FP32", "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }  # fmt: skip
+
+_FATAL = 4
+"""onnxruntime's level of logs that has nothing but its end."""
 
 
 class OnnxModel:
@@ -27,6 +30,8 @@ class OnnxModel:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
+        # What is wrong is raised; onnxruntime's own lines would stand between the structured ones.
+        options.log_severity_level = _FATAL
         # Spinning threads would burn the pod's CPU limit while nobody asks.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
@@ -42,10 +47,15 @@ class OnnxModel:
             inputs=tuple(_tensor(node, "input") for node in self._session.get_inputs()),
             outputs=tuple(_tensor(node, "output") for node in self._session.get_outputs()),
         )
+        self._texts = [tensor.name for tensor in self.signature.inputs if tensor.datatype == "BYTES"]
         self.libraries = {"onnxruntime": ort.__version__}
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        return dict(zip(outputs, self._session.run(list(outputs), dict(inputs)), strict=True))
+        given = dict(inputs)
+        for name in self._texts:
+            # onnxruntime would take the bytes of binary tensors for the text "b'…'".
+            given[name] = texts(given[name])
+        return dict(zip(outputs, self._session.run(list(outputs), given), strict=True))
 
 
 def _tensor(node: Any, side: str) -> Tensor:

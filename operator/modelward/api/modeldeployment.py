@@ -40,12 +40,35 @@ class SecretReference:
 
 @dataclass(frozen=True)
 class Model:
-    """The artifact and how to read it. `digest` is `sha256:<hex>` or None where nothing is pinned."""
+    """The artifact and how to read it. `digest` is `sha256:<hex>` or None where nothing is pinned.
+
+    `optimise`: Auto serves what the artifact compiles to where that is right and faster, Off the artifact itself.
+    """
 
     uri: str
     format: str = "auto"
     digest: str | None = None
+    optimise: str = "Auto"
     credentials_secret: SecretReference | None = None
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How requests that wait are put together. None: the inference image's default. `max_delay`: as 2ms."""
+
+    max_rows: int | None = None
+    max_delay: str | None = None
+
+
+@dataclass(frozen=True)
+class Server:
+    """How the model server takes requests. None: the inference image's default. `timeout`: as 500ms, 30s or 2m."""
+
+    timeout: str | None = None
+    max_request_size: str | int | None = None
+    max_rows: int | None = None
+    max_waiting: int | None = None
+    batching: Batching = Batching()
 
 
 @dataclass(frozen=True)
@@ -63,6 +86,7 @@ class Spec:
     model: Model
     replicas: int = DEFAULT_REPLICAS
     resources: Resources = Resources()
+    server: Server = Server()
     service_account_name: str | None = None
     router: Router = Router()
 
@@ -120,6 +144,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         model=_model(raw["model"]),
         replicas=int(raw.get("replicas", DEFAULT_REPLICAS)),
         resources=_resources(raw.get("resources")),
+        server=_server(raw.get("server") or {}),
         service_account_name=raw.get("serviceAccountName"),
         router=_router(raw.get("router") or {}),
     )
@@ -131,7 +156,19 @@ def _model(raw: Mapping[str, Any]) -> Model:
         uri=str(raw["uri"]),
         format=str(raw.get("format", "auto")),
         digest=raw.get("digest"),
+        optimise=str(raw.get("optimise", "Auto")),
         credentials_secret=SecretReference(name=str(secret["name"])) if secret else None,
+    )
+
+
+def _server(raw: Mapping[str, Any]) -> Server:
+    batching = raw.get("batching") or {}
+    return Server(
+        timeout=raw.get("timeout"),
+        max_request_size=raw.get("maxRequestSize"),
+        max_rows=raw.get("maxRows"),
+        max_waiting=raw.get("maxWaiting"),
+        batching=Batching(max_rows=batching.get("maxRows"), max_delay=batching.get("maxDelay")),
     )
 
 

@@ -35,3 +35,6 @@ ANNOTATION_ROUTES: Final = f"{GROUP}/routes"
 
 ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 """On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""
+
+GRPC_PORT: Final = 9000
+"""Of model pods, and of the model's Service for clients: KServe's number for gRPC."""

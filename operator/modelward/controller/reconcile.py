@@ -4,6 +4,7 @@ Level-triggered: it looks at how things are, not at what happened, so it may run
 crash. A reconcile of a converged object writes nothing and reads nothing from the API server.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -184,6 +185,7 @@ class Reconciler:
                 again_in = min(again_in or counts_due_in, counts_due_in)
         ready = conditions.by_type(status["conditions"])[conditions.READY]["status"] == "True"
         telemetry.READY.labels(owner.namespace, owner.name).set(ready)
+        telemetry.NOT_COMPILED.labels(owner.namespace, owner.name).set("fallback" in status["stable"])
         return Outcome(again_in=again_in, refused=refused is not None)
 
     async def _write_status(self, owner: ModelDeployment, status: dict[str, Any]) -> None:
@@ -220,7 +222,6 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
         self._probe.forget(key)
-        try:
-            telemetry.READY.remove(key.namespace, key.name)
-        except KeyError:
-            log.debug("%s: had no metric", key)
+        for gauge in (telemetry.READY, telemetry.NOT_COMPILED):
+            with contextlib.suppress(KeyError):  # it never had one
+                gauge.remove(key.namespace, key.name)

@@ -10,7 +10,8 @@ from typing import Any
 from modelward.api import conditions
 from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.api.names import LABEL_REVISION
+from modelward.api.names import GRPC_PORT, LABEL_REVISION
+from modelward.domain.artifact import artifacts_of, differing
 from modelward.domain.diagnosis import Problem, diagnose
 from modelward.domain.facts import Observed, RevisionFacts
 from modelward.domain.rollout import Decision
@@ -35,7 +36,7 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
     if refused:
         return refused
     target = observed.revisions.get(observed.target)
-    problem = diagnose(target.workload, SERVER_MEMORY_FIELD) if target else None
+    problem = (diagnose(target.workload, SERVER_MEMORY_FIELD) or differing(target.workload)) if target else None
     if problem is None and observed.router.workload:
         router = diagnose(observed.router.workload, ROUTER_MEMORY_FIELD)
         problem = replace(router, message=f"The router does not come up. {router.message}") if router else None
@@ -127,6 +128,7 @@ def build_status(
         "observedGeneration": deployment.generation,
         "phase": phase_of(built, stalled=assessment.problem is not None),
         "url": f"http://{deployment.name}.{deployment.namespace}.svc",
+        "grpcAddress": f"{deployment.name}.{deployment.namespace}.svc:{GRPC_PORT}",
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
         "selector": f"{LABEL_REVISION}={stable}",
@@ -147,11 +149,15 @@ def build_status(
 def _revision(observed: Observed, decision: Decision, name: str) -> dict[str, Any]:
     facts: RevisionFacts | None = observed.revisions.get(name)
     model = facts.model if facts else observed.target_model
-    shown = {
+    artifact = next(iter(artifacts_of(facts.workload)), None) if facts else None
+    shown: dict[str, Any] = {
         "revision": name,
         "uri": model.uri,
-        "format": model.format,
-        "digest": model.digest,
+        "format": artifact.format if artifact else model.format,
+        "digest": artifact.digest if artifact else model.digest,
+        "form": artifact.form if artifact else None,
+        "fallback": artifact.fallback if artifact else None,
+        "warnings": list(artifact.warnings) if artifact and artifact.warnings else None,
         "replicas": decision.replicas.get(name),
         "readyReplicas": facts.workload.ready if facts else 0,
     }

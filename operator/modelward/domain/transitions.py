@@ -7,6 +7,8 @@ from typing import Any
 
 from modelward.api import conditions
 
+ROLES = ("stable", "candidate")
+
 
 @dataclass(frozen=True)
 class Transition:
@@ -38,7 +40,17 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
         yield Transition("Normal", "RevisionCreated", f"{candidate} is being prepared: {_uri(new, 'candidate')}", since)
     if old_stable and new_stable and old_stable != new_stable:
         yield Transition("Normal", "TrafficMoved", f"The traffic goes to {new_stable} now, not to {old_stable}", since)
+    yield from _fallbacks(old, new, since)
     yield from _condition_changes(before, after, since)
+
+
+def _fallbacks(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> Iterator[Transition]:
+    """A revision turned out to be served as it is, although compiling it was asked for."""
+    told = {(old.get(role) or {}).get("revision") for role in ROLES if (old.get(role) or {}).get("fallback")}
+    for role in ROLES:
+        shown = new.get(role) or {}
+        if shown.get("fallback") and shown["revision"] not in told:
+            yield Transition("Normal", "NotCompiled", f"{shown['revision']}: {shown['fallback']}", since)
 
 
 def _condition_changes(

@@ -7,8 +7,10 @@ virtual host of their own, so that "is it live?" is answered by the very configu
 import json
 from typing import Any, Final
 
+from modelward.api.names import GRPC_PORT
 from modelward.domain.facts import RouteTable
 from modelward.domain.revision import content_hash
+from modelward.render.revision import HTTP_PORT as SERVER_HTTP_PORT
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
 CLUSTERS_FILE: Final = "clusters.json"
@@ -29,7 +31,8 @@ REVISION_HEADER: Final = "x-modelward-revision"
 """Response header: which revision answered."""
 
 REQUEST_TIMEOUT: Final = "300s"
-"""Longest prediction; Envoy's default of 15 s would cut large batches off."""
+"""Longest prediction, and the most that spec.server.timeout may say; Envoy's default of 15 s would cut large batches
+off. Envoy tells the server in x-envoy-expected-rq-timeout-ms."""
 
 UPSTREAM_IDLE_TIMEOUT: Final = "30s"
 """Shorter than the server's keep-alive, so that Envoy never sends into a connection that is being closed."""
@@ -51,10 +54,10 @@ def revision_host(revision: str) -> str:
     return f"{revision}.{INTERNAL_DOMAIN}"
 
 
-def configuration(routes: RouteTable, namespace: str, cluster_domain: str, upstream_port: int) -> dict[str, str]:
+def configuration(routes: RouteTable, namespace: str, cluster_domain: str) -> dict[str, str]:
     """The files of the router's ConfigMap, by name."""
-    clusters = [_cluster(revision, namespace, cluster_domain, upstream_port) for revision in routes.revisions]
-    version = version_of(routes, namespace, cluster_domain, upstream_port)
+    clusters = _clusters(routes, namespace, cluster_domain)
+    version = version_of(routes, namespace, cluster_domain)
     resources = {
         CLUSTERS_FILE: {"version_info": version, "resources": clusters},
         ROUTES_FILE: {"version_info": version, "resources": [_route_configuration(routes, version)]},
@@ -62,19 +65,37 @@ def configuration(routes: RouteTable, namespace: str, cluster_domain: str, upstr
     return {name: json.dumps(content, indent=1) + "\n" for name, content in resources.items()}
 
 
-def version_of(routes: RouteTable, namespace: str, cluster_domain: str, upstream_port: int) -> str:
+def version_of(routes: RouteTable, namespace: str, cluster_domain: str) -> str:
     """Names the configuration's content: clusters and routes."""
-    clusters = [_cluster(revision, namespace, cluster_domain, upstream_port) for revision in routes.revisions]
+    clusters = _clusters(routes, namespace, cluster_domain)
     return content_hash({"clusters": clusters, "routes": _route_configuration(routes, version="")})
 
 
-def _cluster(revision: str, namespace: str, cluster_domain: str, port: int) -> dict[str, Any]:
+def grpc_cluster(revision: str) -> str:
+    """Name of the cluster that gRPC requests for `revision` go to: HTTP/2, and a port of its own."""
+    return f"{revision}-grpc"
+
+
+def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[dict[str, Any]]:
+    http: dict[str, Any] = {"http_protocol_options": {}}
+    grpc: dict[str, Any] = {"http2_protocol_options": {}}
+    return [
+        cluster
+        for revision in routes.revisions
+        for cluster in (
+            _cluster(revision, f"{revision}.{namespace}.svc.{cluster_domain}.", SERVER_HTTP_PORT, http),
+            _cluster(grpc_cluster(revision), f"{revision}.{namespace}.svc.{cluster_domain}.", GRPC_PORT, grpc),
+        )
+    ]
+
+
+def _cluster(name: str, host: str, port: int, protocol: dict[str, Any]) -> dict[str, Any]:
     # The final dot keeps the resolver from trying every search domain of the pod first.
-    address = {"address": f"{revision}.{namespace}.svc.{cluster_domain}.", "port_value": port}
+    address = {"address": host, "port_value": port}
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), MAX_CONCURRENCY)
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-        "name": revision,
+        "name": name,
         "type": "STRICT_DNS",
         "connect_timeout": "1s",
         "dns_lookup_family": "V4_PREFERRED",
@@ -88,11 +109,11 @@ def _cluster(revision: str, namespace: str, cluster_domain: str, port: int) -> d
                     "idle_timeout": UPSTREAM_IDLE_TIMEOUT,
                     "max_requests_per_connection": REQUESTS_PER_CONNECTION,
                 },
-                "explicit_http_config": {"http_protocol_options": {}},
+                "explicit_http_config": protocol,
             }
         },
         "load_assignment": {
-            "cluster_name": revision,
+            "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": address}}}]}],
         },
     }
@@ -114,28 +135,27 @@ def _route_configuration(routes: RouteTable, version: str) -> dict[str, Any]:
 
 
 def _virtual_host(name: str, domains: list[str], revision: str) -> dict[str, Any]:
+    grpc = {"match": {"prefix": "/", "grpc": {}}, **_route(grpc_cluster(revision), revision)}
+    http = {"match": {"prefix": "/"}, **_route(revision, revision)}
+    return {"name": name, "domains": domains, "routes": [grpc, http]}
+
+
+def _route(cluster: str, revision: str) -> dict[str, Any]:
     return {
-        "name": name,
-        "domains": domains,
-        "routes": [
+        "route": {
+            "cluster": cluster,
+            "timeout": REQUEST_TIMEOUT,
+            # Only what the model can't have begun to work on is sent again.
+            "retry_policy": {
+                "retry_on": "connect-failure,refused-stream,reset-before-request",
+                "num_retries": 3,
+                "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
+            },
+        },
+        "response_headers_to_add": [
             {
-                "match": {"prefix": "/"},
-                "route": {
-                    "cluster": revision,
-                    "timeout": REQUEST_TIMEOUT,
-                    # Only what the model can't have begun to work on is sent again.
-                    "retry_policy": {
-                        "retry_on": "connect-failure,refused-stream,reset-before-request",
-                        "num_retries": 3,
-                        "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
-                    },
-                },
-                "response_headers_to_add": [
-                    {
-                        "header": {"key": REVISION_HEADER, "value": revision},
-                        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-                    }
-                ],
+                "header": {"key": REVISION_HEADER, "value": revision},
+                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
             }
         ],
     }

@@ -5,7 +5,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelward.api import names
-from modelward.api.modeldeployment import ModelDeployment, Resources
+from modelward.api.durations import seconds
+from modelward.api.modeldeployment import Model, ModelDeployment, Resources, Server
+from modelward.api.quantities import amount
 from modelward.domain.diagnosis import FETCH_CONTAINER
 from modelward.domain.facts import ModelFacts
 from modelward.domain.revision import revision_name
@@ -93,7 +95,16 @@ def service(owner: ModelDeployment, revision: str) -> dict[str, Any]:
         "spec": {
             "type": "ClusterIP",
             "selector": {names.LABEL_REVISION: revision},
-            "ports": [{"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [
+                {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"},
+                {
+                    "name": "grpc",
+                    "port": names.GRPC_PORT,
+                    "targetPort": "grpc",
+                    "protocol": "TCP",
+                    "appProtocol": "kubernetes.io/h2c",
+                },
+            ],
         },
     }
 
@@ -127,8 +138,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
                 **container,
                 "name": FETCH_CONTAINER,
                 "args": ["fetch"],
-                "env": _environment(owner, {"MODEL_URI": spec.model.uri, "MODEL_FORMAT": spec.model.format})
-                + _environment_of_digest(spec.model.digest),
+                "env": _environment(owner, _fetch_settings(spec.model)),
                 **_credentials(owner),
                 "volumeMounts": fetch_mounts,
             }
@@ -138,8 +148,11 @@ def _pod_spec(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
                 **container,
                 "name": "server",
                 "args": ["serve"],
-                "env": _environment(owner, {"PORT": str(HTTP_PORT), "DRAIN_SECONDS": str(DRAIN_SECONDS)}),
-                "ports": [{"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"}],
+                "env": _environment(owner, _server_settings(spec.server)),
+                "ports": [
+                    {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
+                    {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
+                ],
                 "volumeMounts": [{**bundle, "readOnly": True}, tmp],
                 **_probes(),
             }
@@ -156,8 +169,24 @@ def _environment(owner: ModelDeployment, variables: dict[str, str]) -> list[dict
     return [{"name": name, "value": value} for name, value in {**shared, **variables}.items()]
 
 
-def _environment_of_digest(digest: str | None) -> list[dict[str, str]]:
-    return [{"name": "MODEL_DIGEST", "value": digest}] if digest else []
+def _fetch_settings(model: Model) -> dict[str, str]:
+    settings = {"MODEL_URI": model.uri, "MODEL_FORMAT": model.format, "MODEL_OPTIMISE": model.optimise}
+    return settings | ({"MODEL_DIGEST": model.digest} if model.digest else {})
+
+
+def _server_settings(server: Server) -> dict[str, str]:
+    """Only what the user set: the rest is the image's to decide."""
+    wanted = {
+        "REQUEST_TIMEOUT_SECONDS": None if server.timeout is None else seconds(server.timeout),
+        "MAX_REQUEST_BYTES": None if server.max_request_size is None else int(amount(server.max_request_size)),
+        "MAX_ROWS": server.max_rows,
+        "MAX_WAITING_REQUESTS": server.max_waiting,
+        "MAX_BATCH_ROWS": server.batching.max_rows,
+        "MAX_BATCH_DELAY_MS": None if server.batching.max_delay is None else seconds(server.batching.max_delay) * 1000,
+    }
+    fixed = {"PORT": HTTP_PORT, "GRPC_PORT": names.GRPC_PORT, "DRAIN_SECONDS": DRAIN_SECONDS}
+    return {name: f"{value:g}" if isinstance(value, float) else str(value)
+            for name, value in {**fixed, **wanted}.items() if value is not None}  # fmt: skip
 
 
 def _credentials(owner: ModelDeployment) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 import json
 import math
-from decimal import Decimal
 from typing import Any
 
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, Resources
+from modelward.api.quantities import amount
 from modelward.domain.facts import RouteTable
 from modelward.render import common, envoy
 from modelward.render.platform import Platform
-from modelward.render.revision import HTTP_PORT as SERVER_PORT
 
 SERVICE_PORT = 80
 
@@ -31,7 +30,7 @@ def name_of(owner: ModelDeployment) -> str:
 
 def version_of(owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
     """The version of the configuration that `routes` become."""
-    return envoy.version_of(routes, owner.namespace, platform.cluster_domain, SERVER_PORT)
+    return envoy.version_of(routes, owner.namespace, platform.cluster_domain)
 
 
 def dump_routes(routes: RouteTable, version: str) -> str:
@@ -53,7 +52,7 @@ def config_map(owner: ModelDeployment, platform: Platform, routes: RouteTable) -
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER, annotations=annotations),
-        "data": envoy.configuration(routes, owner.namespace, platform.cluster_domain, SERVER_PORT),
+        "data": envoy.configuration(routes, owner.namespace, platform.cluster_domain),
     }
 
 
@@ -93,7 +92,7 @@ def deployment(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
 
 
 def service(owner: ModelDeployment) -> dict[str, Any]:
-    """The model's address: `http://<name>.<namespace>.svc`."""
+    """The model's address: `http://<name>.<namespace>.svc`, and for gRPC `<name>.<namespace>.svc:9000`."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -101,7 +100,17 @@ def service(owner: ModelDeployment) -> dict[str, Any]:
         "spec": {
             "type": "ClusterIP",
             "selector": _selector(owner),
-            "ports": [{"name": "http", "port": SERVICE_PORT, "targetPort": "http", "protocol": "TCP"}],
+            "ports": [
+                {"name": "http", "port": SERVICE_PORT, "targetPort": "http", "protocol": "TCP"},
+                # The same listener speaks both; a port of its own is what gRPC clients and meshes expect.
+                {
+                    "name": "grpc",
+                    "port": names.GRPC_PORT,
+                    "targetPort": "http",
+                    "protocol": "TCP",
+                    "appProtocol": "kubernetes.io/h2c",
+                },
+            ],
         },
     }
 
@@ -160,6 +169,4 @@ def _worker_threads(resources: Resources) -> int:
     limit = resources.limits.get("cpu")
     if limit is None:
         return DEFAULT_WORKER_THREADS
-    text = str(limit)
-    cores = Decimal(text[:-1]) / 1000 if text.endswith("m") else Decimal(text)
-    return max(1, math.ceil(cores))
+    return max(1, math.ceil(amount(limit)))

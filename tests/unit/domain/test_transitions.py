@@ -41,3 +41,13 @@ def test_a_repeated_attempt_has_the_same_name_and_another_time_another() -> None
     change = Transition("Normal", "Ready", "m", since="1>1@t")
     assert change.name("fraud", "uid") == change.name("fraud", "uid")
     assert change.name("fraud", "uid") != Transition("Normal", "Ready", "m", since="2>2@t").name("fraud", "uid")
+
+
+def test_a_revision_that_is_not_compiled_is_told_once() -> None:
+    stable = {**READY["stable"], "fallback": "it can't be converted"}
+    fell_back = {**READY, "stable": stable}
+    assert reasons(READY, fell_back) == ["Normal NotCompiled"]
+    assert reasons(fell_back, fell_back) == []
+    candidate = {**ROLLING, "candidate": {**ROLLING["candidate"], "fallback": "it can't be converted"}}
+    assert "Normal NotCompiled" in reasons(READY, candidate)
+    assert "Normal NotCompiled" not in reasons(candidate, {**MOVED, "stable": candidate["candidate"]})

@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import io
+import zipfile
 from typing import Any
 
 import joblib
@@ -10,7 +11,7 @@ import numpy as np
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 
 @functools.cache
@@ -35,6 +36,41 @@ def onnx(zipmap: bool = False) -> bytes:
 
     converted: bytes = to_onnx(estimator(), rows()[:1], options={"zipmap": zipmap}).SerializeToString()
     return converted
+
+
+def skops_file(evil: bool = False) -> bytes:
+    """A scaler; an evil one calls eval() with what it is given."""
+    import skops.io
+
+    step = FunctionTransformer(func=eval) if evil else FunctionTransformer(func=np.log1p)
+    content: bytes = skops.io.dumps(make_pipeline(step, *(each for _, each in estimator().steps)))
+    return content
+
+
+@functools.cache
+def xgboost_file(kind: str = "ubj") -> bytes:
+    import xgboost
+
+    model = xgboost.XGBClassifier(n_estimators=3).fit(rows(), load_iris().target)
+    return bytes(model.get_booster().save_raw(kind))
+
+
+@functools.cache
+def lightgbm_file() -> bytes:
+    import lightgbm
+
+    text: str = (
+        lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(rows(), load_iris().target).booster_.model_to_string()
+    )
+    return text.encode()
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
 
 
 def digest(content: bytes) -> str:

@@ -13,7 +13,7 @@ from modelward_inference.bundle import Manifest
 from modelward_inference.fetch import source
 from modelward_inference.fetch.run import Request, fetch
 
-from .artifacts import digest, estimator, onnx, pickled
+from .artifacts import digest, estimator, lightgbm_file, onnx, pickled, skops_file, xgboost_file, zipped
 
 
 class Store(ThreadingHTTPServer):
@@ -87,10 +87,11 @@ def test_a_good_model_becomes_a_bundle_and_a_second_run_leaves_it(
 ) -> None:
     store.files[path] = content()
     manifest = fetch(request(store, tmp_path, path))
-    assert manifest.format == kind
+    assert manifest.artifact_format == kind
     assert manifest.signature.inputs[0].shape[-1] == 4
     assert Manifest.read(tmp_path) == manifest
-    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["model.json", manifest.file])
+    golden = ["golden.npz"] if manifest.golden_rows else []
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(["model.json", manifest.file, *golden])
     assert fetch(request(store, tmp_path, path)) == manifest
     assert len(store.requests) == 1
 
@@ -123,6 +124,26 @@ BAD: dict[str, tuple[str, bytes | None, list[int], type[errors.ModelError], str]
     "a pickle called ONNX": (
         "m.onnx", pickled(estimator()), [], errors.FormatMismatch, "set spec.model.format to sklearn",
     ),
+    "half a skops file": ("m.skops", skops_file()[:2000], [], errors.FormatMismatch, "cut off or damaged"),
+    "skops without its files": ("m.skops", zipped({"schema.json": b"{}"}), [], errors.ArtifactCorrupt, "with skops"),
+    "a foreign type in skops": (
+        "m.skops", skops_file(evil=True), [], errors.ModelUnsupported, "types that are not trusted: builtins.eval",
+    ),
+    "half an XGBoost file": ("m.ubj", xgboost_file()[:3000], [], errors.ArtifactCorrupt, "loaded with XGBoost"),
+    "half an XGBoost JSON": (
+        "m.json", xgboost_file("json")[:3000], [], errors.ArtifactCorrupt, "loaded with XGBoost",
+    ),
+    "half a LightGBM file": ("m.txt", lightgbm_file()[:2000], [], errors.ArtifactCorrupt, "the file is cut off"),
+    "a LightGBM file without trees": (
+        "m.txt", b"tree\nversion=v4\nend of trees\n", [], errors.ArtifactCorrupt, "loaded with LightGBM",
+    ),
+    "TorchScript without torch": (
+        "m.pt", zipped({"m/constants.pkl": b"", "m/data.pkl": b""}), [], errors.ModelUnsupported, "the extra `torch`",
+    ),
+    "weights without code": (
+        "m.pt", zipped({"m/data.pkl": b""}), [], errors.FormatMismatch, "torch.jit.script(module).save",
+    ),
+    "some JSON": ("m.json", b'{"a": 1}', [], errors.FormatUnknown, "is a JSON document"),
     "no estimator": ("m.joblib", pickled({"a": 1}), [], errors.FormatMismatch, "has no predict()"),
     "maps as outputs": ("m.onnx", onnx(zipmap=True), [], errors.ModelUnsupported, "options={'zipmap': False}"),
 }  # fmt: skip
@@ -156,6 +177,19 @@ def test_what_grants_access_is_never_repeated(store: Store, tmp_path: Path) -> N
 def test_plain_http_needs_a_digest(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidConfiguration, match="plain http can be tampered with"):
         fetch(Request("http://h/m.onnx", "auto", None, "m", tmp_path))
+
+
+def test_nothing_of_others_is_removed_from_the_folder(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").touch()
+    store.files["m.onnx"] = b"no model"
+    with pytest.raises(errors.FormatMismatch):
+        fetch(request(store, tmp_path, "m.onnx"))
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_wrong_setting_is_told() -> None:
+    with pytest.raises(errors.InvalidConfiguration, match="MODEL_OPTIMISE is 'yes'; set it to Auto or Off"):
+        Request.from_environment({"MODEL_URI": "https://h/m", "MODEL_OPTIMISE": "yes"})
 
 
 def test_an_unknown_scheme(tmp_path: Path) -> None:

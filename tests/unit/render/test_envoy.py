@@ -11,7 +11,7 @@ from modelward.render import envoy, router
 
 
 def files(routes: RouteTable) -> dict[str, Any]:
-    rendered = envoy.configuration(routes, "ml", "cluster.local", 8080)
+    rendered = envoy.configuration(routes, "ml", "cluster.local")
     return {name: json.loads(text) for name, text in rendered.items()}
 
 
@@ -23,30 +23,43 @@ def hosts(routes: RouteTable) -> dict[str, Any]:
 def test_the_stable_gets_the_traffic_and_attached_revisions_only_their_own_host() -> None:
     found = hosts(RouteTable("fraud-a", ("fraud-b",)))
     assert found["traffic"]["domains"] == ["*"]
-    assert found["traffic"]["routes"][0]["route"]["cluster"] == "fraud-a"
+    assert [each["route"]["cluster"] for each in found["traffic"]["routes"]] == ["fraud-a-grpc", "fraud-a"]
     assert found["fraud-b"]["domains"] == ["fraud-b.modelward.internal"]
-    assert found["fraud-b"]["routes"][0]["route"]["cluster"] == "fraud-b"
+    assert [each["route"]["cluster"] for each in found["fraud-b"]["routes"]] == ["fraud-b-grpc", "fraud-b"]
 
 
 def test_every_route_leads_to_a_cluster_of_the_same_configuration() -> None:
     routes = RouteTable("fraud-a", ("fraud-b",))
     clusters = {each["name"] for each in files(routes)[envoy.CLUSTERS_FILE]["resources"]}
-    targets = {host["routes"][0]["route"]["cluster"] for host in hosts(routes).values() if "route" in host["routes"][0]}
-    assert targets == clusters == {"fraud-a", "fraud-b"}
+    all_routes = [each for host in hosts(routes).values() for each in host["routes"]]
+    targets = {each["route"]["cluster"] for each in all_routes if "route" in each}
+    assert targets == clusters == {"fraud-a", "fraud-a-grpc", "fraud-b", "fraud-b-grpc"}
+
+
+def test_only_grpc_goes_to_the_grpc_port() -> None:
+    clusters = {each["name"]: each for each in files(RouteTable("fraud-a"))[envoy.CLUSTERS_FILE]["resources"]}
+
+    def port(name: str) -> int:
+        (endpoints,) = clusters[name]["load_assignment"]["endpoints"]
+        return int(endpoints["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"])
+
+    assert (port("fraud-a"), port("fraud-a-grpc")) == (8080, 9000)
+    grpc, http = hosts(RouteTable("fraud-a"))["traffic"]["routes"]
+    assert (grpc["match"], http["match"]) == ({"prefix": "/", "grpc": {}}, {"prefix": "/"})
 
 
 def test_the_configuration_answers_with_its_own_version() -> None:
     routes = RouteTable("fraud-a")
     answer = hosts(routes)["config"]["routes"][0]["direct_response"]["body"]["inline_string"]
-    assert answer == envoy.version_of(routes, "ml", "cluster.local", 8080)
+    assert answer == envoy.version_of(routes, "ml", "cluster.local")
 
 
 @pytest.mark.parametrize(
     "other", [RouteTable("fraud-b"), RouteTable("fraud-a", ("fraud-b",)), RouteTable("fraud-b", ("fraud-a",))]
 )
 def test_another_traffic_is_another_version(other: RouteTable) -> None:
-    assert envoy.version_of(other, "ml", "cluster.local", 80) != envoy.version_of(
-        RouteTable("fraud-a"), "ml", "cluster.local", 80
+    assert envoy.version_of(other, "ml", "cluster.local") != envoy.version_of(
+        RouteTable("fraud-a"), "ml", "cluster.local"
     )
 
 

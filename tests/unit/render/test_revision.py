@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from builders import PLATFORM, owner
-from modelward.api.modeldeployment import Model, Resources, Router, SecretReference
+from modelward.api.modeldeployment import Batching, Model, Resources, Router, SecretReference, Server
 from modelward.render import common, revision, router
 from modelward.render.platform import Platform
 
@@ -15,6 +15,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "uri": {"model": Model("s3://models/b.onnx")},
     "format": {"model": Model("s3://models/a.onnx", format="onnx")},
     "digest": {"model": Model("s3://models/a.onnx", digest="sha256:" + "0" * 64)},
+    "optimise": {"model": Model("s3://models/a.onnx", optimise="Off")},
+    "the server's settings": {"server": Server(max_rows=5)},
     "credentials": {"model": Model("s3://models/a.onnx", credentials_secret=SecretReference("s3"))},
     "resources": {"resources": Resources(limits={"memory": "1Gi"})},
     "service account": {"service_account_name": "cloud"},
@@ -71,3 +73,16 @@ def test_the_router_has_as_many_threads_as_cores(limit: str | int | None, thread
     spec = Router(resources=Resources(limits=limits))
     args = router.deployment(owner(router=spec), PLATFORM)["spec"]["template"]["spec"]["containers"][0]["args"]
     assert args[args.index("--concurrency") + 1] == threads
+
+
+def test_only_settings_that_were_given_reach_the_server() -> None:
+    def given(server: Server) -> dict[str, str]:
+        pod = revision.deployment(owner(server=server), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
+        return {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+
+    server = Server("500ms", "1Mi", 10, 0, Batching(32, "2ms"))
+    assert given(server).items() - given(Server()).items() == {
+        ("REQUEST_TIMEOUT_SECONDS", "0.5"), ("MAX_REQUEST_BYTES", "1048576"), ("MAX_ROWS", "10"),
+        ("MAX_WAITING_REQUESTS", "0"), ("MAX_BATCH_ROWS", "32"), ("MAX_BATCH_DELAY_MS", "2"),
+    }  # fmt: skip
+    assert given(Server()).items() <= given(server).items()

@@ -1,0 +1,1 @@
+"""Inference servers side by side, in one run on one machine: `python -m benchmarks.serving` (make bench-serving)."""

@@ -1,0 +1,50 @@
+"""`python -m benchmarks.serving [--short | --full]`: progress on stderr; the tables and, last, the ratios on stdout.
+
+Exit code 0 where every ratio of the summary could be measured, 1 where not (the notes say why), 130 after Ctrl-C.
+"""
+
+import argparse
+import os
+import signal
+import sys
+
+from benchmarks.serving import cases, report
+from benchmarks.serving.loads import HERE, Loads
+from benchmarks.serving.run import Run
+from localcluster import binaries, debian
+from localcluster.progress import SetupError, say
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--short", action="store_true", help="only what the goals are about, in two minutes")
+    length.add_argument("--full", action="store_true", help="every combination, in more than an hour")
+    chosen = parser.parse_args()
+    plan = cases.short() if chosen.short else cases.full() if chosen.full else cases.normal()
+    # Ended by a signal, everything that was started is ended too.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        results = Run(plan, *_cores_and_load()).measure()
+    except SetupError as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted; all servers are ended")
+        return 130
+    print(report.table(results, plan.cases), end="\n\n")
+    print(report.last_line(results), flush=True)
+    return int(None in report.summary(results).values())
+
+
+def _cores_and_load() -> tuple[int, Loads]:
+    """The servers' core, and the load on another one. Raises SetupError where there is none."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SetupError("the servers need one core and the load another; run this where there are two")
+    debian.ensure({"wrk": "wrk", "taskset": "util-linux"})
+    return cores[-1], Loads(cores[-2], binaries.program("the gRPC client", HERE / "grpc"))
+
+
+sys.exit(main())

@@ -1,0 +1,135 @@
+"""Estimators and boosters to ONNX bytes, in double precision where the converters can.
+
+A model is tried in several ways, the most exact first; whoever asks stops at the first that gives the right answers:
+1. all in double precision: linear models, scalers, neural networks;
+2. in double precision up to the trees, which compare in single precision, as scikit-learn's and XGBoost's own do;
+3. all in single precision.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from modelward_inference.bundle import Signature
+from modelward_inference.compile import converters, graph
+from modelward_inference.runtimes import columns
+from modelward_inference.runtimes.base import Model
+
+OPSET = {"": 21, "ai.onnx.ml": 3}
+"""Operator sets: the newest that the converters write and onnxruntime runs."""
+
+Attempt = tuple[str, Callable[[], bytes]]
+"""The name of a way to convert, and the conversion itself, which may raise anything."""
+
+
+def attempts(model: Model) -> Iterator[Attempt]:
+    """The ways to convert a model, best first; none where there is nothing to convert from."""
+    estimator, booster = getattr(model, "estimator", None), getattr(model, "booster", None)
+    if estimator is not None:
+        yield from _of_estimator(estimator, model.signature)
+    elif booster is not None and hasattr(booster, "inplace_predict"):
+        yield "single precision", lambda: _xgboost(model)
+    elif booster is not None:
+        yield "single precision", lambda: _lightgbm(model)
+
+
+def _of_estimator(estimator: Any, signature: Signature) -> Iterator[Attempt]:
+    inner = columns.unwrapped(estimator)
+    trees = _has_trees(columns.steps_of(inner)[-1])
+    if not trees:
+        yield "double precision", lambda: _sklearn(_in_double(inner), signature, double=True)
+    elif len(getattr(inner, "steps", ())) > 1:
+        yield (
+            "double precision before the trees",
+            lambda: _sklearn(_with_cast(_in_double(inner)), signature, double=True),
+        )
+    yield "single precision", lambda: _sklearn(_prepared(inner), signature, double=False)
+
+
+def _has_trees(step: Any) -> bool:
+    """Whether onnxruntime will compare a step's input in single precision."""
+    if any(hasattr(step, name) for name in ("tree_", "_predictors", "get_booster", "booster_")):
+        return True
+    members = np.ravel(np.array(getattr(step, "estimators_", ()), dtype=object))
+    return len(members) > 0 and all(hasattr(each, "tree_") for each in members)
+
+
+def _prepared(step: Any) -> Any:
+    """A copy without what the converters refuse although predictions don't depend on it."""
+    if not getattr(step, "flatten_transform", False):
+        return step
+    copied = copy.copy(step)
+    copied.flatten_transform = False
+    return copied
+
+
+def _in_double(step: Any) -> Any:
+    """A copy whose column transformers give double precision throughout: encoders' ones and zeros are single here."""
+    from skl2onnx.sklapi import CastTransformer
+    from sklearn.pipeline import Pipeline
+
+    to_double = ("modelward_double", CastTransformer(dtype=np.float64))
+    if columns.is_column_transformer(step):
+        copied = copy.copy(step)
+        copied.transformers_ = [
+            (name, inner if isinstance(inner, str) else Pipeline([("inner", _in_double(inner)), to_double]), positions)
+            for name, inner, positions in step.transformers_
+        ]
+        return copied
+    if isinstance(getattr(step, "steps", None), list):
+        copied = copy.copy(step)
+        copied.steps = [(name, _in_double(inner)) for name, inner in step.steps]
+        return copied
+    return _prepared(step)
+
+
+def _with_cast(pipeline: Any) -> Any:
+    """The pipeline with a cast to single precision before its last step."""
+    from skl2onnx.sklapi import CastTransformer
+
+    copied = copy.copy(pipeline)
+    copied.steps = [*pipeline.steps[:-1], ("modelward_cast", CastTransformer(dtype=np.float32)), pipeline.steps[-1]]
+    return copied
+
+
+def _sklearn(estimator: Any, signature: Signature, double: bool) -> bytes:
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+
+    converters.register()
+    number = DoubleTensorType if double else FloatTensorType
+    types = {"BYTES": StringTensorType, "INT64": Int64TensorType}
+    given = [
+        (tensor.name, types.get(tensor.datatype, number)([None, *(tensor.shape[1:] or (1,))]))
+        for tensor in signature.inputs
+    ]
+    # Without zipmap probabilities are a tensor instead of a list of maps; only classifiers know the option.
+    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        converted = convert_sklearn(estimator, initial_types=given, options=options, target_opset=OPSET)
+    return graph.adapt(converted, signature)
+
+
+def _xgboost(model: Any) -> bytes:
+    """XGBoost's file by way of its scikit-learn class, which is what the converter takes."""
+    import xgboost
+
+    wrapper = (xgboost.XGBClassifier if model.is_classifier else xgboost.XGBRegressor)()
+    wrapper.load_model(model.content)
+    return _sklearn(wrapper, model.signature, double=False)
+
+
+def _lightgbm(model: Any) -> bytes:
+    from onnxmltools import convert_lightgbm
+    from onnxmltools.convert.common.data_types import FloatTensorType
+
+    signature = model.signature
+    given = [(tensor.name, FloatTensorType([None, tensor.shape[-1]])) for tensor in signature.inputs]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        converted = convert_lightgbm(model.booster, initial_types=given, zipmap=False, target_opset=15)
+    return graph.adapt(converted, signature)

@@ -1,0 +1,156 @@
+"""What skl2onnx is taught here: XGBoost's and LightGBM's estimators, and where missing values go in trees."""
+
+import functools
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto
+from skl2onnx import update_registered_converter
+from skl2onnx.common.shape_calculator import (
+    calculate_linear_classifier_output_shapes,
+    calculate_linear_regressor_output_shapes,
+)
+
+Converter = Callable[[Any, Any, Any], None]
+
+_TREES = (
+    "SklearnDecisionTreeClassifier", "SklearnDecisionTreeRegressor", "SklearnExtraTreeClassifier",
+    "SklearnExtraTreeRegressor", "SklearnExtraTreesClassifier", "SklearnExtraTreesRegressor",
+    "SklearnHistGradientBoostingClassifier", "SklearnHistGradientBoostingRegressor",
+    "SklearnRandomForestClassifier", "SklearnRandomForestRegressor",
+)  # fmt: skip
+"""skl2onnx's names of the estimators whose trees take missing values."""
+
+_FLAGS = "nodes_missing_value_tracks_true"
+
+_CLASSIFIER_OPTIONS = {"nocl": [True, False], "zipmap": [True, False, "columns"], "raw_scores": [True, False]}
+
+
+def register() -> None:
+    """Teach skl2onnx about the libraries that the model's file made us import; others would only cost memory."""
+    _register_sklearn()
+    if "xgboost" in sys.modules:
+        _register_xgboost()
+    if "lightgbm" in sys.modules:
+        _register_lightgbm()
+
+
+@functools.cache
+def _register_xgboost() -> None:
+    import xgboost
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+
+    for kind in (xgboost.XGBClassifier, xgboost.XGBRFClassifier):
+        _classifier(kind, convert_xgboost)
+    for kind in (xgboost.XGBRegressor, xgboost.XGBRFRegressor):
+        update_registered_converter(kind, kind.__name__, calculate_linear_regressor_output_shapes, convert_xgboost)
+
+
+@functools.cache
+def _register_lightgbm() -> None:
+    import lightgbm
+    from onnxmltools.convert.lightgbm.operator_converters.LightGbm import convert_lightgbm
+
+    _classifier(lightgbm.LGBMClassifier, convert_lightgbm)
+    update_registered_converter(
+        lightgbm.LGBMRegressor, "LGBMRegressor", calculate_linear_regressor_output_shapes, convert_lightgbm,
+        options={"split": None},
+    )  # fmt: skip
+
+
+@functools.cache
+def _register_sklearn() -> None:
+    """skl2onnx's own converters, with missing values treated as scikit-learn does."""
+    from skl2onnx.common._registration import get_converter, register_converter
+
+    imputer = get_converter("SklearnSimpleImputer")
+    register_converter(
+        "SklearnSimpleImputer", _imputer(imputer._fct), overwrite=True, options=imputer.get_allowed_options()
+    )
+    for alias in _TREES:
+        known = get_converter(alias)
+        register_converter(alias, _with_missing(known._fct), overwrite=True, options=known.get_allowed_options())
+
+
+def _classifier(kind: type, converter: Converter) -> None:
+    update_registered_converter(
+        kind, kind.__name__, calculate_linear_classifier_output_shapes, converter, options=_CLASSIFIER_OPTIONS
+    )
+
+
+def _imputer(convert: Converter) -> Converter:
+    """Adds to the converter of imputers what it lacks: double precision, and texts that have no missing values."""
+    from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
+    from skl2onnx.operator_converters.common import concatenate_variables
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        step, kind, output = operator.raw_operator, operator.inputs[0].type, operator.outputs[0].full_name
+        gaps = isinstance(step.missing_values, float) and math.isnan(step.missing_values)
+        if gaps and isinstance(kind, StringTensorType) and not step.add_indicator:
+            # No text of the protocol is NaN, so that there is nothing to fill in.
+            container.add_node("Identity", [concatenate_variables(scope, operator.inputs, container)], [output])
+        elif (
+            gaps
+            and isinstance(kind, DoubleTensorType)
+            and not step.add_indicator
+            and not np.isnan(step.statistics_.astype(float)).any()
+        ):
+            joined = concatenate_variables(scope, operator.inputs, container)
+            fill, missing = scope.get_unique_variable_name("fill"), scope.get_unique_variable_name("missing")
+            values = step.statistics_.astype(float)
+            container.add_initializer(fill, TensorProto.DOUBLE, [1, len(values)], values.tolist())
+            container.add_node("IsNaN", [joined], [missing], op_version=20)
+            container.add_node("Where", [missing, fill, joined], [output], op_version=16)
+        else:
+            convert(scope, operator, container)
+
+    return converted
+
+
+def _with_missing(convert: Converter) -> Converter:
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        convert(scope, operator, _Container(container, missing_goes_left(operator.raw_operator)))
+
+    return converted
+
+
+def missing_goes_left(estimator: Any) -> dict[tuple[int, int], int]:
+    """By number of tree and node: 1 where a missing value takes the left branch. Empty where nothing is to be set."""
+    if hasattr(estimator, "tree_"):
+        trees = [estimator]
+    elif hasattr(estimator, "_predictors"):
+        return {}  # its converter writes them, only as truth values
+    else:
+        trees = [each for each in getattr(estimator, "estimators_", ()) if hasattr(each, "tree_")]
+    return {
+        (number, node): int(left)
+        for number, tree in enumerate(trees)
+        for node, left in enumerate(tree.tree_.missing_go_to_left)
+    }
+
+
+class _Container:
+    """skl2onnx's container that corrects the nodes of trees: protobuf takes no truth values for numbers, and the
+    converter of forests does not say where missing values go."""
+
+    def __init__(self, container: Any, missing: dict[tuple[int, int], int]) -> None:
+        self._container = container
+        self._missing = missing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._container, name)
+
+    def add_node(self, *args: Any, **attributes: Any) -> Any:
+        if self._missing and "nodes_nodeids" in attributes:
+            places = zip(attributes["nodes_treeids"], attributes["nodes_nodeids"], strict=True)
+            leaves = [mode == "LEAF" for mode in attributes["nodes_modes"]]
+            attributes[_FLAGS] = [
+                0 if leaf else self._missing[(int(tree), int(node))]
+                for (tree, node), leaf in zip(places, leaves, strict=True)
+            ]
+        if _FLAGS in attributes:
+            attributes[_FLAGS] = [int(flag) for flag in attributes[_FLAGS]]
+        return self._container.add_node(*args, **attributes)

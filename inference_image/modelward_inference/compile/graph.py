@@ -1,0 +1,96 @@
+"""Gives a converted graph the very signature of the original: names, types and shapes of all inputs and outputs.
+
+So clients see no difference between the two forms, and two pods of a revision that chose differently agree.
+"""
+
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from modelward_inference.bundle import Signature, Tensor
+
+_ELEMENTS = {
+    "BOOL": TensorProto.BOOL, "INT8": TensorProto.INT8, "INT16": TensorProto.INT16, "INT32": TensorProto.INT32,
+    "INT64": TensorProto.INT64, "UINT8": TensorProto.UINT8, "UINT16": TensorProto.UINT16, "UINT32": TensorProto.UINT32,
+    "UINT64": TensorProto.UINT64, "FP16": TensorProto.FLOAT16, "FP32": TensorProto.FLOAT, "FP64": TensorProto.DOUBLE,
+    "BYTES": TensorProto.STRING,
+}  # fmt: skip
+
+_PREFIX = "modelward/"
+"""Of tensors that are added; no column can clash with it by accident."""
+
+_COLUMN, _VECTOR = f"{_PREFIX}column", f"{_PREFIX}vector"
+"""Constants with the shapes [-1, 1] and [-1]."""
+
+
+def adapt(model: Any, signature: Signature) -> bytes:
+    """The model with `signature`. The first outputs of `model` become the signature's, in its order.
+
+    Raises ValueError where it has too few outputs or another set of inputs, or one that is no tensor.
+    """
+    graph = model.graph
+    outputs = list(graph.output)
+    if len(outputs) < len(signature.outputs):
+        raise ValueError(f"the converted model has {len(outputs)} outputs instead of {len(signature.outputs)}")
+    before = _inputs(graph, signature)
+    after = [node for tensor, found in zip(signature.outputs, outputs, strict=False) for node in _output(tensor, found)]
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    del graph.output[:]
+    graph.output.extend(_info(tensor) for tensor in signature.outputs)
+    used = {name for node in nodes for name in node.input}
+    for name, shape in ((_COLUMN, [-1, 1]), (_VECTOR, [-1])):
+        if name in used:
+            graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [len(shape)], shape))
+    for node in graph.node:
+        if node.op_type == "StringNormalizer":
+            # The default locale, en_US, is in few images; this one is in each, and knows all of Unicode.
+            node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
+    return bytes(model.SerializeToString())
+
+
+def _inputs(graph: Any, signature: Signature) -> list[Any]:
+    """Nodes that turn the signature's inputs into the ones that the graph was converted with."""
+    found = {each.name: each for each in graph.input}
+    wanted = {tensor.name: tensor for tensor in signature.inputs}
+    if set(found) - set(wanted):
+        raise ValueError(f"the converted model has other inputs: {', '.join(sorted(set(found) ^ set(wanted)))}")
+    nodes = []
+    renamed: dict[str, str] = {}
+    for name, value in found.items():
+        inner = f"{_PREFIX}{name}"
+        element = value.type.tensor_type.elem_type
+        if element != _ELEMENTS[wanted[name].datatype]:
+            nodes.append(helper.make_node("Cast", [name], [inner], to=element))
+            renamed[name] = inner
+        elif len(value.type.tensor_type.shape.dim) != len(wanted[name].shape):
+            nodes.append(helper.make_node("Reshape", [name, _COLUMN], [inner]))
+            renamed[name] = inner
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = renamed.get(name, name)
+    # A column that the model ignores stays an input: clients need not know that it is ignored.
+    del graph.input[:]
+    graph.input.extend(_info(tensor) for tensor in signature.inputs)
+    return nodes
+
+
+def _output(tensor: Tensor, found: Any) -> list[Any]:
+    kind = found.type.WhichOneof("value")
+    if kind != "tensor_type":
+        raise ValueError(f"the converted model's output {found.name} is no tensor")
+    current = found.name
+    nodes = []
+    if len(tensor.shape) == 1:
+        nodes.append(helper.make_node("Reshape", [current, _VECTOR], [f"{_PREFIX}flat/{tensor.name}"]))
+        current = f"{_PREFIX}flat/{tensor.name}"
+    if tensor.datatype == "BYTES":
+        return [*nodes, helper.make_node("Identity", [current], [tensor.name])]
+    return [*nodes, helper.make_node("Cast", [current], [tensor.name], to=_ELEMENTS[tensor.datatype])]
+
+
+def _info(tensor: Tensor) -> Any:
+    shape = [None if size < 0 else size for size in tensor.shape]
+    return onnx.helper.make_tensor_value_info(tensor.name, _ELEMENTS[tensor.datatype], shape)

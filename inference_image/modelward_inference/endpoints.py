@@ -1,0 +1,112 @@
+"""What of REST is not inference: health, metadata, metrics, and the page at /docs. FastAPI serves it.
+
+Every error is `{"error": "…"}`, which is what tritonclient and the KServe client read.
+"""
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+
+from modelward_inference import __version__, formats
+from modelward_inference.bundle import Tensor
+from modelward_inference.dataplane import DataPlane
+from modelward_inference.state import State
+
+EXTENSIONS = ["binary_tensor_data"]
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
+    """The application that answers everything but inference."""
+    app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None)
+
+    def known(name: str, version: str | None = None) -> None:
+        if name != plane.name:
+            raise HTTPException(404, f"there is no model {name!r} here; this server has {plane.name!r}")
+        if version not in (None, plane.version):
+            raise HTTPException(404, f"model {name!r} has no version {version!r} here; it has {plane.version!r}")
+
+    @app.get("/v2", summary="Server metadata")
+    async def server_metadata() -> Response:
+        return _json({"name": "modelward", "version": __version__, "extensions": EXTENSIONS})
+
+    @app.get("/v2/health/live", summary="Whether the process works")
+    async def live() -> Response:
+        return _json({"live": True})
+
+    # The protocol's text and the KServe client differ in the key of readiness, so both are there.
+    @app.get("/v2/health/ready", summary="Whether requests should be sent here")
+    async def ready() -> Response:
+        return _json({"live": True, "ready": not state.draining}, 503 if state.draining else 200)
+
+    @app.get("/v2/models/{name}/ready", summary="Whether the model answers")
+    @app.get("/v2/models/{name}/versions/{version}/ready", summary="Whether the version of the model answers")
+    async def model_ready(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json({"name": name, "ready": not state.draining}, 503 if state.draining else 200)
+
+    @app.get("/v2/models/{name}", summary="Model metadata")
+    @app.get("/v2/models/{name}/versions/{version}", summary="Metadata of a version of the model")
+    async def model_metadata(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json(metadata(plane))
+
+    # The real work is done before FastAPI is asked; this stands here for /docs and for wrong names.
+    @app.post("/v2/models/{name}/infer", summary="Inference", openapi_extra=_infer_documentation(plane))
+    @app.post("/v2/models/{name}/versions/{version}/infer", summary="Inference by a version of the model")
+    async def infer(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        raise HTTPException(404, "no such path")
+
+    @app.get("/metrics", summary="Prometheus metrics")
+    async def prometheus() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @app.exception_handler(HTTPException)
+    async def failed(_: Request, error: HTTPException) -> Response:
+        return Response(
+            orjson.dumps({"error": str(error.detail)}), error.status_code, error.headers, media_type="application/json"
+        )
+
+    return app
+
+
+def metadata(plane: DataPlane) -> dict[str, Any]:
+    """A model's metadata, with everything that the bundle tells of it under `properties`."""
+    manifest = plane.manifest
+    properties: dict[str, Any] = {
+        "digest": manifest.digest,
+        "uri": manifest.uri,
+        "format": manifest.format,
+        "libraries": manifest.libraries,
+        "warnings": list(manifest.warnings),
+    }
+    if manifest.compilation is not None:
+        properties["compilation"] = manifest.compilation
+    if manifest.classes:
+        properties["classes"] = manifest.classes
+    if manifest.trained_with:
+        properties["trained_with"] = manifest.trained_with
+    return {
+        "name": plane.name,
+        "versions": [plane.version],
+        "platform": formats.platform_of(manifest.format),
+        "inputs": [_described(tensor) for tensor in plane.signature.inputs],
+        "outputs": [_described(tensor) for tensor in plane.signature.outputs],
+        "properties": properties,
+    }
+
+
+def _described(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+
+
+def _infer_documentation(plane: DataPlane) -> dict[str, Any]:
+    inputs = [{**_described(tensor), "data": []} for tensor in plane.signature.inputs]
+    return {"requestBody": {"content": {"application/json": {"example": {"inputs": inputs}}}}}

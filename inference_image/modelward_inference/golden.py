@@ -1,0 +1,178 @@
+"""Golden rows: inputs with the answers that the model has to give for them, before it gets any traffic.
+
+They come from training where the bundle has some, else `fetch` makes them and notes the original's answers. The same
+comparison decides whether a compiled form is right, and whether a server may become ready.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from modelward_inference.bundle import Manifest
+from modelward_inference.errors import BundleInvalid, GoldenRowsDiffer
+from modelward_inference.runtimes.base import DTYPES, Array, Model, datatype_of
+
+FILE = "golden.npz"
+TRAINING, GENERATED = "training", "generated"
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far two right answers may lie apart.
+
+    `rtol`, `atol`: |a - b| <= atol x scale + rtol x |b|, where scale is the largest expected number of the output.
+    Single precision rounds by 6e-8; sums over a few hundred trees or weights lose two more digits.
+    `margin`: rows whose two most probable classes lie closer than this may get the other label: rounding decides it.
+    """
+
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    margin: float = 1e-4
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value that differs. `row`: counted from 0."""
+
+    output: str
+    row: int
+    expected: Any
+    got: Any
+
+    def __str__(self) -> str:
+        return f"output {self.output!r}, row {self.row}: expected {self.expected!s:.100}, got {self.got!s:.100}"
+
+
+@dataclass(frozen=True)
+class GoldenRows:
+    """Rows and answers by tensor name. `origin`: `training` or `generated`."""
+
+    inputs: dict[str, Array]
+    expected: dict[str, Array]
+    origin: str
+    tolerance: Tolerance = Tolerance()
+
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.inputs.values()))) if self.inputs else 0
+
+    def write(self, folder: Path) -> None:
+        about = {
+            "origin": self.origin,
+            "tolerance": vars(self.tolerance),
+            "inputs": [[name, datatype_of(array)] for name, array in self.inputs.items()],
+            "expected": [[name, datatype_of(array)] for name, array in self.expected.items()],
+        }
+        arrays: dict[str, Any] = {
+            f"inputs{index}": _storable(array) for index, array in enumerate(self.inputs.values())
+        }
+        arrays |= {f"expected{index}": _storable(array) for index, array in enumerate(self.expected.values())}
+        np.savez_compressed(folder / FILE, about=np.frombuffer(orjson.dumps(about), np.uint8), **arrays)
+
+    @classmethod
+    def read(cls, folder: Path) -> "GoldenRows":
+        """Raises BundleInvalid. Nothing in the file can run code: it holds plain arrays only."""
+        try:
+            with np.load(folder / FILE, allow_pickle=False) as stored:
+                about = orjson.loads(stored["about"].tobytes())
+                sides = {
+                    side: {
+                        str(name): stored[f"{side}{index}"].astype(DTYPES[kind])
+                        for index, (name, kind) in enumerate(about[side])
+                    }
+                    for side in ("inputs", "expected")
+                }
+            tolerance = Tolerance(**{name: float(value) for name, value in about["tolerance"].items()})
+            return cls(sides["inputs"], sides["expected"], str(about["origin"]), tolerance)
+        except Exception as error:
+            raise BundleInvalid(
+                f"{folder / FILE} can't be read ({type(error).__name__}: {str(error)[:200]}); write the bundle anew"
+            ) from error
+
+
+def verify(model: Model, folder: Path, manifest: Manifest) -> None:
+    """Let the model answer the bundle's golden rows. Raises GoldenRowsDiffer; without golden rows nothing happens."""
+    if manifest.golden_rows:
+        check(model, GoldenRows.read(folder), manifest.trained_with)
+
+
+def check(model: Model, golden: GoldenRows, trained_with: Mapping[str, str] | None = None) -> None:
+    """Raises GoldenRowsDiffer, which names output, row and both values."""
+    try:
+        got = model.predict(golden.inputs, list(golden.expected))
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise GoldenRowsDiffer(
+            f"The model fails on its golden rows: {type(error).__name__}: {str(error)[:500]}. "
+            f"{_cure(model, trained_with)}"
+        ) from error
+    found = difference(golden.expected, got, golden.tolerance)
+    if found:
+        raise GoldenRowsDiffer(
+            f"The model does not reproduce its golden rows ({golden.origin}): {found}. {_cure(model, trained_with)}"
+        )
+
+
+def difference(
+    expected: Mapping[str, Array], got: Mapping[str, Array], tolerance: Tolerance = Tolerance()
+) -> Difference | None:
+    """The first difference beyond the tolerance, or None."""
+    undecided = near_ties(expected, tolerance.margin)
+    for name, wanted in expected.items():
+        answer = np.asarray(got[name])
+        if answer.shape != wanted.shape:
+            return Difference(name, 0, f"shape {list(wanted.shape)}", f"shape {list(answer.shape)}")
+        wrong: Array = ~_close(wanted, answer, tolerance)
+        rows: Array = (
+            np.asarray(wrong.reshape(len(wrong), -1).any(axis=1)) if wrong.size else np.zeros(len(wrong), bool)
+        )
+        if undecided is not None and len(undecided) == len(rows) and not _is_probability(wanted):
+            rows &= ~undecided
+        if rows.any():
+            row = int(np.argmax(rows))
+            column = int(np.argmax(wrong[row].reshape(-1)))
+            return Difference(name, row, np.ravel(wanted[row])[column], np.ravel(answer[row])[column])
+    return None
+
+
+def near_ties(expected: Mapping[str, Array], margin: float) -> Array | None:
+    """Rows whose two most probable classes are closer than `margin`; None for outputs without probabilities."""
+    for array in expected.values():
+        if _is_probability(array):
+            ordered = np.sort(array, axis=1)
+            return np.asarray(ordered[:, -1] - ordered[:, -2] < margin)
+    return None
+
+
+def _is_probability(array: Array) -> bool:
+    if array.dtype.kind != "f" or array.ndim != 2 or array.shape[1] < 2 or not len(array):
+        return False
+    return bool(np.allclose(array.sum(axis=1), 1, atol=1e-3) and (array >= 0).all())
+
+
+def _close(wanted: Array, answer: Array, tolerance: Tolerance) -> Array:
+    if wanted.dtype.kind != "f" or answer.dtype.kind not in "fiu":
+        return np.asarray(wanted == answer)
+    finite = np.abs(wanted[np.isfinite(wanted)])
+    scale = float(finite.max()) if finite.size else 1.0
+    return np.isclose(answer, wanted, rtol=tolerance.rtol, atol=tolerance.atol * scale, equal_nan=True)
+
+
+def _storable(array: Array) -> Array:
+    return array.astype(str) if array.dtype.kind in "OU" else array
+
+
+def _cure(model: Model, trained_with: Mapping[str, str] | None) -> str:
+    changed = [
+        f"{name} {version} at training, {model.libraries[name]} here"
+        for name, version in (trained_with or {}).items()
+        if name in model.libraries and model.libraries[name] != version
+    ]
+    if changed:
+        return f"Libraries differ: {'; '.join(changed)}. Train with the versions of this image, or export as ONNX"
+    return "Write the bundle anew from the model that is meant, or upload it again"

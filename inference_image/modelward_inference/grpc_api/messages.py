@@ -1,0 +1,121 @@
+"""ModelInferRequest and ModelInferResponse to and from what the data plane takes and gives.
+
+Failure: RequestError, which names the field as the protocol does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import google.protobuf.message
+
+from modelward_inference import codec
+from modelward_inference.grpc_api import contents
+from modelward_inference.grpc_api.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
+from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
+from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
+from modelward_inference.tensors import MAX_DIMENSIONS
+
+M = TypeVar("M", bound=google.protobuf.message.Message)
+
+MAX_SHOWN = 256
+"""Characters of a client's text that an error message repeats."""
+
+SHARED_MEMORY = "shared_memory_region"
+MAX_INT64 = 2**63 - 1
+
+
+def parse(kind: type[M], body: bytes) -> M:
+    """A message of that kind from its wire form."""
+    try:
+        return kind.FromString(body)
+    except google.protobuf.message.DecodeError as error:
+        raise RequestError(f"the message is no {kind.DESCRIPTOR.name}: {error}") from None
+
+
+def decode(message: ModelInferRequest) -> InferRequest:
+    """All but the model's name and version. `binary_output`: whether the tensors came raw, and so shall go back."""
+    raws = message.raw_input_contents
+    if not message.inputs:
+        raise RequestError("inputs is missing: send at least one tensor")
+    if raws and len(raws) != len(message.inputs):
+        raise RequestError(f"raw_input_contents has {len(raws)} tensors, but inputs has {len(message.inputs)}")
+    inputs = tuple(
+        _input(tensor, raws[index] if raws else None, f"inputs[{index}]") for index, tensor in enumerate(message.inputs)
+    )
+    _check_unique([tensor.name for tensor in inputs], "inputs")
+    for index, output in enumerate(message.outputs):
+        _refuse_shared_memory(output.parameters, f"outputs[{index}]")
+    outputs = tuple(WantedOutput(output.name) for output in message.outputs)
+    _check_unique([output.name for output in outputs], "outputs")
+    parameters = {name: _parameter(value, name) for name, value in message.parameters.items()}
+    return InferRequest(inputs, outputs, message.id or None, bool(raws), parameters)
+
+
+def _input(tensor: ModelInferRequest.InferInputTensor, raw: bytes | None, where: str) -> Input:
+    name, datatype = tensor.name, tensor.datatype
+    if not name:
+        raise RequestError(f"{where}.name must be a non-empty string")
+    where = f"{where} ({name[:MAX_SHOWN]})"
+    if datatype not in DTYPES:
+        raise RequestError(f"{where}.datatype must be one of {', '.join(DTYPES)}, not {datatype[:MAX_SHOWN]!r}")
+    shape = tuple(tensor.shape)
+    if len(shape) > MAX_DIMENSIONS:
+        raise RequestError(f"{where}.shape has {len(shape)} dimensions; a tensor may have {MAX_DIMENSIONS}")
+    if shape and min(shape) < 0:
+        raise RequestError(f"{where}.shape must be a list of whole numbers, such as [1, 30], not {list(shape)}")
+    _refuse_shared_memory(tensor.parameters, where)
+    if raw is None:
+        return Input(name, datatype, contents.to_array(tensor.contents, datatype, shape, where))
+    if tensor.HasField("contents") and tensor.contents.ByteSize():
+        raise RequestError(f"{where}.contents and raw_input_contents exclude each other")
+    return Input(name, datatype, codec.from_binary(memoryview(raw), datatype, shape, where))
+
+
+def _check_unique(names: Sequence[str], field: str) -> None:
+    if len(set(names)) != len(names):
+        raise RequestError(f"{field}: a name occurs twice: {', '.join(names)[:MAX_SHOWN]}")
+
+
+def _refuse_shared_memory(parameters: Mapping[str, InferParameter], where: str) -> None:
+    if parameters and SHARED_MEMORY in parameters:
+        raise RequestError(f"{where}.parameters.{SHARED_MEMORY}: there is no shared memory; send the tensor itself")
+
+
+def _parameter(value: InferParameter, name: str) -> Any:
+    choice = value.WhichOneof("parameter_choice")
+    if choice is None:
+        raise RequestError(f"parameters.{name[:MAX_SHOWN]} has no value")
+    return getattr(value, choice)
+
+
+def encode(response: InferResponse, request: InferRequest) -> bytes:
+    """A ModelInferResponse: raw where the request was, or where an output has no typed form, else typed."""
+    datatypes = {name: datatype_of(array) for name, array in response.outputs.items()}
+    raw = request.binary_output or not contents.FIELDS.keys() >= set(datatypes.values())
+    return ModelInferResponse(
+        model_name=response.model_name,
+        model_version=response.model_version,
+        id=response.id or "",
+        parameters={name: _to_parameter(value) for name, value in response.parameters.items()},
+        outputs=[_output(name, array, datatypes[name], raw) for name, array in response.outputs.items()],
+        raw_output_contents=[codec.to_binary(array) for array in response.outputs.values()] if raw else (),
+    ).SerializeToString()
+
+
+def _output(name: str, array: Array, datatype: str, raw: bool) -> ModelInferResponse.InferOutputTensor:
+    return ModelInferResponse.InferOutputTensor(
+        name=name,
+        datatype=datatype,
+        shape=array.shape,
+        contents=None if raw else contents.from_array(array, datatype),
+    )
+
+
+def _to_parameter(value: Any) -> InferParameter:
+    if isinstance(value, bool):
+        return InferParameter(bool_param=value)
+    if isinstance(value, int):
+        return InferParameter(uint64_param=value) if value > MAX_INT64 else InferParameter(int64_param=value)
+    if isinstance(value, float):
+        return InferParameter(double_param=value)
+    return InferParameter(string_param=str(value))

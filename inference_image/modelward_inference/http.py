@@ -1,0 +1,113 @@
+"""uvicorn's HTTP protocol, with limits on what a client may do before the application is asked, and errors in JSON.
+
+uvicorn neither bounds the head of a request nor the time that it takes to arrive. Both cost a working request next to
+nothing here: the head is measured where it did not come in one piece, and slow clients are found by a look at all
+connections about once a second. Failure: 400, 408 and 431 with `{"error": …}`, after which the connection ends.
+"""
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+MAX_HEAD = 64 * 1024
+"""Bytes of a request line and headers; Envoy's own limit is 60 KiB."""
+
+LINGER = 2.0
+"""Seconds for a refused client to read the answer while what it still sends is thrown away."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    max_head = MAX_HEAD
+    _head = 0
+    _refused = False
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        # Else the data begins with the rest of a body, and a head behind that is counted from the next piece on.
+        begins_in_head = self.cycle is None or not self.cycle.more_body
+        room = self.max_head - self._head
+        if begins_in_head and len(data) > room:
+            super().data_received(data[:room])
+            if self._in_head():
+                self.refuse(431, f"the headers have more than {self.max_head} bytes")
+            if self._refused or self.transport.is_closing():
+                return
+            data, begins_in_head = data[room:], False
+        super().data_received(data)
+        self._head = self._head + len(data) if begins_in_head and self._in_head() else 0
+
+    def unfinished(self) -> object | None:
+        """What has begun to arrive and is not complete: one object for as long as it is the same; else None."""
+        if self._refused or self.pipeline:
+            return None
+        if self.scope is None:
+            return self
+        if self._in_head():
+            return self.scope
+        return self.cycle if self.cycle.more_body else None
+
+    def refuse(self, status: int, message: str) -> None:
+        """Answer where that is still possible, and end the connection once the client has had time to read it."""
+        if self._refused:
+            return
+        self._refused = True
+        answered = self.cycle is not None and (self.cycle.response_started or not self.cycle.more_body)
+        if self.scope is not None and (self._in_head() or not answered):
+            self.transport.write(_answer(status, message))
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.loop.call_later(LINGER, self.transport.abort)
+        else:
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(400, f"this is no HTTP request that can be read ({msg})")
+
+    def _in_head(self) -> bool:
+        # uvicorn sets the path once the head is complete.
+        return self.scope is not None and "path" not in self.scope
+
+
+def _answer(status: int, message: str) -> bytes:
+    body = orjson.dumps({"error": message})
+    return b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (
+        STATUS_LINE[status], len(body), body,
+    )  # fmt: skip
+
+
+class SlowClients:
+    """Finds connections whose request does not arrive. `timeout`: seconds from its first byte to its last."""
+
+    def __init__(self, state: ServerState, timeout: float) -> None:
+        self._state = state
+        self._timeout = timeout
+        self._since: dict[Any, tuple[object, float]] = {}
+
+    def sweep(self, now: float) -> None:
+        """Refuse what has been unfinished for too long. `now`: seconds, monotonic; to be called about every second."""
+        since = {}
+        for connection in list(self._state.connections):
+            if not isinstance(connection, GuardedProtocol) or (what := connection.unfinished()) is None:
+                continue
+            before = self._since.get(connection)
+            if before is None or before[0] is not what:
+                since[connection] = (what, now)
+            elif now - before[1] > self._timeout:
+                connection.refuse(408, f"the request did not arrive within {self._timeout:g} s")
+            else:
+                since[connection] = before
+        self._since = since
+
+
+def protocol(max_head: int) -> type[asyncio.Protocol]:
+    """The class for uvicorn's configuration. `max_head`: bytes."""
+    return type("Protocol", (GuardedProtocol,), {"max_head": max_head})

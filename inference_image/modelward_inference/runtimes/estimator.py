@@ -1,0 +1,105 @@
+"""A fitted scikit-learn estimator, or one that behaves like it, as a model; how it was saved does not matter here."""
+
+import sys
+import warnings as python_warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import sklearn
+
+from modelward_inference import rows as generated
+from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.errors import FormatMismatch, ModelUnsupported
+from modelward_inference.runtimes import columns
+from modelward_inference.runtimes.base import Array, tensor_of, texts
+
+PREDICT, PREDICT_PROBA = "predict", "predict_proba"
+
+
+class EstimatorModel:
+    """Outputs are `predict` and, where it has it, `predict_proba`; inputs are as `columns` tells.
+
+    `signature`: from the bundle, else it is found by a prediction for one row.
+    """
+
+    def __init__(self, estimator: Any, warnings: Sequence[str] = (), signature: Signature | None = None) -> None:
+        if not hasattr(estimator, PREDICT):
+            raise FormatMismatch(
+                f"The file holds a {type(estimator).__module__}.{type(estimator).__name__}, which has no predict(); "
+                "save the fitted estimator or pipeline itself"
+            )
+        self.estimator = estimator
+        self.warnings = warnings
+        self.libraries = _libraries()
+        # A model that was trained on a data frame says so at every call; here columns come by position.
+        python_warnings.filterwarnings("ignore", message="X does not have valid feature names")
+        inputs = signature.inputs if signature else columns.inputs_of(estimator)
+        self._many = len(inputs) > 1 or inputs[0].name != columns.INPUT
+        self._texts = {tensor.name for tensor in inputs if tensor.datatype == "BYTES"}
+        self._order = [tensor.name for tensor in inputs]
+        self._pandas = _pandas() if self._many and hasattr(estimator, "feature_names_in_") else None
+        if self._many and self._pandas is None:
+            columns.select_by_position(estimator)
+        self.signature = signature or Signature(inputs, self._outputs(inputs))
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """A classifier's labels in the order of its probabilities; empty for others and for several targets."""
+        found = getattr(self.estimator, "classes_", None)
+        return tuple(found.tolist()) if isinstance(found, np.ndarray) and found.ndim == 1 else ()
+
+    def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        table = self._table(inputs)
+        return {name: np.asarray(getattr(self.estimator, name)(table)) for name in outputs}
+
+    def _table(self, inputs: Mapping[str, Array]) -> Any:
+        """What the estimator takes: an array, texts, or a data frame where pandas is there and names were known."""
+        given = {name: texts(inputs[name]) if name in self._texts else inputs[name] for name in self._order}
+        if not self._many:
+            return given[columns.INPUT]
+        if self._pandas is not None:
+            return self._pandas.DataFrame({name: array.reshape(-1) for name, array in given.items()})
+        if not self._texts:
+            return np.column_stack(list(given.values()))
+        return np.column_stack([array.astype(object) for array in given.values()])
+
+    def _outputs(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """What comes out, as a prediction for one row shows it."""
+        row = generated.generate(self.estimator, inputs, count=1)
+        found = (self._output(name, row) for name in (PREDICT, PREDICT_PROBA) if hasattr(self.estimator, name))
+        return tuple(tensor for tensor in found if tensor is not None)
+
+    def _output(self, name: str, row: Mapping[str, Array]) -> Tensor | None:
+        """One output; None where it is one array for each target. The classes tell it where the model refuses rows."""
+        try:
+            raw = getattr(self.estimator, name)(self._table(row))
+        except MemoryError:
+            raise
+        except Exception as error:
+            if "DataFrame" in str(error) or "columns" in str(error).lower() or "has no attribute" in str(error):
+                raise ModelUnsupported(
+                    f"The {type(self.estimator).__name__} can't work on plain arrays ({str(error)[:300]}), perhaps "
+                    "because it needs a data frame; build the inference image with pandas, or export the model as ONNX"
+                ) from error
+            classes = np.asarray(getattr(self.estimator, "classes_", np.zeros(1)))
+            raw = classes[:1] if name == PREDICT else np.zeros((1, len(classes)))
+        return None if isinstance(raw, list) else tensor_of(name, np.asarray(raw))
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of what an estimator may be made of, as far as loading it imported them."""
+    found = {"scikit-learn": sklearn.__version__, "numpy": np.__version__}
+    for name in ("xgboost", "lightgbm"):
+        if name in sys.modules:
+            found[name] = sys.modules[name].__version__
+    return found
+
+
+def _pandas() -> Any:
+    """pandas, or None: the image has it only where someone added it."""
+    try:
+        import pandas
+    except ImportError:
+        return None
+    return pandas

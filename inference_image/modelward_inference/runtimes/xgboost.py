@@ -1,0 +1,49 @@
+"""XGBoost's own files (.ubj, .json), by the Booster: labels and probabilities for classifiers, numbers for the rest."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import xgboost
+
+from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
+from modelward_inference.runtimes.base import Array
+from modelward_inference.runtimes.booster import BoosterModel
+
+PROBABILITY_OBJECTIVES = frozenset({"binary:logistic", "multi:softprob"})
+"""Objectives with which the booster gives probabilities."""
+
+
+class XgboostModel(BoosterModel):
+    """`threads`: of one prediction."""
+
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        # From memory it tells JSON from UBJSON by content, from a file by the name's end.
+        self.content = bytearray(path.read_bytes())
+        self.libraries = {"xgboost": xgboost.__version__}
+        try:
+            self.booster = xgboost.Booster({"nthread": threads}, model_file=self.content)
+            config = json.loads(self.booster.save_config())["learner"]
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ArtifactCorrupt(
+                f"can't be loaded with XGBoost {xgboost.__version__}: {_first_line(error)}. Upload the artifact again"
+            ) from error
+        self.is_classifier = config["objective"]["name"] in PROBABILITY_OBJECTIVES
+        best = self.booster.attr("best_iteration")
+        self._range = (0, int(best) + 1) if best is not None else (0, 0)
+        try:
+            self._describe(self.booster.num_features(), "FP32")
+        except xgboost.core.XGBoostError as error:
+            raise ModelUnsupported(
+                f"The booster does not predict from plain numbers ({_first_line(error)}); export it as ONNX"
+            ) from error
+
+    def _raw(self, rows: Array) -> Array:
+        return np.asarray(self.booster.inplace_predict(rows, iteration_range=self._range, validate_features=False))
+
+
+def _first_line(error: Exception) -> str:
+    """XGBoost adds a stack trace of its own; the cause stands before it, after the time."""
+    return str(error).partition("Stack trace:")[0].strip().rpartition("]")[2].strip()[:300] or str(error)[:300]

@@ -1,0 +1,91 @@
+"""Tables of any make to a model's input tensors: data frames by duck typing, arrays, lists of texts, mappings."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.runtimes.base import DTYPES, Array
+
+
+def from_data(data: Any, signature: Signature) -> dict[str, Array]:
+    """The input tensors. Raises InvalidConfiguration, which names the column that does not fit."""
+    inputs = signature.inputs
+    if len(inputs) == 1 and inputs[0].shape != (-1, 1):
+        return {inputs[0].name: _whole(data, inputs[0])}
+    return {tensor.name: _one(_named(data, tensor, index), tensor) for index, tensor in enumerate(inputs)}
+
+
+def read_table(path: Path) -> Any:
+    """Rows from a file: .npy, or .csv with a line of names. Raises InvalidConfiguration."""
+    if path.suffix == ".npy":
+        return np.load(path, allow_pickle=False)
+    if path.suffix != ".csv":
+        raise InvalidConfiguration(f"{path} is neither .csv nor .npy; save the sample rows as one of these")
+    import csv
+
+    with path.open(newline="") as handle:
+        lines = list(csv.reader(handle))
+    if len(lines) < 2 or any(len(line) != len(lines[0]) for line in lines):
+        raise InvalidConfiguration(f"{path} needs a line of names, and rows of as many values")
+    return {name: np.array([line[index] for line in lines[1:]]) for index, name in enumerate(lines[0])}
+
+
+def _whole(data: Any, tensor: Tensor) -> Array:
+    """All columns in one tensor, by position."""
+    if isinstance(data, Mapping):
+        if tensor.name in data:
+            data = data[tensor.name]
+        elif len(tensor.shape) == 1 and len(data) == 1:
+            data = next(iter(data.values()))
+        else:
+            data = np.column_stack([np.asarray(column) for column in data.values()])
+    elif hasattr(data, "to_numpy"):
+        data = data.to_numpy()
+    array = np.asarray(data)
+    if len(tensor.shape) == 1 and array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    fits = array.ndim == len(tensor.shape) and all(
+        wanted in (-1, size) for size, wanted in zip(array.shape, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise InvalidConfiguration(
+            f"data has shape {list(array.shape)}, but the model's {tensor.name!r} takes {list(tensor.shape)} (-1: any "
+            "size); pass the columns that the model was trained on, and no others"
+        )
+    return _cast(array, tensor)
+
+
+def _named(data: Any, tensor: Tensor, index: int) -> Array:
+    """One column, by its name where the data has names, else by position."""
+    names = list(data) if isinstance(data, Mapping) else list(getattr(data, "columns", ()))
+    if names:
+        if tensor.name not in names:
+            raise InvalidConfiguration(f"data has no column {tensor.name!r}; it has {', '.join(map(str, names))[:500]}")
+        return np.asarray(data[tensor.name])
+    array = np.asarray(data)
+    if array.ndim != 2 or array.shape[1] <= index:
+        raise InvalidConfiguration(f"data has shape {list(array.shape)}, and so no column {index} for {tensor.name!r}")
+    return np.asarray(array[:, index])
+
+
+def _one(column: Array, tensor: Tensor) -> Array:
+    shaped = column.reshape(-1, 1) if len(tensor.shape) == 2 and column.ndim == 1 else column
+    return _cast(shaped, tensor)
+
+
+def _cast(array: Array, tensor: Tensor) -> Array:
+    target = DTYPES[tensor.datatype]
+    try:
+        if target.kind == "O":
+            return np.array([str(value) for value in array.flat], dtype=object).reshape(array.shape)
+        if array.dtype.kind in "US":
+            array = np.where(array == "", "nan", array)
+        return np.ascontiguousarray(array.astype(target))
+    except (ValueError, TypeError) as error:
+        raise InvalidConfiguration(
+            f"the column {tensor.name!r} does not hold {tensor.datatype} values: {str(error)[:200]}"
+        ) from error

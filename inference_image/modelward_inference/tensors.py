@@ -1,0 +1,203 @@
+"""The values of one tensor: from JSON's lists or binary data to an array, and back.
+
+A tensor that can't be read raises RequestError with the name of its field. In JSON, null stands for NaN in floating
+tensors, in both directions: JSON has no number for it. Binary tensors keep NaN and infinities as they are.
+"""
+
+import math
+import struct
+from array import array as machine_array
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from modelward_inference.protocol import RequestError
+from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
+
+MAX_SHOWN = 256
+"""Characters of a client's text that an error message repeats."""
+
+
+def from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> Array:
+    """A tensor from a flat list, or from lists nested as its shape says; `largejson` gives arrays instead of lists."""
+    array = _fast(data, datatype)
+    if array is None:
+        if not isinstance(data, list | np.ndarray):
+            raise RequestError(f"{where}.data must be a list, not {kind_of(data)}")
+        try:
+            array = _BUILDERS[DTYPES[datatype].kind](data, datatype)
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise RequestError(f"{where}.data does not hold {datatype} values: {error}") from None
+    # Flat data is allowed for any shape, nested data must agree with it.
+    if array.ndim != 1 and array.shape != shape:
+        raise RequestError(f"{where}.data is nested as {list(array.shape)}, but shape is {list(shape)}")
+    return _reshaped(array, shape, where)
+
+
+MAX_DIMENSIONS = 64
+"""Of a shape: numpy's own limit. The product of a million sizes would keep the process busy for hours."""
+
+_MACHINE = {
+    "FP32": ("f", np.dtype(np.float32)),
+    "FP64": ("d", np.dtype(np.float64)),
+    "INT64": ("q", np.dtype(np.int64)),
+}
+"""Datatypes that Python's own array module packs, more quickly than numpy finds out what a list holds."""
+
+
+def _fast(data: Any, datatype: str) -> Array | None:
+    """What nearly every request holds: numbers, flat or as rows. None: look more closely, to take it or to explain."""
+    packed = _MACHINE.get(datatype)
+    if packed is None or type(data) is not list or not data:
+        return None
+    code, dtype = packed
+    first, rows = data[0], 0
+    if type(first) is list:
+        if not first or set(map(type, data)) != {list} or len(set(map(len, data))) != 1:
+            return None
+        rows, data, first = len(data), list(chain.from_iterable(data)), first[0]
+    if type(first) is bool:
+        return None
+    try:
+        array: Array = np.frombuffer(machine_array(code, data), dtype)  # type: ignore[call-overload]
+    except (TypeError, OverflowError):
+        return None
+    if code != "q" and not np.isfinite(array).all():
+        return None
+    return array.reshape(rows, -1) if rows else array
+
+
+def _reshaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
+    needed = math.prod(shape)
+    if array.size != needed:
+        raise RequestError(f"{where}.data has {array.size} values, but shape {list(shape)} needs {needed}")
+    return _shaped(array, shape, where)
+
+
+def _shaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
+    """An empty tensor may name any other dimension, but not one beyond what numpy can address."""
+    try:
+        return array.reshape(shape)
+    except (ValueError, OverflowError):
+        raise RequestError(f"{where}.shape {list(shape)} is too large") from None
+
+
+def _floats(data: Any, datatype: str) -> Array:
+    array = np.array(data)
+    if array.dtype.kind == "O":
+        # null among numbers: the only thing besides them that a floating tensor may hold.
+        array = np.array(data, dtype=np.float64) if _only_numbers_and_null(data) else array
+    if array.dtype.kind not in "fiu" and array.size:
+        raise ValueError(f"found {_first_odd(array)}")
+    with np.errstate(over="ignore"):
+        cast = array.astype(DTYPES[datatype])
+    if np.isinf(cast).any():
+        raise ValueError(f"found a number that is too large for {datatype}")
+    return cast
+
+
+def _integers(data: Any, datatype: str) -> Array:
+    array = np.array(data)
+    if array.dtype.kind not in "iu" and array.size:
+        raise ValueError(f"found {_first_odd(array)}")
+    limits = np.iinfo(DTYPES[datatype])
+    if array.size and (int(array.min()) < limits.min or int(array.max()) > limits.max):
+        raise ValueError(f"they must lie between {limits.min} and {limits.max}")
+    return array.astype(DTYPES[datatype])
+
+
+def _booleans(data: Any, datatype: str) -> Array:
+    array = np.array(data)
+    if array.dtype.kind != "b" and array.size:
+        raise ValueError(f"found {_first_odd(array)}; write true or false")
+    return array.astype(DTYPES[datatype])
+
+
+def _texts(data: Any, datatype: str) -> Array:
+    array = np.array(data, dtype=DTYPES[datatype])
+    odd = next((value for value in array.flat if not isinstance(value, str)), None)
+    if odd is not None or any(value is None for value in array.flat):
+        raise ValueError(f"found {shown(odd)}; write strings")
+    return array
+
+
+_BUILDERS = {"f": _floats, "i": _integers, "u": _integers, "b": _booleans, "O": _texts}
+
+
+def _only_numbers_and_null(data: list[Any]) -> bool:
+    return all(
+        _only_numbers_and_null(value) if isinstance(value, list) else
+        value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+        for value in data
+    )  # fmt: skip
+
+
+def _first_odd(array: Array) -> str:
+    return shown(array.flat[0].item() if hasattr(array.flat[0], "item") else array.flat[0])
+
+
+def to_json(array: Array) -> Any:
+    """What orjson writes as a flat list; NaN and infinities become null."""
+    if datatype_of(array) == "BYTES":
+        return [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in array.flat]
+    flat = np.ascontiguousarray(array).ravel()
+    return flat.astype(np.float32) if flat.dtype == np.float16 else flat
+
+
+def from_binary(raw: memoryview, datatype: str, shape: tuple[int, ...], where: str) -> Array:
+    """A tensor from its binary form: little-endian elements, BYTES elements each after their length in 4 bytes."""
+    if datatype == "BYTES":
+        return _reshaped(_split(raw, where), shape, where)
+    dtype = DTYPES[datatype].newbyteorder("<")
+    if len(raw) != math.prod(shape) * dtype.itemsize:
+        raise RequestError(
+            f"{where}: {len(raw)} bytes of binary data, but {datatype} of shape {list(shape)} needs "
+            f"{math.prod(shape) * dtype.itemsize}"
+        )
+    if datatype == "BOOL" and bytes(raw).translate(None, b"\0\1"):
+        raise RequestError(f"{where}: the binary data of BOOL holds bytes other than 0 and 1")
+    return _shaped(np.frombuffer(raw, dtype=dtype), shape, where)
+
+
+def _split(raw: memoryview, where: str) -> Array:
+    elements: list[str | bytes] = []
+    position = 0
+    while position < len(raw):
+        if position + 4 > len(raw):
+            raise RequestError(f"{where}: the binary data ends within the length of an element")
+        (length,) = struct.unpack_from("<I", raw, position)
+        position += 4
+        if position + length > len(raw):
+            raise RequestError(
+                f"{where}: an element of {length} bytes begins {len(raw) - position} bytes before the end"
+            )
+        element = bytes(raw[position : position + length])
+        try:
+            elements.append(element.decode())
+        except UnicodeDecodeError:
+            elements.append(element)
+        position += length
+    array = np.empty(len(elements), dtype=object)
+    array[:] = elements
+    return array
+
+
+def to_binary(array: Array) -> bytes:
+    """The inverse of `from_binary`."""
+    if datatype_of(array) == "BYTES":
+        encoded = [value if isinstance(value, bytes) else str(value).encode() for value in array.flat]
+        return b"".join(struct.pack("<I", len(value)) + value for value in encoded)
+    return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+
+
+def kind_of(value: Any) -> str:
+    """What JSON calls it."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def shown(value: Any) -> str:
+    """A client's value, short enough for a message."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

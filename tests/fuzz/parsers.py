@@ -1,0 +1,57 @@
+"""Coverage-guided fuzzing of every parser that reads a client's bytes: `make fuzz`.
+
+The first byte chooses the parser; a RequestError is an answer, anything else a finding, which atheris keeps as a file.
+Arguments are libFuzzer's, such as -max_total_time=60.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports():
+    from modelward_inference import codec, compression, largejson
+    from modelward_inference.grpc_api import messages
+    from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
+    from modelward_inference.protocol import RequestError
+
+from unit.inference.malformed import corpus
+
+MAX_BODY = 1 << 16
+largejson.FROM = 256  # bytes: so that both readers of JSON get their share
+
+
+def test_one(data: bytes) -> None:
+    """One input of the fuzzer."""
+    kind, body = data[:1], data[1:]
+    try:
+        match kind[0] % 4 if kind else 0:
+            case 0:
+                codec.decode(body, None)
+            case 1:
+                codec.decode(body[2:], int.from_bytes(body[:2], "little"))
+            case 2:
+                codec.decode(compression.decompressed(body, "gzip", MAX_BODY), None)
+            case _:
+                messages.decode(messages.parse(ModelInferRequest, body))
+    except RequestError:
+        return
+
+
+def seeds(folder: Path) -> None:
+    """What the tests send already, for the fuzzer to change."""
+    for number, each in enumerate(corpus()):
+        length = each.headers.get("Inference-Header-Content-Length", "")
+        if length.isdecimal() and int(length) < 1 << 16:
+            content = b"\1" + int(length).to_bytes(2, "little") + each.body
+        else:
+            content = (b"\2" if "Content-Encoding" in each.headers else b"\0") + each.body
+        (folder / str(number)).write_bytes(content[:MAX_BODY])
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        seeds(Path(folder))
+        atheris.Setup([*sys.argv, folder], test_one)
+        atheris.Fuzz()
