@@ -1,5 +1,6 @@
 """Order of the tiers, one marker for each (the folder that a test lies in), and the figures that tests measured."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         item.add_marker(tier(item))
     items.sort(key=lambda item: TIERS.index(tier(item)))
+
+
+@pytest.fixture(scope="session")
+def in_sight(request: pytest.FixtureRequest) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """`with in_sight():` shows what is written meanwhile: on a fresh machine things are built for minutes."""
+    manager = request.config.pluginmanager.getplugin("capturemanager")
+    return manager.global_and_fixture_disabled if manager else contextlib.nullcontext
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from modelward_inference import codec, compression, metrics
+from modelward_inference import codec, compression, http, metrics
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.endpoints import small_endpoints
 from modelward_inference.protocol import DeadlineExceededError, InferResponse, OverloadedError, RequestError
@@ -64,11 +64,11 @@ class Rest:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] in self._infer_paths and scope["method"] == "POST":
-            await self._infer(dict(scope["headers"]), receive, send)
+            await self._infer(scope, dict(scope["headers"]), receive, send)
         else:
             await self._others(scope, receive, send)
 
-    async def _infer(self, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _infer(self, scope: Message, headers: Headers, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
         more: list[tuple[bytes, bytes]] = []
         kind = _JSON
@@ -117,12 +117,20 @@ class Rest:
             if encoding:
                 answer = compression.compressed(answer, encoding)
                 more.append((b"content-encoding", encoding.encode()))
+        await self._send(scope, send, status, [kind, (b"content-length", b"%d" % len(answer)), *more], answer)
+
+    async def _send(
+        self, scope: Message, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> None:
         if self._state.draining:
-            more.append(_CLOSE)
-        start = [kind, (b"content-length", b"%d" % len(answer)), *more]
+            headers.append(_CLOSE)
+        elif (extensions := scope.get("extensions")) and http.ANSWER in extensions:
+            at_once: http.Answer = extensions[http.ANSWER]
+            if at_once(status, b"".join([b"%s: %s\r\n" % header for header in headers]), body):
+                return
         try:
-            await send({"type": "http.response.start", "status": status, "headers": start})
-            await send({"type": "http.response.body", "body": answer})
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
         except RuntimeError as error:
             # uvloop's word for a connection that the client closed while a request behind another one was computed.
             log.debug("nobody is there to answer: %s", error)

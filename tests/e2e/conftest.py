@@ -1,7 +1,8 @@
 """A real cluster with the operator of this checkout: real pods, a real S3 server, real models."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 from examples.demo.cluster import create_namespace, install_store, publish
@@ -20,13 +21,14 @@ def trained() -> Trained:
 
 
 @pytest.fixture(scope="session")
-def namespace(trained: Trained) -> Iterator[str]:
+def namespace(trained: Trained, in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[str]:
     """A namespace that enforces the `restricted` Pod Security level, with a store of artifacts, good and bad."""
-    cluster.up()
-    install.install()
     name = f"e2e-{secrets.token_hex(3)}"
-    create_namespace(name)
-    install_store(name)
+    with in_sight():
+        cluster.up()
+        install.install()
+        create_namespace(name)
+        install_store(name)
     onnx = trained.onnx()
     publish(
         name,

@@ -1,10 +1,12 @@
 """The fixtures of the tiers that need an API server and no nodes."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 
+from localcluster import binaries
 from localcluster.apiserver import ApiServer
 
 from .cluster import REPOSITORY, Cluster
@@ -12,7 +14,9 @@ from .model import Model
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
+def cluster(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Cluster]:
+    with in_sight():
+        binaries.kubernetes()
     with ApiServer() as server:
         made = Cluster(server)
         made.kubectl("apply", "-k", str(REPOSITORY / "crds"))
