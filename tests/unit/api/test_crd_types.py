@@ -15,6 +15,7 @@ from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, Spec, parse
 from modelward.domain.rollout import decide
 from modelward.domain.status import build_status
+from modelward_inference import formats
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())
 VERSION = CRD["spec"]["versions"][0]
@@ -75,6 +76,22 @@ def test_every_status_field_that_is_written_is_in_the_crd() -> None:
                 walk(below, schema["items"], f"{path}[]")
 
     walk(status, SCHEMA["status"], "status")
+
+
+def test_the_formats_are_those_that_the_inference_image_reads() -> None:
+    (rule,) = SCHEMA["spec"]["properties"]["model"]["properties"]["format"]["x-kubernetes-validations"]
+    assert re.findall(r"'(\w+)'", rule["rule"]) == ["auto", *formats.FORMATS]
+
+
+def test_a_name_promises_the_same_format_to_both() -> None:
+    rules = SCHEMA["spec"]["properties"]["model"]["x-kubernetes-validations"]
+    (rule,) = [each["rule"] for each in rules if "promises another format" in each["message"]]
+    promised = {
+        f".{suffix}": kind
+        for kind, suffixes in re.findall(r"format == '(\w+)' \|\| !self.uri.matches\('\[.\]\(?([\w|]+)\)?\(", rule)
+        for suffix in suffixes.split("|")
+    }
+    assert promised == formats.SUFFIXES
 
 
 def test_names_of_the_resource() -> None:

@@ -3,38 +3,22 @@
 import gzip
 import json
 import zlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from modelward_inference.bundle import Manifest, Signature, Tensor
+from modelward_inference.bundle import Manifest
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.rest import Rest, State
 
-SIGNATURE = Signature(
-    (Tensor("x", "FP32", (-1, 2)), Tensor("kind", "BYTES", (-1,)), Tensor("count", "INT8", (-1,))),
-    (Tensor("sum", "FP32", (-1,)), Tensor("echo", "BYTES", (-1,))),
-)
+from .grpc_api.served import Echo
+
+SIGNATURE = Echo.signature
 MANIFEST = Manifest(
     "m", "onnx", "model.onnx", "sha256:" + "a" * 64, 1, "s3://b/m.onnx", "2026-01-01T00:00:00Z", SIGNATURE
 )
 MAX_BODY = 10_000
-
-
-class Echo:
-    """Adds up rows, gives texts back, and fails when told to."""
-
-    signature = SIGNATURE
-    libraries: Mapping[str, str] = {}
-    warnings: Sequence[str] = ()
-
-    def predict(self, inputs: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
-        if "fail" in inputs["kind"]:
-            raise RuntimeError("told to")
-        answers = {"sum": inputs["x"].sum(axis=1), "echo": inputs["kind"]}
-        return {name: answers[name] for name in outputs}
 
 
 @pytest.fixture(scope="module")

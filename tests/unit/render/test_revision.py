@@ -1,5 +1,7 @@
 """Revisions: what shapes a pod names it, and nothing else does."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,14 +77,23 @@ def test_the_router_has_as_many_threads_as_cores(limit: str | int | None, thread
     assert args[args.index("--concurrency") + 1] == threads
 
 
+def test_every_setting_is_one_that_the_image_documents() -> None:
+    page = (Path(__file__).parents[3] / "docs/bundle.md").read_text()
+    pod = revision.deployment(owner(server=SERVER), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
+    names = {each["name"] for container in (*pod["initContainers"], *pod["containers"]) for each in container["env"]}
+    assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
+
+
+SERVER = Server("500ms", "1Mi", 10, 0, Batching(32, "2ms"))
+
+
 def test_only_settings_that_were_given_reach_the_server() -> None:
     def given(server: Server) -> dict[str, str]:
         pod = revision.deployment(owner(server=server), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
         return {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
 
-    server = Server("500ms", "1Mi", 10, 0, Batching(32, "2ms"))
-    assert given(server).items() - given(Server()).items() == {
+    assert given(SERVER).items() - given(Server()).items() == {
         ("REQUEST_TIMEOUT_SECONDS", "0.5"), ("MAX_REQUEST_BYTES", "1048576"), ("MAX_ROWS", "10"),
         ("MAX_WAITING_REQUESTS", "0"), ("MAX_BATCH_ROWS", "32"), ("MAX_BATCH_DELAY_MS", "2"),
     }  # fmt: skip
-    assert given(Server()).items() <= given(server).items()
+    assert given(Server()).items() <= given(SERVER).items()
