@@ -5,6 +5,7 @@ tensors, in both directions: JSON has no number for it. Binary tensors keep NaN 
 """
 
 import math
+import reprlib
 import struct
 from array import array as machine_array
 from itertools import chain
@@ -83,8 +84,25 @@ def _shaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
         raise RequestError(f"{where}.shape {list(shape)} is too large") from None
 
 
+def _as_numpy_sees(data: Any, cure: str = "") -> Array:
+    """Raises ValueError for a text: numpy would give every number beside it as much room as the longest text takes."""
+    text = _text_in(data) if isinstance(data, list) else None
+    if text is not None:
+        raise ValueError(f"found {shown(text)}{cure}")
+    return np.array(data)
+
+
+def _text_in(data: list[Any]) -> str | None:
+    kinds = set(map(type, data))
+    if str in kinds:
+        return next(value for value in data if isinstance(value, str))
+    if list not in kinds:
+        return None
+    return next((text for each in data if isinstance(each, list) and (text := _text_in(each)) is not None), None)
+
+
 def _floats(data: Any, datatype: str) -> Array:
-    array = np.array(data)
+    array = _as_numpy_sees(data)
     if array.dtype.kind == "O":
         # null among numbers: the only thing besides them that a floating tensor may hold.
         array = np.array(data, dtype=np.float64) if _only_numbers_and_null(data) else array
@@ -98,7 +116,7 @@ def _floats(data: Any, datatype: str) -> Array:
 
 
 def _integers(data: Any, datatype: str) -> Array:
-    array = np.array(data)
+    array = _as_numpy_sees(data)
     if array.dtype.kind not in "iu" and array.size:
         raise ValueError(f"found {_first_odd(array)}")
     limits = np.iinfo(DTYPES[datatype])
@@ -108,16 +126,18 @@ def _integers(data: Any, datatype: str) -> Array:
 
 
 def _booleans(data: Any, datatype: str) -> Array:
-    array = np.array(data)
+    cure = "; write true or false"
+    array = _as_numpy_sees(data, cure)
     if array.dtype.kind != "b" and array.size:
-        raise ValueError(f"found {_first_odd(array)}; write true or false")
+        raise ValueError(f"found {_first_odd(array)}{cure}")
     return array.astype(DTYPES[datatype])
 
 
 def _texts(data: Any, datatype: str) -> Array:
     array = np.array(data, dtype=DTYPES[datatype])
-    odd = next((value for value in array.flat if not isinstance(value, str)), None)
-    if odd is not None or any(value is None for value in array.flat):
+    flat = array.ravel()  # array.flat ends at 32 dimensions
+    odd = next((value for value in flat if not isinstance(value, str)), None)
+    if odd is not None or any(value is None for value in flat):
         raise ValueError(f"found {shown(odd)}; write strings")
     return array
 
@@ -134,7 +154,8 @@ def _only_numbers_and_null(data: list[Any]) -> bool:
 
 
 def _first_odd(array: Array) -> str:
-    return shown(array.flat[0].item() if hasattr(array.flat[0], "item") else array.flat[0])
+    first = array.ravel()[0]
+    return shown(first.item() if hasattr(first, "item") else first)
 
 
 def to_json(array: Array) -> Any:
@@ -199,5 +220,5 @@ def kind_of(value: Any) -> str:
 
 def shown(value: Any) -> str:
     """A client's value, short enough for a message."""
-    text = value if isinstance(value, str) else repr(value)
+    text = value if isinstance(value, str) else reprlib.repr(value)  # bounded: it may be deep, and millions long
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"
