@@ -117,6 +117,8 @@ def _floats(data: Any, datatype: str) -> Array:
 
 def _integers(data: Any, datatype: str) -> Array:
     array = _as_numpy_sees(data)
+    if array.dtype.kind == "f" and datatype == "UINT64" and _only_whole(data):
+        array = np.array(data, dtype=np.uint64)  # small numbers beside those from 2**63 on are floats to numpy
     if array.dtype.kind not in "iu" and array.size:
         raise ValueError(f"found {_first_odd(array)}")
     limits = np.iinfo(DTYPES[datatype])
@@ -151,6 +153,10 @@ def _only_numbers_and_null(data: list[Any]) -> bool:
         value is None or (isinstance(value, int | float) and not isinstance(value, bool))
         for value in data
     )  # fmt: skip
+
+
+def _only_whole(data: list[Any]) -> bool:
+    return all(type(value) is int for value in np.array(data, dtype=object).ravel())
 
 
 def _first_odd(array: Array) -> str:
