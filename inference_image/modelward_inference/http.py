@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import orjson
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -40,18 +41,23 @@ class GuardedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        # Else the data begins with the rest of a body, and a head behind that is counted from the next piece on.
-        begins_in_head = self.cycle is None or not self.cycle.more_body
-        room = self.max_head - self._head
-        if begins_in_head and len(data) > room:
+        # Where data begins with the rest of a body, a head behind that is counted from the next piece on.
+        while (begins_in_head := self.cycle is None or not self.cycle.more_body) and len(data) > self._room():
+            room, before = self._room(), self.cycle
             super().data_received(data[:room])
-            if self._in_head():
+            if self._in_head() and self.cycle is before:
                 self.refuse(431, f"the headers have more than {self.max_head} bytes")
             if self._refused or self.transport.is_closing():
                 return
-            data, begins_in_head = data[room:], False
+            # What goes on, if anything, is the head of another request, which began somewhere in this part.
+            data, self._head = data[room:], 0
+        before = self.cycle
         super().data_received(data)
-        self._head = self._head + len(data) if begins_in_head and self._in_head() else 0
+        same = begins_in_head and self.cycle is before
+        self._head = self._head + len(data) if same and self._in_head() else 0
+
+    def _room(self) -> int:
+        return self.max_head - self._head
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.scope["extensions"] = {ANSWER: partial(_answer_at_once, cycle)}  # type: ignore[dict-item]
@@ -68,10 +74,20 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.cycle if self.cycle.more_body else None
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer where that is still possible, and end the connection once the client has had time to read it."""
+        """Answer where that is still possible, and end the connection once the client has had time to read it.
+
+        Requests before this one are answered first; behind them, a head that is not complete ends the connection
+        without a word.
+        """
         if self._refused:
             return
         self._refused = True
+        if self.cycle is not None and not self.cycle.more_body and not self.cycle.response_complete:
+            self.cycle.keep_alive = False  # its answer is due first, and ends the connection
+            return
+        if self.pipeline:
+            self.pipeline[0] = (self.cycle, _refusal(status, message))  # when its turn comes
+            return
         answered = self.cycle is not None and (self.cycle.response_started or not self.cycle.more_body)
         if self.scope is not None and (self._in_head() or not answered):
             self.transport.write(_answer(status, message))
@@ -108,6 +124,18 @@ def _answer_at_once(cycle: RequestResponseCycle, status: int, headers: bytes, bo
         cycle.transport.close()
     cycle.on_response()
     return True
+
+
+def _refusal(status: int, message: str) -> ASGI3Application:
+    body = orjson.dumps({"error": message})
+    length = (b"content-length", b"%d" % len(body))
+    headers = [(b"content-type", b"application/json"), length, (b"connection", b"close")]
+
+    async def application(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    return application
 
 
 def _answer(status: int, message: str) -> bytes:

@@ -29,11 +29,13 @@ class Raw:
 
     def __init__(self, process: Process) -> None:
         self._socket = socket.create_connection(process.address, timeout=DEADLINE)
+        self._stream = self._socket.makefile("rb")
 
     def __enter__(self) -> "Raw":
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._stream.close()
         self._socket.close()
 
     def send(self, *parts: bytes) -> None:
@@ -42,7 +44,7 @@ class Raw:
 
     def answer(self) -> tuple[int, dict[str, str]]:
         """Status and JSON of the next answer."""
-        stream = self._socket.makefile("rb")
+        stream = self._stream
         status = int(stream.readline().split()[1])
         length = 0
         while (line := stream.readline().strip()) != b"":
@@ -53,7 +55,7 @@ class Raw:
     def is_over(self) -> bool:
         """Whether the server has ended the connection, cleanly or not."""
         try:
-            return self._socket.recv(1) == b""
+            return self._stream.read(1) == b""
         except ConnectionResetError:
             return True
 
@@ -113,10 +115,9 @@ def test_what_is_no_http_is_told_so(process: Process, noise: bytes) -> None:
 
 
 def test_requests_one_behind_the_other_are_answered_in_turn(process: Process) -> None:
-    """In the first connection nobody waits for the second and third answer: that is no failure of the server."""
     with Raw(process) as raw:
         raw.send((head() + GOOD) * 3)
-        assert raw.answer()[0] == 200
+        assert raw.answer()[0] == 200  # nobody waits for the others: that is no failure of the server
     with Raw(process) as raw:
         for _ in range(3):
             raw.send(head(), GOOD[:10], GOOD[10:])
