@@ -18,6 +18,12 @@ MAX_ROWS = 50
 
 HUGE = 10**12
 
+DEEP = b"[" * 1015 + b"]" * 1015
+"""As deep as the JSON parser takes it, and deeper than Python's repr does."""
+
+DEEPER_THAN_FLAT = b"[" * 40 + b"]" * 40
+"""Dimensions that numpy can hold, but not iterate over by `flat`."""
+
 Sizes = tuple[int, int, int]
 
 LYING = ((4, 5, 1), (12, 5, 1), (8, 4, 1), (8, 6, 1), (8, 5, 0), (8, 5, 2), (0, 5, 1), (8, 0, 1))
@@ -81,6 +87,11 @@ def _top_level() -> Iterator[Malformed]:
         "UTF-16": GOOD.decode().encode("utf-16"), "a byte order mark": b"\xef\xbb\xbf" + GOOD,
         "two documents": GOOD + GOOD, "a comma too many": GOOD[:-1] + b",}", "single quotes": GOOD.replace(b'"', b"'"),
         "deep lists": b"[" * 9000, "deep objects": b'{"a":' * 3000, "deep and closed": b"[" * 5000 + b"]" * 5000,
+        "deep shape": GOOD.replace(b"[1, 2]", DEEP), "deep datatype": GOOD.replace(b'"FP32"', DEEP),
+        "deep flag": GOOD[:-1] + b', "parameters": {"binary_data_output": %s}}' % DEEP,
+        "deep texts": GOOD.replace(b'["a"]', DEEPER_THAN_FLAT), "deep objects as numbers": GOOD.replace(
+            b"[7]", DEEPER_THAN_FLAT.replace(b"[]", b"[{}]")),
+        "a long text among numbers": GOOD.replace(b"[1.5", b'["%s"%s' % (b"x" * 9000, b", 1" * 3000)),
         "deep data": GOOD.replace(b"[1.5", b"[" * 2000 + b"1.5" + b"]" * 1999 + b", 1"),
         "a control character": GOOD.replace(b"kind", b"ki\x01nd"), "a form": b"a=b&c=d", "xml": b"<inputs/>",
     }  # fmt: skip
