@@ -5,7 +5,8 @@ Failure: a ModelError with a reason, reported by __main__. A finished bundle tha
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,6 @@ from modelward_inference.errors import (
     FormatMismatch,
     FormatUnknown,
     InvalidConfiguration,
-    ModelError,
     StorageFull,
     UnsupportedScheme,
 )
@@ -91,7 +91,7 @@ def fetch(request: Request) -> Manifest:
     _clear(request.folder)
     address = shown(request.uri)
     temporary = request.folder / _DOWNLOAD
-    try:
+    with _all_or_nothing(request.folder):
         say(address)
         digest, size = download(source_of(request), address, temporary)
         if request.digest and digest != request.digest:
@@ -100,34 +100,29 @@ def fetch(request: Request) -> Manifest:
                 "intended, pin its digest; if not, restore the old one"
             )
         kind = _format_of(request, temporary)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(f"{request.folder} is full; the model needs more ephemeral storage") from error
-        raise
-    except ModelError:
-        temporary.unlink(missing_ok=True)
-        raise
-    try:
-        manifest = _bundled(request, temporary, kind, digest, size)
-    except OSError as error:
-        _clear(request.folder)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageFull(f"{request.folder} is full; the model needs more ephemeral storage") from error
-        raise
-    except (ArtifactCorrupt, BundleInvalid) as error:
-        _clear(request.folder)
-        raise type(error)(f"{address} ({size} bytes, {digest}) {error}") from error
-    except Exception:
-        _clear(request.folder)
-        raise
-    manifest.write(request.folder)
+        try:
+            manifest = _bundled(request, temporary, kind, digest, size)
+        except (ArtifactCorrupt, BundleInvalid) as error:
+            raise type(error)(f"{address} ({size} bytes, {digest}) {error}") from error
+        manifest.write(request.folder)
     for warning in manifest.warnings:
         say(f"warning: {warning}")
     if manifest.compilation:
         say(f"{manifest.compilation.form}: {manifest.compilation.reason}")
     say(f"{kind} model, {size} bytes, {digest}")
     return manifest
+
+
+@contextmanager
+def _all_or_nothing(folder: Path) -> Iterator[None]:
+    """Leave nothing of what failed in the folder. Raises StorageFull where its volume has no room left."""
+    try:
+        yield
+    except Exception as error:
+        _clear(folder)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(f"{folder} is full; the model needs more ephemeral storage") from error
+        raise
 
 
 def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: int) -> Manifest:

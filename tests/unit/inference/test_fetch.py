@@ -1,5 +1,6 @@
 """Fetching over a real HTTP server on loopback and from a volume: what goes well, and what is said when it does not."""
 
+import errno
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,7 +11,7 @@ import pytest
 
 from modelward_inference import errors
 from modelward_inference.bundle import Manifest
-from modelward_inference.fetch import source
+from modelward_inference.fetch import run, source
 from modelward_inference.fetch.run import Request, fetch
 
 from .artifacts import digest, estimator, lightgbm_file, onnx, pickled, skops_file, xgboost_file, zipped
@@ -185,6 +186,25 @@ def test_nothing_of_others_is_removed_from_the_folder(store: Store, tmp_path: Pa
     with pytest.raises(errors.FormatMismatch):
         fetch(request(store, tmp_path, "m.onnx"))
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+STAGES = {"download": (run, "download"), "build": (run.build, "build"), "manifest": (Manifest, "write")}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk_is_told_whenever_it_fills_up(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, code: int
+) -> None:
+    def full(*_: Any) -> None:
+        (tmp_path / ".download").touch()
+        raise OSError(code, "no room")
+
+    monkeypatch.setattr(*STAGES[stage], full)
+    store.files["m.onnx"] = onnx()
+    with pytest.raises(errors.StorageFull, match=f"{tmp_path} is full; the model needs more"):
+        fetch(request(store, tmp_path, "m.onnx"))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_wrong_setting_is_told() -> None:
