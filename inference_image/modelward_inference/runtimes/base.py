@@ -10,6 +10,9 @@ from modelward_inference.bundle import Signature, Tensor
 
 Array = npt.NDArray[Any]
 
+PREDICT, PREDICT_PROBA = "predict", "predict_proba"
+"""Outputs, after scikit-learn's methods: labels or numbers, and the probability of each class."""
+
 
 class Model(Protocol):
     """A loaded model. `predict` may be called by several threads at once."""

@@ -7,10 +7,8 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.bundle import Signature, Tensor
-from modelward_inference.runtimes.base import DTYPES, Array, tensor_of
+from modelward_inference.runtimes.base import DTYPES, PREDICT, PREDICT_PROBA, Array, tensor_of
 from modelward_inference.runtimes.columns import INPUT
-
-PREDICT, PREDICT_PROBA = "predict", "predict_proba"
 
 
 class BoosterModel(ABC):

@@ -12,9 +12,7 @@ from modelward_inference import rows as generated
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
 from modelward_inference.runtimes import columns
-from modelward_inference.runtimes.base import Array, tensor_of, texts
-
-PREDICT, PREDICT_PROBA = "predict", "predict_proba"
+from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, Array, tensor_of, texts
 
 
 class EstimatorModel:
