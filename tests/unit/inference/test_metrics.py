@@ -1,6 +1,7 @@
 """The metrics as Prometheus reads them: the same as its own client's, with labels that nobody outside can multiply."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, Histogram, generate_latest
@@ -16,7 +17,7 @@ from .queueing import count
 from .test_requests import call, good
 
 OBSERVED = {
-    ("m", 'with "quotes" \\ and\nlines'): [0.0, 0.0001, 0.00011, 0.3, 1, 2.5, 59.9, 60, 61, 1e6],
+    ("m", 'with "quotes" \\ and\nlines'): [0.0, 0.0001, 0.00011, 0.3, 1, 2.5, 59.9, 60, 61, 300, 301, 1e6],
     ("m", "2"): [0.02] * 7,
     ("m", "never"): [],
 }
@@ -49,6 +50,12 @@ def test_a_histogram_reads_as_prometheus_own(both: tuple[CollectorRegistry, Coll
     ours, theirs = map(samples, both)
     assert len(ours) > 40
     assert ours == theirs
+
+
+def test_the_bounds_of_times_rise_and_are_close_where_limits_are_set() -> None:
+    pairs = list(pairwise(metrics.SECONDS))
+    assert all(low < high for low, high in pairs)
+    assert all(high <= 2 * low for low, high in pairs if 0.001 <= low < 3)
 
 
 def test_labels_have_to_be_complete() -> None:
