@@ -16,6 +16,7 @@ from modelward_inference.bundle import Manifest
 from modelward_inference.checks import Expected, size_of
 from modelward_inference.protocol import DeadlineExceededError, InferRequest, InferResponse, RequestError, Timing
 from modelward_inference.runtimes.base import Array, Model, warm_up_inputs
+from modelward_inference.samples import Samples
 from modelward_inference.tensors import shown
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ class DataPlane:
     """One model, ready to answer.
 
     `workers`: predictions in threads at a time; `max_waiting`: requests that may wait for one; `max_batch_rows`: 1
-    turns batching off; `max_batch_delay`, `timeout`: seconds; `max_rows`: of a request.
+    turns batching off; `max_batch_delay`, `timeout`: seconds; `max_rows`: of a request. `samples` are given the
+    answers by the adapters, which alone see every failure.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class DataPlane:
         self.name = manifest.name
         self.version = version
         self.signature = manifest.signature
+        self.samples = Samples()
         self._model = model
         self._expected = {tensor.name: Expected(tensor) for tensor in self.signature.inputs}
         self._outputs = tuple(tensor.name for tensor in self.signature.outputs)

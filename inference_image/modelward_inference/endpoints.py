@@ -13,9 +13,13 @@ from starlette.exceptions import HTTPException
 from modelward_inference import __version__, formats
 from modelward_inference.bundle import Tensor
 from modelward_inference.dataplane import DataPlane
+from modelward_inference.samples import ASKED_FOR, PAGE
 from modelward_inference.state import State
 
 EXTENSIONS = ["binary_tensor_data"]
+
+MAX_DIGITS = 18
+"""Of a sequence number: more can't be one."""
 
 
 def _json(content: Any, status: int = 200) -> Response:
@@ -68,6 +72,13 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
     async def prometheus() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
+    @app.get("/modelward/samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
+    async def samples(request: Request) -> Response:
+        after = request.query_params.get("after", "0")
+        if not after.isdecimal() or len(after) > MAX_DIGITS:
+            raise HTTPException(400, f"after is {after[:50]!r}; set it to the last answer's `next`, or to 0 for all")
+        return _json(plane.samples.page(int(after)))
+
     @app.exception_handler(HTTPException)
     async def failed(_: Request, error: HTTPException) -> Response:
         return Response(
@@ -110,3 +121,24 @@ def _described(tensor: Tensor) -> dict[str, Any]:
 def _infer_documentation(plane: DataPlane) -> dict[str, Any]:
     inputs = [{**_described(tensor), "data": []} for tensor in plane.signature.inputs]
     return {"requestBody": {"content": {"application/json": {"example": {"inputs": inputs}}}}}
+
+
+def _samples_documentation() -> dict[str, Any]:
+    after = {"type": "integer", "minimum": 0, "default": 0}
+    sample = {"seq": 8, "hash": 81985529, "id": "0123456789abcdef", "outputs": {"predict": [1, 0]}}
+    answer = {"epoch": "9f86d081884c7d65", "next": 8, "level": 2, "samples": [sample]}
+    return {
+        "description": (
+            "Requests are chosen by a hash of their x-request-id, which has to be below 2^(32 - `level`), so servers "
+            "that see the same requests sample the same ones. Sampling ends "
+            f"{ASKED_FOR:.0f} s after the last question. The oldest samples come first, at most {PAGE}; ask for more "
+            "with `next`. A `seq` that is left out was lost; another `epoch` means another process, which counts anew. "
+            "`outputs` has the first rows of whole numbers, booleans and texts, else of floating numbers to 6 digits, "
+            "and `error` is null; or `error` is the answer's code, and `outputs` null."
+        ),
+        "parameters": [{"name": "after", "in": "query", "schema": after, "description": "The last answer's `next`"}],
+        "responses": {
+            "200": {"description": "Samples behind `after`", "content": {"application/json": {"example": answer}}},
+            "400": {"description": "`after` is no sequence number"},
+        },
+    }

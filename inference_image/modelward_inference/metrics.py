@@ -82,6 +82,8 @@ PENDING = Gauge("modelward_inference_pending_requests", "Requests that wait for 
 REJECTED = Counter("modelward_inference_rejected", "Requests turned away with 503 because too many waited.")
 EXPIRED = Counter("modelward_inference_expired", "Requests not computed because their time was over.")
 ABANDONED = Counter("modelward_inference_abandoned", "Requests not computed because their client had gone.")
+SAMPLES = Counter("modelward_inference_samples", "Answers kept, to be compared with another revision's.")
+SAMPLE_ERRORS = Counter("modelward_inference_sample_errors", "Answers that were to be kept and could not be.")
 MODEL_INFO = Gauge("modelward_model_info", "Always 1; what is served.", ["model", "version", "format", "digest"])
 DRAINING = Gauge("modelward_inference_draining", "1 while the server ends and only finishes what it has begun.")
 

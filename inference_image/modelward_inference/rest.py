@@ -26,6 +26,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
+REQUEST_ID = b"x-request-id"
 JSON_LENGTH = b"inference-header-content-length"
 TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 """The router sets it to the milliseconds that it is going to wait; other clients may as well."""
@@ -60,6 +61,7 @@ class Rest:
         base = f"/v2/models/{plane.name}"
         self._infer_paths = frozenset({f"{base}/infer", f"{base}/versions/{plane.version}/infer"})
         self._requests = metrics.Requests(plane.name, plane.version, "rest")
+        self._samples = plane.samples
         self._others = small_endpoints(plane, state)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -102,7 +104,7 @@ class Rest:
             status, answer = 503, _error(str(error))
             more.append(_RETRY)
         except Exception as error:  # a model may raise anything; the process goes on
-            log.exception("the model failed", extra={"request_id": _text(headers, b"x-request-id")})
+            log.exception("the model failed", extra={"request_id": _text(headers, REQUEST_ID)})
             status, answer = 500, _error(f"the model failed: {type(error).__name__}: {error}")
         seconds = time.perf_counter() - began
         self._requests.observe(status, seconds)
@@ -111,13 +113,16 @@ class Rest:
             parent = {"traceparent": _text(headers, b"traceparent"), "tracestate": _text(headers, b"tracestate")}
             self._tracing.record(parent, labels, status, seconds, response.timing if response else None)
         if status != 200 and log.isEnabledFor(logging.DEBUG):
-            log.debug("%d: %s", status, answer.decode(), extra={"request_id": _text(headers, b"x-request-id")})
+            log.debug("%d: %s", status, answer.decode(), extra={"request_id": _text(headers, REQUEST_ID)})
         if len(answer) >= compression.COMPRESS_FROM and b"accept-encoding" in headers:
             encoding = compression.chosen(_text(headers, b"accept-encoding")) or ""
             if encoding:
                 answer = compression.compressed(answer, encoding)
                 more.append((b"content-encoding", encoding.encode()))
         await self._send(scope, send, status, [kind, (b"content-length", b"%d" % len(answer)), *more], answer)
+        if self._samples.active:
+            outputs = response.outputs if response is not None and status == 200 else None
+            self._samples.take(headers.get(REQUEST_ID, b""), status, outputs)
 
     async def _send(
         self, scope: Message, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes

@@ -17,13 +17,15 @@ from modelward_inference.dataplane import DataPlane
 from modelward_inference.endpoints import EXTENSIONS
 from modelward_inference.grpc_api import messages
 from modelward_inference.grpc_api import open_inference_pb2 as types
-from modelward_inference.protocol import DeadlineExceededError, OverloadedError, RequestError, Timing
+from modelward_inference.protocol import DeadlineExceededError, InferResponse, OverloadedError, RequestError
 from modelward_inference.state import State
 from modelward_inference.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
 NAME = types.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+
+REQUEST_ID = "x-request-id"
 
 MAX_MESSAGE = 2000
 """Bytes of a status message: it travels in the trailers, where a byte may take 3 and clients take 8 KiB in all."""
@@ -46,6 +48,7 @@ class Service:
         self._state = state
         self._tracing = tracing
         self._requests = metrics.Requests(plane.name, plane.version, "grpc")
+        self._samples = plane.samples
 
     def handler(self) -> grpc.GenericRpcHandler:
         calls = {
@@ -61,38 +64,44 @@ class Service:
 
     async def _model_infer(self, body: bytes, context: Context) -> bytes:
         began = time.perf_counter()
-        code, words, answer, timing = grpc.StatusCode.OK, "", b"", None
+        code, words, answer = grpc.StatusCode.OK, "", b""
+        response: InferResponse | None = None
         try:
-            answer, timing = await self._infer(body, context)
+            answer, response = await self._infer(body, context)
         except asyncio.CancelledError:
             self._record(grpc.StatusCode.CANCELLED, began, context)
             raise
         except Exception as error:
             code, words = _explained(error)
             if code is grpc.StatusCode.INTERNAL:
-                log.error("the model failed", exc_info=error, extra={"request_id": _metadata(context, "x-request-id")})
-        self._record(code, began, context, timing)
+                log.error("the model failed", exc_info=error, extra={"request_id": _metadata(context, REQUEST_ID)})
+        self._record(code, began, context, response)
+        if self._samples.active:
+            outputs = response.outputs if response is not None else None
+            self._samples.take(_metadata(context, REQUEST_ID).encode(), code.name, outputs)
         if code is not grpc.StatusCode.OK:
             await context.abort(code, _shortened(words))
         return answer
 
-    async def _infer(self, body: bytes, context: Context) -> tuple[bytes, Timing | None]:
+    async def _infer(self, body: bytes, context: Context) -> tuple[bytes, InferResponse]:
         remaining = context.time_remaining()
         message = messages.parse(types.ModelInferRequest, body)
         self._check_known(message.model_name, message.model_version)
         request = messages.decode(message)
         deadline = None if remaining is None else time.monotonic() + remaining
         response = await self._plane.infer(request, deadline=deadline)
-        return messages.encode(response, request), response.timing
+        return messages.encode(response, request), response
 
-    def _record(self, code: grpc.StatusCode, began: float, context: Context, timing: Timing | None = None) -> None:
+    def _record(
+        self, code: grpc.StatusCode, began: float, context: Context, response: InferResponse | None = None
+    ) -> None:
         seconds = time.perf_counter() - began
         self._requests.observe(code.name, seconds)
         if self._tracing is not None:
             labels = (self._plane.name, self._plane.version, "grpc")
             parent = {name: _metadata(context, name) for name in ("traceparent", "tracestate")}
             failed = code in _FAILURES
-            self._tracing.record(parent, labels, code.name, seconds, timing, failed)
+            self._tracing.record(parent, labels, code.name, seconds, response.timing if response else None, failed)
 
     def _check_known(self, name: str, version: str) -> None:
         plane = self._plane
