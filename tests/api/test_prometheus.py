@@ -1,0 +1,134 @@
+"""PromQL gates' questions to a real Prometheus."""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import aiohttp
+import pytest
+
+from modelward.cluster.prometheus import Prometheus, PrometheusError
+from modelward.domain.promql import render
+from promserver.page import MetricsPage
+from promserver.server import PrometheusServer
+
+DEADLINE = 30.0
+NAMES = {"candidate": "fraud-b", "stable": "fraud-a", "namespace": "ml", "name": "fraud"}
+
+
+def counts(good: int, bad: int) -> str:
+    return f"""\
+# TYPE answers_total counter
+answers_total{{revision="fraud-a",code="200"}} 1000
+answers_total{{revision="fraud-a",code="500"}} 1
+answers_total{{revision="fraud-b",code="200"}} {good}
+answers_total{{revision="fraud-b",code="500"}} {bad}
+"""
+
+
+BAD = 'sum(answers_total{revision="$candidate", code=~"5..$$"})'
+ALL = 'sum(answers_total{revision=~"$candidate", job=~"test|$name"})'
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[MetricsPage]:
+    with MetricsPage() as served:
+        served.text = counts(good=90, bad=10)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def server(
+    page: MetricsPage, in_sight: Callable[[], contextlib.AbstractContextManager[None]]
+) -> Iterator[PrometheusServer]:
+    with contextlib.ExitStack() as stack:
+        with in_sight():
+            running = stack.enter_context(PrometheusServer([page.address]))
+        yield running
+
+
+@pytest.fixture
+async def prometheus(server: PrometheusServer) -> AsyncIterator[Prometheus]:
+    async with aiohttp.ClientSession() as session:
+        yield Prometheus(session, server.url)
+
+
+async def until_value(prometheus: Prometheus, query: str, wanted: float) -> None:
+    """Ask until a scrape has brought the value."""
+    async with asyncio.timeout(DEADLINE):
+        while await prometheus.query(query) != wanted:
+            await asyncio.sleep(0.1)
+
+
+async def test_a_gate_follows_what_is_scraped(prometheus: Prometheus, page: MetricsPage) -> None:
+    query = render(f"{BAD} / {ALL}", NAMES)
+    page.text = counts(good=90, bad=10)
+    await until_value(prometheus, query, 0.1)
+    page.text = counts(good=50, bad=50)
+    await until_value(prometheus, query, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("query", "value"),
+    [
+        ("vector(0.25)", 0.25),
+        ("scalar(vector(3))", 3.0),
+        ("1 / 0", math.inf),
+        ("vector(-1) / 0", -math.inf),
+        ("0 / 0", None),
+        ("vector(0) / 0", None),
+        ("no_such_metric", None),
+        ("sum(no_such_metric)", None),
+        ("vector(1) > 2", None),
+        ("sum(no_such_metric) or vector(0)", 0.0),
+        ("# nothing but a number\n 1e-9", 1e-9),
+    ],
+)
+async def test_one_number_or_no_data(prometheus: Prometheus, query: str, value: float | None) -> None:
+    assert await prometheus.query(query) == value
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("sum(", "Prometheus refuses the query: .*parse error.*. Correct the query"),
+        ("", "Prometheus refuses the query: .*parse error.*. Correct the query"),
+        ("histogram_quantile(up)", "Prometheus refuses the query: .*expected 2 argument.*. Correct the query"),
+        ("up[5m]", "a range of values, and a gate needs one number"),
+        ("'text'", "a text, and a gate needs one number"),
+        (
+            "label_replace(vector(1), 'a', '$1', 'b', '(')",
+            "refuses the query: .*regular expression.*. Correct the query",
+        ),
+        ('vector(1) or label_replace(vector(2), "a", "b", "", "")', "selects more than one series"),
+    ],
+)
+async def test_what_is_no_number_is_explained(prometheus: Prometheus, query: str, message: str) -> None:
+    with pytest.raises(PrometheusError, match=message):
+        await prometheus.query(query)
+
+
+SLOW = "sum_over_time(count_over_time(vector(1)[10s:1ms])[4h:1s])"
+"""144 million values, one after the other: seconds."""
+
+
+async def test_queries_that_take_too_long_are_given_up(page: MetricsPage) -> None:
+    """The first by us; the second by Prometheus, which computes one at a time here and says so before we give up."""
+    async with aiohttp.ClientSession() as session:
+        with PrometheusServer([page.address], ["--query.max-concurrency=1"]) as server:
+            with pytest.raises(PrometheusError, match=r"does not answer within 0.2 s\. .* asks for too much"):
+                await Prometheus(session, server.url, timeout=0.2).query(SLOW)
+            slow = asyncio.create_task(Prometheus(session, server.url, timeout=DEADLINE).query(SLOW))
+            with pytest.raises(PrometheusError, match=r"timed out in query queue\. Ask for less"):
+                await until_value(Prometheus(session, server.url, timeout=1.0), "vector(1)", wanted=2.0)
+            slow.cancel()
+
+
+async def test_a_prometheus_that_is_gone_is_said_to_be(page: MetricsPage) -> None:
+    async with aiohttp.ClientSession() as session:
+        with PrometheusServer([page.address]) as server:
+            prometheus = Prometheus(session, server.url)
+            assert await prometheus.query("vector(1)") == 1.0
+        with pytest.raises(PrometheusError, match=r"can't be reached: .*\. Check its address"):
+            await prometheus.query("vector(1)")

@@ -1,0 +1,87 @@
+"""Debian's Prometheus as a process of the test's own: on a free loopback port, its data in a temporary folder."""
+
+import shutil
+import socket
+import tempfile
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from localcluster import debian
+from localcluster.processes import Process
+from localcluster.progress import wait_for
+
+PACKAGES = {"prometheus": "prometheus"}
+START_SECONDS = 60.0
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""Whatever proxy the environment names."""
+
+CONFIG = """\
+global:
+  scrape_interval: 1s
+  scrape_timeout: 1s
+scrape_configs:
+- job_name: test
+  static_configs:
+  - targets: [{targets}]
+"""
+
+
+class PrometheusServer:
+    """`with PrometheusServer([page.address]) as server:` scrapes the targets (host:port) each second; `server.url`.
+
+    `flags`: more of Prometheus's own; `listen`: an address of this machine, where it is to be reached from elsewhere.
+    Raises SetupError where Prometheus can't be installed or does not become ready.
+    """
+
+    def __init__(self, targets: Sequence[str], flags: Sequence[str] = (), listen: str = "127.0.0.1") -> None:
+        self._targets = targets
+        self._flags = flags
+        self._folder = Path(tempfile.mkdtemp(prefix="modelward-prometheus-"))
+        self._process = Process("prometheus", self._folder)
+        self._address = f"{listen}:{_free_port(listen)}"
+        self.url = f"http://{self._address}"
+
+    def __enter__(self) -> "PrometheusServer":
+        try:
+            debian.ensure(PACKAGES)
+            config = self._folder / "prometheus.yml"
+            config.write_text(CONFIG.format(targets=", ".join(self._targets)))
+            command = [
+                shutil.which("prometheus") or "/usr/bin/prometheus",
+                f"--config.file={config}",
+                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--web.listen-address={self._address}",
+                "--log.level=warn",
+                *self._flags,
+            ]
+            self._process.start(command, dies_with_us=True)
+            wait_for("Prometheus's start", self._ready, START_SECONDS)
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def _ready(self) -> bool:
+        self._process.check()
+        try:
+            with DIRECT.open(f"{self.url}/-/ready", timeout=1.0) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    def _remove(self) -> None:
+        self._process.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _free_port(host: str) -> int:
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])
