@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale fuzz setup \
-	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs lock lock-peers bench-serving
+	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs argocd lock lock-peers bench-serving
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ bench-serving: $(READY) ## our server and its peers side by side, ten minutes (B
 
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py
+
+argocd: $(READY) ## generate the patch that shows Argo CD what a ModelDeployment is
+	@$(BIN)/python manifests/argocd/generate.py
 
 lock: $(READY) ## pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
