@@ -121,7 +121,7 @@ def test_what_is_shown(judge: Judge, argocd: ArgoCd, case: str) -> None:
 
 
 def test_no_status_yet(judge: Judge, argocd: ArgoCd) -> None:
-    """Our script waits. For kstatus an object that says nothing is current, unless the CRD lets its status begin with -1."""
+    """Our script waits. For kstatus an object that says nothing is current, unless its CRD starts the status at -1."""
     expected = Verdict("Progressing", "Waiting for the operator to see the newest spec")
     assert argocd.health(body(None)) == expected
     assert judge.kstatus(body(None)).status == "Current"
