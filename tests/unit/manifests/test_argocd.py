@@ -136,8 +136,8 @@ def test_no_status_yet(judge: Judge, argocd: ArgoCd) -> None:
         (body(status_of(ROLLING)), {"promote", "pause", "abort"}),
         (body(STALLED), {"promote", "pause", "abort"}),
         (body(PAUSED), {"promote", "resume", "abort"}),
-        (body(given_up("RolledBack")), {"retry"}),
-        (body(given_up("Aborted")), {"retry"}),
+        (body(given_up("RolledBack")), {"promote", "retry"}),
+        (body(given_up("Aborted")), {"promote", "retry"}),
     ],
     ids=["new", "converged", "removing", "rolling", "stalled", "paused", "rolled back", "aborted"],
 )
