@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from benchmarks.markdown import markdown
 from benchmarks.serving.cases import BINARY, GOAL_CLIENTS, GOAL_MODEL, GRPC, JSON, MANY_ROWS, Case
 from benchmarks.serving.loads import Figure
 from benchmarks.serving.run import MODEL_CALL, Results
@@ -82,7 +83,7 @@ def table(results: Results, cases: Sequence[Case]) -> str:
     for case in cases:
         names = [name for of, name in results.figures if of == case]
         rows = [_row(results, case, name) for name in names]
-        parts.append(f"### {case.model}: {case.label}\n\n{_markdown(HEADER, rows)}")
+        parts.append(f"### {case.model}: {case.label}\n\n{markdown(HEADER, rows)}")
         notes = _notes(results, case)
         parts += ["\n".join(f"- {', '.join(names)}: {why}" for why, names in notes.items())] if notes else []
     return "\n\n".join(parts)
@@ -132,18 +133,6 @@ def _short(reason: str) -> str:
     """The beginning and the end: what failed, and what the tool said last."""
     text = " ".join(reason.split())
     return text if len(text) <= MAX_NOTE else f"{text[: MAX_NOTE // 2]} … {text[-MAX_NOTE // 2 :]}"
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        # Names to the left, figures to the right.
-        right = (cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))
-        return f"| {' | '.join((cells[0].ljust(widths[0]), *right))} |"
-
-    rule = f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (width + 1) + ':' for width in widths[1:])}|"
-    return "\n".join((line(header), rule, *map(line, rows)))
 
 
 def last_line(results: Results) -> str:
