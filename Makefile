@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale fuzz setup \
-	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs argocd lock lock-peers bench-serving
+	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs argocd lock lock-peers bench-serving bench-rollout
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ grpc-types: $(READY) ## generate the Python types of the gRPC adapter
 
 bench-serving: $(READY) ## our server and its peers side by side, ten minutes (BENCH=--short: two)
 	@$(BIN)/python -m benchmarks.serving $(BENCH)
+
+bench-rollout: $(READY) ## rollouts by simulation, and twenty under load on the cluster (BENCH=--short: quicker)
+	@$(BIN)/python -m benchmarks.rollout $(BENCH)
 
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py

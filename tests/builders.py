@@ -4,10 +4,13 @@ from typing import Any
 
 from modelward.api.modeldeployment import Model, ModelDeployment, Spec
 from modelward.domain.facts import (
+    Arm,
     ContainerFacts,
     ModelFacts,
     Observed,
     PodFacts,
+    Progress,
+    Promotion,
     RevisionFacts,
     RouterFacts,
     RouterPodFacts,
@@ -39,18 +42,24 @@ def workload(desired: int = 1, ready: int | None = None, **facts: Any) -> Worklo
     return WorkloadFacts(**({"desired": desired, "ready": count, "available": count, "settled": True} | facts))
 
 
-def revision(name: str, **facts: Any) -> RevisionFacts:
-    return RevisionFacts(name, MODEL, workload(**facts))
+def revision(name: str, promoted: int | None = None, **facts: Any) -> RevisionFacts:
+    """`promoted`: the number of its promotion, at time 0."""
+    return RevisionFacts(name, MODEL, workload(**facts), Promotion(promoted, 0.0) if promoted else None)
 
 
 def router(
-    stable: str, *attached: str, version: str = "v1", pods: tuple[RouterPodFacts, ...] | None = None
+    stable: str,
+    *attached: str,
+    arms: tuple[Arm, ...] = (),
+    version: str = "v1",
+    pods: tuple[RouterPodFacts, ...] | None = None,
+    progress: Progress | None = None,
 ) -> RouterFacts:
     """A router whose pods follow its configuration and reach everything."""
-    routes = RouteTable(stable, attached)
+    routes = RouteTable(stable, arms, attached)
     if pods is None:
         pods = (RouterPodFacts(pod("router"), version, frozenset(routes.revisions)),)
-    return RouterFacts(workload(len(pods)), routes, version, pods)
+    return RouterFacts(workload(len(pods)), routes, version, pods, progress)
 
 
 def observed(target: str, *revisions: RevisionFacts, router: RouterFacts = NO_ROUTER, **facts: Any) -> Observed:

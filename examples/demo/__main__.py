@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tritonclient.http as triton
@@ -13,6 +14,7 @@ from tritonclient.utils import triton_to_np_dtype
 
 from examples.demo import live
 from examples.demo.cluster import HERE, create_namespace, forwarded, install_store, publish
+from examples.demo.load import load
 from examples.demo.model import Trained, train
 from localcluster import cluster, install
 from localcluster.clients import kubectl
@@ -20,6 +22,9 @@ from localcluster.progress import SetupError
 
 NAMESPACE = "modelward-demo"
 MODEL = "digits"
+
+RATE = 100.0
+"""Requests a second that clients send during the rollouts."""
 
 
 class Stages:
@@ -57,8 +62,10 @@ def up() -> None:
         create_namespace(NAMESPACE)
         install_store(NAMESPACE)
         bundle = trained.bundle()
-        publish(NAMESPACE, "models", {"digits/1/digits.tar": bundle})
+        versions = {"digits/1/digits.tar": bundle, "digits/2/digits.tar": train(trees=150, seed=1).bundle()}
+        publish(NAMESPACE, "models", {**versions, "digits/3/digits.tar": train(shuffled=True).bundle()})
         print(f"    {len(bundle):,} bytes at s3://models/digits/1/digits.tar: the model, its signature and golden rows")
+        print("    version 2 has more trees; version 3 was trained on labels in disorder")
     with stages.stage("kubectl apply -f examples/demo/digits.yaml"):
         print((HERE / "digits.yaml").read_text())
         applied = time.monotonic()
@@ -70,10 +77,55 @@ def up() -> None:
         with forwarded(NAMESPACE, MODEL, 80) as address:
             accuracy, agreement = predict(address, trained)
         print(f"    {len(trained.rows)} rows, accuracy {accuracy:.3f}, agreement with scikit-learn {agreement:.3f}")
-    report(stages, len(trained.rows), accuracy, agreement, seconds_to_ready)
+    figures: dict[str, Any] = {
+        "rows": len(trained.rows),
+        "accuracy": round(accuracy, 4),
+        "agreement": round(agreement, 4),
+        "seconds_to_ready": round(seconds_to_ready, 1),
+    }
+    roll_out(stages, trained, figures)
+    report(stages, figures)
 
 
-def report(stages: Stages, rows: int, accuracy: float, agreement: float, seconds_to_ready: float) -> None:
+def roll_out(stages: Stages, trained: Trained, figures: dict[str, Any]) -> None:
+    """A better version by canary, and then a bad one, while clients go on asking."""
+    address = f"http://{MODEL}/v2/models/{MODEL}/infer"
+    rows = [request(row) for row in trained.rows[:40].tolist()]
+    with load(NAMESPACE, "rest", address, *rows, rate=RATE, longest=600) as clients:
+        with stages.stage(f"version 2, by canary: 20 %, 50 %, all, while clients send {RATE:.0f} requests a second"):
+            change_model(2)
+            body = live.watch_rollout(NAMESPACE, MODEL, ("Promoted", "RolledBack"))
+            figures["canary_promoted"] = body["status"]["rollout"]["phase"] == "Promoted"
+            live.wait_until_ready(NAMESPACE, MODEL)
+        with stages.stage("version 3, which is wrong: its gate sees it, and it is rolled back"):
+            change_model(3)
+            body = live.watch_rollout(NAMESPACE, MODEL, ("Promoted", "RolledBack"))
+            figures["bad_version_rolled_back"] = body["status"]["rollout"]["phase"] == "RolledBack"
+            bad = body["status"]["rollout"]["revision"]
+    figures |= {
+        "requests": sum(clients.results.values()),
+        "lost_requests": sum(clients.failed.values()),
+        "bad_answers": clients.revisions.get(bad, 0),
+    }
+    print(f"    {figures['requests']} requests during both, {figures['lost_requests']} lost;", end=" ")
+    print(f"{figures['bad_answers']} were answered by the bad version")
+    print("\n" + kubectl("get", "modeldeployments", "-n", NAMESPACE))
+
+
+def request(row: list[float]) -> str:
+    """One row, as curl would send it."""
+    tensor = {"name": "input", "shape": [1, len(row)], "datatype": "FP32", "data": row}
+    return json.dumps({"inputs": [tensor]})
+
+
+def change_model(version: int) -> None:
+    """What a commit to Git would do."""
+    patch = {"spec": {"model": {"uri": f"s3://models/digits/{version}/digits.tar"}}}
+    print(f"    kubectl patch modeldeployment {MODEL} --type merge -p '{json.dumps(patch)}'")
+    kubectl("patch", "modeldeployment", MODEL, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
+
+
+def report(stages: Stages, figures: dict[str, Any]) -> None:
     print("\n== how long each stage took")
     for name, seconds in stages.seconds.items():
         print(f"    {seconds:7.1f}s  {name}")
@@ -84,14 +136,8 @@ def report(stages: Stages, rows: int, accuracy: float, agreement: float, seconds
     kubectl describe modeldeployment {MODEL} -n {NAMESPACE}
     kubectl port-forward -n {NAMESPACE} service/{MODEL} 8080:80 &
     curl -s localhost:8080/v2/models/{MODEL}
-    kubectl patch modeldeployment {MODEL} -n {NAMESPACE} --type merge -p '{{"spec":{{"replicas":3}}}}'
+    kubectl annotate modeldeployment {MODEL} -n {NAMESPACE} modelward.io/rollout=retry
 """)
-    figures = {
-        "rows": rows,
-        "accuracy": round(accuracy, 4),
-        "agreement": round(agreement, 4),
-        "seconds_to_ready": round(seconds_to_ready, 1),
-    }
     print(json.dumps(figures))
 
 

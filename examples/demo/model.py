@@ -37,7 +37,8 @@ class Trained:
     def bundle(self) -> bytes:
         """Model, signature, golden rows and reference data in one file."""
         with tempfile.TemporaryDirectory() as folder:
-            return save_bundle(Path(folder) / "digits.tar", self.estimator, self.train_rows).read_bytes()
+            saved: Path = save_bundle(Path(folder) / "digits.tar", self.estimator, self.train_rows)
+            return saved.read_bytes()
 
     def pickled(self) -> bytes:
         """As joblib.dump writes it."""
@@ -53,13 +54,16 @@ class Trained:
         return content
 
 
-def train(trees: int = 100, seed: int = 0) -> Trained:
-    """Train on three quarters of the digits. The same arguments give the same model."""
+def train(trees: int = 100, seed: int = 0, *, shuffled: bool = False) -> Trained:
+    """Train on three quarters of the digits. The same arguments give the same model.
+
+    `shuffled`: the labels are in disorder, as after a broken join: a model that learns and serves well, and is wrong.
+    """
     features, labels = load_digits(return_X_y=True)
     rows: Any = features.astype(np.float32)
     train_rows, held_out, train_labels, held_out_labels = train_test_split(
         rows, labels, test_size=HELD_OUT, random_state=seed, stratify=labels
     )
     model = make_pipeline(StandardScaler(), RandomForestClassifier(trees, random_state=seed))
-    model.fit(train_rows, train_labels)
+    model.fit(train_rows, np.random.default_rng(seed).permutation(train_labels) if shuffled else train_labels)
     return Trained(model, train_rows, held_out, held_out_labels, model.predict(held_out))

@@ -18,10 +18,13 @@ from modelward import health, settings
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, NotLeaderError, connect
 from modelward.cluster.lease import Lease, LeaseSettings
+from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import WATCHED, Resource
 from modelward.cluster.routerprobe import RouterProbe
+from modelward.cluster.scrape import Scraper
 from modelward.controller.controller import Controller, CrdMissingError, LeaseLostError
+from modelward.controller.evidence import EvidenceCollector
 from modelward.controller.reconcile import Reconciler
 
 log = logging.getLogger("modelward")
@@ -97,8 +100,10 @@ def build(configured: settings.Settings, client: ApiClient, session: aiohttp.Cli
     api = Api(client, may_write=lambda: lease.is_held())
     lease = Lease(api, LeaseSettings(configured.namespace), configured.identity, clock)
     probe = RouterProbe(session)
+    prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
+    evidence = EvidenceCollector(Scraper(session), prometheus, clock)
     reconciler = Reconciler(
-        api, cache, configured.platform, probe, configured.identity, clock, now=lambda: datetime.now(UTC)
+        api, cache, configured.platform, probe, evidence, configured.identity, clock, now=lambda: datetime.now(UTC)
     )
     return Controller(api, cache, queue, lease, reconciler, clock, configured.resync_seconds)
 

@@ -18,7 +18,10 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """`namespace`: where the Lease lies. `identity`: who holds it; the same for a restarted container of the pod."""
+    """`namespace`: where the Lease lies. `identity`: who holds it; the same for a restarted container of the pod.
+
+    `prometheus_url`: where gates ask their PromQL queries, None: nowhere.
+    """
 
     platform: Platform
     namespace: str
@@ -26,6 +29,7 @@ class Settings:
     http_port: int = 8080
     log_level: str = "INFO"
     resync_seconds: float = 600.0
+    prometheus_url: str | None = None
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -42,6 +46,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         http_port=_number(environment, "MODELWARD_HTTP_PORT", 8080),
         log_level=environment.get("MODELWARD_LOG_LEVEL", "INFO").upper(),
         resync_seconds=_number(environment, "MODELWARD_RESYNC_SECONDS", 600),
+        prometheus_url=environment.get("MODELWARD_PROMETHEUS_URL", "").strip() or None,
     )
 
 

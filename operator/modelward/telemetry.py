@@ -1,6 +1,10 @@
 """The operator's own Prometheus metrics. Labels are bounded, but for one series a ModelDeployment where it says so."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 RECONCILES = Counter("modelward_reconciles", "Reconciles by result: ok, waiting, refused or error.", ["result"])
 RECONCILE_SECONDS = Histogram(
@@ -28,3 +32,66 @@ NOT_COMPILED = Gauge(
     "1 while the stable revision serves the artifact as it is although compiling was asked for; status says why.",
     ["namespace", "name"],
 )
+WEIGHT = Gauge(
+    "modelward_traffic_weight", "Percent of the requests that an arm gets: stable, candidate, or a variant's name.",
+    ["namespace", "name", "arm"],
+)  # fmt: skip
+MIRROR = Gauge(
+    "modelward_traffic_mirror", "Percent of the requests that an arm gets a copy of.", ["namespace", "name", "arm"]
+)
+ROLLOUT_PHASE = Gauge(
+    "modelward_rollout_phase", "1 for the phase of the last rollout; a series a ModelDeployment that had one.",
+    ["namespace", "name", "phase"],
+)  # fmt: skip
+ROLLOUT_STEP = Gauge("modelward_rollout_step", "The step of the last rollout, from 1.", ["namespace", "name"])
+GATE = Gauge(
+    "modelward_rollout_gate", "What a gate of the last rollout says: 1 Pass, 0 Inconclusive, -1 Fail.",
+    ["namespace", "name", "gate"],
+)  # fmt: skip
+ROLLOUTS = Counter(
+    "modelward_rollouts", "Rollouts that ended, by result: Promoted, RolledBack or Aborted.",
+    ["namespace", "name", "result"],
+)  # fmt: skip
+
+_VERDICTS = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
+_OF_A_MODEL = (READY, NOT_COMPILED, WEIGHT, MIRROR, ROLLOUT_PHASE, ROLLOUT_STEP, GATE, ROLLOUTS)
+
+
+def show(namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Set the gauges of one ModelDeployment to what its status says."""
+    conditions = {each["type"]: each["status"] for each in status["conditions"]}
+    READY.labels(namespace, name).set(conditions["Ready"] == "True")
+    NOT_COMPILED.labels(namespace, name).set("fallback" in status["stable"])
+    arms = {"stable": status["stable"], "candidate": status.get("candidate") or {}}
+    arms |= {each["name"]: each for each in status.get("variants") or ()}
+    _replace(WEIGHT, namespace, name, {arm: shown.get("weight", 0) for arm, shown in arms.items()})
+    _replace(MIRROR, namespace, name, {arm: shown.get("mirrorPercent", 0) for arm, shown in arms.items()})
+    rollout = status.get("rollout")
+    if rollout:
+        _replace(ROLLOUT_PHASE, namespace, name, {rollout["phase"]: 1})
+        ROLLOUT_STEP.labels(namespace, name).set(rollout["step"])
+        gates = rollout.get("gates") or ()
+        _replace(GATE, namespace, name, {each["name"]: _VERDICTS[each["verdict"]] for each in gates})
+
+
+def _replace(gauge: Gauge, namespace: str, name: str, values: Mapping[str, float]) -> None:
+    """Exactly these series, by the last label: one that is no longer true must not stay."""
+    gone = {key for key in _series(gauge) if key[:2] == (namespace, name)} - {
+        (namespace, name, each) for each in values
+    }
+    for key in gone:
+        gauge.remove(*key)
+    for last, value in values.items():
+        gauge.labels(namespace, name, last).set(value)
+
+
+def _series(metric: MetricWrapperBase) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(key) for key in metric._metrics)  # the library has no public way to list them
+
+
+def forget(namespace: str, name: str) -> None:
+    """Drop every series of a ModelDeployment that is gone."""
+    for metric in _OF_A_MODEL:
+        for key in _series(metric):
+            if key[:2] == (namespace, name):
+                metric.remove(*key)

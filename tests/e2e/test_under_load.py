@@ -4,13 +4,12 @@ import json
 from collections.abc import Callable
 
 import pytest
+from examples.demo.load import load
 from examples.demo.model import Trained
 
+from benchmarks.rollout.under_load import address, body, grpc_request
 from localcluster.clients import kubectl
-from modelward.api.names import GRPC_PORT
-from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
 
-from .load import load
 from .model import Model, until
 
 RequestOf = Callable[[Model, Trained], tuple[str, str, str]]
@@ -18,17 +17,11 @@ RequestOf = Callable[[Model, Trained], tuple[str, str, str]]
 
 def rest(model: Model, trained: Trained) -> tuple[str, str, str]:
     """What `load` sends: one row in JSON."""
-    tensor = {"name": "X", "shape": [1, 64], "datatype": "FP32", "data": trained.rows[0].tolist()}
-    return "rest", f"http://{model.name}/v2/models/{model.name}/infer", json.dumps({"inputs": [tensor]})
+    return "rest", address(model), body(trained.rows[0].tolist())
 
 
 def grpc(model: Model, trained: Trained) -> tuple[str, str, str]:
-    """What `load` sends: one row, raw."""
-    tensor = ModelInferRequest.InferInputTensor(name="X", datatype="FP32", shape=[1, 64])
-    request = ModelInferRequest(
-        model_name=model.name, inputs=[tensor], raw_input_contents=[trained.rows[:1].tobytes()]
-    )  # fmt: skip
-    return "grpc", f"{model.name}:{GRPC_PORT}", request.SerializeToString().hex()
+    return grpc_request(model, trained)
 
 
 def pods(model: Model, component: str) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from localcluster import images, settings
 from localcluster.clients import kubectl
-from localcluster.progress import step
+from localcluster.progress import step, wait_for
 
 NAMESPACE = "modelward-system"
 ROLES = ["operator", "inference", "router"]
@@ -19,7 +19,10 @@ def install() -> dict[str, str]:
     (overlay / "kustomization.yaml").write_text(kustomization(overlay, references))
     with step("installing the operator"):
         kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
-        kubectl("wait", "--for=condition=Established", "crd/modeldeployments.modelward.io", "--timeout=60s")
+        # kubectl wait itself fails in the instant in which the API server has not yet written any condition.
+        established = ("-o", "jsonpath={.status.conditions[?(@.type=='Established')].status}")
+        crd = "crd/modeldeployments.modelward.io"
+        wait_for("the CRD", lambda: kubectl("get", crd, *established, check=False) == "True", deadline=60)
         kubectl("rollout", "status", "deployment/modelward-operator", "-n", NAMESPACE, "--timeout=180s")
     return references
 

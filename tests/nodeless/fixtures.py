@@ -8,6 +8,7 @@ import pytest
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
+from localcluster.progress import wait_for
 
 from .cluster import REPOSITORY, Cluster
 from .model import Model
@@ -20,7 +21,9 @@ def cluster(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Cl
     with ApiServer() as server:
         made = Cluster(server)
         made.kubectl("apply", "-k", str(REPOSITORY / "crds"))
-        made.kubectl("wait", "--for=condition=Established", "crd/modeldeployments.modelward.io", "--timeout=30s")
+        # kubectl wait itself fails in the instant in which the API server has not yet written any condition.
+        established = ("wait", "--for=condition=Established", "crd/modeldeployments.modelward.io", "--timeout=30s")
+        wait_for("the CRD", lambda: made.run(*established).returncode == 0, deadline=30)
         yield made
         made.close()
 

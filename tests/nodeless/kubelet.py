@@ -10,7 +10,7 @@ from modelward.api import names
 from modelward.cluster.cache import Key
 from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
 from modelward.domain.facts import PodFacts, RouterPodFacts
-from modelward.render import router
+from modelward.render.routes import load_routes
 
 from .cluster import Cluster
 
@@ -82,7 +82,7 @@ class FakeRouters:
         self, owner: Key, pods: tuple[PodFacts, ...], _version: str | None, _revisions: list[str]
     ) -> tuple[RouterPodFacts, ...]:
         config = self.cache.get(CONFIG_MAPS, owner.namespace, f"{owner.name}-router")
-        routes, live = router.load_routes(config["metadata"]["annotations"][names.ANNOTATION_ROUTES])
+        routes, live, _ = load_routes(config["metadata"]["annotations"][names.ANNOTATION_ROUTES])
         reachable = {
             name
             for name in routes.revisions

@@ -11,17 +11,22 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import aiohttp
+
 from modelward import app
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
 from modelward.cluster.lease import Lease, LeaseSettings
+from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
 from modelward.controller.controller import Controller
+from modelward.controller.evidence import EvidenceCollector
 from modelward.controller.reconcile import Reconciler
 from modelward.render.platform import Platform
 
 from .cluster import Cluster
 from .kubelet import FakeRouters
+from .traffic import FakeTraffic, as_scraper
 
 PLATFORM = Platform(server_image="inference:1", router_image="envoy:1")
 LEASE = LeaseSettings(namespace="default", duration=10.0, renew_every=0.5, margin=4.0)
@@ -66,20 +71,28 @@ class Operator:
 
 @contextlib.asynccontextmanager
 async def operator(
-    cluster: Cluster, identity: str = "test", dies_after: int | None = None, resync_seconds: float = 600.0
+    cluster: Cluster,
+    identity: str = "test",
+    dies_after: int | None = None,
+    resync_seconds: float = 600.0,
+    traffic: FakeTraffic | None = None,
+    prometheus_url: str | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AsyncIterator[Operator]:
     os.environ["KUBECONFIG"] = str(cluster.server.kubeconfig)
     clock = time.monotonic
     stop = threading.Event()
-    async with await connect() as client:
+    async with await connect() as client, aiohttp.ClientSession() as session:
         cache, queue = Cache(), WorkQueue(clock)
         api = MortalApi(client, may_write=lambda: lease.is_held())
         api.dies_after = dies_after
         lease = Lease(api, LEASE, identity, clock)
         routers = FakeRouters()
         routers.cache = cache
+        prometheus = Prometheus(session, prometheus_url) if prometheus_url else None
+        evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, clock, ask_every=1.0)
         reconciler = Reconciler(
-            api, cache, PLATFORM, routers, identity, clock, now=lambda: datetime.now(UTC)  # type: ignore[arg-type]
+            api, cache, PLATFORM, routers, evidence, identity, clock, now  # type: ignore[arg-type]
         )  # fmt: skip
         controller = Controller(api, cache, queue, lease, reconciler, clock, resync_seconds)
         watching = asyncio.create_task(app.watch(controller, stop))

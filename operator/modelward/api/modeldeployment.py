@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelward.api.names import API_VERSION
+from modelward.api.names import ANNOTATION_COMMAND, API_VERSION
+from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
+from modelward.api.traffic import AS_IT_COMES, Traffic, parse_traffic
 
 KIND = "ModelDeployment"
 DEFAULT_REPLICAS = 1
@@ -72,11 +74,41 @@ class Server:
 
 
 @dataclass(frozen=True)
+class ParentReference:
+    """A Gateway of the cluster. `namespace`: None for the ModelDeployment's own; `section_name`: one listener of it."""
+
+    name: str
+    namespace: str | None = None
+    section_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The Gateways that requests come in by, and the hosts they are for (none: every host)."""
+
+    parent_refs: tuple[ParentReference, ...]
+    hostnames: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Router:
-    """The Envoy in front of the model."""
+    """What is in front of the model: an Envoy of its own, or where `gateway` is set, the cluster's Gateway API."""
 
     replicas: int = DEFAULT_ROUTER_REPLICAS
     resources: Resources = Resources()
+    gateway: Gateway | None = None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A long-lived arm beside the stable. `weight`: percent of all requests, `mirror_percent`: of those it gets a copy
+    of; `replicas`: None for spec.replicas."""
+
+    name: str
+    model: Model
+    weight: int = 0
+    mirror_percent: int = 0
+    replicas: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,11 +121,18 @@ class Spec:
     server: Server = Server()
     service_account_name: str | None = None
     router: Router = Router()
+    rollout: Rollout = AT_ONCE
+    traffic: Traffic = AS_IT_COMES
+    variants: tuple[Variant, ...] = ()
+    revision_history_limit: int = 0
 
 
 @dataclass(frozen=True)
 class ModelDeployment:
-    """One custom resource: identity, spec, and the status as it was last written (a plain mapping)."""
+    """One custom resource: identity, spec, and the status as it was last written (a plain mapping).
+
+    `command`: what somebody asked of the rollout by annotation, until the operator has taken it up.
+    """
 
     namespace: str
     name: str
@@ -102,6 +141,8 @@ class ModelDeployment:
     spec: Spec
     status: Mapping[str, Any] = field(default_factory=dict)
     deleting: bool = False
+    command: str | None = None
+    resource_version: str = ""
 
     @property
     def owner_reference(self) -> dict[str, Any]:
@@ -131,6 +172,8 @@ def parse(body: Mapping[str, Any]) -> ModelDeployment:
             spec=_spec(body["spec"]),
             status=body.get("status") or {},
             deleting=bool(metadata.get("deletionTimestamp")),
+            command=(metadata.get("annotations") or {}).get(ANNOTATION_COMMAND),
+            resource_version=str(metadata.get("resourceVersion", "")),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidObjectError(
@@ -147,6 +190,20 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         server=_server(raw.get("server") or {}),
         service_account_name=raw.get("serviceAccountName"),
         router=_router(raw.get("router") or {}),
+        rollout=parse_rollout(raw.get("rollout")),
+        traffic=parse_traffic(raw.get("traffic") or {}),
+        variants=tuple(_variant(each) for each in raw.get("variants") or ()),
+        revision_history_limit=int(raw.get("revisionHistoryLimit", 0)),
+    )
+
+
+def _variant(raw: Mapping[str, Any]) -> Variant:
+    return Variant(
+        name=str(raw["name"]),
+        model=_model(raw["model"]),
+        weight=int(raw.get("weight", 0)),
+        mirror_percent=int(raw.get("mirrorPercent", 0)),
+        replicas=raw.get("replicas"),
     )
 
 
@@ -173,9 +230,21 @@ def _server(raw: Mapping[str, Any]) -> Server:
 
 
 def _router(raw: Mapping[str, Any]) -> Router:
+    gateway = raw.get("gateway")
     return Router(
         replicas=int(raw.get("replicas", DEFAULT_ROUTER_REPLICAS)),
         resources=_resources(raw.get("resources")),
+        gateway=None if gateway is None else _gateway(gateway),
+    )
+
+
+def _gateway(raw: Mapping[str, Any]) -> Gateway:
+    return Gateway(
+        parent_refs=tuple(
+            ParentReference(str(each["name"]), each.get("namespace"), each.get("sectionName"))
+            for each in raw["parentRefs"]
+        ),
+        hostnames=tuple(raw.get("hostnames") or ()),
     )
 
 

@@ -33,6 +33,12 @@ ANNOTATION_MODEL: Final = f"{GROUP}/model"
 ANNOTATION_ROUTES: Final = f"{GROUP}/routes"
 """JSON of the traffic that the router's ConfigMap stands for; what is written here is what the router does."""
 
+ANNOTATION_PROMOTED: Final = f"{GROUP}/promoted"
+"""JSON of when a revision became the stable one, on its Deployment: the highest number is the stable one."""
+
+ANNOTATION_COMMAND: Final = f"{GROUP}/rollout"
+"""On a ModelDeployment: what somebody asks of the rollout. The operator takes it away when it has taken it up."""
+
 ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 """On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""
 

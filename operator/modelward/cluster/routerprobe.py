@@ -11,7 +11,8 @@ import aiohttp
 
 from modelward.cluster.cache import Key
 from modelward.domain.facts import PodFacts, RouterPodFacts
-from modelward.render.envoy import CONFIG_HOST, HTTP_PORT, revision_host
+from modelward.render.envoy import HTTP_PORT
+from modelward.render.envoy_routes import CONFIG_HOST, READY_PATH, revision_host
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
 """A router pod answers within milliseconds; a reconcile must not hang on one that can't."""
@@ -62,7 +63,7 @@ class RouterProbe:
 
     async def _answers(self, ip: str, revision: str) -> bool:
         try:
-            async with self._get(ip, "/v2/health/ready", revision_host(revision)) as response:
+            async with self._get(ip, READY_PATH, revision_host(revision)) as response:
                 return response.status == 200
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False

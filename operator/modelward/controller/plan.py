@@ -9,7 +9,8 @@ from modelward.api.modeldeployment import ModelDeployment
 from modelward.cluster.cache import Object
 from modelward.cluster.resources import DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.controller.diff import differs, stamped
-from modelward.domain.facts import Observed, RouterPodFacts
+from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
+from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.rollout import Decision, decide
 from modelward.render import revision, router
 from modelward.render.platform import Platform
@@ -46,9 +47,10 @@ def plan(
     `services`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so long ago that
     the kubelet must have missed it.
     """
-    decision = decide(observed)
+    decision = decide(observed, cause_of(observed))
     version = router.version_of(owner, platform, decision.routes)
-    wanted = (stamped(manifest) for manifest in _manifests(owner, observed, platform, decision))
+    wanted = [stamped(manifest) for manifest in _manifests(owner, observed, platform, decision)]
+    rendered = {manifest["metadata"]["name"] for manifest in wanted if resource_of(manifest) is DEPLOYMENTS}
     return Plan(
         decision=decision,
         version=version,
@@ -56,7 +58,7 @@ def plan(
         scales=tuple(
             (name, replicas)
             for name, replicas in decision.replicas.items()
-            if name != observed.target and observed.revisions[name].workload.desired != replicas
+            if name not in rendered and observed.revisions[name].workload.desired != replicas
         ),
         touches=tuple(_touches(observed, version, live, retouch)),
         deletes=tuple(_deletes(observed, decision, live, services)),
@@ -71,22 +73,38 @@ def _deletes(
             if (body := live(resource, name)) is not None:
                 yield resource, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
-    known = {observed.target, *observed.revisions, *decision.routes.revisions}
+    known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}
     for body in services:
         name = body["metadata"]["labels"].get(names.LABEL_REVISION)
         if name is not None and name not in known:
             yield SERVICES, body
 
 
+def cause_of(observed: Observed) -> str | None:
+    """Why the target's pods do not come up, in a sentence."""
+    target = observed.revisions.get(observed.target)
+    problem = diagnose(target.workload, SERVER_MEMORY_FIELD) if target else None
+    return problem.message if problem else None
+
+
 def _manifests(
     owner: ModelDeployment, observed: Observed, platform: Platform, decision: Decision
 ) -> Iterator[Mapping[str, Any]]:
-    """Services before what needs their names, the configuration before the pods that mount it."""
-    yield revision.service(owner, observed.target)
-    yield revision.deployment(owner, platform, observed.target, decision.replicas[observed.target])
-    yield router.config_map(owner, platform, decision.routes)
-    yield router.deployment(owner, platform)
-    yield router.service(owner)
+    """Services before what needs their names."""
+    models = {observed.target: owner.spec.model} | {
+        facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
+    }
+    for name, model in models.items():
+        if name in decision.replicas:
+            promotion = decision.promotion if name == decision.routes.stable else _promoted(observed, name)
+            yield revision.service(owner, name)
+            yield revision.deployment(owner, platform, name, decision.replicas[name], model, promotion)
+    yield from router.manifests(owner, platform, decision.routes, decision.progress)
+
+
+def _promoted(observed: Observed, name: str) -> Promotion | None:
+    facts = observed.revisions.get(name)
+    return facts.promoted if facts else None
 
 
 def _touches(observed: Observed, version: str, live: Live, retouch: Callable[[str], bool]) -> Iterator[tuple[str, str]]:

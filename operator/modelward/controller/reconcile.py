@@ -4,28 +4,28 @@ Level-triggered: it looks at how things are, not at what happened, so it may run
 crash. A reconcile of a converged object writes nothing and reads nothing from the API server.
 """
 
-import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from modelward import telemetry
-from modelward.api import conditions, modeldeployment
+from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_CONFIG, API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
+from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, resource_of
 from modelward.cluster.routerprobe import RouterProbe
+from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.observe import observe
 from modelward.controller.plan import Plan, plan
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
 from modelward.domain.status import build_status, is_urgent
-from modelward.domain.transitions import transitions
+from modelward.domain.transitions import command_event, transitions
 from modelward.render.platform import Platform
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ class Reconciler:
         cache: Cache,
         platform: Platform,
         probe: RouterProbe,
+        evidence: EvidenceCollector,
         identity: str,
         clock: Callable[[], float],
         now: Callable[[], datetime],
@@ -77,6 +78,7 @@ class Reconciler:
         self._cache = cache
         self._platform = platform
         self._probe = probe
+        self._evidence = evidence
         self._identity = identity
         self._clock = clock
         self._now = now
@@ -100,10 +102,15 @@ class Reconciler:
             # Owner references make the garbage collector remove every child.
             return Outcome()
         memory = self._memories.setdefault(key, _Memory())
-        observed = await observe(owner, self._cache, self._platform, self._probe)
+        now = self._now().timestamp()
+        observed = await observe(owner, self._cache, self._platform, self._probe, now)
+        seen = await self._evidence.look(owner, observed)
+        observed = replace(observed, judgement=seen.judgement)
         planned = self._plan(owner, observed, memory)
         refused = await self._act(owner, planned, memory)
-        return await self._report(owner, observed, planned, refused, memory)
+        if owner.command is not None and refused is None:
+            await self._take_up(owner, owner.command, planned)
+        return await self._report(owner, observed, planned, refused, seen, memory)
 
     def _plan(self, owner: ModelDeployment, observed: Observed, memory: _Memory) -> Plan:
         return plan(
@@ -169,13 +176,34 @@ class Reconciler:
         memory.touched_at[touched["metadata"]["uid"]] = self._clock()
         self._cache.upsert(PODS, touched)
 
+    async def _take_up(self, owner: ModelDeployment, command: str, planned: Plan) -> None:
+        """Tell of a command, and take its annotation away: what it led to is stored with the routes."""
+        await events.post(self._api, owner, command_event(command, planned.decision, owner), self._identity)
+        patch = {"metadata": {"annotations": {ANNOTATION_COMMAND: None}}}
+        try:
+            taken = await self._api.merge(MODEL_DEPLOYMENTS, owner.namespace, owner.name, patch)
+        except ApiError as error:
+            if error.status == 404:
+                return
+            raise
+        self._cache.upsert(MODEL_DEPLOYMENTS, taken)
+
     async def _report(
-        self, owner: ModelDeployment, observed: Observed, planned: Plan, refused: Problem | None, memory: _Memory
+        self,
+        owner: ModelDeployment,
+        observed: Observed,
+        planned: Plan,
+        refused: Problem | None,
+        seen: Seen,
+        memory: _Memory,
     ) -> Outcome:
         """Events and the one status patch, where something is to be told; and when to look again."""
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        status = build_status(owner, observed, planned.decision, planned.version, refused, now)
-        again_in = self._probe_again(observed, planned, memory)
+        status = build_status(
+            owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons
+        )
+        times = (self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in)
+        again_in = min((time for time in times if time is not None), default=None)
         if status != owner.status:
             counts_due_in = memory.status_written_at + COUNTS_EVERY - self._clock()
             if is_urgent(owner.status, status) or counts_due_in <= 0:
@@ -183,14 +211,14 @@ class Reconciler:
                 memory.status_written_at = self._clock()
             else:
                 again_in = min(again_in or counts_due_in, counts_due_in)
-        ready = conditions.by_type(status["conditions"])[conditions.READY]["status"] == "True"
-        telemetry.READY.labels(owner.namespace, owner.name).set(ready)
-        telemetry.NOT_COMPILED.labels(owner.namespace, owner.name).set("fallback" in status["stable"])
+        telemetry.show(owner.namespace, owner.name, status)
         return Outcome(again_in=again_in, refused=refused is not None)
 
     async def _write_status(self, owner: ModelDeployment, status: dict[str, Any]) -> None:
         for transition in transitions(owner.status, status):
             await events.post(self._api, owner, transition, self._identity)
+            if transition.result:
+                telemetry.ROLLOUTS.labels(owner.namespace, owner.name, transition.result).inc()
         manifest = {
             "apiVersion": API_VERSION,
             "kind": modeldeployment.KIND,
@@ -208,11 +236,14 @@ class Reconciler:
     def _probe_again(self, observed: Observed, planned: Plan, memory: _Memory) -> float | None:
         """No watch tells what a router pod has loaded: it is asked again until it follows."""
         router = observed.router
+        if router.routes is None:
+            # Its configuration has just been made, maybe for pods that run already: then no event tells any more.
+            return PROBE_FIRST
         settled = router.follows(planned.version) and router.reaches(planned.decision.routes.stable)
-        candidate = observed.revisions.get(observed.target)
-        if settled and observed.target != planned.decision.routes.stable:
-            # The candidate's pods come with events; only once they are there is its way through the router asked for.
-            settled = candidate is None or not candidate.workload.complete or router.reaches(observed.target)
+        for name in planned.decision.replicas:
+            # A new revision's pods come with events; only once they are there is its way through the router asked for.
+            facts = observed.revisions.get(name)
+            settled = settled and (facts is None or not facts.workload.complete or router.reaches(name))
         if settled or not (router.serving or planned.touches):
             memory.probes = 0
             return None
@@ -222,6 +253,5 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
         self._probe.forget(key)
-        for gauge in (telemetry.READY, telemetry.NOT_COMPILED):
-            with contextlib.suppress(KeyError):  # it never had one
-                gauge.remove(key.namespace, key.name)
+        self._evidence.forget(key)
+        telemetry.forget(key.namespace, key.name)

@@ -11,6 +11,8 @@ from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
 
 FETCH_CONTAINER = "fetch"
 
+SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
+
 MAX_MESSAGE = 1024
 """Bytes of a foreign message that a condition carries."""
 

@@ -6,6 +6,9 @@ Nothing here knows how it was seen. A fact that could not be established is None
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from modelward.api.rollout import AT_ONCE, Rollout
+from modelward.api.traffic import CANDIDATE, HeaderMatch
+
 
 @dataclass(frozen=True)
 class ContainerFacts:
@@ -67,27 +70,96 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
+class Promotion:
+    """When a revision became the stable one. `number` grows with each promotion; `at`: seconds since the epoch."""
+
+    number: int
+    at: float
+
+
+@dataclass(frozen=True)
 class RevisionFacts:
-    """One revision that exists in the cluster."""
+    """One revision that exists in the cluster. `promoted`: None where it never was the stable one."""
 
     name: str
     model: ModelFacts
     workload: WorkloadFacts
+    promoted: Promotion | None = None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A revision that gets requests beside the stable one.
+
+    `name`: candidate, or that of a variant. `weight`: percent of all requests; `mirror`: percent of the requests that
+    it gets a copy of, whose answers nobody sees.
+    """
+
+    name: str
+    revision: str
+    weight: int = 0
+    mirror: int = 0
+
+
+@dataclass(frozen=True)
+class Match:
+    """Requests whose `header` has this `value` go to `revision`."""
+
+    header: str
+    value: str
+    revision: str
 
 
 @dataclass(frozen=True)
 class RouteTable:
     """Where the router sends requests.
 
-    `stable` gets the traffic. `attached` revisions are known to the router and can be probed through it, but get none.
+    `stable` gets what the arms leave of them. `attached` revisions are known to the router and can be reached through
+    it by their own host, but get none of the traffic.
     """
 
     stable: str
+    arms: tuple[Arm, ...] = ()
     attached: tuple[str, ...] = ()
+    matches: tuple[Match, ...] = ()
 
     @property
     def revisions(self) -> tuple[str, ...]:
-        return (self.stable, *self.attached)
+        """Each revision once, the stable first."""
+        return tuple(dict.fromkeys((self.stable, *(arm.revision for arm in self.arms), *self.attached)))
+
+    @property
+    def stable_weight(self) -> int:
+        """Percent of all requests."""
+        return 100 - sum(arm.weight for arm in self.arms)
+
+    def arm(self, name: str) -> Arm | None:
+        """The arm of that name, where there is one."""
+        return next((arm for arm in self.arms if arm.name == name), None)
+
+
+PROGRESSING, PAUSED, PROMOTED, ROLLED_BACK, ABORTED = "Progressing", "Paused", "Promoted", "RolledBack", "Aborted"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the rollout to `revision` has come, as it is stored beside the routes: one write changes both.
+
+    `step`: index of the stage, from 0; as many as there are stages: being promoted. `reason`, `message`: of the last
+    decision. `attempt`: evidence of an earlier one no longer counts.
+    """
+
+    revision: str
+    step: int = 0
+    phase: str = PROGRESSING
+    reason: str = ""
+    message: str = ""
+    attempt: int = 1
+
+    @property
+    def rejected(self) -> bool:
+        """Whether this revision is not to get traffic until somebody asks for it again."""
+        return self.phase in (ROLLED_BACK, ABORTED)
 
 
 @dataclass(frozen=True)
@@ -104,12 +176,13 @@ class RouterPodFacts:
 
 @dataclass(frozen=True)
 class RouterFacts:
-    """The router as it is. `routes` and `version` are those of its ConfigMap, None where there is none yet."""
+    """The router as it is. `routes`, `progress`, `version`: stored with its configuration, None where there is none."""
 
     workload: WorkloadFacts | None = None
     routes: RouteTable | None = None
     version: str | None = None
     pods: tuple[RouterPodFacts, ...] = ()
+    progress: Progress | None = None
 
     @property
     def serving(self) -> tuple[RouterPodFacts, ...]:
@@ -124,6 +197,53 @@ class RouterFacts:
         """Whether `revision` answered through every pod that clients reach."""
         return bool(self.serving) and all(revision in pod.reachable for pod in self.serving)
 
+    @property
+    def settled(self) -> bool:
+        """Whether no pod, ready or not, may still hold an older configuration."""
+        return self.follows(self.version) and all(pod.config_version == self.version for pod in self.pods)
+
+
+@dataclass(frozen=True)
+class VariantFacts:
+    """A long-lived arm as spec asks for it. `revision`: the one that its model leads to."""
+
+    name: str
+    revision: str
+    model: ModelFacts
+    weight: int = 0
+    mirror: int = 0
+    replicas: int = 1
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the gates say of the candidate.
+
+    `failed`: the sentence of the first gate that failed; `waits_for`: what a gate that has not decided yet waits for;
+    `compared`: requests of the candidate that were looked at.
+    """
+
+    failed: str | None = None
+    waits_for: str | None = None
+    passed: bool = True
+    compared: int = 0
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Times in seconds since the epoch, of the rollout to the target; None: not known.
+
+    `step`: since when the router follows the step; `waiting`: since when the step can't begin.
+    """
+
+    now: float = 0.0
+    step: float | None = None
+    waiting: float | None = None
+
+    def since(self, time: float | None) -> float:
+        """Seconds since `time`, 0 where it is not known, or lies ahead because somebody's clock was set back."""
+        return 0.0 if time is None else max(0.0, self.now - time)
+
 
 @dataclass(frozen=True)
 class Observed:
@@ -136,4 +256,23 @@ class Observed:
     revisions: Mapping[str, RevisionFacts] = field(default_factory=dict)
     router: RouterFacts = RouterFacts()
     last_stable: str | None = None
-    """The stable revision as status names it: it matters only where the router's ConfigMap is gone."""
+    """The stable revision as status names it: it matters only where the router's configuration is gone."""
+    rollout: Rollout = AT_ONCE
+    judgement: Judgement | None = None
+    """None: nobody has looked yet."""
+    clock: Clock = Clock()
+    command: str | None = None
+    variants: tuple[VariantFacts, ...] = ()
+    matches: tuple[HeaderMatch, ...] = ()
+    history_limit: int = 0
+
+    def pods_of(self, revision: str) -> tuple[PodFacts, ...]:
+        """The pods of a revision that answer now."""
+        facts = self.revisions.get(revision)
+        return tuple(pod for pod in facts.workload.pods if pod.ready) if facts else ()
+
+    @property
+    def candidate_arm(self) -> Arm | None:
+        """What the router gives the target now."""
+        arm = self.router.routes.arm(CANDIDATE) if self.router.routes else None
+        return arm if arm is not None and arm.revision == self.target else None

@@ -1,71 +1,128 @@
-"""Which revision gets the traffic, which are kept, which go.
+"""Which revision gets which traffic, which are kept, which go.
 
 The order that loses no request: the candidate's pods come up; the router learns the candidate's address without
-sending it anything; the candidate answers through every router pod; the traffic moves; every router pod follows;
-only then does the old revision go. Each step looks at facts alone, so it may be repeated after a crash anywhere.
+sending it anything; the candidate answers through every router pod; the traffic moves, step by step; every router pod
+follows; only then does the old revision go. Each decision looks at facts alone, so it may be repeated after a crash
+anywhere.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from modelward.domain.facts import Observed, RouteTable
+from modelward.api.rollout import SHADOW
+from modelward.api.traffic import CANDIDATE
+from modelward.domain import trial
+from modelward.domain.facts import PROMOTED, Arm, Match, Observed, Progress, Promotion, RouteTable
+from modelward.domain.history import kept, last_promoted, promotion_of
+from modelward.domain.trial import Trial
+from modelward.domain.variants import arms_of_variants
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What should be. `replicas`: by revision that is kept; `remove`: revisions whose objects go now."""
+    """What should be.
+
+    `replicas`: by revision that is kept; `remove`: revisions whose objects go now; `progress`: of the rollout, None
+    where there never was one; `promotion`: the record of the stable; `history`: earlier ones that keep running, the
+    latest first; `step_since`, `waiting_since`: of the candidate, seconds since the epoch; `again_in`: seconds until
+    time alone changes something.
+    """
 
     routes: RouteTable
     replicas: dict[str, int]
     remove: tuple[str, ...] = ()
+    progress: Progress | None = None
+    promotion: Promotion | None = None
+    history: tuple[str, ...] = ()
+    step_since: float | None = None
+    waiting_since: float | None = None
+    again_in: float | None = None
 
 
-def decide(observed: Observed) -> Decision:
-    """The next step towards serving `observed.target` and nothing else."""
-    stable = _stable(observed)
-    attached, remove = _others(observed, stable)
-    replicas = {observed.target: observed.replicas}
-    if stable != observed.target:
+def decide(observed: Observed, cause: str | None = None) -> Decision:
+    """The next step towards serving what spec asks for. `cause`: why the target's pods do not come up."""
+    arms = tuple(arms_of_variants(observed))
+    stable = stable_of(observed)
+    if stable == observed.target:
+        return _around(observed, stable, _ended(observed.router.progress, stable), None, arms)
+    progress = trial.commanded(trial.begin(observed), observed.command, observed)
+    tried = trial.advance(progress, observed, 100 - sum(arm.weight for arm in arms), cause)
+    if tried.promote:
+        promoted = replace(tried.progress, phase=PROMOTED, message=_promoted(tried.progress))
+        return _around(observed, observed.target, promoted, None, arms)
+    return _around(observed, stable, tried.progress, tried, arms)
+
+
+def stable_of(observed: Observed) -> str:
+    """The revision that has the traffic; the target where there is none to lose."""
+    routes = observed.router.routes
+    named = (routes.stable if routes else None, observed.last_stable, last_promoted(observed))
+    return next((name for name in named if name is not None and name in observed.revisions), observed.target)
+
+
+def _promoted(progress: Progress) -> str:
+    why = {"PromotedByHand": ", by hand", "WasStable": " again", "StepPassed": ": it passed every step"}
+    return f"{progress.revision} is the stable revision now{why.get(progress.reason, '')}"
+
+
+def _ended(progress: Progress | None, stable: str) -> Progress | None:
+    """What stays of the last rollout; nothing of one that ended because spec went back to the stable's."""
+    return progress if progress is not None and progress.revision == stable else None
+
+
+def _around(
+    observed: Observed, stable: str, progress: Progress | None, tried: Trial | None, variant_arms: tuple[Arm, ...]
+) -> Decision:
+    """The whole decision around what was decided about the candidate (`tried`: None where there is none)."""
+    candidate = observed.target if tried is not None and not tried.progress.rejected else None
+    arms = ((tried.arm,) if tried is not None and tried.arm is not None and candidate else ()) + variant_arms
+    wanted = dict.fromkeys(
+        [stable, *([candidate] if candidate else ()), *(each.revision for each in observed.variants)]
+    )
+    serving = {*wanted, *(arm.revision for arm in arms)}
+    earlier, kept_for = kept(observed, stable)
+    history = tuple(name for name in earlier if name not in serving)
+    leftover = tuple(sorted(name for name in observed.revisions if name not in serving and name not in history))
+    routes = RouteTable(stable, arms, matches=_matches(observed, arms))
+    unrouted = {name for name in wanted if name not in routes.revisions}
+    gone = leftover if _may_go(observed, routes, leftover) else ()
+    attached = tuple(sorted(unrouted | set(history) | (set(leftover) - set(gone))))
+    times = [time for time in (tried.again_in if tried else None, kept_for) if time is not None]
+    return Decision(
+        routes=replace(routes, attached=attached),
+        replicas=_replicas(observed, stable, tried if candidate else None) | dict.fromkeys(history, observed.replicas),
+        remove=gone,
+        progress=progress,
+        promotion=promotion_of(observed, stable),
+        history=history,
+        step_since=tried.step_since if tried else None,
+        waiting_since=tried.waiting_since if tried else None,
+        again_in=min(times, default=None),
+    )
+
+
+def _replicas(observed: Observed, stable: str, tried: Trial | None) -> dict[str, int]:
+    replicas = {stable: observed.replicas}
+    if tried is not None:
+        replicas = {observed.target: tried.replicas}
         # The stable carries the load until the candidate does: it may grow, but must not shrink before.
         replicas[stable] = max(observed.replicas, observed.revisions[stable].workload.desired)
-    return Decision(RouteTable(stable, attached), replicas, remove)
+    return replicas | {variant.revision: variant.replicas for variant in observed.variants}
 
 
-def _stable(observed: Observed) -> str:
-    current = observed.router.routes.stable if observed.router.routes else observed.last_stable
-    if current is None or current not in observed.revisions:
-        # The first rollout, or somebody removed the stable revision: there is nothing to lose.
-        return observed.target
-    if current != observed.target and ready_for_traffic(observed):
-        return observed.target
-    return current
+def _may_go(observed: Observed, routes: RouteTable, leftover: Iterable[str]) -> bool:
+    """Whether nobody can send anything to `leftover` any more.
+
+    Even a router pod that is not ready yet may hold an older configuration and start to serve with it.
+    """
+    current = observed.router.routes
+    if current is None or not observed.router.settled:
+        return False
+    used = {current.stable, *(arm.revision for arm in current.arms), *(match.revision for match in current.matches)}
+    return current.stable == routes.stable and used.isdisjoint(leftover)
 
 
-def ready_for_traffic(observed: Observed) -> bool:
-    """Whether the target is complete and answers through every router pod under the newest configuration."""
-    target = observed.revisions.get(observed.target)
-    router = observed.router
-    return (
-        target is not None
-        and target.workload.complete
-        and router.routes is not None
-        and observed.target in router.routes.revisions
-        and router.follows(router.version)
-        and router.reaches(observed.target)
-    )
-
-
-def _others(observed: Observed, stable: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The revisions that stay attached, and those to remove, both in a fixed order."""
-    router = observed.router
-    # Even a router pod that is not ready yet may hold an older configuration and start to serve with it.
-    settled = (
-        router.routes is not None
-        and router.routes.stable == stable
-        and router.follows(router.version)
-        and all(pod.config_version == router.version for pod in router.pods)
-    )
-    leftover = sorted(name for name in observed.revisions if name not in (stable, observed.target))
-    candidate = () if stable == observed.target else (observed.target,)
-    if settled:
-        return candidate, tuple(leftover)
-    return tuple(sorted((*candidate, *leftover))), ()
+def _matches(observed: Observed, arms: tuple[Arm, ...]) -> tuple[Match, ...]:
+    """No client is to see the answers of a shadow."""
+    by_name = {arm.name: arm.revision for arm in arms if arm.name != CANDIDATE or observed.rollout.strategy != SHADOW}
+    return tuple(Match(each.header, each.value, by_name[each.to]) for each in observed.matches if each.to in by_name)

@@ -3,20 +3,23 @@
 Pure: the same facts give the same status but for the times of transition, so a converged object is never written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from modelward.api import conditions
 from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.api.names import GRPC_PORT, LABEL_REVISION
+from modelward.api.names import ANNOTATION_COMMAND, GRPC_PORT, LABEL_REVISION
+from modelward.api.traffic import CANDIDATE
 from modelward.domain.artifact import artifacts_of, differing
-from modelward.domain.diagnosis import Problem, diagnose
-from modelward.domain.facts import Observed, RevisionFacts
+from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, Problem, diagnose
+from modelward.domain.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts
+from modelward.domain.report import rollout_essence, rollout_status
 from modelward.domain.rollout import Decision
+from modelward.domain.stages import stages_of
+from modelward.domain.variants import variants_status
 
-SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
 ROUTER_MEMORY_FIELD = "spec.router.resources.limits.memory"
 
 
@@ -45,21 +48,48 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
 
 def assess(observed: Observed, decision: Decision, version: str, refused: Problem | None) -> Assessment:
     """Judge the facts. `version`: of the configuration that `decision` asks of the router."""
-    problem = problem_of(observed, refused)
-    stable = decision.routes.stable
-    target = observed.revisions.get(observed.target)
-    router = observed.router
-    answering = _servable(observed, stable)
-    waiting_for, reason = None, "Serving"
-    if target is None or not target.workload.complete:
-        waiting_for, reason = f"the pods of {observed.target} to become ready", "WaitingForPods"
-    elif router.workload is None or not router.workload.complete:
-        waiting_for, reason = "the router's pods to become ready", "WaitingForRouter"
-    elif stable != observed.target or not router.follows(version) or not router.reaches(observed.target):
-        waiting_for, reason = f"the router to follow configuration {version}", "WaitingForRouter"
-    elif decision.routes.attached:
-        waiting_for, reason = f"{', '.join(decision.routes.attached)} to be taken away", "RemovingOldRevision"
+    problem = problem_of(observed, refused) or rejection(decision)
+    answering = _servable(observed, decision.routes.stable)
+    waiting_for, reason = _waits_for(observed, decision, version)
     return Assessment(answering, problem, waiting_for, reason)
+
+
+def rejection(decision: Decision) -> Problem | None:
+    """Spec asks for a revision that was tried and failed, or that somebody gave up."""
+    progress = decision.progress
+    if progress is None or not progress.rejected:
+        return None
+    return Problem(
+        progress.phase,
+        f"{progress.revision} does not get the traffic. {progress.message}. Change spec, set it back, or try once more "
+        f"with `kubectl annotate modeldeployment … {ANNOTATION_COMMAND}=retry`",
+    )
+
+
+def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[str | None, str]:
+    """What is left to do, as the end of a sentence, and its reason."""
+    target = observed.revisions.get(observed.target)
+    router, stable, progress = observed.router, decision.routes.stable, decision.progress
+    arm = decision.routes.arm(CANDIDATE)
+    if progress is not None and progress.phase == PAUSED:
+        return f"a person: {progress.message}", PAUSED
+    if arm is None and (target is None or not target.workload.complete):
+        return f"the pods of {observed.target} to become ready", "WaitingForPods"
+    if router.workload is not None and not router.workload.complete:
+        return "the router's pods to become ready", "WaitingForRouter"
+    if arm is not None and progress is not None:
+        steps = len(stages_of(observed.rollout, observed.replicas))
+        where = f"step {progress.step + 1} of {steps}" if progress.step < steps else "full size"
+        return f"the rollout of {arm.revision}: {where}", "RollingOut"
+    if stable != observed.target or not router.follows(version) or not router.reaches(observed.target):
+        return f"the router to follow configuration {version}", "WaitingForRouter"
+    late = [each.name for each in observed.variants if each.revision not in {a.revision for a in decision.routes.arms}]
+    if late:
+        return f"variant {', '.join(late)} to become ready", "WaitingForVariants"
+    leaving = [name for name in decision.routes.attached if name not in decision.replicas]
+    if leaving:
+        return f"{', '.join(leaving)} to be taken away", "RemovingOldRevision"
+    return None, "Serving"
 
 
 def _servable(observed: Observed, stable: str) -> Condition:
@@ -87,7 +117,7 @@ def build_conditions(observed: Observed, assessment: Assessment, stable: str) ->
     elif waiting:
         message = f"Waiting for {waiting}.{keeps}"
         # Taking away what no longer gets traffic is work left to do, but the model that spec asks for does answer.
-        done = assessment.reason == "RemovingOldRevision"
+        done = assessment.reason in ("RemovingOldRevision", "WaitingForVariants")
         ready = Condition(conditions.READY, done, "Serving" if done else assessment.reason, message)
         reconciling = Condition(conditions.RECONCILING, True, assessment.reason, message)
         stalled = Condition(conditions.STALLED, False, "NoProblem", "Nothing needs a person")
@@ -100,11 +130,13 @@ def build_conditions(observed: Observed, assessment: Assessment, stable: str) ->
     return (ready, assessment.servable, reconciling, stalled)
 
 
-def phase_of(rendered: tuple[Condition, ...], stalled: bool) -> str:
+def phase_of(rendered: tuple[Condition, ...], progress: Progress | None, stalled: bool) -> str:
     """One word for the printer column."""
     by_type = {condition.type: condition for condition in rendered}
     if stalled:
-        return "Failed"
+        return ROLLED_BACK if by_type[conditions.STALLED].reason in (ROLLED_BACK, ABORTED) else "Failed"
+    if progress is not None and progress.phase == PAUSED:
+        return PAUSED
     if by_type[conditions.READY].status:
         return "Ready"
     return "Progressing" if by_type[conditions.SERVABLE].status else "Pending"
@@ -117,39 +149,53 @@ def build_status(
     version: str,
     refused: Problem | None,
     now: str,
+    gates: Sequence[Mapping[str, Any]] | None = None,
+    comparisons: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> dict[str, Any]:
-    """The whole status, as it is to be stored. `now`: RFC 3339, UTC."""
+    """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
+
+    `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was.
+    """
     assessment = assess(observed, decision, version, refused)
     stable = decision.routes.stable
     built = build_conditions(observed, assessment, stable)
     stable_facts = observed.revisions.get(stable)
     router = observed.router
+    last = deployment.status
     status: dict[str, Any] = {
         "observedGeneration": deployment.generation,
-        "phase": phase_of(built, stalled=assessment.problem is not None),
+        "phase": phase_of(built, decision.progress, stalled=assessment.problem is not None),
         "url": f"http://{deployment.name}.{deployment.namespace}.svc",
         "grpcAddress": f"{deployment.name}.{deployment.namespace}.svc:{GRPC_PORT}",
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
         "selector": f"{LABEL_REVISION}={stable}",
-        "stable": _revision(observed, decision, stable),
+        "stable": {**_revision(observed, decision, stable), "weight": decision.routes.stable_weight},
         "router": {
             "configVersion": version,
             "replicas": observed.router_replicas,
             "readyReplicas": router.workload.ready if router.workload else 0,
             "liveReplicas": sum(pod.config_version == version for pod in router.serving),
         },
-        "conditions": conditions.render(built, deployment.status.get("conditions") or (), deployment.generation, now),
+        "conditions": conditions.render(built, last.get("conditions") or (), deployment.generation, now),
     }
-    if stable != observed.target:
+    if stable != observed.target and observed.target in decision.replicas:
         status["candidate"] = _revision(observed, decision, observed.target)
-    return status
+    optional = {
+        "history": [_revision(observed, decision, name) for name in decision.history],
+        "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
+        "variants": variants_status(
+            last.get("variants") or (), observed, decision.routes, decision.replicas, comparisons or {}
+        ),
+    }
+    return status | {name: value for name, value in optional.items() if value}
 
 
 def _revision(observed: Observed, decision: Decision, name: str) -> dict[str, Any]:
     facts: RevisionFacts | None = observed.revisions.get(name)
     model = facts.model if facts else observed.target_model
     artifact = next(iter(artifacts_of(facts.workload)), None) if facts else None
+    arm = next((arm for arm in decision.routes.arms if arm.revision == name), None)
     shown: dict[str, Any] = {
         "revision": name,
         "uri": model.uri,
@@ -158,6 +204,8 @@ def _revision(observed: Observed, decision: Decision, name: str) -> dict[str, An
         "form": artifact.form if artifact else None,
         "fallback": artifact.fallback if artifact else None,
         "warnings": list(artifact.warnings) if artifact and artifact.warnings else None,
+        "weight": arm.weight if arm else None,
+        "mirrorPercent": arm.mirror or None if arm else None,
         "replicas": decision.replicas.get(name),
         "readyReplicas": facts.workload.ready if facts else 0,
     }
@@ -177,8 +225,13 @@ def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     kept = {
         key: _essence(value) if isinstance(value, Mapping) else value
         for key, value in status.items()
-        if key not in (*counts, "conditions")
+        if key not in (*counts, "conditions", "rollout", "variants")
     }
+    if "rollout" in status:
+        kept["rollout"] = rollout_essence(status["rollout"])
+    kept["variants"] = [
+        (each["name"], each.get("revision"), each.get("weight")) for each in status.get("variants") or ()
+    ]
     stored = conditions.by_type(status.get("conditions") or ())
     stalled = stored.get(conditions.STALLED, {})
     kept["conditions"] = {kind: condition["status"] for kind, condition in stored.items()}

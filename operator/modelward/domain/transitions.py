@@ -6,18 +6,30 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelward.api import conditions
+from modelward.api.modeldeployment import ModelDeployment
+from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK
+from modelward.domain.rollout import Decision
+from modelward.domain.trial import COMMANDS
 
 ROLES = ("stable", "candidate")
+
+_ENDS = {
+    PAUSED: "RolloutPaused", PROMOTED: "RolloutPromoted", ROLLED_BACK: "RolloutRolledBack", ABORTED: "RolloutAborted",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What happened. `kind`: Normal or Warning; `since`: makes the same change at another time another Event."""
+    """What happened. `kind`: Normal or Warning; `since`: makes the same change at another time another Event.
+
+    `result`: of a rollout that ended with it.
+    """
 
     kind: str
     reason: str
     message: str
     since: str
+    result: str | None = None
 
     def name(self, owner: str, uid: str) -> str:
         """A name that a repeated attempt after a crash gives again, so that the API server refuses the second."""
@@ -40,8 +52,39 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
         yield Transition("Normal", "RevisionCreated", f"{candidate} is being prepared: {_uri(new, 'candidate')}", since)
     if old_stable and new_stable and old_stable != new_stable:
         yield Transition("Normal", "TrafficMoved", f"The traffic goes to {new_stable} now, not to {old_stable}", since)
+    yield from _rollout(old.get("rollout") or {}, new.get("rollout") or {})
     yield from _fallbacks(old, new, since)
     yield from _condition_changes(before, after, since)
+
+
+def _rollout(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
+    """Each step, each end, and what held it up; `since` is the step itself, so that none is told twice."""
+    if not new:
+        return
+    since = "/".join(str(new.get(key)) for key in ("revision", "attempt", "step", "startedAt"))
+    same = (old.get("revision"), old.get("attempt")) == (new["revision"], new["attempt"])
+    phase, before = new["phase"], old.get("phase") if same else None
+    if phase == PROGRESSING and not (same and old.get("progress") == new["progress"]):
+        yield Transition("Normal", "RolloutStep", new["message"].partition(". ")[0].partition(", ")[0], since)
+    if phase == before or phase not in _ENDS:
+        if before == PAUSED and phase != PAUSED:
+            yield Transition("Normal", "RolloutResumed", new["message"], since)
+        return
+    kind = "Normal" if phase == PROMOTED or (phase == PAUSED and "by hand" in new["message"]) else "Warning"
+    yield Transition(kind, _ENDS[phase], new["message"], since, None if phase == PAUSED else phase)
+
+
+def command_event(command: str, decision: Decision, owner: ModelDeployment) -> Transition:
+    """What came of a command that somebody gave by annotation."""
+    progress = decision.progress
+    since = f"{command}@{owner.resource_version}"
+    if command not in COMMANDS:
+        known = ", ".join(COMMANDS)
+        return Transition("Warning", "UnknownCommand", f"The rollout can't {command!r}; write one of {known}", since)
+    if progress is None or (progress.phase == PROMOTED and command != "promote"):
+        return Transition("Warning", "CommandIgnored", f"{command}: there is no rollout to {command}", since)
+    told = f"{command} was asked for by annotation. {progress.revision}: {progress.message}"
+    return Transition("Normal", "RolloutCommand", told, since)
 
 
 def _fallbacks(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> Iterator[Transition]:
@@ -62,7 +105,7 @@ def _condition_changes(
     if turned(conditions.READY, "True"):
         yield Transition("Normal", "Ready", after[conditions.READY]["message"], since)
     stalled = after[conditions.STALLED]
-    if stalled["status"] == "True":
+    if stalled["status"] == "True" and stalled["reason"] not in (ROLLED_BACK, ABORTED):
         previous = before.get(conditions.STALLED, {})
         if previous.get("status") != "True" or previous.get("reason") != stalled["reason"]:
             yield Transition("Warning", stalled["reason"], stalled["message"], since)

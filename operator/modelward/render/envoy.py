@@ -1,20 +1,13 @@
-"""Envoy's configuration: a static bootstrap, and the clusters (CDS) and routes (RDS) that it rereads from files.
+"""Envoy's static configuration: the same for every router. What changes with the traffic is in envoy_routes.
 
-Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api. Routes carry the configuration's version in a
-virtual host of their own, so that "is it live?" is answered by the very configuration that is asked about.
+Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api.
 """
 
-import json
 from typing import Any, Final
 
-from modelward.api.names import GRPC_PORT
-from modelward.domain.facts import RouteTable
-from modelward.domain.revision import content_hash
-from modelward.render.revision import HTTP_PORT as SERVER_HTTP_PORT
+from modelward.render.envoy_routes import CLUSTERS_FILE, ROUTES_FILE
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
-CLUSTERS_FILE: Final = "clusters.json"
-ROUTES_FILE: Final = "routes.json"
 
 HTTP_PORT: Final = 8080
 INTERNAL_PORT: Final = 9901
@@ -23,142 +16,16 @@ INTERNAL_PORT: Final = 9901
 ADMIN_PORT: Final = 9902
 """Bound to loopback: only the pod itself reaches it."""
 
-INTERNAL_DOMAIN: Final = "modelward.internal"
-CONFIG_HOST: Final = f"config.{INTERNAL_DOMAIN}"
-"""Virtual host that answers with the version of the configuration that is live."""
-
-REVISION_HEADER: Final = "x-modelward-revision"
-"""Response header: which revision answered."""
-
-REQUEST_TIMEOUT: Final = "300s"
-"""Longest prediction, and the most that spec.server.timeout may say; Envoy's default of 15 s would cut large batches
-off. Envoy tells the server in x-envoy-expected-rq-timeout-ms."""
-
-UPSTREAM_IDLE_TIMEOUT: Final = "30s"
-"""Shorter than the server's keep-alive, so that Envoy never sends into a connection that is being closed."""
-
-REQUESTS_PER_CONNECTION: Final = 1000
-"""Connections are opened anew after so many requests: new pods of a revision get their share."""
-
-MAX_CONCURRENCY: Final = 10_000
-"""Envoy's circuit breakers default to 1024, which a burst reaches; the server's own queue is the limit that counts."""
+LATENCY_BOUNDS: Final = (
+    1, 2, 3, 5, 7.5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750,
+    1000, 1500, 2000, 2500, 3000, 5000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000,
+)  # fmt: skip
+"""Milliseconds: the bounds of the histograms, and with them what a latency objective can be judged at."""
 
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_FILTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
-_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_GRPC_STATS: Final = "type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
 _STDOUT: Final = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
-
-
-def revision_host(revision: str) -> str:
-    """Virtual host that always leads to `revision`, whatever the weights: for probes and previews."""
-    return f"{revision}.{INTERNAL_DOMAIN}"
-
-
-def configuration(routes: RouteTable, namespace: str, cluster_domain: str) -> dict[str, str]:
-    """The files of the router's ConfigMap, by name."""
-    clusters = _clusters(routes, namespace, cluster_domain)
-    version = version_of(routes, namespace, cluster_domain)
-    resources = {
-        CLUSTERS_FILE: {"version_info": version, "resources": clusters},
-        ROUTES_FILE: {"version_info": version, "resources": [_route_configuration(routes, version)]},
-    }
-    return {name: json.dumps(content, indent=1) + "\n" for name, content in resources.items()}
-
-
-def version_of(routes: RouteTable, namespace: str, cluster_domain: str) -> str:
-    """Names the configuration's content: clusters and routes."""
-    clusters = _clusters(routes, namespace, cluster_domain)
-    return content_hash({"clusters": clusters, "routes": _route_configuration(routes, version="")})
-
-
-def grpc_cluster(revision: str) -> str:
-    """Name of the cluster that gRPC requests for `revision` go to: HTTP/2, and a port of its own."""
-    return f"{revision}-grpc"
-
-
-def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[dict[str, Any]]:
-    http: dict[str, Any] = {"http_protocol_options": {}}
-    grpc: dict[str, Any] = {"http2_protocol_options": {}}
-    return [
-        cluster
-        for revision in routes.revisions
-        for cluster in (
-            _cluster(revision, f"{revision}.{namespace}.svc.{cluster_domain}.", SERVER_HTTP_PORT, http),
-            _cluster(grpc_cluster(revision), f"{revision}.{namespace}.svc.{cluster_domain}.", GRPC_PORT, grpc),
-        )
-    ]
-
-
-def _cluster(name: str, host: str, port: int, protocol: dict[str, Any]) -> dict[str, Any]:
-    # The final dot keeps the resolver from trying every search domain of the pod first.
-    address = {"address": host, "port_value": port}
-    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), MAX_CONCURRENCY)
-    return {
-        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-        "name": name,
-        "type": "STRICT_DNS",
-        "connect_timeout": "1s",
-        "dns_lookup_family": "V4_PREFERRED",
-        "dns_refresh_rate": "5s",
-        "dns_failure_refresh_rate": {"base_interval": "0.2s", "max_interval": "2s"},
-        "circuit_breakers": {"thresholds": [limits]},
-        "typed_extension_protocol_options": {
-            _HTTP_OPTIONS: {
-                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
-                "common_http_protocol_options": {
-                    "idle_timeout": UPSTREAM_IDLE_TIMEOUT,
-                    "max_requests_per_connection": REQUESTS_PER_CONNECTION,
-                },
-                "explicit_http_config": protocol,
-            }
-        },
-        "load_assignment": {
-            "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": address}}}]}],
-        },
-    }
-
-
-def _route_configuration(routes: RouteTable, version: str) -> dict[str, Any]:
-    hosts = [_virtual_host(revision, [revision_host(revision)], revision) for revision in routes.revisions]
-    config = {
-        "name": "config",
-        "domains": [CONFIG_HOST],
-        "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": version}}}],
-    }
-    return {
-        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
-        "name": "model",
-        "ignore_port_in_host_matching": True,
-        "virtual_hosts": [_virtual_host("traffic", ["*"], routes.stable), *hosts, config],
-    }
-
-
-def _virtual_host(name: str, domains: list[str], revision: str) -> dict[str, Any]:
-    grpc = {"match": {"prefix": "/", "grpc": {}}, **_route(grpc_cluster(revision), revision)}
-    http = {"match": {"prefix": "/"}, **_route(revision, revision)}
-    return {"name": name, "domains": domains, "routes": [grpc, http]}
-
-
-def _route(cluster: str, revision: str) -> dict[str, Any]:
-    return {
-        "route": {
-            "cluster": cluster,
-            "timeout": REQUEST_TIMEOUT,
-            # Only what the model can't have begun to work on is sent again.
-            "retry_policy": {
-                "retry_on": "connect-failure,refused-stream,reset-before-request",
-                "num_retries": 3,
-                "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
-            },
-        },
-        "response_headers_to_add": [
-            {
-                "header": {"key": REVISION_HEADER, "value": revision},
-                "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-            }
-        ],
-    }
 
 
 def bootstrap() -> dict[str, Any]:
@@ -167,6 +34,11 @@ def bootstrap() -> dict[str, Any]:
         "node": {"id": "router", "cluster": "modelward"},
         "admin": {"address": _socket("127.0.0.1", ADMIN_PORT)},
         "dynamic_resources": {"cds_config": _file(CLUSTERS_FILE)},
+        # Histograms show what was flushed, and Envoy's default of 5 s would hide a slow candidate for as long.
+        "stats_flush_interval": "1s",
+        "stats_config": {
+            "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(LATENCY_BOUNDS)}]
+        },
         "static_resources": {
             "clusters": [
                 {
@@ -228,8 +100,13 @@ def _internal_listener() -> dict[str, Any]:
 
 
 def _listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
+    # Failures of gRPC have the HTTP status 200: only this filter counts them.
+    grpc = {
+        "name": "envoy.filters.http.grpc_stats",
+        "typed_config": {"@type": _GRPC_STATS, "stats_for_all_methods": False},
+    }
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER_FILTER}}
-    config = {"@type": _HTTP, **manager, "http_filters": [router]}
+    config = {"@type": _HTTP, **manager, "http_filters": [grpc, router]}
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]}
     return {"name": name, "address": _socket("0.0.0.0", port), "filter_chains": [chain]}  # noqa: S104
 

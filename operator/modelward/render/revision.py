@@ -6,15 +6,20 @@ from urllib.parse import urlsplit
 
 from modelward.api import names
 from modelward.api.durations import seconds
-from modelward.api.modeldeployment import Model, ModelDeployment, Resources, Server
+from modelward.api.modeldeployment import Model, ModelDeployment, Resources, Server, Variant
 from modelward.api.quantities import amount
 from modelward.domain.diagnosis import FETCH_CONTAINER
-from modelward.domain.facts import ModelFacts
+from modelward.domain.facts import ModelFacts, Promotion
 from modelward.domain.revision import revision_name
 from modelward.render import common
 from modelward.render.platform import Platform
 
 HTTP_PORT = 8080
+PRIVATE_PREFIX = "/modelward/"
+"""Paths below it are for the operator; no router passes them on."""
+
+SAMPLES_PATH = f"{PRIVATE_PREFIX}samples"
+
 BUNDLE_DIR = "/bundle"
 PVC_MOUNT = "/mnt/pvc"
 
@@ -30,14 +35,25 @@ STARTUP_SECONDS = 900
 DEFAULT_RESOURCES = Resources(requests={"cpu": "100m", "memory": "256Mi"})
 
 
-def name_of(deployment: ModelDeployment, platform: Platform) -> str:
-    """The name of the revision that `deployment.spec` asks for."""
-    return revision_name(deployment.name, _pod_spec(deployment, platform))
+def name_of(deployment: ModelDeployment, platform: Platform, variant: Variant | None = None) -> str:
+    """The name of the revision that `deployment.spec`, or one of its variants, asks for."""
+    if variant is None:
+        return revision_name(deployment.name, _pod_spec(deployment, platform, deployment.spec.model))
+    return revision_name(f"{deployment.name}-{variant.name}", _pod_spec(deployment, platform, variant.model))
 
 
-def model_of(deployment: ModelDeployment) -> ModelFacts:
-    model = deployment.spec.model
+def model_of(model: Model) -> ModelFacts:
     return ModelFacts(uri=model.uri, format=model.format, digest=model.digest)
+
+
+def dump_promotion(promotion: Promotion) -> str:
+    """The promotion as ANNOTATION_PROMOTED holds it."""
+    return json.dumps({"number": promotion.number, "at": promotion.at})
+
+
+def load_promotion(annotation: str | None) -> Promotion | None:
+    """The inverse of `dump_promotion`."""
+    return None if annotation is None else Promotion(**json.loads(annotation))
 
 
 def dump_model(model: ModelFacts) -> str:
@@ -50,10 +66,20 @@ def load_model(annotation: str) -> ModelFacts:
     return ModelFacts(**json.loads(annotation))
 
 
-def deployment(owner: ModelDeployment, platform: Platform, revision: str, replicas: int) -> dict[str, Any]:
-    """The Deployment of the revision that `owner.spec` asks for."""
+def deployment(
+    owner: ModelDeployment,
+    platform: Platform,
+    revision: str,
+    replicas: int,
+    model: Model | None = None,
+    promotion: Promotion | None = None,
+) -> dict[str, Any]:
+    """The Deployment of the revision that `owner.spec` asks for, or one of its variants with its `model`."""
+    model = model or owner.spec.model
     selector = {names.LABEL_REVISION: revision}
-    annotations = {names.ANNOTATION_MODEL: dump_model(model_of(owner))}
+    annotations = {names.ANNOTATION_MODEL: dump_model(model_of(model))}
+    if promotion is not None:
+        annotations[names.ANNOTATION_PROMOTED] = dump_promotion(promotion)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -67,7 +93,7 @@ def deployment(owner: ModelDeployment, platform: Platform, revision: str, replic
             "template": {
                 "metadata": {"labels": common.labels(owner, names.COMPONENT_SERVER, revision)},
                 "spec": {
-                    **_pod_spec(owner, platform),
+                    **_pod_spec(owner, platform, model),
                     "topologySpreadConstraints": [
                         {
                             "maxSkew": 1,
@@ -109,7 +135,7 @@ def service(owner: ModelDeployment, revision: str) -> dict[str, Any]:
     }
 
 
-def _pod_spec(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
+def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[str, Any]:
     """Everything that shapes the pod; its hash names the revision."""
     spec = owner.spec
     container = {
@@ -123,7 +149,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
     bundle = {"name": "bundle", "mountPath": BUNDLE_DIR}
     volumes: list[dict[str, Any]] = [{"name": "bundle", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
     fetch_mounts: list[dict[str, Any]] = [bundle, tmp]
-    address = urlsplit(spec.model.uri)
+    address = urlsplit(model.uri)
     if address.scheme == "pvc":
         claim = {"claimName": address.netloc, "readOnly": True}
         volumes.append({"name": "model", "persistentVolumeClaim": claim})
@@ -138,8 +164,8 @@ def _pod_spec(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
                 **container,
                 "name": FETCH_CONTAINER,
                 "args": ["fetch"],
-                "env": _environment(owner, _fetch_settings(spec.model)),
-                **_credentials(owner),
+                "env": _environment(owner, _fetch_settings(model)),
+                **_credentials(model),
                 "volumeMounts": fetch_mounts,
             }
         ],
@@ -189,8 +215,8 @@ def _server_settings(server: Server) -> dict[str, str]:
             for name, value in {**fixed, **wanted}.items() if value is not None}  # fmt: skip
 
 
-def _credentials(owner: ModelDeployment) -> dict[str, Any]:
-    secret = owner.spec.model.credentials_secret
+def _credentials(model: Model) -> dict[str, Any]:
+    secret = model.credentials_secret
     return {"envFrom": [{"secretRef": {"name": secret.name}}]} if secret else {}
 
 

@@ -2,14 +2,16 @@
 
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.api.quantities import amount
-from modelward.domain.facts import RouteTable
-from modelward.render import common, envoy
+from modelward.domain.facts import Progress, RouteTable
+from modelward.render import common, envoy, envoy_routes
 from modelward.render.platform import Platform
+from modelward.render.routes import dump_routes
 
 SERVICE_PORT = 80
 
@@ -30,29 +32,28 @@ def name_of(owner: ModelDeployment) -> str:
 
 def version_of(owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
     """The version of the configuration that `routes` become."""
-    return envoy.version_of(routes, owner.namespace, platform.cluster_domain)
+    return envoy_routes.version_of(routes, owner.spec.traffic, owner.namespace, platform.cluster_domain)
 
 
-def dump_routes(routes: RouteTable, version: str) -> str:
-    """The traffic as ANNOTATION_ROUTES holds it."""
-    return json.dumps({"version": version, "stable": routes.stable, "attached": list(routes.attached)})
+def manifests(
+    owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+) -> Iterator[dict[str, Any]]:
+    """Everything, the configuration before the pods that mount it."""
+    yield config_map(owner, platform, routes, progress)
+    yield deployment(owner, platform)
+    yield service(owner)
 
 
-def load_routes(annotation: str) -> tuple[RouteTable, str]:
-    """The inverse of `dump_routes`: routes and version."""
-    raw = json.loads(annotation)
-    return RouteTable(raw["stable"], tuple(raw["attached"])), str(raw["version"])
-
-
-def config_map(owner: ModelDeployment, platform: Platform, routes: RouteTable) -> dict[str, Any]:
+def config_map(
+    owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None = None
+) -> dict[str, Any]:
     """The configuration that the router's pods follow; the router needs nothing else, not even the operator."""
-    version = version_of(owner, platform, routes)
-    annotations = {names.ANNOTATION_ROUTES: dump_routes(routes, version)}
+    annotations = {names.ANNOTATION_ROUTES: dump_routes(routes, version_of(owner, platform, routes), progress)}
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER, annotations=annotations),
-        "data": envoy.configuration(routes, owner.namespace, platform.cluster_domain),
+        "data": envoy_routes.configuration(routes, owner.spec.traffic, owner.namespace, platform.cluster_domain),
     }
 
 

@@ -7,7 +7,7 @@ from modelward.api import names
 from modelward.cluster.resources import Resource, resource_of
 from modelward.controller.diff import stamped
 from modelward.controller.plan import Plan, plan
-from modelward.domain.facts import Observed, RouterFacts, RouterPodFacts, RouteTable
+from modelward.domain.facts import Observed, Promotion, RouterFacts, RouterPodFacts, RouteTable
 from modelward.render import revision as render_revision
 from modelward.render import router as render_router
 
@@ -30,7 +30,7 @@ class World(dict[tuple[str, str], Any]):
 def converged() -> World:
     return World().take(
         render_revision.service(OWNER, A),
-        render_revision.deployment(OWNER, PLATFORM, A, 1),
+        render_revision.deployment(OWNER, PLATFORM, A, 1, promotion=Promotion(1, 0.0)),
         render_router.config_map(OWNER, PLATFORM, RouteTable(A)),
         render_router.deployment(OWNER, PLATFORM),
         render_router.service(OWNER),
@@ -46,7 +46,7 @@ def applied(result: Plan) -> list[str]:
 
 
 def version_of(*revisions: str) -> str:
-    return render_router.version_of(OWNER, PLATFORM, RouteTable(revisions[0], revisions[1:]))
+    return render_router.version_of(OWNER, PLATFORM, RouteTable(revisions[0], (), revisions[1:]))
 
 
 def test_a_new_model_takes_five_objects_in_a_safe_order() -> None:
@@ -60,7 +60,7 @@ def test_a_new_model_takes_five_objects_in_a_safe_order() -> None:
 
 
 def test_nothing_is_written_when_converged() -> None:
-    facts = observed(A, revision(A), router=router(A, version=version_of(A)))
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
     result = planned(facts, converged())
     assert (result.applies, result.scales, result.touches, result.deletes) == ((), (), (), ())
 
@@ -68,7 +68,7 @@ def test_nothing_is_written_when_converged() -> None:
 def test_an_edit_by_hand_is_taken_back() -> None:
     world = converged()
     world["Service", "fraud"]["spec"]["ports"][0]["port"] = 81
-    facts = observed(A, revision(A), router=router(A, version=version_of(A)))
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
     assert applied(planned(facts, world)) == ["Service fraud"]
 
 
@@ -99,7 +99,7 @@ def test_an_old_revision_goes_deployment_last() -> None:
 
 def test_a_service_that_a_crash_left_alone_goes() -> None:
     stray = stamped(render_revision.service(OWNER, "fraud-gone"))
-    facts = observed(A, revision(A), router=router(A, version=version_of(A)))
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
     own = stamped(render_revision.service(OWNER, A))
     public = stamped(render_router.service(OWNER))
     result = planned(facts, converged(), services=(stray, own, public))

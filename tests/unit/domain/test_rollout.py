@@ -1,9 +1,9 @@
-"""Which revision gets the traffic: a table of situations."""
+"""Which revision gets the traffic, without trying it first (the strategy Immediate): a table of situations."""
 
 import pytest
 
 from builders import observed, pod, revision, router
-from modelward.domain.facts import RouterFacts, RouterPodFacts, RouteTable
+from modelward.domain.facts import Arm, Promotion, RouterFacts, RouterPodFacts, RouteTable, VariantFacts
 from modelward.domain.rollout import Decision, decide
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
@@ -15,40 +15,48 @@ def behind(*reachable: str) -> tuple[RouterPodFacts, ...]:
     return (RouterPodFacts(pod("router"), "v0", frozenset(reachable)),)
 
 
+def outcome(decision: Decision) -> tuple[RouteTable, dict[str, int], tuple[str, ...]]:
+    return decision.routes, decision.replicas, decision.remove
+
+
+def routes(stable: str, *attached: str) -> RouteTable:
+    return RouteTable(stable, (), attached)
+
+
 SITUATIONS = {
-    "the first rollout goes straight to stable": (observed(A), Decision(RouteTable(A), {A: 1})),
-    "nothing to do": (observed(A, revision(A), router=router(A)), Decision(RouteTable(A), {A: 1})),
+    "the first rollout goes straight to stable": (observed(A), (routes(A), {A: 1}, ())),
+    "nothing to do": (observed(A, revision(A), router=router(A)), (routes(A), {A: 1}, ())),
     "a new revision is attached, but gets nothing yet": (
         observed(B, revision(A), router=router(A)),
-        Decision(RouteTable(A, (B,)), {B: 1, A: 1}),
+        (routes(A, B), {B: 1, A: 1}, ()),
     ),
     "a candidate whose pods are not ready gets nothing": (
         observed(B, revision(A), revision(B, ready=0), router=router(A, B)),
-        Decision(RouteTable(A, (B,)), {B: 1, A: 1}),
+        (routes(A, B), {B: 1, A: 1}, ()),
     ),
     "a candidate with pods of an older manifest gets nothing": (
         observed(B, revision(A), revision(B, settled=False), router=router(A, B)),
-        Decision(RouteTable(A, (B,)), {B: 1, A: 1}),
+        (routes(A, B), {B: 1, A: 1}, ()),
     ),
     "a candidate that a router pod does not reach gets nothing": (
         observed(B, revision(A), revision(B), router=router(A, B, pods=(RouterPodFacts(pod("router"), "v1", ONLY_A),))),
-        Decision(RouteTable(A, (B,)), {B: 1, A: 1}),
+        (routes(A, B), {B: 1, A: 1}, ()),
     ),
     "a candidate gets nothing while a router pod follows an older configuration": (
         observed(B, revision(A), revision(B), router=router(A, B, pods=behind(A, B))),
-        Decision(RouteTable(A, (B,)), {B: 1, A: 1}),
+        (routes(A, B), {B: 1, A: 1}, ()),
     ),
     "a candidate gets nothing while no router pod is ready": (
         observed(B, revision(A), revision(B), router=router(A, B, pods=())),
-        Decision(RouteTable(A, (B,)), {B: 1, A: 1}),
+        (routes(A, B), {B: 1, A: 1}, ()),
     ),
     "the traffic moves, and the old revision stays attached": (
         observed(B, revision(A), revision(B), router=router(A, B)),
-        Decision(RouteTable(B, (A,)), {B: 1}),
+        (routes(B, A), {B: 1}, ()),
     ),
     "the old revision stays until every router pod follows": (
         observed(B, revision(A), revision(B), router=router(B, A, pods=behind(A, B))),
-        Decision(RouteTable(B, (A,)), {B: 1}),
+        (routes(B, A), {B: 1}, ()),
     ),
     "the old revision stays while a router pod that is not ready may hold the older configuration": (
         observed(
@@ -64,40 +72,85 @@ SITUATIONS = {
                 ),
             ),
         ),
-        Decision(RouteTable(B, (A,)), {B: 1}),
+        (routes(B, A), {B: 1}, ()),
     ),
     "the old revision goes once every router pod follows": (
         observed(B, revision(A), revision(B), router=router(B, A)),
-        Decision(RouteTable(B), {B: 1}, remove=(A,)),
+        (routes(B), {B: 1}, (A,)),
     ),
     "a candidate that spec does not ask for any more is removed": (
         observed(C, revision(A), revision(B), router=router(A, B)),
-        Decision(RouteTable(A, (C,)), {C: 1, A: 1}, remove=(B,)),
+        (routes(A, C), {C: 1, A: 1}, (B,)),
     ),
     "going back to the stable's spec ends the rollout": (
         observed(A, revision(A), revision(B, ready=0), router=router(A, B)),
-        Decision(RouteTable(A), {A: 1}, remove=(B,)),
+        (routes(A), {A: 1}, (B,)),
     ),
     "the stable never shrinks before the candidate carries the load": (
         observed(B, revision(A, desired=5), revision(B, ready=0), router=router(A, B), replicas=2),
-        Decision(RouteTable(A, (B,)), {B: 2, A: 5}),
+        (routes(A, B), {B: 2, A: 5}, ()),
     ),
     "the stable grows with spec.replicas also while a candidate does not come up": (
         observed(B, revision(A, desired=1), revision(B, ready=0), router=router(A, B), replicas=3),
-        Decision(RouteTable(A, (B,)), {B: 3, A: 3}),
+        (routes(A, B), {B: 3, A: 3}, ()),
     ),
     "somebody removed the stable revision": (
         observed(B, revision(B, ready=0), router=router(A, B)),
-        Decision(RouteTable(B), {B: 1}),
+        (routes(B), {B: 1}, ()),
     ),
     "somebody removed the router's ConfigMap: status still knows the stable": (
         observed(B, revision(A), revision(B), router=RouterFacts(), last_stable=A),
-        Decision(RouteTable(A, (B,)), {B: 1, A: 1}),
+        (routes(A, B), {B: 1, A: 1}, ()),
     ),
-}
+    "status is gone, too: the records on the Deployments know the stable": (
+        observed(C, revision(A, promoted=1), revision(B, promoted=2), router=RouterFacts()),
+        (routes(B, A, C), {C: 1, B: 1}, ()),
+    ),
+    "as many earlier stable revisions as spec says keep running": (
+        observed(
+            C, revision(A, promoted=1), revision(B, promoted=2), revision(C, promoted=3), router=router(C, A, B),
+            history_limit=1, replicas=2,
+        ),
+        (routes(C, B), {C: 2, B: 2}, (A,)),
+    ),
+    "a variant is attached, and then gets its weight": (
+        observed(
+            A, revision(A), revision(B), router=router(A, B), variants=(VariantFacts("b", B, ..., weight=20),)  # type: ignore[arg-type]
+        ),
+        (RouteTable(A, (Arm("b", B, 20),)), {A: 1, B: 1}, ()),
+    ),
+    "a variant without a ready pod gets nothing": (
+        observed(
+            A, revision(A), revision(B, ready=0), router=router(A, arms=(Arm("b", B, 20, 5),)),
+            variants=(VariantFacts("b", B, ..., weight=20, mirror=5),),  # type: ignore[arg-type]
+        ),
+        (RouteTable(A, (Arm("b", B),)), {A: 1, B: 1}, ()),
+    ),
+    "a variant keeps its old revision until the new one answers": (
+        observed(
+            A, revision(A), revision(B), revision(C, ready=0), router=router(A, C, arms=(Arm("b", B, 20),)),
+            variants=(VariantFacts("b", C, ..., weight=20),),  # type: ignore[arg-type]
+        ),
+        (RouteTable(A, (Arm("b", B, 20),), (C,)), {A: 1, C: 1}, ()),
+    ),
+    "a variant that spec no longer has goes": (
+        observed(A, revision(A), revision(B), router=router(A, arms=(Arm("b", B, 20),))),
+        (routes(A, B), {A: 1}, ()),
+    ),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 def test_decision(situation: str) -> None:
     facts, expected = SITUATIONS[situation]
-    assert decide(facts) == expected
+    assert outcome(decide(facts)) == expected
+
+
+def test_each_promotion_has_a_higher_number() -> None:
+    assert decide(observed(A)).promotion == Promotion(1, 0.0)
+    switched = observed(B, revision(A, promoted=4), revision(B), router=router(A, B))
+    decision = decide(switched)
+    assert decision.routes.stable == B
+    assert decision.promotion == Promotion(5, 0.0)
+    back = observed(A, revision(A, promoted=4), revision(B, promoted=5), router=router(B, A))
+    assert decide(back).promotion == Promotion(6, 0.0)

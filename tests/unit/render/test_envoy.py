@@ -6,61 +6,179 @@ from typing import Any
 import pytest
 
 from builders import PLATFORM, owner
-from modelward.domain.facts import RouteTable
-from modelward.render import envoy, router
+from modelward.api.traffic import AS_IT_COMES, StickyBy, Traffic
+from modelward.domain.facts import Arm, Match, Progress, RouteTable
+from modelward.render import envoy, envoy_routes, router
+from modelward.render.routes import dump_routes, load_routes
+
+A, B, C = "fraud-a", "fraud-b", "fraud-c"
+ONLY_A = RouteTable(A)
+CANARY = RouteTable(A, (Arm("candidate", B, 25),))
+EVERYTHING = RouteTable(
+    A,
+    (Arm("candidate", B, 25, 10), Arm("b", C, 5), Arm("dark", "fraud-d", 0, 50)),
+    ("fraud-e",),
+    (Match("x-beta", "1", B),),
+)
 
 
-def files(routes: RouteTable) -> dict[str, Any]:
-    rendered = envoy.configuration(routes, "ml", "cluster.local")
+def files(routes: RouteTable, traffic: Traffic = AS_IT_COMES) -> dict[str, Any]:
+    rendered = envoy_routes.configuration(routes, traffic, "ml", "cluster.local")
     return {name: json.loads(text) for name, text in rendered.items()}
 
 
-def hosts(routes: RouteTable) -> dict[str, Any]:
-    (configuration,) = files(routes)[envoy.ROUTES_FILE]["resources"]
+def hosts(routes: RouteTable, traffic: Traffic = AS_IT_COMES) -> dict[str, Any]:
+    (configuration,) = files(routes, traffic)[envoy_routes.ROUTES_FILE]["resources"]
     return {each["name"]: each for each in configuration["virtual_hosts"]}
 
 
-def test_the_stable_gets_the_traffic_and_attached_revisions_only_their_own_host() -> None:
-    found = hosts(RouteTable("fraud-a", ("fraud-b",)))
-    assert found["traffic"]["domains"] == ["*"]
-    assert [each["route"]["cluster"] for each in found["traffic"]["routes"]] == ["fraud-a-grpc", "fraud-a"]
-    assert found["fraud-b"]["domains"] == ["fraud-b.modelward.internal"]
-    assert [each["route"]["cluster"] for each in found["fraud-b"]["routes"]] == ["fraud-b-grpc", "fraud-b"]
+def split(routes: RouteTable, traffic: Traffic = AS_IT_COMES) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What happens to the clients' requests by gRPC, and to all others: the last two routes."""
+    grpc, http = hosts(routes, traffic)["traffic"]["routes"][-2:]
+    assert (grpc["match"], http["match"]) == ({"prefix": "/", "grpc": {}}, {"prefix": "/"})
+    return grpc["route"], http["route"]
+
+
+def clusters_of(routes: RouteTable) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = files(routes)[envoy_routes.CLUSTERS_FILE]["resources"]
+    return found
+
+
+def weights(route: dict[str, Any]) -> dict[str, int]:
+    return {each["name"]: each["weight"] for each in route["weighted_clusters"]["clusters"]}
+
+
+def test_attached_revisions_get_only_what_is_sent_to_their_own_host() -> None:
+    routes = RouteTable(A, (), (B,))
+    assert [route["cluster"] for route in split(routes)] == ["fraud-a-grpc", "fraud-a"]
+    own = hosts(routes)[B]
+    assert own["domains"] == ["fraud-b.modelward.internal"]
+    assert [each["route"]["cluster"] for each in own["routes"] if "route" in each] == [
+        B,
+        "fraud-b-aside-grpc",
+        "fraud-b-aside",
+    ]
+
+
+def test_weights_are_percent_and_the_stable_is_first() -> None:
+    grpc, http = split(CANARY)
+    assert list(weights(http).items()) == [(A, 75), ("fraud-b-arm", 25)]
+    assert list(weights(grpc).items()) == [("fraud-a-grpc", 75), ("fraud-b-arm-grpc", 25)]
+    assert list(weights(split(EVERYTHING)[1]).items()) == [(A, 70), ("fraud-b-arm", 25), ("fraud-c-arm", 5)]
+
+
+def test_an_answer_says_which_revision_it_is_from() -> None:
+    clusters = split(CANARY)[1]["weighted_clusters"]["clusters"]
+    named = {each["name"]: each["response_headers_to_add"][0]["header"]["value"] for each in clusters}
+    assert named == {A: A, "fraud-b-arm": B}
+
+
+def test_copies_go_aside_so_that_they_are_not_counted_as_requests() -> None:
+    grpc, http = split(EVERYTHING)
+    copies = {
+        each["cluster"]: each["runtime_fraction"]["default_value"]["numerator"]
+        for each in http["request_mirror_policies"]
+    }
+    assert copies == {"fraud-b-aside": 10, "fraud-d-aside": 50}
+    assert [each["cluster"] for each in grpc["request_mirror_policies"]] == ["fraud-b-aside-grpc", "fraud-d-aside-grpc"]
+
+
+def test_a_shadow_gets_copies_and_nothing_else() -> None:
+    shadow = split(RouteTable(A, (Arm("candidate", B, 0, 100),)))[1]
+    assert shadow["cluster"] == A
+    assert [each["cluster"] for each in shadow["request_mirror_policies"]] == ["fraud-b-aside"]
+
+
+def test_a_header_match_comes_before_the_weights() -> None:
+    routes = hosts(EVERYTHING)["traffic"]["routes"]
+    matched = [each for each in routes if "headers" in each["match"]]
+    assert [each["route"]["cluster"] for each in matched] == ["fraud-b-arm-grpc", "fraud-b-arm"]
+    assert matched[1]["match"]["headers"] == [{"name": "x-beta", "string_match": {"exact": "1"}}]
+    assert routes.index(matched[-1]) < len(routes) - 2
+
+
+@pytest.mark.parametrize(
+    ("sticky", "policy"),
+    [
+        (StickyBy(header="x-user"), {"header": {"header_name": "x-user"}}),
+        (StickyBy(cookie="user"), {"cookie": {"name": "user", "ttl": "0s", "path": "/"}}),
+    ],
+)
+def test_users_are_kept_on_their_arm_by_a_hash(sticky: StickyBy, policy: dict[str, Any]) -> None:
+    route = split(CANARY, Traffic(sticky_by=sticky))[1]
+    assert route["hash_policy"] == [policy]
+    assert route["weighted_clusters"]["use_hash_policy"] is True
+    assert "use_hash_policy" not in split(CANARY)[1]["weighted_clusters"]
+
+
+def test_timeout_and_retries_are_those_of_spec() -> None:
+    route = split(CANARY, Traffic(timeout="1500ms", retries=1))[1]
+    assert (route["timeout"], route["retry_policy"]["num_retries"]) == ("1.5s", 1)
+
+
+def test_what_pods_tell_the_operator_alone_is_reachable_by_no_host() -> None:
+    for name, host in hosts(EVERYTHING).items():
+        if name != "config":
+            first = host["routes"][0]
+            assert (first["match"], first["direct_response"]["status"]) == ({"prefix": "/modelward/"}, 404)
 
 
 def test_every_route_leads_to_a_cluster_of_the_same_configuration() -> None:
-    routes = RouteTable("fraud-a", ("fraud-b",))
-    clusters = {each["name"] for each in files(routes)[envoy.CLUSTERS_FILE]["resources"]}
-    all_routes = [each for host in hosts(routes).values() for each in host["routes"]]
-    targets = {each["route"]["cluster"] for each in all_routes if "route" in each}
-    assert targets == clusters == {"fraud-a", "fraud-a-grpc", "fraud-b", "fraud-b-grpc"}
+    clusters = {each["name"] for each in files(EVERYTHING)[envoy_routes.CLUSTERS_FILE]["resources"]}
+    named = set()
+    for host in hosts(EVERYTHING).values():
+        for route in (each["route"] for each in host["routes"] if "route" in each):
+            named |= {route["cluster"]} if "cluster" in route else set(weights(route))
+            named |= {each["cluster"] for each in route.get("request_mirror_policies", ())}
+    assert named <= clusters
+    assert len(clusters) == 6 * len(EVERYTHING.revisions)
 
 
 def test_only_grpc_goes_to_the_grpc_port() -> None:
-    clusters = {each["name"]: each for each in files(RouteTable("fraud-a"))[envoy.CLUSTERS_FILE]["resources"]}
+    clusters = {each["name"]: each for each in clusters_of(ONLY_A) if "load_assignment" in each}
 
     def port(name: str) -> int:
         (endpoints,) = clusters[name]["load_assignment"]["endpoints"]
         return int(endpoints["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]["port_value"])
 
-    assert (port("fraud-a"), port("fraud-a-grpc")) == (8080, 9000)
-    grpc, http = hosts(RouteTable("fraud-a"))["traffic"]["routes"]
-    assert (grpc["match"], http["match"]) == ({"prefix": "/", "grpc": {}}, {"prefix": "/"})
+    assert {name: port(name) for name in clusters} == {
+        "fraud-a": 8080, "fraud-a-grpc": 9000, "fraud-a-aside": 8080, "fraud-a-aside-grpc": 9000,
+    }  # fmt: skip
+
+
+def test_an_arm_that_can_not_be_reached_is_answered_for_by_the_stable() -> None:
+    ways = {
+        each["name"]: each["cluster_type"]["typed_config"]["clusters"]
+        for each in clusters_of(CANARY)
+        if "cluster_type" in each
+    }
+    assert ways == {
+        "fraud-a-arm": [A], "fraud-a-arm-grpc": ["fraud-a-grpc"],
+        "fraud-b-arm": [B, A], "fraud-b-arm-grpc": ["fraud-b-grpc", "fraud-a-grpc"],
+    }  # fmt: skip
+
+
+def test_a_promotion_neither_adds_nor_removes_a_cluster() -> None:
+    before, after = clusters_of(CANARY), clusters_of(RouteTable(B, (), (A,)))
+    assert {each["name"] for each in before} == {each["name"] for each in after}
+
+
+def version(routes: RouteTable, traffic: Traffic = AS_IT_COMES) -> str:
+    return envoy_routes.version_of(routes, traffic, "ml", "cluster.local")
 
 
 def test_the_configuration_answers_with_its_own_version() -> None:
-    routes = RouteTable("fraud-a")
-    answer = hosts(routes)["config"]["routes"][0]["direct_response"]["body"]["inline_string"]
-    assert answer == envoy.version_of(routes, "ml", "cluster.local")
+    answer = hosts(ONLY_A)["config"]["routes"][0]["direct_response"]["body"]["inline_string"]
+    assert answer == version(ONLY_A)
 
 
-@pytest.mark.parametrize(
-    "other", [RouteTable("fraud-b"), RouteTable("fraud-a", ("fraud-b",)), RouteTable("fraud-b", ("fraud-a",))]
-)
-def test_another_traffic_is_another_version(other: RouteTable) -> None:
-    assert envoy.version_of(other, "ml", "cluster.local") != envoy.version_of(
-        RouteTable("fraud-a"), "ml", "cluster.local"
-    )
+def test_another_traffic_is_another_version() -> None:
+    different = [
+        version(ONLY_A), version(RouteTable(B)), version(RouteTable(A, (), (B,))), version(RouteTable(B, (), (A,))),
+        version(CANARY), version(RouteTable(A, (Arm("candidate", B, 26),))), version(EVERYTHING),
+        version(CANARY, Traffic(retries=1)), version(CANARY, Traffic(sticky_by=StickyBy(header="x"))),
+    ]  # fmt: skip
+    assert len(set(different)) == len(different)
 
 
 def test_the_admin_interface_is_on_loopback_only() -> None:
@@ -74,9 +192,10 @@ def test_the_admin_interface_is_on_loopback_only() -> None:
 
 def test_the_pods_never_change_with_the_traffic() -> None:
     assert router.deployment(owner(), PLATFORM) == router.deployment(owner(), PLATFORM)
-    assert "fraud-a" not in json.dumps(router.deployment(owner(), PLATFORM))
+    assert A not in json.dumps(router.deployment(owner(), PLATFORM))
 
 
-def test_routes_survive_the_annotation() -> None:
-    routes = RouteTable("fraud-a", ("fraud-b",))
-    assert router.load_routes(router.dump_routes(routes, "v")) == (routes, "v")
+@pytest.mark.parametrize("routes", [ONLY_A, CANARY, EVERYTHING])
+@pytest.mark.parametrize("progress", [None, Progress(B, 2, "Paused", "GateFailed", "too slow", 3)])
+def test_routes_and_progress_survive_the_annotation(routes: RouteTable, progress: Progress | None) -> None:
+    assert load_routes(dump_routes(routes, "v", progress)) == (routes, "v", progress)

@@ -1,0 +1,62 @@
+"""Looks at one arm beside the stable revision: what happened in both since the last look, over all pods.
+
+What is remembered between two looks may be forgotten: the next look then only begins to count.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from modelward.cluster.scrape import Scraper
+from modelward.domain.facts import Observed, PodFacts
+from modelward.domain.outcomes import Outcomes
+from modelward.domain.pairs import Pairs, Sample
+from modelward.domain.tally import Counts, Readings, between, remembered
+
+
+@dataclass
+class Looks:
+    """At `revision` beside `stable`. `cursors`: by pod uid, its epoch and the number of its last sample."""
+
+    stable: str
+    revision: str
+    pairs: Pairs
+    readings: Readings = field(default_factory=dict)
+    cursors: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    async def counts(
+        self, scraper: Scraper, observed: Observed, slo: float | None, *, by_clients: bool
+    ) -> Mapping[str, Counts]:
+        """By revision. `by_clients`: as routers saw it; else as the pods did, since nobody else sees what becomes of
+        copies. `slo`: seconds."""
+        if by_clients and observed.router.pods:
+            pods = [pod.pod for pod in observed.router.pods]
+            now = await scraper.routers(pods, self.stable, self.revision, slo)
+        else:
+            own = {name: observed.pods_of(name) for name in (self.stable, self.revision)}
+            pods = [pod for each in own.values() for pod in each]
+            now = await scraper.servers(own, slo)
+        counts = between(self.readings, now)
+        self.readings = remembered(self.readings, now, frozenset(pod.uid for pod in pods))
+        return counts
+
+    async def disagreements(self, scraper: Scraper, observed: Observed) -> Outcomes:
+        """Requests that both sides answered and whose answers came to light since the last look."""
+        sides = [observed.pods_of(name) for name in (self.stable, self.revision)]
+        stable, revision = [await self._samples(scraper, pods) for pods in sides]
+        alive = {pod.uid for pods in sides for pod in pods}
+        self.cursors = {uid: cursor for uid, cursor in self.cursors.items() if uid in alive}
+        return Outcomes(*self.pairs.add(stable, revision))
+
+    async def _samples(self, scraper: Scraper, pods: tuple[PodFacts, ...]) -> list[Sample]:
+        async def one(pod: PodFacts) -> list[Sample]:
+            epoch, after = self.cursors.get(pod.uid, (None, 0))
+            answer = await scraper.samples(pod, epoch, after)
+            if answer is None:
+                return []
+            current, following, samples = answer
+            # A process that was started anew counts from the beginning.
+            self.cursors[pod.uid] = (current, following if epoch in (None, current) else 0)
+            return samples
+
+        return [sample for found in await asyncio.gather(*map(one, pods)) for sample in found]

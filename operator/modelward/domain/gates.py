@@ -1,0 +1,240 @@
+"""The gates of a rollout: what each has seen, what it says, and whether the step may end.
+
+A gate that fails does so as soon as its evidence is enough, however few requests that took; to pass a step, minSamples
+are needed as well; to be promoted, each gate has to have been decided, or its time to be over.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelward.api.durations import seconds, share
+from modelward.api.rollout import FAIL, HOLD, PASS, Gates, Metric
+from modelward.domain import promql, sequential
+from modelward.domain.facts import Judgement
+from modelward.domain.outcomes import Outcomes
+from modelward.domain.promql import Reading
+from modelward.domain.sequential import Evidence
+from modelward.domain.tally import Counts
+
+ERROR_RATE, LATENCY, DISAGREEMENT = "errorRate", "latency", "disagreement"
+
+FALSE_ROLLBACKS = 0.01
+"""Of rollouts whose candidate is no worse than the margins allow: divided among the gates of a rollout."""
+
+NOT_SHOWN = 0.05
+"""Chance that a candidate passes a gate although it is worse than the margin."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A gate that compares shares. `limit`: as spec gives it, so that evidence of another one is not taken for it."""
+
+    name: str
+    limit: str
+    test: sequential.Comparison
+
+    @property
+    def evidence(self) -> Evidence:
+        return self.test.evidence
+
+
+@dataclass(frozen=True)
+class Query:
+    """A gate on the value of a PromQL query. `failures`: bad values in a row."""
+
+    name: str
+    metric: Metric
+    verdict: str = "Inconclusive"
+    failures: int = 0
+    message: str = "not asked yet"
+
+
+@dataclass(frozen=True)
+class Case:
+    """The evidence for and against one candidate, beside one stable revision, in one attempt."""
+
+    stable: str
+    candidate: str
+    attempt: int
+    statistics: tuple[Statistic, ...] = ()
+    queries: tuple[Query, ...] = ()
+
+    @property
+    def alpha(self) -> float:
+        """The chance of a false rollback that each gate may have."""
+        return FALSE_ROLLBACKS / max(1, len(self.statistics))
+
+    @property
+    def compared(self) -> int:
+        """Requests of the candidate: pairs, where answers are compared."""
+        trials = {each.name: each.evidence.candidate.trials for each in self.statistics}
+        return trials.get(DISAGREEMENT, max(trials.values(), default=0))
+
+
+def opened(gates: Gates, stable: str, candidate: str, attempt: int, stored: Sequence[Mapping[str, Any]] = ()) -> Case:
+    """The case as `rendered` stored it; a gate that is new or has another limit begins anew."""
+    known = {each["name"]: each for each in stored}
+    statistics = [
+        Statistic(name, limit, _test(known.get(name), name, limit, margin)) for name, limit, margin in _limits(gates)
+    ]
+    queries = [
+        Query(each.name, each, failures=int(known.get(each.name, {}).get("failures", 0))) for each in gates.metrics
+    ]
+    return Case(stable, candidate, attempt, tuple(statistics), tuple(queries))
+
+
+def _limits(gates: Gates) -> Iterable[tuple[str, str, float]]:
+    if gates.error_rate:
+        yield ERROR_RATE, gates.error_rate.margin, share(gates.error_rate.margin)
+    if gates.latency:
+        yield LATENCY, f"{gates.latency.margin} over {gates.latency.slo}", share(gates.latency.margin)
+    if gates.disagreement:
+        yield DISAGREEMENT, gates.disagreement.max, share(gates.disagreement.max)
+
+
+def limits(case: Case) -> tuple[object, ...]:
+    """What the gates are, apart from what they have seen."""
+    return (*((each.name, each.limit) for each in case.statistics), *(each.metric for each in case.queries))
+
+
+def _test(stored: Mapping[str, Any] | None, name: str, limit: str, margin: float) -> sequential.Comparison:
+    paired = name != DISAGREEMENT
+    margin = min(margin, sequential.MAX_MARGIN)
+    if stored is None or stored.get("limit") != limit:
+        return sequential.start(margin, paired=paired)
+    evidence = Evidence(
+        _outcomes(stored.get("stable")),
+        _outcomes(stored.get("candidate")),
+        float(stored["against"]),
+        float(stored["supports"]),
+    )
+    return sequential.restore(margin, evidence, paired=paired)
+
+
+def _outcomes(stored: Mapping[str, Any] | None) -> Outcomes:
+    return Outcomes(int(stored["requests"]), int(stored["bad"])) if stored else Outcomes()
+
+
+def heard(case: Case, counts: Mapping[str, Counts], pairs: Outcomes, readings: Mapping[str, Reading]) -> Case:
+    """The case after one more look. `counts`: by revision; `pairs`: disagreements; `readings`: by metric."""
+    stable, candidate = counts.get(case.stable, Counts()), counts.get(case.candidate, Counts())
+    looks = {
+        ERROR_RATE: (_of(stable.requests, stable.errors), _of(candidate.requests, candidate.errors)),
+        LATENCY: (_of(stable.timed, stable.slow), _of(candidate.timed, candidate.slow)),
+        DISAGREEMENT: (Outcomes(), pairs),
+    }
+    statistics = tuple(replace(each, test=each.test.look(*looks[each.name])) for each in case.statistics)
+    queries = tuple(_asked(each, readings[each.name]) if each.name in readings else each for each in case.queries)
+    return replace(case, statistics=statistics, queries=queries)
+
+
+def _of(trials: int, bad: int) -> Outcomes:
+    # An answer by gRPC is counted when it begins and its failure when it ends, which may be after the next look.
+    return Outcomes(trials, min(bad, trials))
+
+
+def _asked(query: Query, reading: Reading) -> Query:
+    metric = query.metric
+    threshold = promql.Threshold(max=_number(metric.max), min=_number(metric.min))
+    verdict, failures = promql.judge(threshold, query.failures, reading, metric.failure_limit)
+    bounds = " and ".join(
+        f"{word} {bound}" for word, bound in (("at least", metric.min), ("at most", metric.max)) if bound
+    )
+    if reading.error:
+        message = reading.error
+    elif reading.value is None or math.isnan(reading.value):
+        message = "the query gives no data"
+    else:
+        message = f"{reading.value:.6g}, wanted: {bounds}"
+    return replace(query, verdict=verdict, failures=failures, message=message)
+
+
+def _number(text: str | None) -> float | None:
+    return None if text is None else float(text)
+
+
+def verdict_of(case: Case, gate: Statistic) -> str:
+    """Pass, Fail or Inconclusive."""
+    return sequential.verdict(gate.evidence, case.alpha, NOT_SHOWN)
+
+
+def judge(case: Case, gates: Gates, elapsed: float, final: bool) -> Judgement:
+    """What the gates say after `elapsed` seconds of a step. `final`: promotion comes next."""
+    late = elapsed > seconds(gates.max_duration)
+    waits = []
+    for each in case.statistics:
+        verdict = verdict_of(case, each)
+        sentence = f"{each.name}: {sentence_of(each)}"
+        seen = [each.evidence.candidate.trials] + ([each.evidence.stable.trials] if each.name != DISAGREEMENT else [])
+        if verdict == FAIL:
+            return Judgement(
+                f"{sentence}; that is worse than {each.limit} allows", passed=False, compared=case.compared
+            )
+        if min(seen) < gates.min_samples:
+            if late and gates.on_no_data == FAIL:
+                return Judgement(
+                    f"{each.name}: {_few(seen, gates)} in {gates.max_duration}", None, False, case.compared
+                )
+            if not late or gates.on_no_data == HOLD:
+                waits.append(f"{each.name}: {_few(seen, gates)}")
+        elif final and verdict != PASS and not late:
+            waits.append(f"{sentence}; not decided yet")
+    for query in case.queries:
+        if query.verdict == FAIL:
+            return Judgement(
+                f"{query.name}: {query.message}, {query.failures} times in a row", None, False, case.compared
+            )
+        if query.verdict != PASS:
+            if late and gates.on_no_data == FAIL:
+                return Judgement(f"{query.name}: {query.message}, for {gates.max_duration}", None, False, case.compared)
+            if not late or gates.on_no_data == HOLD:
+                waits.append(f"{query.name}: {query.message}")
+    return Judgement(waits_for="; ".join(waits) or None, passed=not waits, compared=case.compared)
+
+
+def _few(seen: Sequence[int], gates: Gates) -> str:
+    return f"{min(seen)} of {gates.min_samples} requests"
+
+
+def sentence_of(gate: Statistic) -> str:
+    """The numbers in words."""
+    evidence = gate.evidence
+    candidate = f"{evidence.candidate.bad:,} of {evidence.candidate.trials:,}{_percent(evidence.candidate)}"
+    if gate.name == DISAGREEMENT:
+        return f"{candidate} answers differ from the stable's"
+    what = "errors" if gate.name == ERROR_RATE else "slower answers"
+    stable = f"{evidence.stable.bad:,} of {evidence.stable.trials:,}{_percent(evidence.stable)}"
+    return f"{candidate} {what}, against {stable} of the stable"
+
+
+def _percent(outcomes: Outcomes) -> str:
+    return "" if outcomes.share is None else f" ({outcomes.share:.2%})"
+
+
+def rendered(case: Case) -> list[dict[str, Any]]:
+    """As the status holds it."""
+    queries = (
+        {"name": query.name, "verdict": query.verdict, "message": query.message, "failures": query.failures}
+        for query in case.queries
+    )
+    return [*(_rendered(case, gate) for gate in case.statistics), *queries]
+
+
+def _rendered(case: Case, gate: Statistic) -> dict[str, Any]:
+    evidence = gate.evidence
+    return {
+        "name": gate.name,
+        "limit": gate.limit,
+        "verdict": str(verdict_of(case, gate)),
+        "message": sentence_of(gate),
+        **({} if gate.name == DISAGREEMENT else {"stable": _shown(evidence.stable)}),
+        "candidate": _shown(evidence.candidate),
+        "against": f"{evidence.against:.4f}",
+        "supports": f"{evidence.supports:.4f}",
+    }
+
+
+def _shown(outcomes: Outcomes) -> dict[str, int]:
+    return {"requests": outcomes.trials, "bad": outcomes.bad}

@@ -1,0 +1,58 @@
+"""Counters that only grow, read now and then from several pods, as what happened between two looks.
+
+What a pod counted before it was first looked at is not taken in: a restart of the operator loses the seconds since the
+last look and counts nothing twice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Requests and how many of them failed; those whose time was taken and how many were slower than the objective."""
+
+    requests: int = 0
+    errors: int = 0
+    timed: int = 0
+    slow: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.requests + other.requests, self.errors + other.errors, self.timed + other.timed, self.slow + other.slow
+        )
+
+    def since(self, before: "Counts") -> "Counts":
+        """What was counted after `before`. Fewer than before: the counter began anew, and all of it is new."""
+        if (
+            self.requests < before.requests or self.errors < before.errors
+            or self.timed < before.timed or self.slow < before.slow
+        ):  # fmt: skip
+            return self
+        return Counts(
+            self.requests - before.requests,
+            self.errors - before.errors,
+            self.timed - before.timed,
+            self.slow - before.slow,
+        )
+
+
+Readings = Mapping[str, Mapping[str, Counts]]
+"""By the uid of the pod that counted, and by revision. A pod that did not answer is absent."""
+
+
+def between(before: Readings, now: Readings) -> dict[str, Counts]:
+    """What happened between two looks, by revision, over all pods that answered both."""
+    pooled: dict[str, Counts] = {}
+    for pod, revisions in now.items():
+        known = before.get(pod)
+        if known is None:
+            continue
+        for revision, counts in revisions.items():
+            pooled[revision] = pooled.get(revision, Counts()) + counts.since(known.get(revision, Counts()))
+    return pooled
+
+
+def remembered(before: Readings, now: Readings, pods: frozenset[str]) -> Readings:
+    """What the next look compares with: the newest reading of each pod that still exists."""
+    return {pod: revisions for pod, revisions in {**before, **now}.items() if pod in pods}

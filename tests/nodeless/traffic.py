@@ -1,0 +1,46 @@
+"""Stands in for the counters of routers and pods, which this tier has not: each look finds more requests.
+
+A mock, because nothing sends requests on a bare API server; the e2e tier reads real counters of real Envoys.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from modelward.domain.facts import PodFacts
+from modelward.domain.pairs import Sample
+from modelward.domain.tally import Counts, Readings
+
+REQUESTS = 2000
+"""Of each revision between two looks."""
+
+
+class FakeTraffic:
+    """Instead of Scraper. `errors`: share of error answers by revision; `bad_but`: every revision but this one fails
+    often; `quiet`: nobody sends anything."""
+
+    def __init__(self) -> None:
+        self.errors: dict[str, float] = {}
+        self.bad_but = ""
+        self.quiet = False
+        self._counts: dict[str, Counts] = {}
+
+    async def routers(self, pods: Collection[PodFacts], stable: str, arm: str, _slo: float | None) -> Readings:
+        for revision in (stable, arm):
+            if not self.quiet:
+                usual = 0.2 if self.bad_but and revision != self.bad_but else 0.0
+                bad = round(REQUESTS * self.errors.get(revision, usual))
+                self._counts[revision] = self._counts.get(revision, Counts()) + Counts(REQUESTS, bad, REQUESTS, 0)
+        first = next((pod.uid for pod in pods), None)
+        return {first: {name: self._counts[name] for name in (stable, arm) if name in self._counts}} if first else {}
+
+    async def servers(self, pods: Mapping[str, Collection[PodFacts]], slo: float | None) -> Readings:
+        stable, arm = pods
+        return await self.routers([pod for own in pods.values() for pod in own], stable, arm, slo)
+
+    async def samples(self, _pod: PodFacts, _epoch: str | None, _after: int) -> tuple[str, int, list[Sample]] | None:
+        return None
+
+
+def as_scraper(traffic: FakeTraffic) -> Any:
+    """In the place of the real one."""
+    return traffic
