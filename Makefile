@@ -12,8 +12,9 @@ export MYPYPATH := $(PYTHONPATH)
 export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
-.PHONY: help demo demo-down test check lint format types unit property api e2e chaos scale fuzz setup \
-	cluster-up cluster-down cluster-status kubeconfig images install grpc-types docs argocd lock lock-peers bench-serving bench-rollout
+.PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz setup \
+	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd lock lock-peers \
+	bench-serving bench-rollout
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -42,7 +43,7 @@ format: $(READY) ## put the code into the project's form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-unit property api e2e chaos scale: $(READY) ## one tier of the tests
+unit property api e2e gateway chaos scale: $(READY) ## one tier of the tests
 	@$(BIN)/python -m pytest -m $@
 
 fuzz: $(READY) ## change requests at random for a minute and watch every parser (FUZZ=-max_total_time=600: ten)
@@ -74,6 +75,12 @@ kubeconfig: ## print the path of the cluster's kubeconfig
 
 install: cluster-up ## install the operator of this checkout into the cluster
 	@$(LOCALCLUSTER) install
+
+gateway-up: cluster-up ## install a Gateway API implementation into the cluster; ten minutes once
+	@$(LOCALCLUSTER) gateway-up
+
+gateway-down: ## take it away
+	@$(LOCALCLUSTER) gateway-down
 
 images: ## build the images and load them into the cluster
 	@$(LOCALCLUSTER) images

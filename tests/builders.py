@@ -6,6 +6,7 @@ from modelward.api.modeldeployment import Model, ModelDeployment, Spec
 from modelward.domain.facts import (
     Arm,
     ContainerFacts,
+    GatewayFacts,
     ModelFacts,
     Observed,
     PodFacts,
@@ -60,6 +61,21 @@ def router(
     if pods is None:
         pods = (RouterPodFacts(pod("router"), version, frozenset(routes.revisions)),)
     return RouterFacts(workload(len(pods)), routes, version, pods, progress)
+
+
+def shared_router(
+    stable: str,
+    *attached: str,
+    arms: tuple[Arm, ...] = (),
+    version: str = "v1",
+    progress: Progress | None = None,
+    former: bool = False,
+    **facts: Any,
+) -> RouterFacts:
+    """An HTTPRoute that its Gateways follow, and by which they reach everything."""
+    routes = RouteTable(stable, arms, attached)
+    values = {"accepted": True, "live": version, "reachable": frozenset(routes.revisions)} | facts
+    return RouterFacts(None, routes, version, progress=progress, gateway=GatewayFacts(**values), former=former)
 
 
 def observed(target: str, *revisions: RevisionFacts, router: RouterFacts = NO_ROUTER, **facts: Any) -> Observed:

@@ -8,7 +8,7 @@ import pytest
 
 pytest_plugins = ["nodeless.fixtures"]
 
-TIERS = ("unit", "property", "api", "e2e", "chaos", "scale")
+TIERS = ("unit", "property", "api", "e2e", "gateway", "chaos", "scale")
 HERE = Path(__file__).parent
 MEASURED = pytest.StashKey[list[str]]()
 

@@ -118,16 +118,17 @@ def run(short: bool) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any]) -> dict[str, float]:
-    """The figures that the goals speak of: of the worst harmless scenario, and of the best fixed threshold."""
+    """The figures that the goals speak of: of the worst harmless scenario, and beside Flagger's documented analysis."""
     ours = [row for row in result["false_rollbacks"] if row["analysis"] == OURS]
     worst = max(ours, key=lambda row: (row["share"], row["share_upper_95"]))
     at_5pct = [row for row in result["errors_before_rollback"] if row["share"] == 0.05]
     bad = {row["analysis"]: row["errors_in_all"]["median"] for row in at_5pct}
+    documented = FIXED[0].name
     return {
         "false_rollback_rate": round(worst["share"], 5),
         "false_rollback_upper95": round(worst["share_upper_95"], 5),
-        "bad_answers_at_5pct": bad.pop(OURS),
-        "bad_answers_at_5pct_fixed_threshold": min(bad.values()),
+        "bad_answers_at_5pct": bad[OURS],
+        "bad_answers_at_5pct_fixed_threshold": bad[documented],
     }
 
 

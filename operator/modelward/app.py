@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,14 +17,14 @@ from kubernetes.aio.config.config_exception import ConfigException
 
 from modelward import health, settings
 from modelward.cluster.cache import Cache
-from modelward.cluster.client import Api, NotLeaderError, connect
+from modelward.cluster.client import Api, connect
 from modelward.cluster.lease import Lease, LeaseSettings
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import WATCHED, Resource
+from modelward.cluster.resources import Resource
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import Scraper
-from modelward.controller.controller import Controller, CrdMissingError, LeaseLostError
+from modelward.controller.controller import ENDS, Controller
 from modelward.controller.evidence import EvidenceCollector
 from modelward.controller.reconcile import Reconciler
 
@@ -40,7 +41,7 @@ CONNECT_TIMEOUT = 30
 
 
 def main() -> None:
-    """Run the operator until SIGTERM. Exit code 0: asked to end; 1: the lease or the watches were lost; 2: settings."""
+    """Run the operator until SIGTERM. Exit code 0: asked to end; 1: it has to be started anew; 2: settings."""
     try:
         configured = settings.load()
     except settings.SettingsError as error:
@@ -52,7 +53,7 @@ def main() -> None:
     causes: list[BaseException] = []
     try:
         asyncio.run(run(configured))
-    except* (LeaseLostError, NotLeaderError, CrdMissingError, ConfigException, WatchEndedError) as errors:
+    except* (*ENDS, ConfigException, WatchEndedError) as errors:
         causes = _leaves(errors)
     if causes:
         sys.exit(f"modelward-operator: {'; '.join(str(cause) for cause in causes)}")
@@ -79,8 +80,9 @@ async def run(configured: settings.Settings) -> None:
         stop_watching = threading.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
-                working = tasks.create_task(controller.run())
-                watching = tasks.create_task(watch(controller, stop_watching))
+                discovering = tasks.create_task(controller.discover())
+                working = tasks.create_task(controller.run(discovering))
+                watching = tasks.create_task(watch(controller, discovering, stop_watching))
                 watching.add_done_callback(lambda _: asked_to_end.set())
                 await asked_to_end.wait()
                 log.info("ending")
@@ -108,12 +110,13 @@ def build(configured: settings.Settings, client: ApiClient, session: aiohttp.Cli
     return Controller(api, cache, queue, lease, reconciler, clock, configured.resync_seconds)
 
 
-async def watch(controller: Controller, stop: threading.Event) -> None:
-    """Let kopf watch every kind of WATCHED and hand each event to the controller, until `stop`.
+async def watch(controller: Controller, resources: Awaitable[tuple[Resource, ...]], stop: threading.Event) -> None:
+    """Let kopf watch `resources` and hand each event to the controller, until `stop`.
 
     kopf gets a thread and an event loop of its own: it takes every task of the loop that it runs in for its own, and
     cancels them all when it ends, the release of the lease among them.
     """
+    watched = await resources
     registry = kopf.OperatorRegistry()
     loop = asyncio.get_running_loop()
 
@@ -126,11 +129,12 @@ async def watch(controller: Controller, stop: threading.Event) -> None:
         async def observe(event: kopf.RawEvent, **_: Any) -> None:
             loop.call_soon_threadsafe(controller.observe_event, resource, event["type"], event["object"])
 
-    for resource in WATCHED:
+    for resource in watched:
         watch_one(resource)
+    configured = _kopf_settings(watched)
     try:
         await asyncio.to_thread(
-            kopf.run, registry=registry, settings=_kopf_settings(), standalone=True, clusterwide=True, stop_flag=stop
+            kopf.run, registry=registry, settings=configured, standalone=True, clusterwide=True, stop_flag=stop
         )
     except Exception as error:
         raise WatchEndedError(f"the watches ended: {type(error).__name__}: {error}") from error
@@ -138,7 +142,7 @@ async def watch(controller: Controller, stop: threading.Event) -> None:
         raise WatchEndedError("the watches ended without having been asked to")
 
 
-def _kopf_settings() -> kopf.OperatorSettings:
+def _kopf_settings(watched: Iterable[Resource]) -> kopf.OperatorSettings:
     built = kopf.OperatorSettings()
     built.peering.standalone = True
     built.posting.enabled = False
@@ -147,7 +151,7 @@ def _kopf_settings() -> kopf.OperatorSettings:
     built.watching.client_timeout = WATCH_CLIENT_TIMEOUT
     built.watching.connect_timeout = CONNECT_TIMEOUT
     built.networking.request_timeout = CONNECT_TIMEOUT
-    for resource in WATCHED:
+    for resource in watched:
         if resource.selector:
             built.watching.label_selectors[resource.group, resource.version, resource.plural] = resource.selector
     return built

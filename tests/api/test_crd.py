@@ -21,6 +21,18 @@ def with_model(**fields: Any) -> Object:
     return {**model(), **fields}
 
 
+def rollout(**fields: Any) -> Object:
+    return with_model(rollout=fields)
+
+
+def gates(**fields: Any) -> Object:
+    return rollout(gates=fields)
+
+
+def variants(*given: Object) -> Object:
+    return with_model(variants=[{"model": {"uri": S3}, **each} for each in given])
+
+
 BAD: dict[str, tuple[Object, str]] = {
     "no model": ({}, "spec.model: Required value"),
     "no uri": ({"model": {}}, "spec.model.uri: Required value"),
@@ -84,6 +96,78 @@ BAD: dict[str, tuple[Object, str]] = {
     "a router that asks for too much": (
         with_model(router={"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}), "larger than its limit",
     ),
+    "an unknown strategy": (rollout(strategy="Rolling"), "write Canary, BlueGreen, Shadow or Immediate"),
+    "a step without a weight": (rollout(steps=[{"hold": "1m"}]), "spec.rollout.steps[0].weight: Required value"),
+    "a step of nothing": (rollout(steps=[{"weight": 0}]), "spec.rollout.steps.weight: write a number from 1 to 100"),
+    "a step of too much": (rollout(steps=[{"weight": 101}]), "spec.rollout.steps.weight: write a number from 1 to 100"),
+    "no steps": (rollout(steps=[]), "should have at least 1 items"),
+    "a hold without a unit": (
+        rollout(steps=[{"weight": 5, "hold": "90"}]), "spec.rollout.steps.hold: write a duration",
+    ),
+    "a step without pods": (
+        rollout(steps=[{"weight": 5, "replicas": 0}]), "spec.rollout.steps.replicas: write a number",
+    ),
+    "a preview without an end": (
+        rollout(blueGreen={"hold": "48h"}), "spec.rollout.blueGreen.hold: write a duration up to",
+    ),
+    "the old one kept in words": (rollout(blueGreen={"keep": "long"}), "spec.rollout.blueGreen.keep: write a duration"),
+    "more than all copied": (
+        rollout(blueGreen={"mirrorPercent": 200}), "blueGreen.mirrorPercent: write a number from 0",
+    ),
+    "a shadow of nothing": (
+        rollout(shadow={"percent": 0}), "spec.rollout.shadow.percent: write a number from 1 to 100",
+    ),
+    "a shadow of no requests": (rollout(shadow={"requests": 0}), "spec.rollout.shadow.requests: write a number from 1"),
+    "a shadow of no time": (rollout(shadow={"duration": "0s"}), "spec.rollout.shadow.duration: write a duration"),
+    "a shadow that decides": (rollout(shadow={"then": "Decide"}), "spec.rollout.shadow.then: write Promote or Report"),
+    "a margin without a percent sign": (
+        gates(errorRate={"margin": "0.5"}), "write a percentage from 0% to 100%, such as",
+    ),
+    "a margin of too much": (gates(errorRate={"margin": "200%"}), "gates.errorRate.margin: write a percentage"),
+    "latency without an objective": (gates(latency={}), "spec.rollout.gates.latency.slo: Required value"),
+    "an objective of nothing": (gates(latency={"slo": "0ms"}), "spec.rollout.gates.latency.slo: write a duration"),
+    "disagreement without a limit": (gates(disagreement={}), "spec.rollout.gates.disagreement.max: Required value"),
+    "a tolerance in words": (gates(disagreement={"max": "5%", "tolerance": "some"}), "disagreement.tolerance: write a"),
+    "nothing to compare": (
+        gates(disagreement={"max": "5%", "mirrorPercent": 0}), "mirrorPercent: write a number from 1",
+    ),
+    "a metric without bounds": (gates(metrics=[{"name": "m", "query": "up"}]), "metrics: write min, max or both"),
+    "a bound that is no number": (
+        gates(metrics=[{"name": "m", "query": "up", "min": "many"}]), "write a number in quotes, such as '0.95'",
+    ),
+    "two metrics of one name": (
+        gates(metrics=[{"name": "m", "query": "up", "min": "1"}] * 2), "Duplicate value",
+    ),
+    "a metric that never fails": (
+        gates(metrics=[{"name": "m", "query": "up", "min": "1", "failureLimit": 0}]), "failureLimit: write a number",
+    ),
+    "no samples": (gates(minSamples=0), "spec.rollout.gates.minSamples: write a number from 1"),
+    "a step without an end": (gates(maxDuration="0s"), "spec.rollout.gates.maxDuration: write a duration"),
+    "an unknown way out": (gates(onNoData="Guess"), "spec.rollout.gates.onNoData: write Hold, Fail or Pass"),
+    "another end of a failure": (rollout(onFailure="Ignore"), "spec.rollout.onFailure: write Rollback or Pause"),
+    "no time to start": (rollout(startDeadline="0s"), "spec.rollout.startDeadline: write a duration"),
+    "too long a history": (with_model(revisionHistoryLimit=11), "revisionHistoryLimit: write a number from 0 to 10"),
+    "sticky by both": (
+        with_model(traffic={"stickyBy": {"header": "a", "cookie": "b"}}), "write header or cookie, one of them",
+    ),
+    "sticky by nothing": (with_model(traffic={"stickyBy": {}}), "write header or cookie, one of them"),
+    "a header with a colon": (
+        with_model(traffic={"stickyBy": {"header": "a:"}}), "write the name of a header or cookie",
+    ),
+    "a match without a value": (with_model(traffic={"match": [{"header": "a"}]}), "match[0].value: Required value"),
+    "no time for a request": (with_model(traffic={"timeout": "0s"}), "spec.traffic.timeout: write a duration"),
+    "too many retries": (with_model(traffic={"retries": 11}), "spec.traffic.retries: write a number from 0 to 10"),
+    "variants that take everything": (
+        variants({"name": "b", "weight": 60}, {"name": "c", "weight": 40}), "100 or more",
+    ),
+    "a variant called candidate": (variants({"name": "candidate"}), "are names of the rollout"),
+    "a variant with a long name": (variants({"name": "a-second-choice"}), "may not be more than 11"),
+    "a variant in upper case": (variants({"name": "B"}), "spec.variants.name: write at most 11 lower-case letters"),
+    "two variants of one name": (variants({"name": "b"}, {"name": "b"}), "Duplicate value"),
+    "a variant with a bad model": (
+        with_model(variants=[{"name": "b", "model": {"uri": "ftp://x/y"}}]), "start it with https://, s3:// or pvc://",
+    ),
+    "a gateway without a parent": (with_model(router={"gateway": {}}), "gateway.parentRefs: Required value"),
     "a field that does not exist": (with_model(replica=3), 'unknown field "spec.replica"'),
     "a misspelt nested field": (model(URI="x"), 'unknown field "spec.model.URI"'),
 }  # fmt: skip
@@ -118,6 +202,29 @@ GOOD: dict[str, Object] = {
             "batching": {"maxRows": 64, "maxDelay": "0ms"},
         }
     ),
+    "a rollout with nothing said": rollout(),
+    "a canary with everything": rollout(
+        strategy="Canary",
+        steps=[{"weight": 1, "hold": "0s"}, {"weight": 100, "hold": "24h", "replicas": 3}],
+        gates={
+            "errorRate": {},
+            "latency": {"slo": "50ms", "margin": "0.25%"},
+            "disagreement": {"max": "0%"},
+            "metrics": [{"name": "revenue", "query": "sum(up)", "min": "-1.5", "max": "2"}],
+            "minSamples": 1,
+            "maxDuration": "168h",
+            "onNoData": "Pass",
+        },
+        onFailure="Pause",
+        startDeadline="1h",
+    ),
+    "blue-green": rollout(strategy="BlueGreen", blueGreen={"hold": "5m", "keep": "0s", "mirrorPercent": 100}, gates={}),
+    "a shadow that reports": rollout(strategy="Shadow", shadow={"percent": 1, "duration": "1h", "then": "Report"}),
+    "arms": {
+        **variants({"name": "b", "weight": 99}, {"name": "dark", "mirrorPercent": 100, "replicas": 1}),
+        "traffic": {"stickyBy": {"cookie": "visitor"}, "match": [{"header": "x-b", "value": "1", "to": "b"}]},
+    },
+    "behind a gateway": with_model(router={"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}),
     "everything": with_model(
         replicas=3,
         serviceAccountName="cloud",
@@ -178,6 +285,7 @@ def test_defaults_and_scale(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(body))
     stored = cluster.get("md", "fraud", "-n", namespace)["spec"]
     assert (stored["replicas"], stored["router"]["replicas"], stored["model"]["format"]) == (1, 2, "auto")
+    assert "rollout" not in stored, "without it, the traffic moves as soon as the new revision answers"
     cluster.kubectl("scale", "md/fraud", "-n", namespace, "--replicas=4")
     assert cluster.get("md", "fraud", "-n", namespace)["spec"]["replicas"] == 4
     assert "modeldeployment.modelward.io/fraud" in cluster.kubectl("get", "modelward", "-n", namespace, "-o", "name")

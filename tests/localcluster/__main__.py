@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from localcluster import binaries, cluster, images, install
+from localcluster import binaries, cluster, gatewayapi, images, install
 from localcluster.progress import SetupError, say
 
 
@@ -20,8 +20,10 @@ def main() -> int:
     verbs.add_parser("kubeconfig", help="print the path of its kubeconfig")
     verbs.add_parser("kubectl", help="print the path of a kubectl of its version")
     build = verbs.add_parser("images", help="build and load images; prints their references as JSON")
-    build.add_argument("--only", default=",".join(images.IMAGES), help="roles, separated by commas")
+    build.add_argument("--only", default=",".join([*install.ROLES, "s3"]), help="roles, separated by commas")
     verbs.add_parser("install", help="build the images and install the operator from this checkout")
+    verbs.add_parser("gateway-up", help="install a Gateway API implementation, Envoy Gateway; ten minutes once")
+    verbs.add_parser("gateway-down", help="take it away")
     arguments = parser.parse_args()
     try:
         return run_verb(arguments)
@@ -50,6 +52,11 @@ def run_verb(arguments: argparse.Namespace) -> int:
             print(json.dumps(images.ensure(arguments.only.split(","))))
         case "install":
             install.install()
+        case "gateway-up":
+            gatewayapi.up()
+            say(f"Gateway {gatewayapi.GATEWAY} of namespace {gatewayapi.NAMESPACE} takes routes of every namespace")
+        case "gateway-down":
+            gatewayapi.down()
     return 0
 
 

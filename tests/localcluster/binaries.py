@@ -75,6 +75,13 @@ def s3_gateway() -> Path:
     return _built("the S3 gateway", folder, "github.com/versity/versitygw/cmd/versitygw")
 
 
+def envoy_gateway() -> Path:
+    """An implementation of the Gateway API."""
+    folder = settings.SOURCES / "envoygateway"
+    what = f"Envoy Gateway {settings.ENVOY_GATEWAY_VERSION}, once and for about ten minutes"
+    return _built(what, folder, "github.com/envoyproxy/gateway/cmd/envoy-gateway")
+
+
 def program(what: str, folder: Path) -> Path:
     """A program whose Go sources lie in `folder`."""
     return _built(what, folder, ".")
@@ -89,7 +96,7 @@ def kind() -> Path:
     if not target.exists():
         with locked("kind"), step(f"building kind {settings.KIND_VERSION}"), replacing(target) as temporary:
             environment = {"GOBIN": str(temporary.with_suffix(".dir")), "CGO_ENABLED": "0"}
-            run([_go(), "install", f"sigs.k8s.io/kind@{settings.KIND_VERSION}"], env=environment)
+            run([go(), "install", f"sigs.k8s.io/kind@{settings.KIND_VERSION}"], env=environment)
             (temporary.with_suffix(".dir") / "kind").replace(temporary)
     return target
 
@@ -104,7 +111,7 @@ def _built(what: str, folder: Path, package: str, linker_flags: str = "") -> Pat
             return target
         with step(f"building {what}"), replacing(target) as temporary:
             command: list[str | Path] = [
-                _go(),
+                go(),
                 "build",
                 "-trimpath",
                 "-ldflags",
@@ -119,8 +126,9 @@ def _built(what: str, folder: Path, package: str, linker_flags: str = "") -> Pat
     return target
 
 
-def _go() -> str:
+def go() -> str:
+    """The Go tool."""
     found = shutil.which("go")
     if not found:
-        raise SetupError("Go is missing: the cluster's programs are built from Go modules. Install Go 1.25 or newer")
+        raise SetupError("Go is missing: the cluster's programs are built from Go modules. Install Go 1.26 or newer")
     return found

@@ -4,10 +4,17 @@ from pathlib import Path
 
 from localcluster import binaries, node, settings
 from localcluster.commands import run
+from localcluster.progress import wait_for
 
 
 def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
     return run([binaries.kubectl(), f"--kubeconfig={settings.kubeconfig_path()}", *arguments], stdin=stdin, check=check)
+
+
+def wait_for_crds(*names: str) -> None:
+    """Return when the API server serves them. `kubectl wait` alone fails on one that is too new to have a status."""
+    command = ("wait", "--for=condition=Established", "--timeout=10s", *(f"crd/{name}" for name in names))
+    wait_for(f"{', '.join(names)}", lambda: kubectl(*command, check=False).count("met") == len(names), deadline=60)
 
 
 def ctr(*arguments: str | Path, check: bool = True) -> str:

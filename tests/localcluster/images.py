@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,16 +21,34 @@ CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 @dataclass(frozen=True)
 class Image:
-    """One image: its Dockerfile and what goes into it, relative to the repository."""
+    """One image: its Dockerfile and what goes into it, relative to the repository.
+
+    `program`: its main content is a binary of ours, by name; the build's context then holds that and input files alone.
+    """
 
     role: str
     dockerfile: str
     inputs: tuple[str, ...]
     arguments: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, Callable[[], Path]] | None = None
 
     def reference(self) -> str:
         paths = [settings.REPOSITORY / name for name in (self.dockerfile, *self.inputs)]
-        return f"docker.io/modelward/{self.role}:dev-{digest_of(paths)}"
+        extra = [f"{name}={value}" for name, value in self.arguments.items()]
+        return f"docker.io/modelward/{self.role}:dev-{digest_of(paths, extra)}"
+
+    def context(self) -> Path:
+        """The folder that is built from."""
+        if self.program is None:
+            return settings.REPOSITORY
+        folder = settings.cache_dir() / "images" / self.role
+        folder.mkdir(parents=True, exist_ok=True)
+        name, binary = self.program
+        shutil.copy2(binary(), folder / name)
+        for file in (settings.REPOSITORY / each for each in self.inputs):
+            if file.is_file():
+                shutil.copy2(file, folder)
+        return folder
 
 
 IMAGES = {
@@ -44,7 +63,19 @@ IMAGES = {
         Image(
             "router", "tests/localcluster/images/router.Dockerfile", ("tests/localcluster/images/router.requirements",)
         ),
-        Image("s3", "tests/localcluster/images/s3.Dockerfile", ("tests/localcluster/s3gateway",)),
+        Image(
+            "s3",
+            "tests/localcluster/images/s3.Dockerfile",
+            ("tests/localcluster/s3gateway",),
+            program=("versitygw", binaries.s3_gateway),
+        ),
+        Image(
+            "gateway",
+            "tests/localcluster/images/gateway.Dockerfile",
+            ("tests/localcluster/envoygateway", "tests/localcluster/images/gateway.requirements"),
+            arguments={"ENVOY_VERSION": settings.ENVOY_VERSION},
+            program=("envoy-gateway", binaries.envoy_gateway),
+        ),
     )
 }
 
@@ -68,21 +99,16 @@ def _present() -> set[str]:
 
 
 def _build(image: Image, reference: str) -> None:
-    context = settings.REPOSITORY
+    context = image.context()
     dockerfile = settings.REPOSITORY / image.dockerfile
-    if image.role == "s3":
-        # Its only content is a binary of ours.
-        context = settings.cache_dir() / "images" / "s3"
-        context.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(binaries.s3_gateway(), context / "versitygw")
+    arguments = [f"--build-arg={name}={value}" for name, value in image.arguments.items()]
     if kind.is_chosen():
-        run(["docker", "build", "--file", dockerfile, "--tag", reference, context])
+        run(["docker", "build", *arguments, "--file", dockerfile, "--tag", reference, context])
         kind.load(reference)
         return
-    arguments = []
     if "BASE_IMAGE" in dockerfile.read_text():
         _ensure_base()
-        arguments = [f"--build-arg=BASE_IMAGE={LOCAL_BASE}"]
+        arguments.append(f"--build-arg=BASE_IMAGE={LOCAL_BASE}")
     mounts = [f"--volume={CA_BUNDLE}:{CA_BUNDLE}:ro"] if CA_BUNDLE.exists() else []
     pip_cache = settings.cache_dir() / "pip"
     pip_cache.mkdir(exist_ok=True)

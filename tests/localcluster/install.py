@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 from localcluster import images, settings
-from localcluster.clients import kubectl
-from localcluster.progress import step, wait_for
+from localcluster.clients import kubectl, wait_for_crds
+from localcluster.progress import step
 
 NAMESPACE = "modelward-system"
 ROLES = ["operator", "inference", "router"]
@@ -19,10 +19,7 @@ def install() -> dict[str, str]:
     (overlay / "kustomization.yaml").write_text(kustomization(overlay, references))
     with step("installing the operator"):
         kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
-        # kubectl wait itself fails in the instant in which the API server has not yet written any condition.
-        established = ("-o", "jsonpath={.status.conditions[?(@.type=='Established')].status}")
-        crd = "crd/modeldeployments.modelward.io"
-        wait_for("the CRD", lambda: kubectl("get", crd, *established, check=False) == "True", deadline=60)
+        wait_for_crds("modeldeployments.modelward.io")
         kubectl("rollout", "status", "deployment/modelward-operator", "-n", NAMESPACE, "--timeout=180s")
     return references
 

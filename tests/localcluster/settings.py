@@ -6,6 +6,9 @@ from pathlib import Path
 KUBERNETES_VERSION = "v1.34.4"
 COREDNS_VERSION = "v1.14.0"
 KIND_VERSION = "v0.33.0"
+ENVOY_GATEWAY_VERSION = "v1.9.1"
+ENVOY_VERSION = "1.39.1"
+"""The one that this version of Envoy Gateway expects."""
 
 SOURCES = Path(__file__).resolve().parent
 REPOSITORY = SOURCES.parents[1]

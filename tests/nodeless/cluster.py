@@ -3,6 +3,7 @@
 import json
 import ssl
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,15 @@ class Cluster:
         result = self.run(*arguments, stdin=stdin)
         assert result.returncode == 0, result.stderr
         return result.stdout
+
+    def install(self, crd: str, *source: str) -> None:
+        """Apply a CRD, and return when it is served."""
+        self.kubectl("apply", "--server-side", *source)
+        end = time.monotonic() + 30.0
+        # kubectl's `wait` fails on one that is too new to have a status.
+        while self.run("wait", "--for=condition=Established", f"crd/{crd}", "--timeout=10s").returncode != 0:
+            assert time.monotonic() < end, f"{crd} is not served"
+            time.sleep(0.1)
 
     def get(self, *arguments: str) -> Any:
         return json.loads(self.kubectl("get", *arguments, "-o", "json"))

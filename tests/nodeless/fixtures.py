@@ -2,30 +2,33 @@
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
-from localcluster.progress import wait_for
 
 from .cluster import REPOSITORY, Cluster
 from .model import Model
+
+
+@contextmanager
+def api_server() -> Iterator[Cluster]:
+    """An API server of its own that knows ModelDeployment."""
+    with ApiServer() as server:
+        made = Cluster(server)
+        made.install("modeldeployments.modelward.io", "-k", str(REPOSITORY / "crds"))
+        yield made
+        made.close()
 
 
 @pytest.fixture(scope="session")
 def cluster(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Cluster]:
     with in_sight():
         binaries.kubernetes()
-    with ApiServer() as server:
-        made = Cluster(server)
-        made.kubectl("apply", "-k", str(REPOSITORY / "crds"))
-        # kubectl wait itself fails in the instant in which the API server has not yet written any condition.
-        established = ("wait", "--for=condition=Established", "crd/modeldeployments.modelward.io", "--timeout=30s")
-        wait_for("the CRD", lambda: made.run(*established).returncode == 0, deadline=30)
+    with api_server() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture

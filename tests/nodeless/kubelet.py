@@ -27,10 +27,16 @@ class FakeKubelet:
         self.broken: set[str] = set()
 
     def settle(self) -> None:
-        """Every Deployment gets its pods and its status."""
+        """Every Deployment gets its pods and its status; pods without one go."""
         deployments = self._cluster.request("GET", DEPLOYMENTS.path(self._namespace))["items"]
         pods = self._cluster.request("GET", PODS.path(self._namespace))["items"]
         there = {pod["metadata"]["name"] for pod in pods}
+        known = {deployment["metadata"]["uid"] for deployment in deployments}
+        for pod in pods:
+            if pod["metadata"]["ownerReferences"][0]["uid"] not in known:
+                # What the garbage collector and the kubelet do together.
+                path = PODS.path(self._namespace, pod["metadata"]["name"])
+                self._cluster.request("DELETE", path, {"gracePeriodSeconds": 0})
         for deployment in deployments:
             self._settle(deployment, there)
 

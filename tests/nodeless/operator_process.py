@@ -95,8 +95,9 @@ async def operator(
             api, cache, PLATFORM, routers, evidence, identity, clock, now  # type: ignore[arg-type]
         )  # fmt: skip
         controller = Controller(api, cache, queue, lease, reconciler, clock, resync_seconds)
-        watching = asyncio.create_task(app.watch(controller, stop))
-        made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run()))
+        discovering = asyncio.create_task(controller.discover())
+        watching = asyncio.create_task(app.watch(controller, discovering, stop))
+        made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run(discovering)))
         try:
             yield made
         finally:

@@ -234,11 +234,12 @@ def _router(raw: Mapping[str, Any]) -> Router:
     return Router(
         replicas=int(raw.get("replicas", DEFAULT_ROUTER_REPLICAS)),
         resources=_resources(raw.get("resources")),
-        gateway=None if gateway is None else _gateway(gateway),
+        gateway=None if gateway is None else parse_gateway(gateway),
     )
 
 
-def _gateway(raw: Mapping[str, Any]) -> Gateway:
+def parse_gateway(raw: Mapping[str, Any]) -> Gateway:
+    """`spec.router.gateway`, whose fields an HTTPRoute's spec has, too."""
     return Gateway(
         parent_refs=tuple(
             ParentReference(str(each["name"]), each.get("namespace"), each.get("sectionName"))

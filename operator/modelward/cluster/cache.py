@@ -11,7 +11,7 @@ from typing import Any
 
 from modelward import telemetry
 from modelward.api.names import ANNOTATION_CONFIG, LABEL_INSTANCE
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, WATCHED, Resource
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, OPTIONAL, PODS, WATCHED, Resource
 
 TOMBSTONES = 10_000
 """Deleted uids that are remembered; far more than events that can still be on their way."""
@@ -35,7 +35,9 @@ class Cache:
     """Objects by resource and key, and children by the ModelDeployment that owns them."""
 
     def __init__(self) -> None:
-        self._objects: dict[Resource, dict[Key, Object]] = {resource: {} for resource in WATCHED}
+        self.watched: tuple[Resource, ...] = WATCHED
+        """What the watches tell of: of anything else, that nothing is here says nothing."""
+        self._objects: dict[Resource, dict[Key, Object]] = {resource: {} for resource in (*WATCHED, *OPTIONAL)}
         self._children: dict[Key, dict[Resource, set[str]]] = {}
         self._tombstones: dict[str, None] = {}
 

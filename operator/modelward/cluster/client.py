@@ -86,6 +86,16 @@ class Api:
                 return None
             raise
 
+    async def serves(self, resource: Resource) -> bool:
+        """Whether the API server knows the kind."""
+        try:
+            answer = await self.request("GET", resource, f"/apis/{resource.api_version}", verb="discover")
+        except ApiError as error:
+            if error.status == _NOT_FOUND:
+                return False
+            raise
+        return any(each["name"] == resource.plural for each in answer["resources"])
+
     async def pages(self, resource: Resource) -> AsyncIterator[list[dict[str, Any]]]:
         """Every object of all namespaces that the resource's selector takes, page by page."""
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": resource.selector} if resource.selector else {})

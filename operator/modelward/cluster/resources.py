@@ -36,6 +36,7 @@ DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 SERVICES: Final = Resource("", "v1", "services", "Service")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 PODS: Final = Resource("", "v1", "pods", "Pod")
+HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
 
@@ -43,9 +44,12 @@ CHILDREN: Final = (DEPLOYMENTS, SERVICES, CONFIG_MAPS)
 """What the operator applies."""
 
 WATCHED: Final = (MODEL_DEPLOYMENTS, *CHILDREN, PODS)
-"""What the cache holds."""
+"""What is watched in every cluster."""
 
-_BY_KIND: Final = {(resource.api_version, resource.kind): resource for resource in WATCHED}
+OPTIONAL: Final = (HTTP_ROUTES,)
+"""What is applied and watched, too, where the cluster serves it."""
+
+_BY_KIND: Final = {(resource.api_version, resource.kind): resource for resource in (*WATCHED, *OPTIONAL)}
 
 
 def resource_of(manifest: Mapping[str, Any]) -> Resource:

@@ -10,7 +10,6 @@ from modelward import telemetry
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api
 from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import WATCHED
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ async def resync(api: Api, cache: Cache, queue: WorkQueue) -> int:
     """Repair the cache and make every ModelDeployment due. Returns how many had been wrong."""
     repaired = set()
     try:
-        for resource in WATCHED:
+        for resource in cache.watched:
             before = cache.snapshot(resource)
             listed = [body async for page in api.pages(resource) for body in page]
             repaired |= cache.reconcile_with(resource, before, listed)

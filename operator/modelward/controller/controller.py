@@ -8,16 +8,17 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from modelward import telemetry
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError
+from modelward.cluster.discovery import discover
 from modelward.cluster.lease import Lease
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import Resource
 from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
-from modelward.controller.reconcile import Outcome, Reconciler
+from modelward.controller.reconcile import ApiInstalledError, Outcome, Reconciler
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,10 @@ class LeaseLostError(Exception):
 
 class CrdMissingError(Exception):
     """The cluster does not know ModelDeployment."""
+
+
+ENDS = (LeaseLostError, NotLeaderError, CrdMissingError, ApiInstalledError)
+"""What `run` ends with; another process may do better."""
 
 
 class Controller:
@@ -72,8 +77,13 @@ class Controller:
                 return f"the reconcile of {key} has been running for {now - since:.0f} s"
         return None
 
-    async def run(self) -> None:
-        """Work as the leader until cancelled. Raises LeaseLostError."""
+    async def discover(self) -> tuple[Resource, ...]:
+        """What is to be watched in this cluster."""
+        return await discover(self._api)
+
+    async def run(self, resources: Awaitable[tuple[Resource, ...]]) -> None:
+        """Work as the leader until cancelled, or raise one of ENDS. `resources`: what is watched."""
+        self._cache.watched = await resources
         await self._lease.acquire()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -127,7 +137,7 @@ class Controller:
     async def _work(self, key: Key) -> None:
         try:
             outcome = await self._reconciler.reconcile(key)
-        except NotLeaderError:
+        except (NotLeaderError, ApiInstalledError):
             raise
         except (ApiError, ApiUnreachableError) as error:
             telemetry.RECONCILES.labels("error").inc()

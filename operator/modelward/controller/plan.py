@@ -8,11 +8,13 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.cluster.cache import Object
 from modelward.cluster.resources import DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
+from modelward.controller import routers
 from modelward.controller.diff import differs, stamped
+from modelward.controller.routers import belongs_to
 from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.rollout import Decision, decide
-from modelward.render import revision, router
+from modelward.render import revision
 from modelward.render.platform import Platform
 
 Live = Callable[[Resource, str], Object | None]
@@ -48,8 +50,11 @@ def plan(
     the kubelet must have missed it.
     """
     decision = decide(observed, cause_of(observed))
-    version = router.version_of(owner, platform, decision.routes)
-    wanted = [stamped(manifest) for manifest in _manifests(owner, observed, platform, decision)]
+    version = routers.wanted(owner).version_of(owner, platform, decision.routes)
+    former = tuple(_former(owner, live))
+    leaves = is_live(observed, decision, version)
+    before = None if leaves else routers.before(owner, [body for _, body in former])
+    wanted = [stamped(manifest) for manifest in _manifests(owner, before, observed, platform, decision)]
     rendered = {manifest["metadata"]["name"] for manifest in wanted if resource_of(manifest) is DEPLOYMENTS}
     return Plan(
         decision=decision,
@@ -61,8 +66,23 @@ def plan(
             if name not in rendered and observed.revisions[name].workload.desired != replicas
         ),
         touches=tuple(_touches(observed, version, live, retouch)),
-        deletes=tuple(_deletes(observed, decision, live, services)),
+        deletes=(*(former if leaves else ()), *_deletes(observed, decision, live, services)),
     )
+
+
+def is_live(observed: Observed, decision: Decision, version: str) -> bool:
+    """Whether clients can use the router that spec asks for, so that the one before may go."""
+    router = observed.router
+    complete = router.workload is None or router.workload.complete
+    return complete and router.follows(version) and router.reaches(decision.routes.stable)
+
+
+def _former(owner: ModelDeployment, live: Live) -> Iterator[tuple[Resource, Object]]:
+    """What is there of the router that spec asked for before."""
+    for resource, name in routers.former(owner).objects(owner):
+        body = live(resource, name)
+        if body is not None and belongs_to(body, owner):
+            yield resource, body
 
 
 def _deletes(
@@ -88,18 +108,24 @@ def cause_of(observed: Observed) -> str | None:
 
 
 def _manifests(
-    owner: ModelDeployment, observed: Observed, platform: Platform, decision: Decision
+    owner: ModelDeployment,
+    before: ModelDeployment | None,
+    observed: Observed,
+    platform: Platform,
+    decision: Decision,
 ) -> Iterator[Mapping[str, Any]]:
-    """Services before what needs their names."""
+    """Services before what needs their names; the former router, while clients use it, before what may be refused."""
     models = {observed.target: owner.spec.model} | {
         facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
     }
     for name, model in models.items():
         if name in decision.replicas:
-            promotion = decision.promotion if name == decision.routes.stable else _promoted(observed, name)
+            promotion = (decision.promotion if name == decision.routes.stable else None) or _promoted(observed, name)
             yield revision.service(owner, name)
             yield revision.deployment(owner, platform, name, decision.replicas[name], model, promotion)
-    yield from router.manifests(owner, platform, decision.routes, decision.progress)
+    for each in (before, owner):
+        if each is not None:
+            yield from routers.wanted(each).manifests(each, platform, decision.routes, decision.progress)
 
 
 def _promoted(observed: Observed, name: str) -> Promotion | None:

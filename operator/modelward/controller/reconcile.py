@@ -17,10 +17,11 @@ from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, API_VERSI
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
-from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, resource_of
+from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.observe import observe
+from modelward.controller.observe_router import RouterObserver
 from modelward.controller.plan import Plan, plan
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
@@ -38,6 +39,10 @@ PROBE_FIRST, PROBE_GROWTH, PROBE_MAX = 0.2, 1.3, 5.0
 
 RETOUCH_AFTER = 5.0
 """Seconds after which a touched router pod that still follows the old configuration is touched again."""
+
+
+class ApiInstalledError(Exception):
+    """The cluster serves a kind now that it did not serve when the watches began; a new process watches it."""
 
 
 @dataclass
@@ -77,7 +82,7 @@ class Reconciler:
         self._api = api
         self._cache = cache
         self._platform = platform
-        self._probe = probe
+        self._routers = RouterObserver(cache, probe, clock)
         self._evidence = evidence
         self._identity = identity
         self._clock = clock
@@ -87,7 +92,8 @@ class Reconciler:
     async def reconcile(self, key: Key) -> Outcome:
         """Bring one ModelDeployment a step on.
 
-        Raises ApiError (conflicts, overload), ApiUnreachableError and NotLeaderError: the caller tries again.
+        Raises ApiError (conflicts, overload), ApiUnreachableError: the caller tries again; NotLeaderError and
+        ApiInstalledError, which end the process.
         """
         body = self._cache.get(MODEL_DEPLOYMENTS, key.namespace, key.name)
         if body is None:
@@ -103,7 +109,7 @@ class Reconciler:
             return Outcome()
         memory = self._memories.setdefault(key, _Memory())
         now = self._now().timestamp()
-        observed = await observe(owner, self._cache, self._platform, self._probe, now)
+        observed = await observe(owner, self._cache, self._platform, self._routers, now)
         seen = await self._evidence.look(owner, observed)
         observed = replace(observed, judgement=seen.judgement)
         planned = self._plan(owner, observed, memory)
@@ -150,6 +156,8 @@ class Reconciler:
     async def _apply(self, owner: ModelDeployment, manifest: Any) -> Problem | None:
         resource = resource_of(manifest)
         name = manifest["metadata"]["name"]
+        if resource not in self._cache.watched:
+            return await self._not_served(resource)
         if self._cache.get(resource, owner.namespace, name) is None:
             # Not among what we made: it must not be somebody else's that is taken over by force.
             stranger = await self._api.get(resource, owner.namespace, name)
@@ -164,6 +172,16 @@ class Reconciler:
         applied = await self._api.apply(resource, manifest)
         self._cache.upsert(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})
         return None
+
+    async def _not_served(self, resource: Resource) -> Problem:
+        """What was not there when the watches began must not be applied: nobody would see what becomes of it."""
+        if await self._api.serves(resource):
+            raise ApiInstalledError(f"the cluster serves {resource.kind} now; starting anew to watch it")
+        return Problem(
+            "GatewayApiMissing",
+            f"The cluster does not know {resource.kind} of {resource.api_version}, which spec.router.gateway needs. "
+            "Install the Gateway API and a controller for it, or leave spec.router.gateway out",
+        )
 
     async def _touch(self, owner: ModelDeployment, pod: str, value: str, memory: _Memory) -> None:
         patch = {"metadata": {"annotations": {ANNOTATION_CONFIG: value}}}
@@ -202,7 +220,9 @@ class Reconciler:
         status = build_status(
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons
         )
-        times = (self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in)
+        # What was deleted is out of the cache already, so that its watch event would be no news.
+        deleted = 0.0 if planned.deletes else None
+        times = (self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in, deleted)
         again_in = min((time for time in times if time is not None), default=None)
         if status != owner.status:
             counts_due_in = memory.status_written_at + COUNTS_EVERY - self._clock()
@@ -236,6 +256,9 @@ class Reconciler:
     def _probe_again(self, observed: Observed, planned: Plan, memory: _Memory) -> float | None:
         """No watch tells what a router pod has loaded: it is asked again until it follows."""
         router = observed.router
+        if router.gateway is not None:
+            # Watches tell what Gateways say; only how long they have said so is a matter of time.
+            return router.gateway.again_in
         if router.routes is None:
             # Its configuration has just been made, maybe for pods that run already: then no event tells any more.
             return PROBE_FIRST
@@ -252,6 +275,6 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         self._memories.pop(key, None)
-        self._probe.forget(key)
+        self._routers.forget(key)
         self._evidence.forget(key)
         telemetry.forget(key.namespace, key.name)

@@ -18,11 +18,9 @@ from typing import Final
 
 from modelward.domain.outcomes import Outcomes
 
-HIGHEST: Final = 1 - 1e-6
-"""The highest share of the candidate in an alternative: one good answer must not refute it for ever."""
-
 LOWEST: Final = 1e-9
-"""Stands for a limit of 0, so that a wealth stays a number when a bad answer disproves the null at once."""
+HIGHEST: Final = 1 - 1e-6
+"""Bounds of an alternative's shares, and of a limit above 0: one answer must not refute or prove anything for ever."""
 
 CLOSE: Final = 1e-6
 """Nats that an inexact minimum may cost."""
@@ -32,7 +30,7 @@ def paired(base: float, target: float, margin: float, stable: Outcomes, candidat
     """The log E-variable of the alternative (base, target); both arms have answers.
 
     The null: candidate <= stable + margin where target > base + margin, candidate >= stable + margin where it is less.
-    0 < base < 1, 0 < target <= HIGHEST; target = base + margin bets nothing.
+    LOWEST <= base <= HIGHEST, 0 < target <= HIGHEST; target = base + margin bets nothing.
     """
     if target == base + margin:
         return 0.0

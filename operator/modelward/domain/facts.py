@@ -175,14 +175,37 @@ class RouterPodFacts:
 
 
 @dataclass(frozen=True)
+class GatewayFacts:
+    """The HTTPRoute as the Gateways see it that it is for.
+
+    `accepted`: each has taken it up, in its newest form or an earlier one; `live`: the configuration that clients see,
+    None where that is not certain; `reachable`: revisions whose pods the Gateways know; `refused`: why one does not
+    take it; `waits_for`: what they have not done yet; `again_in`: seconds until time alone changes something.
+    """
+
+    accepted: bool = False
+    live: str | None = None
+    reachable: frozenset[str] = frozenset()
+    refused: str | None = None
+    waits_for: str | None = None
+    again_in: float | None = None
+
+
+@dataclass(frozen=True)
 class RouterFacts:
-    """The router as it is. `routes`, `progress`, `version`: stored with its configuration, None where there is none."""
+    """The router as it is. `routes`, `progress`, `version`: stored with its configuration, None where there is none.
+
+    `gateway`: None for an Envoy of the model's own, whose pods are asked. `former`: something of the other kind of
+    router, which spec asked for before, is still there and may send requests to any revision.
+    """
 
     workload: WorkloadFacts | None = None
     routes: RouteTable | None = None
     version: str | None = None
     pods: tuple[RouterPodFacts, ...] = ()
     progress: Progress | None = None
+    gateway: GatewayFacts | None = None
+    former: bool = False
 
     @property
     def serving(self) -> tuple[RouterPodFacts, ...]:
@@ -191,16 +214,33 @@ class RouterFacts:
 
     def follows(self, version: str | None) -> bool:
         """Whether clients see configuration `version` and nothing else."""
+        if self.gateway is not None:
+            return version is not None and self.gateway.live == version
         return bool(self.serving) and version is not None and all(p.config_version == version for p in self.serving)
 
     def reaches(self, revision: str) -> bool:
-        """Whether `revision` answered through every pod that clients reach."""
+        """Whether `revision` answers by every way that clients take."""
+        if self.gateway is not None:
+            return revision in self.gateway.reachable
         return bool(self.serving) and all(revision in pod.reachable for pod in self.serving)
+
+    def answers(self, revision: str) -> bool:
+        """Whether somebody gets answers from `revision`, which has the traffic and pods that are ready.
+
+        A former router goes only when the new one is live, so until then it still serves.
+        """
+        if self.gateway is not None and self.gateway.accepted:
+            return True
+        return self.former or any(revision in pod.reachable for pod in self.serving)
 
     @property
     def settled(self) -> bool:
-        """Whether no pod, ready or not, may still hold an older configuration."""
-        return self.follows(self.version) and all(pod.config_version == self.version for pod in self.pods)
+        """Whether nothing, ready or not, may still hold an older configuration."""
+        return (
+            not self.former
+            and self.follows(self.version)
+            and all(pod.config_version == self.version for pod in self.pods)
+        )
 
 
 @dataclass(frozen=True)
@@ -257,6 +297,8 @@ class Observed:
     router: RouterFacts = RouterFacts()
     last_stable: str | None = None
     """The stable revision as status names it: it matters only where the router's configuration is gone."""
+    last_progress: Progress | None = None
+    """As status tells it, and for the same case."""
     rollout: Rollout = AT_ONCE
     judgement: Judgement | None = None
     """None: nobody has looked yet."""
@@ -270,6 +312,11 @@ class Observed:
         """The pods of a revision that answer now."""
         facts = self.revisions.get(revision)
         return tuple(pod for pod in facts.workload.pods if pod.ready) if facts else ()
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of the last rollout, None where there never was one."""
+        return self.router.progress if self.router.routes else self.last_progress
 
     @property
     def candidate_arm(self) -> Arm | None:

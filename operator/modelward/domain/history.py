@@ -10,14 +10,13 @@ def last_promoted(observed: Observed) -> str | None:
     return max(promoted)[1] if promoted else None
 
 
-def promotion_of(observed: Observed, stable: str) -> Promotion:
-    """The record of `stable` as the revision that was promoted last."""
-    latest = last_promoted(observed)
-    if latest is None:
-        return Promotion(1, observed.clock.now)
-    record = observed.revisions[latest].promoted
-    assert record is not None
-    return record if latest == stable else Promotion(record.number + 1, observed.clock.now)
+def promotion_of(observed: Observed, stable: str) -> Promotion | None:
+    """The record of `stable` as the revision that was promoted last; one that spec does not ask for keeps its own."""
+    latest, facts = last_promoted(observed), observed.revisions.get(stable)
+    if facts is not None and (stable == latest or stable != observed.target):
+        return facts.promoted
+    record = observed.revisions[latest].promoted if latest else None
+    return Promotion(record.number + 1 if record else 1, observed.clock.now)
 
 
 def kept(observed: Observed, stable: str) -> tuple[tuple[str, ...], float | None]:
@@ -28,7 +27,8 @@ def kept(observed: Observed, stable: str) -> tuple[tuple[str, ...], float | None
     )
     names = [name for _, name in earlier]
     by_limit = names[: observed.history_limit]
-    left = keep_seconds(observed.rollout) - observed.clock.since(promotion_of(observed, stable).at)
+    promotion = promotion_of(observed, stable)
+    left = keep_seconds(observed.rollout) - observed.clock.since(promotion.at) if promotion else 0.0
     if not by_limit and names and left > 0:
         return (names[0],), left
     return tuple(by_limit), None

@@ -1,10 +1,10 @@
-"""A rollout as the status tells of it: where it stands, its evidence, and the last decision in a sentence."""
+"""A rollout as the status tells of it: where it stands, its evidence, and the last decision in a sentence; and back."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK, Observed, Progress
+from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK, Clock, Observed, Progress
 from modelward.domain.rollout import Decision
 from modelward.domain.stages import Stage, stages_of
 
@@ -29,6 +29,7 @@ def rollout_status(
     built: dict[str, Any] = {
         "revision": progress.revision,
         "attempt": progress.attempt,
+        "uri": stored.get("uri") if same else observed.target_model.uri,
         "from": stored.get("from") if same else _rival(observed, decision),
         "strategy": stored.get("strategy", observed.rollout.strategy) if same and ended else observed.rollout.strategy,
         "phase": phase_of(progress, decision, len(stages)),
@@ -53,6 +54,32 @@ def _rival(observed: Observed, decision: Decision) -> str | None:
 def _text(time: float | None) -> str | None:
     # To the microsecond: rounding would make a clock that restarts with each reading of the status run late.
     return None if time is None else datetime.fromtimestamp(time, UTC).isoformat()
+
+
+def progress_of(stored: Mapping[str, Any]) -> Progress | None:
+    """The progress that `stored` tells of, but for its reason."""
+    if "revision" not in stored:
+        return None
+    phase = stored.get("phase", PROGRESSING)
+    return Progress(
+        stored["revision"],
+        step=stored.get("step", 1) - 1,
+        phase=PROGRESSING if phase in (PREPARING, PROMOTING) else phase,
+        message=stored.get("message", ""),
+        attempt=stored.get("attempt", 1),
+    )
+
+
+def clock_of(stored: Mapping[str, Any], progress: Progress | None, target: str, now: float) -> Clock:
+    """The times of the rollout to `target` that `stored` tells. They are kept nowhere else: those lost begin anew."""
+    step, attempt = (progress.step, progress.attempt) if progress and progress.revision == target else (0, 1)
+    if (stored.get("revision"), stored.get("step"), stored.get("attempt")) != (target, step + 1, attempt):
+        return Clock(now)
+    return Clock(now, _time(stored.get("stepStartedAt")), _time(stored.get("waitingSince")))
+
+
+def _time(text: str | None) -> float | None:
+    return None if text is None else datetime.fromisoformat(text).timestamp()
 
 
 def phase_of(progress: Progress, decision: Decision, steps: int) -> str:
@@ -86,7 +113,7 @@ def sentence(progress: Progress, observed: Observed, decision: Decision, stages:
     said = f"Step {progress.step + 1} of {len(stages)}: {progress.revision} gets {arm.weight}% of the requests{copies}"
     judged = observed.judgement
     if decision.step_since is None:
-        return f"{said}, as soon as every router pod follows"
+        return f"{said}, as soon as the router follows"
     if judged is not None and judged.waits_for:
         return f"{said}. Waiting for {judged.waits_for}"
     if stage.requests is not None:

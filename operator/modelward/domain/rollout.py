@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from modelward.api.rollout import SHADOW
 from modelward.api.traffic import CANDIDATE
 from modelward.domain import trial
-from modelward.domain.facts import PROMOTED, Arm, Match, Observed, Progress, Promotion, RouteTable
+from modelward.domain.facts import PROMOTED, Arm, Clock, Match, Observed, Progress, Promotion, RouteTable
 from modelward.domain.history import kept, last_promoted, promotion_of
 from modelward.domain.trial import Trial
 from modelward.domain.variants import arms_of_variants
@@ -23,9 +23,9 @@ class Decision:
     """What should be.
 
     `replicas`: by revision that is kept; `remove`: revisions whose objects go now; `progress`: of the rollout, None
-    where there never was one; `promotion`: the record of the stable; `history`: earlier ones that keep running, the
-    latest first; `step_since`, `waiting_since`: of the candidate, seconds since the epoch; `again_in`: seconds until
-    time alone changes something.
+    where there never was one; `promotion`: the record of the stable, None to leave it as it is; `history`: earlier ones
+    that keep running, the latest first; `step_since`, `waiting_since`: of the candidate, seconds since the epoch;
+    `again_in`: seconds until time alone changes something.
     """
 
     routes: RouteTable
@@ -44,8 +44,11 @@ def decide(observed: Observed, cause: str | None = None) -> Decision:
     arms = tuple(arms_of_variants(observed))
     stable = stable_of(observed)
     if stable == observed.target:
-        return _around(observed, stable, _ended(observed.router.progress, stable), None, arms)
-    progress = trial.commanded(trial.begin(observed), observed.command, observed)
+        return _around(observed, stable, _ended(observed.progress, stable), None, arms)
+    begun = trial.begin(observed)
+    progress = trial.commanded(begun, observed.command, observed)
+    if progress.attempt != begun.attempt:
+        observed = replace(observed, clock=Clock(observed.clock.now), judgement=None)
     tried = trial.advance(progress, observed, 100 - sum(arm.weight for arm in arms), cause)
     if tried.promote:
         promoted = replace(tried.progress, phase=PROMOTED, message=_promoted(tried.progress))
@@ -67,7 +70,13 @@ def _promoted(progress: Progress) -> str:
 
 def _ended(progress: Progress | None, stable: str) -> Progress | None:
     """What stays of the last rollout; nothing of one that ended because spec went back to the stable's."""
-    return progress if progress is not None and progress.revision == stable else None
+    if progress is None or progress.revision != stable:
+        return None
+    if progress.phase == PROMOTED:
+        return progress
+    # Somebody took away the revision that it should have been measured against.
+    message = f"{stable} is the stable revision now: the one before it is gone"
+    return replace(progress, phase=PROMOTED, reason="StableGone", message=message)
 
 
 def _around(
@@ -93,7 +102,7 @@ def _around(
         replicas=_replicas(observed, stable, tried if candidate else None) | dict.fromkeys(history, observed.replicas),
         remove=gone,
         progress=progress,
-        promotion=promotion_of(observed, stable),
+        promotion=promotion_of(observed, stable) if _is_stored(observed, stable) else None,
         history=history,
         step_since=tried.step_since if tried else None,
         waiting_since=tried.waiting_since if tried else None,
@@ -110,10 +119,16 @@ def _replicas(observed: Observed, stable: str, tried: Trial | None) -> dict[str,
     return replicas | {variant.revision: variant.replicas for variant in observed.variants}
 
 
+def _is_stored(observed: Observed, stable: str) -> bool:
+    """Whether the promotion of `stable` may be recorded: a record must not outlive one that did not come about."""
+    return observed.router.routes is None or observed.router.routes.stable == stable
+
+
 def _may_go(observed: Observed, routes: RouteTable, leftover: Iterable[str]) -> bool:
     """Whether nobody can send anything to `leftover` any more.
 
-    Even a router pod that is not ready yet may hold an older configuration and start to serve with it.
+    Even a router pod that is not ready yet may hold an older configuration and start to serve with it; and a router of
+    the kind that spec asked for before has one until it is gone.
     """
     current = observed.router.routes
     if current is None or not observed.router.settled:
@@ -123,6 +138,11 @@ def _may_go(observed: Observed, routes: RouteTable, leftover: Iterable[str]) -> 
 
 
 def _matches(observed: Observed, arms: tuple[Arm, ...]) -> tuple[Match, ...]:
-    """No client is to see the answers of a shadow."""
-    by_name = {arm.name: arm.revision for arm in arms if arm.name != CANDIDATE or observed.rollout.strategy != SHADOW}
+    """No client is to see the answers of a shadow, or that no pod is ready."""
+    by_name = {
+        arm.name: arm.revision
+        for arm in arms
+        if observed.revisions[arm.revision].workload.ready > 0
+        and (arm.name != CANDIDATE or observed.rollout.strategy != SHADOW)
+    }
     return tuple(Match(each.header, each.value, by_name[each.to]) for each in observed.matches if each.to in by_name)

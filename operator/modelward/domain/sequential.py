@@ -77,7 +77,7 @@ class Comparison:
         totals = seen.stable + stable, seen.candidate + candidate
         if not candidate.trials or (self.paired and not stable.trials):
             return replace(self, evidence=Evidence(*totals, seen.against, seen.supports))
-        base = (seen.stable.bad + PRIOR[0]) / (seen.stable.trials + sum(PRIOR)) if self.paired else 0.0
+        base = _expected(seen.stable) if self.paired else 0.0
         edge = base + self.margin
         renewed = candidate.trials / (RENEWAL + totals[1].trials) / 2
         against, worse = _settle(self.worse, self._gains(base, _above(edge), stable, candidate), renewed)
@@ -109,6 +109,12 @@ def restore(margin: float, evidence: Evidence, *, paired: bool = True) -> Compar
 
 def _even(number: int) -> tuple[float, ...]:
     return (1 / number,) * number
+
+
+def _expected(stable: Outcomes) -> float:
+    """The stable's share of bad answers, as far as they tell."""
+    share = (stable.bad + PRIOR[0]) / (stable.trials + sum(PRIOR))
+    return min(max(share, evalue.LOWEST), evalue.HIGHEST)
 
 
 def _above(edge: float) -> list[float]:

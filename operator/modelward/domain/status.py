@@ -14,7 +14,7 @@ from modelward.api.names import ANNOTATION_COMMAND, GRPC_PORT, LABEL_REVISION
 from modelward.api.traffic import CANDIDATE
 from modelward.domain.artifact import artifacts_of, differing
 from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, Problem, diagnose
-from modelward.domain.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts
+from modelward.domain.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts, RouterFacts
 from modelward.domain.report import rollout_essence, rollout_status
 from modelward.domain.rollout import Decision
 from modelward.domain.stages import stages_of
@@ -40,21 +40,25 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
         return refused
     target = observed.revisions.get(observed.target)
     problem = (diagnose(target.workload, SERVER_MEMORY_FIELD) or differing(target.workload)) if target else None
+    if problem is None and observed.router.gateway and observed.router.gateway.refused:
+        return Problem("GatewayRefused", observed.router.gateway.refused)
     if problem is None and observed.router.workload:
         router = diagnose(observed.router.workload, ROUTER_MEMORY_FIELD)
         problem = replace(router, message=f"The router does not come up. {router.message}") if router else None
     return problem
 
 
-def assess(observed: Observed, decision: Decision, version: str, refused: Problem | None) -> Assessment:
+def assess(
+    owner: ModelDeployment, observed: Observed, decision: Decision, version: str, refused: Problem | None
+) -> Assessment:
     """Judge the facts. `version`: of the configuration that `decision` asks of the router."""
-    problem = problem_of(observed, refused) or rejection(decision)
+    problem = problem_of(observed, refused) or rejection(owner, decision)
     answering = _servable(observed, decision.routes.stable)
     waiting_for, reason = _waits_for(observed, decision, version)
     return Assessment(answering, problem, waiting_for, reason)
 
 
-def rejection(decision: Decision) -> Problem | None:
+def rejection(owner: ModelDeployment, decision: Decision) -> Problem | None:
     """Spec asks for a revision that was tried and failed, or that somebody gave up."""
     progress = decision.progress
     if progress is None or not progress.rejected:
@@ -62,7 +66,7 @@ def rejection(decision: Decision) -> Problem | None:
     return Problem(
         progress.phase,
         f"{progress.revision} does not get the traffic. {progress.message}. Change spec, set it back, or try once more "
-        f"with `kubectl annotate modeldeployment … {ANNOTATION_COMMAND}=retry`",
+        f"with `kubectl annotate modeldeployment {owner.name} -n {owner.namespace} {ANNOTATION_COMMAND}=retry`",
     )
 
 
@@ -82,14 +86,22 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
         where = f"step {progress.step + 1} of {steps}" if progress.step < steps else "full size"
         return f"the rollout of {arm.revision}: {where}", "RollingOut"
     if stable != observed.target or not router.follows(version) or not router.reaches(observed.target):
-        return f"the router to follow configuration {version}", "WaitingForRouter"
+        return _router_waits_for(router, version), "WaitingForRouter"
     late = [each.name for each in observed.variants if each.revision not in {a.revision for a in decision.routes.arms}]
     if late:
         return f"variant {', '.join(late)} to become ready", "WaitingForVariants"
+    if router.former:
+        return "the router that spec asked for before to be taken away", "RemovingFormerRouter"
     leaving = [name for name in decision.routes.attached if name not in decision.replicas]
     if leaving:
         return f"{', '.join(leaving)} to be taken away", "RemovingOldRevision"
     return None, "Serving"
+
+
+def _router_waits_for(router: RouterFacts, version: str) -> str:
+    if router.gateway is not None and router.gateway.waits_for:
+        return router.gateway.waits_for
+    return f"the router to follow configuration {version}"
 
 
 def _servable(observed: Observed, stable: str) -> Condition:
@@ -99,8 +111,9 @@ def _servable(observed: Observed, stable: str) -> Condition:
     if facts is None or facts.workload.ready == 0:
         message = f"No pod of {routed}, which gets the traffic, is ready"
         return Condition(conditions.SERVABLE, False, "NoReadyPods", message)
-    if not any(routed in pod.reachable for pod in observed.router.serving):
-        message = f"Pods of {routed} are ready, but no router pod reaches them yet"
+    if not observed.router.answers(routed):
+        way = "no Gateway leads to them" if observed.router.gateway else "no router pod reaches them"
+        message = f"Pods of {routed} are ready, but {way} yet"
         return Condition(conditions.SERVABLE, False, "RouterNotReady", message)
     return Condition(conditions.SERVABLE, True, "Answering", f"{routed} answers requests")
 
@@ -117,7 +130,7 @@ def build_conditions(observed: Observed, assessment: Assessment, stable: str) ->
     elif waiting:
         message = f"Waiting for {waiting}.{keeps}"
         # Taking away what no longer gets traffic is work left to do, but the model that spec asks for does answer.
-        done = assessment.reason in ("RemovingOldRevision", "WaitingForVariants")
+        done = assessment.reason in ("RemovingOldRevision", "RemovingFormerRouter", "WaitingForVariants")
         ready = Condition(conditions.READY, done, "Serving" if done else assessment.reason, message)
         reconciling = Condition(conditions.RECONCILING, True, assessment.reason, message)
         stalled = Condition(conditions.STALLED, False, "NoProblem", "Nothing needs a person")
@@ -156,27 +169,20 @@ def build_status(
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was.
     """
-    assessment = assess(observed, decision, version, refused)
+    assessment = assess(deployment, observed, decision, version, refused)
     stable = decision.routes.stable
     built = build_conditions(observed, assessment, stable)
     stable_facts = observed.revisions.get(stable)
-    router = observed.router
     last = deployment.status
     status: dict[str, Any] = {
         "observedGeneration": deployment.generation,
         "phase": phase_of(built, decision.progress, stalled=assessment.problem is not None),
-        "url": f"http://{deployment.name}.{deployment.namespace}.svc",
-        "grpcAddress": f"{deployment.name}.{deployment.namespace}.svc:{GRPC_PORT}",
+        **_addresses(deployment),
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
         "selector": f"{LABEL_REVISION}={stable}",
         "stable": {**_revision(observed, decision, stable), "weight": decision.routes.stable_weight},
-        "router": {
-            "configVersion": version,
-            "replicas": observed.router_replicas,
-            "readyReplicas": router.workload.ready if router.workload else 0,
-            "liveReplicas": sum(pod.config_version == version for pod in router.serving),
-        },
+        "router": _router(observed, version),
         "conditions": conditions.render(built, last.get("conditions") or (), deployment.generation, now),
     }
     if stable != observed.target and observed.target in decision.replicas:
@@ -189,6 +195,26 @@ def build_status(
         ),
     }
     return status | {name: value for name, value in optional.items() if value}
+
+
+def _addresses(deployment: ModelDeployment) -> dict[str, str]:
+    """Only Gateways themselves know by which scheme and port they are reached, and from where."""
+    if deployment.spec.router.gateway is not None:
+        return {}
+    host = f"{deployment.name}.{deployment.namespace}.svc"
+    return {"url": f"http://{host}", "grpcAddress": f"{host}:{GRPC_PORT}"}
+
+
+def _router(observed: Observed, version: str) -> dict[str, Any]:
+    router = observed.router
+    if router.gateway is not None:
+        return {"configVersion": version, "live": router.follows(version)}
+    return {
+        "configVersion": version,
+        "replicas": observed.router_replicas,
+        "readyReplicas": router.workload.ready if router.workload else 0,
+        "liveReplicas": sum(pod.config_version == version for pod in router.serving),
+    }
 
 
 def _revision(observed: Observed, decision: Decision, name: str) -> dict[str, Any]:
@@ -221,7 +247,7 @@ def is_urgent(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
-    counts = ("replicas", "readyReplicas", "liveReplicas")
+    counts = ("replicas", "readyReplicas", "liveReplicas", "live")
     kept = {
         key: _essence(value) if isinstance(value, Mapping) else value
         for key, value in status.items()

@@ -52,16 +52,15 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
         yield Transition("Normal", "RevisionCreated", f"{candidate} is being prepared: {_uri(new, 'candidate')}", since)
     if old_stable and new_stable and old_stable != new_stable:
         yield Transition("Normal", "TrafficMoved", f"The traffic goes to {new_stable} now, not to {old_stable}", since)
-    yield from _rollout(old.get("rollout") or {}, new.get("rollout") or {})
+    yield from _rollout(old.get("rollout") or {}, new.get("rollout") or {}, since)
     yield from _fallbacks(old, new, since)
     yield from _condition_changes(before, after, since)
 
 
-def _rollout(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
-    """Each step, each end, and what held it up; `since` is the step itself, so that none is told twice."""
+def _rollout(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> Iterator[Transition]:
+    """Each step, each end, and what held it up."""
     if not new:
         return
-    since = "/".join(str(new.get(key)) for key in ("revision", "attempt", "step", "startedAt"))
     same = (old.get("revision"), old.get("attempt")) == (new["revision"], new["attempt"])
     phase, before = new["phase"], old.get("phase") if same else None
     if phase == PROGRESSING and not (same and old.get("progress") == new["progress"]):

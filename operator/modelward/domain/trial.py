@@ -9,7 +9,18 @@ from dataclasses import dataclass, replace
 from modelward.api.durations import seconds
 from modelward.api.rollout import IMMEDIATE, PAUSE
 from modelward.api.traffic import CANDIDATE
-from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, ROLLED_BACK, Arm, Clock, Judgement, Observed, Progress
+from modelward.domain.facts import (
+    ABORTED,
+    PAUSED,
+    PROGRESSING,
+    PROMOTED,
+    ROLLED_BACK,
+    Arm,
+    Clock,
+    Judgement,
+    Observed,
+    Progress,
+)
 from modelward.domain.stages import Stage, stages_of
 
 AT_ONCE = 0.1
@@ -37,19 +48,21 @@ class Trial:
 
 def begin(observed: Observed) -> Progress:
     """The progress as it is stored, or a new one where spec asks for another revision than before."""
-    stored = observed.router.progress
-    if stored is not None and stored.revision == observed.target:
+    stored = observed.progress
+    if stored is not None and stored.revision != observed.target:
+        stored = None
+    if stored is not None and stored.phase != PROMOTED:
         return stored
     facts = observed.revisions.get(observed.target)
-    if facts is not None and facts.promoted is not None:
-        message = f"{observed.target} was the stable revision before, and still runs"
-        return Progress(observed.target, len(_stages(observed)), reason="WasStable", message=message)
+    if stored is not None or (facts is not None and facts.promoted is not None):
+        message = f"{observed.target} was the stable revision before"
+        attempt = stored.attempt + 1 if stored else 1
+        return Progress(observed.target, len(_stages(observed)), reason="WasStable", message=message, attempt=attempt)
     return Progress(observed.target, reason="Started", message=f"Waiting for {observed.target} to become ready")
 
 
 def commanded(progress: Progress, command: str | None, observed: Observed) -> Progress:
     """What a person's command makes of it. Repeating a command changes nothing."""
-
     match command:
         case "promote":
             message = "Promoted by hand, whatever the gates say"
@@ -77,24 +90,25 @@ def advance(progress: Progress, observed: Observed, room: int, cause: str | None
     stages = _stages(observed)
     progress = replace(progress, step=min(progress.step, len(stages)))
     stage = stages[progress.step] if progress.step < len(stages) else Stage(replicas=observed.replicas)
-    arm = _kept(observed)
     if progress.rejected:
         return Trial(progress, 0)
+    arm = _kept(observed, room)
     judged = observed.judgement or Judgement(passed=False, waits_for="the first look at the routers' counters")
-    if judged.failed is not None and arm is not None and progress.phase == PROGRESSING and progress.step < len(stages):
+    if judged.failed is not None and arm is not None and progress.phase == PROGRESSING and not _is_decided(progress):
         return _failed(progress, observed, stage, arm, judged.failed)
     if progress.phase == PAUSED:
         # What was compared is complete: no more copies.
         return Trial(progress, stage.replicas, replace(arm, mirror=0) if arm and progress.reason == "Reported" else arm)
     wanted = Arm(CANDIDATE, observed.target, min(stage.weight, room), stage.mirror)
+    live = arm == observed.candidate_arm
     if not ready_for_traffic(observed, stage.replicas):
-        if arm == wanted and observed.clock.step is not None and progress.step < len(stages):
+        if arm == wanted and live and observed.clock.step is not None and progress.step < len(stages):
             # Some pod of the candidate or of the router is being replaced: the step goes on, but does not end.
             return Trial(progress, stage.replicas, arm, step_since=observed.clock.step)
         return _waiting(progress, observed, stage, arm, cause)
     if progress.step == len(stages):
         return Trial(progress, observed.replicas, arm, promote=True)
-    if arm != wanted:
+    if arm != wanted or not live:
         # No event tells that our own write is there; where it leaves the configuration as it was, no router is asked.
         since = _waiting_since(observed.clock)
         return Trial(progress, stage.replicas, wanted, waiting_since=since, again_in=AT_ONCE)
@@ -108,7 +122,8 @@ def advance(progress: Progress, observed: Observed, room: int, cause: str | None
     number, last = progress.step + 1, progress.step + 1 == len(stages)
     message = f"Step {number} of {len(stages)} is passed{', taking over' if last else ''}"
     passed = replace(progress, step=number, reason="StepPassed", message=message)
-    return advance(passed, replace(observed, clock=Clock(observed.clock.now)), room, cause)
+    # The next step has not been looked at yet, even where it gives the candidate what this one did.
+    return advance(passed, replace(observed, clock=Clock(observed.clock.now), judgement=None), room, cause)
 
 
 def ready_for_traffic(observed: Observed, replicas: int) -> bool:
@@ -130,10 +145,17 @@ def _stages(observed: Observed) -> tuple[Stage, ...]:
     return stages_of(observed.rollout, observed.replicas)
 
 
-def _kept(observed: Observed) -> Arm | None:
+def _is_decided(progress: Progress) -> bool:
+    """Whether the gates do not matter any more."""
+    return progress.reason in ("PromotedByHand", "WasStable")
+
+
+def _kept(observed: Observed, room: int) -> Arm | None:
     """What the candidate gets now and may keep: nothing where none of its pods is ready any more."""
-    facts = observed.revisions.get(observed.target)
-    return observed.candidate_arm if facts is not None and facts.workload.ready > 0 else None
+    facts, arm = observed.revisions.get(observed.target), observed.candidate_arm
+    if arm is None or facts is None or facts.workload.ready == 0:
+        return None
+    return replace(arm, weight=min(arm.weight, room))
 
 
 def _failed(progress: Progress, observed: Observed, stage: Stage, arm: Arm, sentence: str) -> Trial:

@@ -6,15 +6,23 @@ from typing import Any
 import pytest
 
 from builders import PLATFORM, owner
+from modelward.api.modeldeployment import Gateway, ParentReference, Router
 from modelward.controller.diff import differs, stamped
-from modelward.render import revision, router
+from modelward.domain.facts import Arm, RouteTable
+from modelward.render import gateway, revision, router
+
+PARENTS = Gateway((ParentReference("public", "a"), ParentReference("public", "b")))
 
 MANIFESTS = [
     revision.deployment(owner(), PLATFORM, "fraud-a", 2),
     revision.service(owner(), "fraud-a"),
     router.deployment(owner(), PLATFORM),
     router.service(owner()),
+    gateway.http_route(
+        owner(router=Router(gateway=PARENTS)), PLATFORM, RouteTable("fraud-a", (Arm("candidate", "fraud-b", 10, 50),))
+    ),
 ]
+ROUTE = MANIFESTS[-1]
 
 
 def with_server_defaults(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +67,18 @@ def test_a_field_that_left_the_manifest_differs() -> None:
     before = stamped(revision.deployment(owner(service_account_name="cloud"), PLATFORM, "fraud-a", 2))
     after = stamped(MANIFESTS[0])
     assert differs(after, with_server_defaults(before))
+
+
+def test_one_backend_or_parent_more_differs() -> None:
+    """Lists of an HTTPRoute are taken as they are: Gateways would follow what somebody has added."""
+    wanted = stamped(ROUTE)
+    for path in ("rules", "parentRefs"):
+        live = with_server_defaults(wanted)
+        live["spec"][path].append(live["spec"][path][0])
+        assert differs(wanted, live)
+    live = with_server_defaults(wanted)
+    live["spec"]["rules"][0]["backendRefs"].append({"name": "other", "port": 9000, "weight": 1})
+    assert differs(wanted, live)
 
 
 @pytest.mark.parametrize(("wanted", "live"), [("1000m", "1"), ("0.5", "500m"), (1, "1"), ("1024Mi", "1Gi")])

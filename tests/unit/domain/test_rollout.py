@@ -1,9 +1,12 @@
 """Which revision gets the traffic, without trying it first (the strategy Immediate): a table of situations."""
 
+from dataclasses import replace
+
 import pytest
 
-from builders import observed, pod, revision, router
-from modelward.domain.facts import Arm, Promotion, RouterFacts, RouterPodFacts, RouteTable, VariantFacts
+from builders import MODEL, observed, pod, revision, router
+from modelward.api.traffic import HeaderMatch
+from modelward.domain.facts import Arm, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable, VariantFacts
 from modelward.domain.rollout import Decision, decide
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
@@ -115,21 +118,28 @@ SITUATIONS = {
     ),
     "a variant is attached, and then gets its weight": (
         observed(
-            A, revision(A), revision(B), router=router(A, B), variants=(VariantFacts("b", B, ..., weight=20),)  # type: ignore[arg-type]
+            A, revision(A), revision(B), router=router(A, B), variants=(VariantFacts("b", B, MODEL, weight=20),)
         ),
         (RouteTable(A, (Arm("b", B, 20),)), {A: 1, B: 1}, ()),
     ),
     "a variant without a ready pod gets nothing": (
         observed(
             A, revision(A), revision(B, ready=0), router=router(A, arms=(Arm("b", B, 20, 5),)),
-            variants=(VariantFacts("b", B, ..., weight=20, mirror=5),),  # type: ignore[arg-type]
+            variants=(VariantFacts("b", B, MODEL, weight=20, mirror=5),),
+        ),
+        (RouteTable(A, (Arm("b", B),)), {A: 1, B: 1}, ()),
+    ),
+    "a header does not lead to a variant without a ready pod": (
+        observed(
+            A, revision(A), revision(B, ready=0), router=router(A, arms=(Arm("b", B, 20),)),
+            variants=(VariantFacts("b", B, MODEL, weight=20),), matches=(HeaderMatch("x-b", "1", "b"),),
         ),
         (RouteTable(A, (Arm("b", B),)), {A: 1, B: 1}, ()),
     ),
     "a variant keeps its old revision until the new one answers": (
         observed(
             A, revision(A), revision(B), revision(C, ready=0), router=router(A, C, arms=(Arm("b", B, 20),)),
-            variants=(VariantFacts("b", C, ..., weight=20),),  # type: ignore[arg-type]
+            variants=(VariantFacts("b", C, MODEL, weight=20),),
         ),
         (RouteTable(A, (Arm("b", B, 20),), (C,)), {A: 1, C: 1}, ()),
     ),
@@ -146,11 +156,21 @@ def test_decision(situation: str) -> None:
     assert outcome(decide(facts)) == expected
 
 
-def test_each_promotion_has_a_higher_number() -> None:
+@pytest.mark.parametrize("phase", ["Progressing", "Paused", "RolledBack"])
+def test_a_rollout_is_over_when_there_is_nothing_else_to_serve(phase: str) -> None:
+    decision = decide(observed(B, revision(B), router=router(A, B, progress=Progress(B, 1, phase))))
+    assert decision.progress is not None
+    assert (decision.routes.stable, decision.progress.phase) == (B, "Promoted")
+
+
+def test_each_promotion_is_recorded_once_its_routes_are_stored_with_a_higher_number() -> None:
     assert decide(observed(A)).promotion == Promotion(1, 0.0)
-    switched = observed(B, revision(A, promoted=4), revision(B), router=router(A, B))
-    decision = decide(switched)
-    assert decision.routes.stable == B
-    assert decision.promotion == Promotion(5, 0.0)
-    back = observed(A, revision(A, promoted=4), revision(B, promoted=5), router=router(B, A))
+    switching = observed(B, revision(A, promoted=4), revision(B), router=router(A, B))
+    decision = decide(switching)
+    assert (decision.routes.stable, decision.promotion) == (B, None), "it may still come to nothing"
+    assert decide(replace(switching, router=router(B, A))).promotion == Promotion(5, 0.0)
+    back = observed(A, revision(A, promoted=4), revision(B, promoted=5), router=router(A, B))
     assert decide(back).promotion == Promotion(6, 0.0)
+    assert decide(observed(B, revision(A, promoted=4), revision(B, ready=0), router=router(A, B))).promotion == (
+        Promotion(4, 0.0)
+    )

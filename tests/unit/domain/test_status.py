@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from builders import container, observed, owner, pod, revision, router
+from builders import container, observed, owner, pod, revision, router, shared_router
 from modelward.api.conditions import by_type
+from modelward.api.modeldeployment import Gateway, ParentReference, Router
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
 from modelward.domain.rollout import decide
@@ -104,3 +105,51 @@ def test_the_time_of_transition_stays_while_the_status_does() -> None:
 def test_only_counts_may_wait(change: dict[str, Any], urgent: bool) -> None:
     status = status_of(observed(A, revision(A), router=router(A)))
     assert is_urgent(status, {**status, **change}) is urgent
+
+
+SHARED = owner(router=Router(gateway=Gateway((ParentReference("public"),))))
+
+
+def shared_status(facts: Observed, version: str = "v1") -> dict[str, Any]:
+    return build_status(SHARED, facts, decide(facts), version, None, NOW)
+
+
+def test_behind_a_gateway_only_the_gateway_knows_the_address() -> None:
+    status = shared_status(observed(A, revision(A), router=shared_router(A)))
+    assert summary(status)["Ready"] == "True Serving"
+    assert status["router"] == {"configVersion": "v1", "live": True}
+    assert not {"url", "grpcAddress"} & set(status)
+
+
+@pytest.mark.parametrize(
+    ("facts", "ready", "servable"),
+    [
+        ({}, "True Serving", "True Answering"),
+        ({"live": None}, "False WaitingForRouter", "True Answering"),
+        ({"reachable": frozenset()}, "False WaitingForRouter", "True Answering"),
+        ({"accepted": False, "live": None}, "False WaitingForRouter", "False RouterNotReady"),
+        ({"accepted": False, "live": None, "former": True}, "False WaitingForRouter", "True Answering"),
+        ({"former": True}, "True Serving", "True Answering"),
+        ({"accepted": False, "live": None, "refused": "Because"}, "False GatewayRefused", "False RouterNotReady"),
+    ],
+)
+def test_conditions_behind_a_gateway(facts: dict[str, Any], ready: str, servable: str) -> None:
+    found = summary(shared_status(observed(A, revision(A), router=shared_router(A, **facts))))
+    assert (found["Ready"], found["Servable"]) == (ready, servable)
+
+
+def test_what_gateways_have_not_done_is_said() -> None:
+    status = shared_status(observed(A, revision(A), router=shared_router(A, live=None, waits_for="Gateway x to do it")))
+    assert by_type(status["conditions"])["Reconciling"]["message"] == "Waiting for Gateway x to do it."
+
+
+def test_a_refused_route_needs_a_person() -> None:
+    refused = shared_router(A, live=None, accepted=False, refused="HTTPRoute fraud is not taken up")
+    status = shared_status(observed(A, revision(A), router=refused))
+    assert by_type(status["conditions"])["Stalled"]["message"] == "HTTPRoute fraud is not taken up."
+    assert status["phase"] == "Failed"
+
+
+def test_the_former_router_is_the_last_to_be_waited_for() -> None:
+    status = shared_status(observed(A, revision(A), router=shared_router(A, former=True)))
+    assert summary(status)["Reconciling"] == "True RemovingFormerRouter"

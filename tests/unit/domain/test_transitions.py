@@ -1,10 +1,13 @@
 """Events: one for each change, none for standing still."""
 
+from dataclasses import replace
+
 from builders import observed, owner, revision, router
-from modelward.domain.facts import Observed
+from modelward.api.rollout import CANARY, Rollout, Step
+from modelward.domain.facts import Arm, Judgement, Observed, Progress
 from modelward.domain.rollout import decide
 from modelward.domain.status import build_status
-from modelward.domain.transitions import Transition, transitions
+from modelward.domain.transitions import Transition, command_event, transitions
 
 A, B = "fraud-a", "fraud-b"
 
@@ -51,3 +54,45 @@ def test_a_revision_that_is_not_compiled_is_told_once() -> None:
     candidate = {**ROLLING, "candidate": {**ROLLING["candidate"], "fallback": "it can't be converted"}}
     assert "Normal NotCompiled" in reasons(READY, candidate)
     assert "Normal NotCompiled" not in reasons(candidate, {**MOVED, "stable": candidate["candidate"]})
+
+
+CANARIES = Rollout(CANARY, (Step(10), Step(50)))
+
+
+def canary(step: int, weight: int, phase: str = "Progressing", message: str = "") -> Observed:
+    progress = Progress(B, step, phase, message=message)
+    arms = (Arm("candidate", B, weight),)
+    return observed(B, revision(A), revision(B), router=router(A, arms=arms, progress=progress), rollout=CANARIES)
+
+
+def test_each_step_of_a_rollout_and_its_end_are_told_once() -> None:
+    preparing = status_of(observed(B, revision(A), revision(B, ready=0), router=router(A, B), rollout=CANARIES))
+    first, second = status_of(canary(0, 10)), status_of(canary(1, 50))
+    paused = status_of(canary(1, 50, "Paused", "Paused by hand"))
+    assert reasons(READY, preparing) == ["Normal RevisionCreated"]
+    assert reasons(preparing, first) == ["Normal RolloutStep"]
+    assert reasons(first, second) == ["Normal RolloutStep"]
+    assert reasons(second, paused) == ["Normal RolloutPaused"]
+    assert reasons(paused, second) == ["Normal RolloutStep", "Normal RolloutResumed"]
+    promoted = status_of(canary(2, 50))
+    assert [reason for reason in reasons(second, promoted) if "Rollout" in reason] == ["Normal RolloutPromoted"]
+    for status in (preparing, first, second, paused, promoted):
+        assert reasons(status, status) == []
+
+
+def test_a_rollback_is_a_warning_with_its_reason_and_is_not_told_twice() -> None:
+    failed = replace(canary(0, 10), judgement=Judgement(failed="errorRate: 9 of 90 errors", passed=False))
+    before, after = status_of(canary(0, 10)), status_of(failed)
+    (told,) = transitions(before, after)
+    assert (told.kind, told.reason, told.message) == ("Warning", "RolloutRolledBack", "errorRate: 9 of 90 errors")
+    assert told.result == "RolledBack"
+
+
+def test_a_command_is_told_with_what_came_of_it() -> None:
+    aborted = decide(replace(canary(0, 10), command="abort"))
+    assert command_event("abort", aborted, owner()).message.endswith("Aborted by hand")
+    idle = decide(observed(A, revision(A), router=router(A)))
+    assert command_event("abort", idle, owner()).reason == "CommandIgnored"
+    unknown = command_event("explode", aborted, owner())
+    assert unknown.reason == "UnknownCommand"
+    assert "promote, pause, resume, abort, retry" in unknown.message

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from builders import observed, pod, revision, router
+from builders import MODEL, observed, pod, revision, router, shared_router
 from modelward.api.rollout import (
     BLUE_GREEN,
     CANARY,
@@ -20,7 +20,18 @@ from modelward.api.rollout import (
     Step,
 )
 from modelward.api.traffic import HeaderMatch
-from modelward.domain.facts import Arm, Clock, Judgement, Match, Observed, Progress, RouterPodFacts, VariantFacts
+from modelward.domain.facts import (
+    Arm,
+    Clock,
+    Judgement,
+    Match,
+    Observed,
+    Progress,
+    RevisionFacts,
+    RouterFacts,
+    RouterPodFacts,
+    VariantFacts,
+)
 from modelward.domain.rollout import Decision, decide
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
@@ -87,6 +98,13 @@ SITUATIONS: dict[str, tuple[Observed, tuple[str, int | None, str, int]]] = {
     "a gate fails, and a person is to decide": (
         rolling(10, judgement=BAD, rollout=replace(CANARIES, on_failure=PAUSE), **EARLY), (A, 10, "Paused", 0),
     ),
+    "a gate fails while full size is prepared": (
+        rolling(50, step=2, judgement=BAD, candidate=revision(B, desired=5)), (A, None, "RolledBack", 2),
+    ),
+    "the next step gives it the same, but has not been looked at": (
+        rolling(10, judgement=GOOD, rollout=Rollout(CANARY, (Step(10, "0s"), Step(10, "0s"))), **LIVE),
+        (A, 10, "Progressing", 1),
+    ),
     "all pods of the candidate are gone": (rolling(10, candidate=SICK, **LIVE), (A, None, "Progressing", 0)),
     "one pod of the candidate is being replaced": (
         rolling(10, candidate=revision(B, desired=10, ready=9), judgement=GOOD, **LIVE), (A, 10, "Progressing", 0),
@@ -117,9 +135,22 @@ SITUATIONS: dict[str, tuple[Observed, tuple[str, int | None, str, int]]] = {
     "resumed by hand": (
         rolling(10, progress=Progress(B, 0, "Paused", "PausedByHand"), command="resume"), (A, 10, "Progressing", 0),
     ),
+    "resumed by hand, in spite of the gate that failed": (
+        rolling(10, progress=Progress(B, 0, "Paused", "GateFailed"), command="resume", judgement=BAD,
+                rollout=replace(CANARIES, on_failure=PAUSE)),
+        (A, 10, "Progressing", 0),
+    ),
     "aborted by hand": (rolling(50, step=1, command="abort"), (A, None, "Aborted", 1)),
     "promoted by hand, in spite of its gates": (
         rolling(10, judgement=BAD, command="promote", **EARLY), (B, None, "Promoted", 2),
+    ),
+    "promoted by hand, in spite of its gates, once it has its full size": (
+        rolling(10, judgement=BAD, candidate=revision(B, desired=5),
+                progress=Progress(B, 2, "Progressing", "PromotedByHand")),
+        (A, 10, "Progressing", 2),
+    ),
+    "somebody took away what had been promoted, and an earlier revision serves": (
+        rolling(candidate=SICK, progress=Progress(B, 2, "Promoted", "StepPassed")), (A, None, "Progressing", 2),
     ),
     "promoted by hand before it is ready": (rolling(candidate=SICK, command="promote"), (A, None, "Progressing", 2)),
     "tried once more": (
@@ -130,7 +161,7 @@ SITUATIONS: dict[str, tuple[Observed, tuple[str, int | None, str, int]]] = {
     "a variant's share is not the candidate's": (
         rolling(
             50, step=1, router=router(A, arms=(*canary(10), Arm("b", C, 60)), progress=Progress(B, 1)),
-            variants=(VariantFacts("b", C, ..., weight=60),),  # type: ignore[arg-type]
+            variants=(VariantFacts("b", C, MODEL, weight=60),),
         ),
         (A, 50, "Progressing", 1),
     ),
@@ -145,11 +176,23 @@ def test_decision(situation: str) -> None:
 
 def test_variants_leave_less_for_the_candidate() -> None:
     facts = observed(
-        B, revision(A), revision(B), revision(C), rollout=CANARIES,
-        variants=(VariantFacts("b", C, ..., weight=60),),  # type: ignore[arg-type]
+        B, revision(A), revision(B), revision(C), rollout=CANARIES, variants=(VariantFacts("b", C, MODEL, weight=60),),
         router=router(A, arms=(*canary(10), Arm("b", C, 60)), progress=Progress(B, 1)),
     )  # fmt: skip
     assert decide(facts).routes.arms == (Arm("candidate", B, 40), Arm("b", C, 60))
+
+
+@pytest.mark.parametrize("phase", ["Progressing", "Paused"])
+@pytest.mark.parametrize("candidate", [revision(B), SICK, revision(B, desired=10, ready=1)])
+def test_variants_that_grow_take_it_from_the_candidate_in_any_case(phase: str, candidate: RevisionFacts) -> None:
+    facts = rolling(
+        candidate=candidate, progress=Progress(B, 1, phase), variants=(VariantFacts("b", C, MODEL, weight=60),),
+        router=router(A, arms=(*canary(50), Arm("b", C, 5)), progress=Progress(B, 1, phase)),
+    )  # fmt: skip
+    facts = replace(facts, revisions={**facts.revisions, C: revision(C)})
+    routes = decide(facts).routes
+    assert routes.stable_weight >= 0
+    assert routes.arm("b") == Arm("b", C, 60)
 
 
 @pytest.mark.parametrize(("step", "replicas"), [(0, 1), (1, 5), (2, 10)])
@@ -168,6 +211,14 @@ def test_a_rejected_candidate_is_removed_once_nobody_can_send_to_it() -> None:
     behind = router(A, B, pods=(RouterPodFacts(pod("r"), "v0", frozenset()),), progress=rejected)
     assert decide(rolling(router=behind)).remove == ()
     assert decide(rolling(progress=rejected)).remove == (B,)
+
+
+@pytest.mark.parametrize("phase", ["RolledBack", "Aborted", "Paused"])
+def test_what_was_decided_outlives_the_configuration(phase: str) -> None:
+    facts = rolling(router=RouterFacts(), last_stable=A, last_progress=Progress(B, 1, phase, "", "as told", 2))
+    decision = decide(facts)
+    assert (decision.routes.stable, decision.routes.arms) == (A, ())
+    assert decision.progress == Progress(B, 1, phase, "", "as told", 2)
 
 
 def test_the_reason_of_a_rollback_is_kept() -> None:
@@ -210,8 +261,8 @@ def test_blue_green_waits_at_full_size_switches_and_keeps_the_old_one_for_a_whil
     switched = decide(rolling(0, step=1, rollout=green("5m")))
     assert switched.routes.stable == B
     after = observed(
-        B, revision(A, promoted=1), revision(B, promoted=2), router=router(B, A), rollout=green("5m"),
-        clock=Clock(599.0),
+        B, revision(A, promoted=1), revision(B, promoted=2),
+        rollout=green("5m"), router=router(B, A), clock=Clock(599.0),
     )  # fmt: skip
     assert (decide(after).history, decide(after).routes.attached, decide(after).again_in) == ((A,), (A,), 1.0)
     assert decide(replace(after, clock=Clock(601.0))).remove == (A,)
@@ -251,3 +302,29 @@ def test_a_header_leads_to_the_candidate_but_never_to_a_shadow() -> None:
     assert decide(rolling(10, matches=matches, **EARLY)).routes.matches == (Match("x-beta", "1", B),)
     assert decide(rolling(candidate=SICK, matches=matches)).routes.matches == ()
     assert decide(rolling(rollout=Rollout(SHADOW), matches=matches)).routes.matches == ()
+
+
+def shared(weight: int | None = None, step: int = 0, **facts: Any) -> RouterFacts:
+    """As `rolling` has it, behind a Gateway."""
+    arms, attached = ((), (B,)) if weight is None else (canary(weight), ())
+    return shared_router(A, *attached, arms=arms, progress=Progress(B, step), **facts)
+
+
+@pytest.mark.parametrize("situation", [(None, 0, {}), (10, 0, {}), (10, 0, LIVE), (50, 1, LIVE | {"judgement": GOOD})])
+def test_a_rollout_behind_a_gateway_is_the_same(situation: tuple[int | None, int, dict[str, Any]]) -> None:
+    weight, step, facts = situation
+    assert decide(rolling(router=shared(weight, step), **facts)) == decide(rolling(weight, step, **facts))
+
+
+@pytest.mark.parametrize("behind", [{"live": None}, {"reachable": frozenset()}])
+def test_a_candidate_gets_nothing_before_the_gateways_follow_and_know_its_pods(behind: dict[str, Any]) -> None:
+    assert brief(decide(rolling(router=shared(**behind)))) == (A, None, "Progressing", 0)
+    late = decide(rolling(router=shared(10, **behind), judgement=GOOD))
+    assert (brief(late), late.step_since) == ((A, 10, "Progressing", 0), None)
+
+
+def test_nothing_goes_before_gateways_follow_or_while_the_former_router_is_there() -> None:
+    rejected = Progress(B, 0, "RolledBack", "GateFailed")
+    for facts, gone in (({}, (B,)), ({"live": None}, ()), ({"former": True}, ())):
+        routers = shared_router(A, B, progress=rejected, **facts)
+        assert decide(rolling(router=routers)).remove == gone

@@ -1,6 +1,6 @@
 """From objects as the API server stores them to facts."""
 
-from modelward.controller.observe import pod_facts, workload_facts
+from modelward.controller.workloads import pod_facts, workload_facts
 
 
 def test_a_deployment_whose_controller_has_not_seen_the_newest_manifest_is_not_settled() -> None:

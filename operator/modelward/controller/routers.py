@@ -1,0 +1,115 @@
+"""The two ways to lead requests to revisions behind one interface: an Envoy of the model's own, or the Gateway API.
+
+Whichever spec asks for, routes and progress are the same and are stored the same way, so the one goes on where the
+other was. When spec changes from one to the other, both are kept up to date until the new one is live.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
+
+from modelward.api import names
+from modelward.api.modeldeployment import ModelDeployment, parse_gateway
+from modelward.cluster.cache import Object
+from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
+from modelward.domain.facts import Progress, RouteTable
+from modelward.render import gateway, router
+from modelward.render.platform import Platform
+from modelward.render.routes import load_routes
+
+
+class Router(Protocol):
+    """One way. What it makes is applied, and taken away again, object by object."""
+
+    def objects(self, owner: ModelDeployment) -> tuple[tuple[Resource, str], ...]:
+        """Resource and name of what it makes, in the order in which it can be taken away; the last holds the routes."""
+        ...
+
+    def manifests(
+        self, owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+    ) -> Iterator[Mapping[str, Any]]:
+        """What it makes, in the order in which it can be applied."""
+        ...
+
+    def version_of(self, owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
+        """Names the configuration that `routes` become."""
+        ...
+
+
+class OwnEnvoy:
+    """An Envoy for each model: clients call its Service, and its pods follow a ConfigMap."""
+
+    def objects(self, owner: ModelDeployment) -> tuple[tuple[Resource, str], ...]:
+        name = router.name_of(owner)
+        return ((SERVICES, owner.name), (DEPLOYMENTS, name), (CONFIG_MAPS, name))
+
+    def manifests(
+        self, owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+    ) -> Iterator[Mapping[str, Any]]:
+        return router.manifests(owner, platform, routes, progress)
+
+    def version_of(self, owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
+        return router.version_of(owner, platform, routes)
+
+
+class GatewayApi:
+    """An HTTPRoute for each model, below Gateways that somebody else runs."""
+
+    def objects(self, owner: ModelDeployment) -> tuple[tuple[Resource, str], ...]:
+        return ((HTTP_ROUTES, gateway.name_of(owner)),)
+
+    def manifests(
+        self, owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+    ) -> Iterator[Mapping[str, Any]]:
+        return gateway.manifests(owner, platform, routes, progress)
+
+    def version_of(self, owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
+        return gateway.version_of(owner, platform, routes)
+
+
+OWN_ENVOY: Final = OwnEnvoy()
+GATEWAY_API: Final = GatewayApi()
+
+
+def wanted(owner: ModelDeployment) -> Router:
+    """The router that spec asks for."""
+    return OWN_ENVOY if owner.spec.router.gateway is None else GATEWAY_API
+
+
+def former(owner: ModelDeployment) -> Router:
+    """The other one: spec may have asked for it before."""
+    return GATEWAY_API if owner.spec.router.gateway is None else OWN_ENVOY
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a router's object says that it does, in `version` of its configuration."""
+
+    body: Object
+    routes: RouteTable
+    version: str
+    progress: Progress | None
+
+
+def stored(body: Object | None, owner: ModelDeployment) -> Stored | None:
+    """What is stored in `body`; None where it is no object of this ModelDeployment's, or says nothing."""
+    if body is None or not belongs_to(body, owner):
+        return None
+    annotation = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROUTES)
+    return None if annotation is None else Stored(body, *load_routes(annotation))
+
+
+def before(owner: ModelDeployment, objects: Iterable[Object]) -> ModelDeployment | None:
+    """`owner` as it was when spec asked for the other router, `objects` of which are still there; None where it holds
+    no routes (any more)."""
+    found = next((body for body in objects if stored(body, owner)), None)
+    if found is None:
+        return None
+    gateway_then = parse_gateway(found["spec"]) if found["kind"] == HTTP_ROUTES.kind else None
+    spec = replace(owner.spec, router=replace(owner.spec.router, gateway=gateway_then))
+    return replace(owner, spec=spec)
+
+
+def belongs_to(body: Object, owner: ModelDeployment) -> bool:
+    """Children of a deleted namesake are still there for a moment; they are not ours."""
+    return any(reference["uid"] == owner.uid for reference in body["metadata"].get("ownerReferences") or ())

@@ -1,0 +1,134 @@
+"""One router of either kind in front of backends: routes are applied as the operator does, and seen live as it sees."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from localcluster import gatewayapi
+from localcluster.clients import kubectl
+from modelward.api import names
+from modelward.api.modeldeployment import Gateway, Model, ModelDeployment, ParentReference, Spec
+from modelward.api.modeldeployment import Router as RouterSpec
+from modelward.cluster.cache import Cache
+from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, PODS
+from modelward.cluster.routerprobe import RouterProbe
+from modelward.controller import routers
+from modelward.controller.observe_router import RouterObserver
+from modelward.controller.workloads import workload_facts
+from modelward.domain.facts import ModelFacts, RevisionFacts, RouterFacts, RouteTable
+from modelward.render.platform import Platform
+
+from .backends import without_owner
+from .clients import Clients
+
+DEADLINE = 60.0
+"""Seconds; what takes longer on a small machine is broken."""
+
+SEEN = (DEPLOYMENTS, CONFIG_MAPS, HTTP_ROUTES, PODS)
+
+
+def owner(namespace: str, name: str, *, gateway: bool) -> ModelDeployment:
+    """A ModelDeployment that is in no cluster, so that no operator has a hand in it."""
+    parents = (ParentReference(gatewayapi.GATEWAY, gatewayapi.NAMESPACE),)
+    router = RouterSpec(replicas=1, gateway=Gateway(parents, (host_of(namespace, name),)) if gateway else None)
+    return ModelDeployment(namespace, name, f"uid-{name}", 1, Spec(Model("s3://none/model.onnx"), router=router))
+
+
+def host_of(namespace: str, name: str) -> str:
+    return f"{name}.{namespace}.test"
+
+
+class Bench:
+    """`a`, `b`, …: names of backends are `owner.name` with a letter."""
+
+    def __init__(self, made_for: ModelDeployment, platform: Platform, session: aiohttp.ClientSession) -> None:
+        self.owner = made_for
+        self._platform = platform
+        self._cache = Cache()
+        self._observer = RouterObserver(self._cache, RouterProbe(session), time.monotonic)
+        self._router = routers.wanted(made_for)
+
+    async def route(self, routes: RouteTable) -> RouterFacts:
+        """Apply `routes`, and return when the operator would take them for live and every revision for reached."""
+        for manifest in self._router.manifests(self.owner, self._platform, routes, None):
+            await _kubectl(
+                "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(without_owner(manifest))
+            )
+        version = self._router.version_of(self.owner, self._platform, routes)
+
+        async def live() -> bool:
+            facts = await self.look(*routes.revisions)
+            for pod in facts.pods:
+                if pod.config_version not in (None, version):
+                    touch = f"{names.ANNOTATION_CONFIG}={version}"
+                    await _kubectl("annotate", "pod", pod.pod.name, "-n", self.owner.namespace, "--overwrite", touch)
+            return facts.settled and facts.follows(version) and all(map(facts.reaches, routes.revisions))
+
+        await until(live, f"{routes} to be live")
+        return await self.look(*routes.revisions)
+
+    async def look(self, *revisions: str) -> RouterFacts:
+        """What the operator would know now."""
+        kinds = ",".join(resource.plural for resource in SEEN)
+        listed = json.loads(await _kubectl("get", kinds, "-n", self.owner.namespace, "-o", "json"))["items"]
+        for body in listed:
+            body["metadata"]["ownerReferences"] = [self.owner.owner_reference]
+        for resource in SEEN:
+            bodies = [body for body in listed if body["kind"] == resource.kind]
+            self._cache.reconcile_with(resource, self._cache.snapshot(resource), bodies)
+        found = (self._cache.get(DEPLOYMENTS, self.owner.namespace, name) for name in revisions)
+        facts = {
+            body["metadata"]["name"]: RevisionFacts(
+                body["metadata"]["name"], ModelFacts("s3://none/model.onnx", "auto"), workload_facts(body, [])
+            )
+            for body in found
+            if body is not None
+        }
+        return await self._observer.look(self.owner, set(revisions), facts)
+
+    async def remove(self) -> None:
+        """As the operator takes a router away."""
+        for resource, name in self._router.objects(self.owner):
+            await _kubectl("delete", f"{resource.plural}.{resource.group}", name, "-n", self.owner.namespace)
+
+    async def remains(self) -> list[str]:
+        """What of the router is there, pods included."""
+        selector = f"{names.LABEL_INSTANCE}={self.owner.name},{names.LABEL_COMPONENT}={names.COMPONENT_ROUTER}"
+        kinds = "deployments,services,configmaps,httproutes,pods"
+        return (await _kubectl("get", kinds, "-n", self.owner.namespace, "-l", selector, "-o", "name")).split()
+
+    def clients(self) -> Clients:
+        """By the way that spec asks for."""
+        if self.owner.spec.router.gateway is None:
+            address = _address(self.owner.namespace, self.owner.name)
+            return Clients(f"{address}:80", f"{address}:{names.GRPC_PORT}", None, told=True)
+        address = _address(gatewayapi.NAMESPACE, gatewayapi.GATEWAY)
+        # No part of the API names the backend in an answer without a cost (render/gateway.py).
+        return Clients(f"{address}:80", f"{address}:80", host_of(self.owner.namespace, self.owner.name), told=False)
+
+
+@asynccontextmanager
+async def bench(made_for: ModelDeployment, platform: Platform) -> AsyncIterator[Bench]:
+    async with aiohttp.ClientSession() as session:
+        yield Bench(made_for, platform, session)
+
+
+async def until(condition: Any, what: str) -> None:
+    """Ask until the answer is true. Fails after DEADLINE seconds."""
+    end = time.monotonic() + DEADLINE
+    while not await condition():
+        assert time.monotonic() < end, f"not within {DEADLINE:.0f} s: {what}"
+        await asyncio.sleep(0.1)
+
+
+async def _kubectl(*arguments: str, stdin: str | None = None) -> str:
+    return await asyncio.to_thread(kubectl, *arguments, stdin=stdin)
+
+
+def _address(namespace: str, service: str) -> str:
+    return kubectl("get", "service", service, "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")

@@ -1,0 +1,173 @@
+"""Whatever happens in whatever order: no request is lost to a decision, and every rollout comes to an end."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from builders import MODEL
+from modelward.api.rollout import (
+    AT_ONCE,
+    BLUE_GREEN,
+    CANARY,
+    PAUSE,
+    REPORT,
+    SHADOW,
+    BlueGreen,
+    Disagreement,
+    Gates,
+    Rollout,
+    Shadow,
+    Step,
+)
+from modelward.api.traffic import HeaderMatch
+from modelward.domain.facts import Judgement, VariantFacts
+from modelward.domain.trial import COMMANDS
+
+from .rollout_checks import rest, step
+from .rollout_world import BAD, GOOD, UNDECIDED, World
+
+A, B, C = "fraud-a", "fraud-b", "fraud-c"
+PARTS = st.sampled_from([None] * 5 + list(range(10)))
+"""How many of a decision's writes the operator lives to see."""
+
+HOLDS = st.sampled_from(["0s", "60s"])
+STEPS = st.builds(Step, st.sampled_from([1, 10, 50, 100]), HOLDS, st.sampled_from([None, 1, 7]))
+CANARIES = st.builds(
+    Rollout, st.just(CANARY), st.lists(STEPS, min_size=1, max_size=3).map(tuple),
+    gates=st.sampled_from([Gates(), Gates(disagreement=Disagreement("5%", mirror_percent=20))]),
+    on_failure=st.sampled_from(["Rollback", PAUSE]),
+)  # fmt: skip
+GREENS = st.builds(
+    Rollout,
+    st.just(BLUE_GREEN),
+    blue_green=st.builds(BlueGreen, HOLDS, st.sampled_from(["0s", "10m"]), st.sampled_from([0, 30])),
+)
+SHADOWS = st.builds(
+    Rollout,
+    st.just(SHADOW),
+    shadow=st.builds(
+        Shadow, st.just(40), st.just(1000), st.none() | st.just("60s"), st.sampled_from(["Promote", REPORT])
+    ),
+)
+ROLLOUTS = st.one_of(st.just(AT_ONCE), CANARIES, CANARIES, GREENS, SHADOWS)
+
+
+def variants(name: str) -> st.SearchStrategy[VariantFacts]:
+    return st.builds(
+        VariantFacts, st.just(name), st.sampled_from([f"fraud-{name}-1", f"fraud-{name}-2"]), st.just(MODEL),
+        st.sampled_from([0, 20, 49]), st.sampled_from([0, 5]), st.integers(1, 3),
+    )  # fmt: skip
+
+
+VARIANTS = st.sampled_from([(), ("x",), ("x", "y")]).flatmap(lambda names: st.tuples(*map(variants, names)))
+MATCHES = st.sampled_from([(), (HeaderMatch("x-beta", "1"), HeaderMatch("x-x", "1", "x"))])
+
+
+class RolloutMachine(RuleBasedStateMachine):
+    """Rules are what may happen before the operator looks again; the world checks what it decides then.
+
+    Half of them let things go well, so that disturbances meet every step of a rollout.
+    """
+
+    world: World
+
+    @initialize(
+        rollout=ROLLOUTS, replicas=st.integers(1, 5), limit=st.integers(0, 2), matches=MATCHES, arms=VARIANTS,
+        happened=st.integers(0, 12),
+    )  # fmt: skip
+    def begin(
+        self, rollout: Rollout, replicas: int, limit: int, matches: tuple[HeaderMatch, ...],
+        arms: tuple[VariantFacts, ...], happened: int,
+    ) -> None:  # fmt: skip
+        self.world = World(A, replicas, rollout, arms, matches, limit)
+        rest(self.world)
+        self.world.ask_for(B)
+        for _ in range(happened):
+            self.world.settle()
+            step(self.world)
+            self.world.now += 25
+
+    @rule(times=st.integers(1, 4), seconds=st.sampled_from([1.0, 61.0]))
+    def go_on(self, times: int, seconds: float) -> None:
+        for _ in range(times):
+            self.world.settle()
+            step(self.world)
+            self.world.now += seconds
+
+    @rule(seconds=st.sampled_from([-100.0, 5.0, 61.0, 1000.0]), parts=PARTS)
+    def time_passes(self, seconds: float, parts: int | None) -> None:
+        self.world.now += seconds
+        step(self.world, parts)
+
+    @rule(data=st.data(), share=st.sampled_from([0.0, 0.5, 1.0]), settled=st.booleans(), parts=PARTS)
+    @precondition(lambda self: self.world.revisions)
+    def pods_change(self, data: st.DataObject, share: float, settled: bool, parts: int | None) -> None:
+        pods = self.world.revisions[data.draw(st.sampled_from(sorted(self.world.revisions)))]
+        pods.ready, pods.settled = int(pods.desired * share), settled
+        step(self.world, parts)
+
+    @rule(data=st.data(), what=st.sampled_from(["follows", "ready", "unready", "replaced"]), parts=PARTS)
+    @precondition(lambda self: self.world.routers)
+    def a_router_changes(self, data: st.DataObject, what: str, parts: int | None) -> None:
+        router = data.draw(st.sampled_from(self.world.routers))
+        if what == "follows":
+            self.world.follow(router)
+        elif what == "replaced":
+            # A kubelet that has not seen the newest ConfigMap yet mounts an older one.
+            self.world.routers.remove(router)
+            self.world.add_router(router.routes)
+        else:
+            router.ready = what == "ready"
+        step(self.world, parts)
+
+    @rule(verdict=st.sampled_from([GOOD, GOOD, UNDECIDED, BAD]), parts=PARTS)
+    def evidence_changes(self, verdict: Judgement, parts: int | None) -> None:
+        self.world.verdict = verdict
+        step(self.world, parts)
+
+    @rule(revision=st.sampled_from([A, B, C]), parts=PARTS)
+    def spec_asks_for(self, revision: str, parts: int | None) -> None:
+        self.world.ask_for(revision)
+        step(self.world, parts)
+
+    @rule(rollout=ROLLOUTS)
+    def another_rollout(self, rollout: Rollout) -> None:
+        self.world.rollout = rollout
+        step(self.world)
+
+    @rule(replicas=st.integers(1, 5), limit=st.integers(0, 2), matches=MATCHES, arms=VARIANTS, parts=PARTS)
+    def another_size(
+        self, replicas: int, limit: int, matches: tuple[HeaderMatch, ...], arms: tuple[VariantFacts, ...],
+        parts: int | None,
+    ) -> None:  # fmt: skip
+        world = self.world
+        world.replicas, world.history_limit, world.matches, world.variants = replicas, limit, matches, arms
+        step(self.world, parts)
+
+    @rule(command=st.sampled_from([*COMMANDS, "explode"]), parts=PARTS)
+    def somebody_commands(self, command: str, parts: int | None) -> None:
+        self.world.command = command
+        step(self.world, parts)
+
+    @rule(config=st.booleans(), status=st.booleans(), parts=PARTS)
+    def something_is_lost(self, config: bool, status: bool, parts: int | None) -> None:
+        if status:
+            self.world.lose_status()
+        if config:
+            self.world.lose_config()
+        step(self.world, parts)
+
+    @rule(data=st.data(), parts=PARTS)
+    @precondition(lambda self: self.world.revisions)
+    def somebody_deletes_a_revision(self, data: st.DataObject, parts: int | None) -> None:
+        self.world.revisions.pop(data.draw(st.sampled_from(sorted(self.world.revisions))))
+        step(self.world, parts)
+
+    @rule(following=st.sampled_from([A, B, C]))
+    def it_comes_to_rest_and_another_begins(self, following: str) -> None:
+        rest(self.world)
+        self.world.ask_for(following)
+
+
+RolloutMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
+test_rollouts = RolloutMachine.TestCase
