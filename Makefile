@@ -14,7 +14,7 @@ LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd lock lock-peers \
-	bench-serving bench-rollout
+	bench-serving bench-rollout bench-drift
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -93,6 +93,9 @@ bench-serving: $(READY) ## our server and its peers side by side, ten minutes (B
 
 bench-rollout: $(READY) ## rollouts by simulation, and twenty under load on the cluster (BENCH=--short: quicker)
 	@$(BIN)/python -m benchmarks.rollout $(BENCH)
+
+bench-drift: $(READY) ## what counting drift costs, and false alarms by simulation, an hour (BENCH=--short: minutes)
+	@$(BIN)/python -m benchmarks.drift $(BENCH)
 
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py

@@ -68,6 +68,8 @@ def up() -> None:
         print("    version 2 has more trees; version 3 was trained on labels in disorder")
     with stages.stage("kubectl apply -f examples/demo/digits.yaml"):
         print((HERE / "digits.yaml").read_text())
+        # What an earlier demo left would make version 1 a candidate, and nobody sends requests yet that could judge it.
+        kubectl("delete", "modeldeployment", MODEL, "-n", NAMESPACE, "--ignore-not-found")
         applied = time.monotonic()
         kubectl("apply", "-n", NAMESPACE, "-f", str(HERE / "digits.yaml"))
         stable = live.wait_until_ready(NAMESPACE, MODEL)["status"]["stable"]

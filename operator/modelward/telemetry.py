@@ -1,6 +1,6 @@
 """The operator's own Prometheus metrics. Labels are bounded, but for one series a ModelDeployment where it says so."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -67,31 +67,31 @@ def show(namespace: str, name: str, status: Mapping[str, Any]) -> None:
     _replace(WEIGHT, namespace, name, {arm: shown.get("weight", 0) for arm, shown in arms.items()})
     _replace(MIRROR, namespace, name, {arm: shown.get("mirrorPercent", 0) for arm, shown in arms.items()})
     rollout = status.get("rollout")
-    if rollout:
-        _replace(ROLLOUT_PHASE, namespace, name, {rollout["phase"]: 1})
-        ROLLOUT_STEP.labels(namespace, name).set(rollout["step"])
-        gates = rollout.get("gates") or ()
-        _replace(GATE, namespace, name, {each["name"]: _VERDICTS[each["verdict"]] for each in gates})
+    if not rollout:
+        for gauge in (ROLLOUT_PHASE, ROLLOUT_STEP, GATE):
+            _drop(gauge, namespace, name)
+        return
+    _replace(ROLLOUT_PHASE, namespace, name, {rollout["phase"]: 1})
+    ROLLOUT_STEP.labels(namespace, name).set(rollout["step"])
+    gates = rollout.get("gates") or ()
+    _replace(GATE, namespace, name, {each["name"]: _VERDICTS[each["verdict"]] for each in gates})
 
 
 def _replace(gauge: Gauge, namespace: str, name: str, values: Mapping[str, float]) -> None:
     """Exactly these series, by the last label: one that is no longer true must not stay."""
-    gone = {key for key in _series(gauge) if key[:2] == (namespace, name)} - {
-        (namespace, name, each) for each in values
-    }
-    for key in gone:
-        gauge.remove(*key)
+    _drop(gauge, namespace, name, but=values)
     for last, value in values.items():
         gauge.labels(namespace, name, last).set(value)
 
 
-def _series(metric: MetricWrapperBase) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(key) for key in metric._metrics)  # the library has no public way to list them
+def _drop(metric: MetricWrapperBase, namespace: str, name: str, but: Container[str] = ()) -> None:
+    """Every series of a ModelDeployment, `but` those with such a last label."""
+    for key in list(metric._metrics):  # the library has no public way to list them
+        if key[:2] == (namespace, name) and key[-1] not in but:
+            metric.remove(*key)
 
 
 def forget(namespace: str, name: str) -> None:
     """Drop every series of a ModelDeployment that is gone."""
     for metric in _OF_A_MODEL:
-        for key in _series(metric):
-            if key[:2] == (namespace, name):
-                metric.remove(*key)
+        _drop(metric, namespace, name)

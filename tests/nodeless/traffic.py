@@ -37,7 +37,7 @@ class FakeTraffic:
         stable, arm = pods
         return await self.routers([pod for own in pods.values() for pod in own], stable, arm, slo)
 
-    async def samples(self, _pod: PodFacts, _epoch: str | None, _after: int) -> tuple[str, int, list[Sample]] | None:
+    async def samples(self, _pod: PodFacts, _after: int) -> tuple[str, int, list[Sample]] | None:
         return None
 
 

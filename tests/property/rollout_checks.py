@@ -1,11 +1,14 @@
-"""What holds of every decision, and that everything comes to an end."""
+"""What holds of every decision, and that everything comes to an end.
+
+Told from the world itself, not by the functions that decide.
+"""
 
 from modelward.api.traffic import CANDIDATE
-from modelward.domain.facts import PROMOTED, Arm, Observed
+from modelward.domain.facts import PAUSED, PROGRESSING, PROMOTED, Arm, Observed, Progress
 from modelward.domain.history import last_promoted
 from modelward.domain.rollout import Decision, decide, stable_of
-from modelward.domain.stages import stages_of
-from modelward.domain.trial import begin, ready_for_traffic
+from modelward.domain.stages import keep_seconds, stages_of
+from modelward.domain.trial import begin
 
 from .rollout_world import ASKING, GOOD, World, receivers, with_manifests
 
@@ -14,54 +17,107 @@ def step(world: World, parts: int | None = None) -> Decision:
     """One reconcile that dies after `parts` of its writes."""
     seen = world.observed()
     decision = decide(seen)
-    check(world, seen, decision)
-    check_progress(seen, decision)
+    check_traffic(world, seen, decision)
+    check_objects(world, seen, decision)
+    check_stable(world, seen, decision)
+    if seen.target != stable_of(seen):
+        begun, progress = begin(seen), decision.progress
+        assert progress is not None
+        assert progress.revision == seen.target
+        check_steps(seen, decision, begun, progress)
+        check_command(seen, begun, progress)
     world.apply(seen, decision, parts)
     return decision
 
 
-def check(world: World, seen: Observed, decision: Decision) -> None:
-    """What holds of every decision."""
+def check_traffic(world: World, seen: Observed, decision: Decision) -> None:
+    """Nobody gets requests who may not have them or can't answer them."""
     routes, revisions = decision.routes, seen.revisions
     assert all(0 <= arm.weight <= 100 and 0 <= arm.mirror <= 100 for arm in routes.arms)
     assert routes.stable_weight >= 0
     fed = receivers(routes) - {routes.stable}
     assert all(revisions[name].workload.ready > 0 for name in fed), "traffic for a revision without a ready pod"
-    assert set(routes.revisions) <= {*revisions, *decision.replicas}, "a route to what is not there"
-    assert set(decision.replicas) <= {*revisions, *with_manifests(seen)}, "nobody knows its manifest"
+    for arm in routes.arms:
+        before = (seen.router.routes.arm(arm.name) if seen.router.routes else None) or Arm(arm.name, "")
+        if arm.name == CANDIDATE and (arm.weight > before.weight or arm.mirror > before.mirror):
+            assert world.is_reached(arm.revision), "more traffic for a candidate that not every router pod reaches"
+        if arm.revision != before.revision and (arm.weight or arm.mirror):
+            assert world.is_reached(arm.revision), "traffic for an arm that not every router pod reaches"
+    if world.stable in revisions and seen.command not in ASKING:
+        assert not world.rejected & receivers(routes), "a rejected revision gets traffic"
+
+
+def check_objects(world: World, seen: Observed, decision: Decision) -> None:
+    """What is needed is there, and what goes is needed by nobody."""
+    routes = decision.routes
+    assert set(routes.revisions) <= {*seen.revisions, *decision.replicas}, "a route to what is not there"
+    assert set(decision.replicas) <= {*seen.revisions, *with_manifests(seen)}, "nobody knows its manifest"
     assert all(count > 0 for count in decision.replicas.values())
     assert not set(decision.remove) & {*routes.revisions, *decision.replicas}
     sent = {name for router in world.routers for name in receivers(router.routes)}
     assert not sent & set(decision.remove), "a router pod may still send to it"
-    before = seen.router.routes.stable if seen.router.routes else None
-    if before in revisions and routes.stable != before:
-        assert routes.stable == seen.target
-        assert all(router.routes.revisions.count(seen.target) for router in world.routers if router.ready)
-        assert revisions[seen.target].workload.ready > 0, "the traffic moves to what does not answer"
-    if before in revisions and routes.stable == before:
-        assert before not in decision.remove
-        tried = decision.progress is not None and not decision.progress.rejected
-        if seen.target != before and tried:
-            assert decision.replicas[before] >= revisions[before].workload.desired, "the stable shrank too early"
-    if before in revisions and seen.command not in ASKING:
-        assert not world.rejected & receivers(routes), "a rejected revision gets traffic"
-    assert None in (decision.step_since, decision.waiting_since)
+    assert len(decision.history) <= max(seen.history_limit, 1 if keep_seconds(seen.rollout) else 0)
     assert decision.again_in is None or decision.again_in > 0
 
 
-def check_progress(seen: Observed, decision: Decision) -> None:
-    """A step is passed by evidence or by command, and a candidate gets more only where it answers."""
-    progress, begun = decision.progress, begin(seen)
-    assert progress is None or progress.phase != PROMOTED or progress.revision == decision.routes.stable
-    if progress is None or progress.revision != seen.target or seen.router.routes is None:
+def check_stable(world: World, seen: Observed, decision: Decision) -> None:
+    """The stable changes to nothing but the target, when that can take over, and is not touched before."""
+    stable, before = decision.routes.stable, world.stable
+    assert decision.progress is None or decision.progress.phase != PROMOTED or decision.progress.revision == stable
+    if before not in seen.revisions or (seen.router.routes is None and seen.last_stable not in (None, before)):
         return
-    arm, before = decision.routes.arm(CANDIDATE), seen.candidate_arm or Arm(CANDIDATE, seen.target)
-    promoted = seen.target == decision.routes.stable != seen.router.routes.stable in seen.revisions
-    if promoted or (arm is not None and (arm.weight > before.weight or arm.mirror > before.mirror)):
-        assert ready_for_traffic(seen, 1)
-    if seen.command is None and seen.target != stable_of(seen):
+    if seen.router.routes is None and seen.last_stable is None and last_promoted(seen) != before:
+        return  # everything that knew it is lost
+    if stable != before:
+        assert stable == seen.target
+        assert world.is_reached(stable), "the traffic moves to what not every router pod reaches"
+        assert seen.revisions[stable].workload.ready >= seen.replicas, "the traffic moves before there is full size"
+        return
+    assert before not in decision.remove
+    if seen.target != before and decision.progress is not None and not decision.progress.rejected:
+        desired = seen.revisions[before].workload.desired
+        assert decision.replicas[before] >= desired, "the stable shrank too early"
+
+
+def check_steps(seen: Observed, decision: Decision, begun: Progress, progress: Progress) -> None:
+    """A step is passed by evidence or by command, and lasts from when it is live."""
+    stages = stages_of(seen.rollout, seen.replicas)
+    arm = decision.routes.arm(CANDIDATE)
+    assert None in (decision.step_since, decision.waiting_since)
+    if decision.step_since is not None:
+        assert arm == seen.candidate_arm, "its clock runs before the router was told"
+    if arm is not None and arm.weight > (seen.candidate_arm or arm).weight:
+        assert seen.revisions[seen.target].workload.ready >= stages[progress.step].replicas, (
+            "too few pods for its share"
+        )
+    if seen.command is None:
         passed = 1 if seen.judgement is not None and seen.judgement.passed else 0
-        assert progress.step - min(begun.step, len(stages_of(seen.rollout, seen.replicas))) <= passed
+        assert progress.step - min(begun.step, len(stages)) <= passed
+        assert begun.reason != "PromotedByHand" or progress.reason != "GateFailed"
+
+
+def check_command(seen: Observed, begun: Progress, progress: Progress) -> None:
+    """Whoever commands gets it, whatever the evidence says; and what makes no sense changes nothing."""
+    match seen.command:
+        case "pause" if not begun.rejected:
+            assert progress.phase == PAUSED
+        case "resume" if begun.phase == PAUSED:
+            assert (progress.phase, progress.attempt) in (
+                (PROGRESSING, begun.attempt + 1),
+                (PROMOTED, begun.attempt + 1),
+            )
+        case "abort" if begun.rejected:
+            assert progress == begun
+        case "abort":
+            assert progress.rejected
+        case "retry" if begun.rejected:
+            assert (progress.phase, progress.attempt) == (PROGRESSING, begun.attempt + 1)
+        case "promote":
+            again = (begun.phase, begun.reason) == (PROGRESSING, "PromotedByHand")
+            assert progress.rejected or progress.step == len(stages_of(seen.rollout, seen.replicas))
+            assert progress.attempt == begun.attempt + (0 if again else 1)
+        case _:
+            assert progress.attempt == begun.attempt
 
 
 def rest(world: World) -> Decision:
@@ -82,8 +138,8 @@ def rest(world: World) -> Decision:
     assert set(world.revisions) == set(decision.replicas), "something is left over"
     if decision.routes.stable == world.target:
         assert last_promoted(world.observed()) == world.target
-        assert progress is None or (progress.revision, progress.phase) == (world.target, "Promoted")
+        assert progress is None or (progress.revision, progress.phase) == (world.target, PROMOTED)
     else:
         assert progress is not None
-        assert progress.rejected or progress.phase == "Paused", "neither promoted nor given up nor paused"
+        assert progress.rejected or progress.phase == PAUSED, "neither promoted nor given up nor paused"
     return decision

@@ -44,11 +44,12 @@ class Pods:
 
 @dataclass
 class Router:
-    """One router pod: the routes that it follows, and what a probe knows of it."""
+    """One router pod: the routes that it follows, the revisions whose addresses it found, what a probe knows of it."""
 
     uid: str
     routes: RouteTable
     ready: bool = False
+    found: set[str] = field(default_factory=set)
     known: RouterPodFacts | None = None
 
 
@@ -73,6 +74,8 @@ class World:
     failed: set[tuple[str, str, int]] = field(default_factory=set)
     rejected: set[str] = field(default_factory=set)
     """Revisions that must not get traffic before somebody asks for them again."""
+    stable: str | None = None
+    """As the router was told last."""
     made: int = 0
     """Router pods so far."""
 
@@ -106,7 +109,7 @@ class World:
         """As RouterProbe does: a pod that already said what is wanted is not asked again."""
         known, shown = router.known, pod(router.uid, ready=router.ready)
         if not (known and known.config_version == version and known.reachable >= wanted):
-            reached = wanted & set(router.routes.revisions) & set(self.revisions)
+            reached = wanted & set(router.routes.revisions) & router.found & set(self.revisions)
             answering = {name for name in reached if self.revisions[name].ready}
             known = RouterPodFacts(shown, repr(router.routes) if router.ready else None, frozenset(answering))
         router.known = replace(known, pod=shown)
@@ -150,6 +153,7 @@ class World:
 
     def _configure(self, seen: Observed, decision: Decision) -> None:
         self.config = decision.routes, decision.progress
+        self.stable = decision.routes.stable
         self.rejected -= {decision.routes.stable, *([seen.target] if seen.command in ASKING else [])}
         if decision.progress is not None and decision.progress.rejected:
             self.rejected.add(decision.progress.revision)
@@ -172,6 +176,13 @@ class World:
         """The kubelet brings the newest configuration, where there is one."""
         if self.config is not None:
             router.routes = self.config[0]
+            router.found &= set(router.routes.revisions)
+
+    def is_reached(self, revision: str) -> bool:
+        """Whether every router pod that clients reach knows the address of `revision`, and something is behind it."""
+        pods = self.revisions.get(revision)
+        serving = [router for router in self.routers if router.ready]
+        return pods is not None and pods.ready > 0 and all(revision in router.found for router in serving)
 
     def settle(self) -> None:
         """Everything comes up."""
@@ -180,6 +191,7 @@ class World:
         for router in self.routers:
             router.ready = True
             self.follow(router)
+            router.found = set(router.routes.revisions)
 
     def ask_for(self, target: str) -> None:
         if target != self.target:

@@ -1,5 +1,7 @@
 """Whatever happens in whatever order: no request is lost to a decision, and every rollout comes to an end."""
 
+from dataclasses import replace
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -20,22 +22,23 @@ from modelward.api.rollout import (
     Step,
 )
 from modelward.api.traffic import HeaderMatch
-from modelward.domain.facts import Judgement, VariantFacts
+from modelward.domain.facts import PAUSED, Judgement, VariantFacts
 from modelward.domain.trial import COMMANDS
 
 from .rollout_checks import rest, step
 from .rollout_world import BAD, GOOD, UNDECIDED, World
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
+EVIDENCE = st.sampled_from([GOOD, GOOD, UNDECIDED])
 PARTS = st.sampled_from([None] * 5 + list(range(10)))
 """How many of a decision's writes the operator lives to see."""
 
-HOLDS = st.sampled_from(["0s", "60s"])
+HOLDS = st.sampled_from(["60s", "60s", "0s"])
 STEPS = st.builds(Step, st.sampled_from([1, 10, 50, 100]), HOLDS, st.sampled_from([None, 1, 7]))
 CANARIES = st.builds(
-    Rollout, st.just(CANARY), st.lists(STEPS, min_size=1, max_size=3).map(tuple),
+    Rollout, st.just(CANARY), st.lists(STEPS, min_size=2, max_size=4).map(tuple),
     gates=st.sampled_from([Gates(), Gates(disagreement=Disagreement("5%", mirror_percent=20))]),
-    on_failure=st.sampled_from(["Rollback", PAUSE]),
+    on_failure=st.sampled_from([PAUSE, "Rollback"]),
 )  # fmt: skip
 GREENS = st.builds(
     Rollout,
@@ -49,13 +52,16 @@ SHADOWS = st.builds(
         Shadow, st.just(40), st.just(1000), st.none() | st.just("60s"), st.sampled_from(["Promote", REPORT])
     ),
 )
-ROLLOUTS = st.one_of(st.just(AT_ONCE), CANARIES, CANARIES, GREENS, SHADOWS)
+ROLLOUTS = st.one_of(CANARIES, CANARIES, CANARIES, CANARIES, GREENS, SHADOWS, st.just(AT_ONCE))
+
+
+WEIGHTS = st.sampled_from([49, 20, 0])
 
 
 def variants(name: str) -> st.SearchStrategy[VariantFacts]:
     return st.builds(
-        VariantFacts, st.just(name), st.sampled_from([f"fraud-{name}-1", f"fraud-{name}-2"]), st.just(MODEL),
-        st.sampled_from([0, 20, 49]), st.sampled_from([0, 5]), st.integers(1, 3),
+        VariantFacts, st.just(name), st.sampled_from([f"fraud-{name}-1"] * 3 + [f"fraud-{name}-2"]), st.just(MODEL),
+        WEIGHTS, st.sampled_from([0, 5]), st.integers(1, 3),
     )  # fmt: skip
 
 
@@ -73,7 +79,7 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @initialize(
         rollout=ROLLOUTS, replicas=st.integers(1, 5), limit=st.integers(0, 2), matches=MATCHES, arms=VARIANTS,
-        happened=st.integers(0, 12),
+        happened=st.integers(0, 8),
     )  # fmt: skip
     def begin(
         self, rollout: Rollout, replicas: int, limit: int, matches: tuple[HeaderMatch, ...],
@@ -87,8 +93,9 @@ class RolloutMachine(RuleBasedStateMachine):
             step(self.world)
             self.world.now += 25
 
-    @rule(times=st.integers(1, 4), seconds=st.sampled_from([1.0, 61.0]))
-    def go_on(self, times: int, seconds: float) -> None:
+    @rule(times=st.integers(1, 3), seconds=st.sampled_from([1.0, 61.0]), verdict=EVIDENCE)
+    def it_goes_on(self, times: int, seconds: float, verdict: Judgement) -> None:
+        self.world.verdict = verdict
         for _ in range(times):
             self.world.settle()
             step(self.world)
@@ -102,16 +109,20 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule(data=st.data(), share=st.sampled_from([0.0, 0.5, 1.0]), settled=st.booleans(), parts=PARTS)
     @precondition(lambda self: self.world.revisions)
     def pods_change(self, data: st.DataObject, share: float, settled: bool, parts: int | None) -> None:
-        pods = self.world.revisions[data.draw(st.sampled_from(sorted(self.world.revisions)))]
+        names = sorted(self.world.revisions)
+        often = [self.world.target] if self.world.target in names else []
+        pods = self.world.revisions[data.draw(st.sampled_from(often * len(names) + names))]
         pods.ready, pods.settled = int(pods.desired * share), settled
         step(self.world, parts)
 
-    @rule(data=st.data(), what=st.sampled_from(["follows", "ready", "unready", "replaced"]), parts=PARTS)
+    @rule(data=st.data(), what=st.sampled_from(["follows", "finds", "ready", "unready", "replaced"]), parts=PARTS)
     @precondition(lambda self: self.world.routers)
     def a_router_changes(self, data: st.DataObject, what: str, parts: int | None) -> None:
         router = data.draw(st.sampled_from(self.world.routers))
         if what == "follows":
             self.world.follow(router)
+        elif what == "finds":
+            router.found = set(router.routes.revisions)
         elif what == "replaced":
             # A kubelet that has not seen the newest ConfigMap yet mounts an older one.
             self.world.routers.remove(router)
@@ -120,7 +131,7 @@ class RolloutMachine(RuleBasedStateMachine):
             router.ready = what == "ready"
         step(self.world, parts)
 
-    @rule(verdict=st.sampled_from([GOOD, GOOD, UNDECIDED, BAD]), parts=PARTS)
+    @rule(verdict=st.sampled_from([BAD, UNDECIDED, GOOD]), parts=PARTS)
     def evidence_changes(self, verdict: Judgement, parts: int | None) -> None:
         self.world.verdict = verdict
         step(self.world, parts)
@@ -144,8 +155,17 @@ class RolloutMachine(RuleBasedStateMachine):
         world.replicas, world.history_limit, world.matches, world.variants = replicas, limit, matches, arms
         step(self.world, parts)
 
-    @rule(command=st.sampled_from([*COMMANDS, "explode"]), parts=PARTS)
-    def somebody_commands(self, command: str, parts: int | None) -> None:
+    @rule(weights=st.tuples(WEIGHTS, WEIGHTS), parts=PARTS)
+    def variants_get_another_share(self, weights: tuple[int, int], parts: int | None) -> None:
+        given = zip(self.world.variants, weights, strict=False)
+        self.world.variants = tuple(replace(variant, weight=weight) for variant, weight in given)
+        step(self.world, parts)
+
+    @rule(command=st.sampled_from([*COMMANDS, "explode"]), sensible=st.booleans(), parts=PARTS)
+    def somebody_commands(self, command: str, sensible: bool, parts: int | None) -> None:
+        progress = self.world.config[1] if self.world.config else None
+        if sensible and progress is not None and (progress.rejected or progress.phase == PAUSED):
+            command = "retry" if progress.rejected else "resume"
         self.world.command = command
         step(self.world, parts)
 
@@ -169,5 +189,5 @@ class RolloutMachine(RuleBasedStateMachine):
         self.world.ask_for(following)
 
 
-RolloutMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
+RolloutMachine.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
 test_rollouts = RolloutMachine.TestCase

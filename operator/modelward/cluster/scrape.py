@@ -1,11 +1,13 @@
 """Reads counters and answers from pods: routers say what clients saw, model pods what they did and answered.
 
-A pod that does not answer is left out of the result: the next look takes in what it counted meanwhile.
+A pod that does not answer, or not in full, is left out of the result: the next look takes in what it counted meanwhile.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
@@ -14,15 +16,25 @@ from prometheus_client.samples import Sample as Line
 from yarl import URL
 
 from modelward.domain.facts import PodFacts
+from modelward.domain.latency import bound_of
 from modelward.domain.pairs import Sample
 from modelward.domain.tally import Counts, Readings
-from modelward.render.envoy import INTERNAL_PORT, LATENCY_BOUNDS
+from modelward.render.envoy import INTERNAL_PORT
 from modelward.render.envoy_routes import ARM, OWN, cluster_of
 from modelward.render.revision import HTTP_PORT, SAMPLES_PATH
+
+T = TypeVar("T")
 
 TIMEOUT = aiohttp.ClientTimeout(total=2.0)
 MAX_BYTES = 8 << 20
 """Of an answer; a pod's metrics have some hundred kilobytes at most."""
+
+UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
+"""What reading an answer raises that is not what it should be."""
+
+NEWEST = 10**18 - 1
+"""A sample's number that no pod reaches: behind it comes nothing yet. What a pod still holds when it is first looked at
+may have been compared before, by an operator that was started anew since."""
 
 _STATS = r"^cluster\.({names})\.(upstream_rq_[1-5]xx|upstream_rq_time|upstream_rq_retry|grpc\.failure)$"
 """Envoy's own names of what is read; the answer then has a few kilobytes instead of hundreds."""
@@ -31,12 +43,6 @@ _ROUTER_PREFIX = "envoy_cluster_"
 _POD_REQUESTS = "modelward_inference_request_duration_seconds"
 _NOT_JUDGED = frozenset({"CANCELLED"})
 """Codes that say nothing of the model: the client left."""
-
-
-def bound_of(slo: float) -> float:
-    """The bound of the histograms that a latency objective (seconds) is judged at: the next one that is not below."""
-    milliseconds = slo * 1000
-    return next((bound for bound in LATENCY_BOUNDS if bound >= milliseconds * (1 - 1e-9)), LATENCY_BOUNDS[-1]) / 1000
 
 
 class Scraper:
@@ -51,12 +57,12 @@ class Scraper:
 
     async def routers(self, pods: Collection[PodFacts], stable: str, arm: str, slo: float | None) -> Readings:
         """What clients saw of the stable and of an arm, by router pod and revision. `slo`: seconds."""
-        owners = clusters_of(stable, arm)
-        names = "|".join(owners)
+        clusters = clusters_of(stable, arm)
+        names = "|".join(clusters)
         path = "/stats/prometheus?" + urlencode({"filter": _STATS.format(names=names)}) + "&usedonly"
 
         def parse(text: str) -> Mapping[str, Counts]:
-            return router_counts(text, owners, slo)
+            return router_counts(text, clusters, slo)
 
         return await self._each(pods, self._router_port, path, parse)
 
@@ -75,28 +81,48 @@ class Scraper:
         self, pods: Collection[PodFacts], port: int, path: str, parse: Callable[[str], Mapping[str, Counts]]
     ) -> dict[str, Mapping[str, Counts]]:
         asked = [pod for pod in pods if pod.ip is not None and pod.ready]
-        answers = await asyncio.gather(*(self._text(pod, port, path) for pod in asked))
-        return {pod.uid: parse(text) for pod, text in zip(asked, answers, strict=True) if text is not None}
+        counts = await asyncio.gather(*(self._get(pod, port, path, parse) for pod in asked))
+        return {pod.uid: counted for pod, counted in zip(asked, counts, strict=True) if counted is not None}
 
-    async def _text(self, pod: PodFacts, port: int, path: str) -> str | None:
+    async def samples(self, pod: PodFacts, after: int) -> tuple[str, int, list[Sample]] | None:
+        """Samples of one model pod behind the number `after`: its epoch, the number to go on with, and the samples.
+
+        None: it does not answer. Numbers are those of an epoch, which is another one in each process.
+        """
+        return await self._get(pod, self._server_port, f"{SAMPLES_PATH}?after={after}", _page)
+
+    async def _get(self, pod: PodFacts, port: int, path: str, parse: Callable[[str], T]) -> T | None:
+        """What a pod's answer says, None where there is no such answer."""
         try:
             async with self._session.get(URL(_url(pod, port, path), encoded=True), timeout=TIMEOUT) as response:
-                return (await response.content.read(MAX_BYTES)).decode() if response.status == 200 else None
-        except (aiohttp.ClientError, OSError, TimeoutError, UnicodeDecodeError):
-            return None
-
-    async def samples(self, pod: PodFacts, epoch: str | None, after: int) -> tuple[str, int, list[Sample]] | None:
-        """Answers of one model pod since `after` of `epoch`: the pod's epoch now, where to go on, and the samples."""
-        path = f"{SAMPLES_PATH}?after={after}"
-        try:
-            async with self._session.get(_url(pod, self._server_port, path), timeout=TIMEOUT) as response:
                 if response.status != 200:
                     return None
-                answer: dict[str, Any] = await response.json()
-                found = [Sample(str(each["id"]), each["outputs"]) for each in answer["samples"]]
-                return str(answer["epoch"]), int(answer["next"]), found if epoch == answer["epoch"] or not after else []
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+                return parse((await _read(response.content)).decode())
+        except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE):
             return None
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """The whole body. Raises ValueError where it is too long."""
+    body = bytearray()
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+    return bytes(body)
+
+
+def _page(text: str) -> tuple[str, int, list[Sample]]:
+    """A pod's samples. Raises one of UNREADABLE for another text."""
+    answer = json.loads(text)
+    found = [Sample(str(each["id"]), _outputs(each["outputs"])) for each in answer["samples"]]
+    return str(answer["epoch"]), int(answer["next"]), found
+
+
+def _outputs(outputs: Any) -> Mapping[str, Any] | None:
+    if outputs is not None and not isinstance(outputs, dict):
+        raise TypeError("outputs are an object, or null")
+    return outputs
 
 
 def _url(pod: PodFacts, port: int, path: str) -> str:
@@ -104,43 +130,56 @@ def _url(pod: PodFacts, port: int, path: str) -> str:
     return f"http://{address}:{port}{path}"
 
 
-def clusters_of(stable: str, arm: str) -> dict[str, str]:
-    """The clusters whose counters are what clients saw: the revision by the cluster's name."""
+@dataclass(frozen=True)
+class Cluster:
+    """One of Envoy's clusters. `arm`: by which clients reach a revision that is not the stable one."""
+
+    revision: str
+    arm: bool
+    grpc: bool
+
+
+def clusters_of(stable: str, arm: str) -> dict[str, Cluster]:
+    """The clusters whose counters are what clients saw, by name."""
     both = ((stable, OWN), (arm, ARM))
-    return {cluster_of(revision, kind, grpc=grpc): revision for revision, kind in both for grpc in (False, True)}
+    return {
+        cluster_of(revision, kind, grpc=grpc): Cluster(revision, kind == ARM, grpc)
+        for revision, kind in both
+        for grpc in (False, True)
+    }
 
 
-def router_counts(text: str, owners: Mapping[str, str], slo: float | None) -> Mapping[str, Counts]:
-    """Envoy's counters, by revision. `owners`: the revision by the cluster's name."""
+def router_counts(text: str, clusters: Mapping[str, Cluster], slo: float | None) -> Mapping[str, Counts]:
+    """Envoy's counters, by revision. `clusters`: by name. Raises one of UNREADABLE for another text."""
     counts: dict[str, Counts] = {}
     for line in _lines(text, _ROUTER_PREFIX):
-        revision = owners.get(line.labels.get("envoy_cluster_name", ""))
-        if revision is not None:
-            is_arm = ARM in line.labels["envoy_cluster_name"].removeprefix(revision)
-            counts[revision] = counts.get(revision, Counts()) + _router_line(line, slo, is_arm)
-    return counts
+        cluster = clusters.get(line.labels.get("envoy_cluster_name", ""))
+        if cluster is not None:
+            counts[cluster.revision] = counts.get(cluster.revision, Counts()) + _router_line(line, cluster, slo)
+    return {revision: _complete(counted) for revision, counted in counts.items()}
 
 
-def _router_line(line: Line, slo: float | None, is_arm: bool) -> Counts:
+def _router_line(line: Line, cluster: Cluster, slo: float | None) -> Counts:
     value = int(line.value)
     match line.name.removeprefix(_ROUTER_PREFIX):
         case "upstream_rq_xx":
-            failed = line.labels["envoy_response_code_class"] in ("4", "5")
+            # A failure of gRPC is counted by itself; where the router made it, there is an HTTP status as well.
+            failed = not cluster.grpc and line.labels["envoy_response_code_class"] in ("4", "5")
             return Counts(requests=value, errors=value if failed else 0)
         case "grpc_failure":
             return Counts(errors=value)
-        case "upstream_rq_retry" if is_arm:
+        case "upstream_rq_retry" if cluster.arm:
             # It could not be reached, and the stable answered instead: no client saw it, but it is a failure.
             return Counts(errors=value)
         case "upstream_rq_time_count" if slo is not None:
             return Counts(timed=value, slow=value)
-        case "upstream_rq_time_bucket" if slo is not None and _is_bound(line, bound_of(slo) * 1000):
+        case "upstream_rq_time_bucket" if slo is not None and _is_bound(line, bound_of(slo)):
             return Counts(slow=-value)
     return Counts()
 
 
 def server_counts(text: str, slo: float | None) -> Counts:
-    """The inference server's own counters."""
+    """The inference server's own counters. Raises one of UNREADABLE for another text."""
     counts = Counts()
     for line in _lines(text, _POD_REQUESTS):
         if line.labels.get("code") in _NOT_JUDGED:
@@ -150,8 +189,15 @@ def server_counts(text: str, slo: float | None) -> Counts:
             failed = line.labels["code"] not in ("OK", "200")
             timed = value if slo is not None else 0
             counts += Counts(value, value if failed else 0, timed, timed)
-        elif line.name == f"{_POD_REQUESTS}_bucket" and slo is not None and _is_bound(line, bound_of(slo)):
+        elif line.name == f"{_POD_REQUESTS}_bucket" and slo is not None and _is_bound(line, bound_of(slo) / 1000):
             counts += Counts(slow=-value)
+    return _complete(counts)
+
+
+def _complete(counts: Counts) -> Counts:
+    """Raises ValueError where lines are missing: a histogram's total stands behind what is subtracted from it."""
+    if min(counts.requests, counts.errors, counts.timed, counts.slow) < 0:
+        raise ValueError(f"{counts} can't be; a part of the answer is missing")
     return counts
 
 

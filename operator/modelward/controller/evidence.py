@@ -112,7 +112,8 @@ class EvidenceCollector:
             book.looked_at = self._clock()
             await self._look(book, owner, observed, arm)
         final = progress.step >= len(stages_of(observed.rollout, observed.replicas)) - 1
-        judgement = gates.judge(book.case, observed.rollout.gates, observed.clock.since(observed.clock.step), final)
+        elapsed, asked = observed.clock.since(observed.clock.step), arm.weight + arm.mirror > 0
+        judgement = gates.judge(book.case, observed.rollout.gates, elapsed, final=final, asked=asked)
         return judgement, gates.rendered(book.case), max(0.05, book.looked_at + LOOK_EVERY - self._clock())
 
     def _book(self, key: Key, owner: ModelDeployment, observed: Observed, stable: str, attempt: int) -> _Book:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelward.cluster.scrape import Scraper
+from modelward.cluster.scrape import NEWEST, Scraper
 from modelward.domain.facts import Observed, PodFacts
 from modelward.domain.outcomes import Outcomes
 from modelward.domain.pairs import Pairs, Sample
@@ -16,12 +16,14 @@ from modelward.domain.tally import Counts, Readings, between, remembered
 
 @dataclass
 class Looks:
-    """At `revision` beside `stable`. `cursors`: by pod uid, its epoch and the number of its last sample."""
+    """At `revision` beside `stable`. `slo`: seconds, what `readings` were made with; `cursors`: by pod uid, its epoch
+    and the number of its last sample."""
 
     stable: str
     revision: str
     pairs: Pairs
     readings: Readings = field(default_factory=dict)
+    slo: float | None = None
     cursors: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     async def counts(
@@ -36,6 +38,8 @@ class Looks:
             own = {name: observed.pods_of(name) for name in (self.stable, self.revision)}
             pods = [pod for each in own.values() for pod in each]
             now = await scraper.servers(own, slo)
+        if slo != self.slo:  # what was counted as slow before can't be taken from what is now
+            self.readings, self.slo = {}, slo
         counts = between(self.readings, now)
         self.readings = remembered(self.readings, now, frozenset(pod.uid for pod in pods))
         return counts
@@ -50,13 +54,16 @@ class Looks:
 
     async def _samples(self, scraper: Scraper, pods: tuple[PodFacts, ...]) -> list[Sample]:
         async def one(pod: PodFacts) -> list[Sample]:
-            epoch, after = self.cursors.get(pod.uid, (None, 0))
-            answer = await scraper.samples(pod, epoch, after)
+            epoch, after = self.cursors.get(pod.uid, (None, NEWEST))
+            answer = await scraper.samples(pod, after)
             if answer is None:
                 return []
             current, following, samples = answer
-            # A process that was started anew counts from the beginning.
-            self.cursors[pod.uid] = (current, following if epoch in (None, current) else 0)
-            return samples
+            if epoch in (None, current) or after == 0:
+                self.cursors[pod.uid] = (current, following)
+                return samples
+            # A process that was started anew counts from the beginning: this was only a part of its samples.
+            self.cursors[pod.uid] = (current, 0)
+            return []
 
         return [sample for found in await asyncio.gather(*map(one, pods)) for sample in found]

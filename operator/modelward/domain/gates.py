@@ -13,6 +13,7 @@ from modelward.api.durations import seconds, share
 from modelward.api.rollout import FAIL, HOLD, PASS, Gates, Metric
 from modelward.domain import promql, sequential
 from modelward.domain.facts import Judgement
+from modelward.domain.latency import bound_of, text_of
 from modelward.domain.outcomes import Outcomes
 from modelward.domain.promql import Reading
 from modelward.domain.sequential import Evidence
@@ -42,13 +43,26 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Query:
-    """A gate on the value of a PromQL query. `failures`: bad values in a row."""
+    """A gate on the value of a PromQL query. `failures`: bad values in a row; `answered`: whether the last answer had
+    a value."""
 
     name: str
     metric: Metric
     verdict: str = "Inconclusive"
     failures: int = 0
+    answered: bool = False
     message: str = "not asked yet"
+
+    @property
+    def bounds(self) -> str:
+        """The values that are good."""
+        given = (("at least", self.metric.min), ("at most", self.metric.max))
+        return " and ".join(f"{word} {bound}" for word, bound in given if bound is not None)
+
+    @property
+    def limit(self) -> str:
+        """As that of a Statistic."""
+        return f"{self.bounds}: {self.metric.query}"
 
 
 @dataclass(frozen=True)
@@ -79,17 +93,20 @@ def opened(gates: Gates, stable: str, candidate: str, attempt: int, stored: Sequ
     statistics = [
         Statistic(name, limit, _test(known.get(name), name, limit, margin)) for name, limit, margin in _limits(gates)
     ]
-    queries = [
-        Query(each.name, each, failures=int(known.get(each.name, {}).get("failures", 0))) for each in gates.metrics
-    ]
+    queries = [_query(known.get(each.name, {}), Query(each.name, each)) for each in gates.metrics]
     return Case(stable, candidate, attempt, tuple(statistics), tuple(queries))
+
+
+def _query(stored: Mapping[str, Any], begun: Query) -> Query:
+    return replace(begun, failures=int(stored["failures"])) if stored.get("limit") == begun.limit else begun
 
 
 def _limits(gates: Gates) -> Iterable[tuple[str, str, float]]:
     if gates.error_rate:
         yield ERROR_RATE, gates.error_rate.margin, share(gates.error_rate.margin)
     if gates.latency:
-        yield LATENCY, f"{gates.latency.margin} over {gates.latency.slo}", share(gates.latency.margin)
+        bound = text_of(bound_of(seconds(gates.latency.slo)))
+        yield LATENCY, f"{gates.latency.margin} over {bound}", share(gates.latency.margin)
     if gates.disagreement:
         yield DISAGREEMENT, gates.disagreement.max, share(gates.disagreement.max)
 
@@ -139,16 +156,14 @@ def _asked(query: Query, reading: Reading) -> Query:
     metric = query.metric
     threshold = promql.Threshold(max=_number(metric.max), min=_number(metric.min))
     verdict, failures = promql.judge(threshold, query.failures, reading, metric.failure_limit)
-    bounds = " and ".join(
-        f"{word} {bound}" for word, bound in (("at least", metric.min), ("at most", metric.max)) if bound
-    )
-    if reading.error:
+    answered = False
+    if reading.error is not None:
         message = reading.error
     elif reading.value is None or math.isnan(reading.value):
         message = "the query gives no data"
     else:
-        message = f"{reading.value:.6g}, wanted: {bounds}"
-    return replace(query, verdict=verdict, failures=failures, message=message)
+        message, answered = f"{reading.value:.6g}, wanted: {query.bounds}", True
+    return replace(query, verdict=verdict, failures=failures, answered=answered, message=message)
 
 
 def _number(text: str | None) -> float | None:
@@ -160,42 +175,52 @@ def verdict_of(case: Case, gate: Statistic) -> str:
     return sequential.verdict(gate.evidence, case.alpha, NOT_SHOWN)
 
 
-def judge(case: Case, gates: Gates, elapsed: float, final: bool) -> Judgement:
-    """What the gates say after `elapsed` seconds of a step. `final`: promotion comes next."""
+def judge(case: Case, gates: Gates, elapsed: float, *, final: bool, asked: bool = True) -> Judgement:
+    """What the gates say after `elapsed` seconds of a step.
+
+    `final`: promotion comes next; `asked`: whether the candidate gets requests or copies at all: without, what is
+    counted of them can't hold it up.
+    """
     late = elapsed > seconds(gates.max_duration)
-    waits = []
-    for each in case.statistics:
-        verdict = verdict_of(case, each)
-        sentence = f"{each.name}: {sentence_of(each)}"
-        seen = [each.evidence.candidate.trials] + ([each.evidence.stable.trials] if each.name != DISAGREEMENT else [])
-        if verdict == FAIL:
-            return Judgement(
-                f"{sentence}; that is worse than {each.limit} allows", passed=False, compared=case.compared
-            )
-        if min(seen) < gates.min_samples:
-            if late and gates.on_no_data == FAIL:
-                return Judgement(
-                    f"{each.name}: {_few(seen, gates)} in {gates.max_duration}", None, False, case.compared
-                )
-            if not late or gates.on_no_data == HOLD:
-                waits.append(f"{each.name}: {_few(seen, gates)}")
-        elif final and verdict != PASS and not late:
-            waits.append(f"{sentence}; not decided yet")
-    for query in case.queries:
-        if query.verdict == FAIL:
-            return Judgement(
-                f"{query.name}: {query.message}, {query.failures} times in a row", None, False, case.compared
-            )
-        if query.verdict != PASS:
-            if late and gates.on_no_data == FAIL:
-                return Judgement(f"{query.name}: {query.message}, for {gates.max_duration}", None, False, case.compared)
-            if not late or gates.on_no_data == HOLD:
-                waits.append(f"{query.name}: {query.message}")
-    return Judgement(waits_for="; ".join(waits) or None, passed=not waits, compared=case.compared)
+    opinions = [
+        *(_of_statistic(case, each, gates, final, late and asked) for each in case.statistics),
+        *(_of_query(each, gates, late) for each in case.queries),
+    ]
+    failed = next((each.failed for each in opinions if each.failed), None)
+    counted = opinions if asked else opinions[len(case.statistics) :]
+    waits = "; ".join(each.waits_for for each in counted if each.waits_for)
+    return Judgement(failed, None if failed else waits or None, not (failed or waits), case.compared)
 
 
-def _few(seen: Sequence[int], gates: Gates) -> str:
-    return f"{min(seen)} of {gates.min_samples} requests"
+def _of_statistic(case: Case, gate: Statistic, gates: Gates, final: bool, late: bool) -> Judgement:
+    verdict, sentence = verdict_of(case, gate), f"{gate.name}: {sentence_of(gate)}"
+    if verdict == FAIL:
+        return Judgement(f"{sentence}; that is worse than {gate.limit} allows")
+    evidence = gate.evidence
+    seen = evidence.candidate.trials
+    if gate.name != DISAGREEMENT:
+        seen = min(seen, evidence.stable.trials)
+    if seen < gates.min_samples:
+        return _without_data(f"{gate.name}: {seen} of {gates.min_samples} requests", gates, late)
+    if final and verdict != PASS and not late:
+        return Judgement(waits_for=f"{sentence}; not decided yet")
+    return Judgement()
+
+
+def _of_query(query: Query, gates: Gates, late: bool) -> Judgement:
+    said = f"{query.name}: {query.message}"
+    if query.verdict == FAIL:
+        return Judgement(f"{said}, {query.failures} times in a row")
+    if query.verdict == PASS:
+        return Judgement()
+    return Judgement(waits_for=said) if query.answered else _without_data(said, gates, late)
+
+
+def _without_data(said: str, gates: Gates, late: bool) -> Judgement:
+    """Of a gate that has nothing to judge by."""
+    if not late or gates.on_no_data == HOLD:
+        return Judgement(waits_for=said)
+    return Judgement(f"{said} after {gates.max_duration}" if gates.on_no_data == FAIL else None)
 
 
 def sentence_of(gate: Statistic) -> str:
@@ -216,7 +241,13 @@ def _percent(outcomes: Outcomes) -> str:
 def rendered(case: Case) -> list[dict[str, Any]]:
     """As the status holds it."""
     queries = (
-        {"name": query.name, "verdict": query.verdict, "message": query.message, "failures": query.failures}
+        {
+            "name": query.name,
+            "limit": query.limit,
+            "verdict": query.verdict,
+            "message": query.message,
+            "failures": query.failures,
+        }
         for query in case.queries
     )
     return [*(_rendered(case, gate) for gate in case.statistics), *queries]

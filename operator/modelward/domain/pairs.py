@@ -24,20 +24,25 @@ class Sample:
 
 @dataclass
 class Pairs:
-    """What waits to be joined, by request id; the oldest goes first where too much does."""
+    """What waits to be joined, by request id; the oldest goes first where too much does.
+
+    None: several requests had this id (whoever asks a model many times for one request of its own may pass its id on),
+    and nobody knows which answer is to which.
+    """
 
     tolerance: float
-    stable: dict[str, Sample] = field(default_factory=dict)
-    candidate: dict[str, Sample] = field(default_factory=dict)
+    stable: dict[str, Sample | None] = field(default_factory=dict)
+    candidate: dict[str, Sample | None] = field(default_factory=dict)
 
     def add(self, stable: Iterable[Sample], candidate: Iterable[Sample]) -> tuple[int, int]:
         """Take in new samples; returns how many pairs became complete, and in how many the candidate disagrees."""
         compared = disagreed = 0
-        self.stable.update((sample.id, sample) for sample in stable)
-        self.candidate.update((sample.id, sample) for sample in candidate)
+        for side, samples in ((self.stable, stable), (self.candidate, candidate)):
+            for sample in samples:
+                side[sample.id] = None if sample.id in side else sample
         for name in self.stable.keys() & self.candidate.keys():
             left, right = self.stable.pop(name), self.candidate.pop(name)
-            if left.outputs is None:
+            if left is None or right is None or left.outputs is None:
                 continue  # what the stable fails at is no measure of the candidate
             compared += 1
             disagreed += right.outputs is None or not agree(left.outputs, right.outputs, self.tolerance)

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK, Clock, Observed, Progress
+from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress
 from modelward.domain.rollout import Decision
 from modelward.domain.stages import Stage, stages_of
+from modelward.domain.trial import ready_for_traffic
 
 PREPARING, PROMOTING = "Preparing", "Promoting"
 
@@ -86,7 +87,7 @@ def phase_of(progress: Progress, decision: Decision, steps: int) -> str:
     """One word."""
     if progress.phase != PROGRESSING:
         return progress.phase
-    if progress.step >= steps:
+    if progress.step >= steps > 0:
         return PROMOTING
     return PREPARING if _arm(progress, decision) is None else PROGRESSING
 
@@ -95,12 +96,12 @@ def in_short(progress: Progress, decision: Decision, stages: Sequence[Stage]) ->
     """For the printer column."""
     if progress.phase in (PROMOTED, ROLLED_BACK, ABORTED):
         return progress.phase
-    where = f"{min(progress.step + 1, len(stages))}/{len(stages)}" if stages else "0/0"
+    where = f"{min(progress.step + 1, len(stages))}/{len(stages)} " if stages else ""
     prefix = "Paused " if progress.phase == PAUSED else ""
     arm = _arm(progress, decision)
     if arm is None:
-        return f"{prefix}{where} {'Promoting' if progress.step >= len(stages) else 'Preparing'}"
-    return f"{prefix}{where} {f'{arm.mirror}% mirrored' if arm.mirror and not arm.weight else f'{arm.weight}%'}"
+        return f"{prefix}{where}{PROMOTING if progress.step >= len(stages) > 0 else PREPARING}"
+    return f"{prefix}{where}{f'{arm.mirror}% mirrored' if arm.mirror and not arm.weight else f'{arm.weight}%'}"
 
 
 def sentence(progress: Progress, observed: Observed, decision: Decision, stages: Sequence[Stage]) -> str:
@@ -109,11 +110,16 @@ def sentence(progress: Progress, observed: Observed, decision: Decision, stages:
     if progress.phase != PROGRESSING or arm is None or progress.step >= len(stages):
         return progress.message
     stage = stages[progress.step]
+    room = decision.routes.stable_weight + arm.weight
+    if (arm.weight, arm.mirror) != (min(stage.weight, room), stage.mirror):
+        return f"{progress.message}. Waiting for more pods of {progress.revision} to become ready"
     copies = f" and copies of {arm.mirror}%" if arm.mirror else ""
     said = f"Step {progress.step + 1} of {len(stages)}: {progress.revision} gets {arm.weight}% of the requests{copies}"
     judged = observed.judgement
     if decision.step_since is None:
         return f"{said}, as soon as the router follows"
+    if not ready_for_traffic(observed, stage.replicas):
+        return f"{said}. Waiting for every pod of it and of the router to be ready again"
     if judged is not None and judged.waits_for:
         return f"{said}. Waiting for {judged.waits_for}"
     if stage.requests is not None:
@@ -121,7 +127,7 @@ def sentence(progress: Progress, observed: Observed, decision: Decision, stages:
     return f"{said}, for {stage.hold:g} s at least"
 
 
-def _arm(progress: Progress, decision: Decision) -> Any:
+def _arm(progress: Progress, decision: Decision) -> Arm | None:
     return next((arm for arm in decision.routes.arms if arm.revision == progress.revision), None)
 
 

@@ -58,7 +58,7 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
 
 
 def _rollout(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> Iterator[Transition]:
-    """Each step, each end, and what held it up."""
+    """Each step, each pause and each end."""
     if not new:
         return
     same = (old.get("revision"), old.get("attempt")) == (new["revision"], new["attempt"])
@@ -66,8 +66,6 @@ def _rollout(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> Iter
     if phase == PROGRESSING and not (same and old.get("progress") == new["progress"]):
         yield Transition("Normal", "RolloutStep", new["message"].partition(". ")[0].partition(", ")[0], since)
     if phase == before or phase not in _ENDS:
-        if before == PAUSED and phase != PAUSED:
-            yield Transition("Normal", "RolloutResumed", new["message"], since)
         return
     kind = "Normal" if phase == PROMOTED or (phase == PAUSED and "by hand" in new["message"]) else "Warning"
     yield Transition(kind, _ENDS[phase], new["message"], since, None if phase == PAUSED else phase)

@@ -47,17 +47,20 @@ class Trial:
 
 
 def begin(observed: Observed) -> Progress:
-    """The progress as it is stored, or a new one where spec asks for another revision than before."""
-    stored = observed.progress
+    """The progress as it is stored, or a new one where spec asks for another revision than before.
+
+    Its step is one of those that spec has now, or the end behind them.
+    """
+    stored, end = observed.progress, len(_stages(observed))
     if stored is not None and stored.revision != observed.target:
         stored = None
     if stored is not None and stored.phase != PROMOTED:
-        return stored
+        return replace(stored, step=end if _is_decided(stored) else min(stored.step, end))
     facts = observed.revisions.get(observed.target)
     if stored is not None or (facts is not None and facts.promoted is not None):
         message = f"{observed.target} was the stable revision before"
         attempt = stored.attempt + 1 if stored else 1
-        return Progress(observed.target, len(_stages(observed)), reason="WasStable", message=message, attempt=attempt)
+        return Progress(observed.target, end, reason="WasStable", message=message, attempt=attempt)
     return Progress(observed.target, reason="Started", message=f"Waiting for {observed.target} to become ready")
 
 
@@ -88,7 +91,6 @@ def _renewed(progress: Progress, step: int, reason: str, message: str) -> Progre
 def advance(progress: Progress, observed: Observed, room: int, cause: str | None) -> Trial:
     """The next step. `room`: percent of the requests that the variants leave; `cause`: why pods do not come up."""
     stages = _stages(observed)
-    progress = replace(progress, step=min(progress.step, len(stages)))
     stage = stages[progress.step] if progress.step < len(stages) else Stage(replicas=observed.replicas)
     if progress.rejected:
         return Trial(progress, 0)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Arm, Observed, RouteTable, VariantFacts
 
 
@@ -67,17 +68,21 @@ def _shown(
         "mirrorPercent": arm.mirror if arm else 0,
         "replicas": replicas.get(revision),
         "readyReplicas": facts.workload.ready if facts else 0,
-        "message": _why_nothing(variant, arm, facts is not None and facts.workload.ready > 0),
+        "message": _why_not(variant, observed, arm, facts is not None and facts.workload.ready > 0),
         "comparisons": list(compared) if compared else None,
     }
     return {key: value for key, value in shown.items() if value is not None}
 
 
-def _why_nothing(variant: VariantFacts, arm: Arm | None, ready: bool) -> str | None:
+def _why_not(variant: VariantFacts, observed: Observed, arm: Arm | None, ready: bool) -> str | None:
+    """Why it is not what spec asks for, where that is so."""
+    wanted = observed.revisions.get(variant.revision)
+    problem = diagnose(wanted.workload, SERVER_MEMORY_FIELD) if wanted else None
+    why = f". {problem.message}" if problem else ""
     if arm is None:
-        return f"{variant.revision} is being prepared"
-    if not ready:
-        return f"No pod of {arm.revision} is ready; the stable gets its requests"
+        return f"{variant.revision} is being prepared{why}"
     if arm.revision != variant.revision:
-        return f"{variant.revision} is being prepared, and takes over when it answers"
+        return f"{variant.revision} is being prepared, and takes over when it answers{why}"
+    if not ready:
+        return f"No pod of {arm.revision} is ready; the stable gets its requests{why}"
     return None

@@ -5,6 +5,7 @@ Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api.
 
 from typing import Any, Final
 
+from modelward.domain import latency
 from modelward.render.envoy_routes import CLUSTERS_FILE, ROUTES_FILE
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
@@ -15,12 +16,6 @@ INTERNAL_PORT: Final = 9901
 
 ADMIN_PORT: Final = 9902
 """Bound to loopback: only the pod itself reaches it."""
-
-LATENCY_BOUNDS: Final = (
-    1, 2, 3, 5, 7.5, 10, 15, 20, 25, 30, 40, 50, 75, 100, 150, 200, 250, 300, 400, 500, 750,
-    1000, 1500, 2000, 2500, 3000, 5000, 10_000, 20_000, 30_000, 60_000, 120_000, 300_000,
-)  # fmt: skip
-"""Milliseconds: the bounds of the histograms, and with them what a latency objective can be judged at."""
 
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_FILTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
@@ -37,7 +32,7 @@ def bootstrap() -> dict[str, Any]:
         # Histograms show what was flushed, and Envoy's default of 5 s would hide a slow candidate for as long.
         "stats_flush_interval": "1s",
         "stats_config": {
-            "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(LATENCY_BOUNDS)}]
+            "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(latency.BOUNDS)}]
         },
         "static_resources": {
             "clusters": [

@@ -1,163 +1,265 @@
-"""Counters and answers as pods give them out, well and badly."""
+"""What is read from pods, and that nothing is read from an answer that is not whole."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import aiohttp
+import orjson
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
+from prometheus_client import REGISTRY, generate_latest
 
 from builders import pod
 from modelward.cluster import scrape
-from modelward.cluster.scrape import Scraper, bound_of, clusters_of, router_counts, server_counts
+from modelward.cluster.scrape import NEWEST, Scraper, clusters_of, router_counts, server_counts
 from modelward.domain.pairs import Sample
 from modelward.domain.tally import Counts
-from modelward.render.envoy import LATENCY_BOUNDS
-from modelward_inference.metrics import SECONDS
+from modelward_inference.metrics import Requests
+from modelward_inference.samples import Samples
 
 A, B = "fraud-a", "fraud-b"
+ENVOY = (Path(__file__).parent / "envoy_stats.txt").read_text()
+"""Envoy 1.40, asked as `routers` asks, after these requests: to A 10 good ones (three of them take 60 ms), two 400, one
+500, one that hangs, and by gRPC 5 good ones, two INVALID_ARGUMENT, one that hangs; to B 4 good ones, and by gRPC three
+while nobody listens; besides that copies, and failures by B's own host."""
 
-ENVOY = """\
-# TYPE envoy_cluster_upstream_rq_xx counter
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="fraud-a"} 90
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="4",envoy_cluster_name="fraud-a"} 3
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="5",envoy_cluster_name="fraud-a"} 2
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="fraud-a-grpc"} 10
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="fraud-b"} 1000
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="fraud-b-arm"} 40
-envoy_cluster_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="fraud-b-aside"} 1000
-envoy_cluster_upstream_rq_retry{envoy_cluster_name="fraud-a"} 7
-envoy_cluster_upstream_rq_retry{envoy_cluster_name="fraud-b-arm"} 5
-envoy_cluster_external_upstream_rq_xx{envoy_response_code_class="2",envoy_cluster_name="fraud-a"} 90
-# TYPE envoy_cluster_grpc_failure counter
-envoy_cluster_grpc_failure{envoy_cluster_name="fraud-a-grpc"} 4
-# TYPE envoy_cluster_upstream_rq_time histogram
-envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="fraud-a",le="40"} 70
-envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="fraud-a",le="50"} 80
-envoy_cluster_upstream_rq_time_bucket{envoy_cluster_name="fraud-a",le="+Inf"} 95
-envoy_cluster_upstream_rq_time_sum{envoy_cluster_name="fraud-a"} 1234.5
-envoy_cluster_upstream_rq_time_count{envoy_cluster_name="fraud-a"} 95
-"""
-
-SERVER = """\
-# TYPE modelward_model_info gauge
-modelward_model_info{model="fraud",version="1",format="onnx",digest="sha256:ab,c={}"} 1.0
-# TYPE modelward_inference_request_duration_seconds histogram
-modelward_inference_request_duration_seconds_bucket{code="200",le="0.05",model="fraud",protocol="rest",version="1"} 8.0
-modelward_inference_request_duration_seconds_bucket{code="200",le="+Inf",model="fraud",protocol="rest",version="1"} 10.0
-modelward_inference_request_duration_seconds_count{code="200",model="fraud",protocol="rest",version="1"} 10.0
-modelward_inference_request_duration_seconds_count{code="500",model="fraud",protocol="rest",version="1"} 2.0
-modelward_inference_request_duration_seconds_bucket{code="500",le="0.05",model="fraud",protocol="rest",version="1"} 2.0
-modelward_inference_request_duration_seconds_count{code="OK",model="fraud",protocol="grpc",version="1"} 5.0
-modelward_inference_request_duration_seconds_bucket{code="OK",le="0.05",model="fraud",protocol="grpc",version="1"} 5.0
-modelward_inference_request_duration_seconds_count{code="CANCELLED",model="fraud",protocol="grpc",version="1"} 50.0
-"""
-
-
-def test_what_clients_saw_is_counted_by_revision() -> None:
-    found = router_counts(ENVOY, clusters_of(A, B), 0.05)
-    assert found[A] == Counts(requests=105, errors=9, timed=95, slow=15)
-    # What was sent to it by its own host, or copied, is nobody's request; five had to be answered by the stable.
-    assert found[B] == Counts(requests=40, errors=5)
-
-
-def test_without_an_objective_no_time_is_taken() -> None:
-    assert router_counts(ENVOY, clusters_of(A, B), None)[A] == Counts(requests=105, errors=9)
-    assert server_counts(SERVER, None) == Counts(requests=17, errors=2)
-
-
-def test_what_pods_did_is_counted_but_for_clients_that_left() -> None:
-    assert server_counts(SERVER, 0.05) == Counts(requests=17, errors=2, timed=17, slow=2)
-
-
-@pytest.mark.parametrize(
-    ("slo", "bound"), [(0.05, 0.05), (0.051, 0.075), (0.0005, 0.001), (300.0, 300.0), (999, 300.0)]
-)
-def test_an_objective_is_judged_at_the_next_bound(slo: float, bound: float) -> None:
-    assert bound_of(slo) == bound
-
-
-def test_routers_and_pods_have_the_same_bounds() -> None:
-    assert {bound / 1000 for bound in LATENCY_BOUNDS} <= set(map(float, SECONDS))
-
+COUNTED = {A: Counts(22, 7, 20, 3), B: Counts(7, 3, 4, 0)}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@asynccontextmanager
-async def scraper(handler: Handler) -> AsyncIterator[Scraper]:
-    """A scraper whose pods are all answered for by `handler`."""
-    application = web.Application()
-    application.router.add_get("/{path:.*}", handler)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = runner.addresses[0][1]
-    try:
-        async with aiohttp.ClientSession() as session:
-            yield Scraper(session, router_port=port, server_port=port)
-    finally:
-        await runner.cleanup()
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
 
 
-HERE = pod("here", ip="127.0.0.1")
-ELSEWHERE = pod("elsewhere", ip="127.0.0.9")
+@pytest.fixture
+async def serve(session: aiohttp.ClientSession) -> AsyncIterator[Callable[[Handler], Awaitable[Scraper]]]:
+    """Starts a pod that answers everything with a handler; a scraper that asks it."""
+    servers: list[TestServer] = []
+
+    async def start(handler: Handler) -> Scraper:
+        application = web.Application()
+        application.router.add_route("GET", "/{path:.*}", handler)
+        server = TestServer(application, host="127.0.0.1")
+        servers.append(server)
+        await server.start_server()
+        assert server.port is not None
+        return Scraper(session, server.port, server.port)
+
+    yield start
+    for server in servers:
+        await server.close()
 
 
-async def test_pods_that_do_not_answer_are_left_out() -> None:
-    async def answer(request: web.Request) -> web.Response:
-        assert request.query["filter"].startswith("^cluster")
-        return web.Response(text=ENVOY)
+Serve = Callable[[Handler], Awaitable[Scraper]]
+POD = pod("one", ip="127.0.0.1")
 
-    async with scraper(answer) as one:
-        unready = pod("unready", ready=False, ip="127.0.0.1")
-        assert set(await one.routers([HERE, unready, pod("new", ip=None)], A, B, None)) == {HERE.uid}
+
+def answering(body: str | bytes, status: int = 200) -> Handler:
+    async def handler(_: web.Request) -> web.Response:
+        return web.Response(body=body, status=status, content_type="text/plain")
+
+    return handler
 
 
 @pytest.mark.parametrize(
-    ("status", "body"), [(500, ENVOY.encode()), (200, b"\xff\xfe"), (404, b"")],
-)  # fmt: skip
-async def test_what_is_no_answer_is_left_out(status: int, body: bytes) -> None:
-    async def answer(_: web.Request) -> web.Response:
-        return web.Response(status=status, body=body)
+    ("slo", "expected"),
+    [
+        (0.05, COUNTED),
+        (0.045, COUNTED),  # judged at 50 ms, the next bound
+        (0.051, {A: Counts(22, 7, 20, 0), B: Counts(7, 3, 4, 0)}),
+        (None, {A: Counts(22, 7), B: Counts(7, 3)}),
+    ],
+)
+def test_what_envoy_says(slo: float | None, expected: Mapping[str, Counts]) -> None:
+    assert router_counts(ENVOY, clusters_of(A, B), slo) == expected
 
-    async with scraper(answer) as one:
-        assert await one.routers([HERE], A, B, None) == {}
-        assert await one.samples(HERE, None, 0) is None
+
+def test_other_revisions_are_not_counted() -> None:
+    assert router_counts(ENVOY, clusters_of("fraud-c", B), 0.05) == {B: COUNTED[B]}
+    assert router_counts(ENVOY, clusters_of(B, A), 0.05) == {}, "the stable's own clusters, and the candidate's arm"
+    assert router_counts("", clusters_of(A, B), 0.05) == {}
 
 
-async def test_a_pod_that_hangs_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+def test_a_request_that_the_stable_had_to_answer_for_the_candidate_is_its_failure() -> None:
+    retries = 'envoy_cluster_upstream_rq_retry{envoy_cluster_name="%s"} 5\n'
+    text = retries % "fraud-a" + retries % "fraud-b-arm"
+    assert router_counts(text, clusters_of(A, B), None) == {A: Counts(), B: Counts(errors=5)}
 
-    async def answer(request: web.Request) -> web.StreamResponse:
+
+def test_what_the_inference_server_says() -> None:
+    """By its own code, over both protocols; whoever left before the answer says nothing of the model."""
+
+    def counted(slo: float | None) -> Counts:
+        return server_counts(generate_latest(REGISTRY).decode(), slo)
+
+    before, untimed = counted(0.05), counted(None)
+    rest, grpc = Requests("scraped", "1", "rest"), Requests("scraped", "1", "grpc")
+    for protocol, code, seconds in [
+        (rest, 200, 0.01), (rest, 200, 0.05), (rest, 200, 0.06), (rest, 400, 0.001), (rest, 503, 9.0),
+        (grpc, "OK", 0.01), (grpc, "INVALID_ARGUMENT", 0.001), (grpc, "CANCELLED", 9.0),
+    ]:  # fmt: skip
+        protocol.observe(code, seconds)
+    assert counted(0.05).since(before) == Counts(requests=7, errors=3, timed=7, slow=2)
+    assert counted(None).since(untimed) == Counts(requests=7, errors=3)
+
+
+async def test_routers_are_asked_for_the_clients_counters_alone(serve: Serve) -> None:
+    asked: list[web.Request] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.Response(text=ENVOY)
+
+    scraper = await serve(handler)
+    assert await scraper.routers([POD], A, B, 0.05) == {POD.uid: COUNTED}
+    (request,) = asked
+    assert request.path == "/stats/prometheus"
+    assert "usedonly" in request.query_string
+    assert request.query["filter"].startswith(f"^cluster\\.({A}|{A}-grpc|{B}-arm|{B}-arm-grpc)\\.(")
+
+
+async def test_model_pods_are_asked_by_revision(serve: Serve) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        assert request.path == "/metrics"
+        return web.Response(body=generate_latest(REGISTRY))
+
+    other = pod("two", ip="127.0.0.1")
+    readings = await (await serve(handler)).servers({A: [POD], B: [other], "fraud-c": []}, None)
+    assert {uid: list(counts) for uid, counts in readings.items()} == {POD.uid: [A], other.uid: [B]}
+
+
+async def test_only_ready_pods_with_an_address_are_asked(serve: Serve) -> None:
+    scraper = await serve(answering(ENVOY))
+    pods = [pod("new", ip=None), pod("unready", ready=False, ip="127.0.0.1"), POD]
+    assert list(await scraper.routers(pods, A, B, None)) == [POD.uid]
+
+
+async def test_an_answer_in_many_pieces_is_read_to_its_end(serve: Serve) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        await response.write(b"modelward")
-        async for _ in request.content:
-            pass
-        while not request.transport or not request.transport.is_closing():
-            await response.write(b"\n")
+        for start in range(0, len(ENVOY), 1000):
+            await response.write(ENVOY[start : start + 1000].encode())
+            await asyncio.sleep(0)
         return response
 
-    async with scraper(answer) as one:
-        assert await one.servers({A: [HERE]}, None) == {}
+    assert await (await serve(handler)).routers([POD], A, B, 0.05) == {POD.uid: COUNTED}
 
 
-PAGE = {
-    "epoch": "one",
-    "next": 7,
-    "level": 0,
-    "samples": [{"seq": 7, "id": "ab", "outputs": {"y": [1]}, "error": None}],
-}
+TOTAL = next(line for line in ENVOY.splitlines() if line.startswith("envoy_cluster_upstream_rq_time_count"))
+
+BROKEN: dict[str, Handler] = {
+    "an error": answering(ENVOY, status=503),
+    "another status": answering(ENVOY, status=204),
+    "no text": answering(b"envoy_cluster_\xff\xfe"),
+    "a line that ends in the middle": answering(ENVOY + 'envoy_cluster_upstream_rq_xx{envoy_response_code_cl'),
+    "a value that is none": answering(ENVOY + 'envoy_cluster_upstream_rq_xx{envoy_cluster_name="fraud-a"} many\n'),
+    "a label that is missing": answering(ENVOY + 'envoy_cluster_upstream_rq_xx{envoy_cluster_name="fraud-a"} 3\n'),
+    "a total that is missing": answering(ENVOY.replace(TOTAL + "\n", "")),
+    "not a number": answering(ENVOY.replace(TOTAL, TOTAL.rpartition(" ")[0] + " NaN")),
+    "an infinite number": answering(ENVOY.replace(TOTAL, TOTAL.rpartition(" ")[0] + " +Inf")),
+}  # fmt: skip
 
 
-async def test_samples_are_those_of_the_process_that_was_asked_before() -> None:
-    async def answer(request: web.Request) -> web.Response:
-        assert (request.path, request.query["after"]) == ("/modelward/samples", request.query["after"])
-        return web.json_response(PAGE)
+@pytest.mark.parametrize("case", BROKEN)
+async def test_a_broken_answer_is_left_out(serve: Serve, case: str) -> None:
+    assert await (await serve(BROKEN[case])).routers([POD], A, B, 0.05) == {}
 
-    async with scraper(answer) as one:
-        assert await one.samples(HERE, "one", 3) == ("one", 7, [Sample("ab", {"y": [1]})])
-        assert await one.samples(HERE, None, 0) == ("one", 7, [Sample("ab", {"y": [1]})])
-        assert await one.samples(HERE, "before", 3) == ("one", 7, []), "its numbers are not ours"
+
+async def test_a_page_that_is_no_metrics_says_nothing(serve: Serve) -> None:
+    assert await (await serve(answering("<html>a login</html>"))).routers([POD], A, B, 0.05) == {POD.uid: {}}
+
+
+async def test_an_answer_that_is_cut_off_is_left_out(serve: Serve) -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(len(ENVOY))})
+        await response.prepare(request)
+        await response.write(ENVOY[: len(ENVOY) // 2].encode())
+        assert request.transport is not None
+        request.transport.close()
+        return response
+
+    assert await (await serve(handler)).routers([POD], A, B, 0.05) == {}
+
+
+async def test_an_answer_that_is_too_long_or_too_late_is_left_out(serve: Serve) -> None:
+    scraper = await serve(answering(ENVOY))
+    with mock.patch.object(scrape, "MAX_BYTES", len(ENVOY) - 1):
+        assert await scraper.routers([POD], A, B, 0.05) == {}
+    with mock.patch.object(scrape, "MAX_BYTES", len(ENVOY)):
+        assert await scraper.routers([POD], A, B, 0.05) == {POD.uid: COUNTED}
+    never = asyncio.Event()
+
+    async def hangs(_: web.Request) -> web.Response:
+        await never.wait()
+        return web.Response(text=ENVOY)
+
+    scraper = await serve(hangs)
+    with mock.patch.object(scrape, "TIMEOUT", aiohttp.ClientTimeout(total=0.05)):
+        assert await scraper.routers([POD], A, B, 0.05) == {}
+        assert await scraper.samples(POD, 0) is None
+    never.set()
+
+
+async def test_a_pod_that_nobody_reaches_is_left_out(session: aiohttp.ClientSession) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    scraper = Scraper(session, port, port)
+    assert await scraper.routers([POD], A, B, 0.05) == {}
+    assert await scraper.servers({A: [POD]}, 0.05) == {}
+    assert await scraper.samples(POD, 0) is None
+
+
+async def test_samples_as_the_inference_server_writes_them(serve: Serve) -> None:
+    samples = Samples()
+    samples.page(0)
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(
+            body=orjson.dumps(samples.page(int(request.query["after"]))), content_type="application/json"
+        )
+
+    scraper = await serve(handler)
+    assert await scraper.samples(POD, 0) == (samples.epoch, 0, [])
+    samples.take(b"good", 200, {})
+    samples.take(b"bad", 500)
+    found = await scraper.samples(POD, 0)
+    assert found is not None
+    epoch, following, (good, bad) = found
+    assert (epoch, following, good.outputs, bad.outputs) == (samples.epoch, 2, {}, None)
+    assert good.id != bad.id
+    assert await scraper.samples(POD, 1) == (samples.epoch, 2, [bad])
+    assert await scraper.samples(POD, NEWEST) == (samples.epoch, 2, []), "where to go on, and nothing of what is there"
+
+
+PAGE: dict[str, Any] = {"epoch": "e", "next": 1, "level": 0, "samples": [{"id": "1", "outputs": {"y": [1]}}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "", "{", "[]", "null", "7", "[" * 100_000,
+        *(json.dumps({name: value for name, value in PAGE.items() if name != gone}) for gone in ("epoch", "next")),
+        json.dumps({**PAGE, "next": None}), json.dumps({**PAGE, "samples": 3}), json.dumps({**PAGE, "samples": [1]}),
+        json.dumps({**PAGE, "samples": [{"id": "1"}]}), json.dumps({**PAGE, "samples": [{"id": "1", "outputs": [1]}]}),
+    ],
+)  # fmt: skip
+async def test_broken_samples_are_left_out(serve: Serve, body: str) -> None:
+    assert await (await serve(answering(body))).samples(POD, 0) is None
+    assert await (await serve(answering(json.dumps(PAGE)))).samples(POD, 0) == ("e", 1, [Sample("1", {"y": [1]})])
+
+
+async def test_ipv6_addresses_are_written_as_addresses_are(session: aiohttp.ClientSession) -> None:
+    with mock.patch.object(session, "get", side_effect=OSError) as get:
+        assert await Scraper(session).samples(pod(ip="fd00::1"), 0) is None
+    assert str(get.call_args.args[0]) == "http://[fd00::1]:8080/modelward/samples?after=0"

@@ -1,18 +1,20 @@
 """What people read in the status."""
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from builders import container, observed, owner, pod, revision, router, shared_router
+from builders import MODEL, container, observed, owner, pod, revision, router, shared_router
 from modelward.api.conditions import by_type
 from modelward.api.modeldeployment import Gateway, ParentReference, Router
+from modelward.api.rollout import CANARY, Rollout, Step
 from modelward.domain.diagnosis import Problem
-from modelward.domain.facts import Observed
+from modelward.domain.facts import Arm, Clock, Observed, Progress, RevisionFacts, VariantFacts
 from modelward.domain.rollout import decide
 from modelward.domain.status import build_status, is_urgent
 
-A, B = "fraud-a", "fraud-b"
+A, B, C, D = "fraud-a", "fraud-b", "fraud-c", "fraud-d"
 NOW = "2026-01-01T00:00:00Z"
 
 
@@ -153,3 +155,191 @@ def test_a_refused_route_needs_a_person() -> None:
 def test_the_former_router_is_the_last_to_be_waited_for() -> None:
     status = shared_status(observed(A, revision(A), router=shared_router(A, former=True)))
     assert summary(status)["Reconciling"] == "True RemovingFormerRouter"
+
+
+CANARIES = Rollout(CANARY, (Step(10), Step(50)))
+FEW = revision(B, desired=4, ready=1)
+
+
+def rolling(phase: str = "Progressing", step: int = 0, weight: int | None = 10, **facts: Any) -> Observed:
+    """From A to B in steps; B has an arm unless `weight` is None."""
+    arms = () if weight is None else (Arm("candidate", B, weight),)
+    progress = facts.pop("progress", Progress(B, step, phase, message="The cause"))
+    routes = router(A, *([B] if weight is None else []), arms=arms, progress=progress)
+    candidate = facts.pop("candidate", revision(B))
+    values = {"rollout": CANARIES, "clock": Clock(1000.0, step=990.0), **facts}
+    return observed(B, revision(A), candidate, router=routes, **values)
+
+
+ROLLOUTS: dict[str, tuple[Observed, str, str, str, str]] = {
+    # what: (facts, phase, Ready, Stalled, a part of Ready's message)
+    "its pods come up": (
+        rolling(weight=None, candidate=revision(B, ready=0)), "Progressing", "False WaitingForPods", "False NoProblem",
+        "Waiting for the pods of fraud-b to become ready. Until then fraud-a keeps serving.",
+    ),
+    "a step": (
+        rolling(), "Progressing", "False RollingOut", "False NoProblem",
+        "Waiting for the rollout of fraud-b: step 1 of 2. Until then fraud-a keeps serving.",
+    ),
+    "full size": (
+        rolling(step=2, weight=50, replicas=4, candidate=FEW), "Progressing", "False RollingOut", "False NoProblem",
+        "Waiting for the rollout of fraud-b: full size.",
+    ),
+    "paused": (
+        rolling("Paused"), "Paused", "False Paused", "False NoProblem", "Waiting for a person: The cause.",
+    ),
+    "rolled back": (
+        rolling("RolledBack", weight=None), "RolledBack", "False RolledBack", "True RolledBack",
+        "fraud-b does not get the traffic. The cause. Change spec, set it back, or try once more",
+    ),
+    "aborted": (
+        rolling("Aborted", weight=None), "RolledBack", "False Aborted", "True Aborted", "modelward.io/rollout=retry`",
+    ),
+    "promoted": (
+        observed(B, revision(B), router=router(B, progress=Progress(B, 2, "Promoted"))),
+        "Ready", "True Serving", "False NoProblem", "fraud-b answers on 1 replica",
+    ),
+    "its pods fail, and it is not given up yet": (
+        rolling(weight=None, candidate=revision(B, ready=0, pods=(FAILING,))),
+        "Failed", "False X", "True X", "m. Until then fraud-a keeps serving.",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ROLLOUTS)
+def test_a_rollout_in_the_conditions(case: str) -> None:
+    facts, phase, ready, stalled, message = ROLLOUTS[case]
+    status = status_of(facts)
+    conditions = by_type(status["conditions"])
+    assert (status["phase"], summary(status)["Ready"], summary(status)["Stalled"]) == (phase, ready, stalled)
+    assert message in conditions["Ready"]["message"]
+    assert summary(status)["Servable"] == "True Answering"
+
+
+def test_who_gets_how_much() -> None:
+    status = status_of(rolling())
+    assert (status["stable"]["weight"], status["candidate"]["weight"], status["candidate"]["revision"]) == (90, 10, B)
+    assert status["rollout"]["progress"] == "1/2 10%"
+    mirrored = router(A, arms=(Arm("candidate", B, 0, 40),), progress=Progress(B, 0, "Paused"))
+    shadow = status_of(observed(B, revision(A), revision(B), router=mirrored, rollout=CANARIES))
+    assert (shadow["stable"]["weight"], shadow["candidate"]["weight"]) == (100, 0)
+    assert shadow["candidate"]["mirrorPercent"] == 40
+
+
+def test_a_candidate_that_was_given_up_is_none() -> None:
+    assert "candidate" not in status_of(rolling("RolledBack", weight=None))
+
+
+def test_no_rollout_and_nothing_beside_the_stable() -> None:
+    status = status_of(observed(A, revision(A), router=router(A)))
+    assert not status.keys() & {"rollout", "candidate", "history", "variants"}
+
+
+def test_earlier_revisions_that_still_run() -> None:
+    earlier = (revision(A, promoted=1, desired=2), revision(B, promoted=2, desired=2, ready=1))
+    facts = observed(
+        C, *earlier, revision(C, promoted=3, desired=2), router=router(C, A, B), history_limit=2, replicas=2
+    )
+    status = status_of(facts)
+    assert [(each["revision"], each["replicas"], each["readyReplicas"]) for each in status["history"]] == [
+        (B, 2, 1), (A, 2, 2),
+    ]  # fmt: skip
+    assert summary(status)["Ready"] == "True Serving"
+
+
+VARIANT = VariantFacts("b", C, MODEL, weight=20, mirror=5, replicas=3)
+COMPARED = [{"name": "errorRate", "difference": "+1.00%"}]
+
+
+def beside(*revisions: RevisionFacts, arms: tuple[Arm, ...] = (Arm("b", C, 20, 5),), **facts: Any) -> Observed:
+    attached = tuple(each.name for each in revisions if each.name not in {arm.revision for arm in arms})
+    return observed(A, revision(A), *revisions, router=router(A, *attached, arms=arms), variants=(VARIANT,), **facts)
+
+
+VARIANTS: dict[str, tuple[Observed, dict[str, Any], str]] = {
+    # what: (facts, what is told besides name, against and uri, Ready)
+    "it is being made": (
+        beside(arms=()),
+        {"revision": C, "weight": 0, "mirrorPercent": 0, "replicas": 3, "readyReplicas": 0,
+         "message": "fraud-c is being prepared"},
+        "True Serving",
+    ),
+    "it gets its share": (
+        beside(revision(C, desired=3)),
+        {"revision": C, "weight": 20, "mirrorPercent": 5, "replicas": 3, "readyReplicas": 3},
+        "True Serving",
+    ),
+    "none of its pods is ready": (
+        beside(revision(C, desired=3, ready=0)),
+        {"revision": C, "weight": 0, "mirrorPercent": 0, "replicas": 3, "readyReplicas": 0,
+         "message": "No pod of fraud-c is ready; the stable gets its requests"},
+        "True Serving",
+    ),
+    "its pods fail": (
+        beside(revision(C, ready=0, pods=(FAILING,)), arms=()),
+        {"revision": C, "weight": 0, "mirrorPercent": 0, "replicas": 3, "readyReplicas": 0,
+         "message": "fraud-c is being prepared. m"},
+        "True Serving",
+    ),
+    "its next revision is being made": (
+        beside(revision(D), revision(C, ready=0), arms=(Arm("b", D, 20, 5),)),
+        {"revision": D, "weight": 20, "mirrorPercent": 5, "readyReplicas": 1,
+         "message": "fraud-c is being prepared, and takes over when it answers"},
+        "True Serving",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", VARIANTS)
+def test_a_variant(case: str) -> None:
+    facts, told, ready = VARIANTS[case]
+    status = status_of(facts)
+    assert status["variants"] == [{"name": "b", "against": A, "uri": MODEL.uri, **told}]
+    assert status["stable"]["weight"] == 100 - told["weight"]
+    assert summary(status)["Ready"] == ready
+
+
+def test_a_variant_that_is_being_made_is_work_left_to_do() -> None:
+    assert summary(status_of(beside(revision(C, ready=0), arms=())))["Reconciling"] == "True WaitingForVariants"
+    assert summary(status_of(beside(revision(C))))["Reconciling"] == "False UpToDate"
+
+
+def compared(facts: Observed, stored: dict[str, Any], comparisons: dict[str, Any] | None = None) -> Any:
+    last = dataclasses.replace(owner(), status={"variants": [stored]} if stored else {})
+    status = build_status(last, facts, decide(facts), "v1", None, NOW, comparisons=comparisons)
+    return status["variants"][0].get("comparisons")
+
+
+def test_comparisons_stay_while_both_are_what_they_are() -> None:
+    facts = beside(revision(C, desired=3))
+    stored = {"name": "b", "revision": C, "against": A, "comparisons": COMPARED}
+    assert compared(facts, stored) == COMPARED
+    assert compared(facts, stored, {"b": [{"name": "latency"}]}) == [{"name": "latency"}]
+    assert compared(facts, stored, {"other": []}) == COMPARED
+    assert compared(facts, {**stored, "revision": D}) is None
+    assert compared(facts, {**stored, "against": D}) is None
+    assert compared(facts, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "urgent"),
+    [
+        (("rollout", "message"), "other words", False),
+        (("rollout", "gates"), [{"name": "errorRate", "verdict": "Inconclusive", "message": "2 of 9"}], False),
+        (("rollout", "gates"), [{"name": "errorRate", "verdict": "Fail", "message": "1 of 9"}], True),
+        (("rollout", "phase"), "Paused", True),
+        (("rollout", "stepStartedAt"), "2027-01-01T00:00:00Z", True),
+        (("candidate", "readyReplicas"), 7, False),
+        (("candidate", "weight"), 50, True),
+        (("variants",), [{"name": "b", "revision": C, "weight": 20, "comparisons": COMPARED}], False),
+        (("variants",), [{"name": "b", "revision": C, "weight": 0}], True),
+        (("variants",), [], True),
+    ],
+)
+def test_only_counts_of_a_rollout_may_wait(path: tuple[str, ...], value: Any, urgent: bool) -> None:
+    facts = rolling()
+    gates = [{"name": "errorRate", "verdict": "Inconclusive", "message": "1 of 9"}]
+    status = build_status(owner(), facts, decide(facts), "v1", None, NOW, gates)
+    status["variants"] = [{"name": "b", "revision": C, "weight": 20}]
+    changed = {**status, path[0]: {**status[path[0]], path[1]: value} if len(path) == 2 else value}
+    assert is_urgent(status, changed) is urgent

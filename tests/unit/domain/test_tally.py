@@ -1,31 +1,54 @@
-"""What happened between two looks at counters that only grow."""
+"""What happened between two looks: nothing is counted twice, whatever restarts."""
 
-from modelward.domain.tally import Counts, between, remembered
+import pytest
+
+from modelward.domain.tally import Counts, Readings, between, remembered
 
 A, B = "fraud-a", "fraud-b"
+ROUTER, OTHER = "uid-router", "uid-other"
 
 
-def counts(requests: int, errors: int = 0) -> Counts:
-    return Counts(requests, errors, requests, 0)
+def counts(requests: int, errors: int = 0, timed: int = 0, slow: int = 0) -> Counts:
+    return Counts(requests, errors, timed, slow)
 
 
-def test_the_growth_of_every_pod_is_pooled() -> None:
-    before = {"one": {A: counts(100, 1)}, "two": {A: counts(50)}}
-    now = {"one": {A: counts(110, 3), B: counts(4, 4)}, "two": {A: counts(55)}}
-    assert between(before, now) == {A: counts(15, 2), B: counts(4, 4)}
+LOOKS: dict[str, tuple[Readings, Readings, dict[str, Counts]]] = {
+    "the first look only begins to count": ({}, {ROUTER: {A: counts(100, 50)}}, {}),
+    "the difference of two looks": (
+        {ROUTER: {A: counts(100, 5, 90, 9)}}, {ROUTER: {A: counts(130, 6, 120, 11)}}, {A: counts(30, 1, 30, 2)},
+    ),
+    "all pods together": (
+        {ROUTER: {A: counts(1)}, OTHER: {A: counts(10)}},
+        {ROUTER: {A: counts(2), B: counts(5)}, OTHER: {A: counts(20)}},
+        {A: counts(11), B: counts(5)},
+    ),
+    "a revision that a pod has not seen before": (
+        {ROUTER: {A: counts(1)}}, {ROUTER: {A: counts(1), B: counts(7, 2)}}, {A: counts(0), B: counts(7, 2)},
+    ),
+    "a pod that is new": ({ROUTER: {A: counts(1)}}, {ROUTER: {A: counts(2)}, OTHER: {A: counts(50)}}, {A: counts(1)}),
+    "a pod that does not answer": ({ROUTER: {A: counts(1)}}, {}, {}),
+    "a container that was started anew counts from the beginning": (
+        {ROUTER: {A: counts(100, 5), B: counts(10)}}, {ROUTER: {A: counts(7, 1), B: counts(2)}},
+        {A: counts(7, 1), B: counts(2)},
+    ),
+    "started anew, and one of its counters is as high as before": (
+        {ROUTER: {A: counts(100, 0)}}, {ROUTER: {A: counts(40, 3)}}, {A: counts(40, 3)},
+    ),
+}  # fmt: skip
 
 
-def test_a_pod_that_is_seen_for_the_first_time_only_begins_to_count() -> None:
-    assert between({}, {"one": {A: counts(100)}}) == {}
+@pytest.mark.parametrize("case", LOOKS)
+def test_between_two_looks(case: str) -> None:
+    before, now, expected = LOOKS[case]
+    assert between(before, now) == expected
 
 
-def test_a_counter_that_began_anew_counts_from_nothing() -> None:
-    assert between({"one": {A: counts(100, 9)}}, {"one": {A: counts(7, 1)}}) == {A: counts(7, 1)}
-    assert Counts(10, 0, 10, 0).since(Counts(10, 1, 10, 0)) == Counts(10, 0, 10, 0)
+def test_a_pod_that_was_silent_for_a_while_is_taken_in_when_it_answers() -> None:
+    pods = frozenset({ROUTER})
+    first = remembered({}, {ROUTER: {A: counts(10)}}, pods)
+    silent = remembered(first, {}, pods)
+    assert between(silent, {ROUTER: {A: counts(25)}}) == {A: counts(15)}
 
 
-def test_a_pod_that_did_not_answer_is_caught_up_with_and_one_that_is_gone_is_forgotten() -> None:
-    first = {"one": {A: counts(10)}, "two": {A: counts(10)}}
-    missed = remembered(first, {"one": {A: counts(20)}}, frozenset({"one", "two"}))
-    assert between(missed, {"one": {A: counts(21)}, "two": {A: counts(30)}}) == {A: counts(21)}
-    assert remembered(first, {}, frozenset({"two"})) == {"two": {A: counts(10)}}
+def test_pods_that_are_gone_are_forgotten() -> None:
+    assert remembered({OTHER: {}}, {ROUTER: {}}, frozenset({ROUTER})) == {ROUTER: {}}

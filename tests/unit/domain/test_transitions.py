@@ -73,7 +73,7 @@ def test_each_step_of_a_rollout_and_its_end_are_told_once() -> None:
     assert reasons(preparing, first) == ["Normal RolloutStep"]
     assert reasons(first, second) == ["Normal RolloutStep"]
     assert reasons(second, paused) == ["Normal RolloutPaused"]
-    assert reasons(paused, second) == ["Normal RolloutStep", "Normal RolloutResumed"]
+    assert reasons(paused, second) == ["Normal RolloutStep"]
     promoted = status_of(canary(2, 50))
     assert [reason for reason in reasons(second, promoted) if "Rollout" in reason] == ["Normal RolloutPromoted"]
     for status in (preparing, first, second, paused, promoted):

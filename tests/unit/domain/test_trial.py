@@ -152,6 +152,11 @@ SITUATIONS: dict[str, tuple[Observed, tuple[str, int | None, str, int]]] = {
     "somebody took away what had been promoted, and an earlier revision serves": (
         rolling(candidate=SICK, progress=Progress(B, 2, "Promoted", "StepPassed")), (A, None, "Progressing", 2),
     ),
+    "promoted by hand, and then there are more steps": (
+        rolling(10, judgement=BAD, candidate=revision(B, desired=5),
+                progress=Progress(B, 1, "Progressing", "PromotedByHand")),
+        (A, 10, "Progressing", 2),
+    ),
     "promoted by hand before it is ready": (rolling(candidate=SICK, command="promote"), (A, None, "Progressing", 2)),
     "tried once more": (
         rolling(progress=Progress(B, 1, "RolledBack", "GateFailed"), command="retry"), (A, 10, "Progressing", 0),

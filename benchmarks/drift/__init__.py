@@ -1,0 +1,1 @@
+"""The drift kernel: what counting costs, and whether the budget of false alarms is kept."""

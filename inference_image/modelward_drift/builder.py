@@ -1,0 +1,127 @@
+"""Profiles from a stream of chunks, in bounded memory.
+
+A reference of up to CAPACITY rows gives its exact profile. Of a larger one a uniform sample is kept, and the profile is
+that of the sample: its counts add up to the sample's size, so that statistics reckon with what was really counted.
+Where the reference can be read twice, `recounted` makes the counts exact; only the bins are then the sample's.
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from modelward_drift import columns
+from modelward_drift.arrays import Array
+from modelward_drift.bins import BINS, Grid, quantile_grid
+from modelward_drift.columns import Special
+from modelward_drift.counting import count
+from modelward_drift.counts import Counts
+from modelward_drift.errors import MismatchError, ProfileError
+from modelward_drift.profile import BOOLEANS, KINDS, SPECIAL, Kind, Profile
+from modelward_drift.sample import CAPACITY, Sample
+
+LEVELS: Final = 50
+"""Categories that have a cell of their own; the rest are `other`."""
+
+
+class Builder:
+    """Of one feature. `seed`: of the sample; builders that are merged need different ones. Raises ProfileError."""
+
+    def __init__(
+        self, name: str, kind: Kind, *, bins: int = BINS, levels: int = LEVELS, capacity: int = CAPACITY, seed: int = 0
+    ) -> None:
+        if kind not in KINDS:
+            raise ProfileError(f"{name!r} has the kind {kind!r}; it may be {', '.join(KINDS)}")
+        if bins < 1 or levels < 1 or capacity < 1:
+            raise ProfileError(f"{name!r} is to have {bins} bins, {levels} levels, {capacity} rows; 1 is the least")
+        self.name, self.kind = name, kind
+        self._bins, self._levels, self._seed = bins, levels, seed
+        self._random = np.random.default_rng(seed)
+        self._sample = Sample.empty(np.dtype(object if kind == "categorical" else np.float64), capacity)
+        # Range and wrong types are exact whatever the sample holds.
+        self._low, self._high = np.inf, -np.inf
+
+    def add(self, values: Any) -> None:
+        """A chunk of rows, of anything that `count` takes."""
+        column = columns.column(values)
+        if self.kind == "categorical":
+            coded = np.empty(len(column), object)
+            coded[:] = columns.as_labels(column)
+        else:
+            coded = self._numbers(column)
+        self._sample = self._sample.add(coded, self._random)
+
+    def merge(self, other: "Builder") -> None:
+        """Take in what another builder of the same feature has seen. Raises MismatchError."""
+        mine, theirs = ((each.name, each.kind, each._bins, each._levels) for each in (self, other))
+        if mine != theirs:
+            raise MismatchError(f"a builder of {theirs} can't be merged into one of {mine}; build the same feature")
+        if self._seed == other._seed and self._sample.rows and other._sample.rows:
+            raise MismatchError(f"both builders of {self.name!r} have the seed {self._seed}; give each its own")
+        self._sample = self._sample.merge(other._sample)
+        self._low, self._high = min(self._low, other._low), max(self._high, other._high)
+
+    def profile(self) -> Profile:
+        """Of what was seen so far. Raises ProfileError where that is nothing."""
+        if not self._sample.rows:
+            raise ProfileError(f"the reference has no rows of {self.name!r}; give it some hundred at least")
+        grid, levels = self._shape()
+        cells = (len(grid.centres) if grid else len(levels)) + len(SPECIAL)
+        # A profile counts; the first one only to count the reference.
+        draft = Profile(self.name, self.kind, (1,) + (0,) * (cells - 1), 1, grid, levels)
+        return replace(draft, counts=self._counts(draft), rows=self._sample.rows)
+
+    def _shape(self) -> tuple[Grid | None, tuple[str, ...]]:
+        values = self._sample.values
+        if self.kind == "boolean":
+            return None, BOOLEANS
+        if self.kind == "categorical":
+            seen = Counter(label for label in values if not isinstance(label, Special))
+            ranked = sorted(seen.items(), key=lambda item: (-item[1], item[0]))[: self._levels]
+            return None, tuple(sorted(level for level, _ in ranked))
+        grid = quantile_grid(values[np.isfinite(values)], self._bins)
+        return (replace(grid, low=float(self._low), high=float(self._high)) if self._low <= self._high else grid), ()
+
+    def _numbers(self, column: Array) -> Array:
+        read = {"numeric": columns.as_numbers, "boolean": columns.as_booleans, "text": columns.as_lengths}[self.kind]
+        found = read(column)
+        finite = found.values[np.isfinite(found.values)]
+        if len(finite):
+            self._low, self._high = min(self._low, finite.min()), max(self._high, finite.max())
+        values = found.values.astype(np.float64)
+        if found.wrong is not None:
+            values.view(np.int64)[found.wrong] = _WRONG
+        return values
+
+    def _counts(self, draft: Profile) -> tuple[int, ...]:
+        values = self._sample.values
+        if self.kind == "categorical":
+            tally = Counter(values.tolist())
+            cells = [tally.pop(level, 0) for level in draft.levels]
+            special = [tally.pop(each, 0) for each in (Special.NON_FINITE, Special.NULL)]
+            return (*cells, sum(tally.values()), *special)
+        numeric = replace(draft, kind="numeric") if self.kind == "text" else draft
+        counts = count(numeric, values).cells
+        wrong = int(np.count_nonzero(values.view(np.int64) == _WRONG))
+        counts[-len(SPECIAL)] += wrong
+        counts[-1] -= wrong
+        return tuple(counts.tolist())
+
+
+_WRONG: Final = 0x7FF8_0000_0000_0BAD
+"""A NaN of its own, for values of a wrong type."""
+
+
+def profile_of(name: str, kind: Kind, values: Any, *, bins: int = BINS, levels: int = LEVELS) -> Profile:
+    """The profile of one column that is in memory. Raises ProfileError where it is empty."""
+    builder = Builder(name, kind, bins=bins, levels=levels)
+    builder.add(values)
+    return builder.profile()
+
+
+def recounted(profile: Profile, counts: Counts) -> Profile:
+    """The profile with the exact counts of the whole reference, counted against it. Raises MismatchError."""
+    if counts.digest != profile.digest:
+        raise MismatchError(f"the counts are not of the profile of {profile.name!r}; count against this very profile")
+    return replace(profile, counts=tuple(counts.cells.tolist()), rows=counts.rows)

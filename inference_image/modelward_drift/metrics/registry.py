@@ -1,0 +1,78 @@
+"""The metrics by name, with what a verdict has to know of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import sqrt
+from typing import Final
+
+import numpy as np
+
+from modelward_drift.arrays import Integers
+from modelward_drift.errors import SettingError
+from modelward_drift.metrics import contingency, divergence, grid
+from modelward_drift.profile import Profile
+
+
+@dataclass(frozen=True)
+class Metric:
+    """`value`: of a profile and current cells; `ordered`: of numbers and lengths only, special cells left out.
+
+    `noise`: what the metric reaches where PSI reaches `w`, to first order near no drift (an upper bound for ordered
+    metrics); its arguments are w and the rows of reference and window.
+    """
+
+    name: str
+    value: Callable[[Profile, Integers], float]
+    noise: Callable[[float, float, float], float]
+    ordered: bool = False
+    symmetric: bool = True
+
+    def applies(self, profile: Profile) -> bool:
+        return not self.ordered or profile.grid is not None
+
+
+def metric(name: str) -> Metric:
+    """Raises SettingError."""
+    try:
+        return METRICS[name]
+    except KeyError:
+        raise SettingError(f"{name!r} is no metric; there are {', '.join(METRICS)}") from None
+
+
+Pairwise = Callable[[Integers, Integers], float]
+
+
+def _of_cells(compute: Pairwise, profile: Profile, current: Integers) -> float:
+    return compute(profile.reference, current)
+
+
+def _ks(profile: Profile, current: Integers) -> float:
+    bins = profile.bins
+    return grid.ks(profile.reference[:bins], current[:bins])
+
+
+def _wasserstein(profile: Profile, current: Integers) -> float:
+    if profile.grid is None:
+        raise SettingError(f"wasserstein needs an order, but {profile.name!r} is {profile.kind}; choose psi or js")
+    bins, shape = profile.bins, profile.grid
+    return grid.wasserstein(profile.reference[:bins], current[:bins], np.array(shape.centres), shape.scale)
+
+
+# With r = sum (q - p)^2 / p, small: PSI = r, KL = r / 2, JS = r / 8, Hellinger^2 = r / 8, chi2 = r mn / (m + n).
+# For any f: (sum f (q - p))^2 <= var(f) r (Cauchy, Schwarz). A step has a variance of 1/4 at most, and a 1-Lipschitz
+# function the feature's own, which bounds KS and, by Kantorovich's duality, the Wasserstein distance.
+METRICS: Final = {
+    each.name: each
+    for each in (
+        Metric("psi", partial(_of_cells, divergence.psi), lambda w, _m, _n: w),
+        Metric("kl", partial(_of_cells, divergence.kl), lambda w, _m, _n: w / 2, symmetric=False),
+        Metric("js", partial(_of_cells, divergence.js), lambda w, _m, _n: w / 8),
+        Metric("js_distance", partial(_of_cells, divergence.js_distance), lambda w, _m, _n: sqrt(w / 8)),
+        Metric("hellinger", partial(_of_cells, divergence.hellinger), lambda w, _m, _n: sqrt(w / 8)),
+        Metric("chi2", partial(_of_cells, contingency.chi2), lambda w, m, n: w * m * n / (m + n)),
+        Metric("cramers_v", partial(_of_cells, contingency.cramers_v), lambda w, m, n: sqrt(w * m * n) / (m + n)),
+        Metric("ks", _ks, lambda w, _m, _n: sqrt(w) / 2, ordered=True),
+        Metric("wasserstein", _wasserstein, lambda w, _m, _n: sqrt(w), ordered=True, symmetric=False),
+    )
+}

@@ -1,0 +1,138 @@
+"""The profile of a feature: its bins, frozen, and how many rows of the reference lie in each.
+
+Cells are the bins or categories in their order, then `other`, `non_finite` and `null`: every value has one. The digest
+covers everything; counts carry it, and counts of different digests are never added.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, Final, Literal, Self, get_args
+
+import numpy as np
+
+from modelward_drift.arrays import Integers
+from modelward_drift.bins import Grid
+from modelward_drift.errors import ProfileError
+from modelward_drift.inflation import Inflation
+
+SCHEMA_VERSION: Final = 1
+
+Kind = Literal["numeric", "categorical", "boolean", "text"]
+KINDS: Final[tuple[str, ...]] = get_args(Kind)
+
+SPECIAL: Final = ("other", "non_finite", "null")
+"""The last cells of every profile, in the order of columns.Special."""
+
+BOOLEANS: Final = ("false", "true")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """`counts`: rows of the reference by cell; `grid`: of numbers and lengths of texts; `levels`: the categories kept.
+
+    `rows`: of the whole reference; where it was sampled, `counts` add up to fewer, and are what statistics reckon with.
+    `inflation`: of variances, where rows hang together. Raises ProfileError.
+    """
+
+    name: str
+    kind: Kind
+    counts: tuple[int, ...]
+    rows: int
+    grid: Grid | None = None
+    levels: tuple[str, ...] = ()
+    inflation: Inflation = field(default_factory=Inflation)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        problem = _problem(self)
+        if problem:
+            raise ProfileError(f"the profile of {self.name!r} {problem}; make the reference anew")
+
+    @property
+    def bins(self) -> int:
+        """Cells but the special ones."""
+        return len(self.counts) - len(SPECIAL)
+
+    @cached_property
+    def reference(self) -> Integers:
+        """`counts`, as an array that can't be written."""
+        array = np.array(self.counts, np.int64)
+        array.flags.writeable = False
+        return array
+
+    @cached_property
+    def digest(self) -> str:
+        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return f"sha256:{hashlib.sha256(canonical.encode(errors='backslashreplace')).hexdigest()}"
+
+    @cached_property
+    def position(self) -> Mapping[str, int]:
+        """Cells by category."""
+        return {level: cell for cell, level in enumerate(self.levels)}
+
+    def cell_names(self) -> tuple[str, ...]:
+        """What people are shown, cell by cell."""
+        if self.grid is None:
+            return (*self.levels, *SPECIAL)
+        if not self.grid.edges:
+            return ("any", *SPECIAL)
+        inner = (f"[{lower:.6g}, {upper:.6g})" for lower, upper in pairwise(self.grid.edges))
+        return (f"< {self.grid.edges[0]:.6g}", *inner, f">= {self.grid.edges[-1]:.6g}", *SPECIAL)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Raises ProfileError, for another schema version too."""
+        version = raw.get("schema_version") if isinstance(raw, Mapping) else None
+        if version != SCHEMA_VERSION:
+            raise ProfileError(
+                f"the profile has schema version {version!r}, this release reads {SCHEMA_VERSION}; make the reference "
+                "anew with `modelward reference`, or use the release that made it"
+            )
+        try:
+            grid = raw["grid"]
+            values = {
+                **raw,
+                "counts": tuple(raw["counts"]),
+                "levels": tuple(raw["levels"]),
+                "inflation": Inflation(**raw["inflation"]),
+                "grid": grid and Grid(**{**grid, "edges": tuple(grid["edges"]), "centres": tuple(grid["centres"])}),
+            }
+            return cls(**values)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ProfileError(f"the profile lacks or has a field too many: {error}; make it anew") from None
+
+
+def _problem(profile: Profile) -> str | None:
+    if profile.kind not in KINDS:
+        return f"has the kind {profile.kind!r}, which is none of {', '.join(KINDS)}"
+    if not all(isinstance(count, int) and count >= 0 for count in (*profile.counts, profile.rows)):
+        return "has counts that are no whole numbers from 0"
+    if not 0 < sum(profile.counts) <= min(profile.rows, 2**53):
+        return f"counts {sum(profile.counts)} rows of {profile.rows}"
+    if profile.kind in ("numeric", "text"):
+        return "has no grid" if profile.grid is None else _grid_problem(profile.grid, profile.bins)
+    if profile.grid is not None or not all(isinstance(level, str) for level in profile.levels):
+        return "has no categories but a grid"
+    if len(set(profile.levels)) != len(profile.levels) or len(profile.levels) != profile.bins:
+        return "has other categories than counts"
+    return "has other levels than false and true" if profile.kind == "boolean" and profile.levels != BOOLEANS else None
+
+
+def _grid_problem(grid: Grid, bins: int) -> str | None:
+    figures = (*grid.edges, *grid.centres, grid.low, grid.high, grid.scale)
+    if not all(isinstance(each, int | float) and math.isfinite(each) for each in figures):
+        return "has figures that are not finite"
+    if len(grid.edges) + 1 != bins or len(grid.centres) != bins:
+        return "has other bins than counts"
+    if any(lower >= upper for lower, upper in pairwise(grid.edges)):
+        return "has edges that do not ascend"
+    return "has no scale" if grid.scale <= 0 or grid.low > grid.high else None
