@@ -19,6 +19,9 @@ LONGEST = 180
 
 THREADS = 4
 
+LEAST = 10
+"""Requests that each of them sends, however soon the load is to end."""
+
 SCRIPT = """
 import collections, json, pathlib, random, sys, threading, time
 plan = json.loads(pathlib.Path("/plan/plan.json").read_text())
@@ -47,8 +50,9 @@ seen = collections.defaultdict(collections.Counter)
 stop = pathlib.Path("/tmp/stop")
 pause = plan["threads"] / plan["rate"] if plan["rate"] else 0.0
 def send():
-    due = time.monotonic()
-    while time.monotonic() < end and not stop.exists():
+    due, sent = time.monotonic(), 0
+    while time.monotonic() < end and (sent < plan["least"] or not stop.exists()):
+        sent += 1
         due += pause
         time.sleep(max(0.0, due - time.monotonic()) if pause else 0.0)
         user = random.choice(users) if users else None
@@ -137,7 +141,8 @@ def load(
     name = f"load-{secrets.token_hex(3)}"
     made = Load(namespace, name)
     plan = {
-        "kind": kind, "address": address, "threads": THREADS, "longest": longest, "rate": rate, "users": users,
+        "kind": kind, "address": address, "threads": THREADS, "least": LEAST, "longest": longest, "rate": rate,
+        "users": users,
         "bodies": [(body, 1.0) if isinstance(body, str) else body for body in bodies], "headers": headers or {},
     }  # fmt: skip
     plans = {
