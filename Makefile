@@ -94,7 +94,7 @@ bench-serving: $(READY) ## our server and its peers side by side, ten minutes (B
 bench-rollout: $(READY) ## rollouts by simulation, and twenty under load on the cluster (BENCH=--short: quicker)
 	@$(BIN)/python -m benchmarks.rollout $(BENCH)
 
-bench-drift: $(READY) ## what counting drift costs, and false alarms by simulation, an hour (BENCH=--short: minutes)
+bench-drift: $(READY) ## what drift costs, ours and other tools, and false alarms by simulation, an hour (BENCH=--short: minutes)
 	@$(BIN)/python -m benchmarks.drift $(BENCH)
 
 docs: $(READY) ## generate the reference of the CRD
@@ -111,7 +111,7 @@ lock: $(READY) ## pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group dev \
 		pyproject.toml inference_image/pyproject.toml -o $(LOCK)
 
-lock-peers: $(READY) ## pin what the peers of the benchmark need
-	@cd benchmarks/serving/peers && for peer in *.in; do \
+lock-peers: $(READY) ## pin what the peers of the benchmarks need
+	@for peer in benchmarks/*/peers/*.in; do \
 		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 			$$peer -o $${peer%.in}.txt || exit 1; done

@@ -12,7 +12,7 @@ import numpy as np
 import tritonclient.http as triton
 from tritonclient.utils import triton_to_np_dtype
 
-from examples.demo import live
+from examples.demo import live, loop
 from examples.demo.cluster import HERE, create_namespace, forwarded, install_store, publish
 from examples.demo.load import load
 from examples.demo.model import Trained, train
@@ -20,8 +20,7 @@ from localcluster import cluster, install
 from localcluster.clients import kubectl
 from localcluster.progress import SetupError
 
-NAMESPACE = "modelward-demo"
-MODEL = "digits"
+NAMESPACE, MODEL = loop.NAMESPACE, loop.MODEL
 
 RATE = 100.0
 """Requests a second that clients send during the rollouts."""
@@ -41,14 +40,13 @@ class Stages:
         self.seconds[name] = time.monotonic() - began
 
 
-def predict(address: str, trained: Trained) -> tuple[float, float]:
-    """Send the held-out rows with an ordinary client. Returns accuracy and the agreement with scikit-learn."""
+def predict(address: str, rows: Any) -> Any:
+    """The labels of rows [n, 64], from an ordinary client."""
     client = triton.InferenceServerClient(address)
     given = client.get_model_metadata(MODEL)["inputs"][0]
-    tensor = triton.InferInput(given["name"], list(trained.rows.shape), given["datatype"])
-    tensor.set_data_from_numpy(trained.rows.astype(triton_to_np_dtype(given["datatype"])))
-    answer = client.infer(MODEL, [tensor]).as_numpy("predict")
-    return float(np.mean(answer == trained.labels)), float(np.mean(answer == trained.predictions))
+    tensor = triton.InferInput(given["name"], list(rows.shape), given["datatype"])
+    tensor.set_data_from_numpy(rows.astype(triton_to_np_dtype(given["datatype"])))
+    return client.infer(MODEL, [tensor]).as_numpy("predict")
 
 
 def up() -> None:
@@ -77,7 +75,8 @@ def up() -> None:
         print(f"    served: {stable['format']}, {stable['form'].lower()}, {stable['digest'][:19]}…")
     with stages.stage("predictions for the held-out rows, through the router, by tritonclient"):
         with forwarded(NAMESPACE, MODEL, 80) as address:
-            accuracy, agreement = predict(address, trained)
+            answer = predict(address, trained.rows)
+        accuracy, agreement = float(np.mean(answer == trained.labels)), float(np.mean(answer == trained.predictions))
         print(f"    {len(trained.rows)} rows, accuracy {accuracy:.3f}, agreement with scikit-learn {agreement:.3f}")
     figures: dict[str, Any] = {
         "rows": len(trained.rows),
@@ -86,13 +85,14 @@ def up() -> None:
         "seconds_to_ready": round(seconds_to_ready, 1),
     }
     roll_out(stages, trained, figures)
+    loop.close_the_loop(stages.stage, trained, figures, request, predict, RATE)
     report(stages, figures)
 
 
 def roll_out(stages: Stages, trained: Trained, figures: dict[str, Any]) -> None:
     """A better version by canary, and then a bad one, while clients go on asking."""
     address = f"http://{MODEL}/v2/models/{MODEL}/infer"
-    rows = [request(row) for row in trained.rows[:40].tolist()]
+    rows = [request(row) for row in trained.rows.tolist()]
     with load(NAMESPACE, "rest", address, *rows, rate=RATE, longest=600) as clients:
         with stages.stage(f"version 2, by canary: 20 %, 50 %, all, while clients send {RATE:.0f} requests a second"):
             change_model(2)

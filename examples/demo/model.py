@@ -25,11 +25,13 @@ HELD_OUT = 0.25
 class Trained:
     """A pipeline and what it was trained on and not.
 
-    `train_rows`: [m, 64]; `rows`: held out, [n, 64]; `labels` and scikit-learn's own `predictions` of these: [n].
+    `train_rows`: [m, 64], their `train_labels`: [m]; `rows`: held out, [n, 64]; `labels` and scikit-learn's own
+    `predictions` of these: [n].
     """
 
     estimator: Any
     train_rows: npt.NDArray[np.float32]
+    train_labels: npt.NDArray[np.int64]
     rows: npt.NDArray[np.float32]
     labels: npt.NDArray[np.int64]
     predictions: npt.NDArray[np.int64]
@@ -37,7 +39,7 @@ class Trained:
     def bundle(self) -> bytes:
         """Model, signature, golden rows and reference data in one file."""
         with tempfile.TemporaryDirectory() as folder:
-            saved: Path = save_bundle(Path(folder) / "digits.tar", self.estimator, self.train_rows)
+            saved: Path = save_bundle(Path(folder) / "digits.tar", self.estimator, self.train_rows, reference=self.rows)
             return saved.read_bytes()
 
     def pickled(self) -> bytes:
@@ -66,4 +68,4 @@ def train(trees: int = 100, seed: int = 0, *, shuffled: bool = False) -> Trained
     )
     model = make_pipeline(StandardScaler(), RandomForestClassifier(trees, random_state=seed))
     model.fit(train_rows, np.random.default_rng(seed).permutation(train_labels) if shuffled else train_labels)
-    return Trained(model, train_rows, held_out, held_out_labels, model.predict(held_out))
+    return Trained(model, train_rows, train_labels, held_out, held_out_labels, model.predict(held_out))

@@ -62,6 +62,13 @@ class Builder:
         self._sample = self._sample.merge(other._sample)
         self._low, self._high = min(self._low, other._low), max(self._high, other._high)
 
+    @property
+    def variety(self) -> tuple[int, int]:
+        """Of the sample, without nulls: rows, and different values among them."""
+        values = self._sample.values
+        known = values[values != Special.NULL] if self.kind == "categorical" else values[~np.isnan(values)]
+        return len(known), len(set(known.tolist()))
+
     def profile(self) -> Profile:
         """Of what was seen so far. Raises ProfileError where that is nothing."""
         if not self._sample.rows:

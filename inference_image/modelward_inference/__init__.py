@@ -1,13 +1,14 @@
 """The inference image: `fetch` brings a model into a bundle, `serve` answers requests with it.
 
-`save_bundle` is for training scripts: it writes the model, its signature and its golden rows into one file.
+`save_bundle` is for training scripts: it writes the model, its signature, its golden rows and its reference into one
+file. `make_reference` and `save_reference` are for models that have a file already.
 """
 
 from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "save_bundle"]
+__all__ = ["__version__", "make_reference", "save_bundle", "save_reference"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,12 @@ def __getattr__(name: str) -> Any:
         from modelward_inference.save import save_bundle
 
         return save_bundle
+    if name == "make_reference":
+        from modelward_inference.reference.make import make_reference
+
+        return make_reference
+    if name == "save_reference":
+        from modelward_inference.reference.store import save_reference
+
+        return save_reference
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

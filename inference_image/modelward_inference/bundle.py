@@ -5,6 +5,7 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -110,14 +111,15 @@ def _values(raw: dict[str, Any]) -> dict[str, Any]:
     """The fields that JSON has no type for."""
     compilation = raw.get("compilation")
     return {
-        "signature": _signature(raw["signature"]),
+        "signature": signature_of(raw["signature"]),
         "warnings": tuple(raw["warnings"]),
         "classes": tuple(raw.get("classes", ())),
         "compilation": Compilation(**compilation) if compilation else None,
     }
 
 
-def _signature(raw: dict[str, Any]) -> Signature:
+def signature_of(raw: Mapping[str, Any]) -> Signature:
+    """From plain values, as in model.json and in the protocol's model metadata. Raises KeyError and TypeError."""
     inputs, outputs = (
         tuple(Tensor(each["name"], each["datatype"], tuple(each["shape"])) for each in raw[side])
         for side in ("inputs", "outputs")

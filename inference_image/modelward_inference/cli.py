@@ -1,4 +1,4 @@
-"""The command line: `fetch` and `serve` in the image, `save` wherever models are trained.
+"""The command line: `fetch`, `serve` and `monitor` in the image; `save`, `reference` and `drift report` elsewhere.
 
 Exit code 1, and a report in the termination log, on failure; `fetch` leaves a report of success there too.
 """
@@ -6,17 +6,22 @@ Exit code 1, and a report in the termination log, on failure; `fetch` leaves a r
 import argparse
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from modelward_inference import cpu
+from modelward_inference.reference import command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    if options.verb == "keep":
+        from modelward_monitor import keeper  # and nothing else: this process only waits
+
+        return keeper.keep([sys.executable, "-m", "modelward_inference", options.kept])
     cores = cpu.limit_library_threads()
     from modelward_inference import errors  # numpy must not be imported before the limit is set
 
-    options = _parser().parse_args(arguments)
     try:
         match options.verb:
             case "fetch":
@@ -25,8 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from modelward_inference import server
 
                 server.serve(server.Settings.from_environment(cores))
+            case "monitor":
+                from modelward_monitor import run, settings
+
+                run.run(settings.Settings.from_environment())
+            case "reference":
+                return _told("reference", command.run, options)
+            case "drift":
+                return _told("drift report", _drift_report, options)
             case _:
-                return _save(options)
+                return _told("save", _save, options)
     except Exception as error:  # noqa: BLE001  whatever it is, the operator has to be able to show it
         if not isinstance(error, errors.ModelError):
             traceback.print_exc()
@@ -36,14 +49,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="modelward", description="Fetch, serve or save a model.")
+    about = "Fetch, serve, save or profile a model, or report its drift."
+    parser = argparse.ArgumentParser(prog="modelward", description=about)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("fetch", help="bring the model of MODEL_URI into BUNDLE_DIR")
     verbs.add_parser("serve", help="answer requests with the model in BUNDLE_DIR")
-    save = verbs.add_parser("save", help="write a bundle: the model, its signature, golden rows and reference data")
+    verbs.add_parser("monitor", help="count what the model is asked and answers, beside `serve`")
+    keep = verbs.add_parser("keep", help="run a verb, and run it again whenever it ends, until SIGTERM")
+    keep.add_argument("kept", choices=["monitor"])
+    save = verbs.add_parser("save", help="write a bundle: the model, its signature, golden rows and reference")
     save.add_argument("--model", type=Path, required=True, help="a saved model of any format that can be served")
-    save.add_argument("--data", type=Path, required=True, help="sample rows: .csv with a line of names, or .npy")
+    save.add_argument(
+        "--data", type=Path, required=True, help="training data: .parquet, .feather, .arrow, .csv, .csv.gz, .npy"
+    )
+    save.add_argument("--reference", type=Path, help="rows that it was not trained on, for the reference; else --data")
     save.add_argument("--out", type=Path, required=True, help="the bundle to write (.tar)")
+    save.add_argument("--ignore", action="append", default=[], metavar="NAME", help="leave out; may be repeated")
+    command.add_to(verbs)
+    drift = verbs.add_parser("drift", help="what became of a model's data").add_subparsers(dest="of", required=True)
+    report = drift.add_parser("report", help="write one HTML page: what drifted, with pictures and numbers")
+    report.add_argument("--reference", type=Path, required=True, help="the model's reference.json")
+    current = report.add_mutually_exclusive_group(required=True)
+    current.add_argument("--windows", type=Path, help="windows of counts, one a line as JSON")
+    current.add_argument(
+        "--data", type=Path, help="a table to compare: .parquet, .feather, .arrow, .csv, .csv.gz, .npy"
+    )
+    report.add_argument("--rules", type=Path, help="a DriftPolicy, or its spec, as JSON; without it the defaults")
+    report.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
     return parser
 
 
@@ -54,14 +86,30 @@ def _fetch() -> None:
     errors.write_report(report.summary(run.fetch(run.Request.from_environment())))
 
 
-def _save(options: argparse.Namespace) -> int:
+def _save(options: argparse.Namespace) -> None:
+    from modelward_inference import save
+
+    written = save.save_bundle(
+        options.out, options.model, options.data, reference=options.reference, ignore=options.ignore, progress=True
+    )
+    print(f"{written}: {written.stat().st_size} bytes", file=sys.stderr)
+
+
+def _told(verb: str, act: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
     """A person reads the outcome here, so there is no report."""
-    from modelward_inference import errors, save, tables
+    from modelward_drift.errors import DriftError
+    from modelward_inference import errors
 
     try:
-        written = save.save_bundle(options.out, options.model, tables.read_table(options.data))
-    except (errors.ModelError, OSError) as error:
-        print(f"modelward save: {error}", file=sys.stderr)
+        act(options)
+    except (errors.ModelError, DriftError, OSError, UnicodeError) as error:
+        print(f"modelward {verb}: {error}", file=sys.stderr)
         return 1
-    print(f"{written}: {written.stat().st_size} bytes", file=sys.stderr)
     return 0
+
+
+def _drift_report(options: argparse.Namespace) -> None:
+    from modelward_inference.drift_report import command
+
+    written = command.write(options.reference, options.out, options.windows, options.data, options.rules)
+    print(f"{written}: {written.stat().st_size} bytes", file=sys.stderr)

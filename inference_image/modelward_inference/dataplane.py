@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from modelward_inference import metrics
-from modelward_inference.batching import Batcher, Job, Limits, key_of
+from modelward_inference.batching import Batcher, Job, Limits, Observer, key_of
 from modelward_inference.bundle import Manifest
 from modelward_inference.checks import Expected, size_of
 from modelward_inference.protocol import DeadlineExceededError, InferRequest, InferResponse, RequestError, Timing
@@ -80,6 +80,10 @@ class DataPlane:
     def busy(self) -> bool:
         """Whether a request that comes now may have to wait."""
         return self._batcher.busy
+
+    def observe(self, observer: Observer) -> None:
+        """Let it have every answer from now on. Requests for some outputs only are observed with those alone."""
+        self._batcher.observer = observer
 
     def warm_up(self) -> None:
         """Answer requests of zeros: the first real client must not pay for what is set up lazily.

@@ -5,11 +5,12 @@ look-ups would cost more than a small model. Invariant: these are only written i
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 from prometheus_client import REGISTRY, Counter, Gauge
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 SECONDS = (
@@ -100,3 +101,39 @@ class Requests:
         if series is None:
             series = self._by_code[code] = REQUEST_SECONDS.labels(*self._labels, str(code))
         series.observe(seconds)
+
+
+@dataclass(frozen=True)
+class CaptureFigures:
+    """Rows so far, the bytes that are held, and whether a monitor is connected."""
+
+    sent: int
+    dropped: int
+    sampled_out: int
+    acknowledged: int
+    size: int
+    connected: bool
+
+
+class CaptureCollector(Collector):
+    """Of a server with a monitor; others have none of these."""
+
+    def __init__(self, read: Callable[[], CaptureFigures]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._read()
+        rows = CounterMetricFamily(
+            "modelward_capture_rows", "Rows for the monitor: handed over, dropped for want of room, or not chosen.",
+            labels=["result"],
+        )  # fmt: skip
+        for result, count in (("sent", now.sent), ("dropped", now.dropped), ("sampled_out", now.sampled_out)):
+            rows.add_metric([result], count)
+        yield rows
+        yield CounterMetricFamily(
+            "modelward_capture_acknowledged_rows", "Rows that the monitor has on its disk.", now.acknowledged
+        )
+        yield GaugeMetricFamily(
+            "modelward_capture_buffer_bytes", "Held until the monitor acknowledges it.", now.size
+        )  # fmt: skip
+        yield GaugeMetricFamily("modelward_capture_connected", "1 while a monitor listens.", int(now.connected))

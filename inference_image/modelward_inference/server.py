@@ -33,13 +33,20 @@ GARBAGE = (20_000, 20, 50)
 
 MAX_PORT = 65_535
 
+MAX_SOCKET = 107
+"""Bytes of a Unix socket's path: the kernel's limit."""
+
+CAPTURE_BUFFER = 16 << 20
+"""Bytes of rows that the monitor has not acknowledged."""
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True)
 class Settings:
     """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM.
-    `max_body`, `max_head`: bytes. `max_batch_delay`, `timeout`, `body_timeout`: seconds."""
+    `max_body`, `max_head`: bytes. `max_batch_delay`, `timeout`, `body_timeout`: seconds. `capture_socket`: where the
+    monitor listens, None for no capture; `capture_sampling`: share of the model's calls; `capture_buffer`: bytes."""
 
     folder: Path
     version: str | None
@@ -57,6 +64,9 @@ class Settings:
     max_batch_delay: float = 0.0
     timeout: float = REQUEST_TIMEOUT
     body_timeout: float = 60.0
+    capture_socket: Path | None = None
+    capture_sampling: float = 1.0
+    capture_buffer: int = CAPTURE_BUFFER
 
     @classmethod
     def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -81,6 +91,20 @@ class Settings:
                 raise InvalidConfiguration(f"{name} is {text!r}; set it to one of {', '.join(LEVELS)}")
             return text
 
+        def share(name: str, default: str) -> float:
+            text = environment.get(name, default)
+            if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or not 0 < float(text) <= 1:
+                raise InvalidConfiguration(f"{name} is {text!r}; set it to a fraction above 0, at most 1, such as 0.1")
+            return float(text)
+
+        def socket(name: str) -> Path | None:
+            text = environment.get(name, "")
+            if len(os.fsencode(text)) > MAX_SOCKET or "\0" in text or (text and not text.startswith("/")):
+                raise InvalidConfiguration(
+                    f"{name} is {text!r}; set it to the absolute path of a socket, {MAX_SOCKET} bytes at most"
+                )
+            return Path(text) if text else None
+
         return cls(
             folder=Path(environment.get("BUNDLE_DIR", "/bundle")),
             version=environment.get("MODEL_VERSION") or None,
@@ -98,6 +122,9 @@ class Settings:
             max_batch_delay=decimal("MAX_BATCH_DELAY_MS", 0.0) / 1000,
             timeout=decimal("REQUEST_TIMEOUT_SECONDS", REQUEST_TIMEOUT),
             body_timeout=decimal("BODY_TIMEOUT_SECONDS", 60.0),
+            capture_socket=socket("CAPTURE_SOCKET"),
+            capture_sampling=share("CAPTURE_SAMPLING", "1"),
+            capture_buffer=number("CAPTURE_BUFFER_BYTES", CAPTURE_BUFFER, least=64 << 10, most=1 << 30),
         )
 
 
@@ -172,13 +199,23 @@ def serve(settings: Settings) -> None:
 def _companions(
     settings: Settings, plane: DataPlane, state: State, tracer: tracing.Tracing | None
 ) -> Sequence[Companion]:
-    if not settings.grpc_port:
-        return ()
-    # Imported only where it is wanted: its libraries take memory and time.
-    from modelward_inference.grpc_api import GrpcServer
+    """In the order in which they begin; they end in the opposite one."""
+    found: list[Companion] = []
+    # Imported only where it is wanted: libraries take memory and time.
+    if settings.capture_socket is not None:
+        from modelward_inference.capture.buffer import Buffer
+        from modelward_inference.capture.companion import Capture
 
-    max_body, drain = settings.max_body, settings.drain
-    return (GrpcServer(plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer),)
+        buffer = Buffer(settings.capture_buffer, settings.capture_sampling)
+        plane.observe(buffer.take)
+        found.append(Capture(settings.capture_socket, buffer))  # the first: it ends when no more answers come
+    if settings.grpc_port:
+        from modelward_inference.grpc_api import GrpcServer
+
+        max_body, drain = settings.max_body, settings.drain
+        grpc = GrpcServer(plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer)
+        found.append(grpc)
+    return found
 
 
 async def _answer(rest: DrainingServer, companions: Sequence[Companion]) -> None:

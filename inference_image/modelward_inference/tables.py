@@ -1,7 +1,6 @@
 """Tables of any make to a model's input tensors: data frames by duck typing, arrays, lists of texts, mappings."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,25 +12,16 @@ from modelward_inference.runtimes.base import DTYPES, Array
 
 def from_data(data: Any, signature: Signature) -> dict[str, Array]:
     """The input tensors. Raises InvalidConfiguration, which names the column that does not fit."""
+    raw = arranged(data, signature)
+    return {tensor.name: cast(raw[tensor.name], tensor) for tensor in signature.inputs}
+
+
+def arranged(data: Any, signature: Signature) -> dict[str, Array]:
+    """The data in the shapes of the input tensors, with the values as they are. Raises InvalidConfiguration."""
     inputs = signature.inputs
     if len(inputs) == 1 and inputs[0].shape != (-1, 1):
         return {inputs[0].name: _whole(data, inputs[0])}
     return {tensor.name: _one(_named(data, tensor, index), tensor) for index, tensor in enumerate(inputs)}
-
-
-def read_table(path: Path) -> Any:
-    """Rows from a file: .npy, or .csv with a line of names. Raises InvalidConfiguration."""
-    if path.suffix == ".npy":
-        return np.load(path, allow_pickle=False)
-    if path.suffix != ".csv":
-        raise InvalidConfiguration(f"{path} is neither .csv nor .npy; save the sample rows as one of these")
-    import csv
-
-    with path.open(newline="") as handle:
-        lines = list(csv.reader(handle))
-    if len(lines) < 2 or any(len(line) != len(lines[0]) for line in lines):
-        raise InvalidConfiguration(f"{path} needs a line of names, and rows of as many values")
-    return {name: np.array([line[index] for line in lines[1:]]) for index, name in enumerate(lines[0])}
 
 
 def _whole(data: Any, tensor: Tensor) -> Array:
@@ -56,7 +46,7 @@ def _whole(data: Any, tensor: Tensor) -> Array:
             f"data has shape {list(array.shape)}, but the model's {tensor.name!r} takes {list(tensor.shape)} (-1: any "
             "size); pass the columns that the model was trained on, and no others"
         )
-    return _cast(array, tensor)
+    return array
 
 
 def _named(data: Any, tensor: Tensor, index: int) -> Array:
@@ -73,15 +63,16 @@ def _named(data: Any, tensor: Tensor, index: int) -> Array:
 
 
 def _one(column: Array, tensor: Tensor) -> Array:
-    shaped = column.reshape(-1, 1) if len(tensor.shape) == 2 and column.ndim == 1 else column
-    return _cast(shaped, tensor)
+    return column.reshape(-1, 1) if len(tensor.shape) == 2 and column.ndim == 1 else column
 
 
-def _cast(array: Array, tensor: Tensor) -> Array:
+def cast(array: Array, tensor: Tensor) -> Array:
+    """To the tensor's datatype. Raises InvalidConfiguration."""
     target = DTYPES[tensor.datatype]
     try:
         if target.kind == "O":
-            return np.array([str(value) for value in array.flat], dtype=object).reshape(array.shape)
+            texts = ["" if value is None else str(value) for value in array.flat]
+            return np.array(texts, dtype=object).reshape(array.shape)
         if array.dtype.kind in "US":
             array = np.where(array == "", "nan", array)
         return np.ascontiguousarray(array.astype(target))

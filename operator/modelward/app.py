@@ -19,6 +19,7 @@ from modelward import health, settings
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
 from modelward.cluster.lease import Lease, LeaseSettings
+from modelward.cluster.monitors import Monitors
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import Resource
@@ -26,6 +27,7 @@ from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import Scraper
 from modelward.controller.controller import ENDS, Controller
 from modelward.controller.evidence import EvidenceCollector
+from modelward.controller.monitoring import Monitoring
 from modelward.controller.reconcile import Reconciler
 
 log = logging.getLogger("modelward")
@@ -104,9 +106,11 @@ def build(configured: settings.Settings, client: ApiClient, session: aiohttp.Cli
     probe = RouterProbe(session)
     prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
     evidence = EvidenceCollector(Scraper(session), prometheus, clock)
+    monitoring = Monitoring(api, Monitors(session), clock)
     reconciler = Reconciler(
-        api, cache, configured.platform, probe, evidence, configured.identity, clock, now=lambda: datetime.now(UTC)
-    )
+        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock,
+        now=lambda: datetime.now(UTC),
+    )  # fmt: skip
     return Controller(api, cache, queue, lease, reconciler, clock, configured.resync_seconds)
 
 

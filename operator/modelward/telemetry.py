@@ -1,10 +1,13 @@
 """The operator's own Prometheus metrics. Labels are bounded, but for one series a ModelDeployment where it says so."""
 
 from collections.abc import Container, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics import MetricWrapperBase
+
+from modelward.domain.monitored import Monitored, condition
 
 RECONCILES = Counter("modelward_reconciles", "Reconciles by result: ok, waiting, refused or error.", ["result"])
 RECONCILE_SECONDS = Histogram(
@@ -53,8 +56,28 @@ ROLLOUTS = Counter(
     ["namespace", "name", "result"],
 )  # fmt: skip
 
+MONITORED = Gauge(
+    "modelward_monitored", "1 while the condition Monitored is True; a series a ModelDeployment with a monitor.",
+    ["namespace", "name"],
+)  # fmt: skip
+MONITORED_ROWS = Gauge(
+    "modelward_monitored_rows",
+    "Rows since the stable revision runs, of all its pods: counted, sampled_out, dropped, refused or lost.",
+    ["namespace", "name", "result"],
+)
+DRIFT = Gauge(
+    "modelward_drift", "The metric of the worst features in the last window, pooled over all pods.",
+    ["namespace", "name", "metric", "feature"],
+)  # fmt: skip
+DRIFT_CUT = Gauge(
+    "modelward_drift_cut", "What it has to reach: the threshold, or what chance alone reaches.",
+    ["namespace", "name", "feature"],
+)  # fmt: skip
+DRIFTED = Gauge("modelward_drifted_features", "Features that drifted in the last window.", ["namespace", "name"])
+
 _VERDICTS = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
-_OF_A_MODEL = (READY, NOT_COMPILED, WEIGHT, MIRROR, ROLLOUT_PHASE, ROLLOUT_STEP, GATE, ROLLOUTS)
+_OF_MONITORS = (MONITORED, MONITORED_ROWS, DRIFT, DRIFT_CUT, DRIFTED)
+_OF_A_MODEL = (READY, NOT_COMPILED, WEIGHT, MIRROR, ROLLOUT_PHASE, ROLLOUT_STEP, GATE, ROLLOUTS, *_OF_MONITORS)
 
 
 def show(namespace: str, name: str, status: Mapping[str, Any]) -> None:
@@ -75,6 +98,27 @@ def show(namespace: str, name: str, status: Mapping[str, Any]) -> None:
     ROLLOUT_STEP.labels(namespace, name).set(rollout["step"])
     gates = rollout.get("gates") or ()
     _replace(GATE, namespace, name, {each["name"]: _VERDICTS[each["verdict"]] for each in gates})
+
+
+def show_monitored(namespace: str, name: str, seen: Monitored | None) -> None:
+    """Set the gauges of a ModelDeployment's monitors; series of features that are no longer among the worst go."""
+    if seen is None:
+        for gauge in _OF_MONITORS:
+            _drop(gauge, namespace, name)
+        return
+    MONITORED.labels(namespace, name).set(bool(condition(seen).status))
+    for result, rows in (asdict(seen.intake) if seen.intake else {}).items():
+        MONITORED_ROWS.labels(namespace, name, result).set(rows)
+    if seen.window is None:
+        for gauge in (DRIFT, DRIFT_CUT, DRIFTED):
+            _drop(gauge, namespace, name)
+        return
+    DRIFTED.labels(namespace, name).set(len(seen.drifted))
+    worst = seen.decisions[: seen.top]
+    _drop(DRIFT, namespace, name, but={each.statistic.feature for each in worst})
+    for each in worst:
+        DRIFT.labels(namespace, name, each.statistic.metric, each.statistic.feature).set(each.statistic.value)
+    _replace(DRIFT_CUT, namespace, name, {each.statistic.feature: each.cut for each in worst})
 
 
 def _replace(gauge: Gauge, namespace: str, name: str, values: Mapping[str, float]) -> None:

@@ -167,6 +167,14 @@ BAD: dict[str, tuple[Object, str]] = {
     "a variant with a bad model": (
         with_model(variants=[{"name": "b", "model": {"uri": "ftp://x/y"}}]), "start it with https://, s3:// or pvc://",
     ),
+    "nothing sampled": (with_model(monitor={"samplingFraction": "0%"}), "monitor.samplingFraction: write a percentage"),
+    "too few rows to learn from": (with_model(monitor={"learnRows": 10}), "monitor.learnRows: write a number from 100"),
+    "no feature shown": (with_model(monitor={"topFeatures": 0}), "monitor.topFeatures: write a number from 1"),
+    "a window of no time": (with_model(monitor={"window": {"duration": "0s"}}), "monitor.window.duration: write a"),
+    "a window of no rows": (with_model(monitor={"window": {"minSamples": 0}}), "monitor.window.minSamples: write a"),
+    "a monitor without a unit": (
+        with_model(monitor={"resources": {"limits": {"memory": "512"}}}), "did you forget the unit",
+    ),
     "a gateway without a parent": (with_model(router={"gateway": {}}), "gateway.parentRefs: Required value"),
     "a field that does not exist": (with_model(replica=3), 'unknown field "spec.replica"'),
     "a misspelt nested field": (model(URI="x"), 'unknown field "spec.model.URI"'),
@@ -224,6 +232,16 @@ GOOD: dict[str, Object] = {
         **variants({"name": "b", "weight": 99}, {"name": "dark", "mirrorPercent": 100, "replicas": 1}),
         "traffic": {"stickyBy": {"cookie": "visitor"}, "match": [{"header": "x-b", "value": "1", "to": "b"}]},
     },
+    "a monitor": with_model(monitor={}),
+    "a monitor with everything": with_model(
+        monitor={
+            "samplingFraction": "2.5%",
+            "learnRows": 1000,
+            "topFeatures": 5,
+            "window": {"duration": "10m", "minSamples": 100},
+            "resources": {"limits": {"memory": "512Mi"}},
+        }
+    ),
     "behind a gateway": with_model(router={"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}),
     "everything": with_model(
         replicas=3,

@@ -54,11 +54,20 @@ class Image:
 IMAGES = {
     image.role: image
     for image in (
-        Image("operator", "operator/Dockerfile", ("operator/requirements.lock", "operator/modelward")),
+        Image(
+            "operator",
+            "operator/Dockerfile",
+            ("operator/requirements.lock", "operator/modelward", "inference_image/modelward_drift"),
+        ),
         Image(
             "inference",
             "inference_image/Dockerfile",
-            ("inference_image/requirements.lock", "inference_image/modelward_inference"),
+            (
+                "inference_image/requirements.lock",
+                "inference_image/modelward_inference",
+                "inference_image/modelward_drift",
+                "inference_image/modelward_monitor",
+            ),
         ),
         Image(
             "router", "tests/localcluster/images/router.Dockerfile", ("tests/localcluster/images/router.requirements",)

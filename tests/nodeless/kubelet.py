@@ -66,10 +66,15 @@ class FakeKubelet:
             "spec": {"containers": [{"name": "c", "image": "i"}]},
         }  # fmt: skip
         self._cluster.request("POST", PODS.path(self._namespace), body)
+        inits = deployment["spec"]["template"]["spec"].get("initContainers", [])
+        sidecars = [each for each in inits if each.get("restartPolicy") == "Always"]
         container = {"name": "fetch", "ready": ready, "restartCount": 0, "image": "i", "imageID": ""}
         status = {
             "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}],
-            "initContainerStatuses": [{**container, "state": {} if ready else FAILED}],
+            "initContainerStatuses": [
+                {**container, "state": {} if ready else FAILED},
+                *({**container, "name": each["name"], "state": {}} for each in sidecars),
+            ],
         }  # fmt: skip
         self._patch_status(PODS.path(self._namespace, name), status)
 

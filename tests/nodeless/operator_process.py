@@ -21,11 +21,13 @@ from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
 from modelward.controller.controller import Controller
 from modelward.controller.evidence import EvidenceCollector
+from modelward.controller.monitoring import Monitoring
 from modelward.controller.reconcile import Reconciler
 from modelward.render.platform import Platform
 
 from .cluster import Cluster
 from .kubelet import FakeRouters
+from .monitors import FakeMonitors, as_monitors
 from .traffic import FakeTraffic, as_scraper
 
 PLATFORM = Platform(server_image="inference:1", router_image="envoy:1")
@@ -78,6 +80,7 @@ async def operator(
     traffic: FakeTraffic | None = None,
     prometheus_url: str | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    monitors: Any = None,
 ) -> AsyncIterator[Operator]:
     os.environ["KUBECONFIG"] = str(cluster.server.kubeconfig)
     clock = time.monotonic
@@ -91,8 +94,9 @@ async def operator(
         routers.cache = cache
         prometheus = Prometheus(session, prometheus_url) if prometheus_url else None
         evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, clock, ask_every=1.0)
+        monitoring = Monitoring(api, monitors or as_monitors(FakeMonitors()), clock)
         reconciler = Reconciler(
-            api, cache, PLATFORM, routers, evidence, identity, clock, now  # type: ignore[arg-type]
+            api, cache, PLATFORM, routers, evidence, monitoring, identity, clock, now  # type: ignore[arg-type]
         )  # fmt: skip
         controller = Controller(api, cache, queue, lease, reconciler, clock, resync_seconds)
         discovering = asyncio.create_task(controller.discover())

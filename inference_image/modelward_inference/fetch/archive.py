@@ -8,17 +8,22 @@ import shutil
 import tarfile
 from pathlib import Path
 
+from modelward_drift.reference import FILE as REFERENCE
 from modelward_inference import formats, golden
 from modelward_inference.bundle import MANIFEST, Manifest
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
 
-REFERENCE = "reference.npz"
+OBSOLETE = "reference.npz"
+"""Rows of training data that bundles of earlier releases hold; nobody reads them, and they are not unpacked."""
+
+MAX_REFERENCE = 64 << 20
+"""Bytes of the document: a thousand features of a hundred levels have 10 MB."""
 
 _MODELS = {file for kind, file in formats.FILES.items() if kind != formats.BUNDLE}
-NAMES = {MANIFEST, golden.FILE, REFERENCE, *_MODELS}
+NAMES = {MANIFEST, golden.FILE, REFERENCE, OBSOLETE, *_MODELS}
 """All that a bundle's folder and a saved bundle may hold."""
 
-_LIMITS = {MANIFEST: 16 << 20, golden.FILE: 256 << 20, REFERENCE: 1 << 30}
+_LIMITS = {MANIFEST: 16 << 20, golden.FILE: 256 << 20, REFERENCE: MAX_REFERENCE, OBSOLETE: 1 << 30}
 """Bytes of the files beside the model; the model itself may be as large as the archive, since tar does not compress."""
 
 MAX_ENTRIES = 16
@@ -30,6 +35,8 @@ def unpack(archive: Path, folder: Path) -> Manifest:
         with tarfile.open(archive, "r:") as opened:
             for number, member in enumerate(opened):
                 _check(member, number, folder)
+                if member.name == OBSOLETE:
+                    continue
                 source = opened.extractfile(member)
                 assert source is not None  # only links and folders have none
                 with source, (folder / member.name).open("xb") as target:
@@ -60,3 +67,12 @@ def _check(member: tarfile.TarInfo, number: int, folder: Path) -> None:
     limit = _LIMITS.get(member.name)
     if limit is not None and member.size > limit:
         raise BundleInvalid(f"The bundle's {member.name} has {member.size} bytes; at most {limit} are read")
+
+
+def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Neither users nor times: the same model and rows give the same digest."""
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    member.mtime = 0
+    member.mode = 0o644
+    return member

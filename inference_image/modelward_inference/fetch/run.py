@@ -26,7 +26,7 @@ from modelward_inference.errors import (
     StorageFull,
     UnsupportedScheme,
 )
-from modelward_inference.fetch import archive
+from modelward_inference.fetch import archive, reference
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.pvc import PvcSource
 from modelward_inference.fetch.s3 import S3Source
@@ -140,6 +140,7 @@ def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: i
     else:
         downloaded.replace(request.folder / formats.FILES[kind])
     built = build.build(request.folder, inner, known, request.optimise)
+    unfit = reference.rejected(request.folder, built.signature)
     return Manifest(
         name=request.name,
         format=built.format,
@@ -150,7 +151,7 @@ def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: i
         fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         signature=built.signature,
         libraries=built.libraries,
-        warnings=built.warnings,
+        warnings=(*built.warnings, *unfit),
         artifact_format=kind,
         classes=built.classes,
         trained_with=trained_with,

@@ -11,6 +11,8 @@ READY: Final = "Ready"
 SERVABLE: Final = "Servable"
 RECONCILING: Final = "Reconciling"
 STALLED: Final = "Stalled"
+MONITORED: Final = "Monitored"
+"""Only where spec.monitor asks for it."""
 
 
 @dataclass(frozen=True)

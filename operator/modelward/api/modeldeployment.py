@@ -112,6 +112,26 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class MonitorWindow:
+    """How long counts are collected before they are judged: at least `duration`, and until there are `min_samples`."""
+
+    duration: str = "1h"
+    min_samples: int = 500
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """The sidecar that counts what the model is asked and answers. `learn_rows`: that a reference is learned from where
+    the model brings none; `top_features`: that metrics and status name."""
+
+    sampling_fraction: str = "100%"
+    learn_rows: int = 5000
+    top_features: int = 10
+    window: MonitorWindow = MonitorWindow()
+    resources: Resources = Resources()
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a user asks for."""
 
@@ -125,6 +145,7 @@ class Spec:
     traffic: Traffic = AS_IT_COMES
     variants: tuple[Variant, ...] = ()
     revision_history_limit: int = 0
+    monitor: Monitor | None = None
 
 
 @dataclass(frozen=True)
@@ -194,6 +215,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         traffic=parse_traffic(raw.get("traffic") or {}),
         variants=tuple(_variant(each) for each in raw.get("variants") or ()),
         revision_history_limit=int(raw.get("revisionHistoryLimit", 0)),
+        monitor=None if raw.get("monitor") is None else _monitor(raw["monitor"]),
     )
 
 
@@ -226,6 +248,17 @@ def _server(raw: Mapping[str, Any]) -> Server:
         max_rows=raw.get("maxRows"),
         max_waiting=raw.get("maxWaiting"),
         batching=Batching(max_rows=batching.get("maxRows"), max_delay=batching.get("maxDelay")),
+    )
+
+
+def _monitor(raw: Mapping[str, Any]) -> Monitor:
+    window = raw.get("window") or {}
+    return Monitor(
+        sampling_fraction=str(raw.get("samplingFraction", "100%")),
+        learn_rows=int(raw.get("learnRows", 5000)),
+        top_features=int(raw.get("topFeatures", 10)),
+        window=MonitorWindow(str(window.get("duration", "1h")), int(window.get("minSamples", 500))),
+        resources=_resources(raw.get("resources")),
     )
 
 

@@ -23,6 +23,7 @@ MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 COMPONENT_SERVER: Final = "server"
 COMPONENT_ROUTER: Final = "router"
+COMPONENT_MONITOR: Final = "monitor"
 
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 """Digest of the manifest as it was last applied: tells a field that left the manifest from one that never was in it."""
@@ -41,6 +42,9 @@ ANNOTATION_COMMAND: Final = f"{GROUP}/rollout"
 
 ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 """On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""
+
+MONITOR_PORT: Final = 8081
+"""Of the monitor in model pods."""
 
 GRPC_PORT: Final = 9000
 """Of model pods, and of the model's Service for clients: KServe's number for gRPC."""

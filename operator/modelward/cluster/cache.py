@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelward import telemetry
-from modelward.api.names import ANNOTATION_CONFIG, LABEL_INSTANCE
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, OPTIONAL, PODS, WATCHED, Resource
+from modelward.api.names import ANNOTATION_CONFIG, COMPONENT_MONITOR, LABEL_COMPONENT, LABEL_INSTANCE
+from modelward.cluster.resources import CONFIG_MAPS, MODEL_DEPLOYMENTS, OPTIONAL, PODS, WATCHED, Resource
 
 TOMBSTONES = 10_000
 """Deleted uids that are remembered; far more than events that can still be on their way."""
@@ -157,5 +157,7 @@ def _pruned(resource: Resource, body: Object) -> Object:
             metadata["annotations"] = {ANNOTATION_CONFIG: annotations[ANNOTATION_CONFIG]}
         status = body.get("status") or {}
         return {"metadata": metadata, "status": {field: status[field] for field in _POD_STATUS if field in status}}
+    if resource is CONFIG_MAPS and (metadata.get("labels") or {}).get(LABEL_COMPONENT) == COMPONENT_MONITOR:
+        return {"metadata": metadata}  # read once by an operator that starts anew, from the API server
     rest = {field: value for field, value in body.items() if field != "metadata"}
     return {**rest, "metadata": metadata}

@@ -94,21 +94,21 @@ class Scraper:
     async def _get(self, pod: PodFacts, port: int, path: str, parse: Callable[[str], T]) -> T | None:
         """What a pod's answer says, None where there is no such answer."""
         try:
-            async with self._session.get(URL(_url(pod, port, path), encoded=True), timeout=TIMEOUT) as response:
+            async with self._session.get(url(pod, port, path), timeout=TIMEOUT) as response:
                 if response.status != 200:
                     return None
-                return parse((await _read(response.content)).decode())
+                return parse((await read(response.content, MAX_BYTES)).decode())
         except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE):
             return None
 
 
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    """The whole body. Raises ValueError where it is too long."""
+async def read(content: aiohttp.StreamReader, most: int) -> bytes:
+    """The whole body. Raises ValueError where it has more than `most` bytes."""
     body = bytearray()
     async for chunk in content.iter_any():
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise ValueError(f"more than {MAX_BYTES} bytes")
+        if len(body) > most:
+            raise ValueError(f"more than {most} bytes")
     return bytes(body)
 
 
@@ -125,9 +125,10 @@ def _outputs(outputs: Any) -> Mapping[str, Any] | None:
     return outputs
 
 
-def _url(pod: PodFacts, port: int, path: str) -> str:
+def url(pod: PodFacts, port: int, path: str) -> URL:
+    """Of a pod. `path`: quoted already."""
     address = f"[{pod.ip}]" if pod.ip and ":" in pod.ip else pod.ip
-    return f"http://{address}:{port}{path}"
+    return URL(f"http://{address}:{port}{path}", encoded=True)
 
 
 @dataclass(frozen=True)

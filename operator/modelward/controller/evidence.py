@@ -20,6 +20,7 @@ from modelward.domain import comparison, gates, promql
 from modelward.domain.comparison import Totals
 from modelward.domain.facts import Arm, Judgement, Observed
 from modelward.domain.gates import Case
+from modelward.domain.monitored import Monitored
 from modelward.domain.outcomes import Outcomes
 from modelward.domain.pairs import Pairs
 from modelward.domain.promql import Reading
@@ -40,12 +41,13 @@ COMPARE_EVERY = 30.0
 @dataclass(frozen=True)
 class Seen:
     """What a look brought. `judgement`, `gates`: of the candidate, None where there is nothing to judge; `comparisons`:
-    by variant; `again_in`: seconds until the next look."""
+    by variant; `again_in`: seconds until the next look; `monitored`: what the sidecars counted."""
 
     judgement: Judgement | None = None
     gates: list[dict[str, Any]] | None = None
     comparisons: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     again_in: float | None = None
+    monitored: Monitored | None = None
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.cluster.cache import Object
-from modelward.cluster.resources import DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
+from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.controller import routers
 from modelward.controller.diff import differs, stamped
 from modelward.controller.routers import belongs_to
@@ -15,6 +15,7 @@ from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.rollout import Decision, decide
 from modelward.render import revision
+from modelward.render.monitor import store_name
 from modelward.render.platform import Platform
 
 Live = Callable[[Resource, str], Object | None]
@@ -89,8 +90,8 @@ def _deletes(
     observed: Observed, decision: Decision, live: Live, services: Iterable[Object]
 ) -> Iterator[tuple[Resource, Object]]:
     for name in decision.remove:
-        for resource in (SERVICES, DEPLOYMENTS):
-            if (body := live(resource, name)) is not None:
+        for resource, child in ((SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name))):
+            if (body := live(resource, child)) is not None:
                 yield resource, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
     known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}

@@ -20,6 +20,7 @@ from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.evidence import EvidenceCollector, Seen
+from modelward.controller.monitoring import Monitoring
 from modelward.controller.observe import observe
 from modelward.controller.observe_router import RouterObserver
 from modelward.controller.plan import Plan, plan
@@ -75,6 +76,7 @@ class Reconciler:
         platform: Platform,
         probe: RouterProbe,
         evidence: EvidenceCollector,
+        monitoring: Monitoring,
         identity: str,
         clock: Callable[[], float],
         now: Callable[[], datetime],
@@ -84,6 +86,7 @@ class Reconciler:
         self._platform = platform
         self._routers = RouterObserver(cache, probe, clock)
         self._evidence = evidence
+        self._monitoring = monitoring
         self._identity = identity
         self._clock = clock
         self._now = now
@@ -116,6 +119,8 @@ class Reconciler:
         refused = await self._act(owner, planned, memory)
         if owner.command is not None and refused is None:
             await self._take_up(owner, owner.command, planned)
+        monitored, look_again = await self._monitoring.look(owner, observed)
+        seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
         return await self._report(owner, observed, planned, refused, seen, memory)
 
     def _plan(self, owner: ModelDeployment, observed: Observed, memory: _Memory) -> Plan:
@@ -218,12 +223,14 @@ class Reconciler:
         """Events and the one status patch, where something is to be told; and when to look again."""
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         status = build_status(
-            owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons
-        )
+            owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,
+            seen.monitored,
+        )  # fmt: skip
         # What was deleted is out of the cache already, so that its watch event would be no news.
         deleted = 0.0 if planned.deletes else None
-        times = (self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in, deleted)
-        again_in = min((time for time in times if time is not None), default=None)
+        again_in = soonest(
+            self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in, deleted
+        )
         if status != owner.status:
             counts_due_in = memory.status_written_at + COUNTS_EVERY - self._clock()
             if is_urgent(owner.status, status) or counts_due_in <= 0:
@@ -232,6 +239,7 @@ class Reconciler:
             else:
                 again_in = min(again_in or counts_due_in, counts_due_in)
         telemetry.show(owner.namespace, owner.name, status)
+        telemetry.show_monitored(owner.namespace, owner.name, seen.monitored)
         return Outcome(again_in=again_in, refused=refused is not None)
 
     async def _write_status(self, owner: ModelDeployment, status: dict[str, Any]) -> None:
@@ -277,4 +285,10 @@ class Reconciler:
         self._memories.pop(key, None)
         self._routers.forget(key)
         self._evidence.forget(key)
+        self._monitoring.forget(key)
         telemetry.forget(key.namespace, key.name)
+
+
+def soonest(*times: float | None) -> float | None:
+    """The least of those that there are."""
+    return min((time for time in times if time is not None), default=None)

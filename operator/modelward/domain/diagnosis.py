@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
 
 FETCH_CONTAINER = "fetch"
+MONITOR_CONTAINER = "monitor"
 
 SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
 
@@ -92,6 +93,8 @@ def _exit_problem(container: ContainerFacts, memory_limit_field: str) -> Problem
         return None
     if container.exit_reason == "OOMKilled":
         what = "loading the model" if container.name == FETCH_CONTAINER else "serving"
+        if container.name == MONITOR_CONTAINER:
+            what, memory_limit_field = "counting", "spec.monitor.resources.limits.memory"
         return Problem(
             "OutOfMemory",
             f"Container {container.name} was killed while {what}: it needs more memory than its limit. Raise "

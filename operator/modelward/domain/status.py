@@ -12,9 +12,11 @@ from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import ANNOTATION_COMMAND, GRPC_PORT, LABEL_REVISION
 from modelward.api.traffic import CANDIDATE
+from modelward.domain import monitored
 from modelward.domain.artifact import artifacts_of, differing
 from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, Problem, diagnose
 from modelward.domain.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts, RouterFacts
+from modelward.domain.monitored import Monitored
 from modelward.domain.report import rollout_essence, rollout_status
 from modelward.domain.rollout import Decision
 from modelward.domain.stages import stages_of
@@ -164,14 +166,18 @@ def build_status(
     now: str,
     gates: Sequence[Mapping[str, Any]] | None = None,
     comparisons: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+    watched: Monitored | None = None,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
-    `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was.
+    `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
+    `watched`: by monitors, None: by none.
     """
     assessment = assess(deployment, observed, decision, version, refused)
     stable = decision.routes.stable
     built = build_conditions(observed, assessment, stable)
+    if watched is not None:
+        built = (*built, monitored.condition(watched))
     stable_facts = observed.revisions.get(stable)
     last = deployment.status
     status: dict[str, Any] = {
@@ -188,6 +194,7 @@ def build_status(
     if stable != observed.target and observed.target in decision.replicas:
         status["candidate"] = _revision(observed, decision, observed.target)
     optional = {
+        "monitor": monitored.status(watched, last.get("monitor") or {}) if watched else None,
         "history": [_revision(observed, decision, name) for name in decision.history],
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
         "variants": variants_status(

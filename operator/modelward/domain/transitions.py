@@ -54,6 +54,7 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
         yield Transition("Normal", "TrafficMoved", f"The traffic goes to {new_stable} now, not to {old_stable}", since)
     yield from _rollout(old.get("rollout") or {}, new.get("rollout") or {}, since)
     yield from _fallbacks(old, new, since)
+    yield from _drift(old.get("monitor") or {}, new.get("monitor") or {})
     yield from _condition_changes(before, after, since)
 
 
@@ -91,6 +92,22 @@ def _fallbacks(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> It
         shown = new.get(role) or {}
         if shown.get("fallback") and shown["revision"] not in told:
             yield Transition("Normal", "NotCompiled", f"{shown['revision']}: {shown['fallback']}", since)
+
+
+def _drift(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
+    """Drift began, or went: not each window of a drift that lasts."""
+    window = new.get("window")
+    if not window:
+        return
+    same = old.get("revision") == new["revision"]
+    before, now = (old.get("window") or {}).get("drifted", 0) if same else 0, window["drifted"]
+    since = f"{new['revision']}@{window['end']}"
+    if now and not before:
+        worst = new["features"][0]["message"]
+        what = f"{now} feature{'s' if now > 1 else ''} drifted in the window until {window['end']}. {worst}"
+        yield Transition("Warning", "DriftDetected", what, since)
+    elif before and not now:
+        yield Transition("Normal", "DriftGone", f"No feature drifted in the window until {window['end']}", since)
 
 
 def _condition_changes(

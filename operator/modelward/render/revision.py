@@ -5,10 +5,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelward.api import names
-from modelward.api.durations import seconds
-from modelward.api.modeldeployment import Model, ModelDeployment, Resources, Server, Variant
+from modelward.api.durations import seconds, share
+from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
 from modelward.api.quantities import amount
-from modelward.domain.diagnosis import FETCH_CONTAINER
+from modelward.domain.diagnosis import FETCH_CONTAINER, MONITOR_CONTAINER
 from modelward.domain.facts import ModelFacts, Promotion
 from modelward.domain.revision import revision_name
 from modelward.render import common
@@ -31,6 +31,15 @@ TERMINATION_GRACE_SECONDS = 90
 
 STARTUP_SECONDS = 900
 """How long a large model may take to load before the kubelet starts over."""
+
+MONITOR_DIR = "/monitor"
+CAPTURE_SOCKET = f"{MONITOR_DIR}/capture.sock"
+
+FAREWELL_SECONDS = 20
+"""How long a monitor whose pod ends waits for the operator to read what it counted last."""
+
+DEFAULT_MONITOR_RESOURCES = Resources(requests={"cpu": "20m", "memory": "128Mi"})
+"""No limit: a container that is killed for its memory makes the whole pod unready."""
 
 DEFAULT_RESOURCES = Resources(requests={"cpu": "100m", "memory": "256Mi"})
 
@@ -154,6 +163,9 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[
         claim = {"claimName": address.netloc, "readOnly": True}
         volumes.append({"name": "model", "persistentVolumeClaim": claim})
         fetch_mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
+    monitor = {"name": "monitor", "mountPath": MONITOR_DIR}
+    if spec.monitor is not None:
+        volumes.append({"name": "monitor", "emptyDir": {}})
     built: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -167,19 +179,24 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[
                 "env": _environment(owner, _fetch_settings(model)),
                 **_credentials(model),
                 "volumeMounts": fetch_mounts,
-            }
+            },
+            *(
+                [_monitor(owner, container, spec.monitor, [{**bundle, "readOnly": True}, tmp, monitor])]
+                if spec.monitor is not None
+                else ()
+            ),
         ],
         "containers": [
             {
                 **container,
                 "name": "server",
                 "args": ["serve"],
-                "env": _environment(owner, _server_settings(spec.server)),
+                "env": _environment(owner, _server_settings(spec)),
                 "ports": [
                     {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
                     {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
                 ],
-                "volumeMounts": [{**bundle, "readOnly": True}, tmp],
+                "volumeMounts": [{**bundle, "readOnly": True}, tmp, *([monitor] if spec.monitor is not None else ())],
                 **_probes(),
             }
         ],
@@ -200,9 +217,40 @@ def _fetch_settings(model: Model) -> dict[str, str]:
     return settings | ({"MODEL_DIGEST": model.digest} if model.digest else {})
 
 
-def _server_settings(server: Server) -> dict[str, str]:
+def _monitor(
+    owner: ModelDeployment, container: dict[str, Any], monitor: Monitor, mounts: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A native sidecar: it is there before the server, and ends after it, so that it sees the last request.
+
+    No probes: whether the monitor works must never decide whether the pod gets requests.
+    """
+    settings = {
+        "MONITOR_DIR": MONITOR_DIR,
+        "MONITOR_PORT": str(names.MONITOR_PORT),
+        "MONITOR_WINDOW_SECONDS": f"{seconds(monitor.window.duration):g}",
+        "MONITOR_FAREWELL_SECONDS": str(FAREWELL_SECONDS),
+        "LEARN_ROWS": str(monitor.learn_rows),
+        "TOP_FEATURES": str(monitor.top_features),
+    }
+    uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}
+    return {
+        **container,
+        "name": MONITOR_CONTAINER,
+        "args": ["keep", "monitor"],
+        "restartPolicy": "Always",
+        "env": [*_environment(owner, settings), uid],
+        "ports": [{"name": "monitor", "containerPort": names.MONITOR_PORT, "protocol": "TCP"}],
+        "resources": common.resources(monitor.resources, DEFAULT_MONITOR_RESOURCES),
+        "volumeMounts": mounts,
+    }
+
+
+def _server_settings(spec: Spec) -> dict[str, str]:
     """Only what the user set: the rest is the image's to decide."""
+    server = spec.server
     wanted = {
+        "CAPTURE_SOCKET": None if spec.monitor is None else CAPTURE_SOCKET,
+        "CAPTURE_SAMPLING": None if spec.monitor is None else share(spec.monitor.sampling_fraction),
         "REQUEST_TIMEOUT_SECONDS": None if server.timeout is None else seconds(server.timeout),
         "MAX_REQUEST_BYTES": None if server.max_request_size is None else int(amount(server.max_request_size)),
         "MAX_ROWS": server.max_rows,

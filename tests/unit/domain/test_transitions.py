@@ -96,3 +96,20 @@ def test_a_command_is_told_with_what_came_of_it() -> None:
     unknown = command_event("explode", aborted, owner())
     assert unknown.reason == "UnknownCommand"
     assert "promote, pause, resume, abort, retry" in unknown.message
+
+
+def drifting(drifted: int, end: str, revision: str = A) -> dict[str, object]:
+    shown = {"window": {"end": end, "drifted": drifted}, "features": [{"message": "amount: psi 0.4"}]}
+    return {**READY, "monitor": {"revision": revision, **shown}}
+
+
+def test_drift_is_told_when_it_begins_and_when_it_goes() -> None:
+    calm, drift, lasting = drifting(0, "t1"), drifting(2, "t2"), drifting(3, "t3")
+    assert reasons(READY, calm) == []
+    assert reasons(calm, drift) == ["Warning DriftDetected"]
+    assert reasons(READY, drift) == ["Warning DriftDetected"]
+    assert reasons(drift, lasting) == []
+    assert reasons(lasting, drifting(0, "t4")) == ["Normal DriftGone"]
+    assert reasons(lasting, drifting(0, "t4", revision=B)) == []
+    (told,) = transitions(calm, drift)
+    assert told.message == "2 features drifted in the window until t2. amount: psi 0.4"

@@ -1,18 +1,25 @@
 """One line in a training script makes a bundle that is served with the model's own answers as golden rows."""
 
 import io
+import json
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import xgboost
+from sklearn.cluster import KMeans
 
 import modelward_inference
+from modelward_drift.builder import profile_of
+from modelward_drift.reference import FILE as REFERENCE
+from modelward_drift.reference import Feature, Reference
 from modelward_inference import cli, errors, golden, tables
 from modelward_inference.bundle import MANIFEST, Manifest, Signature, Tensor
-from modelward_inference.fetch import archive
+from modelward_inference.reference import store
 
 from .artifacts import digest, onnx, pickled, rows
 from .models import TEXTS, case, customers
@@ -47,7 +54,7 @@ def test_a_saved_bundle_is_served(volume: Volume, tmp_path: Path, name: str) -> 
     assert manifest.compilation is not None
     assert manifest.compilation.parity["origin"] == "training"
     assert sorted(path.name for path in volume.bundle.iterdir()) == [
-        "golden.npz", "model.json", "model.onnx", "reference.npz",
+        "golden.npz", "model.json", "model.onnx", "reference.json",
     ]  # fmt: skip
     assert_same(served, case(model))
 
@@ -70,13 +77,80 @@ def test_the_same_model_and_rows_give_the_same_digest(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_reference_data_are_the_rows_that_were_given(tmp_path: Path) -> None:
+def test_the_reference_is_of_the_rows_that_were_given_and_of_the_answers(tmp_path: Path) -> None:
     content = saved(tmp_path, case("columns by name").model, customers()[0])
-    with tarfile.open(fileobj=io.BytesIO(content)) as opened:
-        stored = np.load(io.BytesIO(opened.extractfile(archive.REFERENCE).read()))  # type: ignore[union-attr]
-        assert stored["names"].tolist() == ["age", "income", "city", "plan"]
-        assert np.array_equal(stored["column0"][:, 0], customers()[0]["age"].to_numpy())
-        assert stored["column2"][:, 0].tolist() == customers()[0]["city"].tolist()
+    reference = Reference.from_dict(json.loads(unpacked(content)[REFERENCE]))
+    profiles = {profile.name: profile for profile in reference.profiles}
+    assert {name: profile.kind for name, profile in profiles.items()} == {
+        "age": "numeric", "income": "numeric", "city": "categorical", "plan": "categorical",
+        "output:predict": "categorical", "output:predict_proba[0]": "numeric", "output:predict_proba[1]": "numeric",
+    }  # fmt: skip
+    assert reference.rows == 400
+    assert profiles["income"].counts[-1] == 24, "the missing ones"
+    assert profiles["city"].levels == ("Bonn", "Oslo", "Rome")
+
+
+def test_names_of_a_data_frame_are_kept_where_the_model_takes_one_tensor(tmp_path: Path) -> None:
+    rows = case("forest").rows
+    frame = pd.DataFrame(rows, columns=[f"petal {index}" for index in range(rows.shape[1])])
+    content = saved(tmp_path, case("forest").model, frame)
+    reference = Reference.from_dict(json.loads(unpacked(content)[REFERENCE]))
+    assert [each.name for each in reference.features if each.side == "input"] == list(frame)
+    assert {each.tensor for each in reference.features if each.side == "input"} == {"input"}
+
+
+def test_kinds_and_what_to_ignore(tmp_path: Path) -> None:
+    frame = customers()[0].assign(customer=range(400))
+    target = modelward_inference.save_bundle(
+        tmp_path / "b.tar", case("columns by name").model, frame,
+        feature_kinds={"city": "text"}, ignore=["customer", "plan"],
+    )  # fmt: skip
+    reference = Reference.from_dict(json.loads(unpacked(target.read_bytes())[REFERENCE]))
+    assert {each.name: each.profile.kind for each in reference.features if each.side == "input"} == {
+        "age": "numeric", "income": "numeric", "city": "text",
+    }  # fmt: skip
+
+
+def test_a_model_of_images_has_no_reference(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = KMeans(2, n_init=1, random_state=0)
+    images = np.random.default_rng(0).random((20, 1001))
+    content = saved(tmp_path, model.fit(images), images)
+    reference = Reference.from_dict(json.loads(unpacked(content)[REFERENCE]))
+    assert [each.name for each in reference.features] == ["output:predict"]
+    assert "left out: the input 'input' has 1001 values a row" in caplog.text
+
+
+def changed(document: bytes, **fields: Any) -> bytes:
+    return json.dumps({**json.loads(document), **fields}).encode()
+
+
+FOREIGN = Reference((Feature("input", "height", None, profile_of("height", "numeric", [1.0, 2.0])),))
+
+BAD: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "no JSON": (lambda _: b"{", "can't be read as a reference"),
+    "deep JSON": (lambda _: b"[" * 100_000, "can't be read as a reference"),
+    "no object": (lambda _: b"[1]", "schema version None"),
+    "another version": (lambda found: changed(found, schema_version=9), "schema version 9, this release reads 1"),
+    "a changed document": (lambda found: changed(found, source="learned"), "was changed since it was made"),
+    "of another model": (lambda _: store.dump(FOREIGN), "of tensors that the model has not: height"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_reference_stops_no_model(volume: Volume, tmp_path: Path, name: str) -> None:
+    content = saved(tmp_path, case("forest").model, case("forest").rows)
+    change, words = BAD[name]
+    manifest, _ = volume.fetch("fraud.tar", repacked(content, {REFERENCE: change(unpacked(content)[REFERENCE])}))
+    assert [words in warning for warning in manifest.warnings] == [True], manifest.warnings
+    assert not (volume.bundle / REFERENCE).exists()
+
+
+def test_the_training_rows_of_an_earlier_bundle_are_not_unpacked(volume: Volume, tmp_path: Path) -> None:
+    entries = {**unpacked(saved(tmp_path, case("forest").model, case("forest").rows)), "reference.npz": b"rows"}
+    del entries[REFERENCE]
+    manifest, _ = volume.fetch("fraud.tar", tarred([(tarfile.TarInfo(name), data) for name, data in entries.items()]))
+    assert sorted(path.name for path in volume.bundle.iterdir()) == ["golden.npz", "model.json", "model.onnx"]
+    assert manifest.warnings == ()
 
 
 def test_a_model_that_answers_differently_than_at_training_is_not_served(volume: Volume, tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "MAX_BATCH_DELAY_MS": ("2.5", "max_batch_delay", 0.0025),
     "REQUEST_TIMEOUT_SECONDS": ("0.5", "timeout", 0.5),
     "BODY_TIMEOUT_SECONDS": ("3", "body_timeout", 3.0),
+    "CAPTURE_SOCKET": ("/monitor/capture.sock", "capture_socket", Path("/monitor/capture.sock")),
+    "CAPTURE_SAMPLING": ("0.25", "capture_sampling", 0.25),
+    "CAPTURE_BUFFER_BYTES": ("65536", "capture_buffer", 65536),
     "LOG_LEVEL": ("debug", "log_level", "DEBUG"),
 }  # fmt: skip
 
@@ -73,6 +76,9 @@ WRONG = {
     "MAX_BATCH_DELAY_MS": ["-1", "5ms", "nan", "inf"],
     "REQUEST_TIMEOUT_SECONDS": ["60s", "."],
     "BODY_TIMEOUT_SECONDS": ["", "1e3"],
+    "CAPTURE_SOCKET": ["capture.sock", "/" + 107 * "x", "/a\0b"],
+    "CAPTURE_SAMPLING": ["0", "0.0", "1.01", "10%", "1e-3", "", "nan"],
+    "CAPTURE_BUFFER_BYTES": ["65535", "16Mi", "1073741825"],
     "LOG_LEVEL": ["LOUD", ""],
 }
 

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from builders import PLATFORM, owner
-from modelward.api.modeldeployment import Batching, Model, Resources, Router, SecretReference, Server
+from modelward.api.modeldeployment import (
+    Batching,
+    Model,
+    Monitor,
+    MonitorWindow,
+    Resources,
+    Router,
+    SecretReference,
+    Server,
+)
 from modelward.render import common, revision, router
 from modelward.render.platform import Platform
 
@@ -22,6 +31,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "credentials": {"model": Model("s3://models/a.onnx", credentials_secret=SecretReference("s3"))},
     "resources": {"resources": Resources(limits={"memory": "1Gi"})},
     "service account": {"service_account_name": "cloud"},
+    "a monitor": {"monitor": Monitor()},
 }
 
 
@@ -54,7 +64,12 @@ def test_a_claim_is_mounted_read_only_into_the_download_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "manifest", [revision.deployment(owner(), PLATFORM, NAME, 1), router.deployment(owner(), PLATFORM)]
+    "manifest",
+    [
+        revision.deployment(owner(), PLATFORM, NAME, 1),
+        revision.deployment(owner(monitor=Monitor()), PLATFORM, NAME, 1),
+        router.deployment(owner(), PLATFORM),
+    ],
 )
 def test_pods_fit_the_restricted_level(manifest: dict[str, Any]) -> None:
     pod = manifest["spec"]["template"]["spec"]
@@ -82,6 +97,29 @@ def test_every_setting_is_one_that_the_image_documents() -> None:
     pod = revision.deployment(owner(server=SERVER), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
     names = {each["name"] for container in (*pod["initContainers"], *pod["containers"]) for each in container["env"]}
     assert {name for name in names if not re.search(rf"\b{name}\b", page)} == set()
+
+
+def test_a_monitor_is_a_native_sidecar_that_can_not_make_the_pod_unready() -> None:
+    spec = Monitor("10%", 1000, 5, MonitorWindow("10m"))
+    pod = revision.deployment(owner(monitor=spec), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
+    fetch, monitor = pod["initContainers"]
+    (server,) = pod["containers"]
+    assert fetch["name"] == "fetch"
+    assert (monitor["name"], monitor["restartPolicy"]) == ("monitor", "Always")
+    assert not {"startupProbe", "readinessProbe", "livenessProbe"} & set(monitor)
+    shared = {"name": "monitor", "mountPath": revision.MONITOR_DIR}
+    assert shared in monitor["volumeMounts"]
+    assert shared in server["volumeMounts"]
+    told = {each["name"]: each.get("value") for each in (*monitor["env"], *server["env"])}
+    assert told.items() >= {
+        "CAPTURE_SOCKET": "/monitor/capture.sock", "CAPTURE_SAMPLING": "0.1", "LEARN_ROWS": "1000",
+        "TOP_FEATURES": "5", "MONITOR_WINDOW_SECONDS": "600",
+    }.items()  # fmt: skip
+
+
+def test_without_a_monitor_nothing_of_it_is_in_the_pod() -> None:
+    assert "onitor" not in str(revision.deployment(owner(), PLATFORM, NAME, 1))
+    assert "CAPTURE" not in str(revision.deployment(owner(), PLATFORM, NAME, 1))
 
 
 SERVER = Server("500ms", "1Mi", 10, 0, Batching(32, "2ms"))

@@ -1,0 +1,135 @@
+"""The second half of the demo: the world changes, the monitors see it, and the model is trained anew by itself."""
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from examples.demo import live
+from examples.demo.cluster import HERE, forwarded, publish
+from examples.demo.load import load
+from examples.demo.model import Trained
+from localcluster import images
+from localcluster.clients import kubectl
+
+NAMESPACE = "modelward-demo"
+MODEL = "digits"
+LOOP_SECONDS = 420.0
+WHITE = np.float32(16)
+
+Stage = Callable[[str], AbstractContextManager[None]]
+Predict = Callable[[str, Any], Any]
+
+
+def inverted(rows: Any) -> Any:
+    """Black on white instead of white on black, [n, 64]: somebody changed the scanner."""
+    return WHITE - rows
+
+
+def close_the_loop(
+    stage: Stage,
+    trained: Trained,
+    figures: dict[str, Any],
+    request: Callable[[list[float]], str],
+    predict: Predict,
+    rate: float,
+) -> None:
+    """`request`: a row as clients send it; `predict`: labels (n,) of rows [n, 64], asked at an address."""
+    changed = inverted(trained.rows)
+    with stage("kubectl apply -f examples/demo/drift-policy.yaml, while nothing drifts"):
+        _publish_labelled(trained)
+        print((HERE / "drift-policy.yaml").read_text())
+        script = (HERE.parent / "retraining" / "train.py").read_text()
+        kubectl("delete", "driftpolicy", MODEL, "-n", NAMESPACE, "--ignore-not-found")
+        kubectl("apply", "-f", "-", stdin=json.dumps({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "retraining", "namespace": NAMESPACE},
+            "data": {"train.py": script},
+        }))  # fmt: skip
+        # A new model answers otherwise where the old one is wrong: that is what it was trained for.
+        gates = {"spec": {"rollout": {"gates": {"disagreement": None}}}}
+        kubectl("patch", "modeldeployment", MODEL, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(gates))
+        _back_to_stable()
+        kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=policy())
+        figures["accuracy_before"] = _accuracy(trained.rows, trained, predict)
+        print(f"    accuracy {figures['accuracy_before']:.3f}")
+    with stage("the scanner was changed: black on white from now on"):
+        figures["accuracy_drifted"] = _accuracy(changed, trained, predict)
+        print(f"    accuracy {figures['accuracy_drifted']:.3f}, and no error anywhere: only the inputs can tell")
+        with load(
+            NAMESPACE, "rest", f"http://{MODEL}/v2/models/{MODEL}/infer", *map(request, changed.tolist()), rate=rate,
+            longest=600,
+        ) as clients:  # fmt: skip
+            figures |= _watch()
+    with stage("after it"):
+        figures["accuracy_after"] = _accuracy(changed, trained, predict)
+        lost = sum(clients.failed.values())
+        figures["lost_requests"] += lost
+        figures["requests"] += sum(clients.results.values())
+        print(f"    accuracy {figures['accuracy_after']:.3f}; {lost} requests lost meanwhile")
+        print("\n" + kubectl("get", "driftpolicies,modeldeployments", "-n", NAMESPACE))
+
+
+def policy() -> str:
+    """The demo's DriftPolicy, whose Job runs in the image that this checkout has built."""
+    manifest = (HERE / "drift-policy.yaml").read_text()
+    return manifest.replace("docker.io/modelward/inference:dev", images.ensure(["inference"])["inference"])
+
+
+def _publish_labelled(trained: Trained) -> None:
+    """What people will have labelled by the time of the change."""
+    content = io.BytesIO()
+    np.savez(content, rows=inverted(trained.train_rows), labels=trained.train_labels)
+    publish(NAMESPACE, "models", {f"{MODEL}/data/latest.npz": content.getvalue()})
+
+
+def _back_to_stable() -> None:
+    """Spec still asks for the version that was rolled back: people set it back, as its message says."""
+    stable = live.get(NAMESPACE, MODEL)["status"]["stable"]["uri"]
+    patch = {"spec": {"model": {"uri": stable}}}
+    kubectl("patch", "modeldeployment", MODEL, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
+    live.wait_until_ready(NAMESPACE, MODEL)
+
+
+def _accuracy(rows: Any, trained: Trained, predict: Predict) -> float:
+    with forwarded(NAMESPACE, MODEL, 80) as address:
+        return round(float(np.mean(predict(address, rows) == trained.labels)), 4)
+
+
+def _watch() -> dict[str, Any]:
+    """Print what happens until the new version has all the traffic. Returns the figures of the loop."""
+    began, last = time.monotonic(), {"": ""}
+    while True:
+        told = list(_lines())
+        for key, text in told:
+            if last.get(key) != text:
+                last[key] = text
+                print(f"    {time.monotonic() - began:5.1f}s  {text}", flush=True)
+        runs = _policy()["status"].get("runs", ())
+        ended = [run["result"] for run in runs if run.get("result") in ("Promoted", "RolledBack", "Refused", "Failed")]
+        if ended:
+            return {"retraining_jobs": len(runs), "retrained_promoted": "Promoted" in ended}
+        if time.monotonic() - began > LOOP_SECONDS:
+            raise live.NotReadyError(f"the loop did not close in {LOOP_SECONDS:.0f} s: {last}")
+        time.sleep(0.5)
+
+
+def _policy() -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(kubectl("get", "driftpolicy", MODEL, "-n", NAMESPACE, "-o", "json"))
+    return body
+
+
+def _lines() -> Iterator[tuple[str, str]]:
+    """What there is to see, by topic."""
+    status = _policy().get("status", {})
+    for each in status.get("conditions", ()):
+        if each["type"] in ("Drifted", "Ready"):
+            yield each["type"], f"{each['type']}={each['status']} {each['reason']}: {each['message']}"
+    for run in status.get("runs", ()):
+        yield run["name"], f"{run['name']}: {run.get('phase', '')} {run.get('result', '')} {run.get('message', '')}"
+    model = live.get(NAMESPACE, MODEL)["status"]
+    if model.get("rollout", {}).get("phase") == "Progressing":
+        yield "rollout", live.line(model)

@@ -1,0 +1,129 @@
+"""Calls of the model: how much memory they take, and how they are joined.
+
+What has the same tensors, of the same types and shapes, becomes one call of all the rows. Small ones are copied, since
+their arrays may be views that keep a client's whole request in memory; a large one is handed on as it is where it keeps
+little else, and in pieces otherwise. Pure, and in any thread.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from sys import getsizeof
+from typing import Any, Final
+
+import numpy as np
+
+from modelward_inference.runtimes.base import Array
+
+OVERHEAD: Final = 250
+"""Bytes that an array takes besides its elements: its own head, its allocation, its place in a dictionary."""
+
+LARGE: Final = 64 << 10
+"""Bytes of a call that is not joined with others: copying it would cost more than a frame of its own."""
+
+PIECE: Final = 1 << 20
+"""Bytes of a call that are handed on at a time, so that the event loop gets its turn in between."""
+
+
+@dataclass(slots=True)
+class Call:
+    """`size`: bytes in memory, with what object arrays point to. Not frozen, as that costs each request; nobody
+    changes one."""
+
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    rows: int
+    size: int
+
+
+def call(inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> Call:
+    """A call of the model as it happened."""
+    size = 0
+    for array in (*inputs.values(), *outputs.values()):
+        size += array.nbytes + OVERHEAD if array.dtype.kind != "O" else OVERHEAD + _objects(array)
+    return Call(inputs, outputs, rows, size)
+
+
+def groups(calls: Sequence[Call]) -> Iterator[list[Call]]:
+    """Which calls to join: those whose tensors have the same names, and large ones alone, in pieces."""
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Call]] = {}
+    for each in calls:
+        if each.size >= LARGE:
+            yield from ([piece] for piece in _pieces(each))
+        else:
+            alike.setdefault((tuple(each.inputs), tuple(each.outputs)), []).append(each)
+    yield from alike.values()
+
+
+def joined(calls: Sequence[Call]) -> list[Call]:
+    """All the rows, in as few calls as can be: one, unless types or shapes differ."""
+    try:
+        return [_joined(calls)]
+    except (ValueError, TypeError):  # seldom, so that it is not looked for
+        kinds: dict[Any, list[Call]] = {}
+        for each in calls:
+            kinds.setdefault(_kind(each), []).append(each)
+        return [_joined(each) for each in kinds.values()]
+
+
+def _joined(calls: Sequence[Call]) -> Call:
+    first = calls[0]
+    rows = sum([each.rows for each in calls])
+    inputs = {name: _all_rows([each.inputs[name] for each in calls]) for name in first.inputs}
+    outputs = {name: _all_rows([each.outputs[name] for each in calls]) for name in first.outputs}
+    if not all(array.ndim and len(array) == rows for side in (inputs, outputs) for array in side.values()):
+        if len(calls) > 1:
+            raise ValueError("a tensor has another number of rows than its call")
+        inputs, outputs = _by_rows(inputs, rows), _by_rows(outputs, rows)
+    return Call(inputs, outputs, rows, sum([each.size for each in calls]))
+
+
+def _all_rows(arrays: list[Array]) -> Array:
+    if len(arrays) == 1:
+        return _own(arrays[0])
+    # Types must be the same: a label is not to become a number with a fraction.
+    return np.concatenate(arrays, dtype=arrays[0].dtype, casting="no")
+
+
+def _by_rows(tensors: Mapping[str, Array], rows: int) -> dict[str, Array]:
+    """A model without an axis for rows has one row a call; of another's tensors, those that have no rows are left out,
+    since they belong to none of them."""
+    if rows == 1:
+        return {name: each if each.ndim and len(each) == 1 else each[np.newaxis] for name, each in tensors.items()}
+    return {name: each for name, each in tensors.items() if each.ndim and len(each) == rows}
+
+
+def _kind(each: Call) -> Any:
+    whole = all(array.ndim and len(array) == each.rows for array in (*each.inputs.values(), *each.outputs.values()))
+    if not whole:
+        return id(each)  # with nobody
+    sides = (each.inputs.items(), each.outputs.items())
+    return tuple(tuple((name, array.dtype, array.shape[1:]) for name, array in side) for side in sides)
+
+
+def _pieces(large: Call) -> Iterator[Call]:
+    arrays = (*large.inputs.values(), *large.outputs.values())
+    count = min(-(-large.size // PIECE), large.rows)
+    if count <= 1 or not all(array.ndim and len(array) == large.rows for array in arrays):
+        yield large
+        return
+    for number in range(count):
+        begin, end = large.rows * number // count, large.rows * (number + 1) // count
+        inputs = {name: array[begin:end] for name, array in large.inputs.items()}
+        outputs = {name: array[begin:end] for name, array in large.outputs.items()}
+        yield Call(inputs, outputs, end - begin, large.size * (end - begin) // large.rows)
+
+
+def _own(array: Array) -> Array:
+    """The array, or a copy where it keeps more than half as much again in memory."""
+    root: Any = array
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    try:
+        kept = root.nbytes if root.base is None else memoryview(getattr(root.base, "obj", root.base)).nbytes
+    except TypeError:  # memory of a library, such as onnxruntime's, which has an array for each
+        kept = root.nbytes
+    return array if 2 * kept <= 3 * array.nbytes else array.copy()
+
+
+def _objects(array: Array) -> int:
+    return int(array.nbytes) + sum(map(getsizeof, array.reshape(-1).tolist()))

@@ -1,0 +1,199 @@
+"""The page: one HTML document without a script, and without a resource from elsewhere.
+
+Every feature is a `details` element, so that hundreds stay quick; what is closed is not laid out.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from importlib.resources import files
+
+from modelward_drift.judging import Rules
+from modelward_drift.profile import SPECIAL
+from modelward_drift.reference import Reference
+from modelward_drift.verdict import Outcome
+from modelward_inference.drift_report import svg
+from modelward_inference.drift_report.findings import Finding, Window, findings
+
+OPEN = 5
+"""Features that are open at first: of those that drifted, the worst."""
+
+WORDS: dict[Outcome, str] = {
+    "Drifted": "Drifted",
+    "NotSignificant": "May be chance",
+    "BelowThreshold": "No drift",
+    "TooFewRows": "Too few rows",
+}
+PENDING = "Not yet"
+"""Drifted in the last window, but not in as many as an alarm needs."""
+
+UNJUDGED = "Not judged"
+
+
+def html(reference: Reference, windows: Sequence[Window], rules: Rules) -> str:
+    """`windows`: at least one, in the order of time. Raises SettingError, MismatchError."""
+    found = findings(reference, windows, rules)
+    drifted = [each for each in found if each.drifted]
+    rest = [each for each in found if not each.drifted]
+    opened = {each.feature.name for each in drifted[:OPEN]}
+    title = f"{len(drifted)} of {len(found)} features drifted" if drifted else f"None of {len(found)} features drifted"
+    style = files(__package__).joinpath("style.css").read_text()
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Drift report: {title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<p class="eyebrow">Drift report</p>
+<h1>{title}</h1>
+{_facts(reference, windows, rules, len([each for each in found if each.decisions]))}
+</header>
+<main>
+{_section("Drifted", drifted, windows, rules, opened)}
+{_section("Not drifted", rest, windows, rules, opened)}
+{_quality(found)}
+</main>
+</body>
+</html>
+"""
+
+
+def _facts(reference: Reference, windows: Sequence[Window], rules: Rules, judged: int) -> str:
+    last = windows[-1]
+    span = f"{svg.moment(last.start)} to {svg.moment(last.end)} UTC" if last.end is not None else "The table"
+    source = "training data" if reference.source == "training" else "the first requests"
+    every = rules.window.duration / 3600
+    facts = {
+        "Window": f"{span}, {last.rows:,} rows" + (f"; the last of {len(windows)}" if len(windows) > 1 else ""),
+        "Reference": f"{reference.rows:,} rows of {source}, <code>{escape(reference.digest[:19])}…</code>",
+        "Rule": f"Drift is what reaches its threshold and is no chance. At most {rules.per_30_days:g} false alarms are "
+        f"expected in 30 days, over {judged} features and a window every {every:g} h.",
+    }
+    persistence = rules.persistence
+    if persistence.windows > 1:
+        facts["Alarm"] = f"When {persistence.needed} of the last {persistence.windows} windows drifted."
+    return f"<dl>{''.join(f'<dt>{name}</dt><dd>{text}</dd>' for name, text in facts.items())}</dl>"
+
+
+def _section(
+    title: str, found: Sequence[Finding], windows: Sequence[Window], rules: Rules, opened: Iterable[str]
+) -> str:
+    if not found:
+        return ""
+    heading = f"<h2>{title} <span>{len(found)}</span></h2>"
+    features = "".join(_feature(each, windows, rules, each.feature.name in opened) for each in found)
+    return f"<section>{heading}{features}</section>"
+
+
+def _feature(finding: Finding, windows: Sequence[Window], rules: Rules, opened: bool) -> str:
+    name, last = escape(finding.feature.name), finding.last
+    state = _state(finding)
+    figures = (
+        f'{last.statistic.metric} <b>{last.statistic.value:.3g}</b> <span class="cutoff">cut {last.cut:.3g}</span>'
+        if last
+        else ""
+    )
+    summary = (
+        f'<summary><span class="state {_class(state)}">{state}</span> <h3>{name}</h3> '
+        f'<span class="figures">{figures}</span></summary>'
+    )
+    return (
+        f"<details{' open' if opened else ''}>{summary}<p>{_verdict(finding, rules)}</p>"
+        f'<div class="pictures">{_pictures(finding, windows)}</div>{_numbers(finding)}</details>\n'
+    )
+
+
+def _state(finding: Finding) -> str:
+    if finding.drifted:
+        return "Drifted"
+    if finding.last is None:
+        return UNJUDGED
+    return PENDING if finding.last.drifted else WORDS[finding.last.outcome]
+
+
+def _class(state: str) -> str:
+    return "bad" if state == "Drifted" else "doubt" if state in (PENDING, WORDS["NotSignificant"]) else "good"
+
+
+def _verdict(finding: Finding, rules: Rules) -> str:
+    if finding.last is None:
+        return "The rules ignore this feature."
+    message = escape(finding.last.message) + "."
+    persistence = rules.persistence
+    if persistence.windows > 1:
+        recent = finding.decisions[-persistence.windows :]
+        drifted = sum(each.drifted for each in recent)
+        message += f" Drifted in {drifted} of the last {len(recent)} windows; an alarm needs {persistence.needed}."
+    return message
+
+
+def _pictures(finding: Finding, windows: Sequence[Window]) -> str:
+    profile, name = finding.feature.profile, finding.feature.name
+    shares = _shares(finding)
+    drawn = svg.histogram(profile, *shares, f"Shares of {name}, reference and window; the numbers are in the table")
+    figures = f"<figure><figcaption>{_LEGEND}</figcaption>{drawn}</figure>"
+    if len(finding.decisions) > 1:
+        metric = finding.decisions[-1].statistic.metric
+        drifted = sum(each.drifted for each in finding.decisions)
+        title = f"{metric} of {name} in {len(windows)} windows, and its cut; {drifted} drifted"
+        line = svg.timeline(finding.decisions, [each.start for each in windows], title)
+        figures += (
+            f'<figure><figcaption><i class="key line"></i> {metric} <i class="key cut"></i> cut '
+            f'<i class="key alarm"></i> drifted</figcaption>{line}</figure>'
+        )
+    return figures
+
+
+_LEGEND = 'Share of rows: <i class="key reference"></i> reference <i class="key current"></i> window'
+
+
+def _shares(finding: Finding) -> tuple[list[float], list[float]]:
+    reference, current = finding.feature.profile.reference, finding.counts.cells
+    return (reference / reference.sum()).tolist(), (current / max(current.sum(), 1)).tolist()
+
+
+def _numbers(finding: Finding) -> str:
+    """Cells that a side has rows in."""
+    profile, counts = finding.feature.profile, finding.counts
+    shares = _shares(finding)
+    names = [each.replace("_", " ") if each in SPECIAL else each for each in profile.cell_names()]
+    cells = zip(names, profile.counts, shares[0], counts.cells.tolist(), shares[1], strict=True)
+    rows = "".join(
+        f"<tr><th scope=row>{escape(name)}<td>{before:,}<td>{share:.2%}<td>{now:,}<td>{other:.2%}"
+        for name, before, share, now, other in cells
+        if before or now
+    )
+    return (
+        '<details class="numbers"><summary>Numbers</summary><div class="scroll" tabindex="0" role="region" '
+        f'aria-label="Numbers of {escape(finding.feature.name)}"><table><thead><tr><th scope=col>{profile.kind}'
+        "<th scope=col>reference<th scope=col>share<th scope=col>window<th scope=col>share</thead>"
+        f"<tbody>{rows}</tbody></table></div></details>"
+    )
+
+
+def _quality(found: Sequence[Finding]) -> str:
+    """Features with something in the window that is more than their reference had."""
+    rows = []
+    for finding in sorted(found, key=lambda each: each.missing[0] - each.missing[1]):
+        seen, (before, now) = finding.quality, finding.missing
+        wrong = (seen.out_of_range, seen.new_categories, seen.non_finite, seen.type_errors)
+        if any(wrong) or now > before:
+            cells = "".join(f"<td>{each:,}" for each in wrong)
+            rows.append(f"<tr><th scope=row>{escape(finding.feature.name)}<td>{now:.2%}<td>{before:.2%}{cells}")
+    if not rows:
+        nothing = "Nothing more is missing than in the reference, and nothing is out of range, new or of a wrong type."
+        return f"<section><h2>Data quality</h2><p>{nothing}</p></section>"
+    columns = ("feature", "missing", "in reference", "out of range", "new categories", "not finite", "type errors")
+    heads = "".join(f"<th scope=col>{each}" for each in columns)
+    return (
+        f"<section><h2>Data quality <span>{len(rows)}</span></h2><p>Rows of the last window, and the share that is "
+        "missing beside that of the reference.</p>"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Data quality"><table><thead><tr>{heads}</thead>'
+        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
+    )

@@ -1,0 +1,1 @@
+"""References: what a model's inputs and outputs looked like in training, against which drift is judged."""

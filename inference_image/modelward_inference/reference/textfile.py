@@ -1,0 +1,97 @@
+"""CSV with a line of names, plain or gzipped, with Python's own reader: the same values on every machine.
+
+All a file has is texts. Each column is read once from end to end to learn its type: numbers, or truths, if all its
+values are, and else texts, as they stand in the file. One word in the last row so makes a column of texts, in every
+chunk alike. Empty fields and NA are null (`types.NULLS`); numbers that begin with a zero (007) are codes, and so texts.
+"""
+
+import csv
+import gzip
+import io
+import zlib
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.reference.source import Chunk, Column, Texts, chunk_rows, none
+from modelward_inference.reference.types import Type, joined, type_of_texts, values_of
+
+MAX_FIELD: Final = 16 << 20
+"""Characters of one value; more is a file with an odd quote in it, and would fill the memory."""
+
+
+class CsvSource:
+    """Raises InvalidConfiguration."""
+
+    again = True
+
+    def __init__(self, path: Path, texts: Texts = none) -> None:
+        self._path, self._texts = path, texts
+        self._size = path.stat().st_size
+        with self._path.open("rb") as raw, closing(self._lines(raw)) as lines:
+            header = next(lines, (1, []))[1]
+        if not header or "" in header:
+            raise InvalidConfiguration(
+                f"{path} needs a first line with the name of each column; a column without one is often an index, "
+                "which pandas leaves out with to_csv(index=False)"
+            )
+        twice = sorted({name for name in header if header.count(name) > 1})
+        if twice:
+            raise InvalidConfiguration(f"{path} has {', '.join(twice)[:200]} twice; name each column once")
+        self.names = tuple(header)
+        self._types: dict[str, Type] | None = None
+
+    def chunks(self) -> Iterator[Chunk]:
+        types = self._known()
+        for texts, done in self._read():
+            table = {name: values_of(column, types[name]) for name, column in zip(self.names, texts, strict=True)}
+            yield Chunk(table, len(texts[0]), done)
+
+    def columns(self) -> Mapping[str, Column]:
+        return {name: Column(kind) for name, kind in self._known().items()}
+
+    def _known(self) -> dict[str, Type]:
+        if self._types is None:
+            found = {name: Type.TEXT if self._texts(name) else Type.UNKNOWN for name in self.names}
+            for texts, _ in self._read():
+                for name, column in zip(self.names, texts, strict=True):
+                    if found[name] is not Type.TEXT:  # which no value changes any more
+                        found[name] = joined((found[name], type_of_texts(column)))
+            self._types = found
+        return self._types
+
+    def _read(self) -> Iterator[tuple[list[Sequence[str]], float]]:
+        """Columns of a chunk, and which part of the file has been read."""
+        most = chunk_rows(len(self.names))
+        with self._path.open("rb") as raw, closing(self._lines(raw)) as lines:
+            next(lines, None)
+            rows: list[list[str]] = []
+            for number, row in lines:
+                if len(row) != len(self.names):
+                    raise InvalidConfiguration(
+                        f"{self._path}, line {number}: {len(row)} values for {len(self.names)} columns; write the "
+                        "file again, with quotes around values that have commas or quotes in them"
+                    )
+                rows.append(row)
+                if len(rows) == most:
+                    yield list(zip(*rows, strict=True)), raw.tell() / self._size
+                    rows = []
+            if rows:
+                yield list(zip(*rows, strict=True)), 1.0
+
+    def _lines(self, raw: BinaryIO) -> Generator[tuple[int, list[str]], None, None]:
+        """Rows that are not empty, with the number of their last line."""
+        unpacked = gzip.GzipFile(fileobj=raw) if self._path.suffix.lower() == ".gz" else raw
+        csv.field_size_limit(MAX_FIELD)
+        with io.TextIOWrapper(unpacked, "utf-8-sig", newline="") as text:
+            reader = csv.reader(text, strict=True)
+            try:
+                for row in reader:
+                    if row:
+                        yield reader.line_num, row
+            except (csv.Error, UnicodeDecodeError, EOFError, OSError, zlib.error) as error:
+                raise InvalidConfiguration(
+                    f"{self._path}, line {reader.line_num + 1}, can't be read as CSV in UTF-8: {error}; write it again"
+                ) from error

@@ -1,0 +1,79 @@
+"""Prometheus metrics of the monitor, made when somebody asks. What is not there any more has no series.
+
+Cardinality is bounded: only the features that drifted most in the pod's last window have a series of their own.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from modelward_drift.counts import quality
+from modelward_monitor.monitor import Monitor
+
+ISSUES = ("missing", "non_finite", "out_of_range", "new_categories", "type_errors")
+
+
+class MonitorCollector(Collector):
+    """`top`: features; `connections`: tells how many servers are connected."""
+
+    def __init__(self, monitor: Monitor, top: int, connections: Callable[[], int]) -> None:
+        self._monitor, self._top, self._connections = monitor, top, connections
+
+    def collect(self) -> Iterable[Metric]:
+        monitor, saved = self._monitor, self._monitor.saved
+        yield _counter("rows", "Rows by what became of them.", "result", asdict(saved.intake))
+        qualities = [quality(each) for each in saved.counts]
+        totals = {issue: sum(getattr(each, issue) for each in qualities) for issue in ISSUES}
+        yield _counter("values", "Values with an issue, over all features.", "issue", totals)
+        yield from self._drift()
+        yield _gauge("learning_rows", "Rows held back to learn a reference from.", saved.held.rows)
+        wanted = 0 if saved.reference or monitor.plan.problem else monitor.plan.learn_rows
+        yield _gauge("learning_wanted_rows", "Rows that a reference is learned from; 0 where none is.", wanted)
+        yield _gauge("snapshot_age_seconds", "Since all that is known was on the disk.", monitor.snapshot_age)
+        failing = bool(monitor.failure)
+        yield _gauge("snapshot_failing", "1 while snapshots can't be written.", failing)
+        yield _gauge("reference_problem", "1 where the bundle's reference can't be read.", bool(monitor.plan.problem))
+        yield _gauge("connections", "Servers that hand over rows.", self._connections())
+        info = GaugeMetricFamily(
+            "modelward_monitor_reference_info", "Always 1; what is counted against.", labels=["digest", "source"]
+        )
+        if saved.reference:
+            info.add_metric([saved.reference.digest, saved.reference.source], 1)
+        yield info
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def _drift(self) -> Iterable[Metric]:
+        window = self._monitor.windows.last
+        family = GaugeMetricFamily(
+            "modelward_monitor_drift",
+            "In this pod's last window, of the features that drifted most. The operator's pools all pods.",
+            labels=["feature", "metric"],
+        )
+        for each in window.features[: self._top] if window else ():
+            family.add_metric([each.statistic.feature, each.statistic.metric], each.statistic.value)
+        yield family
+        yield _gauge("window_rows", "Rows of this pod's last window.", window.rows if window else 0)
+
+
+def registry(monitor: Monitor, top: int, connections: Callable[[], int]) -> CollectorRegistry:
+    """With all of the above."""
+    made = CollectorRegistry()
+    made.register(MonitorCollector(monitor, top, connections))
+    return made
+
+
+def _counter(name: str, documentation: str, label: str, values: dict[str, Any]) -> Metric:
+    family = CounterMetricFamily(f"modelward_monitor_{name}", documentation, labels=[label])
+    for value, total in values.items():
+        family.add_metric([value], total)
+    return family
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"modelward_monitor_{name}", documentation, value=float(value))

@@ -1,0 +1,146 @@
+"""The monitor's heart: takes arrivals, counts them, and has the counts written before anyone is shown them.
+
+`state` is what is known, `saved` what is on the disk; both are values, so a write needs no lock against counting.
+Everything runs in the event loop's thread but the writing itself.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from modelward_drift.reading import Reading
+from modelward_drift.reference import Reference, Side
+from modelward_monitor import counter
+from modelward_monitor.arrivals import SIDES, Arrival
+from modelward_monitor.counter import Plan, State
+from modelward_monitor.store import Store
+from modelward_monitor.windows import Windows
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY: Final = 1.0
+"""Seconds between snapshots while rows come in. So long the server keeps what it has sent."""
+
+PENDING_BYTES: Final = 4 << 20
+"""Of arrivals that are counted together: joined they cost a fraction, and more would only take memory."""
+
+PENDING: Final = 1000
+"""Arrivals, likewise."""
+
+
+class Monitor:
+    """`clock`: monotonic, in seconds."""
+
+    def __init__(
+        self, store: Store, plan: Plan, windows: Windows, pod: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store, self.plan, self.windows, self._pod, self._clock = store, plan, windows, pod, clock
+        self.state: State = store.open()
+        self.saved: State = self.state
+        self.saved_at = clock()
+        windows.roll(self.state)
+        self.failure: str | None = None
+        self.final = False
+        self._pending: list[Arrival] = []
+        self._bytes = 0
+        self._writing = asyncio.Lock()
+        self._listeners: list[Callable[[State], None]] = []
+
+    def offer(self, arrival: Arrival) -> None:
+        """Take it in. It counts from the next `settle` on, and stays for good from the next `save` on."""
+        self._pending.append(arrival)
+        self._bytes += arrival.size
+        if self._bytes > PENDING_BYTES or len(self._pending) >= PENDING:
+            self.settle()
+
+    def settle(self) -> None:
+        """Count what is pending."""
+        arrivals, self._pending, self._bytes = self._pending, [], 0
+        if not arrivals:
+            return
+        try:
+            self.state = counter.take(self.state, arrivals, self.plan)
+        except Exception:
+            # No row is known to do this. One that does must not take the others with it, nor come again and again.
+            log.exception("rows can't be counted")
+            self._one_by_one(arrivals)
+
+    async def save(self) -> State:
+        """What was offered before is on the disk when this returns. Callers at the same time share a write.
+
+        Raises OSError; everything is then kept, and written with the next one.
+        """
+        async with self._writing:
+            self.settle()
+            state = self.state
+            if state is not self.saved:
+                try:
+                    await asyncio.to_thread(self._store.write, state)
+                except OSError as error:
+                    self.failure = f"the snapshot can't be written: {error}"
+                    raise
+                self.saved, self.saved_at, self.failure = state, self._clock(), None
+                for listener in tuple(self._listeners):
+                    listener(state)
+            return self.saved
+
+    def listen(self, listener: Callable[[State], None]) -> Callable[[], None]:
+        """`listener` is called after each write. Returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def adopt(self, reference: Reference) -> bool:
+        """Count against it from now on, with all that was held back. False: there is another one, which was published
+        with the model. Raises OSError."""
+        self.settle()
+        known = self.state.reference
+        if known is not None and {known.source, reference.source} == {"learned"} and known.digest != reference.digest:
+            self.state = counter.switched(self.state, uuid.uuid4().hex, reference)
+        if self.state.reference is None and self.plan.problem is None:
+            self.state = counter.with_reference(self.state, reference)
+        if self.state.digest != reference.digest:
+            return False
+        await self.save()
+        return True
+
+    def reading(self) -> Reading | None:
+        """Of what is on the disk. None: there is no reference yet."""
+        return counter.reading(self.saved, self._pod, final=self.final) if self.saved.reference else None
+
+    @property
+    def tensors(self) -> Mapping[Side, tuple[str, ...]]:
+        """That have features, by side."""
+        signature = self.plan.signature
+        found = [(slot.side, slot.tensor) for slot in (self.state.layout.slots or self.state.held.layout.slots)]
+        if not found and signature is not None:
+            found = [("input", each.name) for each in signature.inputs] + [
+                ("output", e.name) for e in signature.outputs
+            ]
+        return {side: tuple(dict.fromkeys(name for where, name in found if where == side)) for side in SIDES}
+
+    @property
+    def snapshot_age(self) -> float:
+        """Seconds since everything that is known was on the disk."""
+        return 0.0 if self.state is self.saved and not self._pending else self._clock() - self.saved_at
+
+    async def run(self) -> None:
+        """Write about each second, until cancelled."""
+        while True:
+            await asyncio.sleep(SAVE_EVERY)
+            said = self.failure
+            try:
+                self.windows.roll(await self.save())
+            except OSError:
+                if self.failure != said:
+                    log.error("%s; no batch is acknowledged and no count shown until it can", self.failure)
+
+    def _one_by_one(self, arrivals: list[Arrival]) -> None:
+        for arrival in arrivals:
+            try:
+                self.state = counter.take(self.state, [arrival], self.plan)
+            except Exception:
+                log.exception("a batch of %d rows is refused", arrival.batch.rows)
+                self.state = counter.take(self.state, [Arrival(arrival.batch, arrival.sides, refused=True)], self.plan)

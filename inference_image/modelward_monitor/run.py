@@ -1,0 +1,120 @@
+"""`monitor`: count until SIGTERM, then hand the last counts over and end."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import time
+from types import FrameType
+
+import orjson
+import uvicorn
+
+from modelward_drift.errors import ProfileError
+from modelward_drift.reference import FILE, Reference
+from modelward_inference import logs
+from modelward_inference.bundle import Manifest
+from modelward_inference.errors import BundleInvalid, InvalidConfiguration
+from modelward_monitor import api, metrics
+from modelward_monitor.counter import Plan
+from modelward_monitor.intake import Intake
+from modelward_monitor.monitor import SAVE_EVERY, Monitor
+from modelward_monitor.settings import Settings
+from modelward_monitor.store import Store
+from modelward_monitor.windows import Windows
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings) -> None:
+    """Returns after SIGTERM. Raises ModelError, and OSError where the folder can't be written."""
+    logs.configure(settings.log_level)
+    asyncio.run(_run(settings))
+
+
+def plan_of(settings: Settings) -> tuple[Plan, Reference | None]:
+    """What the bundle says, and its reference. One that can't be read is a problem, and none is learned instead: nobody
+    would know that the model is judged by something else than it was published with."""
+    try:
+        manifest = Manifest.read(settings.bundle)
+        plan = Plan(manifest.signature, manifest.classes, settings.learn_rows)
+    except BundleInvalid as error:
+        log.warning("no reference can be learned: %s", error)
+        plan = Plan(learn_rows=settings.learn_rows)
+    path = settings.bundle / FILE
+    try:
+        return plan, Reference.from_dict(orjson.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return plan, None
+    except (OSError, ValueError) as error:  # ProfileError is one
+        problem = f"the bundle's {FILE} can't be used, so that nothing is counted: {error}"
+        if not isinstance(error, ProfileError):
+            problem += "; make it anew with `modelward reference`, and publish the model again"
+        log.error("%s", problem)
+        return Plan(problem=problem), None
+
+
+async def _run(settings: Settings) -> None:
+    plan, reference = plan_of(settings)
+    windows = Windows(settings.window, time.monotonic, time.time)
+    monitor = Monitor(Store(settings.state, reference), plan, windows, settings.pod)
+    farewell = asyncio.Event()
+    async with Intake(monitor, settings.socket) as intake:
+        registry = metrics.registry(monitor, settings.top, lambda: intake.connections)
+        server = _Server(uvicorn.Config(
+            api.application(monitor, registry, settings.model, farewell), host=settings.host, port=settings.port,
+            ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False,
+            timeout_graceful_shutdown=5,
+        ))  # fmt: skip
+        log.info("counting against %s, on port %d", monitor.state.digest or "what is learned", settings.port)
+        gc.collect()
+        gc.freeze()
+        ticking = asyncio.create_task(monitor.run())
+        ending = asyncio.create_task(_end(monitor, intake, server, farewell, settings.farewell))
+        try:
+            await server.serve()
+        except SystemExit:  # uvicorn has logged why
+            raise InvalidConfiguration(
+                f"the monitor can't listen on port {settings.port}; set MONITOR_PORT to a free one"
+            ) from None
+        finally:
+            for task in (ticking, ending):
+                task.cancel()
+            await asyncio.gather(ticking, ending, return_exceptions=True)
+    await monitor.save()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that goes on to answer after SIGTERM, until it is told to end."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.terminated = asyncio.Event()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
+        if self.terminated.is_set():
+            self.should_exit = self.force_exit = True
+        asyncio.get_running_loop().call_soon_threadsafe(self.terminated.set)
+
+
+async def _end(monitor: Monitor, intake: Intake, server: _Server, farewell: asyncio.Event, limit: float) -> None:
+    """The server has ended before, or is about to: what it still hands over is taken, then nothing more."""
+    await server.terminated.wait()
+    log.info("handing over the last counts, for at most %.0f s", limit)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit):
+            await intake.quiet()
+            intake.close()
+            await _last_save(monitor)
+            await farewell.wait()
+    server.should_exit = True
+
+
+async def _last_save(monitor: Monitor) -> None:
+    """Only what is on the disk is final."""
+    while not monitor.final:
+        with contextlib.suppress(OSError):
+            await monitor.save()
+            monitor.final = True
+            return
+        await asyncio.sleep(SAVE_EVERY)

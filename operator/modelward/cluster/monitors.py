@@ -1,0 +1,66 @@
+"""Asks the monitors in model pods: what they compare with, and what they have counted."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from modelward.api.names import MONITOR_PORT
+from modelward.cluster.scrape import TIMEOUT, UNREADABLE, read, url
+from modelward.domain.facts import PodFacts
+from modelward_drift.errors import DriftError
+from modelward_drift.reference import Reference
+
+MAX_BYTES = 64 << 20
+"""Of an answer: counts of a thousand features have less than a megabyte."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`content`: the document, where there is one. Else `learning`: rows it has, of those it learns from, or `problem`:
+    what it says is wrong. Nothing at all: it did not answer."""
+
+    content: Any = None
+    learning: tuple[int, int] | None = None
+    problem: str | None = None
+
+
+class Monitors:
+    """`port` is an argument for tests."""
+
+    def __init__(self, session: aiohttp.ClientSession, port: int = MONITOR_PORT) -> None:
+        self._session = session
+        self._port = port
+
+    async def counts(self, pod: PodFacts) -> Answer:
+        """A Reading's document. It tells the monitor of a pod that ends that its last counts were read."""
+        return await self._ask("GET", pod, "/v1/counts?final=1")
+
+    async def reference(self, pod: PodFacts) -> Reference | None:
+        """What the pod compares with, None where it has nothing or does not answer."""
+        answer = await self._ask("GET", pod, "/v1/reference")
+        try:
+            return None if answer.content is None else Reference.from_dict(answer.content)
+        except DriftError:
+            return None
+
+    async def adopt(self, pod: PodFacts, reference: Reference) -> Answer:
+        """Let the pod compare with this one."""
+        return await self._ask("PUT", pod, "/v1/reference", reference.to_dict())
+
+    async def _ask(self, method: str, pod: PodFacts, path: str, body: Any = None) -> Answer:
+        address = url(pod, self._port, path)
+        try:
+            async with self._session.request(method, address, json=body, timeout=TIMEOUT) as response:
+                content = json.loads(await read(response.content, MAX_BYTES))
+                return Answer(content) if response.status == 200 else _refusal(content)
+        except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE):
+            return Answer()
+
+
+def _refusal(content: Any) -> Answer:
+    learning = content.get("learning")
+    if learning:
+        return Answer(learning=(int(learning["rows"]), int(learning["of"])))
+    return Answer(problem=str(content["error"])[:500])

@@ -1,0 +1,273 @@
+"""Reads the monitors of the stable revision's pods, adds their counts up, and keeps everybody's windows.
+
+What a restart must not forget (the sum of the pods that are gone, where each window began, which window ended last) is
+in a ConfigMap before anybody sees it. The rest is in the pods.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from modelward.api.durations import seconds
+from modelward.api.modeldeployment import ModelDeployment, Monitor
+from modelward.cluster.cache import Key, Object
+from modelward.cluster.client import Api, ApiError
+from modelward.cluster.monitors import Answer, Monitors
+from modelward.cluster.resources import CONFIG_MAPS
+from modelward.domain import drift, pooling, windows
+from modelward.domain.diagnosis import MONITOR_CONTAINER
+from modelward.domain.drift import Rules
+from modelward.domain.facts import Observed, PodFacts
+from modelward.domain.monitored import Monitored, PodMonitor
+from modelward.domain.pooling import Pool
+from modelward.domain.windows import Book, Look, Window, WindowSettings
+from modelward.render import monitor as render
+from modelward_drift.errors import DriftError
+from modelward_drift.reading import Reading
+from modelward_drift.reference import Reference
+from modelward_drift.verdict import Decision
+
+log = logging.getLogger(__name__)
+
+READ_EVERY = 10.0
+"""Seconds between two looks; shorter windows are looked at four times each."""
+
+MUTE_EVERY = 60.0
+"""Seconds between two looks where no monitor answers: each costs a time-out."""
+
+ORPHANED_AFTER = 600.0
+"""Seconds after which stored windows of a reader that never asked again are dropped."""
+
+FAREWELL_EVERY = 1.0
+"""Seconds between two looks while a pod ends: it waits for that look."""
+
+OWN = "own"
+"""The reader whose windows the ModelDeployment's status shows; others are policies, by uid."""
+
+
+@dataclass
+class _State:
+    """Of one revision. `books`: by reader, as they are stored; `readers`: who asks for windows, and for which.
+
+    `saved`: the ConfigMap of an earlier operator, until its reference is known; `known`: the pods that are stored.
+    """
+
+    revision: str
+    readers: dict[str, WindowSettings]
+    began: float
+    saved: Object | None = None
+    loaded: bool = False
+    pool: Pool | None = None
+    books: dict[str, Book] = field(default_factory=dict)
+    known: frozenset[str] | None = None
+    not_stored: str | None = None
+    looked_at: float = float("-inf")
+    pods: tuple[PodMonitor, ...] = ()
+    judged: tuple[Window, tuple[Decision, ...]] | None = None
+
+
+class Monitoring:
+    """`clock`: monotonic seconds. Times of windows are the wall clock's, which the caller gives."""
+
+    def __init__(self, api: Api, monitors: Monitors, clock: Callable[[], float]) -> None:
+        self._api = api
+        self._monitors = monitors
+        self._clock = clock
+        self._states: dict[Key, _State] = {}
+
+    def forget(self, owner: Key) -> None:
+        self._states.pop(owner, None)
+
+    def forget_reader(self, reader: str) -> None:
+        """Of a policy that is gone."""
+        for state in self._states.values():
+            state.readers.pop(reader, None)
+
+    async def look(self, owner: ModelDeployment, observed: Observed) -> tuple[Monitored | None, float | None]:
+        """What is to be said of the stable revision's monitors, and seconds until the next look.
+
+        None where spec asks for no monitor, or nothing is served yet. Raises ApiError, ApiUnreachableError.
+        """
+        key = Key(owner.namespace, owner.name)
+        wanted, routes = owner.spec.monitor, observed.router.routes
+        if wanted is None or routes is None:
+            self.forget(key)
+            return None, None
+        state = self._state(key, routes.stable, wanted)
+        pods = _pods(observed, routes.stable)
+        every = _pause(state, pods)
+        if self._clock() - state.looked_at >= every:
+            await self._read(owner, state, pods, observed.clock.now)
+            state.looked_at, every = self._clock(), _pause(state, pods)
+        return _told(state, wanted), max(0.05, state.looked_at + every - self._clock())
+
+    def window(self, owner: Key, revision: str, reader: str, settings: WindowSettings, now: float) -> Look:
+        """A reader's windows, as of the last look at the pods. `revision`: that the reader takes for the stable one."""
+        state = self._states.get(owner)
+        if state is None or state.revision != revision:
+            return Look(problem="its monitors have not been read yet")
+        state.readers[reader] = settings
+        pool, book = state.pool, state.books.get(reader)
+        if pool is None or book is None:
+            return Look(pool.reference if pool else None, problem="its monitors have not been read yet")
+        current = windows.current(book, pool, revision, now)
+        unread = None if pool.whole else "some pods have not been read again since the operator began"
+        return Look(pool.reference, current, book.closed, book.missing or unread)
+
+    def _state(self, key: Key, revision: str, wanted: Monitor) -> _State:
+        state = self._states.get(key)
+        if state is None or state.revision != revision:
+            # Another reference and other pods: every reader's windows begin anew.
+            readers = {} if state is None else dict(state.readers)
+            state = self._states[key] = _State(revision, readers, self._clock())
+        state.readers[OWN] = WindowSettings(seconds(wanted.window.duration), wanted.window.min_samples)
+        return state
+
+    async def _read(self, owner: ModelDeployment, state: _State, pods: tuple[PodFacts, ...], now: float) -> None:
+        if not state.loaded:
+            name = render.store_name(state.revision)
+            state.saved = await self._api.get(CONFIG_MAPS, owner.namespace, name)
+            state.loaded = True
+        answers = dict(zip(pods, await asyncio.gather(*map(self._monitors.counts, pods)), strict=True))
+        reference = await self._reference(state, answers)
+        if reference is None:
+            state.pods = tuple(_heard(pod, answer, None)[1] for pod, answer in answers.items())
+            return
+        if state.pool is None or state.pool.reference.digest != reference.digest:
+            self._begin(state, reference)
+        assert state.pool is not None
+        heard = [_heard(pod, answer, reference) for pod, answer in answers.items()]
+        state.pods = tuple(said for _, said in heard)
+        await self._hand_over(reference, answers)
+        readings = [reading for reading, _ in heard if reading is not None]
+        await self._keep(owner, state, pooling.heard(state.pool, readings, frozenset(pod.uid for pod in pods)), now)
+
+    async def _reference(self, state: _State, answers: Mapping[PodFacts, Answer]) -> Reference | None:
+        """What the revision is compared with: the one that is known, as long as any pod counts against it.
+
+        A learned one is the first that any pod has learned, and all pods are given it.
+        """
+        known = state.pool.reference if state.pool else None
+        if known is None and state.saved is not None:
+            known = render.stored_reference(state.saved)
+        digests = {pod: _digest(answer) for pod, answer in answers.items()}
+        present = {digest for digest in digests.values() if digest is not None}
+        if known is not None and (known.source == "learned" or known.digest in present or not present):
+            return known
+        for pod, digest in digests.items():
+            found = await self._monitors.reference(pod) if digest is not None else None
+            if found is not None:
+                return found
+        return known
+
+    def _begin(self, state: _State, reference: Reference) -> None:
+        """Go on where an earlier operator ended, or begin to count."""
+        log.info("%s is compared with the reference %s", state.revision, reference.digest)
+        resumed = render.restored(state.saved, reference) if state.saved is not None else None
+        state.pool, state.books = resumed or (pooling.opened(reference), {})
+        state.known = state.pool.pods() if resumed else None
+        state.saved = None
+
+    async def _hand_over(self, reference: Reference, answers: Mapping[PodFacts, Answer]) -> None:
+        """Give a learned reference to the pods that still learn, or have learned another one."""
+        if reference.source != "learned":
+            return
+        for pod, answer in answers.items():
+            if answer.learning or _digest(answer) not in (None, reference.digest):
+                await self._monitors.adopt(pod, reference)
+
+    async def _keep(self, owner: ModelDeployment, state: _State, pool: Pool, now: float) -> None:
+        """Let every reader's window come to its end, and store what must not be forgotten before it is shown."""
+        books = dict(state.books)
+        for reader, settings in state.readers.items():
+            book = books.get(reader)
+            if book is None:
+                if pool.whole:
+                    books[reader] = windows.opened(pool, now)
+            else:
+                books[reader] = windows.advanced(book, pool, settings, state.revision, now)
+        if self._clock() - state.began > ORPHANED_AFTER:
+            books = {reader: book for reader, book in books.items() if reader in state.readers}
+        changed = books.keys() != state.books.keys() or any(books[each] is not state.books[each] for each in books)
+        if changed or pool.pods() != state.known:
+            await self._store(owner, state, pool, books)
+        state.pool, state.books = pool, books
+
+    async def _store(self, owner: ModelDeployment, state: _State, pool: Pool, books: Mapping[str, Book]) -> None:
+        try:
+            await self._api.apply(CONFIG_MAPS, render.store(owner, state.revision, pool, books))
+        except ApiError as error:
+            if not error.is_refusal:
+                raise
+            # The windows go on in memory; only another operator would begin them anew.
+            log.warning("%s/%s: windows can't be stored: %s", owner.namespace, owner.name, error)
+            state.not_stored = f"The windows can't be stored, so they begin anew with the operator: {error.message}"
+        else:
+            state.known, state.not_stored = pool.pods(), None
+
+
+def _pods(observed: Observed, revision: str) -> tuple[PodFacts, ...]:
+    """Those of a revision that have a monitor, and an address to ask it by; ending ones, too."""
+    facts = observed.revisions.get(revision)
+    found = facts.workload.pods if facts else ()
+    return tuple(
+        pod for pod in found if pod.ip and any(container.name == MONITOR_CONTAINER for container in pod.containers)
+    )
+
+
+def _pause(state: _State, pods: Iterable[PodFacts]) -> float:
+    """Seconds between two looks."""
+    if any(pod.terminating for pod in pods):
+        return FAREWELL_EVERY
+    if state.pods and all(each.digest is None and each.learning is None for each in state.pods):
+        # Pods that only begin answer soon; those that never do must not cost a time-out at every look.
+        return READ_EVERY if state.pool is None else MUTE_EVERY
+    shortest = min((settings.duration for settings in state.readers.values()), default=READ_EVERY)
+    return max(1.0, min(READ_EVERY, shortest / 4))
+
+
+def _digest(answer: Answer) -> str | None:
+    content = answer.content
+    digest = content.get("digest") if isinstance(content, Mapping) else None
+    return digest if isinstance(digest, str) else None
+
+
+def _heard(pod: PodFacts, answer: Answer, reference: Reference | None) -> tuple[Reading | None, PodMonitor]:
+    """A pod's reading, where it is one of this reference, and what is to be said of the pod."""
+    digest = _digest(answer)
+    said = PodMonitor(pod.name, digest, answer.learning, answer.problem)
+    if answer.content is None or reference is None or digest not in (None, reference.digest):
+        return None, said
+    try:
+        reading = Reading.from_dict(answer.content, reference)
+    except DriftError as error:
+        return None, PodMonitor(pod.name, problem=f"{error}; run operator and pods of the same version")
+    if reading.pod != pod.uid:
+        # Another pod has this address by now.
+        return None, PodMonitor(pod.name)
+    return reading, said
+
+
+def _told(state: _State, wanted: Monitor) -> Monitored:
+    pool, book = state.pool, state.books.get(OWN)
+    window = book.closed if book else None
+    decisions: tuple[Decision, ...] = ()
+    if pool is None or (window is not None and window.digest != pool.reference.digest):
+        window = None
+    if pool is not None and window is not None:
+        if state.judged is None or state.judged[0] is not window:
+            rules = Rules(state.readers[OWN])
+            state.judged = (window, drift.judged(pool.reference, window, rules))
+        decisions = state.judged[1]
+    return Monitored(
+        state.revision,
+        wanted.top_features,
+        pool.reference if pool else None,
+        state.pods,
+        window,
+        decisions,
+        book.start if book else None,
+        state.not_stored or (book.missing if book else None),
+        pool.intake() if pool else None,
+    )

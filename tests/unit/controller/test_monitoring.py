@@ -1,0 +1,309 @@
+"""What an operator makes of its pods' monitors: windows, a condition, and what it stores before it shows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from builders import container, observed, owner, pod, revision, router
+from modelward import telemetry
+from modelward.api.modeldeployment import ModelDeployment, Monitor, MonitorWindow
+from modelward.cluster.cache import Key
+from modelward.cluster.client import ApiError
+from modelward.controller.monitoring import FAREWELL_EVERY, MUTE_EVERY, OWN, READ_EVERY, Monitoring
+from modelward.domain import monitored
+from modelward.domain.facts import Clock, Observed, PodFacts
+from modelward.domain.monitored import Monitored
+from modelward.domain.windows import WindowSettings
+from nodeless.monitors import FakeMonitor, FakeMonitors, as_monitors, reference
+
+REVISION = "fraud-a"
+WINDOW = MonitorWindow("1h", 500)
+TRAINED, LEARNED = reference(), reference(source="learned")
+
+
+class FakeApi:
+    """Holds one ConfigMap. A fake, since nothing is tested of an API server here."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, Mapping[str, Any]] = {}
+        self.writes = 0
+        self.refuses = False
+
+    async def get(self, _resource: Any, _namespace: str, name: str) -> Mapping[str, Any] | None:
+        return self.stored.get(name)
+
+    async def apply(self, _resource: Any, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.refuses:
+            raise ApiError(422, "Invalid", "the quota is used up")
+        self.writes += 1
+        self.stored[manifest["metadata"]["name"]] = manifest
+        return manifest
+
+
+class Operator:
+    """A Monitoring with a clock of its own, whose process can begin anew."""
+
+    def __init__(self, usual: Any = TRAINED, pods: tuple[str, ...] = ("one", "two")) -> None:
+        self.api, self.monitors = FakeApi(), FakeMonitors(usual)
+        self.pods = {name: watched(name) for name in pods}
+        self.now = 1000.0
+        self.revision = REVISION
+        self.owner: ModelDeployment = owner(monitor=Monitor(window=WINDOW))
+        self.restart()
+
+    def restart(self) -> None:
+        self.monitoring = Monitoring(self.api, as_monitors(self.monitors), lambda: self.now)  # type: ignore[arg-type]
+
+    def observed(self) -> Observed:
+        facts = revision(self.revision, pods=tuple(self.pods.values()))
+        return observed(self.revision, facts, router=router(self.revision), clock=Clock(self.now))
+
+    async def look(self, after: float = READ_EVERY) -> Monitored:
+        self.now += after
+        seen, self.again_in = await self.monitoring.look(self.owner, self.observed())
+        assert seen is not None
+        return seen
+
+    def take(self, name: str, rows: int, shift: float = 0.0) -> None:
+        monitor = self.monitors.of(name)
+        monitor.take(rows, shift, seed=monitor.sequence)
+
+
+def watched(name: str, **facts: Any) -> PodFacts:
+    return pod(name, containers=(container(), container("monitor")), **facts)
+
+
+def reason(seen: Monitored) -> str:
+    return monitored.condition(seen).reason
+
+
+async def test_pods_are_added_up_and_judged_when_the_window_ends() -> None:
+    one = Operator()
+    seen = await one.look()
+    assert (reason(seen), seen.window) == ("Counting", None)
+    one.take("one", 400)
+    one.take("two", 300)
+    seen = await one.look(3600.0)
+    assert seen.window is not None
+    assert (seen.window.rows, seen.drifted) == (700, ())
+    one.take("one", 600, shift=1.0)
+    seen = await one.look(3600.0)
+    assert [each.statistic.feature for each in seen.drifted] == ["amount", "output:label"]
+    assert "2 of 2 features drifted" in monitored.condition(seen).message
+    shown = monitored.status(seen, {})
+    assert shown["window"] == {
+        "start": "1970-01-01T01:16:50Z", "end": "1970-01-01T02:16:50Z", "rows": 600, "drifted": 2
+    }  # fmt: skip
+    assert shown["intake"]["counted"] == 1300
+
+
+async def test_a_window_waits_for_its_rows() -> None:
+    one = Operator()
+    await one.look()
+    one.take("one", 499)
+    assert (await one.look(10_000.0)).window is None
+    one.take("two", 1)
+    assert (await one.look()).window is not None
+
+
+async def test_what_status_shows_is_stored_first_and_found_again() -> None:
+    one = Operator()
+    await one.look()
+    one.take("one", 800)
+    before = await one.look(3600.0)
+    one.take("two", 100)
+    one.restart()
+    seen = await one.look()
+    assert (seen.window, seen.began) == (before.window, before.began)
+    one.take("one", 500)
+    seen = await one.look(3600.0)
+    assert seen.window is not None
+    assert seen.window.rows == 600
+
+
+async def test_looks_that_change_nothing_write_nothing() -> None:
+    one = Operator()
+    await one.look()
+    writes = one.api.writes
+    for _ in range(5):
+        one.take("one", 10)
+        await one.look()
+    assert one.api.writes == writes
+
+
+async def test_pods_are_asked_now_and_then_only() -> None:
+    one = Operator()
+    await one.look()
+    await one.look(READ_EVERY / 2)
+    assert one.monitors.asked == 2
+    assert one.again_in == pytest.approx(READ_EVERY / 2)
+
+
+async def test_a_pod_that_ends_is_read_to_its_end() -> None:
+    one = Operator()
+    await one.look()
+    one.pods["two"] = watched("two", terminating=True, ready=False)
+    await one.look(FAREWELL_EVERY)
+    one.take("two", 70)
+    one.monitors.of("two").final = True
+    await one.look(FAREWELL_EVERY)
+    del one.pods["two"]
+    one.take("one", 500)
+    seen = await one.look(3600.0)
+    assert seen.window is not None
+    assert (seen.window.rows, seen.window.missing) == (570, None)
+
+
+async def test_a_pod_that_goes_unread_is_told() -> None:
+    one = Operator()
+    await one.look()
+    del one.pods["two"]
+    one.take("one", 500)
+    seen = await one.look(3600.0)
+    assert seen.window is not None
+    assert seen.window.missing is not None
+    assert "1 pod(s) to the end" in monitored.condition(seen).message
+
+
+@pytest.mark.parametrize(
+    ("monitor", "expected", "word"),
+    [
+        (FakeMonitor(TRAINED, mute=True), "MonitorUnreachable", "8081"),
+        (FakeMonitor(reference(shift=1.0)), "ReferencesDiffer", "two"),
+        (FakeMonitor(TRAINED, problem="the reference has schema version 9"), "MonitorFailed", "version 9"),
+    ],
+)
+async def test_a_pod_that_can_not_be_counted_is_named(monitor: FakeMonitor, expected: str, word: str) -> None:
+    one = Operator()
+    one.monitors.by_pod["two"] = monitor
+    seen = await one.look()
+    told = monitored.condition(seen)
+    assert (told.status, told.reason) == (False, expected)
+    assert word in told.message
+    one.take("one", 500)
+    seen = await one.look(3600.0)
+    assert seen.window is not None
+    assert seen.window.rows == 500
+
+
+async def test_where_no_monitor_answers_each_look_waits_longer() -> None:
+    one = Operator()
+    await one.look()
+    for name in one.pods:
+        one.monitors.of(name).mute = True
+    await one.look()
+    assert one.again_in == pytest.approx(MUTE_EVERY)
+
+
+async def test_a_reference_is_learned_by_one_and_given_to_all() -> None:
+    one = Operator(usual=None)
+    one.monitors.of("one").learning = (1200, 5000)
+    seen = await one.look()
+    assert reason(seen) == "LearningReference"
+    assert "5000" in monitored.condition(seen).message
+    assert "1200" in monitored.condition(seen).message
+    one.monitors.of("one").reference = LEARNED
+    await one.look()
+    assert one.monitors.of("two").reference == LEARNED
+    seen = await one.look()
+    assert reason(seen) == "LearnedReference"
+    # Every pod is replaced while no operator runs: the new ones learn the same reference all the same.
+    one.monitors.by_pod.clear()
+    one.pods = {"three": watched("three")}
+    one.restart()
+    seen = await one.look()
+    assert one.monitors.of("three").reference == LEARNED
+
+
+async def test_two_that_learned_apart_end_with_one_reference() -> None:
+    one = Operator(usual=None)
+    one.monitors.of("one").reference = LEARNED
+    one.monitors.of("two").reference = reference(source="learned", shift=0.1)
+    await one.look()
+    seen = await one.look()
+    assert {one.monitors.of(name).reference for name in ("one", "two")} == {LEARNED}
+    assert reason(seen) == "LearnedReference"
+
+
+async def test_every_pod_anew_with_another_artifact_begins_anew() -> None:
+    one = Operator()
+    await one.look()
+    other = reference(shift=2.0)
+    one.monitors.by_pod.clear()
+    one.monitors.usual = other
+    one.pods = {"three": watched("three")}
+    seen = await one.look()
+    assert (seen.reference, reason(seen)) == (other, "Counting")
+
+
+async def test_another_stable_revision_has_windows_of_its_own() -> None:
+    one = Operator()
+    await one.look()
+    one.take("one", 800)
+    await one.look(3600.0)
+    one.revision = "fraud-b"
+    one.pods = {"new": watched("new")}
+    seen = await one.look()
+    assert (seen.revision, seen.window) == ("fraud-b", None)
+
+
+async def test_a_policy_has_windows_of_its_own() -> None:
+    one = Operator()
+    await one.look()
+    key, short = Key("ml", "fraud"), WindowSettings(60.0, 10)
+    look = one.monitoring.window(key, REVISION, "policy", short, one.now)
+    assert look.problem is not None
+    await one.look()
+    one.take("one", 20)
+    await one.look()
+    look = one.monitoring.window(key, REVISION, "policy", short, one.now)
+    assert look.current is not None
+    assert (look.current.rows, look.closed) == (20, None)
+    await one.look(60.0)
+    closed = one.monitoring.window(key, REVISION, "policy", short, one.now).closed
+    assert closed is not None
+    assert closed.rows == 20
+    assert one.monitoring.window(key, REVISION, OWN, short, one.now).closed is None
+    assert one.monitoring.window(key, "fraud-z", "policy", short, one.now).reference is None
+
+
+async def test_windows_that_can_not_be_stored_go_on_and_say_so() -> None:
+    one = Operator()
+    one.api.refuses = True
+    seen = await one.look()
+    assert "the quota is used up" in monitored.condition(seen).message
+    one.take("one", 500)
+    assert (await one.look(3600.0)).window is not None
+
+
+async def test_a_damaged_store_is_begun_anew() -> None:
+    one = Operator()
+    await one.look()
+    (name,) = one.api.stored
+    one.api.stored[name] = {"data": {"pool.json": "{"}}
+    one.restart()
+    assert reason(await one.look()) == "Counting"
+
+
+async def test_metrics_name_the_worst_features_only() -> None:
+    one = Operator()
+    one.owner = owner(monitor=Monitor(window=WINDOW, top_features=1))
+    await one.look()
+    one.take("one", 600, shift=1.0)
+    seen = await one.look(3600.0)
+    telemetry.show_monitored("ml", "fraud", seen)
+
+    def series() -> set[tuple[str, ...]]:
+        return {key for key in telemetry.DRIFT._metrics if key[:2] == ("ml", "fraud")}
+
+    assert series() == {("ml", "fraud", "psi", "amount")}
+    assert telemetry.MONITORED.labels("ml", "fraud")._value.get() == 1
+    telemetry.show_monitored("ml", "fraud", None)
+    assert series() == set()
+
+
+async def test_nothing_is_said_without_spec_monitor() -> None:
+    one = Operator()
+    one.owner = owner()
+    assert await one.monitoring.look(one.owner, one.observed()) == (None, None)
