@@ -1,4 +1,4 @@
-"""Writes docs/reference/modeldeployment.md from the CRD. `--check` only says whether it is up to date."""
+"""Writes docs/reference from the CRDs, a page each. `--check` only says whether they are up to date."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CRD = ROOT / "crds" / "modeldeployments.modelward.io.yaml"
-TARGET = ROOT / "docs" / "reference" / "modeldeployment.md"
+TARGETS = ROOT / "docs" / "reference"
 
 
 def rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -36,20 +35,31 @@ def rules(schema: Mapping[str, Any]) -> Iterator[str]:
         yield from rules(field)
 
 
-def page() -> str:
-    schema = yaml.safe_load(CRD.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+def page(crd: Mapping[str, Any]) -> str:
+    """What there is to know of one kind."""
+    version, kind = crd["spec"]["versions"][0], crd["spec"]["names"]["kind"]
+    schema = version["schema"]["openAPIV3Schema"]
     spec, status = schema["properties"]["spec"], schema["properties"]["status"]
     head = "| field | type | | meaning |\n|---|---|---|---|\n"
     messages = "\n".join(f"- {message}" for message in dict.fromkeys(rules(schema)))
     return (
-        "# ModelDeployment, modelward.io/v1alpha1\n\nGenerated from the CRD by `make docs`.\n\n## spec\n\n"
+        f"# {kind}, {crd['spec']['group']}/{version['name']}\n\nGenerated from the CRD by `make docs`.\n\n## spec\n\n"
         f"{head}{chr(10).join(rows(spec, 'spec'))}\n\n## status\n\n{head}{chr(10).join(rows(status, 'status'))}\n\n"
         f"## What the API server refuses, in its words\n\n{messages}\n"
     )
 
 
+def pages() -> Iterator[tuple[Path, str]]:
+    """Each page and where it belongs."""
+    for path in sorted((ROOT / "crds").glob("*.modelward.io.yaml")):
+        crd = yaml.safe_load(path.read_text())
+        yield TARGETS / f"{crd['spec']['names']['singular']}.md", page(crd)
+
+
 if __name__ == "__main__":
     if "--check" in sys.argv:
-        sys.exit(0 if TARGET.read_text() == page() else f"{TARGET.relative_to(ROOT)} is out of date; run `make docs`")
-    TARGET.parent.mkdir(exist_ok=True)
-    TARGET.write_text(page())
+        stale = [str(target.relative_to(ROOT)) for target, text in pages() if target.read_text() != text]
+        sys.exit(f"{', '.join(stale)}: out of date; run `make docs`" if stale else 0)
+    TARGETS.mkdir(exist_ok=True)
+    for target, text in pages():
+        target.write_text(text)

@@ -68,6 +68,11 @@ class ServerProcess:
         """Bytes of the server and all processes that it started, shared pages divided by those who share them."""
         return sum(_memory(pid) for pid in tree(self._child.pid))
 
+    def cpu_seconds(self) -> float:
+        """Processor time of it so far, the children that live included."""
+        ticks = sum(int(fields[11]) + int(fields[12]) for pid in tree(self._child.pid) if (fields := _stat(pid)))
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """End all of it: by SIGTERM, then whatever is left by SIGKILL."""
         started = {pid: _started(pid) for pid in tree(self._child.pid)}
@@ -82,6 +87,11 @@ class ServerProcess:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self._child.wait()
+
+    def signal(self, number: int) -> None:
+        """To the server itself, not to what it started. Raises SetupError where it has ended."""
+        self.check()
+        self._child.send_signal(number)
 
     def _signal(self, number: int) -> None:
         for pid in tree(self._child.pid):

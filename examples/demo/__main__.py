@@ -136,9 +136,10 @@ def report(stages: Stages, figures: dict[str, Any]) -> None:
     export KUBECONFIG=$(make -s kubeconfig)
     kubectl get modeldeployments -n {NAMESPACE}
     kubectl describe modeldeployment {MODEL} -n {NAMESPACE}
+    kubectl describe driftpolicy {MODEL} -n {NAMESPACE}
     kubectl port-forward -n {NAMESPACE} service/{MODEL} 8080:80 &
     curl -s localhost:8080/v2/models/{MODEL}
-    kubectl annotate modeldeployment {MODEL} -n {NAMESPACE} modelward.io/rollout=retry
+    kubectl annotate driftpolicy {MODEL} -n {NAMESPACE} modelward.io/retrain=now
 """)
     print(json.dumps(figures))
 

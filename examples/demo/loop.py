@@ -100,36 +100,38 @@ def _accuracy(rows: Any, trained: Trained, predict: Predict) -> float:
 
 
 def _watch() -> dict[str, Any]:
-    """Print what happens until the new version has all the traffic. Returns the figures of the loop."""
-    began, last = time.monotonic(), {"": ""}
+    """Print what happens until a run has ended. Returns the figures of the loop."""
+    began = time.monotonic()
+    shown: dict[str, str] = {}
     while True:
-        told = list(_lines())
-        for key, text in told:
-            if last.get(key) != text:
-                last[key] = text
+        target = _target()
+        for topic, text in _lines(target):
+            if shown.get(topic) != text:
+                shown[topic] = text
                 print(f"    {time.monotonic() - began:5.1f}s  {text}", flush=True)
-        runs = _policy()["status"].get("runs", ())
-        ended = [run["result"] for run in runs if run.get("result") in ("Promoted", "RolledBack", "Refused", "Failed")]
+        ended = target.get("runs", ())
         if ended:
-            return {"retraining_jobs": len(runs), "retrained_promoted": "Promoted" in ended}
+            return {"retraining_jobs": len(ended), "retrained_promoted": ended[0]["result"] == "Promoted"}
         if time.monotonic() - began > LOOP_SECONDS:
-            raise live.NotReadyError(f"the loop did not close in {LOOP_SECONDS:.0f} s: {last}")
+            raise live.NotReadyError(f"the loop did not close in {LOOP_SECONDS:.0f} s: {shown}")
         time.sleep(0.5)
 
 
-def _policy() -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(kubectl("get", "driftpolicy", MODEL, "-n", NAMESPACE, "-o", "json"))
-    return body
+def _target() -> dict[str, Any]:
+    """What the policy says of the model."""
+    body = json.loads(kubectl("get", "driftpolicy", MODEL, "-n", NAMESPACE, "-o", "json"))
+    return next(iter(body.get("status", {}).get("targets", ())), {})
 
 
-def _lines() -> Iterator[tuple[str, str]]:
+def _lines(target: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What there is to see, by topic."""
-    status = _policy().get("status", {})
-    for each in status.get("conditions", ()):
-        if each["type"] in ("Drifted", "Ready"):
-            yield each["type"], f"{each['type']}={each['status']} {each['reason']}: {each['message']}"
-    for run in status.get("runs", ()):
-        yield run["name"], f"{run['name']}: {run.get('phase', '')} {run.get('result', '')} {run.get('message', '')}"
+    if "window" in target:
+        worst = "".join(f"  {each['name']} {each['metric']} {each['value']}" for each in target["features"][:1])
+        many = f"{len(target.get('drifted', ()))} of {target.get('judged', 0)} features"
+        yield "verdict", f"{target['verdict']}: {many} in a window of {target['window']['rows']} rows{worst}"
+    for run in (*target.get("runs", ()), *filter(None, [target.get("run")])):
+        told = [run.get("result") or run["phase"], run.get("holdout"), run.get("message")]
+        yield run["name"], f"{run['name']}: {'; '.join(filter(None, told))}"
     model = live.get(NAMESPACE, MODEL)["status"]
     if model.get("rollout", {}).get("phase") == "Progressing":
         yield "rollout", live.line(model)

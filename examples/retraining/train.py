@@ -16,6 +16,7 @@ import boto3
 import numpy as np
 import urllib3
 from botocore.config import Config
+from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -40,10 +41,14 @@ def main() -> None:
     print(f"{len(rows)} rows: accuracy {candidate:.3f} on what was held out; the current version has {current:.3f}")
     key = f"{name}/{run}/{name}.tar"
     with tempfile.TemporaryDirectory() as folder:
-        saved = save_bundle(Path(folder) / f"{name}.tar", model, rows, reference=held_out)
+        saved = save_bundle(Path(folder) / f"{name}.tar", model, columns(rows), reference=columns(held_out))
         store.put_object(Bucket=BUCKET, Key=key, Body=saved.read_bytes())
     holdout = {"metric": "accuracy", "current": current, "candidate": candidate, "higherIsBetter": True}
     report({"modelUri": f"s3://{BUCKET}/{key}", "metrics": {"holdout": holdout}})
+
+
+def columns(rows: Any) -> dict[str, Any]:
+    return dict(zip(load_digits().feature_names, rows.T, strict=True))
 
 
 def ask(address: str, rows: Any) -> Any:

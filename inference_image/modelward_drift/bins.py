@@ -53,7 +53,8 @@ def quantile_grid(values: Floats, bins: int = BINS) -> Grid:
     """
     if not len(values):
         return Grid((), (0.0,), 0.0, 0.0, 1.0)
-    distinct, ties = np.unique(np.asarray(values, np.float64), return_counts=True)
+    # Adding 0 makes 0 of -0: they are equal, and which one is found first depends on the order.
+    distinct, ties = np.unique(np.asarray(values, np.float64) + 0.0, return_counts=True)
     ranks = np.cumsum(ties)
     chosen = _boundaries(ranks, bins)
     edges = [_between(float(distinct[index]), float(distinct[index + 1])) for index in chosen]

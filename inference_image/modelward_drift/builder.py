@@ -88,7 +88,9 @@ class Builder:
             ranked = sorted(seen.items(), key=lambda item: (-item[1], item[0]))[: self._levels]
             return None, tuple(sorted(level for level, _ in ranked))
         grid = quantile_grid(values[np.isfinite(values)], self._bins)
-        return (replace(grid, low=float(self._low), high=float(self._high)) if self._low <= self._high else grid), ()
+        if self._low <= self._high:  # the sample may lack the extremes
+            grid = replace(grid, low=float(self._low) + 0.0, high=float(self._high) + 0.0)
+        return grid, ()
 
     def _numbers(self, column: Array) -> Array:
         read = {"numeric": columns.as_numbers, "boolean": columns.as_booleans, "text": columns.as_lengths}[self.kind]

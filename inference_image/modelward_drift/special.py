@@ -6,10 +6,14 @@ throughout, so that nothing underflows. Relative error below 1e-10.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from math import exp, inf, lgamma, log, log1p
 from typing import Final
 
 from modelward_drift.errors import SettingError
+
+CUTS: Final = 4096
+"""Cuts that are remembered: a model's features share their alpha, and most of them their degrees of freedom."""
 
 _PRECISION: Final = 1e-16
 _TINY: Final = 1e-300
@@ -45,11 +49,13 @@ def f_log_sf(statistic: float, dof: float, denominator: float) -> float:
     return log1p(-exp(weight - log(b)) * _beta_fraction(b, a, rest))
 
 
+@lru_cache(maxsize=CUTS)
 def chi2_isf(tail: float, dof: float) -> float:
     """The cut that X exceeds with the probability `tail`, from 0 (excluded) to 1. Raises SettingError."""
     return _cut(lambda statistic: chi2_log_sf(statistic, dof), tail, dof)
 
 
+@lru_cache(maxsize=CUTS)
 def f_isf(tail: float, dof: float, denominator: float) -> float:
     """The cut that F exceeds with the probability `tail`, from 0 (excluded) to 1. Raises SettingError."""
     return _cut(lambda statistic: f_log_sf(statistic, dof, denominator), tail, dof)

@@ -68,11 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_to(verbs)
     drift = verbs.add_parser("drift", help="what became of a model's data").add_subparsers(dest="of", required=True)
     report = drift.add_parser("report", help="write one HTML page: what drifted, with pictures and numbers")
-    report.add_argument("--reference", type=Path, required=True, help="the model's reference.json")
+    report.add_argument("--reference", type=Path, help="the model's reference.json; not needed with --stored")
     current = report.add_mutually_exclusive_group(required=True)
     current.add_argument("--windows", type=Path, help="windows of counts, one a line as JSON")
     current.add_argument(
         "--data", type=Path, help="a table to compare: .parquet, .feather, .arrow, .csv, .csv.gz, .npy"
+    )
+    current.add_argument("--stored", type=Path, help="the ConfigMap REVISION-monitor as JSON, - for standard input")
+    report.add_argument(
+        "--reader", default="own", help="with --stored: whose windows; a DriftPolicy's uid, for example"
     )
     report.add_argument("--rules", type=Path, help="a DriftPolicy, or its spec, as JSON; without it the defaults")
     report.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
@@ -111,5 +115,8 @@ def _told(verb: str, act: Callable[[argparse.Namespace], None], options: argpars
 def _drift_report(options: argparse.Namespace) -> None:
     from modelward_inference.drift_report import command
 
-    written = command.write(options.reference, options.out, options.windows, options.data, options.rules)
+    written = command.write(
+        options.out, reference=options.reference, windows=options.windows, data=options.data, stored=options.stored,
+        reader=options.reader, rules=options.rules,
+    )  # fmt: skip
     print(f"{written}: {written.stat().st_size} bytes", file=sys.stderr)

@@ -205,7 +205,9 @@ def _companions(
     if settings.capture_socket is not None:
         from modelward_inference.capture.buffer import Buffer
         from modelward_inference.capture.companion import Capture
+        from modelward_inference.capture.memory import keep_freed
 
+        keep_freed(settings.capture_buffer)
         buffer = Buffer(settings.capture_buffer, settings.capture_sampling)
         plane.observe(buffer.take)
         found.append(Capture(settings.capture_socket, buffer))  # the first: it ends when no more answers come

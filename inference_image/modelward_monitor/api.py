@@ -24,8 +24,10 @@ from modelward_monitor.arrivals import Arrival
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.windows import Window
 
-MAX_BODY: Final = 16 << 20
-"""Bytes of an event, and of a reference."""
+MAX_EVENT: Final = 4 << 20
+"""Bytes. As Python's objects they take ten times as much."""
+
+MAX_REFERENCE: Final = 16 << 20
 
 
 def application(monitor: Monitor, registry: CollectorRegistry, name: str, farewell: asyncio.Event) -> FastAPI:
@@ -49,7 +51,7 @@ def application(monitor: Monitor, registry: CollectorRegistry, name: str, farewe
     @app.put("/v1/reference", **documents.PUT_REFERENCE)
     async def put_reference(request: Request) -> Response:
         try:
-            reference = Reference.from_dict(orjson.loads(await _body(request)))
+            reference = Reference.from_dict(orjson.loads(await _body(request, MAX_REFERENCE)))
         except (orjson.JSONDecodeError, ProfileError) as error:
             raise HTTPException(400, f"this is no reference: {error}") from None
         if monitor.final:
@@ -80,7 +82,7 @@ def application(monitor: Monitor, registry: CollectorRegistry, name: str, farewe
         if monitor.final:
             raise HTTPException(503, "the monitor ends")
         try:
-            arrival = logger.arrival(request.headers.get("ce-type"), await _body(request), monitor.tensors)
+            arrival = logger.arrival(request.headers.get("ce-type"), await _body(request, MAX_EVENT), monitor.tensors)
         except (RequestError, HTTPException) as error:
             monitor.offer(Arrival(Batch("", 0, 1, {}, {}), refused=True))
             raise HTTPException(getattr(error, "status", 413), str(getattr(error, "detail", error))) from None
@@ -121,12 +123,12 @@ async def _written(writing: Awaitable[Any]) -> Any:
         raise HTTPException(503, f"the snapshot can't be written: {error}; make room in the monitor's volume") from None
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > MAX_BODY:
-            raise HTTPException(413, f"the body has more than {MAX_BODY} bytes")
+        if size > most:
+            raise HTTPException(413, f"the body has more than {most} bytes")
         parts.append(part)
     return b"".join(parts)
 

@@ -96,14 +96,15 @@ def switched(state: State, epoch: str, reference: Reference) -> State:
 
 def take(state: State, arrivals: Iterable[Arrival], plan: Plan) -> State:
     """The state after more arrivals, in their order."""
-    fresh = []
+    before, rows = state, []
     for arrival in arrivals:
         known = state.runs.get(arrival.batch.epoch, Run())
         if arrival.batch.number and arrival.batch.number <= known.number:
             continue
         state = _noted(state, arrival.batch, known)
-        fresh.append(arrival)
-    return _counted(state, fresh, plan) if fresh else state
+        if arrival.batch.rows:  # a batch may only tell what was dropped
+            rows.append(arrival)
+    return replace(_counted(state, rows, plan), sequence=before.sequence + 1) if rows or state is not before else state
 
 
 def reading(state: State, pod: str, *, final: bool) -> Reading:
@@ -127,7 +128,6 @@ def _noted(state: State, batch: Batch, known: Run) -> State:
 
 
 def _counted(state: State, arrivals: list[Arrival], plan: Plan) -> State:
-    state = replace(state, sequence=state.sequence + 1)
     tables = []
     for arrival in arrivals:
         if state.reference is None:

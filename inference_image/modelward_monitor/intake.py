@@ -19,8 +19,8 @@ from modelward_monitor.monitor import Monitor
 
 log = logging.getLogger(__name__)
 
-MAX_BODY: Final = 16 << 20
-"""Bytes of a batch. A larger one is not read into memory: its rows are refused."""
+MAX_BODY: Final = 4 << 20
+"""Bytes of a batch; the server cuts into pieces of a fourth of it. A larger one is not read: its rows are refused."""
 
 MAX_HEAD: Final = 4 << 20
 

@@ -5,6 +5,7 @@ Everything runs in the event loop's thread but the writing itself.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -22,7 +23,8 @@ from modelward_monitor.windows import Windows
 log = logging.getLogger(__name__)
 
 SAVE_EVERY: Final = 1.0
-"""Seconds between snapshots while rows come in. So long the server keeps what it has sent."""
+"""Seconds between snapshots while rows come in, at most: so long the server keeps what it has sent, and it has not
+room for everything."""
 
 PENDING_BYTES: Final = 4 << 20
 """Of arrivals that are counted together: joined they cost a fraction, and more would only take memory."""
@@ -47,6 +49,7 @@ class Monitor:
         self._pending: list[Arrival] = []
         self._bytes = 0
         self._writing = asyncio.Lock()
+        self._due = asyncio.Event()
         self._listeners: list[Callable[[State], None]] = []
 
     def offer(self, arrival: Arrival) -> None:
@@ -55,6 +58,7 @@ class Monitor:
         self._bytes += arrival.size
         if self._bytes > PENDING_BYTES or len(self._pending) >= PENDING:
             self.settle()
+            self._due.set()
 
     def settle(self) -> None:
         """Count what is pending."""
@@ -127,9 +131,11 @@ class Monitor:
         return 0.0 if self.state is self.saved and not self._pending else self._clock() - self.saved_at
 
     async def run(self) -> None:
-        """Write about each second, until cancelled."""
+        """Write about each second, or as soon as much is pending, until cancelled."""
         while True:
-            await asyncio.sleep(SAVE_EVERY)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._due.wait(), SAVE_EVERY)
+            self._due.clear()
             said = self.failure
             try:
                 self.windows.roll(await self.save())

@@ -7,6 +7,7 @@ from textwrap import indent
 HERE = Path(__file__).parent
 TARGET = HERE / "argocd-cm-patch.yaml"
 KIND = "modelward.io_ModelDeployment"
+KINDS = ("modelward.io_DriftPolicy", KIND)
 
 
 def block(key: str, text: str) -> str:
@@ -25,7 +26,8 @@ def actions() -> str:
 
 
 def patch() -> str:
-    health = block(f"resource.customizations.health.{KIND}", (HERE / "health.lua").read_text())
+    script = (HERE / "health.lua").read_text()
+    health = "".join(block(f"resource.customizations.health.{kind}", script) for kind in KINDS)
     custom = block(f"resource.customizations.actions.{KIND}", actions())
     return (
         "# Generated from the Lua scripts beside it by `make argocd`; the README says how to install it.\n"

@@ -1,4 +1,4 @@
--- The health of a ModelDeployment, from the conditions that every status holds.
+-- The health of a ModelDeployment or a DriftPolicy, from the conditions that every status of both holds.
 local status = obj.status or {}
 local conditions = {}
 for _, condition in ipairs(status.conditions or {}) do
@@ -19,6 +19,9 @@ if stalled.status == "True" then
 end
 if rollout.phase == "Paused" then
   return {status = "Suspended", message = rollout.message or "The rollout is paused"}
+end
+if (obj.spec or {}).suspend == true then
+  return {status = "Suspended", message = "spec.suspend is true: no retraining run starts"}
 end
 -- Also while Reconciling: taking the old revision away is work left to do, but the model that spec asks for answers.
 if ready.status == "True" then

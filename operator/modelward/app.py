@@ -22,13 +22,17 @@ from modelward.cluster.lease import Lease, LeaseSettings
 from modelward.cluster.monitors import Monitors
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import Resource
+from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, Resource
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import Scraper
-from modelward.controller.controller import ENDS, Controller
+from modelward.controller.controller import ENDS, Controller, Reconciles
 from modelward.controller.evidence import EvidenceCollector
 from modelward.controller.monitoring import Monitoring
+from modelward.controller.policies import PolicyReconciler
 from modelward.controller.reconcile import Reconciler
+from modelward.controller.triggers.job import JobTrigger
+from modelward.controller.triggers.webhook import WebhookTrigger
+from modelward.domain.runs import WEBHOOK
 
 log = logging.getLogger("modelward")
 
@@ -108,10 +112,18 @@ def build(configured: settings.Settings, client: ApiClient, session: aiohttp.Cli
     evidence = EvidenceCollector(Scraper(session), prometheus, clock)
     monitoring = Monitoring(api, Monitors(session), clock)
     reconciler = Reconciler(
-        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock,
-        now=lambda: datetime.now(UTC),
-    )  # fmt: skip
-    return Controller(api, cache, queue, lease, reconciler, clock, configured.resync_seconds)
+        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now
+    )
+    jobs = JobTrigger(api, cache, now)
+    webhooks = WebhookTrigger(api, session, configured.webhook_hosts, now)
+    policies = PolicyReconciler(api, cache, monitoring, jobs, {WEBHOOK: webhooks}, configured.identity, now)
+    reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
+    return Controller(api, cache, queue, lease, reconcilers, clock, configured.resync_seconds)
+
+
+def now() -> datetime:
+    """The wall clock."""
+    return datetime.now(UTC)
 
 
 async def watch(controller: Controller, resources: Awaitable[tuple[Resource, ...]], stop: threading.Event) -> None:

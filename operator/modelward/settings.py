@@ -20,7 +20,8 @@ class SettingsError(ValueError):
 class Settings:
     """`namespace`: where the Lease lies. `identity`: who holds it; the same for a restarted container of the pod.
 
-    `prometheus_url`: where gates ask their PromQL queries, None: nowhere.
+    `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `webhook_hosts`: names or patterns of the
+    hosts that webhooks of DriftPolicies may be sent to.
     """
 
     platform: Platform
@@ -30,6 +31,7 @@ class Settings:
     log_level: str = "INFO"
     resync_seconds: float = 600.0
     prometheus_url: str | None = None
+    webhook_hosts: tuple[str, ...] = ()
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -47,6 +49,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=environment.get("MODELWARD_LOG_LEVEL", "INFO").upper(),
         resync_seconds=_number(environment, "MODELWARD_RESYNC_SECONDS", 600),
         prometheus_url=environment.get("MODELWARD_PROMETHEUS_URL", "").strip() or None,
+        webhook_hosts=tuple(environment.get("MODELWARD_WEBHOOK_HOSTS", "").replace(",", " ").split()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -73,10 +74,32 @@ DRIFT_CUT = Gauge(
     "modelward_drift_cut", "What it has to reach: the threshold, or what chance alone reaches.",
     ["namespace", "name", "feature"],
 )  # fmt: skip
-DRIFTED = Gauge("modelward_drifted_features", "Features that drifted in the last window.", ["namespace", "name"])
+DRIFTED_FEATURES = Gauge(
+    "modelward_drifted_features", "Features that drifted in the last window.", ["namespace", "name"]
+)
+
+DRIFTED = Gauge(
+    "modelward_drift_detected", "1 while a model drifts by a DriftPolicy's rules, 0 while it does not.",
+    ["namespace", "policy", "model"],
+)  # fmt: skip
+RETRAINING = Gauge(
+    "modelward_retraining_active", "1 while a retraining run of a DriftPolicy goes on, until its rollout has ended.",
+    ["namespace", "policy", "model"],
+)  # fmt: skip
+RETRAINING_STALLED = Gauge(
+    "modelward_driftpolicy_stalled", "1 while a DriftPolicy needs a person.", ["namespace", "policy"]
+)
+RETRAINING_RUNS = Counter(
+    "modelward_retraining_runs", "Retraining runs that ended, by result.", ["namespace", "policy", "result"]
+)
+RETRAINING_SECONDS = Histogram(
+    "modelward_retraining_duration_seconds", "Time from the decision to the end of a retraining run, its rollout too.",
+    buckets=(10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400),
+)  # fmt: skip
 
 _VERDICTS = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
-_OF_MONITORS = (MONITORED, MONITORED_ROWS, DRIFT, DRIFT_CUT, DRIFTED)
+_OF_MONITORS = (MONITORED, MONITORED_ROWS, DRIFT, DRIFT_CUT, DRIFTED_FEATURES)
+_OF_A_POLICY = (DRIFTED, RETRAINING, RETRAINING_STALLED, RETRAINING_RUNS)
 _OF_A_MODEL = (READY, NOT_COMPILED, WEIGHT, MIRROR, ROLLOUT_PHASE, ROLLOUT_STEP, GATE, ROLLOUTS, *_OF_MONITORS)
 
 
@@ -110,10 +133,10 @@ def show_monitored(namespace: str, name: str, seen: Monitored | None) -> None:
     for result, rows in (asdict(seen.intake) if seen.intake else {}).items():
         MONITORED_ROWS.labels(namespace, name, result).set(rows)
     if seen.window is None:
-        for gauge in (DRIFT, DRIFT_CUT, DRIFTED):
+        for gauge in (DRIFT, DRIFT_CUT, DRIFTED_FEATURES):
             _drop(gauge, namespace, name)
         return
-    DRIFTED.labels(namespace, name).set(len(seen.drifted))
+    DRIFTED_FEATURES.labels(namespace, name).set(len(seen.drifted))
     worst = seen.decisions[: seen.top]
     _drop(DRIFT, namespace, name, but={each.statistic.feature for each in worst})
     for each in worst:
@@ -138,4 +161,32 @@ def _drop(metric: MetricWrapperBase, namespace: str, name: str, but: Container[s
 def forget(namespace: str, name: str) -> None:
     """Drop every series of a ModelDeployment that is gone."""
     for metric in _OF_A_MODEL:
+        _drop(metric, namespace, name)
+
+
+def show_policy(namespace: str, name: str, status: Mapping[str, Any]) -> None:
+    """Set the gauges of one DriftPolicy to what its status says. A model that is not judged yet has no verdict."""
+    targets = status.get("targets") or ()
+    verdicts = {each["name"]: each["verdict"] for each in targets}
+    known = {model: verdict == "Drifted" for model, verdict in verdicts.items() if verdict in ("Drifted", "NoDrift")}
+    _replace(DRIFTED, namespace, name, known)
+    _replace(RETRAINING, namespace, name, {each["name"]: "run" in each for each in targets})
+    conditions = {each["type"]: each["status"] for each in status["conditions"]}
+    RETRAINING_STALLED.labels(namespace, name).set(conditions["Stalled"] == "True")
+
+
+def count_runs(namespace: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Count the runs that have ended between two statuses of a DriftPolicy."""
+    before = {run["name"] for each in old.get("targets") or () for run in each.get("runs") or ()}
+    for target in new.get("targets") or ():
+        for run in target.get("runs") or ():
+            if run["name"] not in before:
+                RETRAINING_RUNS.labels(namespace, name, run["result"]).inc()
+                began, ended = (datetime.fromisoformat(run[time]) for time in ("startedAt", "endedAt"))
+                RETRAINING_SECONDS.observe((ended - began).total_seconds())
+
+
+def forget_policy(namespace: str, name: str) -> None:
+    """Drop every series of a DriftPolicy that is gone."""
+    for metric in _OF_A_POLICY:
         _drop(metric, namespace, name)

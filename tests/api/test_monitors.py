@@ -4,7 +4,7 @@ from typing import Any
 
 from nodeless.cluster import Cluster
 from nodeless.model import Model
-from nodeless.monitors import FakeMonitors, as_monitors, reference
+from nodeless.monitors import FakeMonitors, reference
 from nodeless.operator_process import operator, until
 
 MONITOR = {"window": {"duration": "1s", "minSamples": 100}}
@@ -16,7 +16,7 @@ def drifted(model: Model) -> Any:
 
 async def test_drift_is_in_status_and_survives_a_restart(cluster: Cluster, model: Model) -> None:
     monitors = FakeMonitors(reference())
-    async with operator(cluster, monitors=as_monitors(monitors)):
+    async with operator(cluster, sidecars=monitors):
         model.apply(monitor=MONITOR)
         await until(model.is_ready, "ready")
         await until(lambda: model.condition("Monitored")["reason"] == "Counting", "monitored")
@@ -31,7 +31,7 @@ async def test_drift_is_in_status_and_survives_a_restart(cluster: Cluster, model
     assert said["reference"] == {"digest": reference().digest, "source": "Training", "rows": 5000, "features": 2}
     revision = model.stable()["revision"]
     assert f"ConfigMap/{revision}-monitor" in model.objects()
-    async with operator(cluster, identity="next", monitors=as_monitors(monitors)) as second:
+    async with operator(cluster, identity="next", sidecars=monitors) as second:
         await until(lambda: monitors.asked and second.is_idle(), "the pods read again")
         assert model.get()["status"]["monitor"]["window"] == said["window"]
         monitors.of(pod).take(250)
@@ -46,7 +46,7 @@ async def test_drift_is_in_status_and_survives_a_restart(cluster: Cluster, model
 
 async def test_a_model_without_a_monitor_has_no_condition_and_no_question(cluster: Cluster, model: Model) -> None:
     monitors = FakeMonitors(reference())
-    async with operator(cluster, monitors=as_monitors(monitors)):
+    async with operator(cluster, sidecars=monitors):
         model.apply()
         await until(model.is_ready, "ready")
     assert model.condition("Monitored")["status"] == ""
@@ -55,7 +55,7 @@ async def test_a_model_without_a_monitor_has_no_condition_and_no_question(cluste
 
 async def test_monitors_that_are_mute_do_not_hold_the_model_up(cluster: Cluster, model: Model) -> None:
     monitors = FakeMonitors(reference())
-    async with operator(cluster, monitors=as_monitors(monitors)):
+    async with operator(cluster, sidecars=monitors):
         model.apply(monitor=MONITOR)
         await until(lambda: monitors.by_pod or model.kubelet.settle(), "a pod that was asked")
         for monitor in monitors.by_pod.values():

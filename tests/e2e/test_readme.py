@@ -32,7 +32,7 @@ def run(script: str) -> str:
     environment["PATH"] = f"{binaries.kubernetes()}:{environment['PATH']}"
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env=environment, text=True, capture_output=True,
-        check=False, timeout=280,
+        check=False, timeout=600,
     )  # fmt: skip
     assert result.returncode == 0, f"{script}\n{result.stdout}\n{result.stderr}"
     return result.stdout
@@ -49,7 +49,11 @@ def test_make_demo_ends_with_its_figures(demo: str) -> None:
     figures = json.loads(demo.splitlines()[-1])
     assert figures.keys() >= {"rows", "accuracy", "agreement", "seconds_to_ready", "requests", "bad_answers"}
     assert (figures["canary_promoted"], figures["bad_version_rolled_back"]) == (True, True)
+    assert (figures["retraining_jobs"], figures["retrained_promoted"]) == (1, True)
     assert figures["lost_requests"] == 0
+    assert figures["accuracy_before"] > 0.95
+    assert figures["accuracy_drifted"] < 0.5
+    assert figures["accuracy_after"] > 0.9
     assert figures["rows"] == 450
     assert figures["accuracy"] > 0.95
     assert figures["agreement"] > 0.99

@@ -1,6 +1,7 @@
-"""Coverage-guided fuzzing of every parser that reads a client's bytes: `make fuzz`.
+"""Coverage-guided fuzzing of every parser that reads a client's bytes, or a server's: `make fuzz`.
 
-The first byte chooses the parser; a RequestError is an answer, anything else a finding, which atheris keeps as a file.
+The first byte chooses the parser; a RequestError or a WireError is an answer, anything else a finding, which atheris
+keeps as a file.
 Arguments are libFuzzer's, such as -max_total_time=60.
 """
 
@@ -9,9 +10,11 @@ import tempfile
 from pathlib import Path
 
 import atheris
+import numpy as np
 
 with atheris.instrument_imports():
     from modelward_inference import codec, compression, largejson
+    from modelward_inference.capture import wire
     from modelward_inference.grpc_api import messages
     from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
     from modelward_inference.protocol import RequestError
@@ -26,16 +29,19 @@ def test_one(data: bytes) -> None:
     """One input of the fuzzer."""
     kind, body = data[:1], data[1:]
     try:
-        match kind[0] % 4 if kind else 0:
+        match kind[0] % 5 if kind else 0:
             case 0:
                 codec.decode(body, None)
             case 1:
                 codec.decode(body[2:], int.from_bytes(body[:2], "little"))
             case 2:
                 codec.decode(compression.decompressed(body, "gzip", MAX_BODY), None)
-            case _:
+            case 3:
                 messages.decode(messages.parse(ModelInferRequest, body))
-    except RequestError:
+            case _:
+                size = int.from_bytes(body[:2], "little")
+                wire.load_batch(body[2 : 2 + size], body[2 + size :])
+    except (RequestError, wire.WireError):
         return
 
 
@@ -48,6 +54,10 @@ def seeds(folder: Path) -> None:
         else:
             content = (b"\2" if "Content-Encoding" in each.headers else b"\0") + each.body
         (folder / str(number)).write_bytes(content[:MAX_BODY])
+    texts = np.array([["a"], ["ü"]], object)
+    batch = wire.Batch("e", 1, 2, {"x": np.ones((2, 3), np.float32), "kind": texts}, {"y": np.array([True, False])})
+    _, head, *parts = wire.dump_batch(batch)
+    (folder / "batch").write_bytes(b"\4" + len(head).to_bytes(2, "little") + head + b"".join(parts))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from localcluster import binaries
 HERE = Path(__file__).parent
 PATCH = HERE.parents[1] / "manifests" / "argocd" / "argocd-cm-patch.yaml"
 KIND = "modelward.io_ModelDeployment"
+KINDS = ("ModelDeployment", "DriftPolicy")
 
 Object = dict[str, Any]
 
@@ -55,13 +56,13 @@ class ArgoCd:
         data = yaml.safe_load(PATCH.read_text())["data"]
         actions = yaml.safe_load(data[f"resource.customizations.actions.{KIND}"])
         self._judge = judge
-        self._health: str = data[f"resource.customizations.health.{KIND}"]
+        self._health = {kind: data[f"resource.customizations.health.modelward.io_{kind}"] for kind in KINDS}
         self._discovery: str = actions["discovery.lua"]
         self.scripts: dict[str, str] = {each["name"]: each["action.lua"] for each in actions["definitions"]}
 
     def health(self, body: Object) -> Verdict:
         """Healthy, Progressing, Degraded or Suspended."""
-        return Verdict(**self._judge.ask("health", body, self._health))
+        return Verdict(**self._judge.ask("health", body, self._health[body["kind"]]))
 
     def actions(self, body: Object) -> dict[str, bool]:
         """By name of the action, whether it can be chosen now."""

@@ -19,7 +19,7 @@ def install() -> dict[str, str]:
     (overlay / "kustomization.yaml").write_text(kustomization(overlay, references))
     with step("installing the operator"):
         kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
-        wait_for_crds("modeldeployments.modelward.io")
+        wait_for_crds("modeldeployments.modelward.io", "driftpolicies.modelward.io")
         kubectl("rollout", "status", "deployment/modelward-operator", "-n", NAMESPACE, "--timeout=180s")
     return references
 

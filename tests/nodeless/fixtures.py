@@ -18,7 +18,8 @@ def api_server() -> Iterator[Cluster]:
     """An API server of its own that knows ModelDeployment."""
     with ApiServer() as server:
         made = Cluster(server)
-        made.install("modeldeployments.modelward.io", "-k", str(REPOSITORY / "crds"))
+        for crd in ("modeldeployments", "driftpolicies"):
+            made.install(f"{crd}.modelward.io", "-k", str(REPOSITORY / "crds"))
         yield made
         made.close()
 

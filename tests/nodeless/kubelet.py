@@ -19,12 +19,14 @@ MERGE = "application/merge-patch+json"
 
 
 class FakeKubelet:
-    """Makes Deployments ready when the test says so. `broken`: revisions whose pods fail."""
+    """Makes Deployments ready when the test says so. `broken`: revisions whose pods fail; `broken_but`: those
+    of every other revision do."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self.broken: set[str] = set()
+        self.broken_but = ""
 
     def settle(self) -> None:
         """Every Deployment gets its pods and its status; pods without one go."""
@@ -33,7 +35,8 @@ class FakeKubelet:
         there = {pod["metadata"]["name"] for pod in pods}
         known = {deployment["metadata"]["uid"] for deployment in deployments}
         for pod in pods:
-            if pod["metadata"]["ownerReferences"][0]["uid"] not in known:
+            owner = pod["metadata"]["ownerReferences"][0]
+            if owner["uid"] not in known and owner["kind"] != "Job":
                 # What the garbage collector and the kubelet do together.
                 path = PODS.path(self._namespace, pod["metadata"]["name"])
                 self._cluster.request("DELETE", path, {"gracePeriodSeconds": 0})
@@ -42,7 +45,8 @@ class FakeKubelet:
 
     def _settle(self, deployment: dict[str, Any], there: set[str]) -> None:
         metadata, replicas = deployment["metadata"], deployment["spec"]["replicas"]
-        ready = 0 if metadata["name"] in self.broken else replicas
+        others = bool(self.broken_but) and not metadata["name"].endswith((self.broken_but, "-router"))
+        ready = 0 if metadata["name"] in self.broken or others else replicas
         for number in range(replicas):
             name = f"{metadata['name']}-{number}"
             if name not in there:

@@ -19,10 +19,16 @@ from modelward.cluster.client import Api, connect
 from modelward.cluster.lease import Lease, LeaseSettings
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
-from modelward.controller.controller import Controller
+from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS
+from modelward.controller.controller import Controller, Reconciles
 from modelward.controller.evidence import EvidenceCollector
 from modelward.controller.monitoring import Monitoring
+from modelward.controller.policies import Monitoring as Windows
+from modelward.controller.policies import PolicyReconciler
 from modelward.controller.reconcile import Reconciler
+from modelward.controller.triggers.job import JobTrigger
+from modelward.controller.triggers.webhook import WebhookTrigger
+from modelward.domain.runs import WEBHOOK
 from modelward.render.platform import Platform
 
 from .cluster import Cluster
@@ -80,7 +86,9 @@ async def operator(
     traffic: FakeTraffic | None = None,
     prometheus_url: str | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    monitors: Any = None,
+    sidecars: FakeMonitors | None = None,
+    monitors: Windows | None = None,
+    webhook_hosts: tuple[str, ...] = (),
 ) -> AsyncIterator[Operator]:
     os.environ["KUBECONFIG"] = str(cluster.server.kubeconfig)
     clock = time.monotonic
@@ -94,11 +102,17 @@ async def operator(
         routers.cache = cache
         prometheus = Prometheus(session, prometheus_url) if prometheus_url else None
         evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, clock, ask_every=1.0)
-        monitoring = Monitoring(api, monitors or as_monitors(FakeMonitors()), clock)
+        monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), clock)
         reconciler = Reconciler(
             api, cache, PLATFORM, routers, evidence, monitoring, identity, clock, now  # type: ignore[arg-type]
         )  # fmt: skip
-        controller = Controller(api, cache, queue, lease, reconciler, clock, resync_seconds)
+        jobs = JobTrigger(api, cache, now)
+        webhooks = WebhookTrigger(api, session, webhook_hosts, now)
+        policies = PolicyReconciler(
+            api, cache, monitors or monitoring, jobs, {WEBHOOK: webhooks}, identity, now, look_every=0.2
+        )
+        reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
+        controller = Controller(api, cache, queue, lease, reconcilers, clock, resync_seconds)
         discovering = asyncio.create_task(controller.discover())
         watching = asyncio.create_task(app.watch(controller, discovering, stop))
         made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run(discovering)))

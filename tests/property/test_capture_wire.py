@@ -107,6 +107,8 @@ def test_a_head_that_lies_is_told(name: str, value: Any, described: str, inner: 
         ({"kind": "json", "shape": [10**12], "bytes": 2}, b"[]"),
         ({"kind": "json", "shape": [1] * 10**5, "bytes": 3}, b"[1]"),
         ({"kind": "json", "shape": [1], "bytes": 3}, b'"a"'),
+        ({"kind": "(1,f4"}, bytes(4)),
+        ({"kind": "<f4\n"}, bytes(4)),
         ({"kind": "|O", "shape": [1], "bytes": 8}, bytes(8)),
         ({"shape": [-1]}, bytes(4)),
         ({"shape": [2], "bytes": 8}, bytes(8)),

@@ -19,8 +19,8 @@ from modelward_inference.runtimes.base import Array
 
 log = logging.getLogger(__name__)
 
-FULL: Final = 256 << 10
-"""Bytes that wait, from which on they are not left to wait any longer."""
+FULL: Final = 1 << 20
+"""Bytes that wait, from which on they are not left to wait any longer; a quarter of a small buffer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Buffer:
         self.sent = 0
         self.rows_sent = self.rows_acknowledged = self.dropped = self.sampled_out = 0
         self._limit = limit
+        self._full = min(FULL, limit // 4)
         self._sampling = sampling
         self._chance = chance
         self._lock = Lock()
@@ -97,7 +98,7 @@ class Buffer:
             self._held += taken.size
             before = self._fresh
             self._fresh += taken.size
-        if before < FULL <= self._fresh:
+        if before < self._full <= self._fresh:
             self.on_full()
 
     def join(self) -> bool:

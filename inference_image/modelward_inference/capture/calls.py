@@ -1,8 +1,8 @@
 """Calls of the model: how much memory they take, and how they are joined.
 
-What has the same tensors, of the same types and shapes, becomes one call of all the rows. Small ones are copied, since
-their arrays may be views that keep a client's whole request in memory; a large one is handed on as it is where it keeps
-little else, and in pieces otherwise. Pure, and in any thread.
+What has the same tensors, of the same types and shapes, becomes one call of all the rows. They are copied, since arrays
+may be views that keep a client's whole request in memory. Many at a time: after a long prediction all code is cold, and
+a call that was handled on its own cost several times as much. Very large ones come in pieces. Pure, and in any thread.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +17,8 @@ from modelward_inference.runtimes.base import Array
 OVERHEAD: Final = 250
 """Bytes that an array takes besides its elements: its own head, its allocation, its place in a dictionary."""
 
-LARGE: Final = 64 << 10
-"""Bytes of a call that is not joined with others: copying it would cost more than a frame of its own."""
-
 PIECE: Final = 1 << 20
-"""Bytes of a call that are handed on at a time, so that the event loop gets its turn in between."""
+"""Bytes that are handed on at a time, so that the event loop gets its turn in between."""
 
 
 @dataclass(slots=True)
@@ -47,7 +44,7 @@ def groups(calls: Sequence[Call]) -> Iterator[list[Call]]:
     """Which calls to join: those whose tensors have the same names, and large ones alone, in pieces."""
     alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Call]] = {}
     for each in calls:
-        if each.size >= LARGE:
+        if each.size >= PIECE:
             yield from ([piece] for piece in _pieces(each))
         else:
             alike.setdefault((tuple(each.inputs), tuple(each.outputs)), []).append(each)

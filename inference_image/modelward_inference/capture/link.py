@@ -7,6 +7,7 @@ buffer fills.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -19,6 +20,9 @@ log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 256 << 10
 """Bytes that are given to the transport beyond what the kernel takes, and not more than one batch above."""
+
+KERNEL_BUFFER: Final = 1 << 20
+"""Bytes asked of the kernel: a batch is then written at once, not in five goes with the monitor woken up for each."""
 
 GREETING_SECONDS: Final = 10.0
 """How long a monitor may take to greet."""
@@ -53,6 +57,7 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=IN_FLIGHT)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BUFFER)
         self._timer = self._loop.call_later(GREETING_SECONDS, self._too_late)
 
     def connection_lost(self, _: Exception | None) -> None:

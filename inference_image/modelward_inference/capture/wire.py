@@ -11,6 +11,7 @@ acknowledgements, `{"ack": number}`, once a batch and all before it are on the d
 again after a new connection, and is not counted twice.
 """
 
+import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ LARGEST: Final = 1 << 63
 MAX_DIMENSIONS: Final = 64
 PLAIN: Final = "fiub"
 """Kinds of elements that travel as they lie in memory."""
+
+_KIND: Final = re.compile(rf"[<>|=]?[{PLAIN}][0-9]{{1,2}}", re.ASCII)
 
 
 class WireError(ValueError):
@@ -131,10 +134,9 @@ def _array(kind: str, shape: Any, part: memoryview) -> Array:
     if len(sizes) > MAX_DIMENSIONS or not all(type(size) is int and 0 <= size < LARGEST for size in sizes):
         raise WireError(f"a tensor has the shape {shape!r:.50}")
     if kind != "json":
-        dtype = np.dtype(kind)
-        if dtype.kind not in PLAIN:
+        if not _KIND.fullmatch(kind):  # numpy would read some texts as Python
             raise WireError(f"a tensor is of kind {kind!r:.50}")
-        return np.frombuffer(part, dtype).reshape(sizes)
+        return np.frombuffer(part, np.dtype(kind)).reshape(sizes)
     values = list(_flat(orjson.loads(part), len(sizes)))
     if len(values) != prod(sizes):  # before there is room for what the shape says
         raise WireError(f"a tensor of shape {list(sizes)} has {len(values)} values")

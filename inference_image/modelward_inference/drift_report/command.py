@@ -5,16 +5,35 @@ from pathlib import Path
 
 from modelward_drift.budget import Persistence
 from modelward_drift.errors import DriftError
-from modelward_drift.judging import Rules
+from modelward_drift.judging import Rules, WindowSettings
+from modelward_drift.reference import Reference
 from modelward_inference.drift_report import inputs
+from modelward_inference.drift_report.findings import Window
 from modelward_inference.drift_report.page import html
+from modelward_inference.drift_report.stored import OWN, read_stored
 from modelward_inference.errors import InvalidConfiguration
 
 
-def write(reference: Path, out: Path, windows: Path | None, data: Path | None, rules: Path | None) -> Path:
-    """Of windows, or of one table. Raises InvalidConfiguration, OSError."""
-    known = inputs.read_reference(reference)
+def write(
+    out: Path,
+    *,
+    reference: Path | None = None,
+    windows: Path | None = None,
+    data: Path | None = None,
+    stored: Path | None = None,
+    reader: str = OWN,
+    rules: Path | None = None,
+) -> Path:
+    """Of windows, of one table, or of what the operator has stored. Raises InvalidConfiguration, OSError."""
     chosen = inputs.read_rules(rules) if rules else Rules()
+    if stored is not None:
+        known, given = read_stored(stored, reader)
+        # As the operator judged them: it ends no window before it has its rows.
+        own = Rules(WindowSettings(max(1.0, min((each.end or 0.0) - (each.start or 0.0) for each in given)), 1))
+        return _written(out, known, given, chosen if rules else own)
+    if reference is None:
+        raise InvalidConfiguration("there is nothing to compare with; give --reference")
+    known = inputs.read_reference(reference)
     if windows is not None:
         given = inputs.read_windows(windows, known)
     elif data is not None:
@@ -22,9 +41,13 @@ def write(reference: Path, out: Path, windows: Path | None, data: Path | None, r
         absent = inputs.without_absent_outputs(given[0], known)
         chosen = replace(chosen, ignored=chosen.ignored | absent, persistence=Persistence())
     else:
-        raise InvalidConfiguration("there is nothing to report on; give --windows or --data")
+        raise InvalidConfiguration("there is nothing to report on; give --windows, --data or --stored")
+    return _written(out, known, given, chosen)
+
+
+def _written(out: Path, known: Reference, given: tuple[Window, ...], rules: Rules) -> Path:
     try:
-        page = html(known, given, chosen)
+        page = html(known, given, rules)
     except DriftError as error:
         raise InvalidConfiguration(str(error)) from None
     out.write_text(page, encoding="utf-8", errors="backslashreplace")

@@ -68,12 +68,11 @@ def _facts(reference: Reference, windows: Sequence[Window], rules: Rules, judged
     last = windows[-1]
     span = f"{svg.moment(last.start)} to {svg.moment(last.end)} UTC" if last.end is not None else "The table"
     source = "training data" if reference.source == "training" else "the first requests"
-    every = rules.window.duration / 3600
     facts = {
         "Window": f"{span}, {last.rows:,} rows" + (f"; the last of {len(windows)}" if len(windows) > 1 else ""),
         "Reference": f"{reference.rows:,} rows of {source}, <code>{escape(reference.digest[:19])}…</code>",
         "Rule": f"Drift is what reaches its threshold and is no chance. At most {rules.per_30_days:g} false alarms are "
-        f"expected in 30 days, over {judged} features and a window every {every:g} h.",
+        f"expected in 30 days, over {judged} features and a window every {_length(rules.window.duration)}.",
     }
     persistence = rules.persistence
     if persistence.windows > 1:
@@ -197,3 +196,9 @@ def _quality(found: Sequence[Finding]) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="Data quality"><table><thead><tr>{heads}</thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
+
+
+def _length(seconds: float) -> str:
+    """In the largest unit that it fills."""
+    size, unit = next((each for each in ((3600, "h"), (60, "min")) if seconds >= each[0]), (1, "s"))
+    return f"{seconds / size:.3g} {unit}"

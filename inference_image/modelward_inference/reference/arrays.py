@@ -79,7 +79,7 @@ def of_npy(path: Path) -> ColumnsSource | ArraySource:
     try:
         return of_array(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, OSError, EOFError) as error:
-        cure = "an array of objects has to be saved as Parquet" if "pickle" in str(error) else "write it again"
+        cure = "an array of objects has to be saved as Parquet" if "bject" in str(error) else "write it again"
         raise InvalidConfiguration(f"{path} can't be read as .npy: {str(error)[:200]}; {cure}") from error
 
 

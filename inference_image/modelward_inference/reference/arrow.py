@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 
@@ -18,6 +18,13 @@ except ImportError:
         "Parquet and Arrow are read by pyarrow, which is not installed: pip install 'modelward-inference[reference]', "
         "or save the training data as .csv or .npy"
     ) from None
+
+
+INDEX: Final = "__index_level_"
+"""Begins the names of columns that hold a data frame's index, which is no feature."""
+
+BUFFER: Final = 1 << 18
+"""Bytes that are read ahead of each column."""
 
 
 class Batches(Protocol):
@@ -55,7 +62,7 @@ class ParquetFile:
     def _open(self) -> Any:
         from pyarrow import parquet
 
-        return parquet.ParquetFile(self._path, buffer_size=1 << 20, pre_buffer=False)
+        return parquet.ParquetFile(self._path, buffer_size=BUFFER, pre_buffer=False)
 
     def read(self, rows: int, columns: list[str]) -> Iterator[Any]:
         with self._open() as file:
@@ -99,7 +106,8 @@ class ArrowSource:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise InvalidConfiguration(f"the data have {', '.join(twice)[:200]} twice; name each column once")
-        self._types = {field.name: _type(field.type) for field in batches.schema}
+        fields = (field for field in batches.schema if not field.name.startswith(INDEX))
+        self._types = {field.name: _type(field.type) for field in fields}
         self.names = tuple(name for name, kind in self._types.items() if kind in DATATYPES)
 
     def chunks(self) -> Iterator[Chunk]:

@@ -14,6 +14,7 @@ from modelward_inference import tables
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Source, Table, columns_of, joined_columns, tensors_of
+from modelward_inference.reference.types import DATATYPES, type_of
 from modelward_inference.runtimes.base import Array
 from modelward_inference.runtimes.columns import INPUT
 
@@ -60,6 +61,8 @@ class ToModel:
         if tensor.datatype.startswith("FP"):
             both = tables.cast(array, tensor)
             return both, both
+        if type_of(array) not in DATATYPES:
+            raise InvalidConfiguration(f"{tensor.name!r} holds {type_of(array)}, and the model takes {tensor.datatype}")
         null = _nulls(array)
         if null is None:
             both = tables.cast(array, tensor)

@@ -44,7 +44,17 @@ class StreamSource:
             raise InvalidConfiguration(
                 "an iterator can be read once only, and has to be read again; pass a function that makes it"
             )
-        parts, self._begun = (iter(self._make()) if self._begun is None else self._begun), None
+        parts, self._begun = (self._make() if self._begun is None else self._begun), None
+        for source in self._sources(parts):
+            for chunk in source.chunks():
+                yield Chunk(chunk.table, chunk.rows)
+
+    def columns(self) -> Mapping[str, Column]:
+        if not self.again:
+            return self._first.columns()
+        return reduce(joined_columns, (source.columns() for source in self._sources(self._make())), {})
+
+    def _sources(self, parts: Iterable[Any]) -> Iterator[Source]:
         for number, part in enumerate(parts):
             source = self._part(part)
             if source.names != self.names:
@@ -52,13 +62,7 @@ class StreamSource:
                     f"chunk {number} has the columns {list(source.names)}, the first one has {list(self.names)}; "
                     "pass the same columns in all"
                 )
-            for chunk in source.chunks():
-                yield Chunk(chunk.table, chunk.rows)
-
-    def columns(self) -> Mapping[str, Column]:
-        if not self.again:
-            return self._first.columns()
-        return reduce(joined_columns, (self._part(part).columns() for part in self._make()), {})
+            yield source
 
     def _part(self, part: Any) -> Source:
         return open_source(part, self._texts)

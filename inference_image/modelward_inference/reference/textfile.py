@@ -21,6 +21,9 @@ from modelward_inference.reference.types import Type, joined, type_of_texts, val
 MAX_FIELD: Final = 16 << 20
 """Characters of one value; more is a file with an odd quote in it, and would fill the memory."""
 
+MOST_LINES: Final = 1 << 13
+"""Rows of a chunk: lists of many more texts cost as much in garbage collection as in reading."""
+
 
 class CsvSource:
     """Raises InvalidConfiguration."""
@@ -46,7 +49,12 @@ class CsvSource:
     def chunks(self) -> Iterator[Chunk]:
         types = self._known()
         for texts, done in self._read():
-            table = {name: values_of(column, types[name]) for name, column in zip(self.names, texts, strict=True)}
+            try:
+                table = {name: values_of(column, types[name]) for name, column in zip(self.names, texts, strict=True)}
+            except (ValueError, KeyError) as error:
+                raise InvalidConfiguration(
+                    f"{self._path} holds other values than a moment ago ({error}); wait until nobody writes to it"
+                ) from error
             yield Chunk(table, len(texts[0]), done)
 
     def columns(self) -> Mapping[str, Column]:
@@ -64,7 +72,7 @@ class CsvSource:
 
     def _read(self) -> Iterator[tuple[list[Sequence[str]], float]]:
         """Columns of a chunk, and which part of the file has been read."""
-        most = chunk_rows(len(self.names))
+        most = min(chunk_rows(len(self.names)), MOST_LINES)
         with self._path.open("rb") as raw, closing(self._lines(raw)) as lines:
             next(lines, None)
             rows: list[list[str]] = []

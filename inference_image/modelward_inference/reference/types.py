@@ -34,8 +34,8 @@ NULLS: Final = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"}
 
 TRUTHS: Final = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 
-_NO_NUMBER: Final = re.compile(r"_|(?:^|\n)\s*[+-]?0[0-9]")
-"""What Python takes for a number, and people do not: 1_000, and 007, which is a code whose zeros matter."""
+_CODE: Final = re.compile(r"\n[ \t]*[+-]?0[0-9]")
+"""007 is a code whose zeros matter, though Python takes it for a number, as it does 1_000."""
 
 
 def joined(types: Iterable[Type]) -> Type:
@@ -70,30 +70,31 @@ def type_of_texts(texts: Sequence[str]) -> Type:
 
 def numbers_of(texts: Sequence[str]) -> Array | None:
     """(rows,) float64, NaN for null; None where a text is no number."""
-    if _NO_NUMBER.search("\n".join(texts)):
+    together = "\n" + "\n".join(texts)
+    if "_" in together or _CODE.search(together):
         return None
+    try:
+        return _floats(texts)
+    except ValueError:
+        return None
+
+
+def _floats(texts: Sequence[str]) -> Array:
     try:
         return np.fromiter(map(float, texts), np.float64, len(texts))
     except ValueError:
         pass  # nulls, or no numbers
-    try:
-        return np.fromiter(
-            (math.nan if text.strip() in NULLS else float(text) for text in texts), np.float64, len(texts)
-        )
-    except ValueError:
-        return None
+    numbers = (math.nan if text.strip() in NULLS else float(text) for text in texts)
+    return np.fromiter(numbers, np.float64, len(texts))
 
 
 def values_of(texts: Sequence[str], wanted: Type) -> Array:
     """(rows,) of a column whose texts are of the type `wanted`: floats, or objects with None for null.
 
-    Raises ValueError where they are not.
+    Raises ValueError and KeyError where they are not.
     """
     if wanted is Type.NUMBER:
-        found = numbers_of(texts)
-        if found is None:
-            raise ValueError("these are no numbers")
-        return found
+        return _floats(texts)
     values: list[Any]
     if wanted is Type.BOOLEAN:
         values = [None if text in NULLS else TRUTHS[text] for text in texts]

@@ -165,6 +165,8 @@ class ModelDeployment:
     command: str | None = None
     resource_version: str = ""
 
+    kind = KIND
+
     @property
     def owner_reference(self) -> dict[str, Any]:
         """Makes the garbage collector remove a child together with this object."""

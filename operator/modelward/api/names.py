@@ -7,7 +7,11 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 FIELD_MANAGER: Final = "modelward"
-"""The one field manager of everything that the operator applies."""
+"""The one field manager of everything that the operator applies, but for what runs bring."""
+
+RETRAIN_MANAGER: Final = "modelward-retrain"
+"""Field manager of spec.model.uri and spec.model.digest of a ModelDeployment, where a run brought them: so that Argo CD
+and Flux can be told to leave those to it."""
 
 # Recommended labels: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 LABEL_NAME: Final = "app.kubernetes.io/name"
@@ -17,6 +21,15 @@ LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 
+LABEL_POLICY: Final = f"{GROUP}/policy"
+"""On the Jobs of a DriftPolicy and their pods: the policy's name."""
+
+LABEL_TARGET: Final = f"{GROUP}/target"
+"""On the same: the ModelDeployment that the run is for."""
+
+LABEL_RUN: Final = f"{GROUP}/run"
+"""On the same: the run, also the name of its Job."""
+
 MANAGED_BY: Final = "modelward"
 MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 """Selects every object and pod that the operator made, and nothing else."""
@@ -24,6 +37,7 @@ MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 COMPONENT_SERVER: Final = "server"
 COMPONENT_ROUTER: Final = "router"
 COMPONENT_MONITOR: Final = "monitor"
+COMPONENT_RETRAINING: Final = "retraining"
 
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 """Digest of the manifest as it was last applied: tells a field that left the manifest from one that never was in it."""
@@ -40,11 +54,20 @@ ANNOTATION_PROMOTED: Final = f"{GROUP}/promoted"
 ANNOTATION_COMMAND: Final = f"{GROUP}/rollout"
 """On a ModelDeployment: what somebody asks of the rollout. The operator takes it away when it has taken it up."""
 
+ANNOTATION_RETRAIN: Final = f"{GROUP}/retrain"
+"""On a DriftPolicy: each new value asks for one run, whatever stood in its way."""
+
 ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 """On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""
 
 MONITOR_PORT: Final = 8081
 """Of the monitor in model pods."""
+
+ANNOTATION_RUN: Final = f"{GROUP}/run-record"
+"""JSON of the run that a Job is for: from it a lost status is made anew."""
+
+ANNOTATION_REPORTER: Final = f"{GROUP}/reporter"
+"""On a run's Job: the container whose termination message is the report."""
 
 GRPC_PORT: Final = 9000
 """Of model pods, and of the model's Service for clients: KServe's number for gRPC."""

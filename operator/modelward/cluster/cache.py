@@ -10,8 +10,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelward import telemetry
-from modelward.api.names import ANNOTATION_CONFIG, COMPONENT_MONITOR, LABEL_COMPONENT, LABEL_INSTANCE
-from modelward.cluster.resources import CONFIG_MAPS, MODEL_DEPLOYMENTS, OPTIONAL, PODS, WATCHED, Resource
+from modelward.api.names import ANNOTATION_CONFIG, COMPONENT_MONITOR, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_POLICY
+from modelward.cluster.resources import (
+    CONFIG_MAPS,
+    DRIFT_POLICIES,
+    JOBS,
+    MODEL_DEPLOYMENTS,
+    OPTIONAL,
+    OWNERS,
+    PODS,
+    WATCHED,
+    Resource,
+)
 
 TOMBSTONES = 10_000
 """Deleted uids that are remembered; far more than events that can still be on their way."""
@@ -19,44 +29,53 @@ TOMBSTONES = 10_000
 
 @dataclass(frozen=True, order=True)
 class Key:
-    """One ModelDeployment, as the work queue names it."""
+    """One object that is reconciled, as the work queue names it."""
 
     namespace: str
     name: str
+    kind: str = MODEL_DEPLOYMENTS.kind
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.kind} {self.namespace}/{self.name}"
 
 
 Object = Mapping[str, Any]
 
+_Name = tuple[str, str]
+"""Namespace and name."""
+
 
 class Cache:
-    """Objects by resource and key, and children by the ModelDeployment that owns them."""
+    """Objects by resource and name, and children by the ModelDeployment or DriftPolicy that owns them."""
 
     def __init__(self) -> None:
         self.watched: tuple[Resource, ...] = WATCHED
         """What the watches tell of: of anything else, that nothing is here says nothing."""
-        self._objects: dict[Resource, dict[Key, Object]] = {resource: {} for resource in (*WATCHED, *OPTIONAL)}
+        self._objects: dict[Resource, dict[_Name, Object]] = {resource: {} for resource in (*WATCHED, *OPTIONAL)}
         self._children: dict[Key, dict[Resource, set[str]]] = {}
         self._tombstones: dict[str, None] = {}
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        return self._objects[resource].get(Key(namespace, name))
+        return self._objects[resource].get((namespace, name))
+
+    def of_namespace(self, resource: Resource, namespace: str) -> list[Object]:
+        """The objects of `resource` in a namespace, ordered by name."""
+        found = self._objects[resource]
+        return [found[key] for key in sorted(key for key in found if key[0] == namespace)]
 
     def children(self, owner: Key, resource: Resource) -> list[Object]:
-        """The objects of `resource` that carry the owner's instance label, ordered by name."""
+        """The objects of `resource` that carry the owner's label, ordered by name."""
         found = self._children.get(owner, {}).get(resource, set())
-        return [self._objects[resource][Key(owner.namespace, name)] for name in sorted(found)]
+        return [self._objects[resource][owner.namespace, name] for name in sorted(found)]
 
     def keys(self) -> Iterator[Key]:
-        """Every ModelDeployment that is known."""
-        return iter(tuple(self._objects[MODEL_DEPLOYMENTS]))
+        """Every object that is reconciled."""
+        return iter([Key(*name, owner.kind) for owner in OWNERS for name in self._objects[owner]])
 
     def upsert(self, resource: Resource, body: Object) -> Key | None:
-        """Take in one object. Returns the ModelDeployment concerned where something new was learnt, else None."""
+        """Take in one object. Returns what is to be reconciled where something new was learnt, else None."""
         metadata = body["metadata"]
-        key = Key(metadata["namespace"], metadata["name"])
+        key = (metadata["namespace"], metadata["name"])
         known = self._objects[resource].get(key)
         if metadata["uid"] in self._tombstones or (known is not None and not _is_newer(body, known)):
             return None
@@ -64,16 +83,16 @@ class Cache:
             self._unlink(resource, key, known)
         self._objects[resource][key] = _pruned(resource, body)
         owner = _owner(resource, body)
-        if owner is not None and resource is not MODEL_DEPLOYMENTS:
-            self._children.setdefault(owner, {}).setdefault(resource, set()).add(key.name)
+        if owner is not None and resource not in OWNERS:
+            self._children.setdefault(owner, {}).setdefault(resource, set()).add(metadata["name"])
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
         return owner
 
     def remove(self, resource: Resource, body: Object) -> Key | None:
-        """Forget one object. Returns the ModelDeployment concerned where it was known, else None."""
+        """Forget one object. Returns what is to be reconciled where it was known, else None."""
         metadata = body["metadata"]
         self._bury(metadata["uid"])
-        key = Key(metadata["namespace"], metadata["name"])
+        key = (metadata["namespace"], metadata["name"])
         known = self._objects[resource].get(key)
         if known is None or known["metadata"]["uid"] != metadata["uid"]:
             return None
@@ -82,20 +101,20 @@ class Cache:
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
         return _owner(resource, known)
 
-    def snapshot(self, resource: Resource) -> dict[str, tuple[Key, str]]:
-        """What is known now, by uid: key and resource version. To be given to `reconcile_with` after a list."""
+    def snapshot(self, resource: Resource) -> dict[str, tuple[_Name, str]]:
+        """What is known now, by uid: name and resource version. To be given to `reconcile_with` after a list."""
         return {
             body["metadata"]["uid"]: (key, body["metadata"]["resourceVersion"])
             for key, body in self._objects[resource].items()
         }
 
     def reconcile_with(
-        self, resource: Resource, before: Mapping[str, tuple[Key, str]], listed: Iterable[Object]
+        self, resource: Resource, before: Mapping[str, tuple[_Name, str]], listed: Iterable[Object]
     ) -> set[Key]:
         """Take in a complete list and drop what it lacks; `before`: the snapshot taken before the list was asked for.
 
         Only what was known before and has not changed since may be dropped: what is newer than the list is not in it
-        for a good reason. Returns the ModelDeployments for which something was repaired.
+        for a good reason. Returns the objects for which something was repaired.
         """
         repaired = set()
         seen = set()
@@ -114,12 +133,12 @@ class Cache:
                     repaired.add(owner)
         return repaired
 
-    def _unlink(self, resource: Resource, key: Key, body: Object) -> None:
+    def _unlink(self, resource: Resource, key: _Name, body: Object) -> None:
         owner = _owner(resource, body)
-        if owner is None or resource is MODEL_DEPLOYMENTS:
+        if owner is None or resource in OWNERS:
             return
         by_resource = self._children.get(owner, {})
-        by_resource.get(resource, set()).discard(key.name)
+        by_resource.get(resource, set()).discard(key[1])
         if not any(by_resource.values()):
             self._children.pop(owner, None)
 
@@ -131,9 +150,12 @@ class Cache:
 
 def _owner(resource: Resource, body: Object) -> Key | None:
     metadata = body["metadata"]
-    if resource is MODEL_DEPLOYMENTS:
-        return Key(metadata["namespace"], metadata["name"])
-    instance = (metadata.get("labels") or {}).get(LABEL_INSTANCE)
+    if resource in OWNERS:
+        return Key(metadata["namespace"], metadata["name"], resource.kind)
+    labels = metadata.get("labels") or {}
+    if LABEL_POLICY in labels:
+        return Key(metadata["namespace"], labels[LABEL_POLICY], DRIFT_POLICIES.kind)
+    instance = labels.get(LABEL_INSTANCE)
     return Key(metadata["namespace"], instance) if instance else None
 
 
@@ -145,7 +167,7 @@ _METADATA = (
     "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels",
     "annotations", "ownerReferences",
 )  # fmt: skip
-_POD_STATUS = ("phase", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
+_POD_STATUS = ("phase", "reason", "message", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
 
 
 def _pruned(resource: Resource, body: Object) -> Object:
@@ -159,5 +181,7 @@ def _pruned(resource: Resource, body: Object) -> Object:
         return {"metadata": metadata, "status": {field: status[field] for field in _POD_STATUS if field in status}}
     if resource is CONFIG_MAPS and (metadata.get("labels") or {}).get(LABEL_COMPONENT) == COMPONENT_MONITOR:
         return {"metadata": metadata}  # read once by an operator that starts anew, from the API server
+    if resource is JOBS:
+        return {"metadata": metadata, "status": body.get("status") or {}}
     rest = {field: value for field, value in body.items() if field != "metadata"}
     return {**rest, "metadata": metadata}

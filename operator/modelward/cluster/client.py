@@ -108,7 +108,11 @@ class Api:
             query["continue"] = token
 
     async def apply(
-        self, resource: Resource, manifest: Mapping[str, Any], subresource: str | None = None
+        self,
+        resource: Resource,
+        manifest: Mapping[str, Any],
+        subresource: str | None = None,
+        field_manager: str = FIELD_MANAGER,
     ) -> dict[str, Any]:
         """Server-side apply: creates the object or changes the fields that differ; repeating it is harmless."""
         self._check_fence()
@@ -117,7 +121,7 @@ class Api:
             "PATCH",
             resource,
             resource.path(metadata["namespace"], metadata["name"], subresource),
-            query={"fieldManager": FIELD_MANAGER, "force": "true"},
+            query={"fieldManager": field_manager, "force": "true"},
             body=manifest,
             content_type="application/apply-patch+yaml",
             verb="apply",
@@ -135,9 +139,13 @@ class Api:
             content_type="application/merge-patch+json",
         )
 
-    async def create(self, resource: Resource, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    async def create(
+        self, resource: Resource, namespace: str, manifest: Mapping[str, Any], *, strict: bool = False
+    ) -> dict[str, Any]:
+        """`strict`: refuse fields that the kind does not have, instead of dropping them."""
         self._check_fence()
-        return await self.request("POST", resource, resource.path(namespace), body=manifest)
+        query = {"fieldValidation": "Strict"} if strict else None
+        return await self.request("POST", resource, resource.path(namespace), query=query, body=manifest)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete the very object with this uid; its pods follow. Nothing happens where it is gone already."""

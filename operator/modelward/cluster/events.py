@@ -3,7 +3,8 @@
 import logging
 from datetime import UTC, datetime
 
-from modelward.api.modeldeployment import KIND, ModelDeployment
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import API_VERSION
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import EVENTS
@@ -16,8 +17,8 @@ MAX_MESSAGE = 1024
 """Bytes; the API server refuses more."""
 
 
-async def post(api: Api, about: ModelDeployment, transition: Transition, identity: str) -> None:
-    """Tell users of a transition. What the API server refuses is logged: an Event never holds up a rollout."""
+async def post(api: Api, about: ModelDeployment | DriftPolicy, transition: Transition, identity: str) -> None:
+    """Tell users of a transition. What the API server refuses is logged: an Event never holds up anything."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = transition.name(about.name, about.uid)
     manifest = {
@@ -26,7 +27,7 @@ async def post(api: Api, about: ModelDeployment, transition: Transition, identit
         "metadata": {"name": name, "namespace": about.namespace},
         "involvedObject": {
             "apiVersion": API_VERSION,
-            "kind": KIND,
+            "kind": about.kind,
             "name": about.name,
             "namespace": about.namespace,
             "uid": about.uid,

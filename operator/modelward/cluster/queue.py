@@ -1,4 +1,4 @@
-"""The work queue: which ModelDeployments are due, each at most once, and never two workers on one.
+"""The work queue: which objects are due, each at most once, and never two workers on one.
 
 The same promises as client-go's workqueue: a key added while it is worked on becomes due again when that ends; failures
 come back with exponential backoff; a later due time never delays an earlier one.

@@ -32,10 +32,13 @@ class Resource:
 
 
 MODEL_DEPLOYMENTS: Final = Resource(GROUP, VERSION, "modeldeployments", "ModelDeployment", selector="")
+DRIFT_POLICIES: Final = Resource(GROUP, VERSION, "driftpolicies", "DriftPolicy", selector="")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 SERVICES: Final = Resource("", "v1", "services", "Service")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 PODS: Final = Resource("", "v1", "pods", "Pod")
+JOBS: Final = Resource("batch", "v1", "jobs", "Job")
+SECRETS: Final = Resource("", "v1", "secrets", "Secret", selector="")
 HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
@@ -43,7 +46,10 @@ LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selecto
 CHILDREN: Final = (DEPLOYMENTS, SERVICES, CONFIG_MAPS)
 """What the operator applies."""
 
-WATCHED: Final = (MODEL_DEPLOYMENTS, *CHILDREN, PODS)
+OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES)
+"""What is reconciled."""
+
+WATCHED: Final = (*OWNERS, *CHILDREN, JOBS, PODS)
 """What is watched in every cluster."""
 
 OPTIONAL: Final = (HTTP_ROUTES,)

@@ -1,7 +1,7 @@
 """Compare the cache with the API server: before the first reconcile, and from time to time after that.
 
 Watches can miss things (a relist after 410 tells nothing of what vanished meanwhile); a resync repairs the cache, and
-makes every ModelDeployment due.
+makes everything due that is reconciled.
 """
 
 import logging
@@ -21,7 +21,7 @@ RESYNC_JITTER = 0.2
 
 
 async def resync(api: Api, cache: Cache, queue: WorkQueue) -> int:
-    """Repair the cache and make every ModelDeployment due. Returns how many had been wrong."""
+    """Repair the cache and make everything due. Returns how many had been wrong."""
     repaired = set()
     try:
         for resource in cache.watched:

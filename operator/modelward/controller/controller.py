@@ -8,7 +8,8 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
 
 from modelward import telemetry
 from modelward.cluster.cache import Cache, Key, Object
@@ -16,14 +17,15 @@ from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLead
 from modelward.cluster.discovery import discover
 from modelward.cluster.lease import Lease
 from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import Resource
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, Resource
 from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
-from modelward.controller.reconcile import ApiInstalledError, Outcome, Reconciler
+from modelward.controller.policies import watchers_of
+from modelward.controller.reconcile import ApiInstalledError, Outcome
 
 log = logging.getLogger(__name__)
 
 WORKERS = 8
-"""ModelDeployments that are worked on at once: each mostly waits for the API server."""
+"""Objects that are worked on at once: each mostly waits for the API server."""
 
 STUCK_AFTER = 120.0
 """Seconds that one reconcile may take before the health probe fails: every request in it has a shorter time-out."""
@@ -34,15 +36,21 @@ class LeaseLostError(Exception):
 
 
 class CrdMissingError(Exception):
-    """The cluster does not know ModelDeployment."""
+    """The cluster does not know our kinds."""
 
 
 ENDS = (LeaseLostError, NotLeaderError, CrdMissingError, ApiInstalledError)
 """What `run` ends with; another process may do better."""
 
 
+class Reconciles(Protocol):
+    """Brings one object a step on, as Reconciler.reconcile does."""
+
+    async def reconcile(self, key: Key) -> Outcome: ...
+
+
 class Controller:
-    """The loop around `Reconciler`. `clock`: monotonic seconds."""
+    """The loop around what reconciles, by kind. `clock`: monotonic seconds."""
 
     def __init__(
         self,
@@ -50,7 +58,7 @@ class Controller:
         cache: Cache,
         queue: WorkQueue,
         lease: Lease,
-        reconciler: Reconciler,
+        reconcilers: Mapping[str, Reconciles],
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
     ) -> None:
@@ -58,7 +66,7 @@ class Controller:
         self._cache = cache
         self._queue = queue
         self._lease = lease
-        self._reconciler = reconciler
+        self._reconcilers = reconcilers
         self._clock = clock
         self._resync_seconds = resync_seconds
         self._started: dict[Key, float] = {}
@@ -68,6 +76,9 @@ class Controller:
         owner = self._cache.remove(resource, body) if kind == "DELETED" else self._cache.upsert(resource, body)
         if owner is not None:
             self._queue.add(owner)
+            if resource is MODEL_DEPLOYMENTS:
+                for watcher in watchers_of(self._cache, body):
+                    self._queue.add(watcher)
 
     def stuck(self) -> str | None:
         """Why the loop is not well, in a sentence, or None."""
@@ -108,7 +119,8 @@ class Controller:
             except (ApiError, ApiUnreachableError) as error:
                 if isinstance(error, ApiError) and error.status == 404:
                     raise CrdMissingError(
-                        "the cluster does not know ModelDeployment; install it with `kubectl apply -k crds`"
+                        "the cluster does not know ModelDeployment and DriftPolicy; install them with `kubectl apply "
+                        "-k crds`"
                     ) from error
                 log.warning("the cluster's state could not be read, trying again: %s", error)
                 await asyncio.sleep(1)
@@ -120,7 +132,7 @@ class Controller:
             try:
                 repaired = await resync(self._api, self._cache, self._queue)
                 if repaired:
-                    log.info("resync: changes to %d ModelDeployments had been missed", repaired)
+                    log.info("resync: changes to %d objects had been missed", repaired)
             except (ApiError, ApiUnreachableError) as error:
                 log.warning("the resync failed and will be repeated: %s", error)
 
@@ -136,7 +148,7 @@ class Controller:
 
     async def _work(self, key: Key) -> None:
         try:
-            outcome = await self._reconciler.reconcile(key)
+            outcome = await self._reconcilers[key.kind].reconcile(key)
         except (NotLeaderError, ApiInstalledError):
             raise
         except (ApiError, ApiUnreachableError) as error:

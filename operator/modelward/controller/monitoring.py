@@ -37,7 +37,7 @@ MUTE_EVERY = 60.0
 """Seconds between two looks where no monitor answers: each costs a time-out."""
 
 ORPHANED_AFTER = 600.0
-"""Seconds after which stored windows of a reader that never asked again are dropped."""
+"""Seconds after which the windows of a reader that does not ask for them any more are dropped."""
 
 FAREWELL_EVERY = 1.0
 """Seconds between two looks while a pod ends: it waits for that look."""
@@ -50,7 +50,8 @@ OWN = "own"
 class _State:
     """Of one revision. `books`: by reader, as they are stored; `readers`: who asks for windows, and for which.
 
-    `saved`: the ConfigMap of an earlier operator, until its reference is known; `known`: the pods that are stored.
+    `saved`: the ConfigMap of an earlier operator, until its reference is known; `known`: the pods that are stored;
+    `asked`: by reader, when last.
     """
 
     revision: str
@@ -61,6 +62,7 @@ class _State:
     pool: Pool | None = None
     books: dict[str, Book] = field(default_factory=dict)
     known: frozenset[str] | None = None
+    asked: dict[str, float] = field(default_factory=dict)
     not_stored: str | None = None
     looked_at: float = float("-inf")
     pods: tuple[PodMonitor, ...] = ()
@@ -78,11 +80,6 @@ class Monitoring:
 
     def forget(self, owner: Key) -> None:
         self._states.pop(owner, None)
-
-    def forget_reader(self, reader: str) -> None:
-        """Of a policy that is gone."""
-        for state in self._states.values():
-            state.readers.pop(reader, None)
 
     async def look(self, owner: ModelDeployment, observed: Observed) -> tuple[Monitored | None, float | None]:
         """What is to be said of the stable revision's monitors, and seconds until the next look.
@@ -108,6 +105,7 @@ class Monitoring:
         if state is None or state.revision != revision:
             return Look(problem="its monitors have not been read yet")
         state.readers[reader] = settings
+        state.asked[reader] = self._clock()
         pool, book = state.pool, state.books.get(reader)
         if pool is None or book is None:
             return Look(pool.reference if pool else None, problem="its monitors have not been read yet")
@@ -180,6 +178,7 @@ class Monitoring:
     async def _keep(self, owner: ModelDeployment, state: _State, pool: Pool, now: float) -> None:
         """Let every reader's window come to its end, and store what must not be forgotten before it is shown."""
         books = dict(state.books)
+        state.asked[OWN] = self._clock()
         for reader, settings in state.readers.items():
             book = books.get(reader)
             if book is None:
@@ -187,8 +186,8 @@ class Monitoring:
                     books[reader] = windows.opened(pool, now)
             else:
                 books[reader] = windows.advanced(book, pool, settings, state.revision, now)
-        if self._clock() - state.began > ORPHANED_AFTER:
-            books = {reader: book for reader, book in books.items() if reader in state.readers}
+        silent = self._clock() - ORPHANED_AFTER
+        books = {reader: book for reader, book in books.items() if state.asked.get(reader, state.began) >= silent}
         changed = books.keys() != state.books.keys() or any(books[each] is not state.books[each] for each in books)
         if changed or pool.pods() != state.known:
             await self._store(owner, state, pool, books)

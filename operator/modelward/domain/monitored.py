@@ -91,7 +91,11 @@ def _counting(seen: Monitored) -> Condition:
     if reference is None:
         return Condition(MONITORED, None, "WaitingForReference", f"The monitors of {seen.revision} have not begun")
     learned = reference.source == "learned"
-    against = f"the first {reference.rows} rows of requests" if learned else f"{reference.rows} rows of training data"
+    against = (
+        f"the first {reference.rows} rows of requests"
+        if learned
+        else f"the {reference.rows} rows of the reference that it was published with"
+    )
     message = f"{len(reference.features)} features are compared with {against}. {_of_window(seen)}"
     if seen.given_up:
         message = f"{message}. {seen.given_up}"

@@ -64,18 +64,28 @@ class Look:
     problem: str | None = None
 
 
+KEPT, KEPT_COUNTS = 48, 30_000
+"""Windows that a book keeps, and whole numbers in them: they have to fit into a ConfigMap."""
+
+
 @dataclass(frozen=True)
 class Book:
     """One reader's windows. `start`: of the open one, seconds since the epoch; `baseline`: the counter then;
-    `generation`, `intake`, `abrupt`: of the pool then; `missing`: why a window was given up, in a sentence."""
+    `ended`: the last windows, in the order of
+    time; `generation`, `intake`, `abrupt`: of the pool then; `missing`: why a window was given up, in a sentence."""
 
     start: float
     baseline: tuple[Counts, ...]
     generation: int
-    closed: Window | None = None
+    ended: tuple[Window, ...] = ()
     missing: str | None = None
     intake: Intake = field(default_factory=Intake)
     abrupt: int = 0
+
+    @property
+    def closed(self) -> Window | None:
+        """The last window that ended."""
+        return self.ended[-1] if self.ended else None
 
 
 def opened(pool: Pool, now: float) -> Book:
@@ -101,26 +111,30 @@ def advanced(book: Book, pool: Pool, settings: WindowSettings, revision: str, no
     if not pool.whole:
         return book
     if book.generation != pool.generation:
-        return replace(opened(pool, now), closed=book.closed, missing=pool.loss)
+        return replace(opened(pool, now), ended=book.ended, missing=pool.loss)
     if now < book.start:
         return replace(book, start=now)
     window = current(book, pool, revision, now)
     if window is None or now - book.start < settings.duration or window.rows < settings.min_samples:
         return book
-    return replace(opened(pool, now), closed=window)
+    size = sum(len(each.cells) + len(each.quality) for each in window.counts)
+    kept = max(1, min(KEPT, KEPT_COUNTS // max(size, 1)))
+    return replace(opened(pool, now), ended=(*book.ended, window)[-kept:])
 
 
 def dump(book: Book) -> dict[str, Any]:
     """Plain values, to be stored; of a size that does not grow with the pods."""
-    closed = book.closed
     return {
         "start": book.start,
         "generation": book.generation,
         "baseline": pooling.dump_counts(book.baseline),
-        "closed": closed and {
-            "revision": closed.revision, "start": closed.start, "end": closed.end,
-            "counts": pooling.dump_counts(closed.counts), "intake": asdict(closed.intake), "abrupt": closed.abrupt,
-        },
+        "ended": [
+            {
+                "revision": each.revision, "start": each.start, "end": each.end,
+                "counts": pooling.dump_counts(each.counts), "intake": asdict(each.intake), "abrupt": each.abrupt,
+            }
+            for each in book.ended
+        ],
         "missing": book.missing,
         "intake": asdict(book.intake),
         "abrupt": book.abrupt,
@@ -130,13 +144,15 @@ def dump(book: Book) -> dict[str, Any]:
 def load(raw: Mapping[str, Any], reference: Reference) -> Book | None:
     """The inverse. None for what is damaged or of another reference."""
     try:
-        closed = raw["closed"]
-        window = closed and Window(
-            str(closed["revision"]), reference.digest, float(closed["start"]), float(closed["end"]),
-            pooling.load_counts(closed["counts"], reference), Intake(**closed["intake"]), int(closed["abrupt"]),
+        ended = tuple(
+            Window(
+                str(each["revision"]), reference.digest, float(each["start"]), float(each["end"]),
+                pooling.load_counts(each["counts"], reference), Intake(**each["intake"]), int(each["abrupt"]),
+            )
+            for each in raw["ended"]
         )  # fmt: skip
         return Book(
-            float(raw["start"]), pooling.load_counts(raw["baseline"], reference), int(raw["generation"]), window,
+            float(raw["start"]), pooling.load_counts(raw["baseline"], reference), int(raw["generation"]), ended,
             raw["missing"], Intake(**raw["intake"]), int(raw["abrupt"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -25,8 +25,10 @@ def store_name(revision: str) -> str:
 
 
 def store(owner: ModelDeployment, revision: str, pool: Pool, books: Mapping[str, Book]) -> dict[str, Any]:
-    """The ConfigMap. `books`: by reader. A learned reference is kept, since pods that hold it go."""
-    manifest: dict[str, Any] = {
+    """The ConfigMap. `books`: by reader. The reference is in it, too: pods that hold a learned one go, and people who
+    want to look at the windows need nothing else."""
+    packed = gzip.compress(_dump(pool.reference.to_dict()).encode(), mtime=0)
+    return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": common.metadata(owner, store_name(revision), names.COMPONENT_MONITOR, revision),
@@ -34,15 +36,12 @@ def store(owner: ModelDeployment, revision: str, pool: Pool, books: Mapping[str,
             _POOL: _dump(pooling.dump(pool)),
             **{f"{_WINDOW}{reader}.json": _dump(windows.dump(book)) for reader, book in sorted(books.items())},
         },
+        "binaryData": {_REFERENCE: base64.b64encode(packed).decode()},
     }
-    if pool.reference.source == "learned":
-        packed = gzip.compress(_dump(pool.reference.to_dict()).encode(), mtime=0)
-        manifest["binaryData"] = {_REFERENCE: base64.b64encode(packed).decode()}
-    return manifest
 
 
 def stored_reference(body: Mapping[str, Any]) -> Reference | None:
-    """The learned reference that was kept; None where there is none, or it is damaged."""
+    """The reference that was kept; None where there is none, or it is damaged."""
     try:
         packed = (body.get("binaryData") or {})[_REFERENCE]
         return Reference.from_dict(json.loads(gzip.decompress(base64.b64decode(packed))))

@@ -43,6 +43,11 @@ def test_chunks_and_merges_change_nothing_while_all_fits(kind: Kind, values: Any
     assert first.profile() == whole
 
 
+def test_the_sign_of_a_zero_makes_no_other_profile() -> None:
+    signs = [0.0] * 20 + [-0.0]
+    assert profile_of("x", "numeric", signs).digest == profile_of("x", "numeric", signs[::-1]).digest
+
+
 def test_a_stream_that_does_not_fit_is_sampled() -> None:
     values = np.random.default_rng(5).normal(size=200_000)
     profile = built(values, 40, capacity=10_000)

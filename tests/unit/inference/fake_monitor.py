@@ -35,8 +35,8 @@ class Disk:
 class FakeMonitor:
     """`with` it to listen at `path`, in threads.
 
-    `saves`: whether it writes to its disk, and acknowledges, what it has read; if not, that is in `unsaved`, and is
-    gone with it. `talk`: takes the place of all this for one connection after the other.
+    `saves`: whether it writes to its disk, and acknowledges, what it has read; if not, that is in `unsaved` and gone
+    with it. `talk`: takes the place of all this, for one connection after the other. `ended`: set at its end.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class FakeMonitor:
         self.unsaved: list[Batch] = []
         self.connections = 0
         self.changed = threading.Condition()
+        self.ended = threading.Event()
         self._path = path
         self._saves = saves
         self._talk = talk or self._honestly
@@ -64,6 +65,7 @@ class FakeMonitor:
 
     def __exit__(self, *_: object) -> None:
         """Dies as a killed process does."""
+        self.ended.set()
         self._path.unlink(missing_ok=True)
         for each in (self._listener, *self._open):
             with contextlib.suppress(OSError):

@@ -176,3 +176,28 @@ def test_the_engine_refuses_what_argo_cd_refuses(judge: Judge, script: str, refu
 
 def test_the_patch_is_generated_from_these_scripts() -> None:
     subprocess.run([sys.executable, ARGOCD / "generate.py", "--check"], check=True)
+
+
+def policy(*conditions: tuple[str, str], **spec: Any) -> Object:
+    told = [{"type": kind, "status": status, "message": f"about {kind}"} for kind, status in conditions]
+    return {
+        "apiVersion": "modelward.io/v1alpha1",
+        "kind": "DriftPolicy",
+        "metadata": {"name": "fraud", "namespace": "ml", "generation": 1},
+        "spec": {"target": {"name": "fraud"}, **spec},
+        "status": {"observedGeneration": 1, "conditions": told},
+    }
+
+
+@pytest.mark.parametrize(
+    ("shown", "health", "kstatus"),
+    [
+        (policy(("Ready", "True"), ("Drifted", "True")), "Healthy", "Current"),
+        (policy(("Ready", "True"), suspend=True), "Suspended", "Current"),
+        (policy(("Ready", "False"), ("Stalled", "True")), "Degraded", "Failed"),
+        (policy(("Ready", "False"), ("Reconciling", "True")), "Progressing", "InProgress"),
+    ],
+)
+def test_what_is_shown_of_a_policy(judge: Judge, argocd: ArgoCd, shown: Object, health: str, kstatus: str) -> None:
+    assert argocd.health(shown).status == health
+    assert judge.kstatus(shown).status == kstatus

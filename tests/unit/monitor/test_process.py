@@ -205,8 +205,9 @@ def test_events_of_kserves_logger_are_counted(tmp_path: Path) -> None:
         status, answer = post("request", {"inputs": [{**tensor, "datatype": "COMPLEX"}]})
         assert status == 400
         assert "datatype" in str(answer)
+        assert post("request", {"instances": ["a" * (5 << 20)]})[0] == 413
         found = Reading.from_dict(monitor.get("/v1/counts")[1], of)
-        assert (found.intake.counted, found.intake.refused) == (3, 1)
+        assert (found.intake.counted, found.intake.refused) == (3, 2)
         assert [each.rows for each in found.counts] == [3, 3, 3, 2]
         assert [int(each.cells[-1]) for each in found.counts] == [0, 1, 2, 0]
 

@@ -1,0 +1,1 @@
+"""What starts a retraining run elsewhere: one file a kind behind one interface."""

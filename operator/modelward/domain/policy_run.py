@@ -1,0 +1,208 @@
+"""How a retraining run goes on, and how it ends. Pure.
+
+A run moves from phase to phase. What a phase tells of (`effect_of`) is done only after it has been stored, and may be
+done again: so a crash anywhere neither loses a run nor starts it twice.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from modelward.api.driftpolicy import MANUAL, DriftPolicy, Retrain
+from modelward.api.durations import seconds
+from modelward.domain import runs
+from modelward.domain.policy import Answered, Memory, Rejected, TargetFacts
+from modelward.domain.runs import Artifact, Outcome, Report, Run
+
+RUNS_KEPT: Final = 10
+REJECTED_KEPT: Final = 10
+ENDED_NAMED: Final = 20
+ENDED_SHOWN: Final = 3
+
+START, ASK, APPLY = "Start", "Ask", "Apply"
+
+
+def effect_of(policy: DriftPolicy, facts: TargetFacts | None, run: Run, now: float) -> str | None:
+    """What has to be done for a stored run. `facts`: None where the target is gone."""
+    if facts is None:
+        return None
+    if run.phase == runs.APPLYING and run.model is not None:
+        return APPLY if facts.asked == run.from_model and not _covers(facts.asked, run.model) else None
+    if run.phase == runs.STARTING:
+        return None if _overdue(policy, run, now) else START
+    return ASK if run.phase == runs.RUNNING else None
+
+
+def is_to_be_stopped(
+    policy: DriftPolicy, facts: TargetFacts | None, run: Run, outcome: Outcome | None, now: float
+) -> bool:
+    """Whether the trigger has to stop it. One that has ended in time counts, however late that is found out."""
+    if run.phase not in (runs.STARTING, runs.RUNNING):
+        return False
+    ended = outcome is not None and outcome.state in (runs.SUCCEEDED, runs.BROKE)
+    return facts is None or (_overdue(policy, run, now) and not ended)
+
+
+def advance(
+    policy: DriftPolicy, facts: TargetFacts | None, memory: Memory, run: Run, outcome: Outcome | None, now: float
+) -> Memory:
+    """The memory after a step of its run. `outcome`: what the effect led to, None where there was none."""
+    moved = _moved(policy, facts, memory, run, outcome, now)
+    return replace(memory, run=moved) if moved.phase != runs.ENDED else _ended(facts, memory, moved, now)
+
+
+def _overdue(policy: DriftPolicy, run: Run, now: float) -> bool:
+    return now >= run.started_at + deadline_of(policy)
+
+
+def deadline_of(policy: DriftPolicy) -> float:
+    """Seconds that a run may take."""
+    return seconds((policy.spec.retrain or Retrain()).deadline)
+
+
+def _moved(
+    policy: DriftPolicy, facts: TargetFacts | None, memory: Memory, run: Run, outcome: Outcome | None, now: float
+) -> Run:
+    if facts is None:
+        return _end(run, runs.CANCELLED, "The ModelDeployment is gone")
+    if run.phase in (runs.STARTING, runs.RUNNING):
+        if is_to_be_stopped(policy, facts, run, outcome, now):
+            why = f": {run.message}" if run.message else ""
+            return _end(run, runs.FAILED, f"Not finished within spec.retrain.deadline, so it was stopped{why}")
+        return run if outcome is None else _told(policy, facts, memory, run, outcome)
+    if run.phase == runs.APPLYING:
+        return _applied(facts, run, outcome)
+    return _followed(policy, facts, run, now)
+
+
+def _told(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, outcome: Outcome) -> Run:
+    """What the trigger says of it."""
+    match outcome.state:
+        case runs.BROKE:
+            return _end(run, runs.FAILED, outcome.message)
+        case runs.WAITS:
+            return replace(run, message=outcome.message)
+        case runs.WORKING:
+            return replace(run, phase=runs.RUNNING, handle=outcome.handle or run.handle, message=outcome.message)
+        case runs.SUCCEEDED if outcome.report is not None:
+            return _reported(policy, facts, memory, run, outcome.report)
+    # Nobody tells how it goes: it has ended when the model that spec asks for is another.
+    if facts.asked == run.from_model:
+        return replace(run, phase=runs.RUNNING, message=outcome.message)
+    message = f"spec.model was changed to {facts.asked.uri}"
+    return replace(run, phase=runs.ROLLING_OUT, model=facts.asked, target_generation=facts.generation, message=message)
+
+
+def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, report: Report) -> Run:
+    """A new model is there: may it have traffic at all?"""
+    held, model = report.holdout, report.model
+    run = replace(run, model=model, version=report.version, holdout=None if held is None else str(held), message="")
+    if held is not None and held.worse:
+        return _end(
+            run, runs.REFUSED, f"The new model is worse on the rows held out: {held}. Look at the training data"
+        )
+    before = next((each for each in memory.rejected if _is_same(each.model, model)), None)
+    if before is not None:
+        return _end(run, runs.REFUSED, f"{model.uri} was rejected before: {before.reason}")
+    if model.uri == facts.asked.uri and model.digest in (
+        None,
+        facts.asked.digest,
+        facts.stable and facts.stable.digest,
+    ):
+        return _end(run, runs.UNCHANGED, f"The run brought {model.uri}, which spec asks for already")
+    if facts.asked != run.from_model:
+        return _end(run, runs.SUPERSEDED, _superseded(facts, run))
+    if facts.asked.digest is not None and model.digest is None:
+        told = "spec.model.digest of the ModelDeployment pins the model, so the run has to report the digest of its own"
+        return _end(run, runs.FAILED, told)
+    if policy.spec.retrain is None or policy.spec.retrain.apply == MANUAL:
+        return _end(run, runs.REPORTED, f"Write {_spelt(model)} into the ModelDeployment {facts.name} to roll it out")
+    return replace(run, phase=runs.APPLYING)
+
+
+def _applied(facts: TargetFacts, run: Run, outcome: Outcome | None) -> Run:
+    assert run.model is not None
+    if outcome is not None and outcome.state == runs.BROKE:
+        return _end(run, runs.FAILED, outcome.message)
+    if outcome is not None and outcome.state == runs.DONE:
+        return replace(run, phase=runs.ROLLING_OUT, target_generation=outcome.generation)
+    if _covers(facts.asked, run.model):
+        return replace(run, phase=runs.ROLLING_OUT, target_generation=facts.generation)
+    return run if facts.asked == run.from_model else _end(run, runs.SUPERSEDED, _superseded(facts, run))
+
+
+def _followed(policy: DriftPolicy, facts: TargetFacts, run: Run, now: float) -> Run:
+    """What the ModelDeployment's own rollout makes of it."""
+    assert run.model is not None
+    model, rollout = run.model, facts.rollout
+    if facts.generation < (run.target_generation or 0):
+        # What is seen is older than what was applied.
+        return run
+    if not _covers(facts.asked, model):
+        return _end(run, runs.SUPERSEDED, _superseded(facts, run))
+    if facts.observed_generation < (run.target_generation or 0):
+        return run
+    if facts.stable is not None and _covers(facts.stable, model) and not facts.moving:
+        return _end(run, runs.PROMOTED, f"{facts.stable_revision} serves {model.uri}")
+    if rollout is not None and rollout.uri == model.uri and rollout.phase in ("RolledBack", "Aborted"):
+        what = "was aborted by hand" if rollout.phase == "Aborted" else "was rolled back"
+        look = f"Look at status.rollout of the ModelDeployment {facts.name}, and at the data that the run learnt from"
+        return _end(run, runs.ROLLED_BACK, f"{model.uri} {what}: {rollout.message}. {look}")
+    if facts.stalled is not None and now >= run.started_at + deadline_of(policy):
+        return _end(run, runs.FAILED, f"{model.uri} does not come up: {facts.stalled}")
+    return replace(run, message=facts.stalled or "")
+
+
+def _ended(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> Memory:
+    run = replace(run, ended_at=now)
+    answered, rejected = memory.answered, memory.rejected
+    if run.result in runs.IN_VAIN and run.drifted and facts is not None and facts.stable_revision == run.revision:
+        answered = Answered(run.revision, run.drifted, run.name, str(run.result))
+    if run.result == runs.PROMOTED:
+        answered = None
+    known = run.model is not None and any(_is_same(each.model, run.model) for each in rejected)
+    if run.result in (runs.ROLLED_BACK, runs.REFUSED) and run.model is not None and not known:
+        rejected = (Rejected(run.model, run.message), *rejected)[:REJECTED_KEPT]
+    failures = {runs.FAILED: memory.failures + 1, runs.CANCELLED: memory.failures}.get(str(run.result), 0)
+    scheduled_at = memory.scheduled_at
+    if run.result == runs.FAILED and run.trigger == runs.SCHEDULE and scheduled_at is not None:
+        # The time that it was for is due again, after the backoff.
+        scheduled_at -= 1
+    # Of the evidence, an ended run keeps the worst alone: a status must not grow without end.
+    run = replace(run, drifted=run.drifted[:ENDED_NAMED], features=run.features[:ENDED_SHOWN])
+    return replace(
+        memory,
+        run=None,
+        scheduled_at=scheduled_at,
+        runs=(run, *memory.runs)[:RUNS_KEPT],
+        failures=failures,
+        answered=answered,
+        rejected=rejected,
+    )
+
+
+def _end(run: Run, result: str, message: str) -> Run:
+    return replace(run, phase=runs.ENDED, result=result, message=message)
+
+
+def _is_same(one: Artifact, other: Artifact) -> bool:
+    """By digest where both have one: an address may be written again."""
+    if one.digest is not None and other.digest is not None:
+        return one.digest == other.digest
+    return one.uri == other.uri
+
+
+def _covers(seen: Artifact, wanted: Artifact) -> bool:
+    return seen.uri == wanted.uri and wanted.digest in (None, seen.digest)
+
+
+def _superseded(facts: TargetFacts, run: Run) -> str:
+    return (
+        f"spec.model of {facts.name} was changed to {facts.asked.uri} meanwhile, by somebody else; "
+        f"{_spelt(run.model)} is left to you"
+    )
+
+
+def _spelt(model: Artifact | None) -> str:
+    if model is None:
+        return "the run's model"
+    return f"spec.model.uri: {model.uri}" + (f", digest: {model.digest}" if model.digest else "")

@@ -1,0 +1,155 @@
+"""The status of a DriftPolicy: numbers, runs, and the conditions that people and tools read. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from modelward.api import conditions
+from modelward.api.conditions import Condition
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.domain import runs
+from modelward.domain.policy import Memory
+from modelward.domain.policy_memory import show_memory
+from modelward.domain.times import show_time
+from modelward.domain.verdicts import DRIFTED, NO_DRIFT
+
+DRIFTED_CONDITION: Final = "Drifted"
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """One target as this reconcile leaves it. `obstacle`: why a wanted run does not start; `stalled`: what needs a
+    person; `missing`: why it can't be watched yet."""
+
+    memory: Memory
+    obstacle: str | None = None
+    stalled: str | None = None
+    missing: str | None = None
+
+
+def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) -> dict[str, Any]:
+    """The whole status. `targets`: ordered by name; `now`: RFC 3339, UTC."""
+    built = {
+        "observedGeneration": policy.generation,
+        "summary": _summary(targets),
+        "targets": [show_memory(each.memory, each.obstacle) for each in targets],
+        "conditions": conditions.render(
+            (*_health(policy, targets), _drifted(targets)),
+            policy.status.get("conditions") or (),
+            policy.generation,
+            now,
+        ),
+    }
+    return {name: value for name, value in built.items() if value}
+
+
+def _health(policy: DriftPolicy, targets: Sequence[TargetState]) -> tuple[Condition, ...]:
+    """Ready, Reconciling and Stalled. A run is the policy's everyday work: what goes on with it is in `targets`."""
+    stalled = [(each.memory.name, each.stalled) for each in targets if each.stalled]
+    missing = [(each.memory.name, each.missing) for each in targets if each.missing]
+    if stalled:
+        message = _told(stalled, len(targets))
+        return (
+            Condition(conditions.READY, False, "NeedsAPerson", message),
+            Condition(conditions.RECONCILING, False, "NeedsAPerson", "Waiting for the cause of Stalled to go"),
+            Condition(conditions.STALLED, True, "NeedsAPerson", message),
+        )
+    well = Condition(conditions.STALLED, False, "NoProblem", "Nothing needs a person")
+    if not targets:
+        message = _nobody(policy)
+        return (
+            Condition(conditions.READY, False, "NoTarget", message),
+            Condition(conditions.RECONCILING, True, "NoTarget", message),
+            well,
+        )
+    if missing:
+        message = _told(missing, len(targets))
+        return (
+            Condition(conditions.READY, False, "NotWatched", message),
+            Condition(conditions.RECONCILING, True, "NotWatched", message),
+            well,
+        )
+    names = ", ".join(each.memory.name for each in targets[:5])
+    more = f" and {len(targets) - 5} more" if len(targets) > 5 else ""
+    return (
+        Condition(conditions.READY, True, "Watching", f"Watching {names}{more}"),
+        Condition(conditions.RECONCILING, False, "UpToDate", "Everything is as spec asks"),
+        well,
+    )
+
+
+def _nobody(policy: DriftPolicy) -> str:
+    target = policy.spec.target
+    if target.selector is None:
+        return f"There is no ModelDeployment {target.name} in {policy.namespace}; create it, or correct spec.target"
+    labels = ", ".join(f"{name}={value}" for name, value in sorted(target.selector.match_labels.items()))
+    return (
+        f"No ModelDeployment of {policy.namespace} has the labels {labels}; label one, or correct spec.target.selector"
+    )
+
+
+def _drifted(targets: Sequence[TargetState]) -> Condition:
+    drifted = [each for each in targets if each.memory.verdict.verdict == DRIFTED]
+    if drifted:
+        message = _told([(each.memory.name, _what_comes(each)) for each in drifted], len(targets))
+        return Condition(DRIFTED_CONDITION, True, "DriftFound", message)
+    if targets and all(each.memory.verdict.verdict == NO_DRIFT for each in targets):
+        message = _told([(each.memory.name, each.memory.verdict.message) for each in targets], len(targets))
+        return Condition(DRIFTED_CONDITION, False, "NoDrift", message)
+    waiting = [
+        (each.memory.name, each.memory.verdict.message or each.missing or "nothing is known yet")
+        for each in targets
+        if each.memory.verdict.verdict != NO_DRIFT
+    ]
+    return Condition(DRIFTED_CONDITION, None, "NotKnown", _told(waiting, len(targets)) or "There is nothing to watch")
+
+
+def _what_comes(target: TargetState) -> str:
+    memory = target.memory
+    if memory.run is not None:
+        said = f": {memory.run.message}" if memory.run.message else ""
+        return f"{memory.verdict.message}. The run {memory.run.name} is {memory.run.phase}{said}"
+    return ". ".join(part for part in (memory.verdict.message, target.obstacle) if part)
+
+
+def _told(sentences: Sequence[tuple[str, str | None]], targets: int) -> str:
+    """Of one target alone, its name need not be said; of many, the first three are."""
+    if targets == 1:
+        return "; ".join(str(sentence) for _, sentence in sentences)
+    more = f"; and {len(sentences) - 3} more" if len(sentences) > 3 else ""
+    return "; ".join(f"{name}: {sentence}" for name, sentence in sentences[:3]) + more
+
+
+def _summary(targets: Sequence[TargetState]) -> dict[str, Any]:
+    """Of the target that matters most: one that drifts, most features first."""
+    if not targets:
+        return {}
+    shown = max(targets, key=lambda each: (each.memory.verdict.verdict == DRIFTED, len(each.memory.verdict.drifted)))
+    memory = shown.memory
+    worst: Mapping[str, Any] = next(iter(memory.verdict.features), {})
+    run = memory.run or next(iter(memory.runs), None)
+    more = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
+    built = {
+        "target": f"{memory.name}{more}",
+        "verdict": memory.verdict.verdict,
+        "feature": worst.get("name"),
+        "value": f"{worst['metric']} {worst['value']}" if worst else None,
+        "run": run.name if run else None,
+        "runStartedAt": show_time(run.started_at) if run else None,
+        "runResult": (run.result or run.phase) if run else None,
+    }
+    return {name: value for name, value in built.items() if value is not None}
+
+
+def phases(status: Mapping[str, Any]) -> dict[str, str]:
+    """How far the runs are that go on, by name."""
+    return {each["run"]["name"]: each["run"]["phase"] for each in status.get("targets") or () if "run" in each}
+
+
+def active_runs(status: Mapping[str, Any]) -> dict[str, str]:
+    """Names of runs that go on, by target, of a stored status."""
+    return {
+        each["name"]: each["run"]["name"]
+        for each in status.get("targets") or ()
+        if (each.get("run") or {}).get("phase", runs.ENDED) != runs.ENDED
+    }

@@ -1,0 +1,82 @@
+"""The Job of a retraining run: the user's template, and what makes it ours."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from modelward.api import names
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.domain.briefing import briefing, environment
+from modelward.domain.policy import TargetFacts
+from modelward.domain.policy_run import deadline_of
+from modelward.domain.runs import Run, show_run
+
+
+def job(policy: DriftPolicy, template: Mapping[str, Any], facts: TargetFacts, run: Run) -> dict[str, Any]:
+    """The manifest. `template`: spec.retrain.job.template. What the user wrote stays but for our labels and names."""
+    own = labels(policy, facts.name, run.name)
+    metadata, spec = template.get("metadata") or {}, template["spec"]
+    pod_template = spec["template"]
+    pod = pod_template["spec"]
+    told = environment(briefing(policy, facts, run))
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": run.name,
+            "namespace": policy.namespace,
+            "labels": {**(metadata.get("labels") or {}), **own},
+            "annotations": {
+                **(metadata.get("annotations") or {}),
+                names.ANNOTATION_RUN: json.dumps(show_run(run), sort_keys=True),
+                names.ANNOTATION_REPORTER: pod["containers"][0]["name"],
+            },
+            "ownerReferences": [policy.owner_reference],
+        },
+        "spec": {
+            "backoffLimit": 0,
+            **spec,
+            "activeDeadlineSeconds": max(1, math.ceil(deadline_of(policy))),
+            "template": {
+                **pod_template,
+                "metadata": _pod_metadata(pod_template.get("metadata") or {}, own),
+                "spec": {
+                    "restartPolicy": "Never",
+                    **pod,
+                    "containers": [_container(each, told) for each in pod["containers"]],
+                },
+            },
+        },
+    }
+
+
+def labels(policy: DriftPolicy, target: str, run: str) -> dict[str, str]:
+    """Of the Job and its pods."""
+    return {
+        names.LABEL_NAME: f"modelward-{names.COMPONENT_RETRAINING}",
+        names.LABEL_INSTANCE: policy.name,
+        names.LABEL_COMPONENT: names.COMPONENT_RETRAINING,
+        names.LABEL_PART_OF: "modelward",
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_POLICY: policy.name,
+        names.LABEL_TARGET: target,
+        names.LABEL_RUN: run,
+    }
+
+
+def _pod_metadata(metadata: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
+    return {**metadata, "labels": {**(metadata.get("labels") or {}), **own}}
+
+
+def _container(container: Mapping[str, Any], told: Mapping[str, str]) -> dict[str, Any]:
+    """What the user sets wins over ours, and may refer to it: ours come first."""
+    given = container.get("env") or []
+    taken = {each.get("name") for each in given}
+    ours = [{"name": name, "value": _escaped(value)} for name, value in told.items() if name not in taken]
+    return {"terminationMessagePolicy": "FallbackToLogsOnError", **container, "env": [*ours, *given]}
+
+
+def _escaped(value: str) -> str:
+    """Kubernetes expands $(NAME) in values; $$ is a dollar sign."""
+    return value.replace("$", "$$")

@@ -1,0 +1,191 @@
+"""DriftPolicies that the real API server must refuse with the right sentence, and those that it must take."""
+
+import json
+from typing import Any
+
+import pytest
+
+from nodeless.cluster import Cluster
+
+Object = dict[str, Any]
+POD: Object = {"spec": {"containers": [{"name": "train", "image": "train:1", "env": [{"name": "A", "value": "b"}]}]}}
+
+
+def policy(**fields: Any) -> Object:
+    return {"target": {"name": "fraud"}, **fields}
+
+
+def features(**fields: Any) -> Object:
+    return policy(features=fields)
+
+
+def retrain(**fields: Any) -> Object:
+    return policy(retrain={"job": {"template": {"spec": {"template": POD}}}, **fields})
+
+
+def job(**spec: Any) -> Object:
+    return policy(retrain={"job": {"template": {"spec": {"template": POD, **spec}}}})
+
+
+def pod(**spec: Any) -> Object:
+    return job(template={"spec": {**POD["spec"], **spec}})
+
+
+def webhook(url: str = "https://ci.example.com/hook", secret: Any = None) -> Object:
+    return policy(retrain={"webhook": {"url": url, "secretRef": secret or {"name": "key"}}})
+
+
+def schedule(cron: str, **fields: Any) -> Object:
+    return {**retrain(), "schedule": {"cron": cron, **fields}}
+
+
+BAD: dict[str, tuple[Object, str]] = {
+    "no target": ({}, "spec.target: Required value"),
+    "an empty target": ({"target": {}}, "write name (one ModelDeployment) or selector (by labels)"),
+    "two targets": (
+        {"target": {"name": "a", "selector": {"matchLabels": {"a": "b"}}}}, "write name (one ModelDeployment) or",
+    ),
+    "a selector of nothing": ({"target": {"selector": {"matchLabels": {}}}}, "should have at least 1 properties"),
+    "a selector with expressions": (
+        {"target": {"selector": {"matchLabels": {"a": "b"}, "matchExpressions": []}}}, "unknown field",
+    ),
+    "a window without a unit": (policy(window={"duration": "60"}), "spec.window.duration: write a duration from 10s"),
+    "a tiny window": (policy(window={"duration": "5s"}), "spec.window.duration: write a duration from 10s"),
+    "a window of months": (policy(window={"duration": "2000h"}), "spec.window.duration: write a duration from 10s"),
+    "a window of no rows": (policy(window={"minSamples": 0}), "spec.window.minSamples: write a number"),
+    "an unknown metric": (features(default={"metric": "t_test"}), "write the metric psi, kl, js"),
+    "an unknown metric of one": (features(overrides=[{"name": "a", "metric": "x"}]), "write the metric psi, kl, js"),
+    "a threshold in words": (features(default={"threshold": "large"}), "write the threshold as a number in quotes"),
+    "a bare threshold": (features(default={"threshold": 0.2}), "must be of type string"),
+    "a negative threshold": (
+        features(overrides=[{"name": "a", "threshold": "-1"}]), "write the threshold as a number in quotes",
+    ),
+    "a rule without a feature": (features(overrides=[{"metric": "psi"}]), "overrides[0].name: Required value"),
+    "two rules of one feature": (features(overrides=[{"name": "a"}] * 2), "Duplicate value"),
+    "ignored twice": (features(ignore=["a", "a"]), "Duplicate value"),
+    "half the outputs": (features(outputs="Some"), "spec.features.outputs: write Judge or Ignore"),
+    "a share without its sign": (features(dataQuality={"missing": "5"}), "write a percentage from 0% to 100%"),
+    "more than all": (features(dataQuality={"typeErrors": "101%"}), "write a percentage from 0% to 100%"),
+    "an unknown quality": (features(dataQuality={"duplicates": "5%"}), "unknown field"),
+    "no false alarms at all": (policy(falseAlarms={"maxPer30Days": "0"}), "write a number above 0 and up to 30"),
+    "nothing but false alarms": (policy(falseAlarms={"maxPer30Days": "50"}), "write a number above 0 and up to 30"),
+    "false alarms as a number": (policy(falseAlarms={"maxPer30Days": 0.05}), "must be of type string"),
+    "more windows than there are": (policy(persistence={"needed": 3, "windows": 2}), "needed is more than windows"),
+    "more windows than the default": (policy(persistence={"needed": 2}), "needed is more than windows"),
+    "no windows": (policy(persistence={"needed": 0, "windows": 0}), "spec.persistence.needed: write 1 or more"),
+    "too many windows": (policy(persistence={"windows": 25}), "spec.persistence.windows: write a number from 1 to 24"),
+    "an unknown action": (policy(actions={"inputs": "Page"}), "spec.actions: write Retrain, Warn or Hold"),
+    "a schedule of nothing": (policy(schedule={"cron": "0 2 * * *"}), "say in spec.retrain what a run is"),
+    "a schedule of four fields": (schedule("0 2 * * "), "write five fields"),
+    "a schedule in words": (schedule("every night at two"), "write five fields"),
+    "a schedule by name": (schedule("@midnight"), "write five fields"),
+    "a time zone with a blank": (schedule("0 2 * * *", timeZone="Middle Europe"), "a name such as Europe/Berlin"),
+    "no way to retrain": (policy(retrain={}), "spec.retrain: write job or webhook"),
+    "two ways to retrain": (
+        policy(retrain={**retrain()["retrain"], **webhook()["retrain"]}), "spec.retrain: write job or webhook",
+    ),
+    "an unknown apply": (retrain(apply="Ask"), "spec.retrain.apply: write Automatic or Manual"),
+    "a cooldown in words": (retrain(cooldown="long"), "spec.retrain.cooldown: write a duration"),
+    "no deadline": (retrain(deadline="0s"), "spec.retrain.deadline: write a duration up to 744h"),
+    "no failures": (retrain(maxFailures=0), "spec.retrain.maxFailures: write a number from 1 to 100"),
+    "a backoff of days": (retrain(backoff="48h"), "spec.retrain.backoff: write a duration up to 24h"),
+    "a job without a pod": (policy(retrain={"job": {"template": {"spec": {}}}}), "spec.template: Required value"),
+    "a pod without containers": (job(template={"spec": {}}), "containers: Required value"),
+    "a container without an image": (pod(containers=[{"name": "a"}]), "containers[0].image: Required value"),
+    "a pod that runs for ever": (pod(restartPolicy="Always"), "write Never or OnFailure"),
+    "a job that is swept away": (job(ttlSecondsAfterFinished=1), "leave it out; the operator reads how a Job ended"),
+    "a deadline of its own": (job(activeDeadlineSeconds=1), "leave it out, and write spec.retrain.deadline"),
+    "a job that waits": (job(suspend=True), "leave it out, and write spec.suspend"),
+    "a webhook without a scheme": (webhook("ci.example.com"), "spec.retrain.webhook.url: write an address"),
+    "a webhook with credentials": (webhook("https://me:word@ci.example.com"), "write an address"),
+    "a webhook with white space": (webhook("https://ci.example.com/a b"), "write an address"),
+    "a webhook without a key": (policy(retrain={"webhook": {"url": "https://ci"}}), "secretRef: Required value"),
+    "a bad secret": (webhook(secret={"name": "My_Key"}), "write the name of a Secret"),
+    "a field that does not exist": (policy(windows={}), 'unknown field "spec.windows"'),
+}  # fmt: skip
+
+BAD_NAMES = ["3fraud", "fraud.v2", "a" * 41]
+
+GOOD: dict[str, Object] = {
+    "the least": policy(),
+    "a selector": {"target": {"selector": {"matchLabels": {"team": "risk"}}}},
+    "warn only": policy(actions={"inputs": "Warn", "outputs": "Warn", "dataQuality": "Warn"}),
+    "a job": retrain(apply="Manual", cooldown="0s", deadline="30m", maxFailures=1, backoff="0s"),
+    "a job with everything": job(
+        backoffLimit=2, completions=1, podReplacementPolicy="Failed",
+        template={"metadata": {"labels": {"a": "b"}}, "spec": {**POD["spec"], "nodeSelector": {"gpu": "yes"}}},
+    ),
+    "a webhook": webhook("http://ci.example.com:8080/hooks/retrain?model=fraud"),
+    "a schedule": schedule("*/15 0-6 * JAN,FEB MON-FRI", timeZone="America/Argentina/Buenos_Aires"),
+    "everything": {
+        **retrain(),
+        "window": {"duration": "15m", "minSamples": 1000},
+        "features": {
+            "default": {"metric": "ks", "threshold": "0.1"},
+            "overrides": [{"name": "output:score", "threshold": "1"}],
+            "ignore": ["id"],
+            "outputs": "Ignore",
+            "dataQuality": {"missing": "0.5%", "newCategories": "100%", "outOfRange": "1%", "typeErrors": "0%"},
+        },
+        "falseAlarms": {"maxPer30Days": "0.01"},
+        "persistence": {"needed": 2, "windows": 3},
+        "suspend": True,
+    },
+}  # fmt: skip
+
+
+def create(cluster: Cluster, spec: Object, name: str = "fraud") -> tuple[bool, str]:
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "DriftPolicy",
+        "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+    }  # fmt: skip
+    result = cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body))
+    return result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_policy_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
+    spec, sentence = BAD[case]
+    taken, answer = create(cluster, spec)
+    assert not taken
+    assert sentence in answer
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_no_job_can_begin_with_is_refused(cluster: Cluster, name: str) -> None:
+    taken, answer = create(cluster, policy(), name)
+    assert not taken
+    assert "it begins the names of the runs' Jobs" in answer
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_a_good_policy_is_taken(cluster: Cluster, case: str) -> None:
+    taken, answer = create(cluster, GOOD[case])
+    assert taken, answer
+
+
+def test_what_the_examples_show_is_taken(cluster: Cluster) -> None:
+    found = [
+        path for path in (cluster.repository / "examples").rglob("*.yaml") if "kind: DriftPolicy" in path.read_text()
+    ]
+    assert found
+    for path in found:
+        cluster.kubectl("apply", "--dry-run=server", "-f", str(path))
+
+
+def test_defaults_and_columns(cluster: Cluster, namespace: str) -> None:
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "DriftPolicy", "metadata": {"name": "fraud"}, "spec": retrain(),
+    }  # fmt: skip
+    cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(body))
+    stored = cluster.get("dp", "fraud", "-n", namespace)
+    spec = stored["spec"]
+    assert (spec["window"], spec["persistence"]) == ({"duration": "1h", "minSamples": 500}, {"needed": 1, "windows": 1})
+    assert spec["falseAlarms"]["maxPer30Days"] == "0.05"
+    assert spec["actions"] == {"inputs": "Retrain", "outputs": "Retrain", "dataQuality": "Hold"}
+    container = spec["retrain"]["job"]["template"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["env"] == [{"name": "A", "value": "b"}], "what is not described here is kept all the same"
+    assert stored["status"]["observedGeneration"] == -1
+    assert "driftpolicy.modelward.io/fraud" in cluster.kubectl("get", "modelward", "-n", namespace, "-o", "name")
+    header = cluster.kubectl("get", "driftpolicies", "-n", namespace).splitlines()[0].split()
+    assert header == ["NAME", "TARGET", "VERDICT", "FEATURE", "VALUE", "LAST", "RUN", "RESULT", "READY", "AGE"]

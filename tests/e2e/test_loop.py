@@ -1,0 +1,179 @@
+"""The whole loop on a real cluster: drift, a training Job that trains, and a rollout that promotes or refuses."""
+
+import io
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from examples.demo.cluster import publish
+from examples.demo.load import load
+from examples.demo.loop import inverted
+from examples.demo.model import Trained
+
+from localcluster import images
+from localcluster.clients import kubectl
+
+from .model import Model, until
+from .test_monitors import BUNDLE, RATE, address, requests
+from .versions import failing
+
+ROOT = Path(__file__).parents[2]
+LONG = 240.0
+CANARY = {
+    "steps": [{"weight": 30, "hold": "2s"}],
+    "gates": {"errorRate": {"margin": "1%"}, "minSamples": 50},
+}
+MONITOR = {"window": {"duration": "5s", "minSamples": 200}}
+REPORTS = "echo '{report}' > /dev/termination-log"
+
+
+class Policy:
+    """The demo's DriftPolicy, for a model of the test's own."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def apply(self, command: list[str] | None = None, **spec: Any) -> None:
+        """`command`: what the Job runs instead of the example's training."""
+        body = yaml.safe_load((ROOT / "examples/demo/drift-policy.yaml").read_text())
+        body["metadata"] = {"name": self.model.name, "namespace": self.model.namespace}
+        body["spec"] |= {"target": {"name": self.model.name}, **spec}
+        (container,) = body["spec"]["retrain"]["job"]["template"]["spec"]["template"]["spec"]["containers"]
+        container["image"] = images.ensure(["inference"])["inference"]
+        if command is not None:
+            container["command"] = command
+        kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+    def get(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(
+            kubectl("get", "dp", self.model.name, "-n", self.model.namespace, "-o", "json")
+        )
+        return body
+
+    def target(self) -> dict[str, Any]:
+        return next(iter(self.get().get("status", {}).get("targets", ())), {})
+
+    def ended(self) -> dict[str, Any] | None:
+        """The last run that has ended."""
+        return next(iter(self.target().get("runs", ())), None)
+
+    def timeline(self, run: dict[str, Any]) -> str:
+        """Seconds from the end of the window that drifted to what came of it."""
+        body = json.loads(kubectl("get", "job", run["name"], "-n", self.model.namespace, "-o", "json"))
+        label = f"batch.kubernetes.io/job-name={run['name']}"
+        pods = json.loads(kubectl("get", "pods", "-n", self.model.namespace, "-l", label, "-o", "json"))["items"]
+        began = pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"]
+        times = {
+            "decided": run["startedAt"], "Job": body["metadata"]["creationTimestamp"], "training began": began,
+            "training done": body["status"]["completionTime"], "promoted": run["endedAt"],
+        }  # fmt: skip
+        start = datetime.fromisoformat(run["window"]["end"])
+        return ", ".join(
+            f"{what} {(datetime.fromisoformat(at) - start).total_seconds():.0f} s" for what, at in times.items()
+        )
+
+    def condition(self, kind: str) -> dict[str, str]:
+        conditions = self.get().get("status", {}).get("conditions", ())
+        return next((each for each in conditions if each["type"] == kind), {"status": "", "reason": "", "message": ""})
+
+    def jobs(self) -> list[str]:
+        selector = f"modelward.io/policy={self.model.name}"
+        return kubectl("get", "jobs", "-n", self.model.namespace, "-l", selector, "-o", "name").split()
+
+
+@pytest.fixture
+def policy(model: Model, trained: Trained) -> Policy:
+    """With what its Job needs: the script, and labelled rows of the changed world."""
+    content = io.BytesIO()
+    np.savez(content, rows=inverted(trained.train_rows), labels=trained.train_labels)
+    publish(
+        model.namespace,
+        "models",
+        {f"{model.name}/data/latest.npz": content.getvalue(), "failing/model.onnx": failing(trained.onnx())},
+    )
+    script = (ROOT / "examples/retraining/train.py").read_text()
+    kubectl("apply", "-f", "-", stdin=json.dumps({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "retraining", "namespace": model.namespace},
+        "data": {"train.py": script},
+    }))  # fmt: skip
+    return Policy(model)
+
+
+def accuracy(model: Model, rows: Any, labels: Any) -> float:
+    import tritonclient.http as triton
+
+    with model.client() as client:
+        tensor = triton.InferInput("input", list(rows.shape), "FP32")
+        tensor.set_data_from_numpy(rows.astype(np.float32))
+        answer = client.infer(model.name, [tensor]).as_numpy("predict")
+    return float(np.mean(answer == labels))
+
+
+def test_drift_leads_to_a_model_that_sees_again(
+    model: Model, policy: Policy, trained: Trained, measured: Callable[[str], None]
+) -> None:
+    model.apply(BUNDLE, monitor=MONITOR, rollout=CANARY)
+    model.settle()
+    policy.apply()
+    changed = inverted(trained.rows)
+    before, drifted = (accuracy(model, rows, trained.labels) for rows in (trained.rows, changed))
+    with load(model.namespace, "rest", address(model), *requests(changed), rate=RATE, longest=400) as sent:
+        until(lambda: policy.condition("Drifted")["status"] == "True", "drift")
+        until(policy.jobs, "a training Job")
+        ended = until(policy.ended, "the end of the run", LONG)
+        assert ended["result"] == "Promoted", ended
+        until(lambda: policy.condition("Drifted")["status"] == "False", "no drift against the new reference")
+    assert not sent.failed
+    after = accuracy(model, changed, trained.labels)
+    assert (before > 0.9, drifted < 0.5, after > 0.9) == (True, True, True), (before, drifted, after)
+    assert len(policy.jobs()) == 1
+    assert model.get()["spec"]["model"]["uri"] == ended["model"]["uri"]
+    assert ended["trigger"] == "Drift"
+    measured(f"from the end of the drifted window: {policy.timeline(ended)}")
+    measured(f"accuracy {before:.3f}, drifted {drifted:.3f}, after one training Job {after:.3f}; {ended['holdout']}")
+
+
+def test_a_retrained_model_that_fails_is_rolled_back_and_not_trained_in_a_circle(
+    model: Model, policy: Policy, trained: Trained
+) -> None:
+    model.apply(monitor={"learnRows": 200, **MONITOR}, rollout=CANARY)
+    model.settle()
+    report = json.dumps({"modelUri": "s3://models/failing/model.onnx"})
+    policy.apply(["/bin/sh", "-c", REPORTS.format(report=report)])
+    stable = model.stable()
+    rows, changed = trained.rows.copy(), inverted(trained.rows)
+    changed[:, 0] = 99.0  # what the version that the Job brings fails at
+    plain, shifted = ([body.replace('"input"', '"X"') for body in requests(each)] for each in (rows, changed))
+    with load(model.namespace, "rest", address(model), *plain, rate=RATE) as sent:
+        until(lambda: model.condition("Monitored")["reason"] == "LearnedReference", "a reference")
+    assert not sent.failed
+    with load(model.namespace, "rest", address(model), *shifted, rate=RATE, longest=400) as sent:
+        ended = until(policy.ended, "the end of the run", LONG)
+        assert ended["result"] == "RolledBack", ended
+        window = policy.target()["window"]["end"]
+        until(lambda: policy.target()["window"]["end"] != window, "another drifted window")
+        until(lambda: policy.target()["verdict"] == "Drifted", "which still drifts")
+    assert model.stable() == stable
+    assert len(policy.jobs()) == 1, "the same drift of the same revision does not train again"
+    assert policy.target()["rejected"][0]["uri"] == "s3://models/failing/model.onnx"
+    assert "errorRate" in ended["message"]
+
+
+def test_a_model_that_is_worse_on_the_holdout_gets_no_request(model: Model, policy: Policy, trained: Trained) -> None:
+    model.apply(BUNDLE, monitor=MONITOR, rollout=CANARY)
+    model.settle()
+    holdout = {"metric": "accuracy", "current": 0.9, "candidate": 0.4}
+    report = {"modelUri": "s3://models/digits/2/model.onnx", "metrics": {"holdout": holdout}}
+    policy.apply(["/bin/sh", "-c", REPORTS.format(report=json.dumps(report))])
+    asked = kubectl("annotate", "dp", model.name, "-n", model.namespace, "modelward.io/retrain=now")
+    assert "annotated" in asked
+    ended = until(policy.ended, "the end of the run", LONG)
+    assert ended["result"] == "Refused"
+    assert "0.4" in ended["message"]
+    assert model.get()["spec"]["model"]["uri"].endswith(BUNDLE)
+    assert "candidate" not in model.get()["status"]

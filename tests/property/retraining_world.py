@@ -1,0 +1,260 @@
+"""A small world for the retraining loop: an API server in memory, Jobs, rollouts, a clock, and an operator that dies.
+
+The operator in it is the real PolicyReconciler over the real cache; only what it talks to is pretended.
+"""
+
+import asyncio
+import copy
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from modelward.api import names
+from modelward.cluster.cache import Cache, Key
+from modelward.cluster.client import ApiError
+from modelward.cluster.resources import DRIFT_POLICIES, EVENTS, JOBS, MODEL_DEPLOYMENTS, PODS, Resource
+from modelward.controller.policies import PolicyReconciler
+from modelward.controller.triggers.job import JobTrigger
+from modelward.domain.windows import Look, Window
+from nodeless.training import REFERENCE, counts
+
+COOLDOWN, BACKOFF, DEADLINE, MAX_FAILURES = 3600.0, 600.0, 7200.0, 3
+POLICIES = ("drift", "nightly")
+
+
+class KilledError(BaseException):
+    """What SIGKILL is to a process."""
+
+
+class World:
+    """`store`: what the API server holds; `made`: how often a Job of each name was created."""
+
+    def __init__(self) -> None:
+        self.time = 1_760_000_000.0
+        self.store: dict[Resource, dict[str, dict[str, Any]]] = {
+            each: {} for each in (MODEL_DEPLOYMENTS, DRIFT_POLICIES, JOBS, PODS)
+        }
+        self.version = itertools.count(1)
+        self.made: Counter[str] = Counter()
+        self.started: list[tuple[float, str]] = []
+        self.writes_left: int | None = None
+        self.share = 0.5
+        self.window_end = self.time
+        self.models = itertools.count(2)
+        self._create_target()
+        for name in POLICIES:
+            self._create_policy(name)
+        self._boot()
+
+    # What the operator is given.
+
+    async def get(self, resource: Resource, _namespace: str, name: str) -> dict[str, Any] | None:
+        return copy.deepcopy(self.store[resource].get(name))
+
+    async def create(
+        self, resource: Resource, _namespace: str, manifest: Mapping[str, Any], **_: Any
+    ) -> dict[str, Any]:
+        name = manifest["metadata"]["name"]
+        if resource is EVENTS:
+            return {}
+        if name in self.store[resource]:
+            raise ApiError(409, "AlreadyExists", "it exists")
+        body = self._put(resource, name, {**copy.deepcopy(dict(manifest)), "status": {}})
+        self.made[name] += 1
+        self.started.append((self.time, name))
+        self._written()
+        return body
+
+    async def apply(
+        self, resource: Resource, manifest: Mapping[str, Any], subresource: str | None = None, **_: Any
+    ) -> dict[str, Any]:
+        name = manifest["metadata"]["name"]
+        body = self.store[resource].get(name)
+        if body is None or body["metadata"]["uid"] != manifest["metadata"]["uid"]:
+            raise ApiError(409, "Conflict", "uid mismatch")
+        if subresource == "status":
+            body = {**body, "status": copy.deepcopy(manifest["status"])}
+        else:
+            model = {**body["spec"]["model"], **manifest["spec"]["model"]}
+            body = self._edited(body, {**body["spec"], "model": model})
+        # Of its own status the operator learns by the answer, of other objects by the watch, later.
+        stored = self._put(resource, name, body, seen=subresource == "status")
+        self._written()
+        return stored
+
+    async def delete(self, resource: Resource, _namespace: str, name: str, _uid: str) -> None:
+        self.remove(resource, name)
+        self._written()
+
+    def window(self, _owner: Key, revision: str, _reader: str, _settings: Any, _now: float) -> Look:
+        window = Window(revision, REFERENCE.digest, self.window_end - 3600, self.window_end, (counts(self.share),))
+        return Look(REFERENCE, None, window)
+
+    # What happens to it.
+
+    def reconcile(self, policy: str, dies_after: int | None = None) -> None:
+        """One reconcile; where it dies after a number of writes, another operator takes over with another cache."""
+        self.writes_left = dies_after
+        try:
+            asyncio.run(self.operator.reconcile(Key("ml", policy, DRIFT_POLICIES.kind)))
+        except KilledError:
+            self._boot()
+        finally:
+            self.writes_left = None
+
+    def watch(self) -> None:
+        """The watch tells of everything."""
+        for resource, bodies in self.store.items():
+            for body in bodies.values():
+                self.cache.upsert(resource, copy.deepcopy(body))
+
+    def settle(self) -> None:
+        """Reconcile until nothing changes any more."""
+        for _ in range(50):
+            self.watch()
+            before = copy.deepcopy(self.store)
+            for policy in POLICIES:
+                self.reconcile(policy)
+            if self.store == before:
+                return
+        raise AssertionError("it never comes to rest")
+
+    def end_window(self, *, drifts: bool) -> None:
+        self.time += 3600
+        self.window_end = self.time
+        self.share = 0.9 if drifts else 0.5
+
+    def finish(self, job: str, *, report: str | None, log: str = "boom") -> None:
+        """A Job ends: well with a report, badly without one."""
+        body = self.store[JOBS][job]
+        at = datetime.fromtimestamp(self.time, UTC).isoformat()
+        kind = "Complete" if report is not None else "Failed"
+        condition = {"type": kind, "status": "True", "lastTransitionTime": at, "message": "over"}
+        pod = {
+            "metadata": {
+                "name": f"{job}-0", "namespace": "ml", "uid": f"pod-{job}",
+                "labels": body["spec"]["template"]["metadata"]["labels"],
+            },
+            "status": {
+                "containerStatuses": [
+                    {
+                        "name": "train",
+                        "state": {"terminated": {"exitCode": 0 if report is not None else 1, "message": report or log}},
+                    }
+                ]
+            },
+        }  # fmt: skip
+        self._put(PODS, f"{job}-0", pod)
+        self._put(JOBS, job, {**body, "status": {"conditions": [condition]}})
+
+    def running(self) -> list[str]:
+        return [name for name, body in self.store[JOBS].items() if not body["status"].get("conditions")]
+
+    def remove(self, resource: Resource, name: str) -> None:
+        body = self.store[resource].pop(name, None)
+        if body is not None:
+            self.cache.remove(resource, body)
+
+    def new_model(self) -> str:
+        return f"s3://models/fraud/{next(self.models)}/model.onnx"
+
+    def set_model(self, uri: str) -> None:
+        """Somebody else changes spec.model.uri."""
+        body = self.target
+        self._put(MODEL_DEPLOYMENTS, "fraud", self._edited(body, {**body["spec"], "model": {"uri": uri}}))
+
+    def roll_out(self, *, promote: bool) -> None:
+        """What the ModelDeployment's own reconcile makes of its spec."""
+        body, status = self.target, copy.deepcopy(self.target["status"])
+        generation, uri = body["metadata"]["generation"], body["spec"]["model"]["uri"]
+        if status["observedGeneration"] == generation:
+            return
+        status["observedGeneration"] = generation
+        if uri != status["stable"]["uri"]:
+            rejected = (status.get("rollout") or {}).get("phase") == "RolledBack" and status["rollout"]["uri"] == uri
+            promote = promote and not rejected
+            phase = "Promoted" if promote else "RolledBack"
+            status["rollout"] = {"uri": uri, "phase": phase, "message": f"it is {phase}"}
+            if promote:
+                status["stable"] = {"revision": f"fraud-{uri.split('/')[4]}", "uri": uri}
+        self._put(MODEL_DEPLOYMENTS, "fraud", {**body, "status": status})
+
+    def edit(self, policy: str, **spec: Any) -> None:
+        body = self.store[DRIFT_POLICIES][policy]
+        self._put(DRIFT_POLICIES, policy, self._edited(body, {**body["spec"], **spec}))
+
+    def lose_status(self, policy: str) -> None:
+        self._put(DRIFT_POLICIES, policy, {**self.store[DRIFT_POLICIES][policy], "status": {}})
+
+    def request(self, policy: str, value: str) -> None:
+        body = copy.deepcopy(self.store[DRIFT_POLICIES][policy])
+        body["metadata"]["annotations"] = {names.ANNOTATION_RETRAIN: value}
+        self._put(DRIFT_POLICIES, policy, body)
+
+    # What is to be seen.
+
+    @property
+    def target(self) -> dict[str, Any]:
+        return self.store[MODEL_DEPLOYMENTS]["fraud"]
+
+    def states(self) -> dict[str, dict[str, Any]]:
+        """What each policy remembers of the target."""
+        return {
+            name: next(iter(body["status"].get("targets") or ()), {})
+            for name, body in self.store[DRIFT_POLICIES].items()
+        }
+
+    def active(self) -> list[dict[str, Any]]:
+        return [state["run"] for state in self.states().values() if "run" in state]
+
+    def ended(self) -> list[dict[str, Any]]:
+        return [run for state in self.states().values() for run in state.get("runs") or ()]
+
+    def _boot(self) -> None:
+        self.cache = Cache()
+        self.watch()
+        jobs = JobTrigger(self, self.cache, self.now)  # type: ignore[arg-type]
+        self.operator = PolicyReconciler(self, self.cache, self, jobs, {}, "test", self.now)  # type: ignore[arg-type]
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.time, UTC)
+
+    def _written(self) -> None:
+        if self.writes_left is not None:
+            self.writes_left -= 1
+            if self.writes_left <= 0:
+                raise KilledError
+
+    def _edited(self, body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+        if spec == body["spec"]:
+            return dict(body)
+        generation = body["metadata"]["generation"] + 1
+        return {**body, "metadata": {**body["metadata"], "generation": generation}, "spec": dict(spec)}
+
+    def _put(self, resource: Resource, name: str, body: Mapping[str, Any], *, seen: bool = True) -> dict[str, Any]:
+        metadata = {"generation": 1, "uid": f"{name}-{len(self.made)}", "namespace": "ml", **body["metadata"]}
+        stored = {**body, "metadata": {**metadata, "resourceVersion": str(next(self.version))}}
+        self.store[resource][name] = stored
+        if seen and hasattr(self, "cache"):
+            self.cache.upsert(resource, copy.deepcopy(stored))
+        return copy.deepcopy(stored)
+
+    def _create_target(self) -> None:
+        status = {"observedGeneration": 1, "stable": {"revision": "fraud-1", "uri": "s3://models/fraud/1/model.onnx"}}
+        body = {"metadata": {"name": "fraud", "uid": "target"}, "spec": {"model": {"uri": status["stable"]["uri"]}}}
+        self._put(MODEL_DEPLOYMENTS, "fraud", {**body, "status": status})
+
+    def _create_policy(self, name: str) -> None:
+        spec: dict[str, Any] = {
+            "target": {"name": "fraud"},
+            "retrain": {
+                "cooldown": f"{COOLDOWN:.0f}s", "backoff": f"{BACKOFF:.0f}s", "deadline": f"{DEADLINE:.0f}s",
+                "maxFailures": MAX_FAILURES,
+                "job": {"template": {"spec": {"template": {"spec": {"containers": [{"name": "train"}]}}}}},
+            },
+        }  # fmt: skip
+        if name == "nightly":
+            spec["schedule"] = {"cron": "0 2 * * *"}
+        self._put(DRIFT_POLICIES, name, {"metadata": {"name": name, "uid": name}, "spec": spec, "status": {}})

@@ -1,0 +1,163 @@
+"""The retraining loop under everything at once: windows, Jobs' ends, edits, people, rollouts, and crashes anywhere."""
+
+import json
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from modelward.cluster.resources import JOBS
+from property.retraining_world import BACKOFF, COOLDOWN, DEADLINE, MAX_FAILURES, POLICIES, World
+
+policies = st.sampled_from(POLICIES)
+SLACK = 0.001
+
+
+class Retraining(RuleBasedStateMachine):
+    """Two policies of one model; one has a schedule besides."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World()
+        self.requests = 0
+        self.published = 0
+        self.removed: set[str] = set()
+
+    @rule(policy=policies)
+    def reconcile(self, policy: str) -> None:
+        self.world.reconcile(policy)
+
+    @rule()
+    def watch(self) -> None:
+        self.world.watch()
+
+    @rule()
+    def settle(self) -> None:
+        self.world.settle()
+
+    @precondition(lambda self: self.world.running())
+    @rule(promote=st.booleans(), worse=st.booleans())
+    def run_through(self, promote: bool, worse: bool) -> None:
+        """What usually happens, at once."""
+        self.job_ends_with("worse" if worse else "good", self.world.running()[0])
+        self.world.settle()
+        self.world.roll_out(promote=promote)
+        self.world.settle()
+
+    @rule(policy=policies, after=st.integers(1, 4))
+    def crash(self, policy: str, after: int) -> None:
+        self.world.reconcile(policy, dies_after=after)
+
+    @rule(drifts=st.booleans())
+    def window(self, drifts: bool) -> None:
+        self.world.end_window(drifts=drifts)
+
+    @rule(seconds=st.sampled_from([1.0, 60.0, BACKOFF, COOLDOWN, DEADLINE, 86400.0]))
+    def wait(self, seconds: float) -> None:
+        self.world.time += seconds
+
+    @precondition(lambda self: self.world.running())
+    @rule(data=st.data(), end=st.sampled_from(["good", "same", "worse", "garbage", "failed"]))
+    def job_ends(self, data: Any, end: str) -> None:
+        self.job_ends_with(end, data.draw(st.sampled_from(self.world.running())))
+
+    def job_ends_with(self, end: str, job: str) -> None:
+        holdout = {"metric": "auc", "current": 0.9, "candidate": 0.8}
+        uri = self.world.target["spec"]["model"]["uri"] if end == "same" else self.world.new_model()
+        report: dict[str, Any] = {"modelUri": uri} | ({"metrics": {"holdout": holdout}} if end == "worse" else {})
+        texts = {"garbage": "Killed", "failed": None}
+        self.world.finish(job, report=texts.get(end, json.dumps(report)))
+
+    @precondition(lambda self: self.world.running())
+    @rule(data=st.data())
+    def job_is_deleted(self, data: Any) -> None:
+        job = data.draw(st.sampled_from(self.world.running()))
+        self.removed.add(job)
+        self.world.remove(JOBS, job)
+
+    @rule(promote=st.booleans())
+    def rollout_ends(self, promote: bool) -> None:
+        self.world.roll_out(promote=promote)
+
+    @rule()
+    def somebody_else_publishes(self) -> None:
+        self.published += 1
+        self.world.set_model(self.world.new_model())
+
+    @rule(policy=policies)
+    def status_is_lost(self, policy: str) -> None:
+        """As after a restore from a backup that left it out."""
+        # Of a run whose Job is gone as well, nothing in the world tells any more.
+        self.removed |= set(self.world.made) - set(self.world.store[JOBS])
+        self.world.lose_status(policy)
+        self.world.reconcile(policy)
+
+    @rule(policy=policies, suspend=st.sampled_from([False, False, True]))
+    def edit(self, policy: str, suspend: bool) -> None:
+        self.world.edit(policy, suspend=suspend)
+
+    @rule(policy=policies)
+    def request(self, policy: str) -> None:
+        self.requests += 1
+        self.world.request(policy, str(self.requests))
+
+    @invariant()
+    def one_run_for_one_trigger(self) -> None:
+        for name, count in self.world.made.items():
+            # Deleted by hand before the operator had noted that it was there, it is started again.
+            assert count == 1 or name in self.removed, f"{name} was started {count} times"
+
+    @invariant()
+    def one_run_at_once(self) -> None:
+        assert len(self.world.active()) <= 1
+        # A Job runs only for a run that is stored, from before it was made until after it has ended.
+        assert set(self.world.running()) <= {run["name"] for run in self.world.active()}
+
+    @invariant()
+    def nothing_starts_in_the_cooldown(self) -> None:
+        for state in self.world.states().values():
+            runs = [each for each in (state.get("run"), *(state.get("runs") or ())) if each]
+            for later, earlier in pairwise(runs):
+                if later["trigger"] == "Request":
+                    continue
+                pause = BACKOFF if earlier["result"] == "Failed" else COOLDOWN
+                pause = 0.0 if earlier["result"] == "Cancelled" else pause
+                assert seconds(later["startedAt"]) - seconds(earlier["endedAt"]) >= pause - SLACK
+
+    @invariant()
+    def nothing_is_superseded_but_by_somebody_else(self) -> None:
+        assert sum(run["result"] == "Superseded" for run in self.world.ended()) <= self.published
+
+    @invariant()
+    def failures_in_a_row_are_bounded(self) -> None:
+        assert all(state.get("failures", 0) <= MAX_FAILURES + self.requests for state in self.world.states().values())
+
+    @invariant()
+    def a_status_stays_small(self) -> None:
+        assert all(len(json.dumps(state)) < 40_000 for state in self.world.states().values())
+
+    def teardown(self) -> None:
+        """Left alone, everything comes to its end: no run goes on, or status says what it waits for."""
+        if not hasattr(self, "world"):
+            return
+        for policy in POLICIES:
+            self.world.edit(policy, suspend=True)
+        for _ in range(6):
+            self.world.settle()
+            for job in self.world.running():
+                self.world.finish(job, report=json.dumps({"modelUri": self.world.new_model()}))
+            self.world.roll_out(promote=True)
+        self.world.settle()
+        assert not self.world.active()
+        assert not self.world.running()
+
+
+def seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
+
+
+Retraining.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestRetraining = Retraining.TestCase

@@ -1,0 +1,73 @@
+"""The CRD DriftPolicy and the Python types say the same."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from api_schema import check, described
+from modelward.api import driftpolicy
+from modelward.api.driftpolicy import Retrain, Spec, Target, parse, parse_target
+from modelward.api.modeldeployment import InvalidObjectError
+
+ROOT = Path(__file__).parents[3]
+CRD = yaml.safe_load((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())
+SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+METADATA = {"namespace": "ml", "name": "x", "uid": "u", "generation": 3, "creationTimestamp": "2026-01-01T00:00:00Z"}
+
+
+def test_spec_and_types_agree() -> None:
+    assert check(SCHEMA["spec"], Spec, "spec") > 45
+
+
+def test_every_field_is_described() -> None:
+    described(SCHEMA["spec"], "spec")
+    described(SCHEMA["status"], "status")
+
+
+def test_what_is_stored_is_read() -> None:
+    spec: dict[str, Any] = {
+        "target": {"selector": {"matchLabels": {"team": "risk"}}},
+        "features": {
+            "overrides": [{"name": "amount", "metric": "ks", "threshold": "0.1"}],
+            "ignore": ["id"],
+            "dataQuality": {"missing": "5%"},
+        },
+        "retrain": {"cooldown": "1h", "webhook": {"url": "https://ci", "secretRef": {"name": "s"}}},
+    }
+    policy = parse({"metadata": METADATA | {"annotations": {"modelward.io/retrain": "now"}}, "spec": spec})
+    assert (policy.generation, policy.created, policy.request) == (3, 1767225600.0, "now")
+    assert policy.spec.features.overrides[0].threshold == "0.1"
+    assert policy.spec.features.data_quality.missing == "5%"
+    assert policy.spec.retrain is not None
+    assert (policy.spec.retrain.cooldown, policy.spec.retrain.deadline) == ("1h", Retrain.deadline)
+    assert policy.spec.retrain.webhook is not None
+    assert policy.spec.retrain.webhook.secret_ref.key == "key"
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "labels", "taken"),
+    [
+        ({"name": "fraud"}, "fraud", {}, True),
+        ({"name": "fraud"}, "other", {}, False),
+        ({"selector": {"matchLabels": {"a": "b"}}}, "any", {"a": "b", "c": "d"}, True),
+        ({"selector": {"matchLabels": {"a": "b", "c": "e"}}}, "any", {"a": "b", "c": "d"}, False),
+    ],
+)
+def test_what_a_target_takes(target: dict[str, Any], name: str, labels: dict[str, str], taken: bool) -> None:
+    assert parse_target(target).takes(name, labels) is taken
+
+
+def test_no_target_takes_nothing_by_mistake() -> None:
+    assert not Target().takes("fraud", {})
+
+
+def test_an_object_of_another_version_is_refused_with_a_cure() -> None:
+    with pytest.raises(InvalidObjectError, match="install the CRD and the operator of the same version"):
+        parse({"metadata": METADATA, "spec": {}})
+
+
+def test_names_of_the_resource() -> None:
+    assert CRD["spec"]["names"]["kind"] == driftpolicy.KIND
+    assert CRD["spec"]["names"]["shortNames"] == ["dp"]

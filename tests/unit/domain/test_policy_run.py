@@ -1,0 +1,204 @@
+"""How a run goes on and ends: a table of what triggers and rollouts say."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from modelward.api.driftpolicy import DriftPolicy, parse
+from modelward.domain import runs
+from modelward.domain.policy import Memory, Rejected, RolloutFacts, TargetFacts
+from modelward.domain.policy_run import APPLY, ASK, START, advance, effect_of, is_to_be_stopped
+from modelward.domain.runs import Artifact, Holdout, Outcome, Report, Run
+
+NOW = 1_767_225_600.0
+OLD, NEW, OTHER = (Artifact(f"s3://models/fraud/{number}/fraud.tar") for number in (1, 2, 3))
+PINNED = Artifact(OLD.uri, "sha256:" + "1" * 64)
+FACTS = TargetFacts("fraud", "t", 1, 1, OLD, "fraud-a", OLD)
+RUN = Run("fraud-1", "k", "Job", "Drift", "", NOW - 60, "fraud-a", OLD, phase=runs.RUNNING, drifted=("amount",))
+MEMORY = Memory("fraud", "t", run=RUN)
+WORSE = Holdout("auc", 0.9, 0.8)
+
+
+def policy(**retrain: Any) -> DriftPolicy:
+    metadata = {"namespace": "ml", "name": "fraud", "uid": "p", "generation": 1}
+    settings = {"deadline": "1h", "job": {"template": {}}, **retrain}
+    return parse({"metadata": metadata, "spec": {"target": {"name": "fraud"}, "retrain": settings}})
+
+
+def made(model: Artifact = NEW, holdout: Holdout | None = None) -> Outcome:
+    return Outcome(runs.SUCCEEDED, report=Report(model, "5", holdout))
+
+
+def after(
+    outcome: Outcome | None,
+    run: Run = RUN,
+    facts: TargetFacts | None = FACTS,
+    given: DriftPolicy | None = None,
+    memory: Memory = MEMORY,
+    now: float = NOW,
+) -> tuple[str, str, Memory]:
+    """Phase or result, message, and all of it."""
+    moved = advance(given or policy(), facts, replace(memory, run=run), run, outcome, now)
+    latest = moved.run or moved.runs[0]
+    return latest.result or latest.phase, latest.message, moved
+
+
+STARTING = replace(RUN, phase=runs.STARTING)
+APPLYING = replace(RUN, phase=runs.APPLYING, model=NEW)
+ROLLING = replace(RUN, phase=runs.ROLLING_OUT, model=NEW, target_generation=2)
+MOVING, BACK = RolloutFacts(NEW.uri, "Progressing"), RolloutFacts(NEW.uri, "RolledBack", "slow")
+APPLIED = replace(FACTS, generation=2, observed_generation=2, asked=NEW)
+LATE = NOW + 3600
+
+CASES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "it was started": ({"run": STARTING, "outcome": Outcome(runs.WORKING)}, "Running", ""),
+    "it could not be started now": ({"run": STARTING, "outcome": Outcome(runs.WAITS, "busy")}, "Starting", "busy"),
+    "it can't be started": ({"run": STARTING, "outcome": Outcome(runs.BROKE, "no image")}, "Failed", "no image"),
+    "it goes on": ({"outcome": Outcome(runs.WORKING)}, "Running", ""),
+    "it fails": ({"outcome": Outcome(runs.BROKE, "exit code 1")}, "Failed", "exit code 1"),
+    "it takes too long": ({"outcome": Outcome(runs.WORKING), "now": LATE}, "Failed", "spec.retrain.deadline"),
+    "it was never started in time": ({"run": STARTING, "outcome": None, "now": LATE}, "Failed", "deadline"),
+    "it ended in time, and is found late": ({"outcome": made(), "now": LATE}, "Applying", ""),
+    "it made a model": ({"outcome": made()}, "Applying", ""),
+    "it made a model by hand": (
+        {"outcome": made(), "given": policy(apply="Manual")}, "Reported", "Write spec.model.uri: s3://models/fraud/2/",
+    ),
+    "it made a worse model": ({"outcome": made(holdout=WORSE)}, "Refused", "auc 0.8, the current model 0.9"),
+    "it made no other model": ({"outcome": made(OLD)}, "Unchanged", "spec asks for already"),
+    "it made a model that was rejected": (
+        {"outcome": made(), "memory": replace(MEMORY, rejected=(Rejected(NEW, "too slow"),))}, "Refused",
+        "was rejected before: too slow",
+    ),
+    "spec was changed meanwhile": (
+        {"outcome": made(), "facts": replace(FACTS, asked=OTHER)}, "Superseded", "changed to s3://models/fraud/3",
+    ),
+    "the model is pinned and the report has no digest": (
+        {"outcome": made(), "facts": replace(FACTS, asked=PINNED), "run": replace(RUN, from_model=PINNED)}, "Failed",
+        "has to report the digest",
+    ),
+    "the target is gone": ({"outcome": None, "facts": None}, "Cancelled", "is gone"),
+    "nobody tells": ({"outcome": Outcome(runs.UNTOLD)}, "Running", ""),
+    "nobody tells, but spec has another model": (
+        {"outcome": Outcome(runs.UNTOLD), "facts": APPLIED}, "RollingOut", "was changed to s3://models/fraud/2",
+    ),
+    "it is applied": ({"run": APPLYING, "outcome": Outcome(runs.DONE, generation=2)}, "RollingOut", ""),
+    "it was applied before a crash": ({"run": APPLYING, "outcome": None, "facts": APPLIED}, "RollingOut", ""),
+    "applying is refused": ({"run": APPLYING, "outcome": Outcome(runs.BROKE, "no such scheme")}, "Failed", "no such"),
+    "somebody else was quicker": (
+        {"run": APPLYING, "outcome": None, "facts": replace(FACTS, asked=OTHER)}, "Superseded", "is left to you",
+    ),
+    "what is seen is older": ({"run": ROLLING, "outcome": None}, "RollingOut", ""),
+    "the rollout has not begun": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, observed_generation=1, moving=True)}, "RollingOut",
+        "",
+    ),
+    "the rollout goes on": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, moving=True, rollout=MOVING)},
+        "RollingOut", "",
+    ),
+    "the rollout promotes": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, stable_revision="fraud-b", stable=NEW)}, "Promoted",
+        "fraud-b serves s3://models/fraud/2",
+    ),
+    "the rollout rolls back": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, rollout=BACK)},
+        "RolledBack", "was rolled back: slow. Look at status.rollout",
+    ),
+    "a person aborts": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, rollout=RolloutFacts(NEW.uri, "Aborted", "no"))},
+        "RolledBack", "was aborted by hand",
+    ),
+    "somebody else publishes in mid-rollout": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, asked=OTHER)}, "Superseded", "fraud/3",
+    ),
+    "the new model does not come up": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, moving=True, stalled="not found")}, "RollingOut",
+        "not found",
+    ),
+    "the new model does not come up at all": (
+        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, moving=True, stalled="not found"), "now": LATE},
+        "Failed", "does not come up: not found",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_becomes_of_a_run(case: str) -> None:
+    given, expected, sentence = CASES[case]
+    found, message, memory = after(**given)
+    assert found == expected
+    assert sentence in message
+    assert (memory.run is None) == (expected not in ("Starting", "Running", "Applying", "RollingOut"))
+
+
+@pytest.mark.parametrize(
+    ("phase", "facts", "now", "effect"),
+    [
+        (runs.STARTING, FACTS, NOW, START),
+        (runs.STARTING, FACTS, LATE, None),
+        (runs.RUNNING, FACTS, NOW, ASK),
+        (runs.RUNNING, FACTS, LATE, ASK),
+        (runs.APPLYING, FACTS, NOW, APPLY),
+        (runs.APPLYING, APPLIED, NOW, None),
+        (runs.APPLYING, replace(FACTS, asked=OTHER), NOW, None),
+        (runs.ROLLING_OUT, APPLIED, NOW, None),
+        (runs.RUNNING, None, NOW, None),
+    ],
+)
+def test_what_is_to_be_done(phase: str, facts: TargetFacts | None, now: float, effect: str | None) -> None:
+    assert effect_of(policy(), facts, replace(RUN, phase=phase, model=NEW), now) == effect
+
+
+@pytest.mark.parametrize(
+    ("phase", "facts", "outcome", "now", "stopped"),
+    [
+        (runs.RUNNING, FACTS, Outcome(runs.WORKING), NOW, False),
+        (runs.RUNNING, FACTS, Outcome(runs.WORKING), LATE, True),
+        (runs.RUNNING, FACTS, made(), LATE, False),
+        (runs.RUNNING, FACTS, Outcome(runs.BROKE), LATE, False),
+        (runs.STARTING, FACTS, None, LATE, True),
+        (runs.RUNNING, None, None, NOW, True),
+        (runs.ROLLING_OUT, None, None, NOW, False),
+    ],
+)
+def test_what_is_to_be_stopped(
+    phase: str, facts: TargetFacts | None, outcome: Outcome | None, now: float, stopped: bool
+) -> None:
+    assert is_to_be_stopped(policy(), facts, replace(RUN, phase=phase), outcome, now) is stopped
+
+
+def test_failures_are_counted_in_a_row() -> None:
+    memory = replace(MEMORY, failures=1)
+    assert after(Outcome(runs.BROKE, "x"), memory=memory)[2].failures == 2
+    assert after(made(holdout=WORSE), memory=memory)[2].failures == 0
+    assert after(None, facts=None, memory=memory)[2].failures == 1
+
+
+def test_a_failed_time_of_the_schedule_is_due_again() -> None:
+    nightly = replace(RUN, trigger=runs.SCHEDULE)
+    memory = replace(MEMORY, scheduled_at=NOW)
+    assert after(Outcome(runs.BROKE, "x"), nightly, memory=memory)[2].scheduled_at == NOW - 1
+    assert after(made(holdout=WORSE), nightly, memory=memory)[2].scheduled_at == NOW
+
+
+def test_what_was_in_vain_is_remembered_and_forgotten_with_success() -> None:
+    _, _, refused = after(made(holdout=WORSE))
+    assert refused.answered is not None
+    assert (refused.answered.revision, refused.answered.drifted) == ("fraud-a", ("amount",))
+    assert [each.model for each in refused.rejected] == [NEW]
+    promoted = replace(APPLIED, stable_revision="fraud-b", stable=NEW)
+    assert after(None, ROLLING, promoted, memory=refused)[2].answered is None
+
+
+def test_history_is_bounded() -> None:
+    memory = MEMORY
+    for number in range(30):
+        model = Artifact(f"s3://models/fraud/{100 + number}/fraud.tar")
+        run = replace(RUN, name=f"run-{number}", drifted=tuple(f"feature {each}" for each in range(100)))
+        memory = after(made(model, WORSE), run, memory=memory)[2]
+    assert (len(memory.runs), len(memory.rejected)) == (10, 10)
+    assert memory.runs[0].name == "run-29"
+    assert len(memory.runs[0].drifted) == 20
+    assert memory.answered is not None
+    assert len(memory.answered.drifted) == 100

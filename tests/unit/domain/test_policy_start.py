@@ -1,0 +1,169 @@
+"""When a run starts and when not: a table of wishes and obstacles."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from modelward.api.driftpolicy import DriftPolicy, parse
+from modelward.domain.policy import Answered, Memory, TargetFacts
+from modelward.domain.policy_start import Step, begin, busy_with
+from modelward.domain.runs import Artifact, Run
+from modelward.domain.verdicts import DRIFTED, Judged, Verdict
+
+NOW = 1_767_225_600.0
+"""2026-01-01, midnight in UTC."""
+HOUR = 3600.0
+
+MODEL = Artifact("s3://models/fraud/1/fraud.tar")
+FACTS = TargetFacts("fraud", "t", 1, 1, MODEL, "fraud-a", MODEL)
+WINDOW = Judged(NOW - HOUR, NOW, 900, "sha256:0")
+DRIFT = Verdict(DRIFTED, "amount drifts", "fraud-a", WINDOW, 3, ("amount",))
+QUIET = replace(DRIFT, verdict="NoDrift", drifted=())
+DRIFTING = Memory("fraud", "t", DRIFT)
+CALM = Memory("fraud", "t", QUIET)
+JOB = {"template": {"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "b"}]}}}}}
+
+
+def policy(request: str | None = None, retrain: Any = None, **spec: Any) -> DriftPolicy:
+    metadata: dict[str, Any] = {"namespace": "ml", "name": "fraud", "uid": "p", "generation": 1}
+    if request is not None:
+        metadata["annotations"] = {"modelward.io/retrain": request}
+    settings = {"cooldown": "12h", "backoff": "10m", "maxFailures": 3, "job": JOB, **(retrain or {})}
+    return parse({"metadata": metadata, "spec": {"target": {"name": "fraud"}, "retrain": settings, **spec}})
+
+
+def run(result: str, ago: float, started: float = HOUR, **fields: Any) -> Run:
+    values = {"name": "fraud-1", "key": "k", "kind": "Job", "trigger": "Drift", "reason": "", "revision": "fraud-a"}
+    return Run(
+        **(values | fields), started_at=NOW - ago - started, from_model=MODEL, phase="Ended", result=result,
+        message="as it was", ended_at=NOW - ago,
+    )  # fmt: skip
+
+
+def started(given: DriftPolicy, memory: Memory = DRIFTING, busy: str | None = None, **facts: Any) -> Step:
+    return begin(given, replace(FACTS, **facts), memory, busy, NOW)
+
+
+NIGHTLY = {"schedule": {"cron": "0 0 * * *"}}
+ANSWERED = Answered("fraud-a", ("amount", "age"), "fraud-1", "RolledBack")
+
+STARTS: dict[str, tuple[DriftPolicy, Memory, str]] = {
+    "drift": (policy(), DRIFTING, "Drift"),
+    "the schedule's time": (policy(**NIGHTLY), replace(CALM, scheduled_at=NOW - HOUR), "Schedule"),
+    "several missed times": (policy(**NIGHTLY), replace(CALM, scheduled_at=NOW - 99 * HOUR), "Schedule"),
+    "somebody asks": (policy("now"), CALM, "Request"),
+    "somebody asks once more": (policy("2"), replace(CALM, handled_request="1"), "Request"),
+    "somebody asks in the cooldown": (policy("now"), replace(CALM, runs=(run("Promoted", HOUR),)), "Request"),
+    "somebody asks after too many failures": (policy("now"), replace(DRIFTING, failures=3), "Request"),
+    "after the cooldown": (policy(), replace(DRIFTING, runs=(run("Promoted", 12 * HOUR),)), "Drift"),
+    "after the backoff": (policy(), replace(DRIFTING, failures=2, runs=(run("Failed", 1200),)), "Drift"),
+    "after a target that was gone": (policy(), replace(DRIFTING, runs=(run("Cancelled", 0),)), "Drift"),
+    "another feature than the one answered": (
+        policy(), replace(DRIFTING, answered=Answered("fraud-a", ("age",), "fraud-1", "RolledBack")), "Drift",
+    ),
+    "another revision than the one answered": (
+        policy(), replace(DRIFTING, answered=replace(ANSWERED, revision="fraud-b")), "Drift",
+    ),
+    "the schedule, though the drift is answered": (
+        policy(**NIGHTLY), replace(DRIFTING, answered=ANSWERED, scheduled_at=NOW - HOUR), "Schedule",
+    ),
+    "a failed time of the schedule, once more": (
+        policy(**NIGHTLY), replace(CALM, scheduled_at=NOW - 1, failures=1, runs=(run("Failed", 600),)), "Schedule",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STARTS)
+def test_a_run_starts(case: str) -> None:
+    given, memory, trigger = STARTS[case]
+    step = started(given, memory)
+    assert step.memory.run is not None, step
+    assert (step.memory.run.trigger, step.memory.run.phase) == (trigger, "Starting")
+    assert (step.obstacle, step.stalled) == (None, None)
+    again = started(given, step.memory) if step.memory.run is None else begin(given, FACTS, memory, None, NOW + 5)
+    assert again.memory.run is not None
+    assert again.memory.run.name == step.memory.run.name, "the same trigger has the same name, whenever it is decided"
+
+
+WAITS: dict[str, tuple[DriftPolicy, Memory, dict[str, Any], str | None, float | None]] = {
+    "nothing to do": (policy(), CALM, {}, None, None),
+    "warn only": (policy(actions={"inputs": "Warn"}), DRIFTING, {}, None, None),
+    "suspended": (policy(suspend=True), DRIFTING, {}, "spec.suspend", None),
+    "suspended, and asked": (policy("now", suspend=True), CALM, {}, "spec.suspend", None),
+    "a rollout": (policy(), DRIFTING, {"moving": True}, "has a rollout going on", None),
+    "nothing serves yet": (policy(), DRIFTING, {"stable": None}, "no revision that serves", None),
+    "another policy": (policy(), DRIFTING, {"busy": "one at a time"}, "one at a time", None),
+    "the cooldown": (
+        policy(), replace(DRIFTING, runs=(run("Promoted", HOUR),)), {}, "at 2026-01-01T11:00:00Z at the", 11 * HOUR,
+    ),
+    "the cooldown of a run before a failed one": (
+        policy(), replace(DRIFTING, failures=1, runs=(run("Failed", 600), run("Promoted", HOUR))), {}, "11:00",
+        11 * HOUR,
+    ),
+    "the first backoff": (policy(), replace(DRIFTING, failures=1, runs=(run("Failed", 0),)), {}, "00:10:00Z", 600),
+    "the second backoff": (policy(), replace(DRIFTING, failures=2, runs=(run("Failed", 0),)), {}, "00:20:00Z", 1200),
+    "bad data": (
+        policy(), Memory("fraud", "t", replace(DRIFT, drifted=("amount", "quality:missing:amount"))), {},
+        "No run starts while quality:missing:amount drifts", None,
+    ),
+    "what a person has to take up": (
+        policy(), replace(DRIFTING, answered=replace(ANSWERED, result="Reported"), runs=(run("Reported", HOUR),)), {},
+        "as it was", None,
+    ),
+    "a schedule that is new": (policy(**NIGHTLY), CALM, {}, None, 24 * HOUR),
+    "a time of the schedule in the cooldown": (
+        policy(**NIGHTLY), replace(CALM, scheduled_at=NOW - HOUR, runs=(run("Promoted", 60),)), {}, None, 24 * HOUR,
+    ),
+    "a request that was taken up": (policy("1"), replace(CALM, handled_request="1"), {}, None, None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_no_run_starts_and_it_is_said_why(case: str) -> None:
+    given, memory, facts, sentence, again_in = WAITS[case]
+    step = started(given, memory, facts.pop("busy", None), **facts)
+    assert step.memory.run is None
+    assert step.stalled is None
+    assert (sentence is None) is (step.obstacle is None)
+    assert sentence is None or sentence in str(step.obstacle)
+    assert step.again_in == pytest.approx(again_in)
+
+
+STALLS: dict[str, tuple[DriftPolicy, Memory, str]] = {
+    "too many failures": (
+        policy(), replace(DRIFTING, failures=3, runs=(run("Failed", HOUR),)), "3 runs failed one after the other",
+    ),
+    "the same drift in vain": (
+        policy(), replace(DRIFTING, answered=ANSWERED, runs=(run("RolledBack", HOUR),)),
+        "fraud-a still drifts, and the run fraud-1 for it ended as RolledBack. as it was. The same drift starts no",
+    ),
+    "a schedule without times": (policy(schedule={"cron": "0 2 31 2 *"}), CALM, "write five fields"),
+    "a time zone that there is not": (policy(schedule={"cron": "0 2 * * *", "timeZone": "X/Y"}), CALM, "X/Y is no"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", STALLS)
+def test_a_person_is_asked_for(case: str) -> None:
+    given, memory, sentence = STALLS[case]
+    step = started(given, memory)
+    assert step.memory.run is None
+    assert sentence in str(step.stalled)
+
+
+def test_a_retry_for_the_same_window_is_another_run() -> None:
+    first = started(policy()).memory.run
+    assert first is not None
+    failed = replace(first, phase="Ended", result="Failed", ended_at=NOW - HOUR)
+    second = started(policy(), replace(DRIFTING, failures=1, runs=(failed,))).memory.run
+    assert second is not None
+    assert (second.attempt, second.name == first.name) == (2, False)
+
+
+def test_a_drift_that_no_longer_is_one_starts_nothing() -> None:
+    assert started(policy(), CALM).memory.run is None
+
+
+def test_who_is_busy() -> None:
+    assert busy_with({}) is None
+    assert "run r of the DriftPolicy p" in str(busy_with({"p": "r"}))

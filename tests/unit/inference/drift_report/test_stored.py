@@ -1,0 +1,74 @@
+"""A report straight from what the operator stores: written by the operator's own code, read by the command."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import owner, pod
+from modelward.domain import pooling, windows
+from modelward.domain.windows import WindowSettings
+from modelward.render import monitor as render
+from modelward_drift.reading import Reading
+from modelward_inference import cli
+from modelward_inference.drift_report.stored import read_stored
+from modelward_inference.errors import InvalidConfiguration
+from nodeless.monitors import FakeMonitor, reference
+
+REFERENCE = reference()
+POD = pod("one")
+SETTINGS = WindowSettings(60.0, 100)
+
+
+def stored(closed: int) -> dict[str, Any]:
+    """The ConfigMap after some windows, the last of which drifts."""
+    pool = pooling.opened(REFERENCE)
+    book = windows.opened(pool, 0.0)
+    monitor = FakeMonitor(REFERENCE)
+    for number in range(1, closed + 1):
+        monitor.take(300, shift=1.0 if number == closed else 0.0, seed=number)
+        answer = monitor.answer(POD).content
+        pool = pooling.heard(pool, [Reading.from_dict(answer, REFERENCE)], frozenset({POD.uid}))
+        book = windows.advanced(book, pool, SETTINGS, "fraud-a", 60.0 * number)
+    return render.store(owner(), "fraud-a", pool, {"own": book})
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.json"
+
+
+def test_windows_come_back_as_they_were_stored(path: Path) -> None:
+    path.write_text(json.dumps(stored(3)))
+    known, found = read_stored(path)
+    assert known == REFERENCE
+    assert [(each.start, each.end, each.rows) for each in found] == [
+        (0.0, 60.0, 300), (60.0, 120.0, 300), (120.0, 180.0, 300)
+    ]  # fmt: skip
+
+
+def test_the_command_writes_a_page(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path.write_text(json.dumps(stored(3)))
+    page = path.with_name("report.html")
+    assert cli.main(["drift", "report", "--stored", str(path), "--out", str(page)]) == 0
+    assert "2 of 2 features drifted" in page.read_text()
+    assert "report.html" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda body: body["data"].pop("window.own.json"), "no windows of 'own'"),
+        (lambda body: body.pop("binaryData"), "kubectl get configmap"),
+        (lambda body: body["binaryData"].update({"reference.json.gz": "AAAA"}), "kubectl get configmap"),
+        (lambda body: body.update(data={"window.own.json": '{"ended": []}'}), "no window that has ended"),
+        (lambda body: body.update(data={"window.own.json": '{"ended": [{}]}'}), "KeyError"),
+    ],
+)
+def test_what_is_no_store_is_refused(path: Path, change: Any, word: str) -> None:
+    body = stored(1)
+    change(body)
+    path.write_text(json.dumps(body))
+    with pytest.raises(InvalidConfiguration, match=word):
+        read_stored(path)

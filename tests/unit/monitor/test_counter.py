@@ -1,0 +1,168 @@
+"""What becomes of rows, whatever they look like."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from modelward_drift.counts import quality
+from modelward_drift.reading import Intake
+from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.capture.wire import Batch
+from modelward_monitor import held
+from modelward_monitor.arrivals import Arrival
+from modelward_monitor.counter import MAX_RUNS, Plan, State, begin, take, with_reference
+
+from .worlds import SIGNATURE, batch, reference
+
+PLAN = Plan(SIGNATURE, (), 200)
+
+
+def after(*batches: Batch, state: State | None = None, plan: Plan = PLAN) -> State:
+    return take(state or begin("e", reference()), map(Arrival, batches), plan)
+
+
+def shown(state: State) -> dict[str, Any]:
+    assert state.reference is not None
+    return {one.name: quality(other) for one, other in zip(state.reference.features, state.counts, strict=True)}
+
+
+def changed(rows: int, **tensors: Any) -> Batch:
+    """A batch with other inputs; None takes one away."""
+    made = batch(1, rows)
+    return replace(made, inputs={name: each for name, each in {**made.inputs, **tensors}.items() if each is not None})
+
+
+def objects(*values: Any) -> Any:
+    array = np.empty(len(values), object)
+    for index, value in enumerate(values):
+        array[index] = value
+    return array
+
+
+def test_joined_batches_give_the_same_as_one_after_another() -> None:
+    batches = [batch(number, number) for number in range(1, 8)]
+    batches[3] = replace(batches[3], outputs={})
+    apart = begin("e", reference())
+    for each in batches:
+        apart = after(each, state=apart)
+    together = after(*batches)
+    assert together.counts == apart.counts
+    assert together.intake == apart.intake == Intake(counted=28)
+    assert together.counts[-1].rows == 24
+
+
+@pytest.mark.parametrize(
+    ("inputs", "feature", "issue"),
+    [
+        ({"x": np.full((6, 2), np.nan)}, "x[0]", "missing"),
+        ({"x": np.full((6, 2), -np.inf)}, "x[1]", "non_finite"),
+        ({"x": np.full((6, 2), 1e300)}, "x[1]", "out_of_range"),
+        ({"x": np.full((6, 2), "text", object)}, "x[0]", "type_errors"),
+        ({"x": None}, "x[0]", "missing"),
+        ({"x": np.zeros((6, 1))}, "x[1]", "missing"),
+        ({"x": np.zeros((6, 0))}, "x[0]", "missing"),
+        ({"x": np.zeros((5, 2))}, "x[0]", "type_errors"),
+        ({"x": np.float64(1)}, "x[0]", "type_errors"),
+        ({"city": objects("new", "newer", "newest", "a" * 99, b"\xff", "")}, "city", "new_categories"),
+        ({"city": objects([], {}, (), [1], object(), ["a"])}, "city", "type_errors"),
+        ({"city": np.full((6, 2), "bern", object)}, "city", "missing"),
+        ({"city": None, "x": None}, "city", "missing"),
+    ],
+)
+def test_bad_values_are_counted_as_what_they_are(inputs: dict[str, Any], feature: str, issue: str) -> None:
+    state = after(changed(6, **inputs))
+    found = shown(state)[feature]
+    assert (getattr(found, issue), found.rows) == (6, 6)
+    assert state.intake == Intake(counted=6)
+
+
+def test_what_the_reference_does_not_know_changes_nothing() -> None:
+    more = changed(6, x=np.hstack([batch(1, 6).inputs["x"], np.ones((6, 3))]), y=np.ones(6))
+    assert after(more).counts == after(batch(1, 6)).counts
+
+
+def test_an_output_that_was_not_asked_for_is_not_counted() -> None:
+    state = after(replace(batch(1, 6), outputs={}))
+    assert [each.rows for each in state.counts] == [6, 6, 6, 0]
+
+
+def test_a_batch_counts_once_and_its_totals_with_it() -> None:
+    first, second = batch(1, 4, dropped=2, sampled_out=10), batch(2, 3, dropped=2, sampled_out=17)
+    state = after(first, first, second, first, second)
+    assert state.intake == Intake(counted=7, dropped=2, sampled_out=17)
+    assert after(first, second, state=state) is state
+    other = after(batch(1, 5, "another run", dropped=1), state=state)
+    assert other.intake == Intake(counted=12, dropped=3, sampled_out=17)
+    assert next(reversed([*other.runs])) == "another run"
+
+
+def test_a_batch_without_rows_only_tells_what_was_dropped() -> None:
+    state = after(Batch("run", 1, 0, {}, {}, dropped=9))
+    assert (state.intake, state.sequence) == (Intake(dropped=9), 2)
+    learning = after(Batch("run", 1, 0, {}, {}, dropped=9), batch(2, 5), state=begin("e"))
+    assert (learning.held.rows, learning.intake.dropped) == (5, 9)
+
+
+def test_of_many_runs_the_last_ones_are_remembered() -> None:
+    state = begin("e", reference())
+    for run in range(3 * MAX_RUNS):
+        state = after(batch(1, 1, f"run {run}"), state=state)
+    assert [*state.runs] == [f"run {run}" for run in range(2 * MAX_RUNS, 3 * MAX_RUNS)]
+
+
+def test_refused_rows_are_counted_as_such() -> None:
+    assert take(begin("e", reference()), [Arrival(batch(1, 4), refused=True)], PLAN).intake == Intake(refused=4)
+    for plan in (Plan(problem="unreadable"), Plan(None)):
+        assert after(batch(1, 4), state=begin("e"), plan=plan).intake == Intake(refused=4)
+
+
+def test_kinds_are_learned_as_the_signature_and_the_rows_say() -> None:
+    inputs = {
+        "flag": (Tensor("flag", "BOOL", (-1,)), np.arange(300) % 2 == 0),
+        "whole": (Tensor("whole", "INT64", (-1, 1)), np.arange(300).reshape(-1, 1)),
+        "words": (Tensor("words", "BYTES", (-1,)), np.array([f"w{i % 20}" for i in range(300)], object)),
+        "prose": (Tensor("prose", "BYTES", (-1,)), np.array([f"text {i}" for i in range(300)], object)),
+        "open": (Tensor("open", "FP32", (-1, -1)), np.ones((300, 3), np.float32)),
+        "pixels": (Tensor("pixels", "FP32", (-1, 40, 40)), np.ones((300, 40, 40), np.float32)),
+    }
+    signature = Signature(tuple(each[0] for each in inputs.values()), (Tensor("label", "INT64", (-1,)),))
+    values = {name: each[1] for name, each in inputs.items()}
+    whole = Batch("run", 1, 300, values, {"label": np.arange(300) % 3})
+    state = after(whole, state=begin("e"), plan=Plan(signature, (), 300))
+    assert state.reference is not None
+    assert {each.name: each.profile.kind for each in state.reference.features} == {
+        "flag": "boolean", "whole": "numeric", "words": "categorical", "prose": "text", "open[0]": "numeric",
+        "open[1]": "numeric", "open[2]": "numeric", "output:label": "categorical",
+    }  # fmt: skip
+    assert {each.rows for each in state.counts} == {300}
+    assert state.intake == Intake(counted=300)
+
+
+def test_where_rows_are_large_learning_ends_early_and_a_huge_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelward_monitor.counter.MAX_BYTES", 20_000)
+    huge = changed(2, city=objects("a" * 30_000, "b"))
+    state = after(huge, batch(2, 50), state=begin("e"), plan=Plan(SIGNATURE, (), 10_000))
+    assert (state.intake.refused, state.held.rows) == (2, 50)
+    state = after(*(batch(number, 60) for number in range(3, 9)), state=state, plan=Plan(SIGNATURE, (), 10_000))
+    assert state.reference is not None
+    assert held.FEWEST <= state.reference.rows < 410
+    assert state.intake == Intake(counted=410, refused=2)
+    assert {each.rows for each in state.counts} == {410}
+
+
+def test_what_was_held_is_found_by_its_place_under_any_name() -> None:
+    state = after(batch(1, 40), state=begin("e"))
+    features = tuple(
+        replace(each, profile=replace(each.profile, name=f"my {each.name}")) for each in reference().features
+    )
+    given = with_reference(state, replace(reference(), features=features))
+    for mine, theirs in zip(given.counts, after(batch(1, 40)).counts, strict=True):
+        assert (mine.cells == theirs.cells).all()
+
+
+def test_a_model_without_anything_to_watch_refuses_its_rows() -> None:
+    plan = Plan(Signature((Tensor("pixels", "FP32", (-1, 2000)),), ()), (), 100)
+    state = after(Batch("run", 1, 3, {"pixels": np.ones((3, 2000))}, {}), state=begin("e"), plan=plan)
+    assert state.intake == Intake(refused=3)
