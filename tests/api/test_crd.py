@@ -169,6 +169,7 @@ BAD: dict[str, tuple[Object, str]] = {
     ),
     "nothing sampled": (with_model(monitor={"samplingFraction": "0%"}), "monitor.samplingFraction: write a percentage"),
     "too few rows to learn from": (with_model(monitor={"learnRows": 10}), "monitor.learnRows: write a number from 100"),
+    "too many rows to learn from": (with_model(monitor={"learnRows": 50001}), "monitor.learnRows: write a number from"),
     "no feature shown": (with_model(monitor={"topFeatures": 0}), "monitor.topFeatures: write a number from 1"),
     "a window of no time": (with_model(monitor={"window": {"duration": "0s"}}), "monitor.window.duration: write a"),
     "a window of no rows": (with_model(monitor={"window": {"minSamples": 0}}), "monitor.window.minSamples: write a"),

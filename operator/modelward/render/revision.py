@@ -227,7 +227,7 @@ def _monitor(
     settings = {
         "MONITOR_DIR": MONITOR_DIR,
         "MONITOR_PORT": str(names.MONITOR_PORT),
-        "MONITOR_WINDOW_SECONDS": f"{seconds(monitor.window.duration):g}",
+        "MONITOR_WINDOW_SECONDS": _plain(seconds(monitor.window.duration)),
         "MONITOR_FAREWELL_SECONDS": str(FAREWELL_SECONDS),
         "LEARN_ROWS": str(monitor.learn_rows),
         "TOP_FEATURES": str(monitor.top_features),
@@ -259,8 +259,12 @@ def _server_settings(spec: Spec) -> dict[str, str]:
         "MAX_BATCH_DELAY_MS": None if server.batching.max_delay is None else seconds(server.batching.max_delay) * 1000,
     }
     fixed = {"PORT": HTTP_PORT, "GRPC_PORT": names.GRPC_PORT, "DRAIN_SECONDS": DRAIN_SECONDS}
-    return {name: f"{value:g}" if isinstance(value, float) else str(value)
-            for name, value in {**fixed, **wanted}.items() if value is not None}  # fmt: skip
+    return {name: _plain(value) for name, value in {**fixed, **wanted}.items() if value is not None}
+
+
+def _plain(value: float | str) -> str:
+    """To the millionth and without an exponent, which the image does not read."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def _credentials(model: Model) -> dict[str, Any]:

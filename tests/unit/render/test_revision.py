@@ -19,6 +19,8 @@ from modelward.api.modeldeployment import (
 )
 from modelward.render import common, revision, router
 from modelward.render.platform import Platform
+from modelward_inference.server import Settings as ServerSettings
+from modelward_monitor.settings import Settings as MonitorSettings
 
 NAME = revision.name_of(owner(), PLATFORM)
 
@@ -115,6 +117,19 @@ def test_a_monitor_is_a_native_sidecar_that_can_not_make_the_pod_unready() -> No
         "CAPTURE_SOCKET": "/monitor/capture.sock", "CAPTURE_SAMPLING": "0.1", "LEARN_ROWS": "1000",
         "TOP_FEATURES": "5", "MONITOR_WINDOW_SECONDS": "600",
     }.items()  # fmt: skip
+
+
+def test_the_monitor_and_the_server_can_read_what_the_crd_allows() -> None:
+    """The smallest share and the largest numbers, by the image's own readers."""
+    spec = Monitor("0.0001%", 50_000, 50, MonitorWindow("720h"))
+    pod = revision.deployment(owner(monitor=spec), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
+    monitor, server = (
+        {each["name"]: each.get("value", "") for each in container["env"]}
+        for container in (pod["initContainers"][1], pod["containers"][0])
+    )
+    read = MonitorSettings.from_environment(monitor)
+    assert (read.window, read.learn_rows, read.top) == (720 * 3600.0, 50_000, 50)
+    assert ServerSettings.from_environment(1, server).capture_sampling == 1e-6
 
 
 def test_without_a_monitor_nothing_of_it_is_in_the_pod() -> None:
