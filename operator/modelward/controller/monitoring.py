@@ -46,23 +46,29 @@ OWN = "own"
 """The reader whose windows the ModelDeployment's status shows; others are policies, by uid."""
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """Who asks for windows: which ones, and when last."""
+
+    settings: WindowSettings
+    asked_at: float
+
+
 @dataclass
 class _State:
-    """Of one revision. `books`: by reader, as they are stored; `readers`: who asks for windows, and for which.
+    """Of one revision. `books`: by reader, as they are stored.
 
-    `saved`: the ConfigMap of an earlier operator, until its reference is known; `known`: the pods that are stored;
-    `asked`: by reader, when last.
+    `saved`: the ConfigMap of an earlier operator, until its reference is known; `known`: the pods that are stored.
     """
 
     revision: str
-    readers: dict[str, WindowSettings]
+    readers: dict[str, _Reader]
     began: float
     saved: Object | None = None
     loaded: bool = False
     pool: Pool | None = None
     books: dict[str, Book] = field(default_factory=dict)
     known: frozenset[str] | None = None
-    asked: dict[str, float] = field(default_factory=dict)
     not_stored: str | None = None
     looked_at: float = float("-inf")
     pods: tuple[PodMonitor, ...] = ()
@@ -104,8 +110,7 @@ class Monitoring:
         state = self._states.get(owner)
         if state is None or state.revision != revision:
             return Look(problem="its monitors have not been read yet")
-        state.readers[reader] = settings
-        state.asked[reader] = self._clock()
+        state.readers[reader] = _Reader(settings, self._clock())
         pool, book = state.pool, state.books.get(reader)
         if pool is None or book is None:
             return Look(pool.reference if pool else None, problem="its monitors have not been read yet")
@@ -119,7 +124,8 @@ class Monitoring:
             # Another reference and other pods: every reader's windows begin anew.
             readers = {} if state is None else dict(state.readers)
             state = self._states[key] = _State(revision, readers, self._clock())
-        state.readers[OWN] = WindowSettings(seconds(wanted.window.duration), wanted.window.min_samples)
+        settings = WindowSettings(seconds(wanted.window.duration), wanted.window.min_samples)
+        state.readers[OWN] = _Reader(settings, self._clock())
         return state
 
     async def _read(self, owner: ModelDeployment, state: _State, pods: tuple[PodFacts, ...], now: float) -> None:
@@ -177,17 +183,15 @@ class Monitoring:
 
     async def _keep(self, owner: ModelDeployment, state: _State, pool: Pool, now: float) -> None:
         """Let every reader's window come to its end, and store what must not be forgotten before it is shown."""
-        books = dict(state.books)
-        state.asked[OWN] = self._clock()
-        for reader, settings in state.readers.items():
-            book = books.get(reader)
-            if book is None:
-                if pool.whole:
-                    books[reader] = windows.opened(pool, now)
-            else:
-                books[reader] = windows.advanced(book, pool, settings, state.revision, now)
         silent = self._clock() - ORPHANED_AFTER
-        books = {reader: book for reader, book in books.items() if state.asked.get(reader, state.began) >= silent}
+        state.readers = {name: reader for name, reader in state.readers.items() if reader.asked_at >= silent}
+        # Those that an earlier operator stored have some time to ask again.
+        books = {name: book for name, book in state.books.items() if name in state.readers or state.began >= silent}
+        for name, reader in state.readers.items():
+            if name in books:
+                books[name] = windows.advanced(books[name], pool, reader.settings, state.revision, now)
+            elif pool.whole:
+                books[name] = windows.opened(pool, now)
         changed = books.keys() != state.books.keys() or any(books[each] is not state.books[each] for each in books)
         if changed or pool.pods() != state.known:
             await self._store(owner, state, pool, books)
@@ -222,7 +226,7 @@ def _pause(state: _State, pods: Iterable[PodFacts]) -> float:
     if state.pods and all(each.digest is None and each.learning is None for each in state.pods):
         # Pods that only begin answer soon; those that never do must not cost a time-out at every look.
         return READ_EVERY if state.pool is None else MUTE_EVERY
-    shortest = min((settings.duration for settings in state.readers.values()), default=READ_EVERY)
+    shortest = min((reader.settings.duration for reader in state.readers.values()), default=READ_EVERY)
     return max(1.0, min(READ_EVERY, shortest / 4))
 
 
@@ -252,11 +256,9 @@ def _told(state: _State, wanted: Monitor) -> Monitored:
     pool, book = state.pool, state.books.get(OWN)
     window = book.closed if book else None
     decisions: tuple[Decision, ...] = ()
-    if pool is None or (window is not None and window.digest != pool.reference.digest):
-        window = None
     if pool is not None and window is not None:
         if state.judged is None or state.judged[0] is not window:
-            rules = Rules(state.readers[OWN])
+            rules = Rules(state.readers[OWN].settings)
             state.judged = (window, drift.judged(pool.reference, window, rules))
         decisions = state.judged[1]
     return Monitored(
@@ -268,5 +270,5 @@ def _told(state: _State, wanted: Monitor) -> Monitored:
         decisions,
         book.start if book else None,
         state.not_stored or (book.missing if book else None),
-        pool.intake() if pool else None,
+        pool.intake if pool else None,
     )

@@ -10,6 +10,7 @@ generation, and says how many rows it can no longer tell apart.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from modelward_drift.counts import Counts, zero
@@ -45,10 +46,12 @@ class Pool:
         """Whether `total` is everything: until then it must not be compared with an earlier one."""
         return not self.awaited
 
+    @cached_property
     def total(self) -> tuple[Counts, ...]:
         """By feature, in the reference's order."""
         return add(self.departed, *(reading.counts for reading in self.last.values()))
 
+    @cached_property
     def intake(self) -> Intake:
         return plus(self.departed_intake, *(reading.intake for reading in self.last.values()))
 

@@ -90,15 +90,15 @@ class Book:
 
 def opened(pool: Pool, now: float) -> Book:
     """A first window that begins now. `now`: seconds since the epoch."""
-    return Book(now, pool.total(), pool.generation, intake=pool.intake(), abrupt=pool.abrupt)
+    return Book(now, pool.total, pool.generation, intake=pool.intake, abrupt=pool.abrupt)
 
 
 def current(book: Book, pool: Pool, revision: str, now: float) -> Window | None:
     """The open window so far, None while the counter is not whole."""
     if not pool.whole or book.generation != pool.generation:
         return None
-    counts = pooling.less(pool.total(), book.baseline)
-    intake = pooling.since(pool.intake(), book.intake)
+    counts = pooling.less(pool.total, book.baseline)
+    intake = pooling.since(pool.intake, book.intake)
     return Window(revision, pool.reference.digest, book.start, now, counts, intake, max(0, pool.abrupt - book.abrupt))
 
 

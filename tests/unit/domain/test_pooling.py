@@ -33,7 +33,7 @@ def reading(pod: str, rows: int, epoch: str = "e", *, final: bool = False) -> Re
 
 
 def rows_of(pool: Pool) -> int:
-    return pool.total()[0].rows
+    return pool.total[0].rows
 
 
 def stored(pool: Pool) -> Pool:
@@ -48,8 +48,8 @@ def test_pods_add_up_however_often_they_are_read() -> None:
     for _ in range(3):
         pool = heard(pool, [reading("a", 100), reading("b", 50)], frozenset("ab"))
     assert rows_of(pool) == 150
-    assert pool.intake().counted == 150
-    assert pool.total() == pooling.add(counted(100), counted(50))
+    assert pool.intake.counted == 150
+    assert pool.total == pooling.add(counted(100), counted(50))
 
 
 def test_a_pod_that_goes_stays_counted() -> None:
