@@ -7,7 +7,8 @@ from typing import Any
 import aiohttp
 
 from modelward.api.names import MONITOR_PORT
-from modelward.cluster.scrape import TIMEOUT, UNREADABLE, read, url
+from modelward.cluster.body import read
+from modelward.cluster.scrape import TIMEOUT, UNREADABLE, url
 from modelward.domain.facts import PodFacts
 from modelward_drift.errors import DriftError
 from modelward_drift.reference import Reference

@@ -13,6 +13,8 @@ from typing import Any, Final
 import aiohttp
 from yarl import URL
 
+from modelward.cluster.body import read
+
 TIMEOUT: Final = 5.0
 """Seconds for one query: what takes longer asks too much of Prometheus, each time that a gate looks."""
 
@@ -127,12 +129,10 @@ def _base(url: str) -> URL:
 
 async def _read(content: aiohttp.StreamReader) -> bytes:
     """The whole body. Raises PrometheusError where it is longer than any answer that could be used."""
-    body = bytearray()
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) > _MAX_ANSWER:
-            raise PrometheusError(f"The query selects very much, and {_ONE_NUMBER}")
-    return bytes(body)
+    try:
+        return await read(content, _MAX_ANSWER)
+    except ValueError:
+        raise PrometheusError(f"The query selects very much, and {_ONE_NUMBER}") from None
 
 
 def _parsed(body: bytes) -> Any:

@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Line
 from yarl import URL
 
+from modelward.cluster.body import read
 from modelward.domain.facts import PodFacts
 from modelward.domain.latency import bound_of
 from modelward.domain.pairs import Sample
@@ -100,16 +101,6 @@ class Scraper:
                 return parse((await read(response.content, MAX_BYTES)).decode())
         except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE):
             return None
-
-
-async def read(content: aiohttp.StreamReader, most: int) -> bytes:
-    """The whole body. Raises ValueError where it has more than `most` bytes."""
-    body = bytearray()
-    async for chunk in content.iter_any():
-        body += chunk
-        if len(body) > most:
-            raise ValueError(f"more than {most} bytes")
-    return bytes(body)
 
 
 def _page(text: str) -> tuple[str, int, list[Sample]]:

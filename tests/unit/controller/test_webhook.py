@@ -1,5 +1,6 @@
 """Webhooks against a real HTTP server: signatures, repetition, what the other side may answer, and what it may not."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -29,18 +30,26 @@ RUN = Run("fraud-1", "p/t/Drift/x", "Webhook", "Drift", "amount drifts", NOW.tim
 
 
 class OtherSide:
-    """What answers. `status`, `body`: of the next answers; `seen`: requests."""
+    """What answers. `status`, `body`: of the next answers; `pieces`: letter by letter; `seen`: requests."""
 
     def __init__(self) -> None:
         self.status = 200
         self.body: Any = {}
+        self.pieces = False
         self.seen: list[tuple[str, str, dict[str, str], str]] = []
         self.url = ""
 
-    async def answer(self, request: web.Request) -> web.Response:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.text()
         self.seen.append((request.method, request.path, dict(request.headers), body))
         text = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        if self.pieces:
+            streamed = web.StreamResponse(status=self.status)
+            await streamed.prepare(request)
+            for letter in text:
+                await streamed.write(letter.encode())
+                await asyncio.sleep(0.001)  # each goes out by itself
+            return streamed
         return web.Response(status=self.status, text=text, headers={"Location": "http://elsewhere/"})
 
 
@@ -104,6 +113,11 @@ async def test_the_start_is_signed_and_repeated_under_one_key(other: OtherSide, 
     assert headers["Modelward-Signature"] == f"v1={expected}"
     told = json.loads(body)
     assert (told["model"], told["modelUri"], told["trigger"], told["run"]) == ("fraud", MODEL.uri, "Drift", "fraud-1")
+
+
+async def test_an_answer_in_pieces_is_read_whole(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    other.body, other.pieces = {"statusUrl": "/runs/7"}, True
+    assert (await trigger(session).start(order(other))).handle == f"{other.url}/runs/7"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from modelward.api.driftpolicy import DriftPolicy, Webhook
+from modelward.cluster.body import read_up_to
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import SECRETS
 from modelward.controller.triggers.trigger import Order
@@ -108,7 +109,7 @@ class WebhookTrigger:
             async with self._session.request(
                 method, url, data=body.encode(), headers=headers, timeout=TIMEOUT, allow_redirects=False
             ) as response:
-                raw = await response.content.read(MAX_ANSWER)
+                raw = await read_up_to(response.content, MAX_ANSWER)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise _NotNow(f"{url} did not answer, trying again: {type(error).__name__}: {error}") from error
