@@ -20,6 +20,7 @@ from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS
 from modelward.controller.reconcile import Outcome as Reconciled
+from modelward.controller.statuses import write_status
 from modelward.controller.targets import target_facts
 from modelward.controller.triggers.job import JobTrigger
 from modelward.controller.triggers.trigger import Order, Trigger
@@ -283,21 +284,8 @@ class PolicyReconciler:
     async def _write(self, policy: DriftPolicy, status: dict[str, Any]) -> None:
         for transition in policy_transitions(policy.status, status):
             await events.post(self._api, policy, transition, self._identity)
-        manifest = {
-            "apiVersion": API_VERSION,
-            "kind": driftpolicy.KIND,
-            "metadata": {"namespace": policy.namespace, "name": policy.name, "uid": policy.uid},
-            "status": status,
-        }
-        try:
-            self._cache.upsert(DRIFT_POLICIES, await self._api.apply(DRIFT_POLICIES, manifest, "status"))
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            # Deleted, or deleted and made anew, while we worked: the watch will tell.
-            log.info("%s/%s: gone before its status could be written", policy.namespace, policy.name)
-            return
-        telemetry.count_runs(policy.namespace, policy.name, policy.status, status)
+        if await write_status(self._api, self._cache, DRIFT_POLICIES, policy, status):
+            telemetry.count_runs(policy.namespace, policy.name, policy.status, status)
 
 
 def _over(states: list[TargetState]) -> set[str]:

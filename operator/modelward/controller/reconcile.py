@@ -13,7 +13,7 @@ from typing import Any
 from modelward import telemetry
 from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
+from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, LABEL_MANAGED_BY, MANAGED_BY
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
@@ -24,6 +24,7 @@ from modelward.controller.monitoring import Monitoring
 from modelward.controller.observe import observe
 from modelward.controller.observe_router import RouterObserver
 from modelward.controller.plan import Plan, plan
+from modelward.controller.statuses import write_status
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
 from modelward.domain.status import build_status, is_urgent
@@ -247,19 +248,7 @@ class Reconciler:
             await events.post(self._api, owner, transition, self._identity)
             if transition.result:
                 telemetry.ROLLOUTS.labels(owner.namespace, owner.name, transition.result).inc()
-        manifest = {
-            "apiVersion": API_VERSION,
-            "kind": modeldeployment.KIND,
-            "metadata": {"namespace": owner.namespace, "name": owner.name, "uid": owner.uid},
-            "status": status,
-        }
-        try:
-            self._cache.upsert(MODEL_DEPLOYMENTS, await self._api.apply(MODEL_DEPLOYMENTS, manifest, "status"))
-        except ApiError as error:
-            if error.status not in (404, 409):
-                raise
-            # Deleted, or deleted and made anew, while we worked: the watch will tell.
-            log.info("%s/%s: gone before its status could be written", owner.namespace, owner.name)
+        await write_status(self._api, self._cache, MODEL_DEPLOYMENTS, owner, status)
 
     def _probe_again(self, observed: Observed, planned: Plan, memory: _Memory) -> float | None:
         """No watch tells what a router pod has loaded: it is asked again until it follows."""
