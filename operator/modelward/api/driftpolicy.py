@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from modelward.api.modeldeployment import InvalidObjectError
-from modelward.api.names import ANNOTATION_RETRAIN, API_VERSION
+from modelward.api.names import ANNOTATION_RETRAIN
+from modelward.api.owners import owner_reference
 
 KIND: Final = "DriftPolicy"
 
@@ -171,14 +172,7 @@ class DriftPolicy:
     @property
     def owner_reference(self) -> dict[str, Any]:
         """Makes the garbage collector remove a child together with this object."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
+        return owner_reference(KIND, self.name, self.uid)
 
 
 def parse(body: Mapping[str, Any]) -> DriftPolicy:

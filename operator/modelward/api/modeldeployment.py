@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelward.api.names import ANNOTATION_COMMAND, API_VERSION
+from modelward.api.names import ANNOTATION_COMMAND
+from modelward.api.owners import owner_reference
 from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
 from modelward.api.traffic import AS_IT_COMES, Traffic, parse_traffic
 
@@ -170,14 +171,7 @@ class ModelDeployment:
     @property
     def owner_reference(self) -> dict[str, Any]:
         """Makes the garbage collector remove a child together with this object."""
-        return {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
-            "name": self.name,
-            "uid": self.uid,
-            "controller": True,
-            "blockOwnerDeletion": True,
-        }
+        return owner_reference(KIND, self.name, self.uid)
 
 
 def parse(body: Mapping[str, Any]) -> ModelDeployment:

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from modelward.api.conditions import MONITORED, Condition
+from modelward.domain.times import show_time
 from modelward.domain.windows import Window
 from modelward_drift.reading import Intake
 from modelward_drift.reference import Reference
@@ -125,11 +125,11 @@ def status(seen: Monitored, last: Mapping[str, Any]) -> dict[str, Any]:
             "rows": seen.reference.rows, "features": len(seen.reference.features),
         }  # fmt: skip
     if seen.began is not None:
-        shown["windowBegan"] = rfc3339(seen.began)
+        shown["windowBegan"] = show_time(int(seen.began))
     if seen.window is not None:
         window = {
-            "start": rfc3339(seen.window.start), "end": rfc3339(seen.window.end), "rows": seen.window.rows,
-            "drifted": len(seen.drifted), "missing": seen.window.missing,
+            "start": show_time(int(seen.window.start)), "end": show_time(int(seen.window.end)),
+            "rows": seen.window.rows, "drifted": len(seen.drifted), "missing": seen.window.missing,
         }  # fmt: skip
         shown["window"] = {name: value for name, value in window.items() if value is not None}
         shown["features"] = features(seen.decisions[: seen.top])
@@ -152,11 +152,6 @@ def features(decisions: Sequence[Decision]) -> list[dict[str, Any]]:
         }
         for each in decisions
     ]
-
-
-def rfc3339(time: float) -> str:
-    """Seconds since the epoch as RFC 3339, UTC."""
-    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _intake(intake: Intake) -> dict[str, int]:
