@@ -16,6 +16,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.config.config_exception import ConfigException
 
 from modelward import health, settings
+from modelward.cluster.body import open_session
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
 from modelward.cluster.lease import Lease, LeaseSettings
@@ -80,7 +81,7 @@ async def run(configured: settings.Settings) -> None:
     asked_to_end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
-    async with await connect() as client, aiohttp.ClientSession() as session:
+    async with await connect() as client, open_session() as session:
         controller = build(configured, client, session)
         runner = await health.serve(configured.http_port, controller.stuck)
         stop_watching = threading.Event()

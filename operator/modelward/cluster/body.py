@@ -1,6 +1,16 @@
-"""Bodies of answers, whole and bounded: aiohttp's `content.read(n)` gives what has come so far, maybe a first piece."""
+"""The session for everything that is not the API server, and bodies of its answers, whole and bounded.
+
+Nobody who answers is believed: 300 kB of gzip may be gigabytes, so nothing is unpacked; and each call says
+`allow_redirects=False`, so that no answer sends the operator elsewhere. aiohttp's `content.read(n)` gives what has come
+so far, maybe a first piece; these functions give all, or say that it is too much.
+"""
 
 import aiohttp
+
+
+def open_session() -> aiohttp.ClientSession:
+    """Asks for plain bodies, and takes them as they come."""
+    return aiohttp.ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
 
 
 async def read_up_to(content: aiohttp.StreamReader, most: int) -> bytes:

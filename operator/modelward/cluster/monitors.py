@@ -53,7 +53,9 @@ class Monitors:
     async def _ask(self, method: str, pod: PodFacts, path: str, body: Any = None) -> Answer:
         address = url(pod, self._port, path)
         try:
-            async with self._session.request(method, address, json=body, timeout=TIMEOUT) as response:
+            async with self._session.request(
+                method, address, json=body, timeout=TIMEOUT, allow_redirects=False
+            ) as response:
                 content = json.loads(await read(response.content, MAX_BYTES))
                 return Answer(content) if response.status == 200 else _refusal(content)
         except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE):

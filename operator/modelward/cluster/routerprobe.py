@@ -70,4 +70,6 @@ class RouterProbe:
 
     def _get(self, ip: str, path: str, host: str) -> "aiohttp.client._RequestContextManager":
         address = f"[{ip}]" if ":" in ip else ip
-        return self._session.get(f"http://{address}:{self._port}{path}", headers={"Host": host}, timeout=TIMEOUT)
+        return self._session.get(
+            f"http://{address}:{self._port}{path}", headers={"Host": host}, timeout=TIMEOUT, allow_redirects=False
+        )

@@ -95,7 +95,7 @@ class Scraper:
     async def _get(self, pod: PodFacts, port: int, path: str, parse: Callable[[str], T]) -> T | None:
         """What a pod's answer says, None where there is no such answer."""
         try:
-            async with self._session.get(url(pod, port, path), timeout=TIMEOUT) as response:
+            async with self._session.get(url(pod, port, path), timeout=TIMEOUT, allow_redirects=False) as response:
                 if response.status != 200:
                     return None
                 return parse((await read(response.content, MAX_BYTES)).decode())

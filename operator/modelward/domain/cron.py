@@ -29,14 +29,20 @@ def next_due(schedule: Schedule, after: float) -> float:
 
 def _times(schedule: Schedule, at: float, *, backwards: bool) -> float:
     try:
-        moment = datetime.fromtimestamp(at, ZoneInfo(schedule.time_zone))
+        moment = datetime.fromtimestamp(at, _zone(schedule.time_zone))
         return next(CronSim(schedule.cron, moment, reverse=backwards)).timestamp()
-    except ZoneInfoNotFoundError:
-        raise ScheduleError(
-            f"spec.schedule.timeZone: {schedule.time_zone} is no time zone; write a name such as Europe/Berlin"
-        ) from None
     except (CronSimError, StopIteration) as error:
         why = f": {error}" if str(error) else ", it has no time at all"
         raise ScheduleError(
             f"spec.schedule.cron: {schedule.cron!r} can't be read{why}; write five fields such as 0 2 * * *"
+        ) from None
+
+
+def _zone(name: str) -> ZoneInfo:
+    """Raises ScheduleError. A name is a path among the zones' files: it may be a folder's, another file's, or none."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError):
+        raise ScheduleError(
+            f"spec.schedule.timeZone: {name[:100]} is no time zone; write a name such as Europe/Berlin"
         ) from None

@@ -1,6 +1,7 @@
 """What is read from pods, and that nothing is read from an answer that is not whole."""
 
 import asyncio
+import gzip
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,6 +18,9 @@ from prometheus_client import REGISTRY, generate_latest
 
 from builders import pod
 from modelward.cluster import scrape
+from modelward.cluster.body import open_session
+from modelward.cluster.monitors import Monitors
+from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import NEWEST, Scraper, clusters_of, router_counts, server_counts
 from modelward.domain.pairs import Sample
 from modelward.domain.tally import Counts
@@ -36,7 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @pytest.fixture
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as made:
+    async with open_session() as made:
         yield made
 
 
@@ -263,3 +267,36 @@ async def test_ipv6_addresses_are_written_as_addresses_are(session: aiohttp.Clie
     with mock.patch.object(session, "get", side_effect=OSError) as get:
         assert await Scraper(session).samples(pod(ip="fd00::1"), 0) is None
     assert str(get.call_args.args[0]) == "http://[fd00::1]:8080/modelward/samples?after=0"
+
+
+async def test_a_pod_sends_the_operator_nowhere(
+    serve: Callable[[Handler], Awaitable[Scraper]], session: aiohttp.ClientSession
+) -> None:
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        return web.Response(status=307, headers={"Location": "/internal"})
+
+    scraper = await serve(elsewhere)
+    port = scraper._server_port
+    own = pod("p", ip="127.0.0.1")
+    await scraper.servers({A: [own]}, None)
+    await scraper.samples(own, 0)
+    await RouterProbe(session, port).look(("n", "m"), [own], "v", [A])
+    await Monitors(session, port).reference(own)
+    assert asked
+    assert "/internal" not in asked
+
+
+async def test_nothing_that_a_pod_packed_is_unpacked(serve: Callable[[Handler], Awaitable[Scraper]]) -> None:
+    asked_for: list[str] = []
+
+    async def bomb(request: web.Request) -> web.StreamResponse:
+        asked_for.append(request.headers["Accept-Encoding"])
+        body = gzip.compress(b"{" + b" " * 20_000_000 + b"}")
+        return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+    scraper = await serve(bomb)
+    assert await scraper.samples(pod("p", ip="127.0.0.1"), 0) is None
+    assert asked_for == ["identity"]

@@ -46,3 +46,9 @@ def test_a_schedule_that_has_no_times_is_told(cron: str) -> None:
 def test_a_time_zone_that_there_is_not_is_told() -> None:
     with pytest.raises(ScheduleError, match="Mars/Olympus is no time zone"):
         next_due(Schedule("0 2 * * *", "Mars/Olympus"), 0.0)
+
+
+@pytest.mark.parametrize("name", ["America", "leapseconds", "../etc", "tzdata.zi", "A" * 5000, "Europe/Berlin/x"])
+def test_a_folder_or_a_file_that_is_no_zone_is_told(name: str) -> None:
+    with pytest.raises(ScheduleError, match="is no time zone; write a name such as Europe/Berlin"):
+        next_due(Schedule("0 2 * * *", name), 0.0)
