@@ -53,6 +53,16 @@ class Compilation:
 
 
 @dataclass(frozen=True)
+class Joining:
+    """Whether rows of different requests may be computed together. `joins`: it was proven that this changes nothing;
+    `reason`: what was tried, or what stands against it; `one_size`: whether all inputs' open first axes are one."""
+
+    joins: bool
+    reason: str
+    one_size: bool = True
+
+
+@dataclass(frozen=True)
 class Manifest:
     """model.json. `size` in bytes; `fetched_at` in RFC 3339, UTC; `libraries`: versions that read the model.
 
@@ -61,6 +71,7 @@ class Manifest:
     `format` and `file`: of the form that is served; `digest` and `size`: of the artifact that was fetched.
     `classes`: what a classifier's labels are, in the order of its probabilities; `trained_with`: versions of libraries
     at training; `golden_rows`: how many golden rows are in golden.npz; `artifact_format`: what was fetched.
+    `joining`: None where nothing was tried, and so nothing is joined.
     """
 
     name: str
@@ -78,6 +89,7 @@ class Manifest:
     trained_with: dict[str, str] = field(default_factory=dict)
     golden_rows: int = 0
     compilation: Compilation | None = None
+    joining: Joining | None = None
     schema_version: int = SCHEMA_VERSION
 
     def write(self, folder: Path) -> None:
@@ -109,12 +121,13 @@ class Manifest:
 
 def _values(raw: dict[str, Any]) -> dict[str, Any]:
     """The fields that JSON has no type for."""
-    compilation = raw.get("compilation")
+    compilation, joining = raw.get("compilation"), raw.get("joining")
     return {
         "signature": signature_of(raw["signature"]),
         "warnings": tuple(raw["warnings"]),
         "classes": tuple(raw.get("classes", ())),
         "compilation": Compilation(**compilation) if compilation else None,
+        "joining": Joining(**joining) if joining else None,
     }
 
 

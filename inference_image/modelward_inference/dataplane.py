@@ -65,9 +65,10 @@ class DataPlane:
         self._outputs = tuple(tensor.name for tensor in self.signature.outputs)
         self._timeout = timeout
         self._max_rows = max_rows
-        # Along the first axis, where every tensor has as many rows as it is given.
-        tensors = (*self.signature.inputs, *self.signature.outputs)
-        self._batches = max_batch_rows > 1 and all(tensor.shape[:1] == (-1,) for tensor in tensors)
+        # Along the first axis, where fetch has proven that this changes no answer.
+        joining = manifest.joining
+        self._batches = max_batch_rows > 1 and joining is not None and joining.joins
+        self._one_size = joining is None or joining.one_size
         limits = Limits(workers, max_waiting, max_batch_rows, max_batch_delay)
         self._batcher = Batcher(model.predict, limits, (self.name, version))
 
@@ -150,13 +151,13 @@ class DataPlane:
             if not self._expected[name].rows:
                 continue
             count = array.shape[0]
-            if rows not in (-1, count):
+            if self._one_size and rows not in (-1, count):
                 raise RequestError(f"inputs differ in their number of rows: {sorted({rows, count})}")
             if count > self._max_rows:
                 raise RequestError(
                     f"inputs ({name}).shape asks for {count} rows; this server takes {self._max_rows} at a time", 413
                 )
-            rows = count
+            rows = max(rows, count)
         return max(rows, 1)
 
     def _wanted(self, request: InferRequest) -> Sequence[str]:

@@ -100,6 +100,8 @@ def metadata(plane: DataPlane) -> dict[str, Any]:
     }
     if manifest.compilation is not None:
         properties["compilation"] = manifest.compilation
+    if manifest.joining is not None:
+        properties["joining"] = manifest.joining
     if manifest.classes:
         properties["classes"] = manifest.classes
     if manifest.trained_with:

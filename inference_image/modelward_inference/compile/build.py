@@ -7,8 +7,8 @@ from typing import Any
 
 from modelward_inference import formats, golden, runtimes
 from modelward_inference import rows as generated
-from modelward_inference.bundle import Compilation, Signature
-from modelward_inference.compile import choose
+from modelward_inference.bundle import Compilation, Joining, Signature
+from modelward_inference.compile import choose, joining
 from modelward_inference.golden import GoldenRows
 from modelward_inference.runtimes.base import Model
 
@@ -25,6 +25,7 @@ class Built:
     classes: tuple[Any, ...]
     golden_rows: int
     compilation: Compilation
+    joining: Joining
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def build(folder: Path, kind: str, known: Known, optimise: str) -> Built:
         known.classes or tuple(getattr(original, "classes", ())),
         rows.count if rows is not None else 0,
         choice.compilation,
+        joining.prove(served, rows.inputs if rows is not None else None),
     )
 
 

@@ -109,6 +109,8 @@ def fetch(request: Request) -> Manifest:
         say(f"warning: {warning}")
     if manifest.compilation:
         say(f"{manifest.compilation.form}: {manifest.compilation.reason}")
+    if manifest.joining and not manifest.joining.joins:
+        say(f"requests are computed one at a time: {manifest.joining.reason}")
     say(f"{kind} model, {size} bytes, {digest}")
     return manifest
 
@@ -157,6 +159,7 @@ def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: i
         trained_with=trained_with,
         golden_rows=built.golden_rows,
         compilation=built.compilation,
+        joining=built.joining,
     )
 
 

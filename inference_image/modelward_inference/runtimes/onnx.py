@@ -47,6 +47,9 @@ class OnnxModel:
             inputs=tuple(_tensor(node, "input") for node in self._session.get_inputs()),
             outputs=tuple(_tensor(node, "output") for node in self._session.get_outputs()),
         )
+        axes = [node.shape[0] for node in self._session.get_inputs() if node.shape]
+        self.first_axes = tuple(axis for axis in axes if isinstance(axis, str))
+        """Names of the inputs' open first axes, where they have some: what is named differently differs in size."""
         self._texts = [tensor.name for tensor in self.signature.inputs if tensor.datatype == "BYTES"]
         self.libraries = {"onnxruntime": ort.__version__}
 

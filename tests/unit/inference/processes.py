@@ -12,7 +12,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from modelward_inference import runtimes
-from modelward_inference.bundle import Manifest
+from modelward_inference.bundle import Joining, Manifest
 
 from .artifacts import onnx
 
@@ -39,7 +39,17 @@ def write_bundle(folder: Path, model: bytes) -> Manifest:
     (folder / "model.onnx").write_bytes(model)
     signature = runtimes.load("onnx", folder / "model.onnx").signature
     digest = "sha256:" + "a" * 64
-    manifest = Manifest("m", "onnx", "model.onnx", digest, 1, "s3://b/m", "2026-01-01T00:00:00Z", signature)
+    manifest = Manifest(
+        "m",
+        "onnx",
+        "model.onnx",
+        digest,
+        1,
+        "s3://b/m",
+        "2026-01-01T00:00:00Z",
+        signature,
+        joining=Joining(True, "as the test says"),
+    )
     manifest.write(folder)
     return manifest
 

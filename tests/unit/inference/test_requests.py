@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_inference.bundle import Manifest
+from modelward_inference.bundle import Joining, Manifest
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.rest import Rest, State
 
@@ -16,7 +16,15 @@ from .grpc_api.served import Echo
 
 SIGNATURE = Echo.signature
 MANIFEST = Manifest(
-    "m", "onnx", "model.onnx", "sha256:" + "a" * 64, 1, "s3://b/m.onnx", "2026-01-01T00:00:00Z", SIGNATURE
+    "m",
+    "onnx",
+    "model.onnx",
+    "sha256:" + "a" * 64,
+    1,
+    "s3://b/m.onnx",
+    "2026-01-01T00:00:00Z",
+    SIGNATURE,
+    joining=Joining(True, "as the test says"),
 )
 MAX_BODY = 10_000
 

@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from modelward_drift.builder import profile_of
 from modelward_drift.reference import FILE, Feature, Reference
-from modelward_inference.bundle import Manifest, Signature, Tensor
+from modelward_inference.bundle import Joining, Manifest, Signature, Tensor
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch
 
@@ -67,7 +67,17 @@ def batch(number: int, rows: int, epoch: str = "run", seed: int | None = None, *
 
 def write_bundle(folder: Path, of: Reference | None, signature: Signature = SIGNATURE) -> None:
     digest = "sha256:" + "a" * 64
-    Manifest("m", "onnx", "model.onnx", digest, 1, "s3://b/m", "2026-01-01T00:00:00Z", signature).write(folder)
+    Manifest(
+        "m",
+        "onnx",
+        "model.onnx",
+        digest,
+        1,
+        "s3://b/m",
+        "2026-01-01T00:00:00Z",
+        signature,
+        joining=Joining(True, "as the test says"),
+    ).write(folder)
     if of is not None:
         (folder / FILE).write_bytes(orjson.dumps(of.to_dict()))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from modelward_inference import grpc_api
-from modelward_inference.bundle import Manifest, Signature, Tensor
+from modelward_inference.bundle import Joining, Manifest, Signature, Tensor
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.rest import State
 from modelward_inference.runtimes.base import Model
@@ -65,7 +65,17 @@ class Gate(Identity):
 
 def data_plane(model: Model, max_waiting: int = 16) -> DataPlane:
     digest = "sha256:" + "a" * 64
-    manifest = Manifest("m", "onnx", "model.onnx", digest, 1, "s3://b/m.onnx", "2026-01-01T00:00:00Z", model.signature)
+    manifest = Manifest(
+        "m",
+        "onnx",
+        "model.onnx",
+        digest,
+        1,
+        "s3://b/m.onnx",
+        "2026-01-01T00:00:00Z",
+        model.signature,
+        joining=Joining(True, "as the test says"),
+    )
     return DataPlane(model, manifest, "1", workers=1, max_waiting=max_waiting)
 
 

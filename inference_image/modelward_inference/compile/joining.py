@@ -1,0 +1,160 @@
+"""Whether requests of different clients may be computed together: proven at fetch by the model's own answers.
+
+An open first axis need not be a batch: it may be a sequence, a set of points, tokens. Such a model gives as many rows
+as it was given, each made of all the others, so one client's values would reach another's answer. So rows are
+asked together, each alone, in another order, and beside extreme ones; only where nothing changes are requests joined.
+Failure: what can't be asked is not proven, and not joined.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from modelward_inference.bundle import Joining, Signature, Tensor
+from modelward_inference.runtimes.base import DTYPES, Array, Model
+
+ROWS = 12
+"""Rows that are asked: some kinds of influence show in the first, the last, or the largest only."""
+
+OPEN = 3
+"""Size of other dimensions that the signature leaves open."""
+
+RTOL, ATOL = 1e-4, 1e-6
+"""How far two right answers to a row may lie apart: products of matrices are summed in another order for more rows."""
+
+MARGIN = 1e-4
+"""Labels may differ where the two largest values of another output lie closer than this: rounding decides them."""
+
+EXTREME = 1e4
+"""Factor of the values beside which a row has to keep its answer."""
+
+_SEED = 20_240_301
+
+Rows = Mapping[str, Array]
+
+
+def prove(model: Model, golden: Rows | None) -> Joining:
+    """Ask the model. `golden`: inputs that it is known to take; None where there are none. Raises only MemoryError."""
+    signature = model.signature
+    fixed = [each.name for each in (*signature.inputs, *signature.outputs) if each.shape[:1] != (-1,)]
+    if fixed:
+        return Joining(False, f"the first axis of {fixed[0]!r} is not open")
+    axes = getattr(model, "first_axes", ())
+    if len(set(axes)) > 1:
+        names = ", ".join(sorted(set(axes)))
+        return Joining(False, f"the first axes of its inputs have different names ({names})", one_size=False)
+    why = "no rows could be made that the model takes"
+    for rows in _candidates(signature, golden):
+        if _count(rows) < 2:
+            continue
+        try:
+            found = _difference(model, rows)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  a model may raise anything; other rows may do
+            why = f"the model refuses the rows that were tried ({type(error).__name__}: {str(error)[:200]})"
+            continue
+        if found:
+            return Joining(False, found)
+        return Joining(True, f"{_count(rows)} rows have the same answers together, alone, reversed and beside extremes")
+    return Joining(False, f"not proven: {why}")
+
+
+def _candidates(signature: Signature, golden: Rows | None) -> Iterator[Rows]:
+    if golden:
+        chosen = np.linspace(0, _count(golden) - 1, min(ROWS, _count(golden))).astype(int)
+        yield {name: array[chosen] for name, array in golden.items()}
+    for most in (1000, 2):  # indices of a table may not be large
+        rng = np.random.default_rng(_SEED)
+        yield {tensor.name: _random(tensor, most, rng) for tensor in signature.inputs}
+
+
+def _random(tensor: Tensor, most: int, rng: np.random.Generator) -> Array:
+    shape = (ROWS, *(OPEN if size < 0 else size for size in tensor.shape[1:]))
+    dtype = DTYPES[tensor.datatype]
+    if dtype.kind == "O":
+        words = np.array([f"word{number}" for number in range(10)], object)
+        return np.asarray(rng.choice(words, size=shape), object)
+    if dtype.kind == "f":
+        return rng.normal(size=shape).astype(dtype)
+    return rng.integers(0, 2 if dtype.kind == "b" else min(most, 100), size=shape).astype(dtype)
+
+
+def _difference(model: Model, rows: Rows) -> str:
+    """What changes an answer, in words; empty where nothing does. Raises what the model raises for ordinary rows."""
+    names = [tensor.name for tensor in model.signature.outputs]
+    count = _count(rows)
+    alone = [model.predict(_at(rows, [index]), names) for index in range(count)]
+    order = list(range(count))
+    for words, wanted in (("together", order), ("in another order", order[::-1]), ("in part", order[1::2])):
+        found = _compared(alone, model.predict(_at(rows, wanted), names), wanted)
+        if found:
+            return f"rows asked {words} have other answers than alone: {found}"
+    for beside in _extremes(rows):
+        try:
+            model.predict(beside, names)
+            joined = {name: np.concatenate((beside[name], rows[name], beside[name])) for name in rows}
+            answers = model.predict(joined, names)
+        except MemoryError:
+            raise
+        except Exception:  # noqa: BLE001, S112  it refuses them, and so they reach nobody
+            continue
+        if any(array.shape[:1] != (count + 2 * _count(beside),) for array in answers.values()):
+            return "there are not as many answers as rows"
+        inner = {name: array[_count(beside) : _count(beside) + count] for name, array in answers.items()}
+        found = _compared(alone, inner, order)
+        if found:
+            return f"rows asked beside extreme ones have other answers than alone: {found}"
+    return ""
+
+
+def _extremes(rows: Rows) -> Iterator[Rows]:
+    """A row with large numbers, one with missing ones."""
+    one = _at(rows, [0])
+    for value in (None, np.nan):
+        made = {
+            name: (array * EXTREME + EXTREME).astype(array.dtype)
+            if value is None
+            else np.full(array.shape, value, array.dtype)
+            for name, array in one.items()
+            if array.dtype.kind == "f"
+        }
+        if made:
+            yield {**one, **made}
+
+
+def _compared(alone: Sequence[Rows], got: Rows, order: Sequence[int]) -> str:
+    for name, array in got.items():
+        if array.shape[:1] != (len(order),):
+            return f"{name!r} has shape {list(array.shape)} for {len(order)} rows"
+    for place, index in enumerate(order):
+        wanted = alone[index]
+        decided = not _is_tie(wanted)
+        for name, array in got.items():
+            first, second = wanted[name][0], array[place]
+            if not _same(first, second) and (decided or first.dtype.kind == "f"):
+                return f"{name!r} is {first!s:.80} alone, {second!s:.80} there"
+    return ""
+
+
+def _is_tie(answers: Rows) -> bool:
+    floats = (np.sort(array[0].reshape(-1)) for array in answers.values() if array.dtype.kind == "f")
+    return any(len(each) > 1 and each[-1] - each[-2] < MARGIN for each in floats)
+
+
+def _same(first: Array, second: Array) -> bool:
+    first, second = np.asarray(first), np.asarray(second)
+    if first.shape != second.shape:
+        return False
+    if first.dtype.kind != "f":
+        return bool(np.array_equal(first, second))
+    largest = np.abs(first[np.isfinite(first)]).max(initial=0.0)  # of this very row: others' sizes excuse nothing
+    return bool(np.allclose(first, second, rtol=RTOL, atol=ATOL + RTOL * float(largest), equal_nan=True))
+
+
+def _at(rows: Rows, chosen: Sequence[int]) -> dict[str, Array]:
+    return {name: array[list(chosen)] for name, array in rows.items()}
+
+
+def _count(rows: Rows) -> int:
+    return min((len(array) for array in rows.values()), default=0)
