@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from modelward_inference import largejson
+from modelward_inference import labels, largejson
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
-from modelward_inference.runtimes.base import DTYPES, datatype_of
+from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
 from modelward_inference.tensors import MAX_DIMENSIONS, from_json, kind_of, shown, to_json
 from modelward_inference.tensors import from_binary as from_binary  # gRPC's raw contents have the same form
 from modelward_inference.tensors import to_binary as to_binary
@@ -44,6 +44,8 @@ def decode(body: bytes, json_length: int | None) -> InferRequest:
         raise RequestError(f"id must be a string, not {kind_of(identifier)}")
     parameters = _object(document, "parameters", "parameters")
     binary = _flag(parameters, "binary_data_output", "parameters.binary_data_output") if parameters else None
+    if parameters:
+        labels.check(parameters, "parameters")
     return InferRequest(inputs, _outputs(document.get("outputs")), identifier, bool(binary), parameters)
 
 
@@ -81,14 +83,20 @@ def _input(raw: dict[str, Any], index: int, tail: memoryview) -> tuple[Input, me
     parameters = _object(raw, "parameters", f"{where}.parameters") if "parameters" in raw else _NOTHING
     size = parameters.get("binary_data_size")
     if size is None:
-        return Input(name, datatype, from_json(raw.get("data"), datatype, shape, where)), tail
+        array = from_json(raw.get("data"), datatype, shape, where)
+        return Input(name, datatype, _read(array, parameters, where)), tail
     if type(size) is not int or size < 0:
         raise RequestError(f"{where}.parameters.binary_data_size must be a number of bytes, not {shown(size)}")
     if "data" in raw:
         raise RequestError(f"{where}: data and parameters.binary_data_size exclude each other")
     if size > len(tail):
         raise RequestError(f"{where}.parameters.binary_data_size is {size}, but only {len(tail)} bytes are left")
-    return Input(name, datatype, from_binary(tail[:size], datatype, shape, where)), tail[size:]
+    array = from_binary(tail[:size], datatype, shape, where)
+    return Input(name, datatype, _read(array, parameters, where)), tail[size:]
+
+
+def _read(array: Array, parameters: Mapping[str, Any], where: str) -> Array:
+    return labels.read(array, parameters, f"{where}.parameters") if parameters else array
 
 
 def _bad_shape(raw: Any, where: str) -> RequestError:
@@ -105,7 +113,9 @@ def _outputs(raw: Any) -> tuple[WantedOutput, ...]:
         if not isinstance(each, dict) or not isinstance(each.get("name"), str):
             raise RequestError(f"outputs[{index}] must be an object with a name")
         where = f"outputs[{index}].parameters"
-        binary = _flag(_object(each, "parameters", where), "binary_data", f"{where}.binary_data")
+        parameters = _object(each, "parameters", where)
+        labels.check(parameters, where)
+        binary = _flag(parameters, "binary_data", f"{where}.binary_data")
         wanted.append(WantedOutput(each["name"], binary))
     _once([each.name for each in wanted], "outputs")
     return tuple(wanted)

@@ -6,7 +6,7 @@ nor a health probe ever waits for one. Who comes when the queue is full is told 
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -62,7 +62,10 @@ class DataPlane:
         self.samples = Samples()
         self._model = model
         self._expected = {tensor.name: Expected(tensor) for tensor in self.signature.inputs}
+        # Where there is one, it can't be mistaken: clients of other servers call it input-0, predict, or whatever.
+        self._only = next(iter(self._expected.values())) if len(self._expected) == 1 else None
         self._outputs = tuple(tensor.name for tensor in self.signature.outputs)
+        self._places = {f"output-{index}": name for index, name in enumerate(self._outputs)}
         self._timeout = timeout
         self._max_rows = max_rows
         # Along the first axis, where fetch has proven that this changes no answer.
@@ -126,22 +129,25 @@ class DataPlane:
                 # Not a failure of the server: one client's NaN must not look like a bad model.
                 raise RequestError(f"the model refuses these inputs: {error}") from error
             raise
+        if request.outputs:
+            outputs = {asked: outputs[name] for asked, name in self._wanted(request).items()}
         timing = Timing(job.queued, job.computed, job.batch)
         return InferResponse(self.name, self.version, outputs, request.id, timing=timing)
 
     def _job(self, request: InferRequest, now: float, deadline: float) -> Job:
         inputs: dict[str, Array] = {}
+        alone = self._only if len(request.inputs) == 1 else None
         for given in request.inputs:
-            expected = self._expected.get(given.name)
+            expected = self._expected.get(given.name) or alone
             if expected is None:
                 name, known = shown(given.name), ", ".join(self._expected)
                 raise RequestError(f"inputs: the model takes no {name!r}; it takes {known}")
-            inputs[given.name] = expected.check(given)
+            inputs[expected.tensor.name] = expected.check(given)
         if len(inputs) != len(self._expected):
             missing = [name for name in self._expected if name not in inputs]
             raise RequestError(f"inputs lacks {', '.join(missing)}; the model takes {', '.join(self._expected)}")
         rows = self._checked_rows(inputs)
-        wanted = self._wanted(request) if request.outputs else self._outputs
+        wanted = tuple(self._wanted(request).values()) if request.outputs else self._outputs
         key = key_of(inputs, wanted) if self._batches else None
         return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline)
 
@@ -160,12 +166,19 @@ class DataPlane:
             rows = max(rows, count)
         return max(rows, 1)
 
-    def _wanted(self, request: InferRequest) -> Sequence[str]:
+    def _wanted(self, request: InferRequest) -> dict[str, str]:
+        """The model's outputs by the names that the client has for them, under which it looks for them."""
+        found: dict[str, str] = {}
+        alone = self._outputs[0] if len(request.outputs) == len(self._outputs) == 1 else None
         for wanted in request.outputs:
-            if wanted.name not in self._outputs:
+            own = wanted.name if wanted.name in self._outputs else self._places.get(wanted.name, alone)
+            if own is None:
                 name, known = shown(wanted.name), ", ".join(self._outputs)
                 raise RequestError(f"outputs: the model has no {name!r}; it gives {known}")
-        return tuple(wanted.name for wanted in request.outputs)
+            if own in found.values():
+                raise RequestError(f"outputs: {shown(wanted.name)!r} is {own!r}, which is asked for already")
+            found[wanted.name] = own
+        return found
 
 
 def _rows(inputs: Mapping[str, Array]) -> int:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import google.protobuf.message
 
-from modelward_inference import codec
+from modelward_inference import codec, labels
 from modelward_inference.grpc_api import contents
 from modelward_inference.grpc_api.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
@@ -45,9 +45,13 @@ def decode(message: ModelInferRequest) -> InferRequest:
     _check_unique([tensor.name for tensor in inputs], "inputs")
     for index, output in enumerate(message.outputs):
         _refuse_shared_memory(output.parameters, f"outputs[{index}]")
+        if output.parameters:
+            labels.check(_values(output.parameters), f"outputs[{index}].parameters")
     outputs = tuple(WantedOutput(output.name) for output in message.outputs)
     _check_unique([output.name for output in outputs], "outputs")
-    parameters = {name: _parameter(value, name) for name, value in message.parameters.items()}
+    parameters = _values(message.parameters)
+    if parameters:
+        labels.check(parameters, "parameters")
     return InferRequest(inputs, outputs, message.id or None, bool(raws), parameters)
 
 
@@ -65,10 +69,14 @@ def _input(tensor: ModelInferRequest.InferInputTensor, raw: bytes | None, where:
         raise RequestError(f"{where}.shape must be a list of whole numbers, such as [1, 30], not {list(shape)}")
     _refuse_shared_memory(tensor.parameters, where)
     if raw is None:
-        return Input(name, datatype, contents.to_array(tensor.contents, datatype, shape, where))
-    if tensor.HasField("contents") and tensor.contents.ByteSize():
+        array = contents.to_array(tensor.contents, datatype, shape, where)
+    elif tensor.HasField("contents") and tensor.contents.ByteSize():
         raise RequestError(f"{where}.contents and raw_input_contents exclude each other")
-    return Input(name, datatype, codec.from_binary(memoryview(raw), datatype, shape, where))
+    else:
+        array = codec.from_binary(memoryview(raw), datatype, shape, where)
+    if tensor.parameters:
+        array = labels.read(array, _values(tensor.parameters), f"{where}.parameters")
+    return Input(name, datatype, array)
 
 
 def _check_unique(names: Sequence[str], field: str) -> None:
@@ -79,6 +87,10 @@ def _check_unique(names: Sequence[str], field: str) -> None:
 def _refuse_shared_memory(parameters: Mapping[str, InferParameter], where: str) -> None:
     if parameters and SHARED_MEMORY in parameters:
         raise RequestError(f"{where}.parameters.{SHARED_MEMORY}: there is no shared memory; send the tensor itself")
+
+
+def _values(parameters: Mapping[str, InferParameter]) -> dict[str, Any]:
+    return {name: _parameter(value, name) for name, value in parameters.items()}
 
 
 def _parameter(value: InferParameter, name: str) -> Any:
