@@ -53,6 +53,21 @@ class Compilation:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """What the original model refuses in some columns of an input tensor, so that the server does.
+
+    `kind`: `missing` (NaN), `infinite`, or `unknown`, where `known` has the categories that are taken; `columns`: in a
+    row, flattened; `names`: of these columns at training, where the model knows them.
+    """
+
+    tensor: str
+    kind: str
+    columns: tuple[int, ...]
+    names: tuple[str, ...] = ()
+    known: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
 class Joining:
     """Whether rows of different requests may be computed together. `joins`: it was proven that this changes nothing;
     `reason`: what was tried, or what stands against it; `one_size`: whether all inputs' open first axes are one."""
@@ -71,7 +86,7 @@ class Manifest:
     `format` and `file`: of the form that is served; `digest` and `size`: of the artifact that was fetched.
     `classes`: what a classifier's labels are, in the order of its probabilities; `trained_with`: versions of libraries
     at training; `golden_rows`: how many golden rows are in golden.npz; `artifact_format`: what was fetched.
-    `joining`: None where nothing was tried, and so nothing is joined.
+    `joining`: None where nothing was tried, and so nothing is joined; `refusals`: what the server refuses.
     """
 
     name: str
@@ -90,6 +105,7 @@ class Manifest:
     golden_rows: int = 0
     compilation: Compilation | None = None
     joining: Joining | None = None
+    refusals: tuple[Refusal, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def write(self, folder: Path) -> None:
@@ -128,7 +144,12 @@ def _values(raw: dict[str, Any]) -> dict[str, Any]:
         "classes": tuple(raw.get("classes", ())),
         "compilation": Compilation(**compilation) if compilation else None,
         "joining": Joining(**joining) if joining else None,
+        "refusals": tuple(_refusal(each) for each in raw.get("refusals", ())),
     }
+
+
+def _refusal(raw: dict[str, Any]) -> Refusal:
+    return Refusal(raw["tensor"], raw["kind"], tuple(raw["columns"]), tuple(raw["names"]), tuple(raw["known"]))
 
 
 def signature_of(raw: Mapping[str, Any]) -> Signature:

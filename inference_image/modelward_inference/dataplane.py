@@ -5,6 +5,7 @@ nor a health probe ever waits for one. Who comes when the queue is full is told 
 """
 
 import logging
+import math
 import time
 from collections.abc import Mapping
 
@@ -15,6 +16,7 @@ from modelward_inference.batching import Batcher, Job, Limits, Observer, key_of
 from modelward_inference.bundle import Manifest
 from modelward_inference.checks import Expected, size_of
 from modelward_inference.protocol import DeadlineExceededError, InferRequest, InferResponse, RequestError, Timing
+from modelward_inference.refusals import Guard
 from modelward_inference.runtimes.base import Array, Model, warm_up_inputs
 from modelward_inference.samples import Samples
 from modelward_inference.tensors import shown
@@ -66,6 +68,8 @@ class DataPlane:
         self._only = next(iter(self._expected.values())) if len(self._expected) == 1 else None
         self._outputs = tuple(tensor.name for tensor in self.signature.outputs)
         self._places = {f"output-{index}": name for index, name in enumerate(self._outputs)}
+        widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in self.signature.inputs}
+        self._guards = [Guard(each, widths[each.tensor]) for each in manifest.refusals]
         self._timeout = timeout
         self._max_rows = max_rows
         # Along the first axis, where fetch has proven that this changes no answer.
@@ -147,6 +151,8 @@ class DataPlane:
             missing = [name for name in self._expected if name not in inputs]
             raise RequestError(f"inputs lacks {', '.join(missing)}; the model takes {', '.join(self._expected)}")
         rows = self._checked_rows(inputs)
+        for guard in self._guards:
+            guard.check(inputs[guard.tensor])
         wanted = tuple(self._wanted(request).values()) if request.outputs else self._outputs
         key = key_of(inputs, wanted) if self._batches else None
         return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline)

@@ -7,8 +7,8 @@ from typing import Any
 
 from modelward_inference import formats, golden, runtimes
 from modelward_inference import rows as generated
-from modelward_inference.bundle import Compilation, Joining, Signature
-from modelward_inference.compile import choose, joining
+from modelward_inference.bundle import Compilation, Joining, Refusal, Signature
+from modelward_inference.compile import adversarial, choose, joining
 from modelward_inference.golden import GoldenRows
 from modelward_inference.runtimes.base import Model
 
@@ -26,6 +26,7 @@ class Built:
     golden_rows: int
     compilation: Compilation
     joining: Joining
+    refusals: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def build(folder: Path, kind: str, known: Known, optimise: str) -> Built:
     else:
         rows, trouble = _generated(original)
         warnings += trouble
-    choice = choose.choose(original, kind, rows, optimise)
+    probes = adversarial.make(original, rows) if rows is not None else None
+    choice = choose.choose(original, kind, rows, optimise, probes=probes)
     if rows is not None:
         rows.write(folder)
     served: Model = original
@@ -73,6 +75,7 @@ def build(folder: Path, kind: str, known: Known, optimise: str) -> Built:
         rows.count if rows is not None else 0,
         choice.compilation,
         joining.prove(served, rows.inputs if rows is not None else None),
+        probes.refusals if probes is not None else (),
     )
 
 

@@ -2,8 +2,9 @@
 
 The policy, in order:
 1. `MODEL_OPTIMISE=Off`, or a model that is ONNX already, or a module that can't be converted: the original.
-2. A compiled form must reproduce the original's answers on the golden rows, within golden.Tolerance. If none does,
-   the original is served and the reason stands in the manifest.
+2. A compiled form must reproduce the original's answers, and its refusals, on the golden rows and on rows that
+   training never held (`adversarial`), within golden.Tolerance. If none does, the original is served and the reason
+   stands in the manifest.
 3. A right compiled form is served where it is faster at one row or at a thousand. It wins a split decision because a
    server that has it never unpickles, imports no training library, and takes less memory.
 4. Only where the original is faster at both sizes is it served: then compiling gained nothing that users feel.
@@ -16,6 +17,7 @@ from pathlib import Path
 from modelward_inference import formats, golden, runtimes
 from modelward_inference.bundle import Compilation
 from modelward_inference.compile import convert, timing
+from modelward_inference.compile.adversarial import Probes
 from modelward_inference.golden import GoldenRows
 from modelward_inference.runtimes.base import Model
 
@@ -34,8 +36,18 @@ class Choice:
     compiled: tuple[bytes, Model] | None = None
 
 
-def choose(model: Model, kind: str, rows: GoldenRows | None, optimise: str = AUTO, threads: int = 1) -> Choice:
-    """Compile, compare, time. Raises only MemoryError: whatever else fails is a reason to serve the original."""
+def choose(
+    model: Model,
+    kind: str,
+    rows: GoldenRows | None,
+    optimise: str = AUTO,
+    threads: int = 1,
+    probes: Probes | None = None,
+) -> Choice:
+    """Compile, compare, time. `probes`: rows that training never held, where there are some.
+
+    Raises only MemoryError: whatever else fails is a reason to serve the original.
+    """
     if kind in (formats.ONNX, formats.TORCHSCRIPT):
         return _original(kind, "ONNX is served as it is" if kind == formats.ONNX else "TorchScript is not converted")
     if optimise == OFF:
@@ -49,6 +61,7 @@ def choose(model: Model, kind: str, rows: GoldenRows | None, optimise: str = AUT
             candidate = _loaded(content, threads)
             answers = candidate.predict(rows.inputs, list(rows.expected))
             found = golden.difference(rows.expected, answers, rows.tolerance)
+            unusual = probes.difference(candidate, rows.tolerance) if probes is not None and not found else ""
             ties = golden.near_ties(rows.expected, rows.tolerance.margin)
         except MemoryError:
             raise
@@ -57,11 +70,14 @@ def choose(model: Model, kind: str, rows: GoldenRows | None, optimise: str = AUT
             continue
         if found:
             failures.append(f"{name}: the answers differ: {found}")
+        elif unusual:
+            failures.append(f"{name}: {unusual}")
         elif ties is not None and ties.mean() > 0.5:
             failures.append(f"{name}: more than half of the golden rows are ties between classes and prove nothing")
         else:
             parity = {
                 "rows": rows.count, "origin": rows.origin, "precision": name, **vars(rows.tolerance),
+                "unusual_rows": 0 if probes is None else len(probes.changes),
                 "near_ties": 0 if ties is None else int(ties.sum()),
             }  # fmt: skip
             return _faster(model, candidate, content, kind, rows, parity)

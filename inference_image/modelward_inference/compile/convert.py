@@ -21,6 +21,12 @@ from modelward_inference.runtimes.base import Model
 OPSET = {"": 21, "ai.onnx.ml": 3}
 """Operator sets: the newest that the converters write and onnxruntime runs."""
 
+_WORDS = r"(?u)\b\w\w+\b"
+"""scikit-learn's words: two letters, digits or underscores at least, of any alphabet."""
+
+_WORDS_IN_RE2 = r"[\pL\pN_][\pL\pN_]+"
+"""The same for onnxruntime; the converter's own choice knows ASCII only, and words of one letter."""
+
 Attempt = tuple[str, Callable[[], bytes]]
 """The name of a way to convert, and the conversion itself, which may raise anything."""
 
@@ -107,10 +113,13 @@ def _sklearn(estimator: Any, signature: Signature, double: bool) -> bytes:
         for tensor in signature.inputs
     ]
     # Without zipmap probabilities are a tensor instead of a list of maps; only classifiers know the option.
-    options = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else None
+    options: dict[int, dict[str, Any]] = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else {}
+    for step in columns.all_steps(estimator):
+        if getattr(step, "token_pattern", None) == _WORDS and columns.is_vectorizer(step):
+            options[id(step)] = {"tokenexp": _WORDS_IN_RE2, "separators": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        converted = convert_sklearn(estimator, initial_types=given, options=options, target_opset=OPSET)
+        converted = convert_sklearn(estimator, initial_types=given, options=options or None, target_opset=OPSET)
     return graph.adapt(converted, signature)
 
 

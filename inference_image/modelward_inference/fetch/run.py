@@ -160,6 +160,7 @@ def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: i
         golden_rows=built.golden_rows,
         compilation=built.compilation,
         joining=built.joining,
+        refusals=built.refusals,
     )
 
 

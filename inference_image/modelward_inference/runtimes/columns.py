@@ -28,6 +28,16 @@ def steps_of(step: Any) -> list[Any]:
     return [inner for _, each in step.steps if each not in (None, "passthrough") for inner in steps_of(each)]
 
 
+def all_steps(step: Any) -> Iterator[Any]:
+    """The steps of a pipeline, and those inside its column transformers."""
+    for each in steps_of(step):
+        yield each
+        if is_column_transformer(each):
+            for inner, _, _ in selections(each):
+                if not isinstance(inner, str):
+                    yield from all_steps(inner)
+
+
 def is_column_transformer(step: Any) -> bool:
     return hasattr(step, "transformers_") and hasattr(step, "_transformer_to_input_indices")
 

@@ -1,0 +1,57 @@
+"""Rows that the original model refuses are refused before the served form sees them, by the column's name.
+
+A compiled form may answer where the original raises: a tree sends a missing value somewhere, whatever it was trained
+for. Failure: RequestError, with status 400.
+"""
+
+import numpy as np
+
+from modelward_inference.bundle import Refusal
+from modelward_inference.protocol import RequestError
+from modelward_inference.runtimes.base import Array
+from modelward_inference.tensors import shown
+
+_WORDS = {
+    "missing": ("is missing", "it was trained without missing values; fill them in first, or add an imputer to it"),
+    "infinite": ("is infinite", "send a finite number"),
+}
+
+
+class Guard:
+    """One refusal, made ready."""
+
+    __slots__ = ("_all", "_columns", "_known", "_refusal", "tensor")
+
+    def __init__(self, refusal: Refusal, width: int) -> None:
+        self._refusal = refusal
+        self.tensor = refusal.tensor
+        self._columns = list(refusal.columns)
+        self._all = len(self._columns) == width
+        self._known = frozenset(refusal.known)
+
+    def check(self, array: Array) -> None:
+        if self._known:
+            self._check_known(array)
+        elif array.size and not np.isfinite(array).all():
+            self._look(array.reshape(len(array), -1))
+
+    def _check_known(self, array: Array) -> None:
+        for row, value in enumerate(array.ravel().tolist()):
+            text = value.decode(errors="replace") if isinstance(value, bytes) else value
+            if text not in self._known:
+                raise RequestError(
+                    f"inputs ({self.tensor}).data: {shown(text)!r} in row {row} is a category that the model was not "
+                    f"trained on, and it refuses those; it knows {shown(', '.join(map(str, self._refusal.known)))}"
+                )
+
+    def _look(self, table: Array) -> None:
+        part = table if self._all else table[:, self._columns]
+        found = np.isnan(part) if self._refusal.kind == "missing" else np.isinf(part)
+        if found.any():
+            row, place = (int(each[0]) for each in np.nonzero(found))
+            names = self._refusal.names
+            column = f"column {names[place]!r}" if names else f"column {self._columns[place]}"
+            words, cure = _WORDS[self._refusal.kind]
+            raise RequestError(
+                f"inputs ({self.tensor}).data: {column} {words} in row {row}, and the model refuses that: {cure}"
+            )
