@@ -86,7 +86,8 @@ class Manifest:
     `format` and `file`: of the form that is served; `digest` and `size`: of the artifact that was fetched.
     `classes`: what a classifier's labels are, in the order of its probabilities; `trained_with`: versions of libraries
     at training; `golden_rows`: how many golden rows are in golden.npz; `artifact_format`: what was fetched.
-    `joining`: None where nothing was tried, and so nothing is joined; `refusals`: what the server refuses.
+    `joining`: None where nothing was tried, and so nothing is joined; `refusals`: what the server refuses;
+    `columns`: what the model's columns are called, in the order of training; empty where they have no names.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Manifest:
     compilation: Compilation | None = None
     joining: Joining | None = None
     refusals: tuple[Refusal, ...] = ()
+    columns: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     def write(self, folder: Path) -> None:
@@ -141,6 +143,7 @@ def _values(raw: dict[str, Any]) -> dict[str, Any]:
     return {
         "signature": signature_of(raw["signature"]),
         "warnings": tuple(raw["warnings"]),
+        "columns": tuple(raw.get("columns", ())),
         "classes": tuple(raw.get("classes", ())),
         "compilation": Compilation(**compilation) if compilation else None,
         "joining": Joining(**joining) if joining else None,

@@ -74,4 +74,4 @@ class Expected:
 
 def size_of(array: Array) -> int:
     """How much there is to compute: elements, and for texts their characters."""
-    return array.size if array.dtype.kind != "O" else array.size + sum(map(len, array.flat))
+    return array.size if array.dtype.kind != "O" else array.size + sum([len(each) for each in array.flat if each])

@@ -14,8 +14,15 @@ import numpy as np
 from modelward_inference import metrics
 from modelward_inference.batching import Batcher, Job, Limits, Observer, key_of
 from modelward_inference.bundle import Manifest
-from modelward_inference.checks import Expected, size_of
-from modelward_inference.protocol import DeadlineExceededError, InferRequest, InferResponse, RequestError, Timing
+from modelward_inference.checks import size_of
+from modelward_inference.names import Names
+from modelward_inference.protocol import (
+    DeadlineExceededError,
+    InferRequest,
+    InferResponse,
+    RequestError,
+    Timing,
+)  # fmt: skip
 from modelward_inference.refusals import Guard
 from modelward_inference.runtimes.base import Array, Model, warm_up_inputs
 from modelward_inference.samples import Samples
@@ -31,6 +38,9 @@ MAX_ROWS = 100_000
 
 WARM_UP_SECONDS = 2.0
 """Of predictions that show how the time grows with the rows; a slow model ends it sooner."""
+
+IGNORED = "ignored_inputs"
+"""The parameter of an answer that names the columns which made no difference to it."""
 
 _REFUSALS = frozenset({"InvalidArgument"})
 """Names of exceptions, besides ValueError, by which a runtime says that the input is at fault: onnxruntime's."""
@@ -63,11 +73,8 @@ class DataPlane:
         self.signature = manifest.signature
         self.samples = Samples()
         self._model = model
-        self._expected = {tensor.name: Expected(tensor) for tensor in self.signature.inputs}
-        # Where there is one, it can't be mistaken: clients of other servers call it input-0, predict, or whatever.
-        self._only = next(iter(self._expected.values())) if len(self._expected) == 1 else None
+        self._names = Names(self.signature, manifest.columns)
         self._outputs = tuple(tensor.name for tensor in self.signature.outputs)
-        self._places = {f"output-{index}": name for index, name in enumerate(self._outputs)}
         widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in self.signature.inputs}
         self._guards = [Guard(each, widths[each.tensor]) for each in manifest.refusals]
         self._timeout = timeout
@@ -134,33 +141,26 @@ class DataPlane:
                 raise RequestError(f"the model refuses these inputs: {error}") from error
             raise
         if request.outputs:
-            outputs = {asked: outputs[name] for asked, name in self._wanted(request).items()}
+            outputs = {asked: outputs[name] for asked, name in self._names.outputs(request).items()}
         timing = Timing(job.queued, job.computed, job.batch)
-        return InferResponse(self.name, self.version, outputs, request.id, timing=timing)
+        response = InferResponse(self.name, self.version, outputs, request.id, timing=timing)
+        if len(request.inputs) > 1 and (ignored := self._names.ignored(request)):
+            response.parameters = {IGNORED: shown(", ".join(ignored))}
+        return response
 
     def _job(self, request: InferRequest, now: float, deadline: float) -> Job:
-        inputs: dict[str, Array] = {}
-        alone = self._only if len(request.inputs) == 1 else None
-        for given in request.inputs:
-            expected = self._expected.get(given.name) or alone
-            if expected is None:
-                name, known = shown(given.name), ", ".join(self._expected)
-                raise RequestError(f"inputs: the model takes no {name!r}; it takes {known}")
-            inputs[expected.tensor.name] = expected.check(given)
-        if len(inputs) != len(self._expected):
-            missing = [name for name in self._expected if name not in inputs]
-            raise RequestError(f"inputs lacks {', '.join(missing)}; the model takes {', '.join(self._expected)}")
+        inputs = self._names.inputs(request)
         rows = self._checked_rows(inputs)
         for guard in self._guards:
             guard.check(inputs[guard.tensor])
-        wanted = tuple(self._wanted(request).values()) if request.outputs else self._outputs
+        wanted = tuple(self._names.outputs(request).values()) if request.outputs else self._outputs
         key = key_of(inputs, wanted) if self._batches else None
         return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline)
 
     def _checked_rows(self, inputs: Mapping[str, Array]) -> int:
         rows = -1
         for name, array in inputs.items():
-            if not self._expected[name].rows:
+            if not self._names.expected[name].rows:
                 continue
             count = array.shape[0]
             if self._one_size and rows not in (-1, count):
@@ -171,20 +171,6 @@ class DataPlane:
                 )
             rows = max(rows, count)
         return max(rows, 1)
-
-    def _wanted(self, request: InferRequest) -> dict[str, str]:
-        """The model's outputs by the names that the client has for them, under which it looks for them."""
-        found: dict[str, str] = {}
-        alone = self._outputs[0] if len(request.outputs) == len(self._outputs) == 1 else None
-        for wanted in request.outputs:
-            own = wanted.name if wanted.name in self._outputs else self._places.get(wanted.name, alone)
-            if own is None:
-                name, known = shown(wanted.name), ", ".join(self._outputs)
-                raise RequestError(f"outputs: the model has no {name!r}; it gives {known}")
-            if own in found.values():
-                raise RequestError(f"outputs: {shown(wanted.name)!r} is {own!r}, which is asked for already")
-            found[wanted.name] = own
-        return found
 
 
 def _rows(inputs: Mapping[str, Array]) -> int:

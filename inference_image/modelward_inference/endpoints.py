@@ -102,6 +102,10 @@ def metadata(plane: DataPlane) -> dict[str, Any]:
         properties["compilation"] = manifest.compilation
     if manifest.joining is not None:
         properties["joining"] = manifest.joining
+    if manifest.columns:
+        properties["columns"] = manifest.columns
+    if manifest.refusals:
+        properties["refusals"] = manifest.refusals
     if manifest.classes:
         properties["classes"] = manifest.classes
     if manifest.trained_with:

@@ -71,6 +71,11 @@ class GoldenRows:
             f"inputs{index}": _storable(array) for index, array in enumerate(self.inputs.values())
         }
         arrays |= {f"expected{index}": _storable(array) for index, array in enumerate(self.expected.values())}
+        arrays |= {
+            f"null{index}": np.array([each is None for each in array.flat])
+            for index, array in enumerate(self.inputs.values())
+            if array.dtype.kind == "O"
+        }
         np.savez_compressed(folder / FILE, about=np.frombuffer(orjson.dumps(about), np.uint8), **arrays)
 
     @classmethod
@@ -86,6 +91,9 @@ class GoldenRows:
                     }
                     for side in ("inputs", "expected")
                 }
+                for index, array in enumerate(sides["inputs"].values()):
+                    if f"null{index}" in stored:
+                        array[stored[f"null{index}"].reshape(array.shape)] = None
             tolerance = Tolerance(**{name: float(value) for name, value in about["tolerance"].items()})
             return cls(sides["inputs"], sides["expected"], str(about["origin"]), tolerance)
         except Exception as error:

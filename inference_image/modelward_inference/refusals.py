@@ -32,13 +32,20 @@ class Guard:
     def check(self, array: Array) -> None:
         if self._known:
             self._check_known(array)
+        elif array.dtype.kind == "O":
+            for row, value in enumerate(array.ravel().tolist()):
+                if value is None:
+                    words, cure = _WORDS["missing"]
+                    raise RequestError(
+                        f"inputs ({self.tensor}).data: a text {words} in row {row}, and the model refuses that: {cure}"
+                    )
         elif array.size and not np.isfinite(array).all():
             self._look(array.reshape(len(array), -1))
 
     def _check_known(self, array: Array) -> None:
         for row, value in enumerate(array.ravel().tolist()):
             text = value.decode(errors="replace") if isinstance(value, bytes) else value
-            if text not in self._known:
+            if text is not None and text not in self._known:
                 raise RequestError(
                     f"inputs ({self.tensor}).data: {shown(text)!r} in row {row} is a category that the model was not "
                     f"trained on, and it refuses those; it knows {shown(', '.join(map(str, self._refusal.known)))}"

@@ -12,7 +12,7 @@ import numpy as np
 
 from modelward_inference import thresholds
 from modelward_inference.bundle import Tensor
-from modelward_inference.runtimes import columns
+from modelward_inference.runtimes import categories, columns
 from modelward_inference.runtimes.base import DTYPES, Array
 
 SEED = 20_240_229
@@ -28,12 +28,23 @@ MAX_WORDS = 12
 def generate(estimator: Any, inputs: tuple[Tensor, ...], count: int = COUNT, seed: int = SEED) -> dict[str, Array]:
     """Values for each input tensor. `count`: rows; dimensions of open size other than rows are 1."""
     rng = np.random.default_rng(seed)
-    if len(inputs) == 1 and inputs[0].name == columns.INPUT:
+    own = categories.of(columns.first_of(estimator))
+    if (
+        len(inputs) == 1
+        and inputs[0].name == columns.INPUT
+        and not own
+        and not (inputs[0].datatype == "BYTES" and inputs[0].shape == (-1, 1))
+    ):
         if inputs[0].datatype == "BYTES":
             return {columns.INPUT: _texts(estimator, count, rng)}
         width = inputs[0].shape[-1]
         return {columns.INPUT: _finite(_table(estimator, width, count, rng)).astype(DTYPES[inputs[0].datatype])}
-    table = _table(estimator, len(inputs), count, rng)
+    table = _table(estimator, columns.width_of(estimator) or len(inputs), count, rng).astype(object)
+    for place, values in own.items():
+        table[:, place] = _chosen(np.array(values, object), count, rng)
+    names = columns.all_names(estimator)
+    if len(names) == table.shape[1] > len(inputs):
+        table = table[:, [names.index(tensor.name) for tensor in inputs]]
     return {tensor.name: _column(table[:, index], tensor) for index, tensor in enumerate(inputs)}
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from modelward_drift.reference import FILE as REFERENCE
 from modelward_inference import formats, golden, modelfile, runtimes
-from modelward_inference.bundle import MANIFEST, Manifest, Signature
+from modelward_inference.bundle import MANIFEST, Manifest
 from modelward_inference.fetch.archive import anonymous
 from modelward_inference.golden import GoldenRows
 from modelward_inference.reference.fitting import ToModel, texts_of
@@ -64,7 +64,7 @@ def save_bundle(
         few = spread(open_source(data), 1)
         signature = modelfile.signature_of_module(model, few) if kind == formats.TORCHSCRIPT else None
         loaded = runtimes.load(kind, folder / file, signature=signature)
-        sample = _sample(data, loaded.signature, ignore, golden_rows)
+        sample = _sample(data, loaded, ignore, golden_rows)
         expected = loaded.predict(sample, [tensor.name for tensor in loaded.signature.outputs])
         GoldenRows(sample, expected, golden.TRAINING).write(folder)
         names = [MANIFEST, golden.FILE, file]
@@ -84,10 +84,11 @@ def save_bundle(
     return target
 
 
-def _sample(data: Any, signature: Signature, ignore: Collection[str], count: int) -> dict[str, Array]:
+def _sample(data: Any, model: Model, ignore: Collection[str], count: int) -> dict[str, Array]:
     """At most `count` rows, evenly spaced: sorted data must not show one class only."""
-    source = open_source(data, partial(texts_of, signature))
-    _, rows = ToModel(signature, source, ignore, predicted=True).tensors(spread(source, count))
+    source = open_source(data, partial(texts_of, model.signature))
+    columns = tuple(getattr(model, "columns", ()))
+    _, rows = ToModel(model.signature, source, ignore, predicted=True, columns=columns).tensors(spread(source, count))
     total = len(next(iter(rows.values())))
     chosen = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
     return {name: array[chosen] for name, array in rows.items()}

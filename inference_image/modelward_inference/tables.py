@@ -5,23 +5,47 @@ from typing import Any
 
 import numpy as np
 
+from modelward_drift.columns import is_null
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.runtimes.base import DTYPES, Array
 
 
-def from_data(data: Any, signature: Signature) -> dict[str, Array]:
-    """The input tensors. Raises InvalidConfiguration, which names the column that does not fit."""
-    raw = arranged(data, signature)
+def from_data(data: Any, signature: Signature, columns: tuple[str, ...] = ()) -> dict[str, Array]:
+    """The input tensors. `columns`: all of training, in their order, as they were called.
+
+    Raises InvalidConfiguration, which names the column that does not fit.
+    """
+    raw = arranged(data, signature, columns)
     return {tensor.name: cast(raw[tensor.name], tensor) for tensor in signature.inputs}
 
 
-def arranged(data: Any, signature: Signature) -> dict[str, Array]:
+def arranged(data: Any, signature: Signature, columns: tuple[str, ...] = ()) -> dict[str, Array]:
     """The data in the shapes of the input tensors, with the values as they are. Raises InvalidConfiguration."""
     inputs = signature.inputs
+    if columns and len(inputs) == 1 and inputs[0].shape == (-1, len(columns)):
+        data = _by_name(data, columns)
     if len(inputs) == 1 and inputs[0].shape != (-1, 1):
         return {inputs[0].name: _whole(data, inputs[0])}
-    return {tensor.name: _one(_named(data, tensor, index), tensor) for index, tensor in enumerate(inputs)}
+    places = {name: index for index, name in enumerate(columns)}  # those that the model drops have one, too
+    return {
+        tensor.name: _one(_named(data, tensor, places.get(tensor.name, index)), tensor)
+        for index, tensor in enumerate(inputs)
+    }
+
+
+def _by_name(data: Any, columns: tuple[str, ...]) -> Any:
+    """Columns with names in the order of training: by position they would be taken for one another."""
+    if not isinstance(data, Mapping) and not hasattr(data, "columns"):
+        return data
+    names = [str(name) for name in (data if isinstance(data, Mapping) else data.columns)]
+    lacking = [name for name in columns if name not in names]
+    if lacking:
+        raise InvalidConfiguration(
+            f"data has no column {', '.join(map(repr, lacking))[:300]}, by which the model was trained; it has "
+            f"{', '.join(names)[:300]}"
+        )
+    return {name: data[name] for name in columns}
 
 
 def _whole(data: Any, tensor: Tensor) -> Array:
@@ -71,8 +95,11 @@ def cast(array: Array, tensor: Tensor) -> Array:
     target = DTYPES[tensor.datatype]
     try:
         if target.kind == "O":
-            texts = ["" if value is None else str(value) for value in array.flat]
-            return np.array(texts, dtype=object).reshape(array.shape)
+            # A column may lack a value; a list of texts has none that is missing.
+            null = None if tensor.shape[1:] == (1,) else ""
+            found = np.empty(array.size, dtype=object)
+            found[:] = [null if is_null(value) else str(value) for value in array.flat]
+            return found.reshape(array.shape)
         if array.dtype.kind in "US":
             array = np.where(array == "", "nan", array)
         return np.ascontiguousarray(array.astype(target))

@@ -1,7 +1,8 @@
 """The values of one tensor: from JSON's lists or binary data to an array, and back.
 
 A tensor that can't be read raises RequestError with the name of its field. In JSON, null stands for NaN in floating
-tensors, in both directions: JSON has no number for it. Binary tensors keep NaN and infinities as they are.
+tensors, in both directions: JSON has no number for it; among texts it is a missing one (None). Binary tensors keep NaN
+and infinities as they are.
 """
 
 import math
@@ -138,9 +139,9 @@ def _booleans(data: Any, datatype: str) -> Array:
 def _texts(data: Any, datatype: str) -> Array:
     array = np.array(data, dtype=DTYPES[datatype])
     flat = array.ravel()  # array.flat ends at 32 dimensions
-    odd = next((value for value in flat if not isinstance(value, str)), None)
-    if odd is not None or any(value is None for value in flat):
-        raise ValueError(f"found {shown(odd)}; write strings")
+    odd = next((value for value in flat if value is not None and not isinstance(value, str)), None)
+    if odd is not None:
+        raise ValueError(f"found {shown(odd)}; write strings, or null for one that is missing")
     return array
 
 
@@ -167,7 +168,10 @@ def _first_odd(array: Array) -> str:
 def to_json(array: Array) -> Any:
     """What orjson writes as a flat list; NaN and infinities become null."""
     if datatype_of(array) == "BYTES":
-        return [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in array.flat]
+        return [
+            value.decode(errors="replace") if isinstance(value, bytes) else value if value is None else str(value)
+            for value in array.flat
+        ]
     flat = np.ascontiguousarray(array).ravel()
     return flat.astype(np.float32) if flat.dtype == np.float16 else flat
 

@@ -100,7 +100,10 @@ class Probes:
         for refusal in self.refusals:
             flat = self.rows[refusal.tensor][index : index + 1].reshape(-1)
             if refusal.kind == UNKNOWN:
-                if flat[0] not in refusal.known:
+                if flat[0] is not None and flat[0] not in refusal.known:
+                    return True
+            elif flat.dtype.kind == "O":
+                if flat[0] is None:
                     return True
             elif (np.isnan if refusal.kind == MISSING else np.isinf)(flat[list(refusal.columns)]).any():
                 return True
@@ -171,7 +174,7 @@ def _values(dtype: Any) -> list[tuple[str, Any]]:
     if dtype.kind in "iu":
         return [(UNKNOWN, min(UNKNOWN_NUMBER, int(np.iinfo(dtype).max)))]
     if dtype.kind == "O":
-        return [(UNKNOWN, UNKNOWN_TEXT), (OTHER, ""), (OTHER, "É"), (OTHER, "nan")]
+        return [(MISSING, None), (UNKNOWN, UNKNOWN_TEXT), (OTHER, ""), (OTHER, "É"), (OTHER, "nan")]
     return []
 
 
@@ -248,7 +251,7 @@ def _refusals(
                 wide = len(model.signature.inputs) == 1 and len(named) > refused[-1]
                 names = tuple(str(named[column]) for column in refused) if wide else ()
                 found.append(Refusal(tensor.name, kind, refused, names))
-        known = _categories(estimator, model).get(tensor.name)
+        known = _categories(estimator).get(tensor.name)
         if known is not None and any(
             answer is None and change == Change(UNKNOWN, tensor.name, 0)
             for change, answer in zip(changes, answers, strict=True)
@@ -257,10 +260,10 @@ def _refusals(
     return tuple(found)
 
 
-def _categories(estimator: Any, model: Model) -> dict[str, tuple[Any, ...]]:
+def _categories(estimator: Any) -> dict[str, tuple[Any, ...]]:
     """Of columns that have a tensor of their own: the categories that their encoder knows."""
-    names = [tensor.name for tensor in model.signature.inputs]
-    first = columns.steps_of(estimator)[0] if columns.steps_of(estimator) else estimator
+    first = columns.first_of(estimator)
+    names = columns.all_names(estimator)
     parts = (
         [(inner, positions) for inner, positions, _ in columns.selections(first) if not isinstance(inner, str)]
         if columns.is_column_transformer(first)

@@ -27,6 +27,7 @@ class Built:
     compilation: Compilation
     joining: Joining
     refusals: tuple[Refusal, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def build(folder: Path, kind: str, known: Known, optimise: str) -> Built:
         choice.compilation,
         joining.prove(served, rows.inputs if rows is not None else None),
         probes.refusals if probes is not None else (),
+        tuple(getattr(original, "columns", ())),
     )
 
 

@@ -81,7 +81,8 @@ def choose(
                 "near_ties": 0 if ties is None else int(ties.sum()),
             }  # fmt: skip
             return _faster(model, candidate, content, kind, rows, parity)
-    return _original(kind, f"can't be compiled: {'; '.join(failures)}", fell_back=True)
+    why = "; ".join(failures) or "it has categories of its own, for which there is no converter"
+    return _original(kind, f"can't be compiled: {why}", fell_back=True)
 
 
 def _faster(

@@ -15,7 +15,7 @@ import numpy as np
 
 from modelward_inference.bundle import Signature
 from modelward_inference.compile import converters, graph
-from modelward_inference.runtimes import columns
+from modelward_inference.runtimes import categories, columns
 from modelward_inference.runtimes.base import Model
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
@@ -34,6 +34,8 @@ Attempt = tuple[str, Callable[[], bytes]]
 def attempts(model: Model) -> Iterator[Attempt]:
     """The ways to convert a model, best first; none where there is nothing to convert from."""
     estimator, booster = getattr(model, "estimator", None), getattr(model, "booster", None)
+    if categories.of(columns.first_of(estimator) if estimator is not None else booster):
+        return  # no converter codes them
     if estimator is not None:
         yield from _of_estimator(estimator, model.signature)
     elif booster is not None and hasattr(booster, "inplace_predict"):
@@ -112,6 +114,11 @@ def _sklearn(estimator: Any, signature: Signature, double: bool) -> bytes:
         (tensor.name, types.get(tensor.datatype, number)([None, *(tensor.shape[1:] or (1,))]))
         for tensor in signature.inputs
     ]
+    names = [name for name, _ in given]
+    if signature.inputs[0].shape[1:] == (1,) and set(names) < set(columns.all_names(estimator)):
+        # Dropped columns hold their places while it is converted; nothing in the graph uses them.
+        kinds = dict(given)
+        given = [(name, kinds.get(name, number([None, 1]))) for name in columns.all_names(estimator)]
     # Without zipmap probabilities are a tensor instead of a list of maps; only classifiers know the option.
     options: dict[int, dict[str, Any]] = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else {}
     for step in columns.all_steps(estimator):

@@ -14,6 +14,8 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_regressor_output_shapes,
 )
 
+from modelward_inference.runtimes.onnx import MISSING_TEXT
+
 Converter = Callable[[Any, Any, Any], None]
 
 _TREES = (
@@ -82,7 +84,7 @@ def _classifier(kind: type, converter: Converter) -> None:
 
 
 def _imputer(convert: Converter) -> Converter:
-    """Adds to the converter of imputers what it lacks: double precision, and texts that have no missing values."""
+    """Adds to the converter of imputers what it lacks: double precision, and texts."""
     from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
     from skl2onnx.operator_converters.common import concatenate_variables
 
@@ -90,8 +92,13 @@ def _imputer(convert: Converter) -> Converter:
         step, kind, output = operator.raw_operator, operator.inputs[0].type, operator.outputs[0].full_name
         gaps = isinstance(step.missing_values, float) and math.isnan(step.missing_values)
         if gaps and isinstance(kind, StringTensorType) and not step.add_indicator:
-            # No text of the protocol is NaN, so that there is nothing to fill in.
-            container.add_node("Identity", [concatenate_variables(scope, operator.inputs, container)], [output])
+            joined = concatenate_variables(scope, operator.inputs, container)
+            mark, fill, missing = (scope.get_unique_variable_name(name) for name in ("mark", "fill", "missing"))
+            values = [str(each).encode() for each in step.statistics_]
+            container.add_initializer(mark, TensorProto.STRING, [1], [MISSING_TEXT.encode()])
+            container.add_initializer(fill, TensorProto.STRING, [1, len(values)], values)
+            container.add_node("Equal", [joined, mark], [missing], op_version=19)
+            container.add_node("Where", [missing, fill, joined], [output], op_version=16)
         elif (
             gaps
             and isinstance(kind, DoubleTensorType)

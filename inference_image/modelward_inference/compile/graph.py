@@ -9,6 +9,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.runtimes.onnx import TAKES_MISSING_TEXTS
 
 _ELEMENTS = {
     "BOOL": TensorProto.BOOL, "INT8": TensorProto.INT8, "INT16": TensorProto.INT16, "INT32": TensorProto.INT32,
@@ -44,6 +45,7 @@ def adapt(model: Any, signature: Signature) -> bytes:
     for name, shape in ((_COLUMN, [-1, 1]), (_VECTOR, [-1])):
         if name in used:
             graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [len(shape)], shape))
+    model.metadata_props.append(onnx.StringStringEntryProto(key=TAKES_MISSING_TEXTS, value="true"))
     for node in graph.node:
         if node.op_type == "StringNormalizer":
             # The default locale, en_US, is in few images; this one is in each, and knows all of Unicode.
@@ -55,6 +57,8 @@ def _inputs(graph: Any, signature: Signature) -> list[Any]:
     """Nodes that turn the signature's inputs into the ones that the graph was converted with."""
     found = {each.name: each for each in graph.input}
     wanted = {tensor.name: tensor for tensor in signature.inputs}
+    used = {name for node in graph.node for name in node.input}
+    found = {name: value for name, value in found.items() if name in wanted or name in used}
     if set(found) - set(wanted):
         raise ValueError(f"the converted model has other inputs: {', '.join(sorted(set(found) ^ set(wanted)))}")
     nodes = []

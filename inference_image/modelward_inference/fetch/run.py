@@ -161,6 +161,7 @@ def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: i
         compilation=built.compilation,
         joining=built.joining,
         refusals=built.refusals,
+        columns=built.columns,
     )
 
 

@@ -34,22 +34,33 @@ class Fitting(Protocol):
 
 
 class ToModel:
-    """For a signature. `ignore`: of these columns those are dropped that are too many for the model."""
+    """For a signature. `ignore`: of these columns those are dropped that are too many for the model; `columns`: their
+    names at training, in the order of a single wide tensor."""
 
     left_out: Sequence[str] = ()
 
-    def __init__(self, signature: Signature, source: Source, ignore: Collection[str], *, predicted: bool) -> None:
+    def __init__(
+        self,
+        signature: Signature,
+        source: Source,
+        ignore: Collection[str],
+        *,
+        predicted: bool,
+        columns: tuple[str, ...] = (),
+    ) -> None:
         self.signature = signature
         self._source, self._predicted = source, predicted
         self._dropped = _too_many(source.names, signature, set(ignore))
         alone = len(signature.inputs) == 1 and signature.inputs[0].name not in source.names
-        self.names: Sequence[str] = [name for name in source.names if name not in self._dropped] if alone else []
+        self._columns = columns
+        kept = (columns if source.names else ()) or [name for name in source.names if name not in self._dropped]
+        self.names: Sequence[str] = kept if alone else []
 
     def tensors(self, table: Table) -> tuple[Tensors, Tensors]:
         if isinstance(table, Mapping):
             table = {name: column for name, column in table.items() if name not in self._dropped}
         try:
-            raw = tables.arranged(table, self.signature)
+            raw = tables.arranged(table, self.signature, self._columns)
         except InvalidConfiguration as error:
             raise InvalidConfiguration(f"{error}{self._hint()}") from None
         profiled, taken = {}, {}

@@ -62,7 +62,8 @@ def make_reference(
             _check_window(calibrate_window, source)
         fitting: Fitting
         if known:
-            fitting = ToModel(known, source, ignore, predicted=answering is not None)
+            columns = tuple(getattr(answering.model, "columns", ())) if answering else ()
+            fitting = ToModel(known, source, ignore, predicted=answering is not None, columns=columns)
         else:
             fitting = AsTheyAre(source, ignore)
         reading = Reading(source, fitting, answering, Progress(sys.stderr) if progress else None)

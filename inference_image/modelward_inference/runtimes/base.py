@@ -69,12 +69,21 @@ def _zeros(tensor: Tensor) -> Array:
 
 
 def texts(array: Array) -> Array:
-    """A BYTES tensor with str elements only: binary tensors bring bytes. Raises ValueError where it is no UTF-8."""
+    """A BYTES tensor without bytes, which binary tensors bring; None stays. Raises ValueError where one is no UTF-8."""
     if not any(isinstance(each, bytes) for each in array.flat):
         return array
-    return np.array([each.decode() if isinstance(each, bytes) else str(each) for each in array.flat], object).reshape(
-        array.shape
-    )
+    found = np.empty(array.size, object)
+    found[:] = [each.decode() if isinstance(each, bytes) else each for each in array.flat]
+    return found.reshape(array.shape)
+
+
+def missing_as_nan(array: Array) -> Array:
+    """Texts with None as the libraries' own missing value."""
+    if array.dtype.kind != "O" or all(each is not None for each in array.flat):
+        return array
+    found = np.empty(array.size, object)
+    found[:] = [np.nan if each is None else each for each in array.flat]
+    return found.reshape(array.shape)
 
 
 def tensor_of(name: str, array: Array) -> Tensor:

@@ -1,4 +1,7 @@
-"""What the boosters of XGBoost and LightGBM share: one table in; labels and probabilities, or numbers, out."""
+"""What the boosters of XGBoost and LightGBM share: one table in; labels and probabilities, or numbers, out.
+
+A booster that was trained on columns of category dtype takes a tensor for each column (`categories`).
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -7,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.bundle import Signature, Tensor
-from modelward_inference.runtimes.base import DTYPES, PREDICT, PREDICT_PROBA, Array, tensor_of
+from modelward_inference.runtimes import categories
+from modelward_inference.runtimes.base import DTYPES, PREDICT, PREDICT_PROBA, Array, tensor_of, texts
 from modelward_inference.runtimes.columns import INPUT
 
 
@@ -16,16 +20,30 @@ class BoosterModel(ABC):
 
     warnings: Sequence[str] = ()
     is_classifier: bool
+    booster: Any
+    columns: tuple[str, ...] = ()
+    """Names of the features at training, empty where they had none."""
 
     @abstractmethod
     def _raw(self, rows: Array) -> Array:
         """What the booster predicts: probabilities of classes (of the second, where there are two), or numbers."""
 
-    def _describe(self, features: int, datatype: str) -> None:
+    def _describe(self, features: int, datatype: str, columns: Sequence[str] = ()) -> None:
         """Find the signature by a prediction for a row of zeros."""
+        self.columns = tuple(columns)
+        known = categories.of(self.booster)
+        self._coder = categories.coder_of(self.booster)
+        if known:
+            names = columns or [f"x{index}" for index in range(features)]
+            texts = [categories.are_texts(known.get(index, ())) for index in range(features)]
+            inputs = tuple(
+                Tensor(name, "BYTES" if text else datatype, (-1, 1)) for name, text in zip(names, texts, strict=True)
+            )
+        else:
+            inputs = (Tensor(INPUT, datatype, (-1, features)),)
         example = self._answers(np.zeros((1, features), DTYPES[datatype]))
         outputs = tuple(tensor_of(name, array) for name, array in example.items())
-        self.signature = Signature((Tensor(INPUT, datatype, (-1, features)),), outputs)
+        self.signature = Signature(inputs, outputs)
 
     @property
     def classes(self) -> tuple[Any, ...]:
@@ -33,7 +51,14 @@ class BoosterModel(ABC):
         return tuple(range(self.signature.outputs[1].shape[1])) if self.is_classifier else ()
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        answers = self._answers(inputs[INPUT])
+        if self._coder is None:
+            rows = inputs[INPUT]
+        else:
+            given = [(tensor.name, inputs[tensor.name]) for tensor in self.signature.inputs]
+            rows = self._coder.table(
+                [(name, texts(array) if array.dtype.kind == "O" else array) for name, array in given]
+            )
+        answers = self._answers(rows)
         return {name: answers[name] for name in outputs}
 
     def _answers(self, rows: Array) -> dict[str, Array]:

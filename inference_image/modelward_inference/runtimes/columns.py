@@ -1,7 +1,8 @@
 """What a fitted scikit-learn estimator takes: one tensor of numbers, one of texts, or a tensor for each column.
 
 An estimator that selects columns by name, or that has columns of strings or categories, takes a tensor of shape [-1, 1]
-for each column. Columns of other estimators come by position in one tensor, whatever they were called at training.
+for each column that it uses. Columns of other estimators come in one tensor, in the order of training; where they had
+names, the data plane takes them by these, too (`names_of`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,14 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.bundle import Tensor
+from modelward_inference.runtimes import categories
 
 INPUT = "input"
 """The one tensor's name where columns have none."""
+
+
+_NAMES = "modelward_names_"
+"""Where the names of a transformer are kept that has been made to select by position."""
 
 
 def unwrapped(step: Any) -> Any:
@@ -56,18 +62,66 @@ def selections(transformer: Any) -> Iterator[tuple[Any, list[int], bool]]:
 
 
 def inputs_of(estimator: Any) -> tuple[Tensor, ...]:
-    """The input tensors. Raises nothing: what can't be told is one tensor of numbers."""
-    first = steps_of(estimator)[0] if steps_of(estimator) else estimator
-    width = getattr(first, "n_features_in_", getattr(estimator, "n_features_in_", None))
+    """The input tensors. What can't be told is one tensor of numbers. Raises ModelUnsupported."""
+    first = first_of(estimator)
+    width = width_of(estimator)
     if width is None:
         # Without a number of features it takes texts, as a pipeline that begins with a vectorizer does.
         return (Tensor(INPUT, "BYTES", (-1,)),)
-    kinds = _datatypes(unwrapped(estimator), int(width)) or ["FP64"] * int(width)
+    own = categories.of(first)
+    kinds: list[str | None] = list(_datatypes(unwrapped(estimator), width) or ["FP64"] * width)
+    for place, values in own.items():
+        kinds[place] = "BYTES" if categories.are_texts(values) else "FP64"
+    named = bool(own) or (is_column_transformer(first) and _selects_by_name(first))
+    if not named and set(kinds) <= {"FP64", None}:
+        return (Tensor(INPUT, "FP64", (-1, width)),)
+    return tuple(
+        Tensor(name, kind, (-1, 1)) for name, kind in zip(all_names(estimator), kinds, strict=True) if kind is not None
+    )
+
+
+def by_column(estimator: Any, inputs: Sequence[Tensor]) -> bool:
+    """Whether the tensors are columns, one each, as `inputs_of` made them: a single one may be called anything."""
+    if len(inputs) != 1:
+        return True
+    return inputs[0].name != INPUT or (inputs[0].shape == (-1, 1) and inputs_of(estimator)[:1] == (inputs[0],)
+                                       and _has_columns(estimator))  # fmt: skip
+
+
+def _has_columns(estimator: Any) -> bool:
+    first = first_of(estimator)
     named = is_column_transformer(first) and _selects_by_name(first)
-    if not named and set(kinds) == {"FP64"}:
-        return (Tensor(INPUT, "FP64", (-1, int(width))),)
-    names = [str(name) for name in getattr(first, "feature_names_in_", [f"x{index}" for index in range(int(width))])]
-    return tuple(Tensor(name, kind, (-1, 1)) for name, kind in zip(names, kinds, strict=True))
+    return named or bool(categories.of(first)) or inputs_of(estimator)[0].datatype != "FP64"
+
+
+def first_of(estimator: Any) -> Any:
+    """The step that takes the rows."""
+    steps = steps_of(estimator)
+    return steps[0] if steps else unwrapped(estimator)
+
+
+def width_of(estimator: Any) -> int | None:
+    """How many columns it takes; None for texts. A first step of one's own may not tell: then the others do."""
+    steps = steps_of(estimator)
+    for each in (*steps[:1], unwrapped(estimator), estimator):
+        found = getattr(each, "n_features_in_", None)
+        if found is not None:
+            return int(found)
+    return None
+
+
+def names_of(estimator: Any) -> tuple[str, ...]:
+    """The columns' names at training; empty where they had none."""
+    for each in (first_of(estimator), unwrapped(estimator)):
+        found = getattr(each, _NAMES, getattr(each, "feature_names_in_", None))
+        if found is not None:
+            return tuple(map(str, found))
+    return ()
+
+
+def all_names(estimator: Any) -> tuple[str, ...]:
+    """A name for each column of training, in that order."""
+    return names_of(estimator) or tuple(f"x{index}" for index in range(width_of(estimator) or 0))
 
 
 def select_by_position(estimator: Any) -> None:
@@ -85,6 +139,7 @@ def select_by_position(estimator: Any) -> None:
             if name in by_name
         ]
         if hasattr(step, "feature_names_in_"):
+            setattr(step, _NAMES, step.feature_names_in_)
             del step.feature_names_in_
 
 
@@ -100,8 +155,8 @@ def _selects_by_name(transformer: Any) -> bool:
     )
 
 
-def _datatypes(step: Any, width: int) -> list[str] | None:
-    """The datatype of each column, by the first step that knows it."""
+def _datatypes(step: Any, width: int) -> Sequence[str | None] | None:
+    """The datatype of each column, by the first step that knows it; None for one that is dropped."""
     if _is_pipeline(step):
         found = (_datatypes(unwrapped(each), width) for each in steps_of(step))
         return next((kinds for kinds in found if kinds), None)
@@ -121,14 +176,14 @@ def _datatypes(step: Any, width: int) -> list[str] | None:
     return None
 
 
-def _of_column_transformer(transformer: Any, width: int) -> list[str]:
+def _of_column_transformer(transformer: Any, width: int) -> list[str | None]:
     kinds: list[str | None] = [None] * width
     for inner, positions, _ in selections(transformer):
         found = None if isinstance(inner, str) else _datatypes(unwrapped(inner), len(positions))
         for position, kind in zip(positions, found or ["FP64"] * len(positions), strict=True):
             # A column may be used twice: who needs texts decides.
             kinds[position] = "BYTES" if "BYTES" in (kind, kinds[position]) else kind
-    return [kind or "FP64" for kind in kinds]
+    return kinds
 
 
 def _of_values(values: Sequence[Any]) -> str:

@@ -11,8 +11,8 @@ import sklearn
 from modelward_inference import rows as generated
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
-from modelward_inference.runtimes import columns
-from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, Array, tensor_of, texts
+from modelward_inference.runtimes import categories, columns
+from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, Array, missing_as_nan, tensor_of, texts
 
 
 class EstimatorModel:
@@ -33,11 +33,13 @@ class EstimatorModel:
         # A model that was trained on a data frame says so at every call; here columns come by position.
         python_warnings.filterwarnings("ignore", message="X does not have valid feature names")
         inputs = signature.inputs if signature else columns.inputs_of(estimator)
-        self._many = len(inputs) > 1 or inputs[0].name != columns.INPUT
+        self._many = columns.by_column(estimator, inputs)
+        self.columns = columns.all_names(estimator) if self._many else columns.names_of(estimator)
+        self._coder = categories.coder_of(columns.first_of(estimator)) if self._many else None
         self._texts = {tensor.name for tensor in inputs if tensor.datatype == "BYTES"}
         self._order = [tensor.name for tensor in inputs]
         self._pandas = _pandas() if self._many and hasattr(estimator, "feature_names_in_") else None
-        if self._many and self._pandas is None:
+        if self._many and self._pandas is None and self._coder is None:
             columns.select_by_position(estimator)
         self.signature = signature or Signature(inputs, self._outputs(inputs))
 
@@ -55,12 +57,20 @@ class EstimatorModel:
         """What the estimator takes: an array, texts, or a data frame where pandas is there and names were known."""
         given = {name: texts(inputs[name]) if name in self._texts else inputs[name] for name in self._order}
         if not self._many:
+            if self._texts and any(each is None for each in given[columns.INPUT].flat):
+                raise ValueError("a text is null, and it takes none that is")
             return given[columns.INPUT]
+        if self._coder is not None:
+            return self._coder.table(list(given.items()))
+        given = {name: missing_as_nan(array) for name, array in given.items()}
         if self._pandas is not None:
             return self._pandas.DataFrame({name: array.reshape(-1) for name, array in given.items()})
+        # A column that the model drops holds its place.
+        rows = len(next(iter(given.values())))
+        table = [given[name] if name in given else np.zeros((rows, 1)) for name in self.columns or self._order]
         if not self._texts:
-            return np.column_stack(list(given.values()))
-        return np.column_stack([array.astype(object) for array in given.values()])
+            return np.column_stack(table)
+        return np.column_stack([array.astype(object) for array in table])
 
     def _outputs(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What comes out, as a prediction for one row shows it."""

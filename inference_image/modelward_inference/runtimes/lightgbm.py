@@ -32,7 +32,9 @@ class LightgbmModel(BoosterModel):
         objective = next((line for line in text.splitlines() if line.startswith("objective=")), "")
         words = objective.removeprefix("objective=").split()
         self.is_classifier = bool(words) and words[0] in _CLASSIFIERS
-        self._describe(self.booster.num_feature(), "FP64")
+        names = self.booster.feature_name()
+        generated = [f"Column_{index}" for index in range(len(names))]
+        self._describe(self.booster.num_feature(), "FP64", [] if names == generated else names)
 
     def _raw(self, rows: Array) -> Array:
         return np.asarray(self.booster.predict(rows, num_threads=self._threads))

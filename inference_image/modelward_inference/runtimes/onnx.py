@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnxruntime as ort
 
 from modelward_inference.bundle import Signature, Tensor
@@ -16,6 +17,12 @@ _TYPES = {
     "tensor(int64)": "INT64", "tensor(float16)": "FP16", "tensor(float)": "FP32", "tensor(double)": "FP64",
     "tensor(string)": "BYTES",
 }  # fmt: skip
+
+MISSING_TEXT = "\ue000modelward:missing\ue000"
+"""What stands for a missing text in a graph that was compiled here: no string of ONNX is null."""
+
+TAKES_MISSING_TEXTS = "modelward.missing_texts"
+"""The key of ONNX's metadata by which a graph says that it was compiled here, and was compared with the original."""
 
 _FATAL = 4
 """onnxruntime's level of logs that has nothing but its end."""
@@ -50,6 +57,8 @@ class OnnxModel:
         axes = [node.shape[0] for node in self._session.get_inputs() if node.shape]
         self.first_axes = tuple(axis for axis in axes if isinstance(axis, str))
         """Names of the inputs' open first axes, where they have some: what is named differently differs in size."""
+        known = self._session.get_modelmeta().custom_metadata_map
+        self._takes_missing = known.get(TAKES_MISSING_TEXTS) == "true"
         self._texts = [tensor.name for tensor in self.signature.inputs if tensor.datatype == "BYTES"]
         self.libraries = {"onnxruntime": ort.__version__}
 
@@ -57,7 +66,14 @@ class OnnxModel:
         given = dict(inputs)
         for name in self._texts:
             # onnxruntime would take the bytes of binary tensors for the text "b'…'".
-            given[name] = texts(given[name])
+            found = texts(given[name])
+            if any(each is None for each in found.flat):
+                if not self._takes_missing:
+                    raise ValueError(f"{name}: a text is null, and an ONNX model has none that is; send an empty one")
+                marked = np.empty(found.size, object)
+                marked[:] = [MISSING_TEXT if each is None else each for each in found.flat]
+                found = marked.reshape(found.shape)
+            given[name] = found
         return dict(zip(outputs, self._session.run(list(outputs), given), strict=True))
 
 

@@ -34,7 +34,7 @@ class XgboostModel(BoosterModel):
         best = self.booster.attr("best_iteration")
         self._range = (0, int(best) + 1) if best is not None else (0, 0)
         try:
-            self._describe(self.booster.num_features(), "FP32")
+            self._describe(self.booster.num_features(), "FP32", self.booster.feature_names or ())
         except xgboost.core.XGBoostError as error:
             raise ModelUnsupported(
                 f"The booster does not predict from plain numbers ({_first_line(error)}); export it as ONNX"
