@@ -24,12 +24,13 @@ class Names:
         self._places = {f"output-{index}": name for index, name in enumerate(self._outputs)}
         # Where there is one, it can't be mistaken: clients of other servers call it input-0, predict, or whatever.
         self._only = next(iter(self.expected.values())) if len(self.expected) == 1 else None
-        # Who sends a data frame sends columns that the model does not use.
-        self._lenient = bool(columns) and len(self.expected) > 1
         self._columns: dict[str, Expected] = {}
-        if self._only is not None and len(columns) > 1 and self._only.tensor.shape == (-1, len(columns)):
+        wide = self._only is not None and self._only.tensor.shape == (-1, len(columns))
+        if wide and self._only is not None and self._only.tensor.name not in columns:
             kind = self._only.tensor.datatype
             self._columns = {name: Expected(Tensor(name, kind, (-1, 1))) for name in columns}
+        # Who sends a data frame sends columns that the model does not use.
+        self._lenient = bool(columns) and not self._columns
 
     def inputs(self, request: InferRequest) -> dict[str, Array]:
         """The model's tensors by its own names, each checked."""
@@ -38,7 +39,7 @@ class Names:
         found: dict[str, Array] = {}
         alone = self._only if len(request.inputs) == 1 else None
         for given in request.inputs:
-            expected = self.expected.get(given.name) or alone
+            expected = self.expected.get(given.name) or self.expected.get(_plain(given.name)) or alone
             if expected is not None:
                 found[expected.tensor.name] = expected.check(given)
             elif not self._lenient:
@@ -53,7 +54,7 @@ class Names:
         """The one wide tensor, from a tensor for each column."""
         assert self._only is not None
         name = self._only.tensor.name
-        given = {each.name: each for each in request.inputs}
+        given = {_plain(each.name): each for each in request.inputs} | {each.name: each for each in request.inputs}
         missing = [each for each in self._columns if each not in given]
         if missing:
             raise RequestError(
@@ -71,7 +72,7 @@ class Names:
         if len(request.inputs) <= 1:
             return []
         known = self._columns or self.expected
-        return [each.name for each in request.inputs if each.name not in known]
+        return [each.name for each in request.inputs if each.name not in known and _plain(each.name) not in known]
 
     def outputs(self, request: InferRequest) -> dict[str, str]:
         """The model's outputs by the names that the client has for them, under which it looks for them."""
@@ -86,6 +87,11 @@ class Names:
                 raise RequestError(f"outputs: {shown(wanted.name)!r} is {own!r}, which is asked for already")
             found[wanted.name] = own
         return found
+
+
+def _plain(name: str) -> str:
+    """The name as LightGBM keeps it: blanks become underscores there."""
+    return name.replace(" ", "_")
 
 
 def _as_numbers(given: Input) -> Input:

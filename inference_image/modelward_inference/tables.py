@@ -39,13 +39,14 @@ def _by_name(data: Any, columns: tuple[str, ...]) -> Any:
     if not isinstance(data, Mapping) and not hasattr(data, "columns"):
         return data
     names = [str(name) for name in (data if isinstance(data, Mapping) else data.columns)]
-    lacking = [name for name in columns if name not in names]
+    found = {name.replace(" ", "_"): name for name in names} | {name: name for name in names}  # as LightGBM keeps them
+    lacking = [name for name in columns if name not in found]
     if lacking:
         raise InvalidConfiguration(
             f"data has no column {', '.join(map(repr, lacking))[:300]}, by which the model was trained; it has "
             f"{', '.join(names)[:300]}"
         )
-    return {name: data[name] for name in columns}
+    return {name: data[found[name]] for name in columns}
 
 
 def _whole(data: Any, tensor: Tensor) -> Array:

@@ -125,7 +125,8 @@ GOOD: dict[str, Object] = {
             "overrides": [{"name": "output:score", "threshold": "1"}],
             "ignore": ["id"],
             "outputs": "Ignore",
-            "dataQuality": {"missing": "0.5%", "newCategories": "100%", "outOfRange": "1%", "typeErrors": "0%"},
+            "dataQuality": {"missing": "0.5%", "newCategories": "100%", "outOfRange": "1%", "typeErrors": "0%",
+                            "nonFinite": "0%"},  # fmt: skip
         },
         "falseAlarms": {"maxPer30Days": "0.01"},
         "persistence": {"needed": 2, "windows": 3},

@@ -11,12 +11,14 @@ import numpy as np
 from modelward_drift.arrays import Integers
 from modelward_drift.errors import SettingError
 from modelward_drift.metrics import contingency, divergence, grid
+from modelward_drift.metrics.shares import moved
 from modelward_drift.profile import Profile
 
 
 @dataclass(frozen=True)
 class Metric:
-    """`value`: of a profile and current cells; `ordered`: of numbers and lengths only, special cells left out.
+    """`value`: of a profile and current cells; `ordered`: of numbers and lengths only; of special cells, which have no
+    place in an order, the share that moved counts where it is the larger effect.
 
     `noise`: what the metric reaches where PSI reaches `w`, to first order near no drift (an upper bound for ordered
     metrics); its arguments are w and the rows of reference and window.
@@ -49,17 +51,19 @@ def _of_cells(compute: Pairwise, profile: Profile, current: Integers) -> float:
 
 def _ks(profile: Profile, current: Integers) -> float:
     bins = profile.bins
-    return grid.ks(profile.reference[:bins], current[:bins])
+    return max(grid.ks(profile.reference[:bins], current[:bins]), moved(profile.reference, current, bins))
 
 
 def _wasserstein(profile: Profile, current: Integers) -> float:
     if profile.grid is None:
         raise SettingError(f"wasserstein needs an order, but {profile.name!r} is {profile.kind}; choose psi or js")
     bins, shape = profile.bins, profile.grid
-    return grid.wasserstein(profile.reference[:bins], current[:bins], np.array(shape.centres), shape.scale)
+    distance = grid.wasserstein(profile.reference[:bins], current[:bins], np.array(shape.centres), shape.scale)
+    return max(distance, moved(profile.reference, current, bins))
 
 
 # With r = sum (q - p)^2 / p, small: PSI = r, KL = r / 2, JS = r / 8, Hellinger^2 = r / 8, chi2 = r mn / (m + n).
+# The share that moved to or from special cells is that of an event, whose indicator is a step.
 # For any f: (sum f (q - p))^2 <= var(f) r (Cauchy, Schwarz). A step has a variance of 1/4 at most, and a 1-Lipschitz
 # function the feature's own, which bounds KS and, by Kantorovich's duality, the Wasserstein distance.
 METRICS: Final = {

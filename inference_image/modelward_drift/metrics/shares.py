@@ -18,6 +18,14 @@ def smoothed(reference: Integers, current: Integers, smoothing: float = SMOOTHIN
     return p / p.sum(), q / q.sum()
 
 
+def moved(reference: Integers, current: Integers, bins: int) -> float:
+    """The share of rows that came to the cells from `bins` on, or left them: the total variation on these (0 to 1)."""
+    if empty(reference, current):
+        return 0.0
+    difference = current[bins:] / current.sum() - reference[bins:] / reference.sum()
+    return float(max(difference[difference > 0].sum(), -difference[difference < 0].sum()))
+
+
 def empty(reference: Integers, current: Integers) -> bool:
     """Whether a side has no rows."""
     return not (np.any(reference) and np.any(current))

@@ -123,7 +123,13 @@ def make(model: Model, rows: GoldenRows) -> Probes | None:
     base = _base(rows)
     if estimator is None or base is None:
         return None
-    made = [*_single(inputs, base), *_texts(estimator, inputs, base), *_gaps(inputs), *_beside(estimator, inputs)]
+    made = [
+        *_single(inputs, base),
+        *_uniform(inputs, base),
+        *_texts(estimator, inputs, base),
+        *_gaps(inputs),
+        *_beside(estimator, inputs),
+    ]
     if not made:
         return None
     changes = tuple(change for change, _ in made)
@@ -176,6 +182,16 @@ def _values(dtype: Any) -> list[tuple[str, Any]]:
     if dtype.kind == "O":
         return [(MISSING, None), (UNKNOWN, UNKNOWN_TEXT), (OTHER, ""), (OTHER, "É"), (OTHER, "nan")]
     return []
+
+
+def _uniform(inputs: Rows, base: int) -> Iterator[tuple[Change, dict[str, Array]]]:
+    """All numbers changed alike: norms of 0, variances of 0, and sizes at which formulas leave their ordinary range."""
+    names = [name for name, array in inputs.items() if array.dtype.kind == "f"]
+    row = {name: array[base] for name, array in inputs.items()}
+    for value in (0.0, -0.0, 1.0, -1.0) if names else ():
+        yield Change(OTHER), {**row, **{name: np.full_like(row[name], value) for name in names}}
+    for factor in (-1.0, 1e-3, 1e3, 1e6) if names else ():
+        yield Change(OTHER), {**row, **{name: (row[name] * factor).astype(row[name].dtype) for name in names}}
 
 
 def _texts(estimator: Any, inputs: Rows, base: int) -> Iterator[tuple[Change, dict[str, Array]]]:

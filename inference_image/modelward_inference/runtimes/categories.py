@@ -99,8 +99,9 @@ def _of_lightgbm(booster: Any) -> Categories:
 def _of_xgboost(booster: Any) -> Categories:
     if "c" not in (booster.feature_types or ()):
         return {}
-    learner = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
-    found = learner.get("cats") or learner.get("model", {}).get("cats") or {}
+    found = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
+    found = found.get("gbtree", found).get("model", found)  # dart holds the trees one level deeper
+    found = found.get("cats", {})
     made = {place: _values(each) for place, each in enumerate(found.get("enc", ())) if each.get("values")}
     return {place: values for place, values in made.items() if values}
 

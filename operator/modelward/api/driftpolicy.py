@@ -68,6 +68,7 @@ class DataQuality:
     new_categories: str | None = None
     out_of_range: str | None = None
     type_errors: str | None = None
+    non_finite: str | None = None
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,11 @@ def _features(raw: Mapping[str, Any]) -> Features:
         ignore=tuple(str(name) for name in raw.get("ignore") or ()),
         outputs=str(raw.get("outputs", Features.outputs)),
         data_quality=DataQuality(
-            quality.get("missing"), quality.get("newCategories"), quality.get("outOfRange"), quality.get("typeErrors")
+            quality.get("missing"),
+            quality.get("newCategories"),
+            quality.get("outOfRange"),
+            quality.get("typeErrors"),
+            quality.get("nonFinite"),
         ),
     )
 

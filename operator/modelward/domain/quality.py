@@ -1,11 +1,11 @@
-"""Data quality as features: the share of bad values of an input, judged like any other feature.
+"""Data quality as features: the share of bad values of an input or an output, judged like any other feature.
 
 Each is a profile of two cells, good and bad, made from what the reference and the window have counted. As numbers 0 and
 1 they have an order, so that the distance of Kolmogorov and Smirnov is the difference of the two shares, which is what
 people set thresholds on; significance and the budget of false alarms hold as for all features.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
@@ -34,14 +34,15 @@ _SEEN: Final[dict[str, _Pick]] = {
     "new_categories": lambda seen: seen.new_categories,
     "out_of_range": lambda seen: seen.out_of_range,
     "type_errors": lambda seen: seen.type_errors,
+    "non_finite": lambda seen: seen.non_finite,
 }
 
 
 def with_quality(
-    reference: Reference, window: Window, limits: DataQuality
+    reference: Reference, window: Window, limits: DataQuality, ignored: Collection[str] = ()
 ) -> tuple[Reference, Window, dict[str, FeatureRule]]:
-    """Both with the features of `limits` added to them, and their rules by name."""
-    added = list(_features(reference, window, limits))
+    """Both with the features of `limits` added to them, and their rules by name. `ignored`: features that have none."""
+    added = list(_features(reference, window, limits, ignored))
     if not added:
         return reference, window, {}
     features, counts, rules = zip(*added, strict=True)
@@ -59,10 +60,10 @@ def worsened(feature: Feature, counts: Counts) -> bool:
 
 
 def _features(
-    reference: Reference, window: Window, limits: DataQuality
+    reference: Reference, window: Window, limits: DataQuality, ignored: Collection[str]
 ) -> Iterator[tuple[Feature, Counts, FeatureRule]]:
     for feature, counts in zip(reference.features, window.counts, strict=True):
-        if feature.side != "input":
+        if feature.name in ignored:
             continue
         for what, seen in _SEEN.items():
             limit = getattr(limits, what)
@@ -70,7 +71,7 @@ def _features(
             if limit is not None and bad is not None:
                 name = f"{PREFIX}{_name(what)}:{feature.name}"
                 profile = _profile(name, feature.profile, bad)
-                derived = Feature("input", feature.tensor, feature.column, profile)
+                derived = Feature(feature.side, feature.tensor, feature.column, profile)
                 yield (
                     derived,
                     _counts(profile, counts.rows, seen(quality_of(counts))),
@@ -85,7 +86,7 @@ def _name(what: str) -> str:
 
 def _bad_of_reference(profile: Profile, what: str) -> int | None:
     """Bad rows of the reference, None for what such a feature can't have."""
-    other, _, null = profile.counts[-len(SPECIAL) :]
+    other, infinite, null = profile.counts[-len(SPECIAL) :]
     categories = bool(profile.levels)
     match what:
         case "missing":
@@ -93,6 +94,8 @@ def _bad_of_reference(profile: Profile, what: str) -> int | None:
         case "new_categories":
             # Categories too rare to be kept are among the new ones of a window, too.
             return other if profile.kind == "categorical" else None
+        case "non_finite":
+            return infinite if profile.kind == "numeric" else None
         case "out_of_range":
             return 0 if profile.kind == "numeric" else None
         case _:

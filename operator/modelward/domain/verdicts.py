@@ -119,7 +119,8 @@ def _with(kept: Verdict, *, missing: str | None, problem: str | None, message: s
 
 
 def _judge(spec: Spec, reference: Reference, window: Window, kept: Verdict) -> Verdict:
-    extended, pooled, quality_rules = with_quality(reference, window, spec.features.data_quality)
+    ignored = _ignored_outputs(spec, reference)
+    extended, pooled, quality_rules = with_quality(reference, window, spec.features.data_quality, ignored)
     counts = {feature.name: (feature, seen) for feature, seen in zip(extended.features, pooled.counts, strict=True)}
     better = {
         name
@@ -145,6 +146,12 @@ def _judge(spec: Spec, reference: Reference, window: Window, kept: Verdict) -> V
     )
 
 
+def _ignored_outputs(spec: Spec, reference: Reference) -> set[str]:
+    if spec.features.outputs != IGNORE:
+        return set()
+    return {each.name for each in reference.features if each.name.startswith(OUTPUT_PREFIX)}
+
+
 def _rules(spec: Spec, reference: Reference, quality_rules: Mapping[str, FeatureRule]) -> Rules:
     features = spec.features
     names = {feature.name for feature in reference.features}
@@ -154,13 +161,12 @@ def _rules(spec: Spec, reference: Reference, quality_rules: Mapping[str, Feature
             f"spec.features.overrides names {', '.join(unknown)}, which the reference does not have; it has "
             f"{', '.join(sorted(names)[:20])}"
         )
-    outputs = {name for name in names if name.startswith(OUTPUT_PREFIX)} if features.outputs == IGNORE else set()
     own = {each.name: FeatureRule(each.metric, float(each.threshold)) for each in features.overrides}
     return Rules(
         window=settings_of(spec),
         default=FeatureRule(features.default.metric, float(features.default.threshold)),
         overrides={**quality_rules, **own},
-        ignored=frozenset({*features.ignore, *outputs}),
+        ignored=frozenset({*features.ignore, *_ignored_outputs(spec, reference)}),
         per_30_days=float(spec.false_alarms.max_per30_days),
         persistence=Persistence(spec.persistence.needed, spec.persistence.windows),
     )

@@ -111,11 +111,11 @@ def test_shares_of_bad_values(what: str, amount: Any, colour: Any, found: str | 
 
 
 def test_each_kind_of_bad_value_is_counted_where_it_can_be() -> None:
-    limits = DataQuality("1%", "1%", "1%", "1%")
+    limits = DataQuality("1%", "1%", "1%", "1%", "1%")
     counts = (
         seen(AMOUNT, 500, 400, 100, 0, 0, quality=(30, 20, 0, 100)),
         seen(COLOUR, 400, 400, 200, 0, 0, quality=(0, 0, 200, 0)),
-        USUAL[2],
+        seen(SCORE, 500, 300, 0, 150, 50, quality=(0, 0, 0, 0)),
     )
     reference, window, rules = with_quality(REFERENCE, look(*counts).closed, limits)  # type: ignore[arg-type]
     bad = {
@@ -125,8 +125,19 @@ def test_each_kind_of_bad_value_is_counted_where_it_can_be() -> None:
     }
     assert bad == {
         "quality:missing:amount": 0, "quality:outOfRange:amount": 50, "quality:typeErrors:amount": 100,
+        "quality:nonFinite:amount": 0,
         "quality:missing:colour": 0, "quality:newCategories:colour": 200, "quality:typeErrors:colour": 0,
+        "quality:missing:output:score": 50, "quality:outOfRange:output:score": 0, "quality:typeErrors:output:score": 0,
+        "quality:nonFinite:output:score": 150,
     }  # fmt: skip
+
+
+def test_outputs_that_are_ignored_have_no_quality_either() -> None:
+    counts = (*USUAL[:2], seen(SCORE, 0, 0, 0, 1000, 0))
+    judging = policy(features={"dataQuality": {"nonFinite": "1%"}})
+    assert "quality:nonFinite:output:score" in judge(judging, look(*counts)).drifted
+    ignoring = policy(features={"outputs": "Ignore", "dataQuality": {"nonFinite": "1%"}})
+    assert judge(ignoring, look(*counts)).verdict == NO_DRIFT
 
 
 def test_fewer_bad_values_are_no_drift() -> None:
