@@ -12,7 +12,7 @@ export MYPYPATH := $(PYTHONPATH)
 export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
-.PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz setup \
+.PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz parity setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd lock lock-peers \
 	bench-serving bench-rollout bench-drift
 
@@ -50,6 +50,9 @@ fuzz: $(READY) ## change requests at random for a minute and watch every parser 
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CACHE)/atheris \
 		-r tests/fuzz/requirements.lock
 	@PYTHONPATH=$(PYTHONPATH):$(CACHE)/atheris $(BIN)/python tests/fuzz/parsers.py $(or $(FUZZ),-max_total_time=60)
+
+parity: $(READY) ## draw models of every kind and compare what is served with the library's own answers (PARITY="500 1": how many, seed)
+	@$(BIN)/python -W ignore -m parity $(PARITY)
 
 setup: $(READY) ## the Python environment of the tests and the demo
 

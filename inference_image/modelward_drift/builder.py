@@ -41,10 +41,12 @@ class Builder:
         self._sample = Sample.empty(np.dtype(object if kind == "categorical" else np.float64), capacity)
         # Range and wrong types are exact whatever the sample holds.
         self._low, self._high = np.inf, -np.inf
+        self._texts = False
 
     def add(self, values: Any) -> None:
         """A chunk of rows, of anything that `count` takes."""
         column = columns.column(values)
+        self._texts = self._texts or (self.kind in ("categorical", "text") and columns.has_texts(column))
         if self.kind == "categorical":
             coded = np.empty(len(column), object)
             coded[:] = columns.as_labels(column)
@@ -61,6 +63,7 @@ class Builder:
             raise MismatchError(f"both builders of {self.name!r} have the seed {self._seed}; give each its own")
         self._sample = self._sample.merge(other._sample)
         self._low, self._high = min(self._low, other._low), max(self._high, other._high)
+        self._texts = self._texts or other._texts
 
     @property
     def variety(self) -> tuple[int, int]:
@@ -76,7 +79,7 @@ class Builder:
         grid, levels = self._shape()
         cells = (len(grid.centres) if grid else len(levels)) + len(SPECIAL)
         # A profile counts; the first one only to count the reference.
-        draft = Profile(self.name, self.kind, (1,) + (0,) * (cells - 1), 1, grid, levels)
+        draft = Profile(self.name, self.kind, (1,) + (0,) * (cells - 1), 1, grid, levels, texts=self._texts)
         return replace(draft, counts=self._counts(draft), rows=self._sample.rows)
 
     def _shape(self) -> tuple[Grid | None, tuple[str, ...]]:

@@ -93,6 +93,13 @@ def as_lengths(values: Array) -> Numbers:
     return _all_wrong(values)
 
 
+def has_texts(values: Array) -> bool:
+    """Whether a value is a text."""
+    return values.dtype.kind in "UT" or (
+        values.dtype.kind == "O" and any(isinstance(each, str) for each in values.flat)
+    )
+
+
 def as_labels(values: Array) -> list[Label]:
     """Of a categorical feature."""
     if values.dtype.kind in "Mm":

@@ -36,7 +36,8 @@ class Profile:
     """`counts`: rows of the reference by cell; `grid`: of numbers and lengths of texts; `levels`: the categories kept.
 
     `rows`: of the whole reference; where it was sampled, `counts` add up to fewer, and are what statistics reckon with.
-    `inflation`: of variances, where rows hang together. Raises ProfileError.
+    `inflation`: of variances, where rows hang together. `texts`: whether labels were made of texts, so that 1.50 in a
+    file is another than 1.5; else of the file's numbers. Raises ProfileError.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Profile:
     grid: Grid | None = None
     levels: tuple[str, ...] = ()
     inflation: Inflation = field(default_factory=Inflation)
+    texts: bool = False
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -85,8 +87,11 @@ class Profile:
         return (f"< {self.grid.edges[0]:.6g}", *inner, f">= {self.grid.edges[-1]:.6g}", *SPECIAL)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return asdict(self)
+        """Plain values, for JSON. What earlier releases did not have is left out where it says nothing."""
+        found = asdict(self)
+        if not self.texts:
+            del found["texts"]
+        return found
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
@@ -114,6 +119,8 @@ class Profile:
 def _problem(profile: Profile) -> str | None:
     if profile.kind not in KINDS:
         return f"has the kind {profile.kind!r}, which is none of {', '.join(KINDS)}"
+    if not isinstance(profile.texts, bool):
+        return f"says {profile.texts!r} of texts"
     if not all(isinstance(count, int) and count >= 0 for count in (*profile.counts, profile.rows)):
         return "has counts that are no whole numbers from 0"
     if not 0 < sum(profile.counts) <= min(profile.rows, 2**53):

@@ -112,7 +112,9 @@ GOOD: dict[str, Object] = {
     "warn only": policy(actions={"inputs": "Warn", "outputs": "Warn", "dataQuality": "Warn"}),
     "a job": retrain(apply="Manual", cooldown="0s", deadline="30m", maxFailures=1, backoff="0s"),
     "a job with everything": job(
-        backoffLimit=2, completions=1, podReplacementPolicy="Failed",
+        backoffLimit=2,
+        completions=1,
+        podReplacementPolicy="Failed",
         template={"metadata": {"labels": {"a": "b"}}, "spec": {**POD["spec"], "nodeSelector": {"gpu": "yes"}}},
     ),
     "a webhook": webhook("http://ci.example.com:8080/hooks/retrain?model=fraud"),
@@ -125,14 +127,19 @@ GOOD: dict[str, Object] = {
             "overrides": [{"name": "output:score", "threshold": "1"}],
             "ignore": ["id"],
             "outputs": "Ignore",
-            "dataQuality": {"missing": "0.5%", "newCategories": "100%", "outOfRange": "1%", "typeErrors": "0%",
-                            "nonFinite": "0%"},  # fmt: skip
+            "dataQuality": {
+                "missing": "0.5%",
+                "newCategories": "100%",
+                "outOfRange": "1%",
+                "typeErrors": "0%",
+                "nonFinite": "0%",
+            },
         },
         "falseAlarms": {"maxPer30Days": "0.01"},
         "persistence": {"needed": 2, "windows": 3},
         "suspend": True,
     },
-}  # fmt: skip
+}
 
 
 def create(cluster: Cluster, spec: Object, name: str = "fraud") -> tuple[bool, str]:

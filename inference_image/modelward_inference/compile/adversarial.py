@@ -28,6 +28,12 @@ MISSING, INFINITE, UNKNOWN, OTHER = "missing", "infinite", "unknown", ""
 GAPS = 48
 """Rows with several gaps at once: conversions of imputers were seen to be wrong in every tenth of them."""
 
+BASES = 8
+"""Rows that are changed: what shows in one may not in another, which is on the other side of a split."""
+
+SINGLE = 500
+"""Columns times rows that are changed one by one."""
+
 BESIDE = 64
 """Rows on and beside the thresholds of trees."""
 
@@ -120,16 +126,13 @@ def make(model: Model, rows: GoldenRows) -> Probes | None:
     """Rows with the model's own answers; None where there is nothing to make them from. Raises only MemoryError."""
     estimator = getattr(model, "estimator", None) or getattr(model, "booster", None)
     inputs = {name: rows.inputs[name] for name in (tensor.name for tensor in model.signature.inputs)}
-    base = _base(rows)
-    if estimator is None or base is None:
+    bases = _bases(rows)
+    if estimator is None or not bases:
         return None
-    made = [
-        *_single(inputs, base),
-        *_uniform(inputs, base),
-        *_texts(estimator, inputs, base),
-        *_gaps(inputs),
-        *_beside(estimator, inputs),
-    ]
+    few = bases[: max(1, SINGLE // max(1, sum(map(_width, inputs.values()))))]
+    made = [each for base in few for each in _single(inputs, base)]
+    made += [each for base in bases for each in _uniform(inputs, base)]
+    made += [*_texts(estimator, inputs, bases[0]), *_gaps(inputs), *_beside(estimator, inputs)]
     if not made:
         return None
     changes = tuple(change for change, _ in made)
@@ -155,14 +158,16 @@ def ask(model: Model, rows: Rows) -> list[Answer]:
     return ask(model, _at(rows, range(half))) + ask(model, _at(rows, range(half, count)))
 
 
-def _base(rows: GoldenRows) -> int | None:
-    """A row without gaps, that is no tie between classes: changes of it show."""
+def _bases(rows: GoldenRows) -> list[int]:
+    """Rows without gaps, that are no ties between classes: changes of them show."""
     ties = golden.near_ties(rows.expected, rows.tolerance.margin)
-    for index in range(rows.count):
-        whole = all(np.isfinite(array[index]).all() for array in rows.inputs.values() if array.dtype.kind == "f")
-        if whole and (ties is None or not ties[index]):
-            return index
-    return None
+    whole = np.ones(rows.count, bool) if ties is None else ~ties
+    for array in rows.inputs.values():
+        if array.dtype.kind == "f":
+            whole &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    found = np.flatnonzero(whole)
+    chosen = np.unique(np.linspace(0, len(found) - 1, min(BASES, len(found))).astype(int))
+    return [int(each) for each in found[chosen]]
 
 
 def _single(inputs: Rows, base: int) -> Iterator[tuple[Change, dict[str, Array]]]:

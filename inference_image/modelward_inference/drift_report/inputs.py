@@ -61,7 +61,8 @@ def read_data(path: Path, reference: Reference) -> Window:
     """A table as one window, its columns found by the features' names; of a matrix without names, by their places.
     Features that it does not have are null in all rows, but for outputs: a table of inputs has none."""
     kinds = {each.name: each.profile.kind for each in reference.features}
-    source = open_source(path, texts=lambda name: kinds.get(name) in ("categorical", "text"))
+    texts = {each.name for each in reference.features if each.profile.texts}
+    source = open_source(path, texts=texts.__contains__)
     total = [zero(profile) for profile in reference.profiles]
     for chunk in source.chunks():
         table = chunk.table

@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from modelward_drift.columns import is_null, label
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Chunk, Column, Texts, chunk_rows, none
 from modelward_inference.reference.types import DATATYPES, Type
@@ -171,5 +172,12 @@ def _array(column: Any, as_texts: bool) -> Array:
         return np.asarray(column.to_numpy(zero_copy_only=False))
     values = column.to_pylist()
     array = np.empty(len(values), object)
-    array[:] = [None if each is None else str(each) for each in values] if as_texts else values
+    array[:] = [_text(each) for each in values] if as_texts else values
     return array
+
+
+def _text(value: Any) -> Any:
+    """As the drift kernel names it, so that 1, which a null beside it has made 1.0, is the same as before."""
+    if is_null(value):
+        return None
+    return value if isinstance(value, str | bytes) else str(label(value))

@@ -101,13 +101,31 @@ def first_of(estimator: Any) -> Any:
 
 
 def width_of(estimator: Any) -> int | None:
-    """How many columns it takes; None for texts. A first step of one's own may not tell: then the others do."""
+    """How many columns it takes; None for texts. A first step of one's own may not tell: then the model is asked."""
     steps = steps_of(estimator)
     for each in (*steps[:1], unwrapped(estimator), estimator):
-        found = getattr(each, "n_features_in_", None)
+        found = _own_width(each)
         if found is not None:
-            return int(found)
-    return None
+            return found
+    if any(is_vectorizer(each) for each in steps):
+        return None
+    later = [width for each in steps[1:] if (width := _own_width(each)) is not None]
+    return next((width for width in (*later, 1) if _takes(estimator, width)), None)
+
+
+def _own_width(step: Any) -> int | None:
+    try:
+        return int(step.n_features_in_)
+    except (AttributeError, TypeError):  # a pipeline asks its first step, which may not know
+        return None
+
+
+def _takes(estimator: Any, width: int) -> bool:
+    try:
+        estimator.predict(np.zeros((1, width)))
+    except Exception:  # noqa: BLE001  a model may raise anything
+        return False
+    return True
 
 
 def names_of(estimator: Any) -> tuple[str, ...]:

@@ -9,16 +9,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import SimpleImputer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import modelward_inference
 from modelward_inference import errors, formats, golden, modelfile, runtimes
-from modelward_inference.bundle import Manifest
+from modelward_inference.bundle import Manifest, Tensor
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError
@@ -253,3 +255,34 @@ async def test_a_single_column_of_texts_is_called_anything(serve: Serve, name: s
     wanted = model.predict(table)
     served = serve(model, table)
     np.testing.assert_array_equal(await served.of(table), wanted)
+
+
+class Clip(TransformerMixin, BaseEstimator):
+    """A first step of one's own, which does not say how many columns it takes."""
+
+    def fit(self, rows: Any, _: Any = None) -> "Clip":
+        self.rows_ = len(rows)
+        return self
+
+    def transform(self, rows: Any) -> Any:
+        return np.clip(rows, 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("model", "width"),
+    [(make_pipeline(Clip(), LogisticRegression()), 3), (IsotonicRegression(), 1)],
+    ids=["own", "isotonic"],
+)
+async def test_a_model_that_does_not_tell_its_width_is_asked(serve: Serve, model: Any, width: int) -> None:
+    rows = RNG.normal(size=(60, width))
+    labels = (rows[:, 0] > 0).astype(float)
+    served = serve(model.fit(rows, labels), rows)
+    assert served.manifest.signature.inputs == (Tensor("input", "FP64", (-1, width)),)
+    np.testing.assert_allclose((await served.ask(input=rows)).outputs["predict"], model.predict(rows))
+
+
+async def test_lightgbm_keeps_no_blanks_in_names(serve: Serve) -> None:
+    table = pd.DataFrame({"a b": PEOPLE.age, "c": PEOPLE.income})
+    model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(table, OLD)
+    wanted = model.predict_proba(table)
+    np.testing.assert_allclose(await serve(model, table).of(table, "predict_proba"), wanted, atol=1e-5)

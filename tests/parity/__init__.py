@@ -1,0 +1,1 @@
+"""Drawn models, and whether the served form answers, and refuses, as the library's own: `make parity`."""
