@@ -33,9 +33,12 @@ def decode(body: bytes, json_length: int | None) -> InferRequest:
             whole = memoryview(body)
             document, tail = orjson.loads(whole[:json_length]), whole[json_length:]
     except orjson.JSONDecodeError as error:
-        raise RequestError(f"the body is not valid JSON: {error}") from None
+        cure = "; write null for NaN" if b"NaN" in body or b"Infinity" in body else ""
+        raise RequestError(f"the body is not valid JSON: {error}{cure}") from None
     if not isinstance(document, dict):
         raise RequestError('the body must be a JSON object such as {"inputs": […]}')
+    if "instances" in document:
+        raise RequestError("instances belong to the V1 protocol; send them to /v1/models/NAME:predict")
     inputs, rest = _inputs(document.get("inputs"), tail)
     if len(rest):
         raise RequestError(f"{len(rest)} bytes of binary data are left that no input's binary_data_size claims")

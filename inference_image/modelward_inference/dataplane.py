@@ -7,7 +7,7 @@ nor a health probe ever waits for one. Who comes when the queue is full is told 
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from modelward_inference.protocol import (
     Timing,
 )  # fmt: skip
 from modelward_inference.refusals import Guard
-from modelward_inference.runtimes.base import Array, Model, warm_up_inputs
+from modelward_inference.runtimes.base import Array, Model, no_rows, warm_up_inputs
 from modelward_inference.samples import Samples
 from modelward_inference.tensors import shown
 
@@ -81,7 +81,11 @@ class DataPlane:
         self._max_rows = max_rows
         # Along the first axis, where fetch has proven that this changes no answer.
         joining = manifest.joining
-        self._batches = max_batch_rows > 1 and joining is not None and joining.joins
+        joins = joining is not None and joining.joins
+        self.max_batch_rows = max_batch_rows if joins else 1
+        """Rows of different requests that are computed together; 1 for none."""
+        self._batches = self.max_batch_rows > 1
+        self._answers_none = joins and all(-1 not in tensor.shape[1:] for tensor in self.signature.outputs)
         self._one_size = joining is None or joining.one_size
         limits = Limits(workers, max_waiting, max_batch_rows, max_batch_delay)
         self._batcher = Batcher(model.predict, limits, (self.name, version))
@@ -134,7 +138,8 @@ class DataPlane:
             latest = deadline
         job = self._job(request, now, latest)
         try:
-            outputs = await self._batcher.run(job)
+            # No rows have no answers; many models fail where they are asked for them.
+            outputs = await self._batcher.run(job) if job.size or not self._answers_none else self._none(job.wanted)
         except Exception as error:
             if isinstance(error, ValueError) or type(error).__name__ in _REFUSALS:
                 # Not a failure of the server: one client's NaN must not look like a bad model.
@@ -147,6 +152,10 @@ class DataPlane:
         if len(request.inputs) > 1 and (ignored := self._names.ignored(request)):
             response.parameters = {IGNORED: shown(", ".join(ignored))}
         return response
+
+    def _none(self, wanted: Iterable[str]) -> dict[str, Array]:
+        outputs = {tensor.name: tensor for tensor in self.signature.outputs}
+        return {name: no_rows(outputs[name]) for name in wanted}
 
     def _job(self, request: InferRequest, now: float, deadline: float) -> Job:
         inputs = self._names.inputs(request)

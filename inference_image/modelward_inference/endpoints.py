@@ -3,6 +3,7 @@
 Every error is `{"error": "…"}`, which is what tritonclient and the KServe client read.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
@@ -10,16 +11,19 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 
-from modelward_inference import __version__, formats
+from modelward_inference import __version__, formats, triton
 from modelward_inference.bundle import Tensor
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.samples import ASKED_FOR, PAGE
 from modelward_inference.state import State
 
-EXTENSIONS = ["binary_tensor_data"]
+EXTENSIONS = ["binary_tensor_data", *triton.EXTENSIONS]
 
 MAX_DIGITS = 18
 """Of a sequence number: more can't be one."""
+
+
+Handler = Callable[..., Awaitable[Response]]
 
 
 def _json(content: Any, status: int = 200) -> Response:
@@ -36,30 +40,77 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
         if version not in (None, plane.version):
             raise HTTPException(404, f"model {name!r} has no version {version!r} here; it has {plane.version!r}")
 
-    @app.get("/v2", summary="Server metadata")
+    def get(path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+        """GET, and HEAD, by which load balancers probe."""
+
+        def added(handler: Handler) -> Handler:
+            app.add_api_route(path, handler, methods=["GET"], summary=summary, **more)
+            app.add_api_route(path, handler, methods=["HEAD"], include_in_schema=False)
+            return handler
+
+        return added
+
+    @get("/v2/models", "The model that is here")
+    async def models() -> Response:
+        return _json({"models": [plane.name]})
+
+    @get("/v1/models", "The model that is here, as the V1 protocol has it")
+    async def v1_models() -> Response:
+        return _json({"models": [plane.name]})
+
+    @get("/v1/models/{name}", "Whether the model answers, as KServe's and as TensorFlow Serving's V1 have it")
+    async def v1_model(name: str) -> Response:
+        known(name)
+        status = {"version": plane.version, "state": "UNLOADING" if state.draining else "AVAILABLE"}
+        found = {"name": name, "ready": not state.draining, "model_version_status": [status]}
+        return _json(found, 503 if state.draining else 200)
+
+    @get("/v2", summary="Server metadata")
     async def server_metadata() -> Response:
         return _json({"name": "modelward", "version": __version__, "extensions": EXTENSIONS})
 
-    @app.get("/v2/health/live", summary="Whether the process works")
+    @get("/v2/health/live", summary="Whether the process works")
     async def live() -> Response:
         return _json({"live": True})
 
     # The protocol's text and the KServe client differ in the key of readiness, so both are there.
-    @app.get("/v2/health/ready", summary="Whether requests should be sent here")
+    @get("/v2/health/ready", summary="Whether requests should be sent here")
     async def ready() -> Response:
         return _json({"live": True, "ready": not state.draining}, 503 if state.draining else 200)
 
-    @app.get("/v2/models/{name}/ready", summary="Whether the model answers")
-    @app.get("/v2/models/{name}/versions/{version}/ready", summary="Whether the version of the model answers")
+    @get("/v2/models/{name}/ready", summary="Whether the model answers")
+    @get("/v2/models/{name}/versions/{version}/ready", summary="Whether the version of the model answers")
     async def model_ready(name: str, version: str | None = None) -> Response:
         known(name, version)
         return _json({"name": name, "ready": not state.draining}, 503 if state.draining else 200)
 
-    @app.get("/v2/models/{name}", summary="Model metadata")
-    @app.get("/v2/models/{name}/versions/{version}", summary="Metadata of a version of the model")
+    if plane.name != "stats":
+
+        @get("/v2/models/stats", "Statistics of all models, as Triton has them")
+        async def all_stats() -> Response:
+            return _json(triton.statistics(plane))
+
+    @get("/v2/models/{name}/stats", "Statistics, as Triton has them")
+    @get("/v2/models/{name}/versions/{version}/stats", "Statistics of a version of the model")
+    async def stats(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json(triton.statistics(plane))
+
+    @get("/v2/models/{name}", summary="Model metadata")
+    @get("/v2/models/{name}/versions/{version}", summary="Metadata of a version of the model")
     async def model_metadata(name: str, version: str | None = None) -> Response:
         known(name, version)
         return _json(metadata(plane))
+
+    @get("/v2/models/{name}/config", "The model's configuration, as Triton has it")
+    @get("/v2/models/{name}/versions/{version}/config", "Configuration of a version of the model")
+    async def config(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json(triton.configuration(plane))
+
+    @app.post("/v2/repository/index", summary="The models that are here, as Triton has them")
+    async def repository_index() -> Response:
+        return _json(triton.index(plane, not state.draining))
 
     # The real work is done before FastAPI is asked; this stands here for /docs and for wrong names.
     @app.post("/v2/models/{name}/infer", summary="Inference", openapi_extra=_infer_documentation(plane))
@@ -68,11 +119,16 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
         known(name, version)
         raise HTTPException(404, "no such path")
 
-    @app.get("/metrics", summary="Prometheus metrics")
+    @app.post("/v1/models/{name}:predict", summary="Inference by the V1 protocol: instances, or inputs by column")
+    async def predict(name: str) -> Response:
+        known(name)
+        raise HTTPException(404, "no such path")
+
+    @get("/metrics", summary="Prometheus metrics")
     async def prometheus() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @app.get("/modelward/samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
+    @get("/modelward/samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
     async def samples(request: Request) -> Response:
         after = request.query_params.get("after", "0")
         if not after.isdecimal() or len(after) > MAX_DIGITS:
@@ -81,9 +137,9 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def failed(_: Request, error: HTTPException) -> Response:
-        return Response(
-            orjson.dumps({"error": str(error.detail)}), error.status_code, error.headers, media_type="application/json"
-        )
+        told = f"there is no such path; inference is POST /v2/models/{plane.name}/infer, all paths stand at /docs"
+        words = told if error.detail in ("Not Found", "Method Not Allowed") else str(error.detail)
+        return Response(orjson.dumps({"error": words}), error.status_code, error.headers, media_type="application/json")
 
     return app
 

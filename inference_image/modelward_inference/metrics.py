@@ -52,6 +52,11 @@ class FastHistogram(Collector):
             raise ValueError(f"{self._name} has the labels {', '.join(self._labels)}")
         return self._series.setdefault(values, Series(self._bounds))
 
+    def matching(self, first: Sequence[str]) -> list[tuple[tuple[str, ...], Series]]:
+        """The series whose labels begin with these."""
+        wanted = tuple(first)
+        return [(values, series) for values, series in self._series.items() if values[: len(wanted)] == wanted]
+
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         names = [*(f"{bound:g}" if bound < 1 else f"{float(bound)}" for bound in self._bounds), "+Inf"]

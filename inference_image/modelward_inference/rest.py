@@ -8,16 +8,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from modelward_inference import codec, compression, http, metrics
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.endpoints import small_endpoints
-from modelward_inference.protocol import DeadlineExceededError, InferResponse, OverloadedError, RequestError
+from modelward_inference.protocol import (
+    DeadlineExceededError,
+    InferRequest,
+    InferResponse,
+    OverloadedError,
+    RequestError,
+)  # fmt: skip
 from modelward_inference.state import State as State  # adapters take it from here
 from modelward_inference.tracing import Tracing
+from modelward_inference.v1 import V1
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +57,14 @@ class ClientGoneError(Exception):
     """The client closed the connection; nobody is there to answer."""
 
 
+class Form(Protocol):
+    """A protocol's bodies: of a request, and of its answer, with the length of the JSON where more follows."""
+
+    def decode(self, body: bytes, json_length: int | None) -> InferRequest: ...
+
+    def encode(self, response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]: ...
+
+
 class Rest:
     """The ASGI application. `max_body`: bytes that a request may have, also after decompression."""
 
@@ -59,18 +74,27 @@ class Rest:
         self._max_body = max_body
         self._tracing = tracing
         base = f"/v2/models/{plane.name}"
-        self._infer_paths = frozenset({f"{base}/infer", f"{base}/versions/{plane.version}/infer"})
+        first = f"/v1/models/{plane.name}"
+        v1 = V1(plane.signature)
+        self._forms: dict[str, Form] = {
+            f"{base}/infer": codec,
+            f"{base}/versions/{plane.version}/infer": codec,
+            f"{first}:predict": v1,
+            f"{first}/versions/{plane.version}:predict": v1,
+        }
+        """How bodies are read and written, by path."""
         self._requests = metrics.Requests(plane.name, plane.version, "rest")
         self._samples = plane.samples
         self._others = small_endpoints(plane, state)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] in self._infer_paths and scope["method"] == "POST":
-            await self._infer(scope, dict(scope["headers"]), receive, send)
+        form = self._forms.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if form is not None:
+            await self._infer(scope, dict(scope["headers"]), receive, send, form)
         else:
             await self._others(scope, receive, send)
 
-    async def _infer(self, scope: Message, headers: Headers, receive: Receive, send: Send) -> None:
+    async def _infer(self, scope: Message, headers: Headers, receive: Receive, send: Send, form: Form) -> None:
         began = time.perf_counter()
         more: list[tuple[bytes, bytes]] = []
         kind = _JSON
@@ -84,12 +108,12 @@ class Rest:
                 body = compression.decompressed(body, encoding, self._max_body)
             json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
             deadline = time.monotonic() + _number(headers, TIMEOUT) / 1000 if TIMEOUT in headers else None
-            request = codec.decode(body, json_length)
+            request = form.decode(body, json_length)
             if self._plane.busy:
                 response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
             else:
                 response = await self._plane.infer(request, deadline=deadline)
-            answer, json_length = codec.encode(response, request)
+            answer, json_length = form.encode(response, request)
             status = 200
             if json_length is not None:
                 kind = _BINARY

@@ -1,4 +1,4 @@
-"""The six calls of GRPCInferenceService.
+"""The calls of GRPCInferenceService.
 
 Handlers take and give bytes: a message that is no protobuf is then the client's mistake with a sentence, not gRPC's
 "exception deserializing request". Every failure ends in a status whose message names the cause.
@@ -10,11 +10,13 @@ import time
 from typing import Any
 
 import grpc
+import orjson
+from google.protobuf.json_format import ParseDict
 
-from modelward_inference import __version__, formats, metrics
+from modelward_inference import __version__, formats, metrics, triton
 from modelward_inference.bundle import Tensor
 from modelward_inference.dataplane import DataPlane
-from modelward_inference.endpoints import EXTENSIONS
+from modelward_inference.endpoints import EXTENSIONS, metadata
 from modelward_inference.grpc_api import messages
 from modelward_inference.grpc_api import open_inference_pb2 as types
 from modelward_inference.protocol import DeadlineExceededError, InferResponse, OverloadedError, RequestError
@@ -58,6 +60,9 @@ class Service:
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
             "ModelInfer": self._model_infer,
+            "ModelStatistics": self._model_statistics,
+            "ModelConfig": self._model_config,
+            "RepositoryIndex": self._repository_index,
         }
         methods = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
         return grpc.method_handlers_generic_handler(NAME, methods)
@@ -134,7 +139,22 @@ class Service:
             platform=formats.platform_of(plane.manifest.format),
             inputs=[_described(tensor) for tensor in plane.signature.inputs],
             outputs=[_described(tensor) for tensor in plane.signature.outputs],
+            properties={name: _as_text(value) for name, value in metadata(plane)["properties"].items()},
         ).SerializeToString()
+
+    async def _model_statistics(self, body: bytes, context: Context) -> bytes:
+        request = types.ModelStatisticsRequest.FromString(body)
+        if request.name:  # empty: of all models
+            await self._named(types.ModelStatisticsRequest, body, context)
+        return _filled(types.ModelStatisticsResponse(), triton.statistics(self._plane))
+
+    async def _model_config(self, body: bytes, context: Context) -> bytes:
+        await self._named(types.ModelConfigRequest, body, context)
+        return _filled(types.ModelConfigResponse(), {"config": triton.configuration(self._plane)})
+
+    async def _repository_index(self, _: bytes, __: Context) -> bytes:
+        models = triton.index(self._plane, not self._state.draining)
+        return _filled(types.RepositoryIndexResponse(), {"models": models})
 
     async def _named(self, kind: Any, body: bytes, context: Context) -> None:
         """Refuse a request about something that is not here."""
@@ -144,6 +164,16 @@ class Service:
         except RequestError as error:
             code, words = _explained(error)
             await context.abort(code, _shortened(words))
+
+
+def _filled(message: Any, content: dict[str, Any]) -> bytes:
+    filled: bytes = ParseDict(content, message).SerializeToString()
+    return filled
+
+
+def _as_text(value: Any) -> str:
+    """The protocol's properties are texts."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _explained(error: Exception) -> tuple[grpc.StatusCode, str]:

@@ -61,6 +61,11 @@ def warm_up_inputs(signature: Signature) -> dict[str, Array]:
     return {tensor.name: _zeros(tensor) for tensor in signature.inputs}
 
 
+def no_rows(tensor: Tensor) -> Array:
+    """None of its rows, every other dimension of open size being 0."""
+    return np.empty((0, *(max(size, 0) for size in tensor.shape[1:])), DTYPES[tensor.datatype])
+
+
 def _zeros(tensor: Tensor) -> Array:
     shape = tuple(1 if size < 0 else size for size in tensor.shape)
     if tensor.datatype == "BYTES":

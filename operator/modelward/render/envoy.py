@@ -101,7 +101,13 @@ def _listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
         "typed_config": {"@type": _GRPC_STATS, "stats_for_all_methods": False},
     }
     router = {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER_FILTER}}
-    config = {"@type": _HTTP, **manager, "http_filters": [grpc, router]}
+    # What is refused as bytes must not come back in another spelling: servers decode what Envoy compares as it stands.
+    paths = {
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
+    }
+    config = {"@type": _HTTP, **manager, **paths, "http_filters": [grpc, router]}
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]}
     return {"name": name, "address": _socket("0.0.0.0", port), "filter_chains": [chain]}  # noqa: S104
 

@@ -186,9 +186,10 @@ def _own_host(revision: str, traffic: Traffic) -> Json:
 
 
 def _private() -> Json:
-    """What pods tell the operator alone."""
+    """What pods tell the operator and Prometheus alone."""
     body = {"inline_string": '{"error": "no such path"}'}
-    return {"match": {"prefix": PRIVATE_PREFIX}, "direct_response": {"status": 404, "body": body}}
+    inside = {"safe_regex": {"regex": rf"/metrics(/.*)?|{PRIVATE_PREFIX}.*"}}
+    return {"match": inside, "direct_response": {"status": 404, "body": body}}
 
 
 def _both(match: Json, action: Any) -> Iterable[Json]:

@@ -229,4 +229,18 @@ async def test_metadata(app: Rest) -> None:
     _, answer, _ = await call(app, b"", "/v2/models/m/versions/1", "GET")
     assert json.loads(answer)["inputs"][0] == {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
     _, answer, _ = await call(app, b"", "/v2", "GET")
-    assert json.loads(answer)["extensions"] == ["binary_tensor_data"]
+    assert json.loads(answer)["extensions"][0] == "binary_tensor_data"
+
+
+async def test_what_tritons_rest_client_asks(app: Rest) -> None:
+    for path in ("/v2/models/stats", "/v2/models/m/stats", "/v2/models/m/versions/1/stats"):
+        _, answer, _ = await call(app, b"", path, "GET")
+        (stats,) = json.loads(answer)["model_stats"]
+        assert (stats["name"], stats["version"]) == ("m", "1")
+        assert set(stats["inference_stats"]["success"]) == {"count", "ns"}
+    _, answer, _ = await call(app, b"", "/v2/models/m/config", "GET")
+    assert json.loads(answer)["output"][1] == {"name": "echo", "data_type": "TYPE_STRING", "dims": [1]}
+    _, answer, _ = await call(app, b"", "/v2/repository/index")
+    assert json.loads(answer) == [{"name": "m", "version": "1", "state": "READY", "reason": ""}]
+    status, _, _ = await call(app, b"", "/v2/models/other/config", "GET")
+    assert status == 404

@@ -1,6 +1,7 @@
 """The router's configuration: what Envoy is told, and how a version is named."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -120,7 +121,8 @@ def test_what_pods_tell_the_operator_alone_is_reachable_by_no_host() -> None:
     for name, host in hosts(EVERYTHING).items():
         if name != "config":
             first = host["routes"][0]
-            assert (first["match"], first["direct_response"]["status"]) == ({"prefix": "/modelward/"}, 404)
+            assert "/modelward/.*" in first["match"]["safe_regex"]["regex"]
+            assert first["direct_response"]["status"] == 404
 
 
 def test_every_route_leads_to_a_cluster_of_the_same_configuration() -> None:
@@ -199,3 +201,18 @@ def test_the_pods_never_change_with_the_traffic() -> None:
 @pytest.mark.parametrize("progress", [None, Progress(B, 2, "Paused", "GateFailed", "too slow", 3)])
 def test_routes_and_progress_survive_the_annotation(routes: RouteTable, progress: Progress | None) -> None:
     assert load_routes(dump_routes(routes, "v", progress)) == (routes, "v", progress)
+
+
+def test_no_spelling_of_a_path_reaches_what_is_private() -> None:
+    for listener in envoy.bootstrap()["static_resources"]["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        assert manager["normalize_path"]
+        assert manager["merge_slashes"]
+        assert manager["path_with_escaped_slashes_action"] == "REJECT_REQUEST"
+    for host in files(CANARY)[envoy_routes.ROUTES_FILE]["resources"][0]["virtual_hosts"]:
+        if host["name"] != "config":
+            first = host["routes"][0]
+            pattern = re.compile(first["match"]["safe_regex"]["regex"])
+            assert first["direct_response"]["status"] == 404
+            assert all(map(pattern.fullmatch, ("/metrics", "/metrics/", "/modelward/samples")))
+            assert not any(map(pattern.fullmatch, ("/v2/models/m/infer", "/metricsx", "/v2/modelward/x")))

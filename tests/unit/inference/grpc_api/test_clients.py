@@ -225,3 +225,26 @@ def test_reflection_tells_of_every_service_and_message(served: Served) -> None:
         file = told.FindFileContainingSymbol("inference.GRPCInferenceService")
         assert "ModelInferRequest" in {message.name for message in file.message_type}
         assert told.FindFileContainingSymbol("grpc.health.v1.Health").package == "grpc.health.v1"
+
+
+def test_tritons_other_questions_are_answered(client: triton.InferenceServerClient) -> None:
+    before = client.get_inference_statistics("m", as_json=True)["model_stats"][0]
+    client.infer("m", echo_inputs())
+    with pytest.raises(InferenceServerException):
+        client.infer("m", echo_inputs()[:1])
+    after = client.get_inference_statistics("m", "1", as_json=True)["model_stats"][0]
+
+    def count(stats: Any, what: str) -> int:
+        return int(stats["inference_stats"].get(what, {}).get("count", 0))
+
+    for what in ("success", "fail", "compute_infer", "queue"):
+        assert count(after, what) == count(before, what) + 1
+    assert int(after["inference_count"]) > 0
+    config = client.get_model_config("m", as_json=True)["config"]
+    assert config["input"][0] == {"name": "x", "data_type": "TYPE_FP32", "dims": ["2"]}
+    assert config["max_batch_size"] == 256
+    models = client.get_model_repository_index(as_json=True)["models"]
+    assert models == [{"name": "m", "version": "1", "state": "READY"}]
+    with pytest.raises(InferenceServerException, match="there is no model 'other' here"):
+        client.get_model_config("other")
+    assert client.get_model_metadata("m", as_json=True)["name"] == "m"
