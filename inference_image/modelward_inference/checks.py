@@ -32,7 +32,11 @@ class Expected:
         """The array as the model takes it."""
         shape = given.array.shape
         if not (self._open and len(shape) == self._rank and shape[1:] == self._tail):
-            if {len(shape), self._rank} == {1, 2} and (self.tensor.shape[1:] or shape[1:]) == (1,):
+            if not shape and self.rows and all(size in (-1, 1) for size in self._tail):
+                # One value is one row: KServe's payloads of a single text have no shape.
+                given = Input(given.name, given.datatype, given.array.reshape((1,) * self._rank))
+                shape = given.array.shape
+            elif {len(shape), self._rank} == {1, 2} and (self.tensor.shape[1:] or shape[1:]) == (1,):
                 # A column, as a vector or as a table of one: clients of other servers send either.
                 given = Input(
                     given.name, given.datatype, given.array.reshape(-1, 1) if self._rank == 2 else given.array[:, 0]

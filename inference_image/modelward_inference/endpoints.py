@@ -32,11 +32,11 @@ def _json(content: Any, status: int = 200) -> Response:
 
 def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
     """The application that answers everything but inference."""
-    app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None)
+    app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None, redirect_slashes=False)
 
     def known(name: str, version: str | None = None) -> None:
         if name != plane.name:
-            raise HTTPException(404, f"there is no model {name!r} here; this server has {plane.name!r}")
+            raise HTTPException(404, unknown_model(name, plane.name))
         if version not in (None, plane.version):
             raise HTTPException(404, f"model {name!r} has no version {version!r} here; it has {plane.version!r}")
 
@@ -64,6 +64,10 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
         status = {"version": plane.version, "state": "UNLOADING" if state.draining else "AVAILABLE"}
         found = {"name": name, "ready": not state.draining, "model_version_status": [status]}
         return _json(found, 503 if state.draining else 200)
+
+    @get("/", "Whether the process works, as the V1 protocol has it")
+    async def alive() -> Response:
+        return _json({"status": "alive"})
 
     @get("/v2", summary="Server metadata")
     async def server_metadata() -> Response:
@@ -144,8 +148,14 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
     return app
 
 
+def unknown_model(name: str, known: str) -> str:
+    """Begins as Triton's own words do: clients look for them."""
+    return f"Request for unknown model: there is no model {name!r} here; this server has {known!r}"
+
+
 def metadata(plane: DataPlane) -> dict[str, Any]:
-    """A model's metadata, with everything that the bundle tells of it under `properties`."""
+    """A model's metadata, with everything that the bundle tells of it under `properties`: texts, as the protocol has
+    them; what has parts is JSON in a text."""
     manifest = plane.manifest
     properties: dict[str, Any] = {
         "digest": manifest.digest,
@@ -172,8 +182,12 @@ def metadata(plane: DataPlane) -> dict[str, Any]:
         "platform": formats.platform_of(manifest.format),
         "inputs": [_described(tensor) for tensor in plane.signature.inputs],
         "outputs": [_described(tensor) for tensor in plane.signature.outputs],
-        "properties": properties,
+        "properties": {name: _as_text(value) for name, value in properties.items()},
     }
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _described(tensor: Tensor) -> dict[str, Any]:

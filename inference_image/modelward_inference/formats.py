@@ -19,8 +19,11 @@ SUFFIXES = {
 }  # fmt: skip
 """Ends of names that promise one format; .json, .txt and .model promise nothing, their content decides."""
 
-PLATFORMS = {ONNX: "onnx_onnxv1", SKLEARN: "sklearn_joblib"}
-"""What the protocol's model metadata call them; see `platform_of`."""
+PLATFORMS = {
+    ONNX: "onnx_onnxv1", SKLEARN: "sklearn_joblib", SKOPS: "sklearn_skops", XGBOOST: "xgboost_booster",
+    LIGHTGBM: "lightgbm_booster", TORCHSCRIPT: "pytorch_torchscript",
+}  # fmt: skip
+"""What the protocol's model metadata call them, `<project>_<format>`; see `platform_of`."""
 
 _HEAD = 512
 """Bytes that are looked at."""

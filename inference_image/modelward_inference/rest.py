@@ -92,7 +92,7 @@ class Rest:
         if form is not None:
             await self._infer(scope, dict(scope["headers"]), receive, send, form)
         else:
-            await self._others(scope, receive, send)
+            await self._others(_without_slash(scope), receive, send)
 
     async def _infer(self, scope: Message, headers: Headers, receive: Receive, send: Send, form: Form) -> None:
         began = time.perf_counter()
@@ -202,6 +202,12 @@ class Rest:
         finally:
             waiting.cancel()
             gone.cancel()
+
+
+def _without_slash(scope: Message) -> Message:
+    """`/v2/` is `/v2`, as the protocol's document has it: a redirect would lead from https to http behind a proxy."""
+    path = scope.get("path", "")
+    return {**scope, "path": path.rstrip("/")} if path.endswith("/") and path.strip("/") else scope
 
 
 def _check_type(headers: Headers) -> None:

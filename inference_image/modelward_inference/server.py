@@ -16,7 +16,7 @@ from typing import Protocol
 import uvicorn
 import uvloop
 
-from modelward_inference import golden, http, logs, metrics, runtimes, tracing
+from modelward_inference import cors, golden, http, logs, metrics, runtimes, tracing
 from modelward_inference.bundle import Manifest
 from modelward_inference.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
 from modelward_inference.errors import InvalidConfiguration
@@ -46,7 +46,8 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 class Settings:
     """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM.
     `max_body`, `max_head`: bytes. `max_batch_delay`, `timeout`, `body_timeout`: seconds. `capture_socket`: where the
-    monitor listens, None for no capture; `capture_sampling`: share of the model's calls; `capture_buffer`: bytes."""
+    monitor listens, None for no capture; `capture_sampling`: share of the model's calls; `capture_buffer`: bytes.
+    `allow_origins`: of web pages that may ask, `*` for all."""
 
     folder: Path
     version: str | None
@@ -67,6 +68,7 @@ class Settings:
     capture_socket: Path | None = None
     capture_sampling: float = 1.0
     capture_buffer: int = CAPTURE_BUFFER
+    allow_origins: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -125,6 +127,7 @@ class Settings:
             capture_socket=socket("CAPTURE_SOCKET"),
             capture_sampling=share("CAPTURE_SAMPLING", "1"),
             capture_buffer=number("CAPTURE_BUFFER_BYTES", CAPTURE_BUFFER, least=64 << 10, most=1 << 30),
+            allow_origins=cors.origins(environment.get("ALLOW_ORIGINS", "")),
         )
 
 
@@ -236,7 +239,7 @@ async def _answer(rest: DrainingServer, companions: Sequence[Companion]) -> None
 def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:
     """uvicorn, set up for a server behind a router."""
     config = uvicorn.Config(
-        app,
+        cors.Cors(app, settings.allow_origins) if settings.allow_origins else app,
         host=settings.host,
         port=settings.port,
         loop="none",  # it is there already

@@ -78,9 +78,25 @@ class V1:
         return [_tensor(self._input, rows, INSTANCES)]
 
     def _of_columns(self, raw: Any) -> list[Input]:
+        raw = _one_object(raw)
         if isinstance(raw, dict) and set(raw) != {_B64}:
             return [_tensor(name, values, f"{COLUMNS} ({shown(name)})") for name, values in raw.items()]
         return [_tensor(self._input, raw, COLUMNS)]
+
+
+def _one_object(raw: Any) -> Any:
+    """KServe's servers of LightGBM and PMML are sent an object of columns, or one for each column, in a list."""
+    if isinstance(raw, list) and len(raw) == 1 and isinstance(raw[0], list):
+        return _one_object(raw[0]) if raw[0] and all(isinstance(each, dict) for each in raw[0]) else raw
+    if not (isinstance(raw, list) and raw and all(isinstance(each, dict) and set(each) != {_B64} for each in raw)):
+        return raw
+    columns: dict[str, Any] = {}
+    for each in raw:
+        for name, values in each.items():
+            if name in columns:
+                raise RequestError(f"{COLUMNS} has the column {shown(name)} twice; send several rows as {INSTANCES}")
+            columns[name] = values if isinstance(values, list) else [values]
+    return columns
 
 
 def _tensor(name: str, values: Any, where: str) -> Input:

@@ -79,6 +79,8 @@ BAD: dict[str, tuple[Object, str]] = {
     "negative waiting": (with_model(server={"maxWaiting": -1}), "spec.server.maxWaiting: write 0"),
     "batches of nothing": (with_model(server={"batching": {"maxRows": 0}}), "write 1 (no batching) or more"),
     "a long delay": (with_model(server={"batching": {"maxDelay": "2s"}}), "write a duration up to 1s"),
+    "an origin with a path": (with_model(server={"allowOrigins": ["https://a.example/"]}), "write origins such as"),
+    "every origin and one": (with_model(server={"allowOrigins": ["*", "https://a.example"]}), "or * alone"),
     "no replicas": (with_model(replicas=0), "delete the ModelDeployment"),
     "too many replicas": (with_model(replicas=2000), "use several ModelDeployments"),
     "replicas as a text": (with_model(replicas="two"), "must be of type integer"),
@@ -209,8 +211,10 @@ GOOD: dict[str, Object] = {
             "maxRows": 1000,
             "maxWaiting": 0,
             "batching": {"maxRows": 64, "maxDelay": "0ms"},
+            "allowOrigins": ["https://app.example.com", "http://localhost:3000", "http://[::1]:80"],
         }
     ),
+    "every web page": with_model(server={"allowOrigins": ["*"]}),
     "a rollout with nothing said": rollout(),
     "a canary with everything": rollout(
         strategy="Canary",

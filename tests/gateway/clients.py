@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 import grpc
 import urllib3
 
 THREADS = 4
+TEMPORARY_REDIRECT = 307
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 PATH = "/v2/models/m/infer"
 HEADER = "x-modelward-revision"
@@ -44,7 +46,11 @@ class Clients:
         return True
 
     def status(self, method: str, path: str) -> int:
-        return self._pool.request(method, f"http://{self._rest}{path}", headers=self._host).status
+        """Where the router sends the client to another spelling of the path, that of the answer there."""
+        answer = self._pool.request(method, f"http://{self._rest}{path}", headers=self._host)
+        if answer.status == TEMPORARY_REDIRECT:
+            return self.status(method, urlsplit(answer.headers["location"]).path)
+        return answer.status
 
     def rest(self, headers: Mapping[str, str] | None = None) -> str:
         """Who answered one request; what went wrong, else."""

@@ -90,36 +90,35 @@ def _refuse_shared_memory(parameters: Mapping[str, InferParameter], where: str) 
 
 
 def _values(parameters: Mapping[str, InferParameter]) -> dict[str, Any]:
-    return {name: _parameter(value, name) for name, value in parameters.items()}
-
-
-def _parameter(value: InferParameter, name: str) -> Any:
-    choice = value.WhichOneof("parameter_choice")
-    if choice is None:
-        raise RequestError(f"parameters.{name[:MAX_SHOWN]} has no value")
-    return getattr(value, choice)
+    """Of those that have a value: the protocol does not forbid one without."""
+    chosen = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
+    return {name: getattr(parameters[name], choice) for name, choice in chosen.items() if choice is not None}
 
 
 def encode(response: InferResponse, request: InferRequest) -> bytes:
-    """A ModelInferResponse: raw where the request was, or where an output has no typed form, else typed."""
+    """A ModelInferResponse: raw, and where the request was typed and all outputs have a typed form, typed besides.
+
+    The protocol's text wants one of the two. But stubs written for Triton, which always answers raw, read the raw form
+    alone, and those for KServe and MLServer the typed one after typed requests; either finds its own here.
+    """
     datatypes = {name: datatype_of(array) for name, array in response.outputs.items()}
-    raw = request.binary_output or not contents.FIELDS.keys() >= set(datatypes.values())
+    typed = not request.binary_output and contents.FIELDS.keys() >= set(datatypes.values())
     return ModelInferResponse(
         model_name=response.model_name,
         model_version=response.model_version,
         id=response.id or "",
         parameters={name: _to_parameter(value) for name, value in response.parameters.items()},
-        outputs=[_output(name, array, datatypes[name], raw) for name, array in response.outputs.items()],
-        raw_output_contents=[codec.to_binary(array) for array in response.outputs.values()] if raw else (),
+        outputs=[_output(name, array, datatypes[name], typed) for name, array in response.outputs.items()],
+        raw_output_contents=[codec.to_binary(array) for array in response.outputs.values()],
     ).SerializeToString()
 
 
-def _output(name: str, array: Array, datatype: str, raw: bool) -> ModelInferResponse.InferOutputTensor:
+def _output(name: str, array: Array, datatype: str, typed: bool) -> ModelInferResponse.InferOutputTensor:
     return ModelInferResponse.InferOutputTensor(
         name=name,
         datatype=datatype,
         shape=array.shape,
-        contents=None if raw else contents.from_array(array, datatype),
+        contents=contents.from_array(array, datatype) if typed else None,
     )
 
 

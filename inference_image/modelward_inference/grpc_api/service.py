@@ -10,13 +10,12 @@ import time
 from typing import Any
 
 import grpc
-import orjson
 from google.protobuf.json_format import ParseDict
 
 from modelward_inference import __version__, formats, metrics, triton
 from modelward_inference.bundle import Tensor
 from modelward_inference.dataplane import DataPlane
-from modelward_inference.endpoints import EXTENSIONS, metadata
+from modelward_inference.endpoints import EXTENSIONS, metadata, unknown_model
 from modelward_inference.grpc_api import messages
 from modelward_inference.grpc_api import open_inference_pb2 as types
 from modelward_inference.protocol import DeadlineExceededError, InferResponse, OverloadedError, RequestError
@@ -111,7 +110,7 @@ class Service:
     def _check_known(self, name: str, version: str) -> None:
         plane = self._plane
         if name != plane.name:
-            raise RequestError(f"there is no model {name!r} here; this server has {plane.name!r}", 404)
+            raise RequestError(unknown_model(name, plane.name), 404)
         if version not in ("", plane.version):
             raise RequestError(f"model {name!r} has no version {version!r} here; it has {plane.version!r}", 404)
 
@@ -139,7 +138,7 @@ class Service:
             platform=formats.platform_of(plane.manifest.format),
             inputs=[_described(tensor) for tensor in plane.signature.inputs],
             outputs=[_described(tensor) for tensor in plane.signature.outputs],
-            properties={name: _as_text(value) for name, value in metadata(plane)["properties"].items()},
+            properties=metadata(plane)["properties"],
         ).SerializeToString()
 
     async def _model_statistics(self, body: bytes, context: Context) -> bytes:
@@ -169,11 +168,6 @@ class Service:
 def _filled(message: Any, content: dict[str, Any]) -> bytes:
     filled: bytes = ParseDict(content, message).SerializeToString()
     return filled
-
-
-def _as_text(value: Any) -> str:
-    """The protocol's properties are texts."""
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def _explained(error: Exception) -> tuple[grpc.StatusCode, str]:

@@ -65,13 +65,15 @@ class Batching:
 
 @dataclass(frozen=True)
 class Server:
-    """How the model server takes requests. None: the inference image's default. `timeout`: as 500ms, 30s or 2m."""
+    """How the model server takes requests. None: the inference image's default. `timeout`: as 500ms, 30s or 2m.
+    `allow_origins`: of web pages that may ask."""
 
     timeout: str | None = None
     max_request_size: str | int | None = None
     max_rows: int | None = None
     max_waiting: int | None = None
     batching: Batching = Batching()
+    allow_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -244,6 +246,7 @@ def _server(raw: Mapping[str, Any]) -> Server:
         max_rows=raw.get("maxRows"),
         max_waiting=raw.get("maxWaiting"),
         batching=Batching(max_rows=batching.get("maxRows"), max_delay=batching.get("maxDelay")),
+        allow_origins=tuple(map(str, raw.get("allowOrigins") or ())),
     )
 
 

@@ -257,6 +257,7 @@ def _server_settings(spec: Spec) -> dict[str, str]:
         "MAX_WAITING_REQUESTS": server.max_waiting,
         "MAX_BATCH_ROWS": server.batching.max_rows,
         "MAX_BATCH_DELAY_MS": None if server.batching.max_delay is None else seconds(server.batching.max_delay) * 1000,
+        "ALLOW_ORIGINS": ",".join(server.allow_origins) or None,
     }
     fixed = {"PORT": HTTP_PORT, "GRPC_PORT": names.GRPC_PORT, "DRAIN_SECONDS": DRAIN_SECONDS}
     return {name: _plain(value) for name, value in {**fixed, **wanted}.items() if value is not None}

@@ -81,6 +81,12 @@ async def test_a_column_is_a_vector_or_a_table_of_one(model: tuple[int, ...], sh
     assert (await ask({"inputs": [one(shape=shape)]}, *model))["predict"] == [2, 4]
 
 
+@pytest.mark.parametrize("model", [(-1, 1), (-1,)])
+async def test_one_value_without_a_shape_is_one_row(model: tuple[int, ...]) -> None:
+    tensor = {"name": "input-0", "shape": [], "datatype": "FP64", "data": [3]}
+    assert (await ask({"inputs": [tensor]}, *model))["predict"] == [6]
+
+
 @pytest.mark.parametrize("shape", [(1, 2), (2, 1, 1), ()])
 async def test_what_is_no_column_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(RequestError, match=r"but the model takes|needs 1"):

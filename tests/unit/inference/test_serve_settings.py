@@ -52,6 +52,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "CAPTURE_SOCKET": ("/monitor/capture.sock", "capture_socket", Path("/monitor/capture.sock")),
     "CAPTURE_SAMPLING": ("0.25", "capture_sampling", 0.25),
     "CAPTURE_BUFFER_BYTES": ("65536", "capture_buffer", 65536),
+    "ALLOW_ORIGINS": ("https://a.b, http://c:80", "allow_origins", ("https://a.b", "http://c:80")),
     "LOG_LEVEL": ("debug", "log_level", "DEBUG"),
 }  # fmt: skip
 
@@ -79,6 +80,7 @@ WRONG = {
     "CAPTURE_SOCKET": ["capture.sock", "/" + 107 * "x", "/a\0b"],
     "CAPTURE_SAMPLING": ["0", "0.0", "1.01", "10%", "1e-3", "", "nan"],
     "CAPTURE_BUFFER_BYTES": ["65535", "16Mi", "1073741825"],
+    "ALLOW_ORIGINS": ["A.EXAMPLE", "HTTPS://A.EXAMPLE/", "*,HTTPS://A.EXAMPLE", "NULL"],
     "LOG_LEVEL": ["LOUD", ""],
 }
 

@@ -30,7 +30,7 @@ class Iris:
         self.signature = Signature((Tensor("input", "FP64", (-1, 2)),) if wide else each, outputs)
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        first = next(iter(inputs.values()))[:, 0].astype(float)
+        first = inputs["input" if "input" in inputs else "a"][:, 0].astype(float)
         if "kind" in inputs:
             first = first + np.array([len(text or "") for text in inputs["kind"][:, 0]])
         answers = {
@@ -62,6 +62,14 @@ async def test_rows_are_answered_by_labels(path: str) -> None:
 async def test_columns_are_answered_as_columns() -> None:
     assert await ask({"inputs": [[1, 2], [3, 4]]}) == (200, {"outputs": [0, 1]})
     assert await ask({"inputs": {"a": [1, 3], "kind": ["", ""]}}, wide=False) == (200, {"outputs": [0, 1]})
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [[{"a": [3], "kind": ["x"]}], [[{"a": 3}, {"kind": "x"}]], [{"kind": ["x"]}, {"a": 3}], [{"a": 3, "kind": "x"}]],
+)
+async def test_objects_of_columns_in_a_list_are_columns(inputs: Any) -> None:
+    assert await ask({"inputs": inputs}, wide=False) == (200, {"outputs": [1]})
 
 
 async def test_objects_are_columns_by_name() -> None:
@@ -96,6 +104,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "words": ({"instances": [["a", "b"]]}, "datatype is BYTES, but the model takes FP64"),
     "another signature": ({"signature_name": "x", **ROWS}, "signature_name is x"),
     "an object among values": ({"instances": [[{"c": 1}, 2]]}, "has an object among its values"),
+    "columns twice": ({"inputs": [{"a": 1}, {"a": 2}]}, "has the column a twice; send several rows as instances"),
     "no base64": ({"instances": [[{"b64": "?"}, 2]]}, "is no text in base64"),
     "deep": ({"instances": [[[[1]]]]}, "shape is [1, 1, 1, 1]"),
 }
@@ -124,6 +133,8 @@ async def test_deep_nesting_ends() -> None:
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
+        ("/", {"status": "alive"}),
+        ("/v2/models/", {"models": ["m"]}),
         ("/v1/models", {"models": ["m"]}),
         ("/v2/models", {"models": ["m"]}),
         ("/v1/models/m", {"name": "m", "ready": True,

@@ -137,7 +137,7 @@ def test_without_a_monitor_nothing_of_it_is_in_the_pod() -> None:
     assert "CAPTURE" not in str(revision.deployment(owner(), PLATFORM, NAME, 1))
 
 
-SERVER = Server("500ms", "1Mi", 10, 0, Batching(32, "2ms"))
+SERVER = Server("500ms", "1Mi", 10, 0, Batching(32, "2ms"), ("https://a.example", "http://b:80"))
 
 
 def test_only_settings_that_were_given_reach_the_server() -> None:
@@ -148,5 +148,6 @@ def test_only_settings_that_were_given_reach_the_server() -> None:
     assert given(SERVER).items() - given(Server()).items() == {
         ("REQUEST_TIMEOUT_SECONDS", "0.5"), ("MAX_REQUEST_BYTES", "1048576"), ("MAX_ROWS", "10"),
         ("MAX_WAITING_REQUESTS", "0"), ("MAX_BATCH_ROWS", "32"), ("MAX_BATCH_DELAY_MS", "2"),
+        ("ALLOW_ORIGINS", "https://a.example,http://b:80"),
     }  # fmt: skip
     assert given(Server()).items() <= given(SERVER).items()

@@ -85,7 +85,8 @@ def test_triton_gets_every_datatype_back_as_it_went(datatype: str) -> None:
 
 
 @pytest.mark.parametrize("datatype", CONTENTS)
-def test_typed_contents_come_back_typed(datatype: str) -> None:
+def test_typed_contents_come_back_typed_and_raw(datatype: str) -> None:
+    """Typed for the stubs of KServe and MLServer, raw for those of Triton."""
     sent = TENSORS[datatype]
     values = [value.encode() for value in sent.flat] if datatype == "BYTES" else sent.ravel().tolist()
     request = pb.ModelInferRequest(model_name="m", id="7")
@@ -96,8 +97,19 @@ def test_typed_contents_come_back_typed(datatype: str) -> None:
     output = answer.outputs[0]
     back = list(getattr(output.contents, CONTENTS[datatype]))
     assert (answer.id, output.name, output.datatype, list(output.shape)) == ("7", "y", datatype, list(sent.shape))
-    assert not answer.raw_output_contents
     np.testing.assert_array_equal(back, values)
+    raw = triton.InferResult(answer).as_numpy("y")
+    expected = np.array([[value.encode() for value in sent.flat]], object) if datatype == "BYTES" else sent
+    np.testing.assert_array_equal(raw, expected.reshape(sent.shape))
+
+
+def test_a_parameter_without_a_value_is_none() -> None:
+    request = pb.ModelInferRequest(model_name="m")
+    request.parameters["p"].SetInParent()
+    request.inputs.add(name="x", datatype="FP32", shape=[1, 1]).contents.fp32_contents.append(1.5)
+    with Served(Identity("FP32")) as served, grpc.insecure_channel(served.address) as channel:
+        answer = triton.service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request)
+    assert list(answer.outputs[0].contents.fp32_contents) == [1.5]
 
 
 @pytest.mark.parametrize("datatype", ["FP32", "BOOL", "INT8", "BYTES"])
