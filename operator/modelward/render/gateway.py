@@ -21,7 +21,9 @@ from modelward.render.routes import dump_routes
 API_VERSION: Final = "gateway.networking.k8s.io/v1"
 KIND: Final = "HTTPRoute"
 
-REST_PATHS: Final = (("PathPrefix", "/v2"), ("PathPrefix", "/v1"), ("Exact", "/docs"), ("Exact", "/openapi.json"))
+REST_PATHS: Final = (
+    ("PathPrefix", "/v2"), ("PathPrefix", "/v1"), ("Exact", "/docs"), ("Exact", "/openapi.json"), ("Exact", "/"),
+)  # fmt: skip
 GRPC_PATHS: Final = (("PathPrefix", "/inference.GRPCInferenceService"), ("PathPrefix", "/grpc.health.v1.Health"))
 """What clients may ask; everything else, metrics and what pods tell the operator alone, stays inside."""
 

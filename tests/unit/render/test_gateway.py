@@ -73,7 +73,7 @@ def test_only_what_clients_may_ask_is_routed() -> None:
     paths = {(m["path"]["type"], m["path"]["value"]) for rule in spec_of(routes)["rules"] for m in rule["matches"]}
     assert paths == {
         ("PathPrefix", "/inference.GRPCInferenceService"), ("PathPrefix", "/grpc.health.v1.Health"),
-        ("PathPrefix", "/v2"), ("PathPrefix", "/v1"), ("Exact", "/docs"), ("Exact", "/openapi.json"),
+        ("PathPrefix", "/v2"), ("PathPrefix", "/v1"), ("Exact", "/docs"), ("Exact", "/openapi.json"), ("Exact", "/"),
     }  # fmt: skip
 
 
