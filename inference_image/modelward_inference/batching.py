@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from resource import RUSAGE_THREAD, getrusage
 from typing import Any
 
 import numpy as np
 
 from modelward_inference import metrics
-from modelward_inference.costs import Costs
+from modelward_inference.costs import Costs, Sample
 from modelward_inference.protocol import DeadlineExceededError, OverloadedError
 from modelward_inference.runtimes.base import Array
 
@@ -34,14 +35,14 @@ nothing; nobody changes the arrays any more."""
 LOOP_SLICE = 1e-3
 """Seconds of cheap predictions in a row before the event loop gets its turn."""
 
-PREEMPTION = 0.02
-"""Seconds that the machine may take the processor away; what takes longer in the loop is the model's own doing."""
-
 SWEEP = 0.01
 """Seconds between looks for requests whose time is over while the queue does not move."""
 
 MEASUREMENTS = 3
 """Predictions of a size before anyone is served."""
+
+HOPS = 15
+"""Ways to a thread and back that are measured before anyone is served."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,13 @@ class Batcher:
                 self._queue.remove(job)
                 metrics.ABANDONED.inc()
             raise
+
+    def measure_hop(self) -> None:
+        """Learn before anyone is served what it takes to hand something to a thread; each that comes corrects it."""
+        for _ in range(HOPS):
+            began = time.perf_counter()
+            self._executor.submit(_nothing).result()
+            self._costs.hop(time.perf_counter() - began)
 
     def measure(self, inputs: dict[str, Array], wanted: Sequence[str], size: int) -> bool:
         """Compute before anyone is served, and learn what it costs. Returns whether that is cheap."""
@@ -221,22 +229,27 @@ class Batcher:
     def _start(self, batch: list[Job]) -> None:
         self._busy += 1
         self._computing += len(batch)
+        given = time.monotonic()
         future = asyncio.get_running_loop().run_in_executor(self._executor, self._compute, batch)
 
-        def done(finished: asyncio.Future[tuple[list[Outcome], float, float, float]]) -> None:
+        def done(finished: asyncio.Future[tuple[list[Outcome], float, Sample]]) -> None:
             self._busy -= 1
             self._computing -= len(batch)
             if not finished.cancelled():
-                self._finish(batch, *finished.result(), inline=False)
+                outcomes, began, sample = finished.result()
+                self._costs.hop(time.monotonic() - given - sample.wall)
+                self._finish(batch, outcomes, began, sample, inline=False)
             self._schedule()
 
         future.add_done_callback(done)
 
-    def _compute(self, batch: list[Job]) -> tuple[list[Outcome], float, float, float]:
-        """The outcomes, when it began (monotonic), its wall time, and the thread's processor time, in seconds."""
+    def _compute(self, batch: list[Job]) -> tuple[list[Outcome], float, Sample]:
+        """The outcomes, when it began (seconds, monotonic), and what it took."""
+        pauses = getrusage(RUSAGE_THREAD).ru_nivcsw
         began, began_cpu = time.monotonic(), time.thread_time()
         outcomes = self._outcomes(batch)
-        return outcomes, began, time.monotonic() - began, time.thread_time() - began_cpu
+        cpu, wall = time.thread_time() - began_cpu, time.monotonic() - began
+        return outcomes, began, Sample(cpu, wall, getrusage(RUSAGE_THREAD).ru_nivcsw != pauses)
 
     def _outcomes(self, batch: list[Job]) -> list[Outcome]:
         if len(batch) == 1:
@@ -271,16 +284,12 @@ class Batcher:
             self.observer(job.inputs, outputs, job.rows)
         return outputs
 
-    def _finish(
-        self, batch: list[Job], outcomes: list[Outcome], began: float, wall: float, cpu: float, *, inline: bool
-    ) -> None:
-        size = sum([job.size for job in batch])
+    def _finish(self, batch: list[Job], outcomes: list[Outcome], began: float, sample: Sample, *, inline: bool) -> None:
+        size, wall = sum([job.size for job in batch]), sample.wall
         if inline:
-            # A busy machine stops the process for milliseconds; a model that waits does so longer, and each time.
-            self._costs.inline(size, cpu if wall < PREEMPTION else wall)
+            self._costs.inline(size, sample)
         else:
-            # The wall time of a thread would count waiting for the interpreter.
-            self._costs.threaded(size, cpu)
+            self._costs.threaded(size, sample.cpu)
         self._compute_seconds.observe(wall)
         self._batch_requests.observe(len(batch))
         self._batch_rows.observe(sum([job.rows for job in batch]))
@@ -293,6 +302,10 @@ class Batcher:
                 job.future.set_exception(outcome)
             else:
                 job.future.set_result(outcome)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _expire(job: Job) -> None:

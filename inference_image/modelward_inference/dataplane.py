@@ -110,6 +110,7 @@ class DataPlane:
         One row, then twice as many each time while that is cheap, so that the costs are known before anyone asks. A
         sound model may refuse zeros (an encoder that never saw that category): that is logged, and no failure.
         """
+        self._batcher.measure_hop()
         inputs = warm_up_inputs(self.signature)
         end = time.monotonic() + WARM_UP_SECONDS
         try:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from modelward_inference import batching
+from modelward_inference.batching import Batcher, Limits
+from modelward_inference.costs import Costs
 from modelward_inference.protocol import DeadlineExceededError, OverloadedError
 
 from .queueing import DEADLINE, Clock, Doubling, Queue, count, turns
@@ -294,3 +296,17 @@ async def test_whoever_follows_a_long_one_may_have_to_wait() -> None:
     assert queue.batcher.busy  # though no worker has it yet
     await queue.executor.finish_all()
     assert not queue.batcher.busy
+
+
+def test_the_way_to_a_thread_and_back_is_measured() -> None:
+    costs = Costs()
+    Batcher(Doubling(), Limits(1, 8), ("queue", "1"), costs).measure_hop()
+    assert len(costs._hops) == batching.HOPS
+    assert all(0 < seconds < DEADLINE for seconds in costs._hops)
+
+
+async def test_the_way_to_a_thread_and_back_is_learned_from_each() -> None:
+    queue = Queue()
+    await queue.ask(1)
+    await queue.executor.finish_all()
+    assert len(queue.batcher._costs._hops) == 1
