@@ -1,36 +1,28 @@
 """The queue before the model: what has gathered is computed together, what is cheap at once, the rest in threads.
 
 A request never waits for others to come (unless max_delay says so): a batch is what the same turn of the event loop
-brought, or what gathered while the model was busy. Invariants: answers are those of each request alone, in its own
-rows; one request that the model refuses does not touch its neighbours; a request whose client is gone or whose time is
-over while it waits is not computed; the queue is bounded. Everything but `_compute` runs in the event loop's thread.
+brought, or what gathered while the model was busy. Invariants: a request that the model refuses does not touch its
+neighbours' answers; a request whose client is gone or whose time is over while it waits is not computed; the queue is
+bounded; what needs a thread never holds up what does not (`jobs`). Everything but `_compute` runs in the event loop's
+thread.
 """
 
 import asyncio
-import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from resource import RUSAGE_THREAD, getrusage
 from typing import Any
 
-import numpy as np
-
 from modelward_inference import metrics
+from modelward_inference.computing import Computer, Observer, Outcome, Predict
 from modelward_inference.costs import Costs, Sample
+from modelward_inference.jobs import Heavy, Job, Lanes, Light
 from modelward_inference.protocol import DeadlineExceededError, OverloadedError
 from modelward_inference.runtimes.base import Array
-
-log = logging.getLogger(__name__)
-
-Predict = Callable[[Mapping[str, Array], Sequence[str]], dict[str, Array]]
-Outcome = dict[str, Array] | Exception
-Observer = Callable[[Mapping[str, Array], Mapping[str, Array], int], None]
-"""Is given inputs, outputs and rows of each call of the model that succeeded, in the thread that made it. It raises
-nothing; nobody changes the arrays any more."""
 
 LOOP_SLICE = 1e-3
 """Seconds of cheap predictions in a row before the event loop gets its turn."""
@@ -56,38 +48,30 @@ class Limits:
     delay: float = 0.0
 
 
-class Job:
-    """A request as the model takes it. `key`: jobs with the same may be joined, None: with nobody; `size`: elements;
-    `deadline`, `arrived`: seconds on the monotonic clock."""
+@dataclass(slots=True)
+class _Computed:
+    """`outcomes`: None where the batch has to be computed in parts; `began`: seconds, monotonic; `took`: what the first
+    call of the model did; `seconds`: of all of them."""
 
-    __slots__ = (
-        "arrived", "batch", "computed", "deadline", "future", "inputs", "key", "queued", "rows", "size", "wanted",
-    )  # fmt: skip
-
-    def __init__(
-        self, inputs: dict[str, Array], wanted: Sequence[str], key: object, rows: int, size: int, arrived: float,
-        deadline: float,
-    ) -> None:  # fmt: skip
-        self.inputs, self.wanted, self.key, self.rows, self.size = inputs, wanted, key, rows, size
-        self.arrived, self.deadline = arrived, deadline
-        self.queued, self.computed, self.batch = 0.0, 0.0, 1
-        self.future: asyncio.Future[dict[str, Array]]
+    outcomes: list[Outcome] | None
+    began: float
+    took: Sample
+    seconds: float
 
 
 class Batcher:
-    """One model's queue. `labels`: model and version, for the metrics. `observer`: None for none."""
-
-    observer: Observer | None = None
+    """One model's queue. `labels`: model and version, for the metrics."""
 
     def __init__(self, predict: Predict, limits: Limits, labels: tuple[str, str], costs: Costs | None = None) -> None:
         self._predict = predict
+        self._computer = Computer(predict)
         self._limits = limits
         self._costs = costs or Costs()
-        self._queue: deque[Job] = deque()
+        self._lanes = Lanes(self._costs)
+        self._parts: deque[list[Job]] = deque()  # of cheap batches that the model refused
         self._executor = ThreadPoolExecutor(limits.workers, thread_name_prefix="predict")
         self._busy = 0  # workers
         self._computing = 0  # requests in them
-        self._joins = True  # until the model shows that it does not answer row by row
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._queue_seconds = metrics.QUEUE_SECONDS.labels(*labels)
@@ -96,17 +80,24 @@ class Batcher:
         self._batch_rows = metrics.BATCH_ROWS.labels(*labels)
 
     @property
+    def observer(self) -> Observer | None:
+        """Sees each call of the model that succeeds; None for none."""
+        return self._computer.observer
+
+    @observer.setter
+    def observer(self, observer: Observer | None) -> None:
+        self._computer.observer = observer
+
+    @property
     def pending(self) -> int:
         """Requests that wait or are being computed."""
-        return len(self._queue) + self._computing
+        return len(self._lanes) + sum(map(len, self._parts)) + self._computing
 
     @property
     def busy(self) -> bool:
         """Whether a request that comes now may have to wait for more than a moment."""
-        if self._busy >= self._limits.workers or self._limits.delay:
-            return True
         # What the same turn of the loop has brought before it may be about to take the worker.
-        return bool(self._queue) and self._queue[0].size > self._costs.cheap_size
+        return self._busy >= self._limits.workers or bool(self._limits.delay) or bool(self._lanes.heavy.jobs)
 
     async def run(self, job: Job) -> dict[str, Array]:
         """The outputs. Raises OverloadedError, DeadlineExceededError, or what the model raises."""
@@ -117,7 +108,7 @@ class Batcher:
                 metrics.REJECTED.inc()
                 raise OverloadedError(f"{self.pending} requests wait already; try again in a second")
         job.future = loop.create_future()
-        self._queue.append(job)
+        self._lanes.add(job)
         if not self._scheduled:
             # Not at once: the requests that this turn of the loop has brought are in time to be computed together.
             self._scheduled = True
@@ -125,8 +116,7 @@ class Batcher:
         try:
             return await job.future
         except asyncio.CancelledError:
-            if job in self._queue:
-                self._queue.remove(job)
+            if self._lanes.remove(job):
                 metrics.ABANDONED.inc()
             raise
 
@@ -149,152 +139,137 @@ class Batcher:
         return size <= self._costs.cheap_size
 
     def _full(self) -> bool:
-        return len(self._queue) >= self._limits.waiting + self._limits.workers - self._busy
+        return len(self._lanes) >= self._limits.waiting + self._limits.workers - self._busy
 
     def _dispatch(self) -> None:
         self._scheduled = False
         began = time.monotonic()
-        while self._queue:
-            if self._limits.delay and self._wait_for_more():
-                break
-            cheap = self._costs.cheap_size
-            if self._queue[0].size <= cheap:
-                batch = self._take(cheap)
-                if batch:
-                    self._finish(batch, *self._compute(batch), inline=True)
-                if time.monotonic() - began > LOOP_SLICE:
-                    self._schedule()
-                    break
-            elif self._busy < self._limits.workers:
-                batch = self._take(math.inf)
+        lanes = self._lanes
+        while True:
+            lanes.settle()
+            # The workers first: the loop would go on with what is cheap for as long as there is any.
+            while self._busy < self._limits.workers and self._ready(lanes.heavy):
+                batch = self._take(lanes.heavy, math.inf)
                 if batch:
                     self._start(batch)
+            if self._parts:
+                self._compute_here(self._living(self._parts.popleft()))
+            elif self._ready(lanes.light):
+                self._compute_here(self._take(lanes.light, self._costs.cheap_size))
             else:
                 break
-        if self._queue and self._timer is None:
+            if time.monotonic() - began > LOOP_SLICE:
+                self._schedule()
+                break
+        if self._lanes and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._pause(), self._sweep)
 
     def _pause(self) -> float:
         """Seconds until the queue has to be looked at again, even if nothing happens."""
-        left = self._queue[0].arrived + self._limits.delay - time.monotonic() if self._limits.delay else 0.0
+        if not self._limits.delay:
+            return SWEEP
+        left = min(job.arrived for job in self._lanes) + self._limits.delay - time.monotonic()
         return min(left, SWEEP) if left > 0 else SWEEP
 
     def _schedule(self) -> None:
-        if self._queue and not self._scheduled:
+        if (self._lanes or self._parts) and not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._dispatch)
 
     def _sweep(self) -> None:
         self._timer = None
         now = time.monotonic()
-        for job in [job for job in self._queue if job.deadline <= now]:
-            self._queue.remove(job)
+        for job in [job for job in self._lanes if job.deadline <= now]:
+            self._lanes.remove(job)
             _expire(job)
         self._dispatch()
 
-    def _wait_for_more(self) -> bool:
-        """Whether the first in the queue may still wait for company; `_sweep` looks at it again."""
-        head = self._queue[0]
-        left = head.arrived + self._limits.delay - time.monotonic()
-        alone = head.key is None or not self._joins
-        if alone or left <= 0 or self._full():
+    def _ready(self, lane: Light | Heavy) -> bool:
+        """Whether there is somebody in it who need not wait for company; `_sweep` looks at the others again."""
+        jobs = lane.jobs
+        if not jobs:
             return False
-        return sum(job.rows for job in self._queue) < self._limits.rows
+        if not self._limits.delay:
+            return True
+        head = jobs[0]
+        if head.key is None or not self._computer.joins or self._full():
+            return True
+        return head.arrived + self._limits.delay <= time.monotonic() or sum(j.rows for j in jobs) >= self._limits.rows
 
-    def _take(self, max_size: float) -> list[Job]:
-        """The first of the queue, and those directly behind it that may join."""
+    def _take(self, lane: Light | Heavy, max_size: float) -> list[Job]:
+        """The first of a lane, and those directly behind it that may join."""
         now = time.monotonic()
         batch: list[Job] = []
         rows = size = 0
-        while self._queue:
-            job = self._queue[0]
+        while lane.jobs:
+            job = lane.jobs[0]
             if batch:
                 rows, size = rows + job.rows, size + job.size
                 if job.key != batch[0].key or rows > self._limits.rows or size > max_size:
                     break
-            self._queue.popleft()
-            if job.future.done():  # cancelled in this turn of the loop; `run` is about to hear of it
-                metrics.ABANDONED.inc()
-                continue
-            if job.deadline <= now:
-                _expire(job)
+            lane.pop()
+            if not _lives(job, now):
                 continue
             if not batch:
                 rows, size = job.rows, job.size
             batch.append(job)
-            if job.key is None or not self._joins:
+            if job.key is None or not self._computer.joins:
                 break
         return batch
+
+    def _living(self, batch: list[Job]) -> list[Job]:
+        now = time.monotonic()
+        return [job for job in batch if _lives(job, now)]
 
     def _start(self, batch: list[Job]) -> None:
         self._busy += 1
         self._computing += len(batch)
         given = time.monotonic()
-        future = asyncio.get_running_loop().run_in_executor(self._executor, self._compute, batch)
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._compute, batch, True)
 
-        def done(finished: asyncio.Future[tuple[list[Outcome], float, Sample]]) -> None:
+        def done(finished: asyncio.Future[_Computed]) -> None:
             self._busy -= 1
             self._computing -= len(batch)
             if not finished.cancelled():
-                outcomes, began, sample = finished.result()
-                self._costs.hop(time.monotonic() - given - sample.wall)
-                self._finish(batch, outcomes, began, sample, inline=False)
+                computed = finished.result()
+                self._costs.hop(time.monotonic() - given - computed.seconds)
+                self._costs.threaded(_size(batch), computed.took.cpu)
+                self._finish(batch, computed)
             self._schedule()
 
         future.add_done_callback(done)
 
-    def _compute(self, batch: list[Job]) -> tuple[list[Outcome], float, Sample]:
-        """The outcomes, when it began (seconds, monotonic), and what it took."""
+    def _compute_here(self, batch: list[Job]) -> None:
+        if not batch:
+            return
+        computed = self._compute(batch, False)
+        self._costs.inline(_size(batch), computed.took)
+        if computed.outcomes is None:
+            # Not at once: it takes many calls, and the loop has others to serve between them.
+            self._parts.extend(self._computer.parts(batch))
+        self._finish(batch, computed)
+
+    def _compute(self, batch: list[Job], to_the_end: bool) -> _Computed:
+        """`to_the_end`: in parts as well, where it has to be."""
         pauses = getrusage(RUSAGE_THREAD).ru_nivcsw
         began, began_cpu = time.monotonic(), time.thread_time()
-        outcomes = self._outcomes(batch)
+        outcomes = self._computer.together(batch)
         cpu, wall = time.thread_time() - began_cpu, time.monotonic() - began
-        return outcomes, began, Sample(cpu, wall, getrusage(RUSAGE_THREAD).ru_nivcsw != pauses)
+        took = Sample(cpu, wall, getrusage(RUSAGE_THREAD).ru_nivcsw != pauses)
+        if outcomes is None and to_the_end:
+            outcomes = [each for part in self._computer.parts(batch) for each in self._computer.outcomes(part)]
+            wall = time.monotonic() - began
+        return _Computed(outcomes, began, took, wall)
 
-    def _outcomes(self, batch: list[Job]) -> list[Outcome]:
-        if len(batch) == 1:
-            return [self._alone(batch[0])]
-        try:
-            joined = {name: np.concatenate([job.inputs[name] for job in batch]) for name in batch[0].inputs}
-            outputs = self._predict(joined, batch[0].wanted)
-            rows = sum(job.rows for job in batch)
-            fits = all(array.ndim and array.shape[0] == rows for array in outputs.values())
-        except Exception:  # noqa: BLE001  a model may raise anything, and give anything; each request is then on its own
-            return [self._alone(job) for job in batch]
-        if not fits:
-            self._joins = False
-            log.warning("the model does not answer row by row; requests are computed one at a time from now on")
-            return [self._alone(job) for job in batch]
-        if self.observer is not None:
-            self.observer(joined, outputs, rows)
-        outcomes: list[Outcome] = []
-        begin = 0
-        for job in batch:
-            end = begin + job.rows
-            outcomes.append({name: array[begin:end] for name, array in outputs.items()})
-            begin = end
-        return outcomes
-
-    def _alone(self, job: Job) -> Outcome:
-        try:
-            outputs = self._predict(job.inputs, job.wanted)
-        except Exception as error:  # noqa: BLE001  it belongs to the one who asked
-            return error
-        if self.observer is not None:
-            self.observer(job.inputs, outputs, job.rows)
-        return outputs
-
-    def _finish(self, batch: list[Job], outcomes: list[Outcome], began: float, sample: Sample, *, inline: bool) -> None:
-        size, wall = sum([job.size for job in batch]), sample.wall
-        if inline:
-            self._costs.inline(size, sample)
-        else:
-            self._costs.threaded(size, sample.cpu)
-        self._compute_seconds.observe(wall)
+    def _finish(self, batch: list[Job], computed: _Computed) -> None:
+        seconds = computed.seconds
+        self._compute_seconds.observe(seconds)
+        if computed.outcomes is None:
+            return
         self._batch_requests.observe(len(batch))
         self._batch_rows.observe(sum([job.rows for job in batch]))
-        for job, outcome in zip(batch, outcomes, strict=True):
-            job.queued, job.computed, job.batch = began - job.arrived, wall, len(batch)
+        for job, outcome in zip(batch, computed.outcomes, strict=True):
+            job.queued, job.computed, job.batch = computed.began - job.arrived, seconds, len(batch)
             self._queue_seconds.observe(job.queued)
             if job.future.done():
                 continue  # the client left while the model was at work
@@ -304,8 +279,23 @@ class Batcher:
                 job.future.set_result(outcome)
 
 
+def _size(batch: list[Job]) -> int:
+    return sum([job.size for job in batch])
+
+
 def _nothing() -> None:
     pass
+
+
+def _lives(job: Job, now: float) -> bool:
+    """Whether somebody waits for it; else that is counted. `now`: seconds, monotonic."""
+    if job.future.done():  # cancelled in this turn of the loop; `run` is about to hear of it
+        metrics.ABANDONED.inc()
+        return False
+    if job.deadline <= now:
+        _expire(job)
+        return False
+    return True
 
 
 def _expire(job: Job) -> None:

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from modelward_inference import metrics
-from modelward_inference.batching import Batcher, Job, Limits, Observer, key_of
+from modelward_inference.batching import Batcher, Limits, key_of
 from modelward_inference.bundle import Manifest
 from modelward_inference.checks import size_of
+from modelward_inference.computing import Observer
+from modelward_inference.jobs import Job
 from modelward_inference.names import Names
 from modelward_inference.protocol import (
     DeadlineExceededError,

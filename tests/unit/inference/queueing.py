@@ -12,8 +12,9 @@ import numpy as np
 from prometheus_client import REGISTRY
 
 from modelward_inference import batching
-from modelward_inference.batching import Batcher, Job, Limits
+from modelward_inference.batching import Batcher, Limits
 from modelward_inference.costs import Costs
+from modelward_inference.jobs import Job
 
 DEADLINE = 30.0
 """Seconds after which a test fails instead of hanging."""
@@ -36,11 +37,15 @@ class Doubling:
 
 
 class Fixed(Costs):
-    """Knows from the start what is cheap, and learns nothing."""
+    """Knows from the start what is cheap and how long each row takes, and learns nothing."""
 
-    def __init__(self, cheap_size: int) -> None:
+    def __init__(self, cheap_size: int, seconds: float = 0.0) -> None:
         super().__init__()
         self.cheap_size = cheap_size
+        self._seconds = seconds
+
+    def estimate(self, size: int) -> float:
+        return size * self._seconds
 
     def _update(self) -> None:
         pass
@@ -85,16 +90,17 @@ class Clock:
 
 
 class Queue:
-    """A Batcher, its model and its executor. One worker; `cheap_size`: -1, so that nothing runs in the loop."""
+    """A Batcher, its model and its executor. One worker; `cheap_size`: -1, so that nothing runs in the loop; `seconds`:
+    that a row is said to take."""
 
     def __init__(
         self, model: Any = None, *, rows: int = 8, waiting: int = 8, delay: float = 0.0, workers: int = 1,
-        cheap_size: int = -1,
+        cheap_size: int = -1, seconds: float = 0.0,
     ) -> None:  # fmt: skip
         self.model = model or Doubling()
         with mock.patch.object(batching, "ThreadPoolExecutor", ByHand):
             self.batcher = Batcher(
-                self.model, Limits(workers, waiting, rows, delay), ("queue", "1"), Fixed(cheap_size)
+                self.model, Limits(workers, waiting, rows, delay), ("queue", "1"), Fixed(cheap_size, seconds)
             )  # fmt: skip
         self.executor: Any = self.batcher._executor
 
