@@ -1,11 +1,22 @@
 """What a file is, told by its content: to choose a format, and to say what came instead of a model."""
 
+import bz2
+import gzip
+import lzma
+import re
+import tarfile
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO, Any
 
 ONNX, SKLEARN, SKOPS, XGBOOST, LIGHTGBM = "onnx", "sklearn", "skops", "xgboost", "lightgbm"
 TORCHSCRIPT, BUNDLE = "torchscript", "bundle"
 FORMATS = (ONNX, SKLEARN, SKOPS, XGBOOST, LIGHTGBM, TORCHSCRIPT, BUNDLE)
+
+ARCHIVE = "archive"
+"""No format of a model: a tar, compressed or not, or a zip archive, that may hold one (`fetch.packed`)."""
 
 FILES = {
     ONNX: "model.onnx", SKLEARN: "model.joblib", SKOPS: "model.skops", XGBOOST: "model.ubj", LIGHTGBM: "model.txt",
@@ -15,9 +26,9 @@ FILES = {
 
 SUFFIXES = {
     ".onnx": ONNX, ".joblib": SKLEARN, ".pkl": SKLEARN, ".pickle": SKLEARN, ".skops": SKOPS, ".ubj": XGBOOST,
-    ".torchscript": TORCHSCRIPT, ".pt": TORCHSCRIPT, ".tar": BUNDLE,
+    ".torchscript": TORCHSCRIPT, ".pt": TORCHSCRIPT,
 }  # fmt: skip
-"""Ends of names that promise one format; .json, .txt and .model promise nothing, their content decides."""
+"""Ends of names that promise one format; .json, .txt, .model and .tar promise nothing, their content decides."""
 
 PLATFORMS = {
     ONNX: "onnx_onnxv1", SKLEARN: "sklearn_joblib", SKOPS: "sklearn_skops", XGBOOST: "xgboost_booster",
@@ -30,6 +41,24 @@ _HEAD = 512
 
 _MAX_ENTRIES = 100_000
 """Entries of a zip archive's list that are looked at."""
+
+_FIRST_ENTRIES = 64
+"""Entries of a tar archive among which a bundle's manifest is; `save_bundle` writes it first."""
+
+_CODECS: dict[bytes, Callable[[Path], Any]] = {
+    b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open, b"\x5d\x00\x00": lzma.open,
+}  # fmt: skip
+"""By a compressed file's first bytes."""
+
+_ZLIB = (b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+"""First bytes at each level that joblib compresses with."""
+
+_MANIFEST = "model.json"
+
+_LZ4 = b"\x04\x22M\x18"
+
+_OLD_PICKLE = re.compile(rb"c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|\([dl](p0\n|q\x00)|[\](}]q\x00")
+"""Protocols 0 and 1 have no signature: such a file begins with a class, a dict or a list."""
 
 
 def platform_of(kind: str) -> str:
@@ -59,20 +88,71 @@ def looks_like(path: Path) -> tuple[str | None, str]:
             return None, what
     if head.startswith(b"PK\x03\x04"):
         return _zip(path)
-    if head[257:262] == b"ustar":
-        return BUNDLE, "a tar archive"
-    if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")):
-        return SKLEARN, "a Python pickle"
-    if head.startswith((b"\x1f\x8b", b"x\x9c", b"x^", b"BZh", b"\xfd7zXZ", b"\x04\x22M\x18")):
-        # joblib compresses pickles; whether one is inside, only loading tells.
+    if _is_tar(head):
+        return _tar(path)
+    if head.startswith((*_CODECS, *_ZLIB)):
+        return _compressed(path, head)
+    if head.startswith(_LZ4):
         return SKLEARN, "a compressed file, such as joblib writes"
-    if text.startswith(b"{"):
+    return _plain(head)
+
+
+def decompressed(path: Path) -> IO[bytes]:
+    """A compressed file's content. Reading raises OSError, EOFError or lzma.LZMAError where it is damaged."""
+    with path.open("rb") as handle:
+        head = handle.read(8)
+    found: IO[bytes] = next(codec for start, codec in _CODECS.items() if head.startswith(start))(path)
+    return found
+
+
+def _plain(head: bytes) -> tuple[str | None, str]:
+    """Of a file that is one model, or none."""
+    if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")) or _OLD_PICKLE.match(head):
+        return SKLEARN, "a Python pickle"
+    if head.lstrip().startswith(b"{"):
         return _object(head)
     if head.startswith((b"tree\n", b"tree\r\n")):
         return LIGHTGBM, "a LightGBM model"
     if _is_onnx(head):
         return ONNX, "an ONNX model"
     return None, "no kind of file that is known here"
+
+
+def _compressed(path: Path, head: bytes) -> tuple[str | None, str]:
+    """joblib compresses pickles, and people tar archives; a first block tells which."""
+    try:
+        if head.startswith(_ZLIB):
+            inner = zlib.decompressobj().decompress(head, _HEAD)
+        else:
+            with decompressed(path) as opened:
+                inner = opened.read(_HEAD)
+    except (OSError, EOFError, lzma.LZMAError, zlib.error):
+        return None, "a compressed file that is damaged, or none after all"
+    if _is_tar(inner):
+        return ARCHIVE, "a compressed tar archive"
+    kind, words = _plain(inner)
+    if kind == SKLEARN:
+        return SKLEARN, "a compressed pickle, such as joblib writes"
+    what = f"{words}, compressed; publish it as it was before" if kind else "a compressed file without a model"
+    return None, what
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[257:262] == b"ustar"
+
+
+def _tar(path: Path) -> tuple[str, str]:
+    """A saved bundle has a manifest; XGBoost's files, too, are called model.json, but look otherwise."""
+    try:
+        with tarfile.open(path, "r:") as opened:
+            for _, member in zip(range(_FIRST_ENTRIES), opened, strict=False):
+                if member.name.removeprefix("./") == _MANIFEST:
+                    content = opened.extractfile(member) if member.isreg() else None
+                    kind = _object(content.read(_HEAD))[0] if content is not None else None
+                    return (ARCHIVE, "a tar archive") if kind == XGBOOST else (BUNDLE, "a saved bundle")
+    except (tarfile.TarError, EOFError, OSError):
+        pass  # who unpacks it says more
+    return ARCHIVE, "a tar archive"
 
 
 def _zip(path: Path) -> tuple[str | None, str]:
@@ -87,7 +167,7 @@ def _zip(path: Path) -> tuple[str | None, str]:
         return TORCHSCRIPT, "a TorchScript module"
     if any(name.endswith("/data.pkl") for name in names):
         return None, "a PyTorch checkpoint, which has weights and no code; publish torch.jit.script(module).save(…)"
-    return None, "a zip archive, but neither skops nor TorchScript"
+    return ARCHIVE, "a zip archive, but neither skops nor TorchScript"
 
 
 def _object(head: bytes) -> tuple[str | None, str]:

@@ -1,5 +1,6 @@
 """A fitted model of any library as the file that is served."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from modelward_inference import formats
 from modelward_inference.bundle import Signature
 from modelward_inference.errors import FormatUnknown
+from modelward_inference.fetch import onnxfile
 from modelward_inference.runtimes.base import tensor_of
 
 
@@ -17,9 +19,11 @@ def write(model: Any, folder: Path) -> str:
     if isinstance(model, str | Path):
         source = Path(model)
         kind, words = formats.looks_like(source)
-        if kind is None or kind == formats.BUNDLE:
+        if kind is None or kind in (formats.BUNDLE, formats.ARCHIVE):
             raise FormatUnknown(f"{source} is {words}; name a saved model")
-        (folder / formats.FILES[kind]).write_bytes(source.read_bytes())
+        shutil.copyfile(source, folder / formats.FILES[kind])
+        if kind == formats.ONNX:
+            onnxfile.gather(folder / formats.FILES[kind], str(source), source.parent)
         return kind
     if isinstance(model, bytes) or hasattr(model, "SerializeToString"):
         content = model if isinstance(model, bytes) else model.SerializeToString()

@@ -7,6 +7,7 @@ links, folders, devices, other names and names with a path in them end the whole
 import shutil
 import tarfile
 from pathlib import Path
+from typing import Any
 
 from modelward_drift.reference import FILE as REFERENCE
 from modelward_inference import formats, golden
@@ -28,11 +29,24 @@ _LIMITS = {MANIFEST: 16 << 20, golden.FILE: 256 << 20, REFERENCE: MAX_REFERENCE,
 
 MAX_ENTRIES = 16
 
+_MAX_EXTENSION = 1 << 20
+"""Bytes of what a tar archive says of an entry beside its header: names and times. It is read into memory."""
+
+
+class Member(tarfile.TarInfo):
+    """An entry whose own description can't fill the memory."""
+
+    def _proc_member(self, opened: tarfile.TarFile) -> Any:
+        """tarfile's own place for more than it knows itself."""
+        if not self.isreg() and not self.isdir() and self.size > _MAX_EXTENSION:
+            raise tarfile.ReadError(f"an entry's description has {self.size} bytes")
+        return super()._proc_member(opened)  # type: ignore[misc]
+
 
 def unpack(archive: Path, folder: Path) -> Manifest:
     """Write the archive's files to `folder` and read its manifest. Raises ArtifactCorrupt or BundleInvalid."""
     try:
-        with tarfile.open(archive, "r:") as opened:
+        with tarfile.open(archive, "r:", tarinfo=Member) as opened:
             for number, member in enumerate(opened):
                 _check(member, number, folder)
                 if member.name == OBSOLETE:
@@ -45,6 +59,8 @@ def unpack(archive: Path, folder: Path) -> Manifest:
                     raise ArtifactCorrupt(f"is cut off in {member.name}; upload the bundle again")
     except (tarfile.TarError, EOFError) as error:
         raise ArtifactCorrupt(f"can't be read as tar: {error}; upload the bundle again") from error
+    if not (folder / MANIFEST).is_file():
+        raise BundleInvalid(f"The bundle has no {MANIFEST}; write it with modelward_inference.save_bundle")
     manifest = Manifest.read(folder)
     if manifest.file not in _MODELS or not (folder / manifest.file).is_file():
         raise BundleInvalid(f"The bundle has no file {manifest.file!r}, which its {MANIFEST} names; write it anew")
@@ -56,8 +72,15 @@ def unpack(archive: Path, folder: Path) -> Manifest:
 def _check(member: tarfile.TarInfo, number: int, folder: Path) -> None:
     if number >= MAX_ENTRIES:
         raise BundleInvalid(f"The bundle has more than {MAX_ENTRIES} entries; write it with modelward_inference")
-    if not member.isreg() or member.name not in NAMES:
-        what = "a link" if member.issym() or member.islnk() else "no regular file" if not member.isreg() else "unknown"
+    # A sparse file is as large as it says, however small the archive is.
+    if not member.isreg() or member.issparse() or member.name not in NAMES:
+        what = (
+            "a link"
+            if member.issym() or member.islnk()
+            else "unknown"
+            if member.isreg() and not member.issparse()
+            else "no regular file"
+        )
         raise BundleInvalid(
             f"The bundle's entry {member.name[:200]!r} is {what}; only {', '.join(sorted(NAMES))} may be in it. Write "
             "it with modelward_inference.save_bundle"

@@ -26,7 +26,7 @@ from modelward_inference.errors import (
     StorageFull,
     UnsupportedScheme,
 )
-from modelward_inference.fetch import archive, reference
+from modelward_inference.fetch import archive, onnxfile, packed, reference
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.pvc import PvcSource
 from modelward_inference.fetch.s3 import S3Source
@@ -99,9 +99,10 @@ def fetch(request: Request) -> Manifest:
                 f"{address} has digest {digest}, but spec.model.digest pins {request.digest}. If the new artifact is "
                 "intended, pin its digest; if not, restore the old one"
             )
-        kind = _format_of(request, temporary)
         try:
-            manifest = _bundled(request, temporary, kind, digest, size)
+            artifact = packed.opened(temporary, request.folder, address)
+            kind = _format_of(request, artifact)
+            manifest = _bundled(request, artifact, kind, digest, size)
         except (ArtifactCorrupt, BundleInvalid) as error:
             raise type(error)(f"{address} ({size} bytes, {digest}) {error}") from error
         manifest.write(request.folder)
@@ -127,8 +128,9 @@ def _all_or_nothing(folder: Path) -> Iterator[None]:
         raise
 
 
-def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: int) -> Manifest:
+def _bundled(request: Request, artifact: packed.Artifact, kind: str, digest: str, size: int) -> Manifest:
     """Everything but the manifest's file: unpack a saved bundle, compile, compare."""
+    downloaded = artifact.path
     known, inner, trained_with = build.Known(), kind, {}
     if kind == formats.BUNDLE:
         saved = archive.unpack(downloaded, request.folder)
@@ -141,6 +143,9 @@ def _bundled(request: Request, downloaded: Path, kind: str, digest: str, size: i
             raise BundleInvalid(f"The bundle's model.json says {inner}, but {saved.file} is {words}; write it anew")
     else:
         downloaded.replace(request.folder / formats.FILES[kind])
+    packed.clear(request.folder)
+    if inner == formats.ONNX:
+        onnxfile.check(request.folder / formats.FILES[inner], shown(request.uri))
     built = build.build(request.folder, inner, known, request.optimise)
     unfit = reference.rejected(request.folder, built.signature)
     return Manifest(
@@ -169,6 +174,7 @@ def _clear(folder: Path) -> None:
     """Leave nothing of a model that failed, or of an earlier one: the next attempt begins anew, and needs the room."""
     for name in (*archive.NAMES, _DOWNLOAD):
         (folder / name).unlink(missing_ok=True)
+    packed.clear(folder)
 
 
 def _finished(request: Request) -> Manifest | None:
@@ -183,19 +189,21 @@ def _finished(request: Request) -> Manifest | None:
     return found if fits and pinned and not off and (request.folder / found.file).exists() else None
 
 
-def _format_of(request: Request, path: Path) -> str:
+def _format_of(request: Request, artifact: packed.Artifact) -> str:
     """Name and content have to agree. Raises FormatMismatch or FormatUnknown."""
-    if path.stat().st_size == 0:
-        raise ArtifactCorrupt(f"{shown(request.uri)} is empty; upload the artifact again")
-    content, words = formats.looks_like(path)
-    promised = request.format if request.format != "auto" else formats.by_suffix(urlsplit(request.uri).path)
+    address = f"{shown(request.uri)}: {artifact.name}" if artifact.name else shown(request.uri)
+    if artifact.path.stat().st_size == 0:
+        raise ArtifactCorrupt("is empty; upload the artifact again")
+    content, words = formats.looks_like(artifact.path)
+    suffix = formats.by_suffix(artifact.name or urlsplit(request.uri).path)
+    promised = request.format if request.format != "auto" else suffix
     if promised is None and content is None:
-        raise FormatUnknown(f"{shown(request.uri)} is {words}; publish the model as ONNX, or save it with joblib")
+        raise FormatUnknown(f"{address} is {words}; publish the model as ONNX, or save it with joblib")
     if promised is None:
         assert content is not None
         return content
     if content is None or content != promised:
         source = "spec.model.format says" if request.format != "auto" else "its name promises"
         cure = f"set spec.model.format to {content}" if content else "publish the model itself under this address"
-        raise FormatMismatch(f"{shown(request.uri)} is {words}, but {source} {promised}; {cure}")
+        raise FormatMismatch(f"{address} is {words}, but {source} {promised}; {cure}")
     return promised

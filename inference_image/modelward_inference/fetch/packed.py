@@ -1,0 +1,222 @@
+"""Artifacts that come packed: one model in a tar, compressed or not, or in a zip archive, perhaps in a folder.
+
+SageMaker writes model.tar.gz; an ONNX model with its weights in other files can't come otherwise. Which file is the
+model, its content tells; an archive with none, or with several, is refused with their names.
+Invariant: as for bundles: nothing but regular files is written, below one folder of ours, each once, and no more of
+them, and no more bytes, than the limits say. Links, devices, absolute paths and `..` end the whole.
+"""
+
+import lzma
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from modelward_inference import formats, golden
+from modelward_inference.errors import ArtifactCorrupt, BundleInvalid, FormatUnknown, ModelError, ModelUnsupported
+from modelward_inference.fetch import onnxfile
+from modelward_inference.fetch.archive import Member
+
+FOLDER = ".unpacked"
+"""Where an archive's files are until the model is chosen."""
+
+MAX_FILES = 10_000
+
+MAX_RATIO = 100
+"""Unpacked bytes for each packed one: models of many equal trees reach 20, and zeros 1000."""
+
+SMALL = 1 << 30
+"""Unpacked bytes that are never too many."""
+
+MAX_NAME = 1024
+_MAX_PART = 255
+"""Bytes of a path, and of one of its parts."""
+
+_CHUNK = 1 << 20
+_SHOWN = 5
+"""Names that a message lists."""
+
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What is to be served of a download. `name`: in the archive, empty where it came as it is."""
+
+    path: Path
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A regular file of an archive; `source` is to be read before the next one is asked for."""
+
+    name: str
+    source: IO[bytes]
+
+
+def opened(downloaded: Path, folder: Path, address: str) -> Artifact:
+    """The download itself, or the one model that is in it; an archive is deleted once it is unpacked below `folder`.
+
+    Raises ArtifactCorrupt (its message goes on behind the address), ModelUnsupported and FormatUnknown.
+    """
+    if formats.looks_like(downloaded)[0] != formats.ARCHIVE:
+        return Artifact(downloaded)
+    with downloaded.open("rb") as handle:
+        head = handle.read(262)
+    zipped, plain = head.startswith(b"PK\x03\x04"), head[257:] == b"ustar"
+    limit = max(SMALL, MAX_RATIO * downloaded.stat().st_size)
+    try:
+        if not zipped and not plain:
+            _decompress(downloaded, folder / FOLDER, limit, address)
+            if formats.looks_like(downloaded)[0] == formats.BUNDLE:
+                return Artifact(downloaded)
+        entries = _of_zip(downloaded, address) if zipped else _of_tar(downloaded, address)
+        files = _unpack(entries, folder / FOLDER, limit, address)
+    except ModelError:
+        raise
+    except _BROKEN as error:
+        raise ArtifactCorrupt(
+            f"can't be unpacked: {str(error)[:200] or type(error).__name__}; pack it again"
+        ) from error
+    except OSError as error:
+        if error.errno is not None:  # of the volume, not of the archive
+            raise
+        raise ArtifactCorrupt(f"can't be unpacked: {str(error)[:200]}; pack it again") from error
+    downloaded.unlink()
+    return _model(files, folder / FOLDER, address)
+
+
+def _decompress(packed: Path, folder: Path, limit: int, address: str) -> None:
+    """In its place, the tar inside: its headers are then read by seeking, and nothing is unpacked twice."""
+    folder.mkdir()
+    plain = folder / "archive.tar"
+    with formats.decompressed(packed) as source, plain.open("xb") as target:
+        _copy(source, target, limit, address)
+    plain.replace(packed)
+    folder.rmdir()
+
+
+def _copy(source: IO[bytes], target: IO[bytes], limit: int, address: str) -> int:
+    copied = 0
+    while chunk := source.read(_CHUNK):
+        copied += len(chunk)
+        if copied > limit:
+            raise ModelUnsupported(
+                f"{address} unpacks to more than {limit} bytes, over {MAX_RATIO} for each packed one; publish the "
+                "model itself, unpacked"
+            )
+        target.write(chunk)
+    return copied
+
+
+def _unpack(entries: Iterator[_Entry], folder: Path, limit: int, address: str) -> list[str]:
+    """Write all files below `folder`; returns their names."""
+    folder.mkdir()
+    names: list[str] = []
+    for entry in entries:
+        path = _checked(entry.name, address)
+        if _is_litter(path):
+            continue
+        if len(names) >= MAX_FILES:
+            raise ModelUnsupported(f"{address} holds more than {MAX_FILES} files; pack the model's alone")
+        target = folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as handle:
+                limit -= _copy(entry.source, handle, limit, address)
+        except (FileExistsError, NotADirectoryError):
+            raise ModelUnsupported(f"{address} holds {str(path)[:200]!r} twice; pack each file once") from None
+        names.append(str(path))
+    return names
+
+
+def _of_tar(packed: Path, address: str) -> Iterator[_Entry]:
+    with tarfile.open(packed, "r:", tarinfo=Member) as opened:
+        for member in opened:
+            if member.isdir():
+                continue
+            if not member.isreg() or member.issparse():
+                raise _unsafe(address, member.name, "a link" if member.islnk() or member.issym() else "no regular file")
+            source = opened.extractfile(member)
+            assert source is not None  # only links and folders have none
+            with source:
+                yield _Entry(member.name, source)
+
+
+def _of_zip(packed: Path, address: str) -> Iterator[_Entry]:
+    with zipfile.ZipFile(packed) as opened:
+        for info in opened.infolist():
+            if info.is_dir():
+                continue
+            mode = info.external_attr >> 16
+            if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+                raise _unsafe(address, info.filename, "a link" if stat.S_ISLNK(mode) else "no regular file")
+            if info.flag_bits & 1:
+                raise ModelUnsupported(f"{address} is encrypted; pack it without a password")
+            with opened.open(info) as source:
+                yield _Entry(info.orig_filename, source)
+
+
+def _checked(name: str, address: str) -> PurePosixPath:
+    path = PurePosixPath(name)
+    parts = path.parts
+    leads_out = path.is_absolute() or ".." in parts or "\\" in name or "\0" in name or not parts or ":" in parts[0]
+    if leads_out:
+        raise _unsafe(address, name, "a path out of the archive")
+    encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
+    if sum(encoded) + len(encoded) > MAX_NAME or max(encoded) > _MAX_PART:
+        raise _unsafe(address, name, "too long a name")
+    return path
+
+
+def _unsafe(address: str, name: str, what: str) -> ModelUnsupported:
+    return ModelUnsupported(
+        f"{address}: the entry {name[:200]!r} is {what}; pack regular files alone, with paths below the archive's root"
+    )
+
+
+def _is_litter(path: PurePosixPath) -> bool:
+    """What macOS adds; a file of it may look like the one that it accompanies."""
+    return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
+
+
+def _model(names: list[str], folder: Path, address: str) -> Artifact:
+    """The one file that is a model."""
+    kinds = {name: formats.looks_like(folder / name)[0] for name in names}
+    found = sorted(name for name, kind in kinds.items() if kind in formats.FORMATS)
+    if not found:
+        raise FormatUnknown(
+            f"{address} is an archive without a model; it holds {_listed(sorted(names)) or 'no file'}. Pack a model "
+            f"of {', '.join(formats.FORMATS)}, or publish it unpacked"
+        )
+    if len(found) > 1:
+        raise FormatUnknown(
+            f"{address} is an archive with {len(found)} models: {_listed(found)}. Pack the one that is to be served; "
+            "steps before it belong in one Pipeline, saved as one file"
+        )
+    (name,) = found
+    path = folder / name
+    if path.with_name(golden.FILE).exists():
+        raise BundleInvalid(
+            f"holds a saved bundle that was unpacked and packed again ({name} beside {golden.FILE}); publish the .tar "
+            "that modelward_inference.save_bundle wrote"
+        )
+    if kinds[name] == formats.ONNX:
+        onnxfile.gather(path, f"{address}: {name}")
+    return Artifact(path, name)
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(name[:100] for name in names[:_SHOWN]) + more
+
+
+def clear(folder: Path) -> None:
+    """Remove what was unpacked."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
