@@ -49,7 +49,7 @@ class Request:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Request":
         """Raises InvalidConfiguration."""
-        uri = environment.get("MODEL_URI", "")
+        uri = environment.get("MODEL_URI", "").strip()
         if not uri:
             raise InvalidConfiguration("MODEL_URI is not set; set it to the artifact's address")
         wanted = environment.get("MODEL_FORMAT", "auto")

@@ -3,13 +3,18 @@
 import os
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
 from botocore.config import Config
 
-from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable, ModelError
+from modelward_inference.errors import (
+    AccessDenied,
+    ArtifactNotFound,
+    ArtifactUnreachable,
+    InvalidConfiguration,
+    ModelError,
+)
 from modelward_inference.fetch.source import CHUNK, Part, TransientError
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
@@ -19,13 +24,22 @@ _DENIED = {
 }  # fmt: skip
 
 
+def address_of(uri: str) -> tuple[str, str]:
+    """Bucket and key; a key may hold any character, `?` and `#` among them. Raises InvalidConfiguration."""
+    bucket, _, key = uri.partition("://")[2].partition("/")
+    if not bucket or not key or key.endswith("/"):
+        what = "names no bucket" if not bucket else "names a bucket and no key" if not key else "names a folder"
+        example = f"s3://{bucket or 'models'}/{key}model.joblib"
+        raise InvalidConfiguration(f"{uri} {what}; name one file in spec.model.uri, for example {example}")
+    return bucket, key
+
+
 class S3Source:
     """One object. Credentials come from boto3's chain: the Secret's variables, a web identity, the node's role."""
 
     def __init__(self, uri: str) -> None:
-        address = urlsplit(uri, allow_fragments=False)
         self._uri = uri
-        self._bucket, self._key = address.netloc, uri.removeprefix(f"s3://{address.netloc}/")
+        self._bucket, self._key = address_of(uri)
         # Stores with an address of their own seldom have a DNS name for each bucket.
         style = "path" if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"
         config = Config(

@@ -26,8 +26,9 @@ class LightgbmModel(BoosterModel):
         except MemoryError:
             raise
         except Exception as error:
+            cure = "Upload the artifact again" if isinstance(error, ValueError) else "Save it with this version"
             raise ArtifactCorrupt(
-                f"can't be loaded with LightGBM {lightgbm.__version__}: {str(error)[:300]}. Upload the artifact again"
+                f"can't be loaded with LightGBM {lightgbm.__version__}: {str(error)[:300]}. {cure}"
             ) from error
         objective = next((line for line in text.splitlines() if line.startswith("objective=")), "")
         words = objective.removeprefix("objective=").split()

@@ -8,7 +8,8 @@ import numpy as np
 import onnxruntime as ort
 
 from modelward_inference.bundle import Signature, Tensor
-from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
+from modelward_inference.errors import ModelUnsupported
+from modelward_inference.runtimes import unloaded
 from modelward_inference.runtimes.base import Array, texts
 
 _TYPES = {
@@ -46,10 +47,7 @@ class OnnxModel:
         except MemoryError:
             raise
         except Exception as error:
-            raise ArtifactCorrupt(
-                f"can't be loaded as ONNX: {str(error).splitlines()[0][:500]}. Upload the artifact again, or export it "
-                f"for an opset that onnxruntime {ort.__version__} knows"
-            ) from error
+            raise unloaded.explained(error) from error
         self.signature = Signature(
             inputs=tuple(_tensor(node, "input") for node in self._session.get_inputs()),
             outputs=tuple(_tensor(node, "output") for node in self._session.get_outputs()),

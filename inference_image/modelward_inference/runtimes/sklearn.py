@@ -14,7 +14,7 @@ import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
 from modelward_inference.bundle import Signature
-from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
+from modelward_inference.runtimes import unpickled
 from modelward_inference.runtimes.estimator import EstimatorModel
 
 
@@ -31,15 +31,8 @@ def _unpickled(path: Path) -> tuple[Any, tuple[str, ...]]:
             estimator = joblib.load(path)
         except MemoryError:
             raise
-        except ModuleNotFoundError as error:
-            raise ModelUnsupported(
-                f"The model needs the Python module {error.name}, which the inference image lacks; export the model as "
-                "ONNX, or build an image with the module"
-            ) from error
         except Exception as error:
-            raise ArtifactCorrupt(
-                f"can't be loaded with joblib: {type(error).__name__}: {str(error)[:500]}. Upload the artifact again"
-            ) from error
+            raise unpickled.explained(error) from error
     trained_with = {
         str(warning.message.original_sklearn_version)
         for warning in caught

@@ -4,8 +4,11 @@ Invariants: nothing is trusted by its library: a class that reads files, opens a
 any other (`numpy.lib.npyio.DataSource`). What walks raw arrays in compiled code is checked before anyone asks it.
 """
 
+import zipfile
+import zlib
 from pathlib import Path
 
+import skops
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
@@ -60,8 +63,10 @@ def load(path: Path, signature: Signature | None = None) -> EstimatorModel:
     except UntrustedTypesFoundException as error:
         raise ModelUnsupported(f"The skops file holds types that are not trusted: {str(error)[:500]}") from error
     except Exception as error:
+        damaged = isinstance(error, zipfile.BadZipFile | zlib.error | EOFError)
+        cure = "Upload the artifact again" if damaged else f"Save it with skops {skops.__version__}, or as ONNX"
         raise ArtifactCorrupt(
-            f"can't be loaded with skops: {type(error).__name__}: {str(error)[:500]}. Upload the artifact again"
+            f"can't be loaded with skops: {type(error).__name__}: {str(error)[:500]}. {cure}"
         ) from error
     if refused:
         more = f" and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""

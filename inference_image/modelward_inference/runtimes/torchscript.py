@@ -36,9 +36,10 @@ class TorchScriptModel:
         except MemoryError:
             raise
         except Exception as error:
-            raise ArtifactCorrupt(
-                f"can't be loaded as TorchScript: {str(error).splitlines()[0][:500]}. Upload the artifact again"
-            ) from error
+            told = str(error).strip().splitlines()[0][:500]
+            damaged = "PytorchStreamReader" in str(error) or isinstance(error, EOFError)
+            cure = "Upload the artifact again" if damaged else f"Save it with torch {torch.__version__}, or as ONNX"
+            raise ArtifactCorrupt(f"can't be loaded as TorchScript: {told}. {cure}") from error
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         given = [self._torch.from_numpy(inputs[tensor.name]) for tensor in self.signature.inputs]

@@ -1,6 +1,7 @@
 """XGBoost's own files (.ubj, .json), by the Booster: labels and probabilities for classifiers, numbers for the rest."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,11 @@ class XgboostModel(BoosterModel):
         except MemoryError:
             raise
         except Exception as error:
-            raise ArtifactCorrupt(
-                f"can't be loaded with XGBoost {xgboost.__version__}: {_first_line(error)}. Upload the artifact again"
+            what = f"can't be loaded with XGBoost {xgboost.__version__}: {_first_line(error)}"
+            if _is_damaged(error):
+                raise ArtifactCorrupt(f"{what}. Upload the artifact again") from error
+            raise ModelUnsupported(
+                f"The model {what}. Save it with this version, without objectives of your own, or export it as ONNX"
             ) from error
         self.is_classifier = config["objective"]["name"] in PROBABILITY_OBJECTIVES
         best = self.booster.attr("best_iteration")
@@ -44,6 +48,12 @@ class XgboostModel(BoosterModel):
         return np.asarray(self.booster.inplace_predict(rows, iteration_range=self._range, validate_features=False))
 
 
+def _is_damaged(error: Exception) -> bool:
+    """Whether it was the reader of JSON or UBJSON that stumbled, and not what it read."""
+    return not isinstance(error, xgboost.core.XGBoostError) or "json.cc" in str(error) or "json_io" in str(error)
+
+
 def _first_line(error: Exception) -> str:
-    """XGBoost adds a stack trace of its own; the cause stands before it, after the time."""
-    return str(error).partition("Stack trace:")[0].strip().rpartition("]")[2].strip()[:300] or str(error)[:300]
+    """XGBoost puts the time and a place in its source before the cause, and a stack trace behind it."""
+    text = str(error).partition("Stack trace:")[0].strip()
+    return re.sub(r"^\[[\d:]+\] \S+:\d+: ", "", text).splitlines()[0].strip()[:300] or str(error)[:300]
