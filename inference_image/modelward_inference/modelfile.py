@@ -36,7 +36,7 @@ def write(model: Any, folder: Path) -> str:
     if package in (formats.XGBOOST, formats.LIGHTGBM) and type(model).__name__ == "Booster":
         model.save_model(str(folder / formats.FILES[package]))
         return package
-    if not hasattr(model, "predict"):
+    if not hasattr(model, "predict") and not hasattr(model, "transform"):
         raise FormatUnknown(
             f"A {type(model).__module__}.{type(model).__name__} is no model that is known here; pass a fitted "
             "estimator, a booster, a TorchScript module or ONNX"

@@ -20,9 +20,10 @@ from modelward_inference import formats, golden, modelfile, runtimes
 from modelward_inference.bundle import MANIFEST, Manifest
 from modelward_inference.fetch.archive import anonymous
 from modelward_inference.golden import GoldenRows
+from modelward_inference.reference import sparse
 from modelward_inference.reference.fitting import ToModel, texts_of
 from modelward_inference.reference.make import NothingToProfile, make_reference
-from modelward_inference.reference.source import open_source, spread
+from modelward_inference.reference.source import Table, open_source, spread
 from modelward_inference.reference.store import save_reference
 from modelward_inference.runtimes.base import Array, Model
 
@@ -30,6 +31,9 @@ _LOG: Final = logging.getLogger("modelward")
 
 GOLDEN_ROWS = 100
 """Rows whose answers are noted: every pod computes them before it gets traffic."""
+
+MOST_VALUES: Final = 1 << 22
+"""Values of all golden rows together: 32 MB. Of very wide tables there are fewer rows."""
 
 
 def save_bundle(
@@ -48,7 +52,7 @@ def save_bundle(
     `model`: a fitted scikit-learn estimator or pipeline, a Booster of XGBoost or LightGBM, a TorchScript module, ONNX
     (bytes, or onnx's ModelProto), or the path of a saved model. `data`: the training data, as the model takes them: a
     data frame, an array [rows, features], a list of texts, a mapping of names to columns, or the path of a file of any
-    size; `make_reference` tells all. Golden rows are taken from it evenly spaced.
+    size, or a sparse matrix of scipy; `make_reference` tells all. Golden rows are taken from it evenly spaced.
 
     `reference`: what the reference is made of, inputs and the model's answers: rows that the model was not trained on.
     Of training rows, which are taken where nothing is given, many models are surer than they are of any others, so that
@@ -63,7 +67,8 @@ def save_bundle(
         file = formats.FILES[kind]
         few = spread(open_source(data), 1)
         signature = modelfile.signature_of_module(model, few) if kind == formats.TORCHSCRIPT else None
-        loaded = runtimes.load(kind, folder / file, signature=signature)
+        loaded = runtimes.load(kind, folder / file, signature=signature, width=_width(few))
+        data = sparse.as_taken(data, loaded)
         sample = _sample(data, loaded, ignore, golden_rows)
         expected = loaded.predict(sample, [tensor.name for tensor in loaded.signature.outputs])
         GoldenRows(sample, expected, golden.TRAINING).write(folder)
@@ -90,8 +95,15 @@ def _sample(data: Any, model: Model, ignore: Collection[str], count: int) -> dic
     columns = tuple(getattr(model, "columns", ()))
     _, rows = ToModel(model.signature, source, ignore, predicted=True, columns=columns).tensors(spread(source, count))
     total = len(next(iter(rows.values())))
+    count = min(count, max(1, MOST_VALUES // max(1, sum(array.size for array in rows.values()) // total)))
     chosen = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
     return {name: array[chosen] for name, array in rows.items()}
+
+
+def _width(rows: Table) -> int | None:
+    if isinstance(rows, Mapping):
+        return len(rows)
+    return rows.shape[1] if rows.ndim == 2 else None
 
 
 def _manifest(target: Path, kind: str, file: str, model: Model, rows: int, folder: Path) -> None:

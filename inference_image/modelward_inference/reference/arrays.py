@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.reference import sparse
 from modelward_inference.reference.source import Chunk, Column, chunk_rows, columns_of, joined_columns
 from modelward_inference.reference.types import Type, type_of
 from modelward_inference.runtimes.base import Array
@@ -61,8 +62,10 @@ class ArraySource:
         return reduce(joined_columns, (columns_of(chunk.table) for chunk in self.chunks()), {})
 
 
-def of_memory(data: Any) -> ColumnsSource | ArraySource:
+def of_memory(data: Any) -> "ColumnsSource | ArraySource | sparse.SparseSource":
     """Raises InvalidConfiguration where it is no table."""
+    if sparse.is_sparse(data):
+        return sparse.SparseSource(data)
     if isinstance(data, Mapping):
         return ColumnsSource({str(name): column(values, str(name)) for name, values in data.items()})
     if hasattr(data, "columns") and hasattr(data, "to_numpy"):

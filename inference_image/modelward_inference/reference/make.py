@@ -21,7 +21,7 @@ from modelward_drift.sample import CAPACITY
 from modelward_inference.bundle import Signature
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.features import Layout
-from modelward_inference.reference import models
+from modelward_inference.reference import models, sparse
 from modelward_inference.reference.builder import ReferenceBuilder
 from modelward_inference.reference.fitting import AsTheyAre, Fitting, Tensors, ToModel, texts_of
 from modelward_inference.reference.progress import Progress
@@ -46,7 +46,8 @@ def make_reference(
     """Profiles of all features of training data, in bounded memory.
 
     `data`: the path of a .parquet, .feather, .arrow, .csv, .csv.gz or .npy file, a data frame, an array [rows, …], a
-    mapping of columns, a pyarrow Table, or chunks of these: a list, an iterator, or a function that makes one.
+    mapping of columns, a pyarrow Table, a sparse matrix of scipy, or chunks of these: a list, an iterator, or a
+    function that makes one.
     `model`: whose outputs are profiled too: the path of a bundle or of a saved model, or what `save_bundle` takes;
     `signature`: without a model, how the inputs are called; without both, they are called as the data's columns.
     `kinds`: by feature, where the rules of docs/drift.md don't fit; `ignore`: features and columns that are left out;
@@ -57,6 +58,7 @@ def make_reference(
     with ExitStack() as stack:
         answering = None if model is None else stack.enter_context(models.opened(model))
         known = answering.model.signature if answering else signature
+        data = sparse.as_taken(data, answering.model) if answering else data
         source = open_source(data, partial(texts_of, known))
         if calibrate_window is not None:
             _check_window(calibrate_window, source)

@@ -70,8 +70,9 @@ def none(_: str) -> bool:
 def open_source(data: Any, texts: Texts = none) -> Source:
     """The source for data of any kind.
 
-    `data`: a path, a data frame, an array [rows, …], a mapping of columns, a pyarrow Table, a list of texts, or such
-    chunks: a list of them, an iterator, or a function without arguments that makes one. Raises InvalidConfiguration.
+    `data`: a path, a data frame, an array [rows, …], a mapping of columns, a pyarrow Table, a sparse matrix, a list of
+    texts, or such chunks: a list of them, an iterator, or a function without arguments that makes one. Raises
+    InvalidConfiguration.
     """
     from modelward_inference.reference import arrays, streams  # they need what is above
 
@@ -170,6 +171,7 @@ def _thinned(kept: list[Table], positions: list[int], step: int) -> tuple[list[T
 
 
 def _rows(table: Table, chosen: slice) -> Table:
+    """Copied: a view would keep its whole chunk in memory."""
     if isinstance(table, Mapping):
-        return {name: column[chosen] for name, column in table.items()}
-    return table[chosen]
+        return {name: np.array(column[chosen]) for name, column in table.items()}
+    return np.array(table[chosen])

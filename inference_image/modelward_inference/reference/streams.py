@@ -13,6 +13,7 @@ import numpy as np
 
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Chunk, Column, Source, Texts, joined_columns, none, open_source
+from modelward_inference.reference.sparse import is_sparse
 
 
 def is_list(data: Any) -> bool:
@@ -20,7 +21,7 @@ def is_list(data: Any) -> bool:
     if not isinstance(data, list | tuple) or not data:
         return False
     first = data[0]
-    return isinstance(first, Mapping | np.ndarray) or hasattr(first, "columns")
+    return isinstance(first, Mapping | np.ndarray) or hasattr(first, "columns") or is_sparse(first)
 
 
 class StreamSource:

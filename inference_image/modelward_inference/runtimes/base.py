@@ -13,6 +13,9 @@ Array = npt.NDArray[Any]
 PREDICT, PREDICT_PROBA = "predict", "predict_proba"
 """Outputs, after scikit-learn's methods: labels or numbers, and the probability of each class."""
 
+TRANSFORM = "transform"
+"""The output of what predicts nothing: scalers, projections, encoders, pipelines that end in one."""
+
 
 class Model(Protocol):
     """A loaded model. `predict` may be called by several threads at once."""

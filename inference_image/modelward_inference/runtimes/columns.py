@@ -5,17 +5,23 @@ for each column that it uses. Columns of other estimators come in one tensor, in
 names, the data plane takes them by these, too (`names_of`).
 """
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from modelward_inference.bundle import Tensor
+from modelward_inference.errors import ModelUnsupported
 from modelward_inference.runtimes import categories
+from modelward_inference.runtimes.base import PREDICT, Array
 
 INPUT = "input"
 """The one tensor's name where columns have none."""
 
+
+_WIDTH = "modelward_width_"
+"""Where the number of columns is kept of an estimator that does not know it."""
 
 _NAMES = "modelward_names_"
 """Where the names of a transformer are kept that has been made to select by position."""
@@ -66,8 +72,13 @@ def inputs_of(estimator: Any) -> tuple[Tensor, ...]:
     first = first_of(estimator)
     width = width_of(estimator)
     if width is None:
-        # Without a number of features it takes texts, as a pipeline that begins with a vectorizer does.
-        return (Tensor(INPUT, "BYTES", (-1,)),)
+        if any(map(is_vectorizer, steps_of(estimator))) or _takes(estimator, np.array(["text"], object)):
+            return (Tensor(INPUT, "BYTES", (-1,)),)
+        raise ModelUnsupported(
+            f"The {type(unwrapped(estimator)).__name__} does not tell how many columns it takes, and neither a table "
+            "of one column nor a text passes it; write a bundle with modelward_inference.save_bundle, whose data tell "
+            "it, or set n_features_in_ in fit()"
+        )
     own = categories.of(first)
     kinds: list[str | None] = list(_datatypes(unwrapped(estimator), width) or ["FP64"] * width)
     for place, values in own.items():
@@ -110,19 +121,30 @@ def width_of(estimator: Any) -> int | None:
     if any(is_vectorizer(each) for each in steps):
         return None
     later = [width for each in steps[1:] if (width := _own_width(each)) is not None]
-    return next((width for width in (*later, 1) if _takes(estimator, width)), None)
+    return next((width for width in (*later, 1) if _takes(estimator, np.zeros((1, width)))), None)
+
+
+def tell_width(estimator: Any, width: int) -> None:
+    """What the data, or a bundle's signature, say of an estimator that does not know it itself."""
+    inner = unwrapped(estimator)
+    if all(_own_width(each) is None for each in (*steps_of(estimator)[:1], inner)):
+        with contextlib.suppress(AttributeError):  # a class with slots has no room for it
+            setattr(inner, _WIDTH, width)
 
 
 def _own_width(step: Any) -> int | None:
+    told: int | None = getattr(step, _WIDTH, None)
+    if told is not None:
+        return told
     try:
         return int(step.n_features_in_)
     except (AttributeError, TypeError):  # a pipeline asks its first step, which may not know
         return None
 
 
-def _takes(estimator: Any, width: int) -> bool:
+def _takes(estimator: Any, row: Array) -> bool:
     try:
-        estimator.predict(np.zeros((1, width)))
+        (estimator.predict if hasattr(estimator, PREDICT) else estimator.transform)(row)
     except Exception:  # noqa: BLE001  a model may raise anything
         return False
     return True

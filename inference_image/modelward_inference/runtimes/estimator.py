@@ -12,21 +12,36 @@ from modelward_inference import rows as generated
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
 from modelward_inference.runtimes import categories, columns
-from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, Array, missing_as_nan, tensor_of, texts
+from modelward_inference.runtimes.base import (
+    PREDICT,
+    PREDICT_PROBA,
+    TRANSFORM,
+    Array,
+    missing_as_nan,
+    tensor_of,
+    texts,
+)  # fmt: skip
 
 
 class EstimatorModel:
-    """Outputs are `predict` and, where it has it, `predict_proba`; inputs are as `columns` tells.
+    """Outputs are `predict` and, where it has it, `predict_proba`, or else `transform`; inputs are as `columns` tells.
 
-    `signature`: from the bundle, else it is found by a prediction for one row.
+    `signature`: from the bundle, else it is found by a prediction for one row. `width`: how many columns the data had,
+    for an estimator that does not know it.
     """
 
-    def __init__(self, estimator: Any, warnings: Sequence[str] = (), signature: Signature | None = None) -> None:
-        if not hasattr(estimator, PREDICT):
+    def __init__(
+        self, estimator: Any, warnings: Sequence[str] = (), signature: Signature | None = None, width: int | None = None
+    ) -> None:
+        if not hasattr(estimator, PREDICT) and not hasattr(estimator, TRANSFORM):
             raise FormatMismatch(
-                f"The file holds a {type(estimator).__module__}.{type(estimator).__name__}, which has no predict(); "
-                "save the fitted estimator or pipeline itself"
+                f"The file holds a {type(estimator).__module__}.{type(estimator).__name__}, which has no predict() and "
+                "no transform(); save the fitted estimator or pipeline itself"
             )
+        if signature and len(signature.inputs) == 1 and len(signature.inputs[0].shape) == 2:
+            width = signature.inputs[0].shape[1]
+        if width is not None:
+            columns.tell_width(estimator, width)
         self.estimator = estimator
         self.warnings = warnings
         self.libraries = _libraries()
@@ -46,12 +61,12 @@ class EstimatorModel:
     @property
     def classes(self) -> tuple[Any, ...]:
         """A classifier's labels in the order of its probabilities; empty for others and for several targets."""
-        found = getattr(self.estimator, "classes_", None)
+        found = getattr(self.estimator, "classes_", None) if hasattr(self.estimator, PREDICT) else None
         return tuple(found.tolist()) if isinstance(found, np.ndarray) and found.ndim == 1 else ()
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         table = self._table(inputs)
-        return {name: np.asarray(getattr(self.estimator, name)(table)) for name in outputs}
+        return {name: _dense(getattr(self.estimator, name)(table)) for name in outputs}
 
     def _table(self, inputs: Mapping[str, Array]) -> Any:
         """What the estimator takes: an array, texts, or a data frame where pandas is there and names were known."""
@@ -75,7 +90,8 @@ class EstimatorModel:
     def _outputs(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What comes out, as a prediction for one row shows it."""
         row = generated.generate(self.estimator, inputs, count=1)
-        found = (self._output(name, row) for name in (PREDICT, PREDICT_PROBA) if hasattr(self.estimator, name))
+        named = (PREDICT, PREDICT_PROBA) if hasattr(self.estimator, PREDICT) else (TRANSFORM,)
+        found = (self._output(name, row) for name in named if hasattr(self.estimator, name))
         return tuple(tensor for tensor in found if tensor is not None)
 
     def _output(self, name: str, row: Mapping[str, Array]) -> Tensor | None:
@@ -90,9 +106,19 @@ class EstimatorModel:
                     f"The {type(self.estimator).__name__} can't work on plain arrays ({str(error)[:300]}), perhaps "
                     "because it needs a data frame; build the inference image with pandas, or export the model as ONNX"
                 ) from error
+            if name == TRANSFORM:
+                raise ModelUnsupported(
+                    f"The {type(self.estimator).__name__} refuses the row by which its output would be known "
+                    f"({type(error).__name__}: {str(error)[:300]}); write a bundle with modelward_inference.save_bundle"
+                ) from error
             classes = np.asarray(getattr(self.estimator, "classes_", np.zeros(1)))
             raw = classes[:1] if name == PREDICT else np.zeros((1, len(classes)))
-        return None if isinstance(raw, list) else tensor_of(name, np.asarray(raw))
+        return None if isinstance(raw, list) else tensor_of(name, _dense(raw))
+
+
+def _dense(answer: Any) -> Array:
+    """Encoders and vectorizers give sparse matrices, which no protocol carries."""
+    return np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
 
 
 def _libraries() -> dict[str, str]:

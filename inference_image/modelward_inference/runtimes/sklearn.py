@@ -18,10 +18,10 @@ from modelward_inference.runtimes import unpickled
 from modelward_inference.runtimes.estimator import EstimatorModel
 
 
-def load(path: Path, signature: Signature | None = None) -> EstimatorModel:
+def load(path: Path, signature: Signature | None = None, width: int | None = None) -> EstimatorModel:
     """Unpickle an estimator. Raises ArtifactCorrupt, FormatMismatch or ModelUnsupported."""
     estimator, warnings = _unpickled(path)
-    return EstimatorModel(estimator, warnings, signature)
+    return EstimatorModel(estimator, warnings, signature, width)
 
 
 def _unpickled(path: Path) -> tuple[Any, tuple[str, ...]]:

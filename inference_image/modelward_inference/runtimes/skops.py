@@ -50,7 +50,7 @@ _SHOWN = 10
 """Names that a message lists."""
 
 
-def load(path: Path, signature: Signature | None = None) -> EstimatorModel:
+def load(path: Path, signature: Signature | None = None, width: int | None = None) -> EstimatorModel:
     """Read an estimator. Raises ArtifactCorrupt, FormatMismatch, or ModelUnsupported with the types it won't build."""
     try:
         unknown = skops.io.get_untrusted_types(file=path)
@@ -74,4 +74,4 @@ def load(path: Path, signature: Signature | None = None) -> EstimatorModel:
             f"The skops file holds types that are not trusted: {', '.join(refused[:_SHOWN])}{more}. Only known classes "
             "of scikit-learn, XGBoost and LightGBM are; leave the others out, or export the model as ONNX"
         )
-    return EstimatorModel(estimator, (), signature)
+    return EstimatorModel(estimator, (), signature, width)
