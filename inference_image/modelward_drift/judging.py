@@ -77,9 +77,10 @@ def judged(reference: Reference, window: Iterable[Counts], rules: Rules) -> tupl
         rule = rules.of(feature)
         (statistic,) = measure(feature.profile, counts, (rule.metric,))
         decisions.append(decide(statistic, Rule(rule.threshold, alpha, rules.window.min_samples)))
-    return tuple(sorted(decisions, key=_badness, reverse=True))
+    return tuple(sorted(decisions, key=badness, reverse=True))
 
 
-def _badness(decision: Decision) -> tuple[bool, float]:
+def badness(decision: Decision) -> tuple[bool, float]:
+    """Sorts decisions: drifted ones are above all others, then by how far above the threshold."""
     threshold = decision.rule.threshold
     return decision.drifted, decision.statistic.value / threshold if threshold else decision.statistic.value

@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import exp, log
-from typing import Literal
+from typing import Final, Literal
 
 from modelward_drift.budget import Persistence
 from modelward_drift.errors import SettingError
 from modelward_drift.metrics.registry import metric
 from modelward_drift.statistic import Statistic
+
+SURE: Final = 9 * log(10)
+"""-log(p) from which p says nothing more to anybody: once in a thousand million windows is once in 100,000 years."""
 
 Outcome = Literal["Drifted", "NotSignificant", "BelowThreshold", "TooFewRows"]
 
@@ -48,9 +51,11 @@ class Decision:
         """One sentence for people."""
         seen, rule = self.statistic, self.rule
         what = f"{seen.feature}: {seen.metric} {seen.value:.3g} over {seen.rows} rows"
-        chance = f"by chance once in {exp(min(-seen.test.log_p, 700.0)):.2g} windows"
+        often = -seen.test.log_p
+        chance = f"by chance once in {exp(min(often, 700.0)):.2g} windows"
+        certain = f"so far off {chance}" if often < SURE else "not by chance"
         return {
-            "Drifted": f"{what}, at least {rule.threshold:g}, and so far off {chance}",
+            "Drifted": f"{what}, at least {rule.threshold:g}, and {certain}",
             "NotSignificant": f"{what}, but so far off {chance}, and the budget allows one in {1 / rule.alpha:.2g}",
             "BelowThreshold": f"{what}, below {rule.threshold:g}",
             "TooFewRows": f"{what}, of {rule.min_rows} that a verdict needs",

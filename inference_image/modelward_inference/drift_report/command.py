@@ -6,10 +6,12 @@ from pathlib import Path
 from modelward_drift.budget import Persistence
 from modelward_drift.errors import DriftError
 from modelward_drift.judging import Rules, WindowSettings
+from modelward_drift.policy import Policy
 from modelward_drift.reference import Reference
 from modelward_inference.drift_report import inputs
 from modelward_inference.drift_report.findings import Window
 from modelward_inference.drift_report.page import html
+from modelward_inference.drift_report.policyfile import read_policy
 from modelward_inference.drift_report.stored import OWN, read_stored
 from modelward_inference.errors import InvalidConfiguration
 
@@ -25,11 +27,12 @@ def write(
     rules: Path | None = None,
 ) -> Path:
     """Of windows, of one table, or of what the operator has stored. Raises InvalidConfiguration, OSError."""
-    chosen = inputs.read_rules(rules) if rules else Rules()
+    chosen = read_policy(rules) if rules else Policy()
     if stored is not None:
         known, given = read_stored(stored, reader)
         # As the operator judged them: it ends no window before it has its rows.
-        own = Rules(WindowSettings(max(1.0, min((each.end or 0.0) - (each.start or 0.0) for each in given)), 1))
+        shortest = max(1.0, min((each.end or 0.0) - (each.start or 0.0) for each in given))
+        own = Policy(Rules(WindowSettings(shortest, 1)))
         return _written(out, known, given, chosen if rules else own)
     if reference is None:
         raise InvalidConfiguration("there is nothing to compare with; give --reference")
@@ -39,15 +42,16 @@ def write(
     elif data is not None:
         given = (inputs.read_data(data, known),)
         absent = inputs.without_absent_outputs(given[0], known)
-        chosen = replace(chosen, ignored=chosen.ignored | absent, persistence=Persistence())
+        single = replace(chosen.rules, persistence=Persistence())
+        chosen = replace(chosen, rules=single, absent=absent)
     else:
         raise InvalidConfiguration("there is nothing to report on; give --windows, --data or --stored")
     return _written(out, known, given, chosen)
 
 
-def _written(out: Path, known: Reference, given: tuple[Window, ...], rules: Rules) -> Path:
+def _written(out: Path, known: Reference, given: tuple[Window, ...], policy: Policy) -> Path:
     try:
-        page = html(known, given, rules)
+        page = html(known, given, policy)
     except DriftError as error:
         raise InvalidConfiguration(str(error)) from None
     out.write_text(page, encoding="utf-8", errors="backslashreplace")

@@ -4,13 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from modelward_drift.badvalues import PREFIX, BadValues
+from modelward_drift.budget import Persistence
+from modelward_drift.causes import causes, hint, percent
 from modelward_drift.counts import Counts, Quality, quality
-from modelward_drift.judging import Rules, judged
+from modelward_drift.policy import Judgement, Policy, judge, lasting
 from modelward_drift.reference import Feature, Reference
 from modelward_drift.verdict import Decision, persists
 
 NULL = -1
 """The last cell of a profile."""
+
+_WORDS = {
+    "missing": "are missing", "new_categories": "are new categories", "out_of_range": "are out of range",
+    "type_errors": "are of another type", "non_finite": "are infinite",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -28,18 +36,37 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Since:
+    """Of a drift that goes on: the first drifted window's `start`, and of the `windows` since then those that
+    `drifted`; `earlier`: it is the first window that there is, so it may be older."""
+
+    start: float | None
+    windows: int
+    drifted: int
+    earlier: bool
+
+
+@dataclass(frozen=True)
 class Finding:
     """Of one feature. `decisions`: one a window, in the order of time, none where the feature is not judged; `counts`:
-    of the last window; `drifted`: in as many of the last windows as an alarm needs."""
+    of the last window; `drifted`: in as many of the last windows as an alarm needs; `action`: of the policy, if there
+    is one; `bad`: where it is a feature of bad values."""
 
     feature: Feature
     decisions: tuple[Decision, ...]
     counts: Counts
     drifted: bool
+    since: Since | None = None
+    action: str | None = None
+    bad: BadValues | None = None
 
     @property
     def last(self) -> Decision | None:
         return self.decisions[-1] if self.decisions else None
+
+    @property
+    def is_quality(self) -> bool:
+        return self.feature.name.startswith(PREFIX)
 
     @cached_property
     def quality(self) -> Quality:
@@ -51,16 +78,59 @@ class Finding:
         reference, rows = self.feature.profile.reference, max(self.counts.rows, 1)
         return float(reference[NULL] / reference.sum()), self.quality.missing / rows
 
+    @cached_property
+    def causes(self) -> tuple[str, ...]:
+        """In words, what moved most first."""
+        if self.bad is None:
+            return causes(self.feature.profile, self.counts)
+        before, now = self.feature.profile.reference, self.counts.cells
+        shares = percent(now[1] / max(now.sum(), 1)), percent(before[1] / before.sum())
+        return (f"{shares[0]} {_WORDS[self.bad.what]}, before {shares[1]}",)
 
-def findings(reference: Reference, windows: Sequence[Window], rules: Rules) -> tuple[Finding, ...]:
+    @property
+    def hint(self) -> str | None:
+        """What the kernel says of a number that has left its range as a whole."""
+        return hint(self.feature.profile, self.counts) if self.bad is None else None
+
+
+def findings(reference: Reference, windows: Sequence[Window], policy: Policy) -> tuple[Finding, ...]:
     """Of all features, the worst first. `windows`: at least one. Raises SettingError, MismatchError."""
-    by_window = [{each.statistic.feature: each for each in judged(reference, every.counts, rules)} for every in windows]
-    counts = dict(zip((each.name for each in reference.features), windows[-1].counts, strict=True))
+    judgements = [judge(reference, each.counts, policy) for each in windows]
+    by_window = [{each.statistic.feature: each for each in every.decisions} for every in judgements]
+    alarms = lasting(map(_names, reversed(judgements)), policy.rules.persistence)
+    last = judgements[-1]
+    bad = {each.feature.name: each for each in last.bad}
     found = []
-    for feature in reference.features:
-        decisions = tuple(each[feature.name] for each in by_window if feature.name in each)
-        alarm = bool(decisions) and persists(decisions, rules.persistence)
-        found.append(Finding(feature, decisions, counts[feature.name], alarm))
+    for feature, counts in zip(last.features, last.counts, strict=True):
+        name = feature.name
+        decisions = tuple(each[name] for each in by_window if name in each)
+        drifted = name in alarms
+        found.append(
+            Finding(
+                feature,
+                decisions,
+                counts,
+                drifted,
+                since=_since(decisions, windows, policy.rules.persistence) if drifted else None,
+                action=policy.actions.on(name) if policy.actions else None,
+                bad=bad.get(name),
+            )
+        )
     # The last window's decisions come sorted.
     place = {name: position for position, name in enumerate(by_window[-1])}
     return tuple(sorted(found, key=lambda each: (not each.drifted, place.get(each.feature.name, len(place)))))
+
+
+def _names(judgement: Judgement) -> tuple[str, ...]:
+    return tuple(each.statistic.feature for each in judgement.drifted)
+
+
+def _since(decisions: Sequence[Decision], windows: Sequence[Window], persistence: Persistence) -> Since:
+    """The alarm of the last window, followed back to where it began, and from there to the first window it is for."""
+    begin = len(decisions) - 1
+    while begin and persists(decisions[:begin], persistence):
+        begin -= 1
+    earliest = max(0, begin + 1 - persistence.windows)
+    first = next(place for place in range(earliest, len(decisions)) if decisions[place].drifted)
+    drifted = sum(each.drifted for each in decisions[first:])
+    return Since(windows[first].start, len(decisions) - first, drifted, earlier=first == 0)

@@ -1,19 +1,15 @@
 """What the page is made of, from files. Raises InvalidConfiguration, which names the file, the place and the cure."""
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from modelward_drift.budget import Persistence
 from modelward_drift.counting import count_table
 from modelward_drift.counts import Counts, zero
 from modelward_drift.errors import DriftError
-from modelward_drift.judging import FeatureRule, Rules, WindowSettings
-from modelward_drift.metrics.registry import metric
 from modelward_drift.profile import Kind
 from modelward_drift.reference import OUTPUT_PREFIX, Reference
 from modelward_inference.drift_report.findings import Window
@@ -21,7 +17,6 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import open_source
 from modelward_inference.runtimes.base import Array
 
-_SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _TRUTHS: Final = {"true": 1.0, "false": 0.0}
 
 
@@ -83,40 +78,6 @@ def without_absent_outputs(window: Window, reference: Reference) -> frozenset[st
         for each, counts in zip(reference.features, window.counts, strict=True)
         if each.name.startswith(OUTPUT_PREFIX) and counts.rows == counts.cells[-1]
     )
-
-
-def read_rules(path: Path) -> Rules:
-    """A DriftPolicy as JSON (`kubectl get driftpolicy NAME -o json`), or its spec alone."""
-    raw = _json(path, path.read_text())
-    spec = raw.get("spec", raw) if isinstance(raw, Mapping) else {}
-    try:
-        window, features = spec.get("window", {}), spec.get("features", {})
-        wanted, persistence = features.get("default", {}), spec.get("persistence", {})
-        return Rules(
-            WindowSettings(_duration(window.get("duration", "1h")), int(window.get("minSamples", 500))),
-            _rule(wanted),
-            {str(each["name"]): _rule(each) for each in features.get("overrides", [])},
-            frozenset(map(str, features.get("ignore", []))),
-            float(spec.get("falseAlarms", {}).get("maxPer30Days", 0.05)),
-            Persistence(int(persistence.get("needed", 1)), int(persistence.get("windows", 1))),
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidConfiguration(
-            f"{path} has no rules that can be read: {error}; write them as in a DriftPolicy's spec"
-        ) from None
-
-
-def _rule(raw: Mapping[str, Any]) -> FeatureRule:
-    rule = FeatureRule(str(raw.get("metric", "psi")), float(raw.get("threshold", 0.2)))
-    metric(rule.metric)
-    return rule
-
-
-def _duration(text: str) -> float:
-    found = re.fullmatch(r"([0-9]+)([smh])", text)
-    if not found:
-        raise ValueError(f"{text!r} is no duration such as 1h")
-    return int(found[1]) * _SECONDS[found[2]]
 
 
 def _json(where: object, text: str) -> Any:

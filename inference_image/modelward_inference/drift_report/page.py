@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from modelward_drift.judging import Rules
-from modelward_drift.profile import SPECIAL
+from modelward_drift.causes import percent
+from modelward_drift.policy import Policy
 from modelward_drift.reference import Reference
 from modelward_drift.verdict import Outcome
-from modelward_inference.drift_report import svg
+from modelward_inference.drift_report import answer, svg
+from modelward_inference.drift_report.cells import Cell, cells
 from modelward_inference.drift_report.findings import Finding, Window, findings
 
 OPEN = 5
@@ -29,13 +30,14 @@ PENDING = "Not yet"
 UNJUDGED = "Not judged"
 
 
-def html(reference: Reference, windows: Sequence[Window], rules: Rules) -> str:
+def html(reference: Reference, windows: Sequence[Window], policy: Policy) -> str:
     """`windows`: at least one, in the order of time. Raises SettingError, MismatchError."""
-    found = findings(reference, windows, rules)
-    drifted = [each for each in found if each.drifted]
-    rest = [each for each in found if not each.drifted]
+    found = findings(reference, windows, policy)
+    drifted = answer.by_urgency(found)
+    unjudged = [each for each in found if not each.drifted and _class(_state(each)) == "none"]
+    rest = [each for each in found if not each.drifted and each not in unjudged]
     opened = {each.feature.name for each in drifted[:OPEN]}
-    title = f"{len(drifted)} of {len(found)} features drifted" if drifted else f"None of {len(found)} features drifted"
+    title = answer.title(found)
     style = files(__package__).joinpath("style.css").read_text()
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -51,12 +53,14 @@ def html(reference: Reference, windows: Sequence[Window], rules: Rules) -> str:
 <body>
 <header>
 <p class="eyebrow">Drift report</p>
-<h1>{title}</h1>
-{_facts(reference, windows, rules, len([each for each in found if each.decisions]))}
+<h1 class="{"bad" if drifted else "none" if answer.is_open(found) else "good"}">{title}</h1>
+{answer.answer(found, policy, windows[-1].rows)}
+{_facts(reference, windows, policy, found)}
 </header>
 <main>
-{_section("Drifted", drifted, windows, rules, opened)}
-{_section("Not drifted", rest, windows, rules, opened)}
+{_section("Drifted", drifted, windows, policy, opened)}
+{_section("Not judged", unjudged, windows, policy, opened)}
+{_section("Not drifted", rest, windows, policy, opened)}
 {_quality(found)}
 </main>
 </body>
@@ -64,8 +68,9 @@ def html(reference: Reference, windows: Sequence[Window], rules: Rules) -> str:
 """
 
 
-def _facts(reference: Reference, windows: Sequence[Window], rules: Rules, judged: int) -> str:
-    last = windows[-1]
+def _facts(reference: Reference, windows: Sequence[Window], policy: Policy, found: Sequence[Finding]) -> str:
+    last, rules = windows[-1], policy.rules
+    judged = len([each for each in found if each.decisions])
     span = f"{svg.moment(last.start)} to {svg.moment(last.end)} UTC" if last.end is not None else "The table"
     source = "training data" if reference.source == "training" else "the first requests"
     facts = {
@@ -73,37 +78,53 @@ def _facts(reference: Reference, windows: Sequence[Window], rules: Rules, judged
         "Reference": f"{reference.rows:,} rows of {source}, <code>{escape(reference.digest[:19])}…</code>",
         "Rule": f"Drift is what reaches its threshold and is no chance. At most {rules.per_30_days:g} false alarms are "
         f"expected in 30 days, over {judged} features and a window every {_length(rules.window.duration)}.",
+        "Cut": "What the metric has to reach: its threshold, or what chance reaches where that is more, as of few rows."
+        + _ANCHORS * any(each.last is not None and each.last.statistic.metric == "psi" for each in found),
     }
     persistence = rules.persistence
     if persistence.windows > 1:
         facts["Alarm"] = f"When {persistence.needed} of the last {persistence.windows} windows drifted."
+    if policy.actions is not None:
+        actions = policy.actions
+        facts["Actions"] = (
+            f"Inputs: {actions.inputs}; outputs: {actions.outputs if policy.outputs else 'not judged'}; "
+            f"data quality: {actions.data_quality}."
+        )
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{text}</dd>' for name, text in facts.items())}</dl>"
 
 
+_ANCHORS = (
+    " A PSI below 0.1 is commonly called small, from 0.1 to 0.25 moderate, above large (Siddiqi, Credit Risk "
+    "Scorecards, 2006)."
+)
+
+
 def _section(
-    title: str, found: Sequence[Finding], windows: Sequence[Window], rules: Rules, opened: Iterable[str]
+    title: str, found: Sequence[Finding], windows: Sequence[Window], policy: Policy, opened: Iterable[str]
 ) -> str:
     if not found:
         return ""
     heading = f"<h2>{title} <span>{len(found)}</span></h2>"
-    features = "".join(_feature(each, windows, rules, each.feature.name in opened) for each in found)
+    features = "".join(_feature(each, windows, policy, each.feature.name in opened) for each in found)
     return f"<section>{heading}{features}</section>"
 
 
-def _feature(finding: Finding, windows: Sequence[Window], rules: Rules, opened: bool) -> str:
+def _feature(finding: Finding, windows: Sequence[Window], policy: Policy, opened: bool) -> str:
     name, last = escape(finding.feature.name), finding.last
     state = _state(finding)
-    figures = (
-        f'{last.statistic.metric} <b>{last.statistic.value:.3g}</b> <span class="cutoff">cut {last.cut:.3g}</span>'
-        if last
-        else ""
-    )
+    figures = ""
+    if last:
+        size = answer.effect(last.statistic.metric, last.statistic.value)
+        figures = (
+            f"{last.statistic.metric} <b>{last.statistic.value:.3g}</b>"
+            f'<span class="cutoff">{f" ({size})" if size else ""}, cut {last.cut:.3g}</span>'
+        )
     summary = (
         f'<summary><span class="state {_class(state)}">{state}</span> <h3>{name}</h3> '
         f'<span class="figures">{figures}</span></summary>'
     )
     return (
-        f"<details{' open' if opened else ''}>{summary}<p>{_verdict(finding, rules)}</p>"
+        f"<details{' open' if opened else ''}>{summary}{_verdict(finding, policy)}"
         f'<div class="pictures">{_pictures(finding, windows)}</div>{_numbers(finding)}</details>\n'
     )
 
@@ -117,25 +138,34 @@ def _state(finding: Finding) -> str:
 
 
 def _class(state: str) -> str:
+    if state in (UNJUDGED, WORDS["TooFewRows"]):
+        return "none"
     return "bad" if state == "Drifted" else "doubt" if state in (PENDING, WORDS["NotSignificant"]) else "good"
 
 
-def _verdict(finding: Finding, rules: Rules) -> str:
+def _verdict(finding: Finding, policy: Policy) -> str:
     if finding.last is None:
-        return "The rules ignore this feature."
+        return f"<p>{'The rules ignore this feature.' if finding.counts.rows else 'There are no rows of it.'}</p>"
     message = escape(finding.last.message) + "."
-    persistence = rules.persistence
+    persistence = policy.rules.persistence
     if persistence.windows > 1:
         recent = finding.decisions[-persistence.windows :]
         drifted = sum(each.drifted for each in recent)
         message += f" Drifted in {drifted} of the last {len(recent)} windows; an alarm needs {persistence.needed}."
-    return message
+    if not (finding.drifted or finding.last.drifted):
+        return f"<p>{message}</p>"
+    why, when = answer.why(finding), answer.since(finding.since)
+    first = ", ".join(each for each in (escape(why[:1].upper() + why[1:]), when) if each)
+    hint = f"<p>{escape(finding.hint)}.</p>" if finding.hint else ""
+    return f"<p><b>{first}.</b></p>{hint}<p>{message}</p>"
 
 
 def _pictures(finding: Finding, windows: Sequence[Window]) -> str:
     profile, name = finding.feature.profile, finding.feature.name
     shares = _shares(finding)
-    drawn = svg.histogram(profile, *shares, f"Shares of {name}, reference and window; the numbers are in the table")
+    drawn = svg.histogram(
+        profile, cells(finding), *shares, f"Shares of {name}, reference and window; the numbers are in the table"
+    )
     figures = f"<figure><figcaption>{_LEGEND}</figcaption>{drawn}</figure>"
     if len(finding.decisions) > 1:
         metric = finding.decisions[-1].statistic.metric
@@ -161,30 +191,34 @@ def _numbers(finding: Finding) -> str:
     """Cells that a side has rows in."""
     profile, counts = finding.feature.profile, finding.counts
     shares = _shares(finding)
-    names = [each.replace("_", " ") if each in SPECIAL else each for each in profile.cell_names()]
-    cells = zip(names, profile.counts, shares[0], counts.cells.tolist(), shares[1], strict=True)
+    kind = "rows" if finding.bad else profile.kind
+    numbers = zip(cells(finding), profile.counts, shares[0], counts.cells.tolist(), shares[1], strict=True)
     rows = "".join(
-        f"<tr><th scope=row>{escape(name)}<td>{before:,}<td>{share:.2%}<td>{now:,}<td>{other:.2%}"
-        for name, before, share, now, other in cells
+        f"<tr><th scope=row>{_cell(name)}<td>{before:,}<td>{share:.2%}<td>{now:,}<td>{other:.2%}"
+        for name, before, share, now, other in numbers
         if before or now
     )
     return (
         '<details class="numbers"><summary>Numbers</summary><div class="scroll" tabindex="0" role="region" '
-        f'aria-label="Numbers of {escape(finding.feature.name)}"><table><thead><tr><th scope=col>{profile.kind}'
+        f'aria-label="Numbers of {escape(finding.feature.name)}"><table><thead><tr><th scope=col>{kind}'
         "<th scope=col>reference<th scope=col>share<th scope=col>window<th scope=col>share</thead>"
         f"<tbody>{rows}</tbody></table></div></details>"
     )
 
 
+def _cell(cell: Cell) -> str:
+    return f"<i>{cell.text}</i>" if cell.special else escape(cell.text)
+
+
 def _quality(found: Sequence[Finding]) -> str:
     """Features with something in the window that is more than their reference had."""
-    rows = []
-    for finding in sorted(found, key=lambda each: each.missing[0] - each.missing[1]):
+    rows, own = [], [each for each in found if each.bad is None]
+    for finding in sorted(own, key=lambda each: each.missing[0] - each.missing[1]):
         seen, (before, now) = finding.quality, finding.missing
         wrong = (seen.out_of_range, seen.new_categories, seen.non_finite, seen.type_errors)
         if any(wrong) or now > before:
-            cells = "".join(f"<td>{each:,}" for each in wrong)
-            rows.append(f"<tr><th scope=row>{escape(finding.feature.name)}<td>{now:.2%}<td>{before:.2%}{cells}")
+            shares = "".join(f"<td>{_of(each, finding.counts.rows)}" for each in wrong)
+            rows.append(f"<tr><th scope=row>{escape(finding.feature.name)}<td>{now:.2%}<td>{before:.2%}{shares}")
     if not rows:
         nothing = "Nothing more is missing than in the reference, and nothing is out of range, new or of a wrong type."
         return f"<section><h2>Data quality</h2><p>{nothing}</p></section>"
@@ -196,6 +230,10 @@ def _quality(found: Sequence[Finding]) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="Data quality"><table><thead><tr>{heads}</thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div></section>"
     )
+
+
+def _of(number: int, rows: int) -> str:
+    return f"{number:,} ({percent(number / rows)})" if number else "0"
 
 
 def _length(seconds: float) -> str:

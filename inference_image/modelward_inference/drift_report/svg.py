@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from modelward_drift.profile import SPECIAL, Profile
+from modelward_drift.profile import Profile
 from modelward_drift.verdict import Decision
+from modelward_inference.drift_report.cells import Cell
 
 WIDTH = 400
 """Units of all drawings, which are scaled to the page."""
@@ -23,11 +24,13 @@ _LABELS = 128
 _ROW = 20
 
 
-def histogram(profile: Profile, reference: Sequence[float], current: Sequence[float], title: str) -> str:
-    """Shares by cell: wide pale bars for the reference, narrow full ones for the window."""
-    if profile.grid is None:
-        return _categories(profile.cell_names(), reference, current, title)
-    return _bins(profile, reference, current, title)
+def histogram(
+    profile: Profile, names: Sequence[Cell], reference: Sequence[float], current: Sequence[float], title: str
+) -> str:
+    """Shares by cell: wide pale bars for the reference, narrow full ones for the window. `names`: of the cells."""
+    if profile.grid is None or names[0].special:
+        return _categories(names, reference, current, title)
+    return _bins(profile, names, reference, current, title)
 
 
 def timeline(decisions: Sequence[Decision], starts: Sequence[float | None], title: str) -> str:
@@ -67,7 +70,15 @@ def moment(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def _bins(profile: Profile, reference: Sequence[float], current: Sequence[float], title: str) -> str:
+def day(seconds: float) -> str:
+    """UTC, as people say it: 29 Nov 20:00."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment.day} {moment.strftime('%b %H:%M')}"
+
+
+def _bins(
+    profile: Profile, names: Sequence[Cell], reference: Sequence[float], current: Sequence[float], title: str
+) -> str:
     bins = profile.bins
     seen = [cell for cell in range(bins, len(reference)) if reference[cell] or current[cell]]
     slots = bins + len(seen) + (0.5 if seen else 0)
@@ -88,8 +99,11 @@ def _bins(profile: Profile, reference: Sequence[float], current: Sequence[float]
     for position, cell in enumerate(seen):
         place = bins + 0.5 + position
         bar(cell, place)
-        name = SPECIAL[cell - bins].replace("_", " ")
-        parts.append(f'<text x="{_SIDE + slot * (place + 0.5):.1f}" y="{_BOTTOM + 14}" class="middle">{name}</text>')
+        name = names[cell].text.removesuffix(" values")
+        parts.append(
+            f'<text x="{min(_SIDE + slot * (place + 0.5), WIDTH - 24):.1f}" y="{_BOTTOM + 14}" '
+            f'class="middle special">{name}</text>'
+        )
     edges = profile.grid.edges if profile.grid else ()
     labels = [f"{edge:.3g}" for edge in edges]
     every = 1 + int(max(map(len, labels), default=0) * 7 // slot)
@@ -103,7 +117,7 @@ def _bins(profile: Profile, reference: Sequence[float], current: Sequence[float]
     return _drawing(_BOTTOM + 22, title, "".join(parts))
 
 
-def _categories(names: Sequence[str], reference: Sequence[float], current: Sequence[float], title: str) -> str:
+def _categories(names: Sequence[Cell], reference: Sequence[float], current: Sequence[float], title: str) -> str:
     seen = [cell for cell in range(len(names)) if reference[cell] or current[cell]]
     most = sorted(seen, key=lambda cell: -abs(current[cell] - reference[cell]))[:MOST_CATEGORIES]
     chosen = [cell for cell in seen if cell in set(most)]
@@ -112,9 +126,11 @@ def _categories(names: Sequence[str], reference: Sequence[float], current: Seque
     parts = []
     for row, cell in enumerate(chosen):
         top = 4 + _ROW * row
-        name = names[cell] if len(names[cell]) <= LONGEST else names[cell][: LONGEST - 1] + "…"
+        text = names[cell].text
+        name = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+        style = "end special" if names[cell].special else "end"
         parts.append(
-            f'<text x="{_LABELS - 6}" y="{top + 13}" class="end">{escape(name)}</text>'
+            f'<text x="{_LABELS - 6}" y="{top + 13}" class="{style}">{escape(name)}</text>'
             f'<rect class="reference" x="{_LABELS}" y="{top + 1}" width="{reference[cell] * scale:.1f}" height="16"/>'
             f'<rect class="current" x="{_LABELS}" y="{top + 5}" width="{current[cell] * scale:.1f}" height="8"/>'
             f'<text x="{WIDTH - 4}" y="{top + 13}" class="end">{reference[cell]:.1%} → {current[cell]:.1%}</text>'

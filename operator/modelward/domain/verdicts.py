@@ -1,20 +1,19 @@
 """The verdict on one model: from its last window, the policy's rules, and what earlier windows said. Pure."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from modelward.api.driftpolicy import HOLD, IGNORE, RETRAIN, DriftPolicy, Spec
-from modelward.api.durations import seconds
-from modelward.domain.drift import FeatureRule, Rules, judged
-from modelward.domain.quality import PREFIX as QUALITY_PREFIX
-from modelward.domain.quality import with_quality, worsened
+from modelward.api.durations import seconds, share
+from modelward.domain.drift import FeatureRule, Rules
 from modelward.domain.times import read_time, show_time
 from modelward.domain.windows import Look, Window, WindowSettings
+from modelward_drift.badvalues import Limits
 from modelward_drift.budget import Persistence
 from modelward_drift.errors import DriftError
-from modelward_drift.reference import OUTPUT_PREFIX, Reference
+from modelward_drift.policy import Actions, Judgement, Policy, judge, lasting
+from modelward_drift.reference import Reference
 from modelward_drift.verdict import Decision
 
 DRIFTED, NO_DRIFT, PENDING, UNKNOWN = "Drifted", "NoDrift", "Pending", "Unknown"
@@ -86,9 +85,7 @@ def verdict_on(policy: DriftPolicy, revision: str, look: Look, last: Verdict, *,
 
 def action_on(spec: Spec, feature: str) -> str:
     """Retrain, Warn or Hold."""
-    if feature.startswith(QUALITY_PREFIX):
-        return spec.actions.data_quality
-    return spec.actions.outputs if feature.startswith(OUTPUT_PREFIX) else spec.actions.inputs
+    return _actions(spec).on(feature)
 
 
 def to_retrain_for(spec: Spec, verdict: Verdict) -> tuple[str, ...]:
@@ -119,72 +116,67 @@ def _with(kept: Verdict, *, missing: str | None, problem: str | None, message: s
 
 
 def _judge(spec: Spec, reference: Reference, window: Window, kept: Verdict) -> Verdict:
-    ignored = _ignored_outputs(spec, reference)
-    extended, pooled, quality_rules = with_quality(reference, window, spec.features.data_quality, ignored)
-    counts = {feature.name: (feature, seen) for feature, seen in zip(extended.features, pooled.counts, strict=True)}
-    better = {
-        name
-        for name, (feature, seen) in counts.items()
-        if name.startswith(QUALITY_PREFIX) and not worsened(feature, seen)
-    }
-    decisions = judged(extended, pooled, _rules(spec, extended, quality_rules))
-    drifted = [each for each in decisions if each.drifted and each.statistic.feature not in better]
-    now = tuple(each.statistic.feature for each in drifted[:NAMED])
+    found = judge(reference, window.counts, policy_of(spec))
+    now = tuple(each.statistic.feature for each in found.drifted[:NAMED])
     earlier = [each for each in kept.recent if each.end < window.end]
     recent = (Recent(window.end, now), *earlier)[: spec.persistence.windows]
-    times = Counter(name for each in recent for name in each.drifted)
-    lasting = tuple(name for name in dict.fromkeys((*now, *times)) if times[name] >= spec.persistence.needed)[:NAMED]
+    persistence = Persistence(spec.persistence.needed, spec.persistence.windows)
+    lasts = lasting((each.drifted for each in recent), persistence)[:NAMED]
     return Verdict(
-        verdict=DRIFTED if lasting else NO_DRIFT,
-        message=_sentence(spec, window, decisions, drifted, lasting),
+        verdict=DRIFTED if lasts else NO_DRIFT,
+        message=_sentence(spec, window, found, lasts),
         revision=window.revision,
         window=_judged(window),
-        judged=len(decisions),
-        drifted=lasting,
-        features=tuple(_numbers(each) for each in decisions[:SHOWN]),
+        judged=len(found.decisions),
+        drifted=lasts,
+        features=tuple(_numbers(each) for each in found.decisions[:SHOWN]),
         recent=recent if spec.persistence.windows > 1 else (),
     )
 
 
-def _ignored_outputs(spec: Spec, reference: Reference) -> set[str]:
-    if spec.features.outputs != IGNORE:
-        return set()
-    return {each.name for each in reference.features if each.name.startswith(OUTPUT_PREFIX)}
-
-
-def _rules(spec: Spec, reference: Reference, quality_rules: Mapping[str, FeatureRule]) -> Rules:
-    features = spec.features
-    names = {feature.name for feature in reference.features}
-    unknown = sorted({each.name for each in features.overrides} - names)
-    if unknown:
-        raise DriftError(
-            f"spec.features.overrides names {', '.join(unknown)}, which the reference does not have; it has "
-            f"{', '.join(sorted(names)[:20])}"
-        )
-    own = {each.name: FeatureRule(each.metric, float(each.threshold)) for each in features.overrides}
-    return Rules(
-        window=settings_of(spec),
-        default=FeatureRule(features.default.metric, float(features.default.threshold)),
-        overrides={**quality_rules, **own},
-        ignored=frozenset({*features.ignore, *_ignored_outputs(spec, reference)}),
-        per_30_days=float(spec.false_alarms.max_per30_days),
-        persistence=Persistence(spec.persistence.needed, spec.persistence.windows),
+def policy_of(spec: Spec) -> Policy:
+    """What spec says of judging, as the kernel takes it."""
+    features, quality = spec.features, spec.features.data_quality
+    return Policy(
+        rules=Rules(
+            window=settings_of(spec),
+            default=FeatureRule(features.default.metric, float(features.default.threshold)),
+            overrides={each.name: FeatureRule(each.metric, float(each.threshold)) for each in features.overrides},
+            ignored=frozenset(features.ignore),
+            per_30_days=float(spec.false_alarms.max_per30_days),
+            persistence=Persistence(spec.persistence.needed, spec.persistence.windows),
+        ),
+        outputs=features.outputs != IGNORE,
+        limits=Limits(
+            missing=_share(quality.missing),
+            new_categories=_share(quality.new_categories),
+            out_of_range=_share(quality.out_of_range),
+            type_errors=_share(quality.type_errors),
+            non_finite=_share(quality.non_finite),
+        ),
+        actions=_actions(spec),
+        trains=spec.retrain is not None and not spec.suspend,
     )
 
 
-def _sentence(
-    spec: Spec, window: Window, decisions: tuple[Decision, ...], drifted: list[Decision], lasting: tuple[str, ...]
-) -> str:
+def _actions(spec: Spec) -> Actions:
+    return Actions(spec.actions.inputs, spec.actions.outputs, spec.actions.data_quality)
+
+
+def _share(limit: str | None) -> float | None:
+    return None if limit is None else share(limit)
+
+
+def _sentence(spec: Spec, window: Window, found: Judgement, lasts: tuple[str, ...]) -> str:
+    decisions, drifted = found.decisions, found.drifted
     if not decisions:
         return "No feature is judged: spec.features ignores all of them"
-    if lasting:
-        worst = next((each for each in drifted if each.statistic.feature in lasting), None)
-        others = f", and {len(lasting) - 1} more" if len(lasting) > 1 else ""
+    if lasts:
+        worst = next((each for each in drifted if each.statistic.feature in lasts), None)
+        others = f", and {len(lasts) - 1} more" if len(lasts) > 1 else ""
         if worst is not None:
             return f"{worst.message}{others}"
-        return (
-            f"{lasting[0]} drifted in {spec.persistence.needed} of the last {spec.persistence.windows} windows{others}"
-        )
+        return f"{lasts[0]} drifted in {spec.persistence.needed} of the last {spec.persistence.windows} windows{others}"
     if drifted:
         looks = f"{spec.persistence.needed} of {spec.persistence.windows} windows"
         return f"{drifted[0].message}; that counts as drift when it is so in {looks}"

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward.api.driftpolicy import DataQuality, DriftPolicy, parse
-from modelward.domain.quality import with_quality, worsened
+from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.domain.verdicts import (
     DRIFTED,
     NO_DRIFT,
@@ -19,6 +18,7 @@ from modelward.domain.verdicts import (
     verdict_on,
 )
 from modelward.domain.windows import Look, Window
+from modelward_drift.badvalues import Limits, bad_values, worsened
 from modelward_drift.bins import Grid
 from modelward_drift.counts import Counts, zero
 from modelward_drift.profile import Profile
@@ -98,31 +98,19 @@ def test_a_small_window_proves_nothing() -> None:
     ],
 )
 def test_shares_of_bad_values(what: str, amount: Any, colour: Any, found: str | None) -> None:
-    limits = DataQuality(**{what: "5%"})
     counts = (seen(AMOUNT, *amount) if amount else USUAL[0], *USUAL[1:])
-    reference, window, rules = with_quality(REFERENCE, look(*counts).closed, limits)  # type: ignore[arg-type]
-    assert len(reference.features) == len(window.counts) == len(REFERENCE.features) + len(rules)
-    bad = [
-        feature.name
-        for feature, each in zip(reference.features, window.counts, strict=True)
-        if feature.name in rules and worsened(feature, each)
-    ]
-    assert bad == ([found] if found else [])
+    made = bad_values(REFERENCE, counts, Limits(**{what: 0.05}))
+    assert [each.feature.name for each in made if worsened(each.feature, each.counts)] == ([found] if found else [])
 
 
 def test_each_kind_of_bad_value_is_counted_where_it_can_be() -> None:
-    limits = DataQuality("1%", "1%", "1%", "1%", "1%")
     counts = (
         seen(AMOUNT, 500, 400, 100, 0, 0, quality=(30, 20, 0, 100)),
         seen(COLOUR, 400, 400, 200, 0, 0, quality=(0, 0, 200, 0)),
         seen(SCORE, 500, 300, 0, 150, 50, quality=(0, 0, 0, 0)),
     )
-    reference, window, rules = with_quality(REFERENCE, look(*counts).closed, limits)  # type: ignore[arg-type]
-    bad = {
-        feature.name: int(each.cells[1])
-        for feature, each in zip(reference.features, window.counts, strict=True)
-        if feature.name in rules
-    }
+    made = bad_values(REFERENCE, counts, Limits(0.01, 0.01, 0.01, 0.01, 0.01))
+    bad = {each.feature.name: int(each.counts.cells[1]) for each in made}
     assert bad == {
         "quality:missing:amount": 0, "quality:outOfRange:amount": 50, "quality:typeErrors:amount": 100,
         "quality:nonFinite:amount": 0,

@@ -49,7 +49,7 @@ def test_effect_and_significance(rows: int, shift: float, rule: Rule, outcome: O
     [
         (500, 0.0, Rule(0.5, 1e-6), "over 500 rows, below 0.5"),
         (50, 0.0, Rule(0.0, 1e-6), "by chance once in .* windows, and the budget allows one in 1e\\+06"),
-        (500, 2.0, Rule(0.1, 1e-6), "at least 0.1, and so far off by chance once in"),
+        (500, 2.0, Rule(0.1, 1e-6), "at least 0.1, and not by chance"),
         (5, 0.0, Rule(0.1, 1e-6, min_rows=500), "over 5 rows, of 500 that a verdict needs"),
     ],
 )

@@ -6,11 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelward_drift.budget import Persistence
 from modelward_drift.builder import profile_of
 from modelward_drift.counting import count
 from modelward_drift.counts import quality
-from modelward_drift.judging import FeatureRule, WindowSettings
 from modelward_drift.reference import Feature, Reference
 from modelward_inference.cli import main
 from modelward_inference.drift_report import inputs
@@ -99,44 +97,6 @@ def test_a_table_of_something_else(reference: Reference, tmp_path: Path) -> None
     path.write_text("a,b\n1,2\n")
     with pytest.raises(InvalidConfiguration, match="no column of the reference; it needs amount, new"):
         inputs.read_data(path, reference)
-
-
-def test_rules_are_a_drift_policys(tmp_path: Path) -> None:
-    path = tmp_path / "policy.json"
-    spec = {
-        "window": {"duration": "30m", "minSamples": 100},
-        "features": {
-            "default": {"metric": "js", "threshold": "0.1"},
-            "overrides": [{"name": "amount", "metric": "ks", "threshold": "0.3"}],
-            "ignore": ["new"],
-        },
-        "falseAlarms": {"maxPer30Days": "0.5"},
-        "persistence": {"needed": 2, "windows": 3},
-    }
-    for document in (spec, {"kind": "DriftPolicy", "spec": spec}):
-        path.write_text(json.dumps(document))
-        rules = inputs.read_rules(path)
-        assert rules.window == WindowSettings(1800.0, 100)
-        assert (rules.default, rules.overrides) == (FeatureRule("js", 0.1), {"amount": FeatureRule("ks", 0.3)})
-        assert (rules.ignored, rules.per_30_days, rules.persistence) == ({"new"}, 0.5, Persistence(2, 3))
-
-
-@pytest.mark.parametrize(
-    "spec",
-    [
-        {"window": {"duration": "soon"}},
-        {"features": {"default": {"metric": "luck"}}},
-        {"features": {"overrides": [{"metric": "psi"}]}},
-        {"persistence": {"needed": 3, "windows": 2}},
-        [],
-        {"window": 3},
-    ],
-)
-def test_rules_that_are_none(tmp_path: Path, spec: object) -> None:
-    path = tmp_path / "policy.json"
-    path.write_text(json.dumps({"spec": spec}))
-    with pytest.raises(InvalidConfiguration, match=r"policy\.json has no rules that can be read"):
-        inputs.read_rules(path)
 
 
 def test_the_command(reference: Reference, document: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

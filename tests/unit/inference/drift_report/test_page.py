@@ -13,13 +13,14 @@ from modelward_drift.budget import Persistence
 from modelward_drift.builder import profile_of
 from modelward_drift.counting import count
 from modelward_drift.judging import FeatureRule, Rules, judged
+from modelward_drift.policy import Policy
 from modelward_drift.reference import Feature, Reference
 from modelward_inference.drift_report.findings import Window, findings
 from modelward_inference.drift_report.page import html
 
 EVIL = """<script>alert("1")</script> & 'x' \u202e"""
 VOID = {"meta", "br"}
-OPTIONAL = {"tr", "td", "th", "thead", "tbody"}
+OPTIONAL = {"tr", "td", "th", "thead", "tbody", "li"}
 """Whose ends the page leaves out, as HTML allows."""
 
 
@@ -81,13 +82,13 @@ def window(of: Reference, shift: float, seed: int, hour: int = 0) -> Window:
 def test_verdicts_and_numbers_are_the_kernels() -> None:
     known = reference()
     windows = [window(known, shift, seed, seed) for seed, shift in enumerate((0.0, 1.0))]
-    page = Page(html(known, windows, Rules()))
+    page = Page(html(known, windows, Policy()))
     for decision in judged(known, windows[-1].counts, Rules()):
         assert f"{decision.message}." in page.text
         assert f"{decision.statistic.value:.3g}" in page.texts
     assert "1 of 4 features drifted" in page.texts
     cells = windows[-1].counts[0].cells
-    row = re.search(r"<tr><th scope=row>&lt; .*?</tbody>", html(known, windows, Rules()), re.S)
+    row = re.search(r"<tr><th scope=row>&lt; .*?</tbody>", html(known, windows, Policy()), re.S)
     assert row
     assert [int(each.replace(",", "")) for each in re.findall(r"<td>([0-9,]+)<td>[0-9.]+%", row[0])][1::2] == [
         each for each in cells.tolist() if each
@@ -96,7 +97,7 @@ def test_verdicts_and_numbers_are_the_kernels() -> None:
 
 def test_it_holds_together_and_asks_for_nothing() -> None:
     known = reference()
-    text = html(known, [window(known, 1.0, 1, hour) for hour in range(3)], Rules())
+    text = html(known, [window(known, 1.0, 1, hour) for hour in range(3)], Policy())
     page = Page(text)
     assert page.open == []
     assert page.count("script") == page.count("link") == page.count("img") == page.count("iframe") == 0
@@ -111,7 +112,7 @@ def test_it_holds_together_and_asks_for_nothing() -> None:
 
 def test_names_are_shown_and_do_nothing() -> None:
     known = reference()
-    text = html(known, [window(known, 0.0, 1)], Rules())
+    text = html(known, [window(known, 0.0, 1)], Policy())
     assert "<script" not in text
     assert EVIL in Page(text).texts
     labels = [unescape(attrs["aria-label"] or "") for _, attrs in Page(text).tags if "aria-label" in attrs]
@@ -121,11 +122,11 @@ def test_names_are_shown_and_do_nothing() -> None:
 def test_the_worst_come_first_and_only_they_are_open() -> None:
     names = [f"f{place}" for place in range(300)]
     known = reference(names)
-    page = Page(html(known, [window(known, 1.0, 1)], Rules()))
+    page = Page(html(known, [window(known, 1.0, 1)], Policy()))
     features = [attrs for tag, attrs in page.tags if tag == "details" and attrs.get("class") is None]
     assert len(features) == 301
     assert ["open" in attrs for attrs in features] == [True] + 300 * [False]
-    found = findings(known, [window(known, 1.0, 1)], Rules())
+    found = findings(known, [window(known, 1.0, 1)], Policy())
     assert found[0].feature.name == "f0"
 
 
@@ -141,8 +142,8 @@ def test_the_worst_come_first_and_only_they_are_open() -> None:
 def test_persistence(shifts: tuple[float, ...], alarm: bool, words: str) -> None:
     known, rules = reference(), Rules(persistence=Persistence(2, 3))
     windows = [window(known, shift, seed, seed) for seed, shift in enumerate(shifts)]
-    assert findings(known, windows, rules)[0].drifted == alarm
-    text = Page(html(known, windows, rules)).text
+    assert findings(known, windows, Policy(rules))[0].drifted == alarm
+    text = Page(html(known, windows, Policy(rules))).text
     assert words in text
     assert ("1 of 4 features drifted" if alarm else "None of 4 features drifted") in text
 
@@ -150,9 +151,9 @@ def test_persistence(shifts: tuple[float, ...], alarm: bool, words: str) -> None
 def test_features_that_are_ignored_are_shown_without_a_verdict() -> None:
     known = reference()
     rules = Rules(ignored=frozenset({"amount"}), overrides={"age": FeatureRule("ks", 0.1)})
-    text = Page(html(known, [window(known, 1.0, 1)], rules)).text
+    text = Page(html(known, [window(known, 1.0, 1)], Policy(rules))).text
     assert "The rules ignore this feature." in text
-    assert "None of 4 features drifted" in text
+    assert "None of 3 features drifted" in text
     assert "age: ks" in text
 
 
@@ -161,8 +162,8 @@ def test_data_quality() -> None:
     profile, method = known.profiles
     values = [None] * 20 + [1e9] * 7 + ["seven"] * 3 + [float("inf")] * 2 + [0.0] * 968
     bad = Window((count(profile, values), count(method, ["new"] * 5 + ["card"] * 995)))
-    text = html(known, [bad], Rules())
-    assert "<tr><th scope=row>amount<td>2.00%<td>0.00%<td>7<td>0<td>2<td>3" in text
-    assert "<tr><th scope=row>method<td>0.00%<td>0.00%<td>0<td>5<td>0<td>0" in text
+    text = html(known, [bad], Policy())
+    assert "<tr><th scope=row>amount<td>2.00%<td>0.00%<td>7 (0.7 %)<td>0<td>2 (0.2 %)<td>3 (0.3 %)" in text
+    assert "<tr><th scope=row>method<td>0.00%<td>0.00%<td>0<td>5 (0.5 %)<td>0<td>0" in text
     fine = Window((count(profile, np.zeros(1000)), count(method, ["card"] * 1000)))
-    assert "Nothing more is missing" in html(known, [fine], Rules())
+    assert "Nothing more is missing" in html(known, [fine], Policy())

@@ -6,18 +6,15 @@ people set thresholds on; significance and the budget of false alarms hold as fo
 """
 
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from modelward.api.driftpolicy import DataQuality
-from modelward.api.durations import share
-from modelward.domain.drift import FeatureRule
-from modelward.domain.windows import Window
 from modelward_drift.bins import Grid
 from modelward_drift.counts import Counts, Quality, zero
 from modelward_drift.counts import quality as quality_of
+from modelward_drift.judging import FeatureRule
 from modelward_drift.profile import SPECIAL, Profile
 from modelward_drift.reference import Feature, Reference
 
@@ -38,19 +35,35 @@ _SEEN: Final[dict[str, _Pick]] = {
 }
 
 
-def with_quality(
-    reference: Reference, window: Window, limits: DataQuality, ignored: Collection[str] = ()
-) -> tuple[Reference, Window, dict[str, FeatureRule]]:
-    """Both with the features of `limits` added to them, and their rules by name. `ignored`: features that have none."""
-    added = list(_features(reference, window, limits, ignored))
-    if not added:
-        return reference, window, {}
-    features, counts, rules = zip(*added, strict=True)
-    return (
-        replace(reference, features=(*reference.features, *features)),
-        replace(window, counts=(*window.counts, *counts)),
-        {feature.name: rule for feature, rule in zip(features, rules, strict=True)},
-    )
+@dataclass(frozen=True)
+class Limits:
+    """By how much the share (0 to 1) of each kind of bad values may rise; None: not judged."""
+
+    missing: float | None = None
+    new_categories: float | None = None
+    out_of_range: float | None = None
+    type_errors: float | None = None
+    non_finite: float | None = None
+
+
+@dataclass(frozen=True)
+class BadValues:
+    """A feature of bad values, what a window counted of it, and its rule. `what`: a field of Limits; `source`: whose
+    values they are."""
+
+    what: str
+    source: str
+    feature: Feature
+    counts: Counts
+    rule: FeatureRule
+
+
+def bad_values(
+    reference: Reference, window: Collection[Counts], limits: Limits, ignored: Collection[str] = ()
+) -> tuple[BadValues, ...]:
+    """The features that `limits` add. `window`: counts in the order of the reference's features; `ignored`: features
+    that have none."""
+    return tuple(_features(reference, window, limits, ignored))
 
 
 def worsened(feature: Feature, counts: Counts) -> bool:
@@ -60,23 +73,19 @@ def worsened(feature: Feature, counts: Counts) -> bool:
 
 
 def _features(
-    reference: Reference, window: Window, limits: DataQuality, ignored: Collection[str]
-) -> Iterator[tuple[Feature, Counts, FeatureRule]]:
-    for feature, counts in zip(reference.features, window.counts, strict=True):
+    reference: Reference, window: Collection[Counts], limits: Limits, ignored: Collection[str]
+) -> Iterator[BadValues]:
+    for feature, counts in zip(reference.features, window, strict=True):
         if feature.name in ignored:
             continue
         for what, seen in _SEEN.items():
             limit = getattr(limits, what)
             bad = _bad_of_reference(feature.profile, what)
             if limit is not None and bad is not None:
-                name = f"{PREFIX}{_name(what)}:{feature.name}"
-                profile = _profile(name, feature.profile, bad)
+                profile = _profile(f"{PREFIX}{_name(what)}:{feature.name}", feature.profile, bad)
                 derived = Feature(feature.side, feature.tensor, feature.column, profile)
-                yield (
-                    derived,
-                    _counts(profile, counts.rows, seen(quality_of(counts))),
-                    FeatureRule(METRIC, share(limit)),
-                )
+                found = _counts(profile, counts.rows, seen(quality_of(counts)))
+                yield BadValues(what, feature.name, derived, found, FeatureRule(METRIC, limit))
 
 
 def _name(what: str) -> str:
