@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from modelward_drift.bins import Grid
+from modelward_drift.causes import percent
 from modelward_drift.counts import Counts, Quality, zero
 from modelward_drift.counts import quality as quality_of
 from modelward_drift.judging import FeatureRule
@@ -24,6 +25,11 @@ PREFIX: Final = "quality:"
 METRIC: Final = "ks"
 
 _GRID: Final = Grid(edges=(0.5,), centres=(0.0, 1.0), low=0.0, high=1.0, scale=1.0)
+
+_WORDS: Final = {
+    "missing": "are missing", "new_categories": "are new categories", "out_of_range": "are out of range",
+    "type_errors": "are of another type", "non_finite": "are infinite",
+}  # fmt: skip
 
 _Pick = Callable[[Quality], int]
 _SEEN: Final[dict[str, _Pick]] = {
@@ -56,6 +62,12 @@ class BadValues:
     feature: Feature
     counts: Counts
     rule: FeatureRule
+
+    @property
+    def cause(self) -> str:
+        """As causes.py says it of other features."""
+        before, now = self.feature.profile.reference, self.counts.cells
+        return f"{percent(now[1] / max(now.sum(), 1))} {_WORDS[self.what]}, before {percent(before[1] / before.sum())}"
 
 
 def bad_values(

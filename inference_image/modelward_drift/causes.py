@@ -42,11 +42,11 @@ def causes(profile: Profile, counts: Counts) -> tuple[str, ...]:
         (float(added[_OTHER]), _of_other(profile, counts, before[_OTHER], now[_OTHER])),
     ]
     bins = float(added[: profile.bins].sum())
+    if profile.bins and (beyond < 0.5 or profile.grid is None):
+        sentences += [(bins, each) for each in _moved(profile, current, before, now)]
     if beyond >= BEYOND and profile.grid is not None:
         low, high = f"{profile.grid.low:.6g}", f"{profile.grid.high:.6g}"
         sentences.append((bins, f"{percent(beyond)} are out of range, which was {low} to {high}"))
-    if profile.bins and (beyond < 0.5 or profile.grid is None):
-        sentences += [(bins, each) for each in _moved(profile, current, before, now)]
     told = [each for each in sentences if each[0] >= PART * whole]
     return tuple(sentence for _, sentence in sorted(told, key=lambda each: -each[0]))
 
@@ -62,6 +62,12 @@ def hint(profile: Profile, counts: Counts) -> str | None:
         f"{profile.grid.high:.6g}: if it is a running number or a time, which only grows, put it into "
         "spec.features.ignore; if it has another unit now, mend the source"
     )
+
+
+def explained(sentence: str, causes: tuple[str, ...], hint: str | None = None) -> str:
+    """A verdict's `sentence` with the first of its causes, and what to do."""
+    said = f"{sentence}: {causes[0]}" if causes else sentence
+    return f"{said}. {hint}" if hint else said
 
 
 def percent(share: float) -> str:

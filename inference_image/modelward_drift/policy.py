@@ -11,9 +11,11 @@ from typing import Final
 from modelward_drift.badvalues import PREFIX as QUALITY_PREFIX
 from modelward_drift.badvalues import BadValues, Limits, bad_values, worsened
 from modelward_drift.budget import Persistence
+from modelward_drift.causes import causes, hint
 from modelward_drift.counts import Counts
 from modelward_drift.errors import SettingError
 from modelward_drift.judging import Rules, badness, judged
+from modelward_drift.profile import Profile
 from modelward_drift.reference import OUTPUT_PREFIX, Feature, Reference
 from modelward_drift.verdict import Decision
 
@@ -64,6 +66,19 @@ class Judgement:
     @property
     def drifted(self) -> tuple[Decision, ...]:
         return tuple(each for each in self.decisions if each.drifted)
+
+    def causes(self, name: str) -> tuple[str, ...]:
+        """Why a feature drifted, in words, what moved most first."""
+        bad = next((each for each in self.bad if each.feature.name == name), None)
+        return (bad.cause,) if bad else causes(*self._of(name))
+
+    def hint(self, name: str) -> str | None:
+        """What to do about a number that has left its range as a whole."""
+        return None if name.startswith(QUALITY_PREFIX) else hint(*self._of(name))
+
+    def _of(self, name: str) -> tuple[Profile, Counts]:
+        pairs = zip(self.features, self.counts, strict=True)
+        return next((each.profile, counts) for each, counts in pairs if each.name == name)
 
 
 def judge(reference: Reference, window: Sequence[Counts], policy: Policy) -> Judgement:

@@ -112,8 +112,8 @@ def _todo(drifted: Sequence[Finding], policy: Policy) -> list[str]:
         steps.append("The policy has no <code>retrain</code>, or is suspended: no run starts. Train the model anew.")
     elif actions["Retrain"] and actions["Hold"]:
         steps.append(
-            f"The policy holds retraining for {_names(actions['Retrain'])} up while {_names(actions['Hold'])} "
-            "drifts: it starts once that has ended."
+            f"The policy starts no run for {_names(actions['Retrain'])} as long as there is drift of "
+            f"{_names(actions['Hold'])}."
         )
     elif actions["Retrain"]:
         steps.append(

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from modelward_drift.badvalues import PREFIX, BadValues
 from modelward_drift.budget import Persistence
-from modelward_drift.causes import causes, hint, percent
 from modelward_drift.counts import Counts, Quality, quality
 from modelward_drift.policy import Judgement, Policy, judge, lasting
 from modelward_drift.reference import Feature, Reference
@@ -14,11 +13,6 @@ from modelward_drift.verdict import Decision, persists
 
 NULL = -1
 """The last cell of a profile."""
-
-_WORDS = {
-    "missing": "are missing", "new_categories": "are new categories", "out_of_range": "are out of range",
-    "type_errors": "are of another type", "non_finite": "are infinite",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,8 @@ class Since:
 class Finding:
     """Of one feature. `decisions`: one a window, in the order of time, none where the feature is not judged; `counts`:
     of the last window; `drifted`: in as many of the last windows as an alarm needs; `action`: of the policy, if there
-    is one; `bad`: where it is a feature of bad values."""
+    is one; `bad`: where it is a feature of bad values; `causes`, `hint`: why, in words, and what
+    to do, of what drifted in the last window."""
 
     feature: Feature
     decisions: tuple[Decision, ...]
@@ -59,6 +54,8 @@ class Finding:
     since: Since | None = None
     action: str | None = None
     bad: BadValues | None = None
+    causes: tuple[str, ...] = ()
+    hint: str | None = None
 
     @property
     def last(self) -> Decision | None:
@@ -78,20 +75,6 @@ class Finding:
         reference, rows = self.feature.profile.reference, max(self.counts.rows, 1)
         return float(reference[NULL] / reference.sum()), self.quality.missing / rows
 
-    @cached_property
-    def causes(self) -> tuple[str, ...]:
-        """In words, what moved most first."""
-        if self.bad is None:
-            return causes(self.feature.profile, self.counts)
-        before, now = self.feature.profile.reference, self.counts.cells
-        shares = percent(now[1] / max(now.sum(), 1)), percent(before[1] / before.sum())
-        return (f"{shares[0]} {_WORDS[self.bad.what]}, before {shares[1]}",)
-
-    @property
-    def hint(self) -> str | None:
-        """What the kernel says of a number that has left its range as a whole."""
-        return hint(self.feature.profile, self.counts) if self.bad is None else None
-
 
 def findings(reference: Reference, windows: Sequence[Window], policy: Policy) -> tuple[Finding, ...]:
     """Of all features, the worst first. `windows`: at least one. Raises SettingError, MismatchError."""
@@ -100,6 +83,7 @@ def findings(reference: Reference, windows: Sequence[Window], policy: Policy) ->
     alarms = lasting(map(_names, reversed(judgements)), policy.rules.persistence)
     last = judgements[-1]
     bad = {each.feature.name: each for each in last.bad}
+    changed = set(_names(last))
     found = []
     for feature, counts in zip(last.features, last.counts, strict=True):
         name = feature.name
@@ -114,6 +98,8 @@ def findings(reference: Reference, windows: Sequence[Window], policy: Policy) ->
                 since=_since(decisions, windows, policy.rules.persistence) if drifted else None,
                 action=policy.actions.on(name) if policy.actions else None,
                 bad=bad.get(name),
+                causes=last.causes(name) if name in changed or drifted else (),
+                hint=last.hint(name) if name in changed or drifted else None,
             )
         )
     # The last window's decisions come sorted.

@@ -59,8 +59,8 @@ def html(reference: Reference, windows: Sequence[Window], policy: Policy) -> str
 </header>
 <main>
 {_section("Drifted", drifted, windows, policy, opened)}
-{_section("Not judged", unjudged, windows, policy, opened)}
 {_section("Not drifted", rest, windows, policy, opened)}
+{_section("Not judged", unjudged, windows, policy, opened)}
 {_quality(found)}
 </main>
 </body>

@@ -101,11 +101,11 @@ def _bins(
         bar(cell, place)
         name = names[cell].text.removesuffix(" values")
         parts.append(
-            f'<text x="{min(_SIDE + slot * (place + 0.5), WIDTH - 24):.1f}" y="{_BOTTOM + 14}" '
+            f'<text x="{min(_SIDE + slot * (place + 0.5), WIDTH - 32):.1f}" y="{_BOTTOM + 14}" '
             f'class="middle special">{name}</text>'
         )
     edges = profile.grid.edges if profile.grid else ()
-    labels = [f"{edge:.3g}" for edge in edges]
+    labels = [_label(edge) for edge in edges]
     every = 1 + int(max(map(len, labels), default=0) * 7 // slot)
     parts += [
         f'<text x="{_SIDE + slot * (index + 1):.1f}" y="{_BOTTOM + 14}" '
@@ -115,6 +115,12 @@ def _bins(
     ]
     parts.append(f'<line class="rule" x1="{_SIDE}" x2="{WIDTH - _SIDE}" y1="{_BOTTOM}" y2="{_BOTTOM}"/>')
     return _drawing(_BOTTOM + 22, title, "".join(parts))
+
+
+def _label(edge: float) -> str:
+    """Three digits, without an exponent where the number can do without one."""
+    short = f"{edge:.3g}"
+    return f"{edge:.0f}" if "e+" in short and abs(edge) < 1e7 else short
 
 
 def _categories(names: Sequence[Cell], reference: Sequence[float], current: Sequence[float], title: str) -> str:

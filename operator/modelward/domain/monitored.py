@@ -7,6 +7,7 @@ from typing import Any
 from modelward.api.conditions import MONITORED, Condition
 from modelward.domain.times import show_time
 from modelward.domain.windows import Window
+from modelward_drift.causes import causes, explained, hint
 from modelward_drift.reading import Intake
 from modelward_drift.reference import Reference
 from modelward_drift.verdict import Decision
@@ -112,8 +113,18 @@ def _of_window(seen: Monitored) -> str:
         said = f"{said} ({seen.window.missing[0].lower()}{seen.window.missing[1:]})"
     if not seen.drifted:
         return f"{said}: no drift"
-    worst = seen.drifted[0].message
-    return f"{said}: {len(seen.drifted)} of {len(seen.decisions)} features drifted. {worst}"
+    return f"{said}: {len(seen.drifted)} of {len(seen.decisions)} features drifted. {_worst(seen, seen.window)}"
+
+
+def _worst(seen: Monitored, window: Window) -> str:
+    """Of the features that drifted, and why."""
+    worst = seen.drifted[0]
+    features = seen.reference.features if seen.reference and len(seen.reference.features) == len(window.counts) else ()
+    pairs = zip(features, window.counts, strict=False)
+    found = next(((each.profile, counts) for each, counts in pairs if each.name == worst.statistic.feature), None)
+    if found is None or found[0].digest != found[1].digest:
+        return worst.message
+    return explained(worst.message, causes(*found), hint(*found))
 
 
 def status(seen: Monitored, last: Mapping[str, Any]) -> dict[str, Any]:

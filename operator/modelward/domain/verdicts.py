@@ -11,6 +11,7 @@ from modelward.domain.times import read_time, show_time
 from modelward.domain.windows import Look, Window, WindowSettings
 from modelward_drift.badvalues import Limits
 from modelward_drift.budget import Persistence
+from modelward_drift.causes import explained
 from modelward_drift.errors import DriftError
 from modelward_drift.policy import Actions, Judgement, Policy, judge, lasting
 from modelward_drift.reference import Reference
@@ -175,7 +176,8 @@ def _sentence(spec: Spec, window: Window, found: Judgement, lasts: tuple[str, ..
         worst = next((each for each in drifted if each.statistic.feature in lasts), None)
         others = f", and {len(lasts) - 1} more" if len(lasts) > 1 else ""
         if worst is not None:
-            return f"{worst.message}{others}"
+            name = worst.statistic.feature
+            return explained(f"{worst.message}{others}", found.causes(name), found.hint(name))
         return f"{lasts[0]} drifted in {spec.persistence.needed} of the last {spec.persistence.windows} windows{others}"
     if drifted:
         looks = f"{spec.persistence.needed} of {spec.persistence.windows} windows"
