@@ -22,6 +22,7 @@ from modelward_inference.protocol import RequestError
 from modelward_monitor import documents, logger
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.monitor import Monitor
+from modelward_monitor.placing import check_widths, fitted
 from modelward_monitor.windows import Window
 
 MAX_EVENT: Final = 4 << 20
@@ -81,10 +82,15 @@ def application(monitor: Monitor, registry: CollectorRegistry, name: str, farewe
     async def event(request: Request) -> Response:
         if monitor.final:
             raise HTTPException(503, "the monitor ends")
+        rows = 1
         try:
-            arrival = logger.arrival(request.headers.get("ce-type"), await _body(request, MAX_EVENT), monitor.tensors)
+            body = await _body(request, MAX_EVENT)
+            arrival = logger.arrival(request.headers.get("ce-type"), body, monitor.tensors, monitor.features)
+            rows = arrival.batch.rows
+            arrival = fitted(monitor.layout, arrival)
+            check_widths(monitor.layout, arrival)
         except (RequestError, HTTPException) as error:
-            monitor.offer(Arrival(Batch("", 0, 1, {}, {}), refused=True))
+            monitor.offer(Arrival(Batch("", 0, max(rows, 1), {}, {}), refused=True))
             raise HTTPException(getattr(error, "status", 413), str(getattr(error, "detail", error))) from None
         monitor.offer(arrival)
         return _json({"rows": arrival.batch.rows})

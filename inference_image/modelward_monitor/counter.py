@@ -15,9 +15,11 @@ from modelward_inference.bundle import Signature
 from modelward_inference.capture.wire import Batch
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.features import Layout
+from modelward_inference.protocol import RequestError
 from modelward_monitor import learning
 from modelward_monitor.arrivals import SIDES, Arrival, joined, tabulate
 from modelward_monitor.held import FEWEST, MAX_BYTES, Held
+from modelward_monitor.placing import fitted
 
 MAX_RUNS: Final = 16
 """Runs of the server whose last number is remembered. A run that ended sends nothing again."""
@@ -132,12 +134,14 @@ def _counted(state: State, arrivals: list[Arrival], plan: Plan) -> State:
     for arrival in arrivals:
         if state.reference is None:
             state = _learned(state, arrival, plan)
-        elif arrival.refused:
+            continue
+        fitting = _fitting(state.layout, arrival)
+        if fitting is None:
             state = _refuse(state, arrival)
         else:
             state, rows = _longer(state, arrival)
             state = replace(state, intake=replace(state.intake, counted=state.intake.counted + rows))
-            tables.append(tabulate(state.layout, arrival))
+            tables.append(tabulate(state.layout, fitting))
     if state.reference is None or not tables:
         return state
     counts = [learning.count_table(state.reference, each) for each in joined(tables)]
@@ -152,7 +156,10 @@ def _learned(state: State, arrival: Arrival, plan: Plan) -> State:
         held = replace(held, layout=_layout(plan, plan.signature, arrival))
         if not held.layout.slots:
             return _refuse(state, arrival)
-    table = tabulate(held.layout, arrival)
+    fitting = _fitting(held.layout, arrival)
+    if fitting is None:
+        return _refuse(state, arrival)
+    table = tabulate(held.layout, fitting)
     if held.size + table.size > MAX_BYTES:
         if held.rows < FEWEST:
             return _refuse(state, arrival)
@@ -162,6 +169,14 @@ def _learned(state: State, arrival: Arrival, plan: Plan) -> State:
     held = held.add(table, rows)
     state = replace(state, held=held)
     return with_reference(state, learning.learned(held)) if held.rows >= plan.learn_rows else state
+
+
+def _fitting(layout: Layout, arrival: Arrival) -> Arrival | None:
+    """None: it can't be read, or it can't be told what its tensors are."""
+    try:
+        return None if arrival.refused else fitted(layout, arrival)
+    except RequestError:
+        return None
 
 
 def _layout(plan: Plan, signature: Signature, arrival: Arrival) -> Layout:

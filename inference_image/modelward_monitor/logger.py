@@ -5,7 +5,7 @@ the server's batches an event comes once, and is lost where the monitor dies wit
 https://kserve.github.io/website/docs/model-serving/predictive-inference/logger
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -28,8 +28,14 @@ _V1: Final = {"input": "instances", "output": "predictions"}
 _V2: Final = {"input": "inputs", "output": "outputs"}
 
 
-def arrival(kind: str | None, body: bytes, tensors: Mapping[Side, tuple[str, ...]]) -> Arrival:
-    """`kind`: of the event; `tensors`: that features are in, by side. Raises RequestError, with cause and cure."""
+def arrival(
+    kind: str | None,
+    body: bytes,
+    tensors: Mapping[Side, tuple[str, ...]],
+    features: Mapping[Side, Collection[str]] | None = None,
+) -> Arrival:
+    """`kind`: of the event; `tensors`: that features are in, by side; `features`: their names, which rows may have
+    instead. Raises RequestError, with cause and cure."""
     side = KINDS.get(kind or "")
     if side is None:
         raise RequestError(f"ce-type is {shown(str(kind))!r}; this takes {', '.join(KINDS)}")
@@ -41,8 +47,8 @@ def arrival(kind: str | None, body: bytes, tensors: Mapping[Side, tuple[str, ...
             "so let clients send JSON"
         ) from None
     names = tensors.get(side, ())
-    found = _read(document, side, names)
-    if len(found) == 1 and len(names) == 1:  # whatever the other server calls it
+    found = _read(document, side, names, (features or {}).get(side, ()))
+    if len(found) == 1 and len(names) == 1 and not features:  # whatever the other server calls it
         found = {names[0]: next(iter(found.values()))}
     rows = {len(each) if each.ndim else 1 for each in found.values()}
     if len(rows) > 1:
@@ -52,22 +58,35 @@ def arrival(kind: str | None, body: bytes, tensors: Mapping[Side, tuple[str, ...
     return Arrival(Batch("", 0, rows.pop(), inputs, outputs), sides=(side,))
 
 
-def _read(document: Any, side: Side, names: tuple[str, ...]) -> dict[str, Array]:
+def _read(document: Any, side: Side, names: tuple[str, ...], features: Collection[str]) -> dict[str, Array]:
     if isinstance(document, dict) and isinstance(document.get(_V1[side]), list):
-        return _v1(document[_V1[side]], _V1[side], names)
+        return _v1(document[_V1[side]], _V1[side], names, features)
     if isinstance(document, dict) and isinstance(document.get(_V2[side]), list):
         return _v2(document[_V2[side]], _V2[side])
     raise RequestError(f'the event\'s body is to have a list "{_V2[side]}" (V2) or "{_V1[side]}" (V1)')
 
 
-def _v1(items: list[Any], where: str, names: tuple[str, ...]) -> dict[str, Array]:
+def _v1(items: list[Any], where: str, names: tuple[str, ...], features: Collection[str]) -> dict[str, Array]:
     if not items:
         raise RequestError(f"{where} is empty")
     if not names:
         raise RequestError(f"{where}: neither a reference nor the bundle says which tensor this is")
-    if all(isinstance(each, dict) for each in items):
-        return {name: _array([each.get(name) for each in items]) for name in names}
-    return {names[0]: _array(items)}
+    objects = sum(isinstance(each, dict) for each in items)
+    if not objects:
+        return {names[0]: _array(items)} if len(names) == 1 else {where: _array(items)}
+    if objects < len(items):
+        other = next(index for index, each in enumerate(items) if not isinstance(each, dict))
+        raise RequestError(
+            f"{where} mixes objects and other values: {where}[{other}] is {kind_of(items[other])}; send all rows in "
+            "one form"
+        )
+    fields = dict.fromkeys(name for each in items for name in each)
+    known = [name for name in fields if name in names] or [name for name in fields if name in features]
+    if not known:
+        told = ", ".join(map(shown, fields))[:300] or "none"
+        expected = ", ".join(dict.fromkeys((*names, *features)))[:300]
+        raise RequestError(f"{where}: the reference knows none of the rows' fields, which are {told}; send {expected}")
+    return {name: _array([each.get(name) for each in items]) for name in known}
 
 
 def _array(items: list[Any]) -> Array:

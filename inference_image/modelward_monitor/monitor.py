@@ -14,9 +14,12 @@ from typing import Final
 
 from modelward_drift.reading import Reading
 from modelward_drift.reference import Reference, Side
+from modelward_inference.features import Layout
+from modelward_inference.protocol import RequestError
 from modelward_monitor import counter
 from modelward_monitor.arrivals import SIDES, Arrival
 from modelward_monitor.counter import Plan, State
+from modelward_monitor.placing import fitted, plain_name
 from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
 
@@ -65,8 +68,11 @@ class Monitor:
         arrivals, self._pending, self._bytes = self._pending, [], 0
         if not arrivals:
             return
+        refused = self.state.intake.refused
         try:
             self.state = counter.take(self.state, arrivals, self.plan)
+            if self.state.intake.refused > refused:
+                self._tell(arrivals)
         except Exception:
             # No row is known to do this. One that does must not take the others with it, nor come again and again.
             log.exception("rows can't be counted")
@@ -115,10 +121,20 @@ class Monitor:
         return counter.reading(self.saved, self._pod, final=self.final) if self.saved.reference else None
 
     @property
+    def layout(self) -> Layout:
+        """Of what is counted, or learned; empty while neither is known."""
+        return self.state.layout if self.state.layout.slots else self.state.held.layout
+
+    @property
+    def features(self) -> Mapping[Side, tuple[str, ...]]:
+        """Their names as clients know them, by side."""
+        return {side: tuple(plain_name(slot) for slot in self.layout.slots if slot.side == side) for side in SIDES}
+
+    @property
     def tensors(self) -> Mapping[Side, tuple[str, ...]]:
         """That have features, by side."""
         signature = self.plan.signature
-        found = [(slot.side, slot.tensor) for slot in (self.state.layout.slots or self.state.held.layout.slots)]
+        found = [(slot.side, slot.tensor) for slot in self.layout.slots]
         if not found and signature is not None:
             found = [("input", each.name) for each in signature.inputs] + [
                 ("output", e.name) for e in signature.outputs
@@ -142,6 +158,15 @@ class Monitor:
             except OSError:
                 if self.failure != said:
                     log.error("%s; no batch is acknowledged and no count shown until it can", self.failure)
+
+    def _tell(self, arrivals: list[Arrival]) -> None:
+        """Why rows were refused that could be read, once for all of them."""
+        for arrival in arrivals:
+            try:
+                fitted(self.layout, arrival)
+            except RequestError as error:
+                log.warning("rows are refused: %s", error)
+                return
 
     def _one_by_one(self, arrivals: list[Arrival]) -> None:
         for arrival in arrivals:

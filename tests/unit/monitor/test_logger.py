@@ -56,6 +56,8 @@ def test_rows_of_different_lengths_are_rows_of_a_wrong_type() -> None:
         (REQUEST, ONE, b'{"inputs": []}', "empty"),
         (RESPONSE, ONE, b'{"instances": [1]}', "predictions"),
         (REQUEST, {}, b'{"instances": [1]}', "neither a reference"),
+        (REQUEST, ONE, b'{"instances": [{"x": 1}, [1]]}', "mixes objects and other values: instances\\[1\\] is a list"),
+        (REQUEST, MORE, b'{"instances": [{"A": 1}]}', "none of the rows' fields, which are A; send a, b"),
         (REQUEST, ONE, b'{"inputs": [1]}', "inputs\\[0\\]"),
         (REQUEST, ONE, orjson.dumps({"inputs": [{**TENSOR, "datatype": "FP8"}]}), "datatype"),
         (REQUEST, ONE, orjson.dumps({"inputs": [{**TENSOR, "shape": [2, -2]}]}), "shape"),
