@@ -1,6 +1,8 @@
 """Specs that the real API server must refuse with the right sentence, and specs that it must take."""
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -283,6 +285,47 @@ def test_a_name_that_no_service_can_have_is_refused(cluster: Cluster, name: str)
     taken, answer = create(cluster, model(), name)
     assert not taken
     assert "it becomes the name of a Service" in answer
+
+
+@pytest.mark.parametrize("name", ["fraud-0123456789", "fraud-b-abcdefabcd", "fraud-router", "fraud-monitor"])
+def test_a_name_that_is_made_for_another_model_is_refused(cluster: Cluster, name: str) -> None:
+    taken, answer = create(cluster, model(), name)
+    assert not taken
+    assert "are those of objects" in answer
+    assert "that are made for other ModelDeployments" in answer
+
+
+@pytest.mark.parametrize("name", ["fraud-012345678", "fraud-0123456789g", "routers", "router", "model-server"])
+def test_a_name_that_nothing_is_made_under_is_taken(cluster: Cluster, name: str) -> None:
+    taken, answer = create(cluster, model(), name)
+    assert taken, answer
+
+
+def test_a_model_that_had_such_a_name_before_goes_on(cluster: Cluster, namespace: str) -> None:
+    crd, name = "modeldeployments.modelward.io", "fraud-0123456789"
+    rules = "/spec/versions/0/schema/openAPIV3Schema/x-kubernetes-validations/1"
+    cluster.kubectl("patch", f"crd/{crd}", "--type=json", "-p", json.dumps([{"op": "remove", "path": rules}]))
+    try:
+        until(lambda: create(cluster, model(), name)[0])
+        body = {
+            "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": name},
+            "spec": model(),
+        }  # fmt: skip
+        cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(body))
+    finally:
+        cluster.install(crd, "-k", str(cluster.repository / "crds"), "--force-conflicts")
+    until(lambda: not create(cluster, model(), name)[0])
+    cluster.kubectl("patch", f"md/{name}", "-n", namespace, "--type=merge", "-p", '{"spec":{"replicas":2}}')
+    status = '{"status":{"observedGeneration":2}}'
+    cluster.kubectl("patch", f"md/{name}", "-n", namespace, "--subresource=status", "--type=merge", "-p", status)
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """The API server takes up a changed CRD when it has seen it."""
+    end = time.monotonic() + 30.0
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("case", GOOD)

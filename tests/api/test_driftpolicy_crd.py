@@ -166,6 +166,12 @@ def test_a_name_that_no_job_can_begin_with_is_refused(cluster: Cluster, name: st
     assert "it begins the names of the runs' Jobs" in answer
 
 
+def test_the_name_of_a_run_is_refused(cluster: Cluster) -> None:
+    taken, answer = create(cluster, policy(), "fraud-0123456789")
+    assert not taken
+    assert "are those of the runs' Jobs" in answer
+
+
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_policy_is_taken(cluster: Cluster, case: str) -> None:
     taken, answer = create(cluster, GOOD[case])

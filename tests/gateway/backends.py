@@ -7,7 +7,7 @@ from localcluster import images
 from localcluster.clients import kubectl
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.render import revision
+from modelward.render import common, revision
 
 SCRIPT = """
 import collections, http.server, json, sys
@@ -71,7 +71,7 @@ def without_owner(manifest: Any) -> Any:
 
 
 def _deployment(owner: ModelDeployment, name: str, image: str) -> dict[str, Any]:
-    labels = {names.LABEL_REVISION: name}
+    labels = common.selector(owner, names.COMPONENT_SERVER, name)
     probe = {"httpGet": {"path": "/v2/health/ready", "port": 8080}, "periodSeconds": 1}
     container = {
         "name": "server",

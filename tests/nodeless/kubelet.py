@@ -59,9 +59,10 @@ class FakeKubelet:
             self._patch_status(DEPLOYMENTS.path(self._namespace, metadata["name"]), status)
 
     def _create_pod(self, deployment: dict[str, Any], name: str, ready: bool) -> None:
+        # There is no ReplicaSet in between, so it has the Deployment's uid.
         owner = {
-            "apiVersion": "apps/v1", "kind": "Deployment", "name": deployment["metadata"]["name"],
-            "uid": deployment["metadata"]["uid"],
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{deployment['metadata']['name']}-fake",
+            "uid": deployment["metadata"]["uid"], "controller": True,
         }  # fmt: skip
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         body = {

@@ -135,7 +135,13 @@ class Policy:
 
     def _pod(self, job: str, exit_code: int, message: str) -> None:
         body = self.cluster.request("GET", JOBS.path(self.namespace, job))
-        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": body["metadata"]["uid"]}
+        owner = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "name": job,
+            "uid": body["metadata"]["uid"],
+            "controller": True,
+        }
         template = body["spec"]["template"]
         pod = {
             "apiVersion": "v1", "kind": "Pod",

@@ -136,6 +136,9 @@ class World:
             "metadata": {
                 "name": f"{job}-0", "namespace": "ml", "uid": f"pod-{job}",
                 "labels": body["spec"]["template"]["metadata"]["labels"],
+                "ownerReferences": [
+                    {"kind": "Job", "name": job, "uid": body["metadata"]["uid"], "controller": True}
+                ],
             },
             "status": {
                 "containerStatuses": [

@@ -15,6 +15,7 @@ from modelward.cluster.cache import Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.monitors import Answer, Monitors
 from modelward.cluster.resources import CONFIG_MAPS
+from modelward.controller.ownership import belongs_to, claim_of_another
 from modelward.domain import drift, pooling, windows
 from modelward.domain.diagnosis import MONITOR_CONTAINER
 from modelward.domain.drift import Rules
@@ -58,7 +59,8 @@ class _Reader:
 class _State:
     """Of one revision. `books`: by reader, as they are stored.
 
-    `saved`: the ConfigMap of an earlier operator, until its reference is known; `known`: the pods that are stored.
+    `saved`: the ConfigMap of an earlier operator, until its reference is known; `taken`: who else has it; `known`: the
+    pods that are stored.
     """
 
     revision: str
@@ -66,6 +68,7 @@ class _State:
     began: float
     saved: Object | None = None
     loaded: bool = False
+    taken: str | None = None
     pool: Pool | None = None
     books: dict[str, Book] = field(default_factory=dict)
     known: frozenset[str] | None = None
@@ -131,7 +134,9 @@ class Monitoring:
     async def _read(self, owner: ModelDeployment, state: _State, pods: tuple[PodFacts, ...], now: float) -> None:
         if not state.loaded:
             name = render.store_name(state.revision)
-            state.saved = await self._api.get(CONFIG_MAPS, owner.namespace, name)
+            found = await self._api.get(CONFIG_MAPS, owner.namespace, name)
+            state.taken = claim_of_another(found, owner) if found is not None else None
+            state.saved = found if found is not None and belongs_to(found, owner) else None
             state.loaded = True
         answers = dict(zip(pods, await asyncio.gather(*map(self._monitors.counts, pods)), strict=True))
         reference = await self._reference(state, answers)
@@ -198,6 +203,12 @@ class Monitoring:
         state.pool, state.books = pool, books
 
     async def _store(self, owner: ModelDeployment, state: _State, pool: Pool, books: Mapping[str, Book]) -> None:
+        if state.taken is not None:
+            name = render.store_name(state.revision)
+            state.not_stored = (
+                f"The windows can't be stored, so they begin anew with the operator: ConfigMap {name} {state.taken}"
+            )
+            return
         try:
             await self._api.apply(CONFIG_MAPS, render.store(owner, state.revision, pool, books))
         except ApiError as error:

@@ -7,7 +7,7 @@ from modelward.api.modeldeployment import ModelDeployment, Variant
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.resources import DEPLOYMENTS, PODS
 from modelward.controller.observe_router import RouterObserver
-from modelward.controller.routers import belongs_to
+from modelward.controller.ownership import belongs_to, is_pod_of
 from modelward.controller.workloads import label, workload_facts
 from modelward.domain.facts import Observed, RevisionFacts, VariantFacts
 from modelward.domain.report import clock_of, progress_of
@@ -56,12 +56,18 @@ def _variant_facts(owner: ModelDeployment, platform: Platform, variant: Variant)
     )
 
 
+def _is_server(pod: Object, deployment: Object) -> bool:
+    """Whether what the pod says is evidence: the revision's own Deployment made it, for its server."""
+    made = is_pod_of(pod, deployment["metadata"]["name"])
+    return made and label(pod, names.LABEL_COMPONENT) == names.COMPONENT_SERVER
+
+
 def _revisions(owner: ModelDeployment, deployments: list[Object], pods: list[Object]) -> dict[str, RevisionFacts]:
     revisions = {}
     for body in deployments:
         name = label(body, names.LABEL_REVISION)
         if name and belongs_to(body, owner):
-            own = [pod for pod in pods if label(pod, names.LABEL_REVISION) == name]
+            own = [pod for pod in pods if label(pod, names.LABEL_REVISION) == name and _is_server(pod, body)]
             annotations = body["metadata"]["annotations"]
             model = render_revision.load_model(annotations[names.ANNOTATION_MODEL])
             promoted = render_revision.load_promotion(annotations.get(names.ANNOTATION_PROMOTED))

@@ -13,7 +13,8 @@ from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.resources import DEPLOYMENTS, PODS
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller import routers
-from modelward.controller.routers import Stored, belongs_to, stored
+from modelward.controller.ownership import belongs_to, is_pod_of
+from modelward.controller.routers import Stored, stored
 from modelward.controller.workloads import label, workload_facts
 from modelward.domain import gateway
 from modelward.domain.facts import GatewayFacts, RevisionFacts, RouterFacts
@@ -39,6 +40,7 @@ class RouterObserver:
             pod
             for pod in self._cache.children(_key(owner), PODS)
             if label(pod, names.LABEL_COMPONENT) == names.COMPONENT_ROUTER
+            and is_pod_of(pod, render_router.name_of(owner))
         ]
         if owner.spec.router.gateway is None:
             facts = await self._own_envoy(owner, own, pods, asked)

@@ -10,7 +10,7 @@ from modelward.cluster.cache import Object
 from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.controller import routers
 from modelward.controller.diff import differs, stamped
-from modelward.controller.routers import belongs_to
+from modelward.controller.ownership import belongs_to
 from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.rollout import Decision, decide
@@ -67,7 +67,7 @@ def plan(
             if name not in rendered and observed.revisions[name].workload.desired != replicas
         ),
         touches=tuple(_touches(observed, version, live, retouch)),
-        deletes=(*(former if leaves else ()), *_deletes(observed, decision, live, services)),
+        deletes=(*(former if leaves else ()), *_deletes(owner, observed, decision, live, services)),
     )
 
 
@@ -87,17 +87,17 @@ def _former(owner: ModelDeployment, live: Live) -> Iterator[tuple[Resource, Obje
 
 
 def _deletes(
-    observed: Observed, decision: Decision, live: Live, services: Iterable[Object]
+    owner: ModelDeployment, observed: Observed, decision: Decision, live: Live, services: Iterable[Object]
 ) -> Iterator[tuple[Resource, Object]]:
     for name in decision.remove:
         for resource, child in ((SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name))):
-            if (body := live(resource, child)) is not None:
+            if (body := live(resource, child)) is not None and belongs_to(body, owner):
                 yield resource, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
     known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}
     for body in services:
         name = body["metadata"]["labels"].get(names.LABEL_REVISION)
-        if name is not None and name not in known:
+        if name is not None and name not in known and belongs_to(body, owner):
             yield SERVICES, body
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from modelward import telemetry
 from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, LABEL_MANAGED_BY, MANAGED_BY
+from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
@@ -23,6 +23,7 @@ from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.monitoring import Monitoring
 from modelward.controller.observe import observe
 from modelward.controller.observe_router import RouterObserver
+from modelward.controller.ownership import claim_of_another
 from modelward.controller.plan import Plan, plan
 from modelward.controller.statuses import write_status
 from modelward.domain.diagnosis import Problem
@@ -164,16 +165,20 @@ class Reconciler:
         name = manifest["metadata"]["name"]
         if resource not in self._cache.watched:
             return await self._not_served(resource)
-        if self._cache.get(resource, owner.namespace, name) is None:
-            # Not among what we made: it must not be somebody else's that is taken over by force.
-            stranger = await self._api.get(resource, owner.namespace, name)
-            labels = (stranger or {}).get("metadata", {}).get("labels") or {}
-            if stranger is not None and labels.get(LABEL_MANAGED_BY) != MANAGED_BY:
+        known = self._cache.get(resource, owner.namespace, name)
+        if known is None:
+            # The watches tell of what carries our labels only.
+            known = await self._api.get(resource, owner.namespace, name)
+        if known is not None:
+            # It must not be somebody else's that is taken over by force.
+            claim = claim_of_another(known, owner)
+            if claim is not None:
                 return Problem(
                     "NameTaken",
-                    f"{resource.kind} {name} exists and was not made by Modelward. Delete or rename it, or give this "
-                    "ModelDeployment another name",
+                    f"{resource.kind} {name} {claim}. Delete or rename it, or give this ModelDeployment another name",
                 )
+            # The uid: never one that took its place since.
+            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
         log.info("%s/%s: applying %s %s", owner.namespace, owner.name, resource.kind, name)
         applied = await self._api.apply(resource, manifest)
         self._cache.upsert(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})

@@ -12,6 +12,7 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, parse_gateway
 from modelward.cluster.cache import Object
 from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
+from modelward.controller.ownership import belongs_to
 from modelward.domain.facts import Progress, RouteTable
 from modelward.render import gateway, router
 from modelward.render.platform import Platform
@@ -108,8 +109,3 @@ def before(owner: ModelDeployment, objects: Iterable[Object]) -> ModelDeployment
     gateway_then = parse_gateway(found["spec"]) if found["kind"] == HTTP_ROUTES.kind else None
     spec = replace(owner.spec, router=replace(owner.spec.router, gateway=gateway_then))
     return replace(owner, spec=spec)
-
-
-def belongs_to(body: Object, owner: ModelDeployment) -> bool:
-    """Children of a deleted namesake are still there for a moment; they are not ours."""
-    return any(reference["uid"] == owner.uid for reference in body["metadata"].get("ownerReferences") or ())

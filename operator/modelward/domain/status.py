@@ -10,7 +10,14 @@ from typing import Any
 from modelward.api import conditions
 from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.api.names import ANNOTATION_COMMAND, GRPC_PORT, LABEL_REVISION
+from modelward.api.names import (
+    ANNOTATION_COMMAND,
+    COMPONENT_SERVER,
+    GRPC_PORT,
+    LABEL_COMPONENT,
+    LABEL_INSTANCE,
+    LABEL_REVISION,
+)
 from modelward.api.traffic import CANDIDATE
 from modelward.domain import monitored
 from modelward.domain.artifact import artifacts_of, differing
@@ -186,7 +193,9 @@ def build_status(
         **_addresses(deployment),
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
-        "selector": f"{LABEL_REVISION}={stable}",
+        "selector": (
+            f"{LABEL_INSTANCE}={deployment.name},{LABEL_COMPONENT}={COMPONENT_SERVER},{LABEL_REVISION}={stable}"
+        ),
         "stable": {**_revision(observed, decision, stable), "weight": decision.routes.stable_weight},
         "router": _router(observed, version),
         "conditions": conditions.render(built, last.get("conditions") or (), deployment.generation, now),

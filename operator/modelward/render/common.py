@@ -32,6 +32,13 @@ def labels(deployment: ModelDeployment, component: str, revision: str | None = N
     return built
 
 
+def selector(deployment: ModelDeployment, component: str, revision: str | None = None) -> dict[str, str]:
+    """Selects the pods of a component, and nobody's that borrows one label. Not for Deployments: their selectors are
+    what they were made with for ever."""
+    built = {names.LABEL_INSTANCE: deployment.name, names.LABEL_COMPONENT: component}
+    return built | ({names.LABEL_REVISION: revision} if revision else {})
+
+
 def metadata(
     deployment: ModelDeployment,
     name: str,

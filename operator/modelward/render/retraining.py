@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
@@ -12,9 +12,13 @@ from modelward.domain.policy import TargetFacts
 from modelward.domain.policy_run import deadline_of
 from modelward.domain.runs import Run, show_run
 
+RESERVED: Final = (names.GROUP, "app.kubernetes.io")
+"""Prefixes of labels and annotations by which objects are told apart here."""
+
 
 def job(policy: DriftPolicy, template: Mapping[str, Any], facts: TargetFacts, run: Run) -> dict[str, Any]:
-    """The manifest. `template`: spec.retrain.job.template. What the user wrote stays but for our labels and names."""
+    """The manifest. `template`: spec.retrain.job.template. What the user wrote stays but for our labels and names, and
+    the annotations that we read again: with these a pod would pass for one of a model's."""
     own = labels(policy, facts.name, run.name)
     metadata, spec = template.get("metadata") or {}, template["spec"]
     pod_template = spec["template"]
@@ -26,9 +30,9 @@ def job(policy: DriftPolicy, template: Mapping[str, Any], facts: TargetFacts, ru
         "metadata": {
             "name": run.name,
             "namespace": policy.namespace,
-            "labels": {**(metadata.get("labels") or {}), **own},
+            "labels": {**_foreign(metadata.get("labels")), **own},
             "annotations": {
-                **(metadata.get("annotations") or {}),
+                **_foreign(metadata.get("annotations")),
                 names.ANNOTATION_RUN: json.dumps(show_run(run), sort_keys=True),
                 names.ANNOTATION_REPORTER: pod["containers"][0]["name"],
             },
@@ -66,7 +70,22 @@ def labels(policy: DriftPolicy, target: str, run: str) -> dict[str, str]:
 
 
 def _pod_metadata(metadata: Mapping[str, Any], own: Mapping[str, str]) -> dict[str, Any]:
-    return {**metadata, "labels": {**(metadata.get("labels") or {}), **own}}
+    annotations = _foreign(metadata.get("annotations"))
+    named = {**metadata, "labels": {**_foreign(metadata.get("labels")), **own}}
+    return {**named, "annotations": annotations} if annotations else _without(named, "annotations")
+
+
+def _without(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != name}
+
+
+def _foreign(values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Labels or annotations without those whose prefix (the part before the slash) is ours to set."""
+    return {key: value for key, value in (values or {}).items() if not _is_reserved(key.partition("/")[0])}
+
+
+def _is_reserved(prefix: str) -> bool:
+    return prefix in RESERVED or prefix.endswith(tuple(f".{each}" for each in RESERVED))
 
 
 def _container(container: Mapping[str, Any], told: Mapping[str, str]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def service(owner: ModelDeployment, revision: str) -> dict[str, Any]:
         "metadata": common.metadata(owner, revision, names.COMPONENT_SERVER, revision),
         "spec": {
             "type": "ClusterIP",
-            "selector": {names.LABEL_REVISION: revision},
+            "selector": common.selector(owner, names.COMPONENT_SERVER, revision),
             "ports": [
                 {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"},
                 {

@@ -117,7 +117,7 @@ def service(owner: ModelDeployment) -> dict[str, Any]:
 
 
 def _selector(owner: ModelDeployment) -> dict[str, str]:
-    return {names.LABEL_INSTANCE: owner.name, names.LABEL_COMPONENT: names.COMPONENT_ROUTER}
+    return common.selector(owner, names.COMPONENT_ROUTER)
 
 
 def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:

@@ -73,16 +73,29 @@ class Stage:
         metadata = {**made["metadata"], "uid": "j", "resourceVersion": "7", **meta}
         self.cache.upsert(JOBS, {"metadata": metadata, "status": {"conditions": conditions}})
 
-    def pod(self, code: int, log: str, name: str = "fraud-1-0", **status: Any) -> None:
+    def pod(self, code: int, log: str, name: str = "fraud-1-0", job: str = "j", **status: Any) -> None:
         labels = rendered(policy(), TEMPLATE, FACTS, RUN)["spec"]["template"]["metadata"]["labels"]
         state = {"terminated": {"exitCode": code, "message": log, "reason": "Error", "finishedAt": name}}
-        metadata = {"name": name, "namespace": "ml", "uid": name, "resourceVersion": "1", "labels": labels}
+        metadata: dict[str, Any] = {
+            "name": name,
+            "namespace": "ml",
+            "uid": name,
+            "resourceVersion": "1",
+            "labels": labels,
+        }
+        metadata["ownerReferences"] = [{"kind": "Job", "name": "fraud-1", "uid": job, "controller": True}]
         statuses = [{"name": "istio", "state": {}}, {"name": "train", "state": state}]
         self.cache.upsert(PODS, {"metadata": metadata, "status": {"containerStatuses": statuses, **status}})
 
     async def poll(self) -> tuple[str, str]:
         found = await self.trigger.poll(Order(policy(), RUN, FACTS))
         return found.state, found.message
+
+
+async def test_another_jobs_pod_that_wears_the_runs_labels_reports_nothing(stage: Stage) -> None:
+    stage.job("Complete", ago=GRACE + 1)
+    stage.pod(0, REPORT, job="another")
+    assert (await stage.poll())[0] == runs.BROKE
 
 
 @pytest.fixture

@@ -281,9 +281,23 @@ async def test_a_damaged_store_is_begun_anew() -> None:
     one = Operator()
     await one.look()
     (name,) = one.api.stored
-    one.api.stored[name] = {"data": {"pool.json": "{"}}
+    one.api.stored[name] = {"metadata": one.api.stored[name]["metadata"], "data": {"pool.json": "{"}}
     one.restart()
     assert reason(await one.look()) == "Counting"
+
+
+async def test_another_ones_store_is_neither_read_nor_written() -> None:
+    one = Operator()
+    await one.look()
+    (name,) = one.api.stored
+    theirs = {"name": name, "ownerReferences": [{"kind": "Deployment", "name": "x", "uid": "u", "controller": True}]}
+    one.api.stored[name] = {**one.api.stored[name], "metadata": theirs}
+    one.restart()
+    seen = await one.look()
+    assert one.api.stored[name]["metadata"] == theirs
+    assert seen is not None
+    assert seen.given_up is not None
+    assert f"ConfigMap {name} belongs to Deployment x" in seen.given_up
 
 
 async def test_metrics_name_the_worst_features_only() -> None:

@@ -184,5 +184,7 @@ async def test_router_pods_that_end_may_still_send_requests() -> None:
     world = World(*made(SHARED))
     labels = {"app.kubernetes.io/instance": "fraud", "app.kubernetes.io/component": "router"}
     metadata = {"name": "p", "namespace": "ml", "uid": "p", "resourceVersion": "1", "labels": labels}
+    maker = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "fraud-router-5d8f", "uid": "r", "controller": True}
+    metadata["ownerReferences"] = [maker]
     world.cache.upsert(resource_of({"apiVersion": "v1", "kind": "Pod"}), {"metadata": metadata, "status": {}})
     assert (await look(SHARED, world)).former

@@ -10,6 +10,7 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import DRIFT_POLICIES, JOBS, PODS
+from modelward.controller.ownership import belongs_to, is_pod_of_job
 from modelward.controller.triggers.trigger import Order
 from modelward.controller.workloads import label
 from modelward.domain.runs import BROKE, RUNNING, SUCCEEDED, WORKING, Outcome, Run, read_run
@@ -66,7 +67,7 @@ class JobTrigger:
         end = ending_of(job)
         if end is None:
             return Outcome(WORKING)
-        pods = [pod for pod in self._pods(order.policy) if label(pod, names.LABEL_RUN) == order.run.name]
+        pods = [pod for pod in self._pods(order.policy) if is_pod_of_job(pod, job)]
         reporter = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_REPORTER)
         ended = [each for pod in pods if (each := _ended(pod, reporter)) is not None]
         late = self._now().timestamp() - end.at > GRACE
@@ -125,12 +126,6 @@ def ending_of(job: Object) -> _Ending | None:
             message = condition.get("message") or condition.get("reason") or ""
             return _Ending(condition["type"], message, datetime.fromisoformat(at).timestamp() if at else 0.0)
     return None
-
-
-def belongs_to(job: Object, policy: DriftPolicy) -> bool:
-    """Whether this very policy made it, not an earlier one of the same name."""
-    owners = job["metadata"].get("ownerReferences") or ()
-    return any(owner.get("uid") == policy.uid for owner in owners)
 
 
 def _key(policy: DriftPolicy) -> Key:
