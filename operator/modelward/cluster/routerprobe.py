@@ -11,7 +11,7 @@ import aiohttp
 
 from modelward.cluster.cache import Key
 from modelward.domain.facts import PodFacts, RouterPodFacts
-from modelward.render.envoy import HTTP_PORT
+from modelward.render.envoy import INSIDE_PORT
 from modelward.render.envoy_routes import CONFIG_HOST, READY_PATH, revision_host
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
@@ -22,9 +22,9 @@ _MAX_VERSION = 64
 
 
 class RouterProbe:
-    """What router pods said last, by ModelDeployment and pod uid. `port`: where their traffic listener is."""
+    """What router pods said last, by ModelDeployment and pod uid. `port`: where their inside listener is."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int = HTTP_PORT) -> None:
+    def __init__(self, session: aiohttp.ClientSession, port: int = INSIDE_PORT) -> None:
         self._session = session
         self._port = port
         self._known: dict[Key, dict[str, RouterPodFacts]] = {}

@@ -6,7 +6,13 @@ Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api.
 from typing import Any, Final
 
 from modelward.domain import latency
-from modelward.render.envoy_routes import CLUSTERS_FILE, ROUTES_FILE
+from modelward.render.envoy_routes import (
+    CLUSTERS_FILE,
+    INSIDE_HEADER,
+    INSIDE_VALUE,
+    ROUTES_FILE,
+    STREAM_IDLE_SECONDS,
+)
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
 
@@ -17,14 +23,47 @@ INTERNAL_PORT: Final = 9901
 ADMIN_PORT: Final = 9902
 """Bound to loopback: only the pod itself reaches it."""
 
+INSIDE_PORT: Final = 9903
+"""Leads to single revisions by their hosts, and tells the configuration's version: for the operator's probe."""
+
+CLIENT_ID_HEADER: Final = "x-client-request-id"
+"""Holds the id that the client gave its request. `x-request-id` is the router's own: by it the answers of two revisions
+are paired, and who chooses it chooses what is compared."""
+
+MAX_CONNECTIONS: Final = 5000
+"""Of clients, a router pod; more are closed at once, so that those that are there are served."""
+
+DEFAULT_MEMORY: Final = 256 << 20
+"""Bytes that Envoy may use where the container has no limit that says so."""
+
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_FILTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _GRPC_STATS: Final = "type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
+_EARLY: Final = "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
+_HEAP: Final = "type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig"
+_CONNECTIONS: Final = (
+    "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+)
 _STDOUT: Final = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
 
+_LIMITS: Final = {
+    "common_http_protocol_options": {"idle_timeout": "3600s"},
+    "http2_protocol_options": {
+        "max_concurrent_streams": 100,
+        "initial_stream_window_size": 1 << 20,
+        "initial_connection_window_size": 4 << 20,
+    },
+    "request_headers_timeout": "10s",
+    "request_timeout": "300s",
+    "stream_idle_timeout": f"{STREAM_IDLE_SECONDS}s",
+}
+"""For slow and greedy clients, by https://www.envoyproxy.io/docs/envoy/latest/configuration/best_practices/edge, with
+windows that let a body of some megabytes through without a pause. Headers with underscores stay: no server here takes
+them for others."""
 
-def bootstrap() -> dict[str, Any]:
-    """The static part; the same for every router."""
+
+def bootstrap(memory: int = DEFAULT_MEMORY) -> dict[str, Any]:
+    """The static part; the same for every router. `memory`: bytes that the container may use."""
     return {
         "node": {"id": "router", "cluster": "modelward"},
         "admin": {"address": _socket("127.0.0.1", ADMIN_PORT)},
@@ -45,8 +84,35 @@ def bootstrap() -> dict[str, Any]:
                     },
                 }
             ],
-            "listeners": [_traffic_listener(), _internal_listener()],
+            "listeners": [_traffic_listener(), _internal_listener(), _inside_listener()],
         },
+        "overload_manager": _overload_manager(memory),
+    }
+
+
+def _overload_manager(memory: int) -> dict[str, Any]:
+    """As Envoy's own advice for edge proxies has it: rather refuse than be killed, with everybody who waits."""
+
+    def above(share: float) -> list[dict[str, Any]]:
+        return [{"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": share}}]
+
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {
+                "name": "envoy.resource_monitors.fixed_heap",
+                "typed_config": {"@type": _HEAP, "max_heap_size_bytes": memory},
+            },
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": {"@type": _CONNECTIONS, "max_active_downstream_connections": MAX_CONNECTIONS},
+            },
+        ],
+        "actions": [
+            {"name": "envoy.overload_actions.shrink_heap", "triggers": above(0.85)},
+            {"name": "envoy.overload_actions.disable_http_keepalive", "triggers": above(0.9)},
+            {"name": "envoy.overload_actions.stop_accepting_requests", "triggers": above(0.95)},
+        ],
     }
 
 
@@ -64,6 +130,7 @@ def _traffic_listener() -> dict[str, Any]:
                 "json_format": {
                     "time": "%START_TIME%",
                     "request_id": "%REQ(X-REQUEST-ID)%",
+                    "client_request_id": f"%REQ({CLIENT_ID_HEADER.upper()})%",
                     "method": "%REQ(:METHOD)%",
                     "path": "%REQ(:PATH)%",
                     "code": "%RESPONSE_CODE%",
@@ -77,12 +144,39 @@ def _traffic_listener() -> dict[str, Any]:
     }
     manager = {
         "stat_prefix": "traffic",
-        "rds": {"route_config_name": "model", "config_source": _file(ROUTES_FILE)},
+        "rds": _routes(),
         "access_log": [errors_only],
         "generate_request_id": True,
-        "preserve_external_request_id": True,
+        # Before anything else sees them: hosts of single revisions are led to only with a header that no client can
+        # send, and whatever id a client sends, the request gets one of the router's own.
+        "early_header_mutation_extensions": _early(
+            _set(CLIENT_ID_HEADER, "%REQ(X-REQUEST-ID)%"), {"remove": "x-request-id"}, {"remove": INSIDE_HEADER}
+        ),
     }
     return _listener("traffic", HTTP_PORT, manager)
+
+
+def _inside_listener() -> dict[str, Any]:
+    """The same routes as clients', so that what it tells of them is true, and hosts that clients can't name."""
+    manager = {
+        "stat_prefix": "inside",
+        "rds": _routes(),
+        "early_header_mutation_extensions": _early(_set(INSIDE_HEADER, INSIDE_VALUE)),
+    }
+    return _listener("inside", INSIDE_PORT, manager)
+
+
+def _routes() -> dict[str, Any]:
+    return {"route_config_name": "model", "config_source": _file(ROUTES_FILE)}
+
+
+def _early(*mutations: dict[str, Any]) -> list[dict[str, Any]]:
+    typed = {"@type": _EARLY, "mutations": list(mutations)}
+    return [{"name": "envoy.http.early_header_mutation.header_mutation", "typed_config": typed}]
+
+
+def _set(header: str, value: str) -> dict[str, Any]:
+    return {"append": {"header": {"key": header, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}}
 
 
 def _internal_listener() -> dict[str, Any]:
@@ -107,9 +201,11 @@ def _listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
     }
-    config = {"@type": _HTTP, **manager, **paths, "http_filters": [grpc, router]}
+    config = {"@type": _HTTP, **manager, **paths, **_LIMITS, "http_filters": [grpc, router]}
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]}
-    return {"name": name, "address": _socket("0.0.0.0", port), "filter_chains": [chain]}  # noqa: S104
+    built: dict[str, Any] = {"name": name, "address": _socket("0.0.0.0", port), "filter_chains": [chain]}  # noqa: S104
+    # However many clients there are, probes and metrics are answered.
+    return built if name == "traffic" else {**built, "ignore_global_conn_limit": True, "bypass_overload_manager": True}
 
 
 def _socket(address: str, port: int) -> dict[str, Any]:

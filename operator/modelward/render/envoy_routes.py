@@ -31,6 +31,13 @@ INTERNAL_DOMAIN: Final = "modelward.internal"
 CONFIG_HOST: Final = f"config.{INTERNAL_DOMAIN}"
 """Virtual host that answers with the version of the configuration that is live."""
 
+INSIDE_HEADER: Final = "x-modelward-inside"
+INSIDE_VALUE: Final = "1"
+"""What the inside listener adds and the clients' one takes away: these hosts lead nowhere without it."""
+
+STREAM_IDLE_SECONDS: Final = 300
+"""How long a request may stand still, where it may not take longer anyway."""
+
 REVISION_HEADER: Final = "x-modelward-revision"
 """Response header: which revision answered."""
 
@@ -156,7 +163,10 @@ def _cluster(name: str, host: str, grpc: bool) -> Json:
 
 
 def _route_configuration(routes: RouteTable, traffic: Traffic, version: str) -> Json:
-    config = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": version}}}
+    config = {
+        "match": {"prefix": "/", **_inside()},
+        "direct_response": {"status": 200, "body": {"inline_string": version}},
+    }
     return {
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": "model",
@@ -180,9 +190,13 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
 
 def _own_host(revision: str, traffic: Traffic) -> Json:
     # Readiness is asked by way of the clients' cluster: that is the one that has to work.
-    ready = {"match": {"path": READY_PATH}, **_to(revision, traffic, grpc=False)}
-    others = _both({}, lambda grpc: _to(revision, traffic, grpc, ASIDE))
+    ready = {"match": {"path": READY_PATH, **_inside()}, **_to(revision, traffic, grpc=False)}
+    others = _both(_inside(), lambda grpc: _to(revision, traffic, grpc, ASIDE))
     return {"name": revision, "domains": [revision_host(revision)], "routes": [_private(), ready, *others]}
+
+
+def _inside() -> Json:
+    return {"headers": [{"name": INSIDE_HEADER, "string_match": {"exact": INSIDE_VALUE}}]}
 
 
 def _private() -> Json:
@@ -244,8 +258,11 @@ def _sticky(traffic: Traffic) -> Json:
 
 
 def _action(traffic: Traffic) -> Json:
+    longest = seconds(traffic.timeout)
     return {
-        "timeout": f"{seconds(traffic.timeout):g}s",
+        "timeout": f"{longest:g}s",
+        # A model that thinks longer than a connection may stand still is no slow client.
+        **({"idle_timeout": f"{longest:g}s"} if longest > STREAM_IDLE_SECONDS else {}),
         # Only what the model can't have begun to work on is sent again.
         "retry_policy": {
             "retry_on": "connect-failure,refused-stream,reset-before-request",

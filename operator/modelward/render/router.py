@@ -129,7 +129,7 @@ def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
         "command": ["envoy"],
         "args": [
             "--config-yaml",
-            json.dumps(envoy.bootstrap(), separators=(",", ":")),
+            json.dumps(envoy.bootstrap(_memory(resources)), separators=(",", ":")),
             "--concurrency",
             str(_worker_threads(resources)),
             "--drain-time-s",
@@ -143,6 +143,7 @@ def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
         "ports": [
             {"name": "http", "containerPort": envoy.HTTP_PORT, "protocol": "TCP"},
             {"name": "internal", "containerPort": envoy.INTERNAL_PORT, "protocol": "TCP"},
+            {"name": "inside", "containerPort": envoy.INSIDE_PORT, "protocol": "TCP"},
         ],
         "resources": common.resources(resources, DEFAULT_RESOURCES),
         "securityContext": common.CONTAINER_SECURITY_CONTEXT,
@@ -163,6 +164,12 @@ def _probe(period: int, failures: int) -> dict[str, Any]:
         "timeoutSeconds": 2,
         "failureThreshold": failures,
     }
+
+
+def _memory(resources: Resources) -> int:
+    """Bytes that Envoy may use: the limit of its container."""
+    limit = (resources.limits or DEFAULT_RESOURCES.limits).get("memory")
+    return envoy.DEFAULT_MEMORY if limit is None else int(amount(limit))
 
 
 def _worker_threads(resources: Resources) -> int:
