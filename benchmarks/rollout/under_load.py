@@ -35,7 +35,12 @@ SPEC: dict[str, Any] = {
     "rollout": {
         "strategy": "Canary",
         "steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "1s"}],
-        "gates": {"errorRate": {"margin": "5%"}, "latency": {"slo": "20ms", "margin": "20%"}, "minSamples": 30},
+        "gates": {
+            "errorRate": {"margin": "5%"},
+            "refusals": {"margin": "5%"},
+            "latency": {"slo": "20ms", "margin": "20%"},
+            "minSamples": 30,
+        },
     },
 }
 

@@ -1,12 +1,12 @@
 """What a request's tensors are checked against: the model's signature, made ready for a quick comparison.
 
-Failure: RequestError, which names the input, what it is, and what the model takes.
+Failure: ModelRefusedError, which names the input, what it is, and what the model takes.
 """
 
 import numpy as np
 
 from modelward_inference.bundle import Tensor
-from modelward_inference.protocol import Input, RequestError
+from modelward_inference.protocol import Input, ModelRefusedError
 from modelward_inference.runtimes.base import DTYPES, Array
 
 _WIDEST = 8
@@ -49,7 +49,7 @@ class Expected:
         wanted = self.tensor.shape
         if len(shape) == self._rank and all(a in (-1, b) for a, b in zip(wanted, shape, strict=True)):
             return
-        raise RequestError(
+        raise _refused(
             f"inputs ({name}).shape is {list(shape)}, but the model takes {list(wanted)} (-1: any size)"
         )  # fmt: skip
 
@@ -63,7 +63,7 @@ class Expected:
                 with np.errstate(over="raise"):
                     return array.astype(target)
             except FloatingPointError:
-                raise RequestError(
+                raise _refused(
                     f"inputs ({given.name}).data has a number that is too large for {self.tensor.datatype}, which the "
                     "model takes"
                 ) from None
@@ -71,9 +71,13 @@ class Expected:
             limits = np.iinfo(target)
             if not array.size or (int(array.min()) >= limits.min and int(array.max()) <= limits.max):
                 return array.astype(target)
-        raise RequestError(
+        raise _refused(
             f"inputs ({given.name}).datatype is {given.datatype}, but the model takes {self.tensor.datatype}"
         )
+
+
+def _refused(message: str) -> ModelRefusedError:
+    return ModelRefusedError(message, "signature")
 
 
 def size_of(array: Array) -> int:

@@ -19,9 +19,11 @@ from modelward_inference.computing import Observer
 from modelward_inference.jobs import Job
 from modelward_inference.names import Names
 from modelward_inference.protocol import (
+    REFUSERS,
     DeadlineExceededError,
     InferRequest,
     InferResponse,
+    ModelRefusedError,
     RequestError,
     Timing,
 )  # fmt: skip
@@ -91,6 +93,7 @@ class DataPlane:
         self._one_size = joining is None or joining.one_size
         limits = Limits(workers, max_waiting, max_batch_rows, max_batch_delay)
         self._batcher = Batcher(model.predict, limits, (self.name, version))
+        self._refused = {by: metrics.REFUSED.labels(self.name, version, by) for by in REFUSERS}
 
     @property
     def pending(self) -> int:
@@ -139,13 +142,18 @@ class DataPlane:
                 metrics.EXPIRED.inc()
                 raise DeadlineExceededError("the request's time was over when it arrived")
             latest = deadline
-        job = self._job(request, now, latest)
+        try:
+            job = self._job(request, now, latest)
+        except ModelRefusedError as error:
+            self._refused[error.by].inc()
+            raise
         try:
             # No rows have no answers; many models fail where they are asked for them.
             outputs = await self._batcher.run(job) if job.size or not self._answers_none else self._none(job.wanted)
         except Exception as error:
             if isinstance(error, ValueError) or type(error).__name__ in _REFUSALS:
                 # Not a failure of the server: one client's NaN must not look like a bad model.
+                self._refused["model"].inc()
                 raise RequestError(f"the model refuses these inputs: {error}") from error
             raise
         if request.outputs:

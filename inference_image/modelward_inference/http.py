@@ -6,8 +6,6 @@ connections about once a second. Failure: 400, 408 and 431 with `{"error": …}`
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import orjson
@@ -22,13 +20,43 @@ LINGER = 2.0
 """Seconds for a refused client to read the answer while what it still sends is thrown away."""
 
 
-ANSWER = "modelward.answer"
-"""An ASGI extension: a whole answer in one call. ASGI's own two messages, which are checked and taken apart again, cost
+EXCHANGE = "modelward.exchange"
+"""An ASGI extension: an `Exchange`. ASGI's own two messages of an answer, which are checked and taken apart again, cost
 more than a small model."""
 
-Answer = Callable[[int, bytes, bytes], bool]
-"""Status, header lines (each with its end, content-length among them, and none about the connection), and body. False:
-the client reads too slowly, and the ordinary way is to be taken, which waits."""
+
+class Exchange:
+    """A request, and the connection on which it waits for its answer."""
+
+    __slots__ = ("_cycle",)
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+
+    def gone(self) -> bool:
+        """Whether the client has left: then nobody reads an answer, and none need be given."""
+        cycle = self._cycle
+        if not cycle.disconnected and cycle.transport.is_closing():
+            cycle.disconnected = True  # uvicorn does not hear of it for requests that wait behind another one
+        return cycle.disconnected
+
+    def answer(self, status: int, headers: bytes, body: bytes) -> bool:
+        """A whole answer in one call. `headers`: lines, each with its end, content-length among them, and none about
+        the connection. False: the client reads too slowly, and the ordinary way is to be taken, which waits."""
+        cycle = self._cycle
+        if self.gone():
+            return True
+        if cycle.flow.write_paused:
+            return False
+        cycle.response_started, cycle.waiting_for_100_continue = True, False
+        end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+        cycle.transport.write(b"".join((STATUS_LINE[status], headers, end, body)))
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -60,7 +88,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.max_head - self._head
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.scope["extensions"] = {ANSWER: partial(_answer_at_once, cycle)}  # type: ignore[dict-item]
+        cycle.scope["extensions"] = {EXCHANGE: Exchange(cycle)}  # type: ignore[dict-item]
         super()._start_asgi_task(cycle, app)
 
     def unfinished(self) -> object | None:
@@ -106,24 +134,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def _in_head(self) -> bool:
         # uvicorn sets the path once the head is complete.
         return self.scope is not None and "path" not in self.scope
-
-
-def _answer_at_once(cycle: RequestResponseCycle, status: int, headers: bytes, body: bytes) -> bool:
-    if cycle.disconnected or cycle.transport.is_closing():
-        # uvicorn does not hear of it for requests that wait behind another one.
-        cycle.disconnected = True
-        return True
-    if cycle.flow.write_paused:
-        return False
-    cycle.response_started, cycle.waiting_for_100_continue = True, False
-    end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-    cycle.transport.write(b"".join((STATUS_LINE[status], headers, end, body)))
-    cycle.response_complete = True
-    cycle.message_event.set()
-    if not cycle.keep_alive:
-        cycle.transport.close()
-    cycle.on_response()
-    return True
 
 
 def _refusal(status: int, message: str) -> ASGI3Application:

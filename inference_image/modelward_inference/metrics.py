@@ -88,14 +88,23 @@ PENDING = Gauge("modelward_inference_pending_requests", "Requests that wait for 
 REJECTED = Counter("modelward_inference_rejected", "Requests turned away with 503 because too many waited.")
 EXPIRED = Counter("modelward_inference_expired", "Requests not computed because their time was over.")
 ABANDONED = Counter("modelward_inference_abandoned", "Requests not computed because their client had gone.")
+REFUSED = Counter(
+    "modelward_inference_refused", "Requests that the protocol allows and this model does not take: by its signature "
+    "(names, shapes, types), or by what it says itself.", [*_MODEL, "by"],
+)  # fmt: skip
 SAMPLES = Counter("modelward_inference_samples", "Answers kept, to be compared with another revision's.")
 SAMPLE_ERRORS = Counter("modelward_inference_sample_errors", "Answers that were to be kept and could not be.")
 MODEL_INFO = Gauge("modelward_model_info", "Always 1; what is served.", ["model", "version", "format", "digest"])
 DRAINING = Gauge("modelward_inference_draining", "1 while the server ends and only finishes what it has begun.")
 
 
+GONE = 499
+"""The code of REST for a client that left before its answer, as nginx has it; gRPC says CANCELLED."""
+
+
 class Requests:
-    """Requests of one protocol. `code`: of HTTP, or the name of gRPC's status; a handful, never the client's text."""
+    """Requests of one protocol. `code`: of HTTP, or the name of gRPC's status; a handful, never the client's text. One
+    whose client left before its answer is GONE."""
 
     def __init__(self, model: str, version: str, protocol: str) -> None:
         self._labels = (model, version, protocol)

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.checks import Expected
-from modelward_inference.protocol import InferRequest, Input, RequestError
+from modelward_inference.protocol import InferRequest, Input, ModelRefusedError, RequestError
 from modelward_inference.runtimes.base import Array
 from modelward_inference.tensors import shown
 
@@ -44,10 +44,10 @@ class Names:
                 found[expected.tensor.name] = expected.check(given)
             elif not self._lenient:
                 name, known = shown(given.name), ", ".join(self.expected)
-                raise RequestError(f"inputs: the model takes no {name!r}; it takes {known}")
+                raise _refused(f"inputs: the model takes no {name!r}; it takes {known}")
         if len(found) != len(self.expected):
             missing = [name for name in self.expected if name not in found]
-            raise RequestError(f"inputs lacks {', '.join(missing)}; the model takes {', '.join(self.expected)}")
+            raise _refused(f"inputs lacks {', '.join(missing)}; the model takes {', '.join(self.expected)}")
         return found
 
     def _from_columns(self, request: InferRequest) -> dict[str, Array]:
@@ -57,7 +57,7 @@ class Names:
         given = {_plain(each.name): each for each in request.inputs} | {each.name: each for each in request.inputs}
         missing = [each for each in self._columns if each not in given]
         if missing:
-            raise RequestError(
+            raise _refused(
                 f"inputs lacks {shown(', '.join(missing))}; the model takes one tensor {name!r}, or a tensor for each "
                 f"column: {shown(', '.join(self._columns))}"
             )
@@ -82,11 +82,15 @@ class Names:
             own = wanted.name if wanted.name in self._outputs else self._places.get(wanted.name, alone)
             if own is None:
                 name, known = shown(wanted.name), ", ".join(self._outputs)
-                raise RequestError(f"outputs: the model has no {name!r}; it gives {known}")
+                raise _refused(f"outputs: the model has no {name!r}; it gives {known}")
             if own in found.values():
                 raise RequestError(f"outputs: {shown(wanted.name)!r} is {own!r}, which is asked for already")
             found[wanted.name] = own
         return found
+
+
+def _refused(message: str) -> ModelRefusedError:
+    return ModelRefusedError(message, "signature")
 
 
 def _plain(name: str) -> str:

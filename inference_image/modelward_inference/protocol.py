@@ -19,6 +19,18 @@ class RequestError(Exception):
         self.status = status
 
 
+class ModelRefusedError(RequestError):
+    """A request that the protocol allows and this model does not take. `by`: which of REFUSERS says so."""
+
+    def __init__(self, message: str, by: str) -> None:
+        super().__init__(message)
+        self.by = by
+
+
+REFUSERS = ("signature", "model")
+"""The names, shapes and types that the model was saved with; the model itself, or a guard that stands for it."""
+
+
 class OverloadedError(Exception):
     """Too many requests wait already; the client should come again."""
 

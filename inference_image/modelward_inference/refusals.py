@@ -1,13 +1,13 @@
 """Rows that the original model refuses are refused before the served form sees them, by the column's name.
 
 A compiled form may answer where the original raises: a tree sends a missing value somewhere, whatever it was trained
-for. Failure: RequestError, with status 400.
+for. Failure: ModelRefusedError, with status 400.
 """
 
 import numpy as np
 
 from modelward_inference.bundle import Refusal
-from modelward_inference.protocol import RequestError
+from modelward_inference.protocol import ModelRefusedError
 from modelward_inference.runtimes.base import Array
 from modelward_inference.tensors import shown
 
@@ -36,7 +36,7 @@ class Guard:
             for row, value in enumerate(array.ravel().tolist()):
                 if value is None:
                     words, cure = _WORDS["missing"]
-                    raise RequestError(
+                    raise _refused(
                         f"inputs ({self.tensor}).data: a text {words} in row {row}, and the model refuses that: {cure}"
                     )
         elif array.size and not np.isfinite(array).all():
@@ -46,7 +46,7 @@ class Guard:
         for row, value in enumerate(array.ravel().tolist()):
             text = value.decode(errors="replace") if isinstance(value, bytes) else value
             if text is not None and text not in self._known:
-                raise RequestError(
+                raise _refused(
                     f"inputs ({self.tensor}).data: {shown(text)!r} in row {row} is a category that the model was not "
                     f"trained on, and it refuses those; it knows {shown(', '.join(map(str, self._refusal.known)))}"
                 )
@@ -59,6 +59,10 @@ class Guard:
             names = self._refusal.names
             column = f"column {names[place]!r}" if names else f"column {self._columns[place]}"
             words, cure = _WORDS[self._refusal.kind]
-            raise RequestError(
+            raise _refused(
                 f"inputs ({self.tensor}).data: {column} {words} in row {row}, and the model refuses that: {cure}"
             )
+
+
+def _refused(message: str) -> ModelRefusedError:
+    return ModelRefusedError(message, "model")

@@ -57,6 +57,10 @@ class ClientGoneError(Exception):
     """The client closed the connection; nobody is there to answer."""
 
 
+class NeverArrivedError(ClientGoneError):
+    """It did so before its request was complete."""
+
+
 class Form(Protocol):
     """A protocol's bodies: of a request, and of its answer, with the length of the JSON where more follows."""
 
@@ -98,6 +102,7 @@ class Rest:
         began = time.perf_counter()
         more: list[tuple[bytes, bytes]] = []
         kind = _JSON
+        exchange: http.Exchange | None = (scope.get("extensions") or {}).get(http.EXCHANGE)
         response: InferResponse | None = None
         try:
             _check_type(headers)
@@ -118,8 +123,10 @@ class Rest:
             if json_length is not None:
                 kind = _BINARY
                 more.append((JSON_LENGTH, b"%d" % json_length))
+        except NeverArrivedError:
+            return  # as gRPC has it: no request, so nothing is counted
         except ClientGoneError:
-            return
+            status, answer = metrics.GONE, b""
         except RequestError as error:
             status, answer = error.status, _error(str(error))
         except DeadlineExceededError as error:
@@ -130,12 +137,16 @@ class Rest:
         except Exception as error:  # a model may raise anything; the process goes on
             log.exception("the model failed", extra={"request_id": _text(headers, REQUEST_ID)})
             status, answer = 500, _error(f"the model failed: {type(error).__name__}: {error}")
+        if exchange is not None and exchange.gone():
+            status = metrics.GONE
         seconds = time.perf_counter() - began
         self._requests.observe(status, seconds)
         if self._tracing is not None:
             labels = (self._plane.name, self._plane.version, "rest")
             parent = {"traceparent": _text(headers, b"traceparent"), "tracestate": _text(headers, b"tracestate")}
             self._tracing.record(parent, labels, status, seconds, response.timing if response else None)
+        if status == metrics.GONE:
+            return
         if status != 200 and log.isEnabledFor(logging.DEBUG):
             log.debug("%d: %s", status, answer.decode(), extra={"request_id": _text(headers, REQUEST_ID)})
         if len(answer) >= compression.COMPRESS_FROM and b"accept-encoding" in headers:
@@ -143,20 +154,20 @@ class Rest:
             if encoding:
                 answer = compression.compressed(answer, encoding)
                 more.append((b"content-encoding", encoding.encode()))
-        await self._send(scope, send, status, [kind, (b"content-length", b"%d" % len(answer)), *more], answer)
+        await self._send(exchange, send, status, [kind, (b"content-length", b"%d" % len(answer)), *more], answer)
         if self._samples.active:
             outputs = response.outputs if response is not None and status == 200 else None
             self._samples.take(headers.get(REQUEST_ID, b""), status, outputs)
 
     async def _send(
-        self, scope: Message, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+        self, exchange: http.Exchange | None, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
     ) -> None:
         if self._state.draining:
             headers.append(_CLOSE)
-        elif (extensions := scope.get("extensions")) and http.ANSWER in extensions:
-            at_once: http.Answer = extensions[http.ANSWER]
-            if at_once(status, b"".join([b"%s: %s\r\n" % header for header in headers]), body):
-                return
+        elif exchange is not None and exchange.answer(
+            status, b"".join([b"%s: %s\r\n" % header for header in headers]), body
+        ):
+            return
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -165,7 +176,7 @@ class Rest:
             log.debug("nobody is there to answer: %s", error)
 
     async def _body(self, receive: Receive, headers: Headers) -> bytes:
-        """The whole body. Raises RequestError where it is too long, ClientGoneError."""
+        """The whole body. Raises RequestError where it is too long, NeverArrivedError."""
         length = headers.get(b"content-length", b"")
         if len(length) > MAX_DIGITS or (length.isdigit() and int(length) > self._max_body):
             raise self._too_large()
@@ -182,7 +193,7 @@ class Rest:
                 parts.append(part)
             body = b"".join(parts)
         if message["type"] == "http.disconnect":
-            raise ClientGoneError
+            raise NeverArrivedError
         if len(body) > self._max_body:
             raise self._too_large()
         return body

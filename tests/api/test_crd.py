@@ -127,6 +127,9 @@ BAD: dict[str, tuple[Object, str]] = {
     "a margin without a percent sign": (
         gates(errorRate={"margin": "0.5"}), "write a percentage from 0% to 100%, such as",
     ),
+    "a margin of refusals without a percentage": (
+        gates(refusals={"margin": "1"}), "gates.refusals.margin: write a percentage from 0% to 100%, such as",
+    ),
     "a margin of too much": (gates(errorRate={"margin": "200%"}), "gates.errorRate.margin: write a percentage"),
     "latency without an objective": (gates(latency={}), "spec.rollout.gates.latency.slo: Required value"),
     "an objective of nothing": (gates(latency={"slo": "0ms"}), "spec.rollout.gates.latency.slo: write a duration"),
@@ -223,6 +226,7 @@ GOOD: dict[str, Object] = {
         steps=[{"weight": 1, "hold": "0s"}, {"weight": 100, "hold": "24h", "replicas": 3}],
         gates={
             "errorRate": {},
+            "refusals": {"margin": "0.5%"},
             "latency": {"slo": "50ms", "margin": "0.25%"},
             "disagreement": {"max": "0%"},
             "metrics": [{"name": "revenue", "query": "sum(up)", "min": "-1.5", "max": "2"}],

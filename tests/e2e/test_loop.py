@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 LONG = 240.0
 CANARY = {
     "steps": [{"weight": 30, "hold": "2s"}],
-    "gates": {"errorRate": {"margin": "1%"}, "minSamples": 50},
+    "gates": {"errorRate": {"margin": "1%"}, "refusals": {"margin": "1%"}, "minSamples": 50},
 }
 MONITOR = {"window": {"duration": "5s", "minSamples": 200}}
 REPORTS = "echo '{report}' > /dev/termination-log"
@@ -161,7 +161,7 @@ def test_a_retrained_model_that_fails_is_rolled_back_and_not_trained_in_a_circle
     assert model.stable() == stable
     assert len(policy.jobs()) == 1, "the same drift of the same revision does not train again"
     assert policy.target()["rejected"][0]["uri"] == "s3://models/failing/model.onnx"
-    assert "errorRate" in ended["message"]
+    assert "refusals" in ended["message"]
 
 
 def test_a_model_that_is_worse_on_the_holdout_gets_no_request(model: Model, policy: Policy, trained: Trained) -> None:

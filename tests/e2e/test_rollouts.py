@@ -32,6 +32,7 @@ MARKED = 0.05
 
 GATES = {
     "errorRate": {"margin": "1%"},
+    "refusals": {"margin": "1%"},
     "latency": {"slo": "20ms", "margin": "10%"},
     "disagreement": {"max": "20%", "mirrorPercent": 50},
     "minSamples": 50,
@@ -119,7 +120,7 @@ def test_a_good_version_is_promoted_and_each_step_has_its_split(
 
 
 @pytest.mark.parametrize(
-    ("key", "gate"), [(FAILING, "errorRate"), (SLOW, "latency"), (WRONG, "disagreement")],
+    ("key", "gate"), [(FAILING, "refusals"), (SLOW, "latency"), (WRONG, "disagreement")],
 )  # fmt: skip
 def test_a_bad_version_is_rolled_back_by_its_own_gate(
     served: Model, trained: Trained, key: str, gate: str, measured: Callable[[str], None]
@@ -162,7 +163,7 @@ def test_clients_see_nothing_of_a_shadow(served: Model, trained: Trained, key: s
     assert set(sent.between(0, ended - 3.0)) == {stable}
     gates = {each["name"]: each for each in rollout(model)["gates"]}
     assert gates["disagreement"]["candidate"]["requests"] > 50, "answers to the same requests were compared"
-    assert gates["errorRate"]["verdict"] == ("Fail" if end == "RolledBack" else "Pass")
+    assert gates["refusals"]["verdict"] == ("Fail" if end == "RolledBack" else "Pass")
 
 
 def test_users_stay_where_they_are(model: Model, trained: Trained) -> None:

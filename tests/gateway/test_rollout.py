@@ -21,7 +21,12 @@ from .bench import host_of
 STRATEGY = {
     "strategy": "Canary",
     "steps": [{"weight": 20, "hold": "3s"}, {"weight": 60, "hold": "3s"}],
-    "gates": {"errorRate": {"margin": "2%"}, "disagreement": {"max": "20%", "mirrorPercent": 50}, "minSamples": 50},
+    "gates": {
+        "errorRate": {"margin": "2%"},
+        "refusals": {"margin": "2%"},
+        "disagreement": {"max": "20%", "mirrorPercent": 50},
+        "minSamples": 50,
+    },
 }
 
 
@@ -130,7 +135,7 @@ def test_a_bad_version_behind_a_gateway_is_rolled_back(
         until(lambda: weights(model) == {first: 100}, "the traffic to be back")
     status = model.get()["status"]
     measured(f"rolled back behind a Gateway: {status['rollout']['message']}; clients saw {sent.failed}")
-    assert "errorRate" in status["rollout"]["message"]
+    assert "refusals" in status["rollout"]["message"]
     assert status["stable"]["revision"] == first
     assert not nothing_but(sent, "400"), "but for what the version refuses, nothing is lost"
 

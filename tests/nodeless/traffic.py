@@ -29,7 +29,9 @@ class FakeTraffic:
             if not self.quiet:
                 usual = 0.2 if self.bad_but and revision != self.bad_but else 0.0
                 bad = round(REQUESTS * self.errors.get(revision, usual))
-                self._counts[revision] = self._counts.get(revision, Counts()) + Counts(REQUESTS, bad, REQUESTS, 0)
+                self._counts[revision] = self._counts.get(revision, Counts()) + Counts(
+                    REQUESTS, bad, REQUESTS, 0, REQUESTS, 0
+                )
         first = next((pod.uid for pod in pods), None)
         return {first: {name: self._counts[name] for name in (stable, arm) if name in self._counts}} if first else {}
 

@@ -34,7 +34,7 @@ MAX_MESSAGE = 2000
 Context = Any
 """grpc.aio.ServicerContext[bytes, bytes]"""
 
-_CODES = {404: grpc.StatusCode.NOT_FOUND, 413: grpc.StatusCode.RESOURCE_EXHAUSTED}
+_CODES = {404: grpc.StatusCode.NOT_FOUND, 413: grpc.StatusCode.OUT_OF_RANGE}
 """Of the client's mistakes, by their HTTP status; all others are invalid arguments."""
 
 _FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED)

@@ -54,6 +54,13 @@ class ErrorRate:
 
 
 @dataclass(frozen=True)
+class Refusals:
+    """The candidate's share of requests that its model does not take may exceed the stable's by less than `margin`."""
+
+    margin: str = "1%"
+
+
+@dataclass(frozen=True)
 class Latency:
     """The candidate's share of answers slower than `slo` may exceed the stable's by less than `margin`."""
 
@@ -94,6 +101,7 @@ class Gates:
     min_samples: int = 100
     max_duration: str = "30m"
     on_no_data: str = HOLD
+    refusals: Refusals | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ class Rollout:
     steps: tuple[Step, ...] = DEFAULT_STEPS
     blue_green: BlueGreen = BlueGreen()
     shadow: Shadow = Shadow()
-    gates: Gates = Gates(error_rate=ErrorRate())
+    gates: Gates = Gates(error_rate=ErrorRate(), refusals=Refusals())
     on_failure: str = ROLLBACK
     start_deadline: str = "15m"
 
@@ -145,6 +153,7 @@ def parse_rollout(raw: Mapping[str, Any] | None) -> Rollout:
 
 def _gates(raw: Mapping[str, Any]) -> Gates:
     errors, latency, disagreement = raw.get("errorRate"), raw.get("latency"), raw.get("disagreement")
+    refusals = raw.get("refusals")
     return Gates(
         error_rate=None if errors is None else ErrorRate(str(errors.get("margin", ErrorRate.margin))),
         latency=None if latency is None else Latency(latency["slo"], str(latency.get("margin", Latency.margin))),
@@ -163,4 +172,5 @@ def _gates(raw: Mapping[str, Any]) -> Gates:
         min_samples=int(raw.get("minSamples", Gates.min_samples)),
         max_duration=str(raw.get("maxDuration", Gates.max_duration)),
         on_no_data=str(raw.get("onNoData", Gates.on_no_data)),
+        refusals=None if refusals is None else Refusals(str(refusals.get("margin", Refusals.margin))),
     )  # fmt: skip

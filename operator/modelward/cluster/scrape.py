@@ -6,7 +6,7 @@ A pod that does not answer, or not in full, is left out of the result: the next 
 import asyncio
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -37,13 +37,19 @@ NEWEST = 10**18 - 1
 """A sample's number that no pod reaches: behind it comes nothing yet. What a pod still holds when it is first looked at
 may have been compared before, by an operator that was started anew since."""
 
-_STATS = r"^cluster\.({names})\.(upstream_rq_[1-5]xx|upstream_rq_time|upstream_rq_retry|grpc\.failure)$"
+_STATS = r"^cluster\.({names})\.(upstream_rq_[1-5]xx|upstream_rq_time|upstream_rq_retry|grpc\.[0-9]+)$"
 """Envoy's own names of what is read; the answer then has a few kilobytes instead of hundreds."""
 
 _ROUTER_PREFIX = "envoy_cluster_"
+_GRPC_STATUS = "grpc_"
 _POD_REQUESTS = "modelward_inference_request_duration_seconds"
-_NOT_JUDGED = frozenset({"CANCELLED"})
+_POD_REFUSED = "modelward_inference_refused"
+_NOT_JUDGED = frozenset({"CANCELLED", "499"})
 """Codes that say nothing of the model: the client left."""
+
+_CLIENTS_MISTAKES = {"1": "CANCELLED", "3": "INVALID_ARGUMENT", "5": "NOT_FOUND", "11": "OUT_OF_RANGE"}
+"""gRPC's statuses, by number, that stand where HTTP has 4xx: what clients do wrong is no error of an arm. What a model
+refuses is evidence of its own."""
 
 
 class Scraper:
@@ -156,10 +162,8 @@ def _router_line(line: Line, cluster: Cluster, slo: float | None) -> Counts:
     match line.name.removeprefix(_ROUTER_PREFIX):
         case "upstream_rq_xx":
             # A failure of gRPC is counted by itself; where the router made it, there is an HTTP status as well.
-            failed = not cluster.grpc and line.labels["envoy_response_code_class"] in ("4", "5")
+            failed = not cluster.grpc and line.labels["envoy_response_code_class"] == "5"
             return Counts(requests=value, errors=value if failed else 0)
-        case "grpc_failure":
-            return Counts(errors=value)
         case "upstream_rq_retry" if cluster.arm:
             # It could not be reached, and the stable answered instead: no client saw it, but it is a failure.
             return Counts(errors=value)
@@ -167,28 +171,40 @@ def _router_line(line: Line, cluster: Cluster, slo: float | None) -> Counts:
             return Counts(timed=value, slow=value)
         case "upstream_rq_time_bucket" if slo is not None and _is_bound(line, bound_of(slo)):
             return Counts(slow=-value)
+        case name if name.startswith(_GRPC_STATUS):
+            status = name.removeprefix(_GRPC_STATUS)
+            return Counts(errors=0 if status == "0" or status in _CLIENTS_MISTAKES else value)
     return Counts()
 
 
 def server_counts(text: str, slo: float | None) -> Counts:
     """The inference server's own counters. Raises one of UNREADABLE for another text."""
     counts = Counts()
-    for line in _lines(text, _POD_REQUESTS):
+    for line in _lines(text, (_POD_REQUESTS, _POD_REFUSED)):
+        if line.name == f"{_POD_REFUSED}_total":
+            counts += Counts(refused=int(line.value))
+            continue
         if line.labels.get("code") in _NOT_JUDGED:
             continue
         value = int(line.value)
         if line.name == f"{_POD_REQUESTS}_count":
-            failed = line.labels["code"] not in ("OK", "200")
             timed = value if slo is not None else 0
-            counts += Counts(value, value if failed else 0, timed, timed)
+            counts += Counts(value, value if _failed(line.labels["code"]) else 0, timed, timed, value)
         elif line.name == f"{_POD_REQUESTS}_bucket" and slo is not None and _is_bound(line, bound_of(slo) / 1000):
             counts += Counts(slow=-value)
     return _complete(counts)
 
 
+def _failed(code: str) -> bool:
+    """Of an answer's code: an HTTP status, or the name of gRPC's."""
+    if code.isdecimal():
+        return int(code) >= 500
+    return code != "OK" and code not in _CLIENTS_MISTAKES.values()
+
+
 def _complete(counts: Counts) -> Counts:
     """Raises ValueError where lines are missing: a histogram's total stands behind what is subtracted from it."""
-    if min(counts.requests, counts.errors, counts.timed, counts.slow) < 0:
+    if min(astuple(counts)) < 0:
         raise ValueError(f"{counts} can't be; a part of the answer is missing")
     return counts
 
@@ -198,7 +214,7 @@ def _is_bound(line: Line, bound: float) -> bool:
     return le != "+Inf" and abs(float(le) - bound) <= 1e-9 * bound
 
 
-def _lines(text: str, prefix: str) -> Iterator[Line]:
+def _lines(text: str, prefix: str | tuple[str, ...]) -> Iterator[Line]:
     """The lines of some metrics; without their types, the parser leaves the names of counters as they are."""
     wanted = "\n".join(line for line in text.splitlines() if line.startswith(prefix))
     for family in text_string_to_metric_families(wanted + "\n"):

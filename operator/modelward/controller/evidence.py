@@ -137,7 +137,9 @@ class EvidenceCollector:
 
     async def _look(self, book: _Book, owner: ModelDeployment, observed: Observed, arm: Arm) -> None:
         wanted = observed.rollout.gates
-        counts = await book.looks.counts(self._scraper, observed, _slo(observed), by_clients=arm.weight > 0)
+        counts = await book.looks.counts(
+            self._scraper, observed, _slo(observed), by_clients=arm.weight > 0, refusals=wanted.refusals is not None
+        )
         pairs = await book.looks.disagreements(self._scraper, observed) if wanted.disagreement else Outcomes()
         book.case = gates.heard(book.case, counts, pairs, await self._asked(book, owner))
 

@@ -27,17 +27,20 @@ class Looks:
     cursors: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     async def counts(
-        self, scraper: Scraper, observed: Observed, slo: float | None, *, by_clients: bool
+        self, scraper: Scraper, observed: Observed, slo: float | None, *, by_clients: bool, refusals: bool = False
     ) -> Mapping[str, Counts]:
         """By revision. `by_clients`: as routers saw it; else as the pods did, since nobody else sees what becomes of
-        copies. `slo`: seconds."""
+        copies. `slo`: seconds. `refusals`: what models refused as well, which pods alone can tell apart."""
+        own = {name: observed.pods_of(name) for name in (self.stable, self.revision)}
+        pods = [pod for each in own.values() for pod in each]
         if by_clients and observed.router.pods:
-            pods = [pod.pod for pod in observed.router.pods]
-            now = await scraper.routers(pods, self.stable, self.revision, slo)
+            routers = [pod.pod for pod in observed.router.pods]
+            now = dict(await scraper.routers(routers, self.stable, self.revision, slo))
+            if refusals:
+                now |= _refusals(await scraper.servers(own, None))
+            pods += routers
         else:
-            own = {name: observed.pods_of(name) for name in (self.stable, self.revision)}
-            pods = [pod for each in own.values() for pod in each]
-            now = await scraper.servers(own, slo)
+            now = dict(await scraper.servers(own, slo))
         if slo != self.slo:  # what was counted as slow before can't be taken from what is now
             self.readings, self.slo = {}, slo
         counts = between(self.readings, now)
@@ -67,3 +70,11 @@ class Looks:
             return []
 
         return [sample for found in await asyncio.gather(*map(one, pods)) for sample in found]
+
+
+def _refusals(readings: Readings) -> Readings:
+    """Of what pods counted, only this: the rest is told by the routers."""
+    return {
+        pod: {name: Counts(answered=each.answered, refused=each.refused) for name, each in counted.items()}
+        for pod, counted in readings.items()
+    }

@@ -19,7 +19,10 @@ from modelward.domain.promql import Reading
 from modelward.domain.sequential import Evidence
 from modelward.domain.tally import Counts
 
-ERROR_RATE, LATENCY, DISAGREEMENT = "errorRate", "latency", "disagreement"
+ERROR_RATE, REFUSALS, LATENCY, DISAGREEMENT = "errorRate", "refusals", "latency", "disagreement"
+
+_BAD = {ERROR_RATE: "errors", REFUSALS: "requests that the model refused", LATENCY: "slower answers"}
+"""What is counted, in words."""
 
 FALSE_ROLLBACKS = 0.01
 """Of rollouts whose candidate is no worse than the margins allow: divided among the gates of a rollout."""
@@ -104,6 +107,8 @@ def _query(stored: Mapping[str, Any], begun: Query) -> Query:
 def _limits(gates: Gates) -> Iterable[tuple[str, str, float]]:
     if gates.error_rate:
         yield ERROR_RATE, gates.error_rate.margin, share(gates.error_rate.margin)
+    if gates.refusals:
+        yield REFUSALS, gates.refusals.margin, share(gates.refusals.margin)
     if gates.latency:
         bound = text_of(bound_of(seconds(gates.latency.slo)))
         yield LATENCY, f"{gates.latency.margin} over {bound}", share(gates.latency.margin)
@@ -139,6 +144,7 @@ def heard(case: Case, counts: Mapping[str, Counts], pairs: Outcomes, readings: M
     stable, candidate = counts.get(case.stable, Counts()), counts.get(case.candidate, Counts())
     looks = {
         ERROR_RATE: (_of(stable.requests, stable.errors), _of(candidate.requests, candidate.errors)),
+        REFUSALS: (_of(stable.answered, stable.refused), _of(candidate.answered, candidate.refused)),
         LATENCY: (_of(stable.timed, stable.slow), _of(candidate.timed, candidate.slow)),
         DISAGREEMENT: (Outcomes(), pairs),
     }
@@ -229,9 +235,8 @@ def sentence_of(gate: Statistic) -> str:
     candidate = f"{evidence.candidate.bad:,} of {evidence.candidate.trials:,}{_percent(evidence.candidate)}"
     if gate.name == DISAGREEMENT:
         return f"{candidate} answers differ from the stable's"
-    what = "errors" if gate.name == ERROR_RATE else "slower answers"
     stable = f"{evidence.stable.bad:,} of {evidence.stable.trials:,}{_percent(evidence.stable)}"
-    return f"{candidate} {what}, against {stable} of the stable"
+    return f"{candidate} {_BAD[gate.name]}, against {stable} of the stable"
 
 
 def _percent(outcomes: Outcomes) -> str:

@@ -5,36 +5,28 @@ last look and counts nothing twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Requests and how many of them failed; those whose time was taken and how many were slower than the objective."""
+    """Requests and how many of them failed; those whose time was taken and how many were slower than the objective;
+    those that model pods answered themselves, and how many of them the model did not take."""
 
     requests: int = 0
     errors: int = 0
     timed: int = 0
     slow: int = 0
+    answered: int = 0
+    refused: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.requests + other.requests, self.errors + other.errors, self.timed + other.timed, self.slow + other.slow
-        )
+        return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
 
     def since(self, before: "Counts") -> "Counts":
         """What was counted after `before`. Fewer than before: the counter began anew, and all of it is new."""
-        if (
-            self.requests < before.requests or self.errors < before.errors
-            or self.timed < before.timed or self.slow < before.slow
-        ):  # fmt: skip
-            return self
-        return Counts(
-            self.requests - before.requests,
-            self.errors - before.errors,
-            self.timed - before.timed,
-            self.slow - before.slow,
-        )
+        differences = [mine - earlier for mine, earlier in zip(astuple(self), astuple(before), strict=True)]
+        return self if min(differences) < 0 else Counts(*differences)
 
 
 Readings = Mapping[str, Mapping[str, Counts]]

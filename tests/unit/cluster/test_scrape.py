@@ -5,6 +5,7 @@ import gzip
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -24,7 +25,7 @@ from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import NEWEST, Scraper, clusters_of, router_counts, server_counts
 from modelward.domain.pairs import Sample
 from modelward.domain.tally import Counts
-from modelward_inference.metrics import Requests
+from modelward_inference.metrics import GONE, REFUSED, Requests
 from modelward_inference.samples import Samples
 
 A, B = "fraud-a", "fraud-b"
@@ -33,7 +34,7 @@ ENVOY = (Path(__file__).parent / "envoy_stats.txt").read_text()
 500, one that hangs, and by gRPC 5 good ones, two INVALID_ARGUMENT, one that hangs; to B 4 good ones, and by gRPC three
 while nobody listens; besides that copies, and failures by B's own host."""
 
-COUNTED = {A: Counts(22, 7, 20, 3), B: Counts(7, 3, 4, 0)}
+COUNTED = {A: Counts(22, 3, 20, 3), B: Counts(7, 3, 4, 0)}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -79,8 +80,8 @@ def answering(body: str | bytes, status: int = 200) -> Handler:
     [
         (0.05, COUNTED),
         (0.045, COUNTED),  # judged at 50 ms, the next bound
-        (0.051, {A: Counts(22, 7, 20, 0), B: Counts(7, 3, 4, 0)}),
-        (None, {A: Counts(22, 7), B: Counts(7, 3)}),
+        (0.051, {A: Counts(22, 3, 20, 0), B: Counts(7, 3, 4, 0)}),
+        (None, {A: Counts(22, 3), B: Counts(7, 3)}),
     ],
 )
 def test_what_envoy_says(slo: float | None, expected: Mapping[str, Counts]) -> None:
@@ -100,7 +101,8 @@ def test_a_request_that_the_stable_had_to_answer_for_the_candidate_is_its_failur
 
 
 def test_what_the_inference_server_says() -> None:
-    """By its own code, over both protocols; whoever left before the answer says nothing of the model."""
+    """By its own code, over both protocols; whoever left before the answer says nothing of the model, and what clients
+    do wrong is no error of it. What it refuses is counted by itself."""
 
     def counted(slo: float | None) -> Counts:
         return server_counts(generate_latest(REGISTRY).decode(), slo)
@@ -108,12 +110,18 @@ def test_what_the_inference_server_says() -> None:
     before, untimed = counted(0.05), counted(None)
     rest, grpc = Requests("scraped", "1", "rest"), Requests("scraped", "1", "grpc")
     for protocol, code, seconds in [
-        (rest, 200, 0.01), (rest, 200, 0.05), (rest, 200, 0.06), (rest, 400, 0.001), (rest, 503, 9.0),
-        (grpc, "OK", 0.01), (grpc, "INVALID_ARGUMENT", 0.001), (grpc, "CANCELLED", 9.0),
+        (rest, 200, 0.01), (rest, 200, 0.05), (rest, 200, 0.06), (rest, 400, 0.001), (rest, 413, 0.001),
+        (rest, 503, 9.0), (rest, 504, 0.01), (rest, 500, 0.01), (rest, GONE, 9.0),
+        (grpc, "OK", 0.01), (grpc, "INVALID_ARGUMENT", 0.001), (grpc, "NOT_FOUND", 0.001),
+        (grpc, "OUT_OF_RANGE", 0.001), (grpc, "RESOURCE_EXHAUSTED", 0.001), (grpc, "DEADLINE_EXCEEDED", 0.001),
+        (grpc, "INTERNAL", 0.001), (grpc, "CANCELLED", 9.0),
     ]:  # fmt: skip
         protocol.observe(code, seconds)
-    assert counted(0.05).since(before) == Counts(requests=7, errors=3, timed=7, slow=2)
-    assert counted(None).since(untimed) == Counts(requests=7, errors=3)
+    REFUSED.labels("scraped", "1", "model").inc(2)
+    REFUSED.labels("scraped", "1", "signature").inc()
+    expected = Counts(requests=15, errors=6, timed=15, slow=2, answered=15, refused=3)
+    assert counted(0.05).since(before) == expected
+    assert counted(None).since(untimed) == replace(expected, timed=0, slow=0)
 
 
 async def test_routers_are_asked_for_the_clients_counters_alone(serve: Serve) -> None:

@@ -31,9 +31,9 @@ from .scraping import FakeScraper
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
 ROUTER, POD_A, POD_B, POD_C = pod("router"), pod("a"), pod("b"), pod("c")
 STEPS = (Step(10), Step(50))
-CANARIES = Rollout(CANARY, STEPS)
-FIRST_STEP = Progress(B)
 ERRORS = Gates(ErrorRate("1%"))
+CANARIES = Rollout(CANARY, STEPS, gates=ERRORS)
+FIRST_STEP = Progress(B)
 HUNDRED, BAD = Counts(100), Counts(100, 60)
 
 
@@ -124,6 +124,26 @@ async def test_a_candidate_is_looked_at_so_often_and_no_more(operator: Operator,
     assert (scraper.asked, candidate(second), second.again_in) == (["routers"] * 2, (100, 0), LOOK_EVERY)
     assert second.judgement is not None
     assert (second.judgement.passed, second.judgement.compared) == (True, 100)
+
+
+async def test_what_models_refuse_is_asked_of_their_pods_whatever_the_routers_say(
+    operator: Operator, scraper: FakeScraper
+) -> None:
+    """Routers see a client's mistake in it; the rest of what pods say is the routers' to tell."""
+    facts = rolling(rollout=Rollout(CANARY, STEPS))
+    scraper.pods_say = {POD_A.uid: Counts(answered=10, refused=1), POD_B.uid: Counts(answered=10, refused=1)}
+    await operator.look(facts)
+    scraper.count(ROUTER, a=HUNDRED, b=HUNDRED)
+    scraper.pods_say = {
+        POD_A.uid: Counts(900, 800, answered=110, refused=2), POD_B.uid: Counts(900, 800, answered=110, refused=61),
+    }  # fmt: skip
+    seen = await operator.look(facts, LOOK_EVERY)
+    assert (candidate(seen), candidate(seen, 1)) == ((100, 0), (100, 60))
+    assert seen.judgement is not None
+    assert seen.judgement.failed is not None
+    assert seen.judgement.failed.startswith(
+        "refusals: 60 of 100 (60.00%) requests that the model refused, against 1 of 100 (1.00%) of the stable"
+    )
 
 
 async def test_it_never_comes_again_at_once(operator: Operator, scraper: FakeScraper) -> None:

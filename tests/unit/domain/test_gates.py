@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from modelward.api.rollout import FAIL, HOLD, PASS, Disagreement, ErrorRate, Gates, Latency, Metric
+from modelward.api.rollout import FAIL, HOLD, PASS, Disagreement, ErrorRate, Gates, Latency, Metric, Refusals
 from modelward.domain.facts import Judgement
 from modelward.domain.gates import Case, heard, judge, limits, opened, rendered
 from modelward.domain.outcomes import Outcomes
@@ -17,6 +17,7 @@ from modelward.domain.tally import Counts
 A, B = "fraud-a", "fraud-b"
 ERRORS = Gates(ErrorRate("1%"))
 SLOW = Gates(latency=Latency("60ms", "2%"))
+REFUSING = Gates(refusals=Refusals("1%"))
 ANSWERS = Gates(disagreement=Disagreement("5%"))
 REVENUE = Metric("revenue", 'sum(revenue{revision="$candidate"})', min="10", max="20")
 BUSINESS = Gates(metrics=(REVENUE,))
@@ -108,6 +109,19 @@ STEPS: dict[str, tuple[Case, Gates, dict[str, Any], str]] = {
     "who is asked nothing is not waited for": (opened(ERRORS, A, B, 1), ERRORS, {"asked": False}, "Pass"),
     "who is asked nothing does not fail for want of data": (
         opened(ERRORS, A, B, 1), replace(ERRORS, on_no_data=FAIL), {"asked": False, "elapsed": LATE}, "Pass",
+    ),
+    "the model refuses more": (
+        look(opened(REFUSING, A, B, 1), Counts(0, 0, 0, 0, 100, 1), Counts(0, 0, 0, 0, 100, 30)), REFUSING, {},
+        "Fail: refusals: 30 of 100 (30.00%) requests that the model refused, against 1 of 100 (1.00%) of the stable; "
+        "that is worse than 1% allows",
+    ),
+    "the model refuses as much": (
+        look(opened(REFUSING, A, B, 1), Counts(answered=100, refused=9), Counts(answered=100, refused=9)), REFUSING, {},
+        "Pass",
+    ),
+    "what fails is not what is refused": (
+        look(opened(REFUSING, A, B, 1), Counts(100, 0), Counts(100, 90)), REFUSING, {},
+        "Wait: refusals: 0 of 100 requests",
     ),
     "no data, hold": (errors(candidate=(3, 0)), ERRORS, {"elapsed": LATE}, "Wait: errorRate: 3 of 100 requests"),
     "no data, pass": (errors(candidate=(3, 0)), replace(ERRORS, on_no_data=PASS), {"elapsed": LATE}, "Pass"),

@@ -10,9 +10,11 @@ import pytest
 
 from modelward_inference.bundle import Joining, Manifest
 from modelward_inference.dataplane import DataPlane
+from modelward_inference.protocol import REFUSERS
 from modelward_inference.rest import Rest, State
 
 from .grpc_api.served import Echo
+from .queueing import count
 
 SIGNATURE = Echo.signature
 MANIFEST = Manifest(
@@ -244,3 +246,38 @@ async def test_what_tritons_rest_client_asks(app: Rest) -> None:
     assert json.loads(answer) == [{"name": "m", "version": "1", "state": "READY", "reason": ""}]
     status, _, _ = await call(app, b"", "/v2/models/other/config", "GET")
     assert status == 404
+
+
+class Choosy(Echo):
+    """Refuses a kind that it never saw."""
+
+    def predict(self, inputs: Any, outputs: Any) -> dict[str, Any]:
+        if "new" in inputs["kind"]:
+            raise ValueError("unknown category")
+        return super().predict(inputs, outputs)
+
+
+REFUSED: dict[str, tuple[list[dict[str, Any]], dict[str, float]]] = {
+    "answered": ([X, KIND, COUNT], {}),
+    "by the model": ([X, {**KIND, "data": ["new"]}, COUNT], {"model": 1}),
+    "an input too few": ([X, KIND], {"signature": 1}),
+    "an input of another name": ([X, KIND, {**COUNT, "name": "y"}], {"signature": 1}),
+    "another shape": ([{**X, "shape": [2, 1]}, KIND, COUNT], {"signature": 1}),
+    "another type": ([{**X, "datatype": "BOOL", "data": [True, False]}, KIND, COUNT], {"signature": 1}),
+    "a tensor that the protocol refuses": ([{**X, "data": [1]}, KIND, COUNT], {}),
+    "rows that differ": ([X, {**KIND, "shape": [2], "data": ["a", "b"]}, COUNT], {}),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+async def test_what_the_model_does_not_take_is_counted_apart_from_what_the_protocol_does_not(case: str) -> None:
+    inputs, expected = REFUSED[case]
+    choosy = Rest(DataPlane(Choosy(), MANIFEST, "choosy", workers=1, max_waiting=0), State(), MAX_BODY)
+
+    def refused() -> dict[str, float]:
+        return {by: count("refused_total", model="m", version="choosy", by=by) for by in REFUSERS}
+
+    before = refused()
+    status, _, _ = await call(choosy, json.dumps({"inputs": inputs}).encode())
+    assert status == (200 if case == "answered" else 400)
+    assert {by: number - before[by] for by, number in refused().items() if number != before[by]} == expected

@@ -13,9 +13,10 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from modelward_inference import batching
+from modelward_inference import batching, metrics
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.grpc_api import GrpcServer
+from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
 from modelward_inference.protocol import InferRequest, Input, WantedOutput
 from modelward_inference.rest import Rest
 from modelward_inference.server import Settings, rest_server
@@ -109,6 +110,66 @@ async def test_a_client_that_disconnects_while_it_waits_is_not_computed(rest: Re
     rest.gate.open.set()
     assert (await answered(first))[0] == 200
     assert rest.gate.runs == 1
+
+
+def counted(plane: DataPlane, protocol: str) -> dict[str, float]:
+    """Requests by code, so far."""
+    found = metrics.REQUEST_SECONDS.matching((plane.name, plane.version, protocol))
+    return {values[-1]: sum(series.counts) for values, series in found}
+
+
+def since(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    return {code: number - before.get(code, 0) for code, number in after.items() if number != before.get(code, 0)}
+
+
+@pytest.mark.parametrize("queued", [True, False], ids=["while it waits", "while the model is at work"])
+async def test_who_leaves_before_the_answer_is_counted_once_and_as_such(rest: RestOnSocket, queued: bool) -> None:
+    before = counted(rest.plane, "rest")
+    first = await rest.occupy()
+    gone = await rest.ask() if queued else first
+    await until(lambda: rest.plane.pending == 1 + queued)
+    await closed(gone[1])
+    if queued:
+        await until(lambda: since(before, counted(rest.plane, "rest")) == {"499": 1})
+    rest.gate.open.set()
+    if queued:
+        assert (await answered(first))[0] == 200
+    await until(lambda: rest.plane.pending == 0)
+    expected = {"499": 1, "200": 1} if queued else {"499": 1}
+    await until(lambda: since(before, counted(rest.plane, "rest")) == expected)
+
+
+@pytest.mark.parametrize("queued", [True, False], ids=["while it waits", "while the model is at work"])
+async def test_who_leaves_is_counted_alike_over_grpc(rest: RestOnSocket, queued: bool) -> None:
+    server = GrpcServer(rest.plane, State(), 0, MAX_BODY, "127.0.0.1")
+    message = ModelInferRequest(
+        model_name="m",
+        inputs=[{"name": "x", "datatype": "FP32", "shape": [1, 1], "contents": {"fp32_contents": [1.0]}}],
+    )
+    before = counted(rest.plane, "grpc")
+    async with server, grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+        ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        first = await rest.occupy() if queued else None
+        call = ask(message.SerializeToString())
+        await until(lambda: rest.plane.pending == 1 + queued)
+        call.cancel()
+        await until(lambda: since(before, counted(rest.plane, "grpc")) == {"CANCELLED": 1})
+        rest.gate.open.set()
+        if first is not None:
+            assert (await answered(first))[0] == 200
+        await until(lambda: rest.plane.pending == 0)
+    assert since(before, counted(rest.plane, "grpc")) == {"CANCELLED": 1}
+
+
+async def test_a_request_that_never_arrived_is_none(rest: RestOnSocket) -> None:
+    before = counted(rest.plane, "rest")
+    _, writer = await asyncio.open_connection("127.0.0.1", rest.port)
+    writer.write(b"POST /v2/models/m/infer HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n{")
+    await writer.drain()
+    await closed(writer)
+    rest.gate.open.set()
+    assert (await answered(await rest.ask()))[0] == 200
+    assert since(before, counted(rest.plane, "rest")) == {"200": 1}
 
 
 async def test_a_request_is_told_when_the_time_is_over_that_the_router_waits(rest: RestOnSocket) -> None:
