@@ -7,6 +7,7 @@ import argparse
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from modelward_inference import cpu
@@ -117,6 +118,6 @@ def _drift_report(options: argparse.Namespace) -> None:
 
     written = command.write(
         options.out, reference=options.reference, windows=options.windows, data=options.data, stored=options.stored,
-        reader=options.reader, rules=options.rules,
+        reader=options.reader, rules=options.rules, warn=partial(print, file=sys.stderr),
     )  # fmt: skip
     print(f"{written}: {written.stat().st_size} bytes", file=sys.stderr)

@@ -1,5 +1,6 @@
 """`modelward drift report`: reads, judges, writes."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +26,10 @@ def write(
     stored: Path | None = None,
     reader: str = OWN,
     rules: Path | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Path:
-    """Of windows, of one table, or of what the operator has stored. Raises InvalidConfiguration, OSError."""
+    """Of windows, of one table, or of what the operator has stored. `warn`: gets what was not taken of a table as it
+    may have been meant. Raises InvalidConfiguration, OSError."""
     chosen = read_policy(rules) if rules else Policy()
     if stored is not None:
         known, given = read_stored(stored, reader)
@@ -40,7 +43,7 @@ def write(
     if windows is not None:
         given = inputs.read_windows(windows, known)
     elif data is not None:
-        given = (inputs.read_data(data, known),)
+        given = (inputs.read_data(data, known, warn),)
         absent = inputs.without_absent_outputs(given[0], known)
         single = replace(chosen.rules, persistence=Persistence())
         chosen = replace(chosen, rules=single, absent=absent)

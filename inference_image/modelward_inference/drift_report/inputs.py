@@ -1,7 +1,7 @@
 """What the page is made of, from files. Raises InvalidConfiguration, which names the file, the place and the cure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,9 @@ from modelward_drift.profile import Kind
 from modelward_drift.reference import OUTPUT_PREFIX, Reference
 from modelward_inference.drift_report.findings import Window
 from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.reference.numerals import Notation, notations, number
 from modelward_inference.reference.source import open_source
+from modelward_inference.reference.types import NULLS
 from modelward_inference.runtimes.base import Array
 
 _TRUTHS: Final = {"true": 1.0, "false": 0.0}
@@ -30,10 +32,10 @@ def read_reference(path: Path) -> Reference:
 def read_windows(path: Path, reference: Reference) -> tuple[Window, ...]:
     """JSON lines, one a window: {"start", "end", "digest", "counts": [Counts.to_dict(), …]}, in any order of time."""
     found = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for place, line in enumerate(path.read_text().splitlines(), start=1):
         if not line.strip():
             continue
-        where = f"{path}, line {number}"
+        where = f"{path}, line {place}"
         raw = _json(where, line)
         try:
             if raw["digest"] != reference.digest:
@@ -52,9 +54,10 @@ def read_windows(path: Path, reference: Reference) -> tuple[Window, ...]:
     return tuple(sorted(found, key=lambda each: each.end or 0.0))
 
 
-def read_data(path: Path, reference: Reference) -> Window:
+def read_data(path: Path, reference: Reference, warn: Callable[[str], None] | None = None) -> Window:
     """A table as one window, its columns found by the features' names; of a matrix without names, by their places.
-    Features that it does not have are null in all rows, but for outputs: a table of inputs has none."""
+    Features that it does not have are null in all rows, but for outputs: a table of inputs has none. `warn`: gets what
+    was not taken as it may have been meant, in words."""
     kinds = {each.name: each.profile.kind for each in reference.features}
     texts = {each.name for each in reference.features if each.profile.texts}
     source = open_source(path, texts=texts.__contains__)
@@ -68,6 +71,9 @@ def read_data(path: Path, reference: Reference) -> Window:
             raise InvalidConfiguration(f"{path} has no column of the reference; it needs {names}")
         counts = count_table(reference.profiles, typed, chunk.rows)
         total = [before + more for before, more in zip(total, counts, strict=True)]
+    if warn is not None:
+        for note in source.notes:
+            warn(note)
     return Window(tuple(total))
 
 
@@ -99,17 +105,20 @@ def _typed(column: Array, kind: Kind) -> Array:
     """Texts of a CSV as what the feature is; what can't be read stays a text, and is counted as a type error."""
     if column.dtype.kind not in "UO" or kind not in ("numeric", "boolean"):
         return column
+    texts = column.tolist()
+    found = [notations(each) for each in texts if isinstance(each, str)]
+    most = max(Notation, key=lambda notation: sum(notation in each for each in found))  # PLAIN is the first of equals
     values = np.empty(len(column), object)
-    values[:] = [_number(value) for value in column.tolist()]
+    values[:] = [_number(value, most) for value in texts]
     return values
 
 
-def _number(text: Any) -> Any:
+def _number(text: Any, notation: Notation) -> Any:
     if not isinstance(text, str):
         return text
-    if not text:
+    if text.strip() in NULLS:
         return None
     try:
-        return _TRUTHS[text.lower()] if text.lower() in _TRUTHS else float(text)
+        return _TRUTHS[text.lower()] if text.lower() in _TRUTHS else number(text, notation)
     except ValueError:
         return text

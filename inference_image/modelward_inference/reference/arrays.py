@@ -19,6 +19,7 @@ class ColumnsSource:
     """Columns by name, all as long; one may have more dimensions, for a tensor of its own."""
 
     again = True
+    notes: tuple[str, ...] = ()
 
     def __init__(self, columns: Mapping[str, Array]) -> None:
         lengths = {name: len(column) for name, column in columns.items()}
@@ -46,6 +47,7 @@ class ArraySource:
 
     names: tuple[str, ...] = ()
     again = True
+    notes: tuple[str, ...] = ()
 
     def __init__(self, array: Array) -> None:
         self._array = array

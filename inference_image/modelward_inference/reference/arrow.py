@@ -100,6 +100,7 @@ class ArrowSource:
     """Raises InvalidConfiguration."""
 
     again = True
+    notes: tuple[str, ...] = ()
 
     def __init__(self, batches: Batches, texts: Texts = none) -> None:
         self._batches, self._texts = batches, texts

@@ -147,6 +147,8 @@ def _built(
     for batch in reading.batches("profiling"):
         if builder is None:
             layout = reading.layout(batch, kinds, ignore)
+            for each in reading.source.notes:
+                warn(each)
             for each in (*reading.fitting.left_out, *layout.left_out):
                 warn(f"left out: {each}")
             if not layout.slots:

@@ -44,6 +44,11 @@ class Source(Protocol):
     names: tuple[str, ...]
     again: bool
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was not taken as it may have been meant, in words. Raises as `columns`."""
+        ...
+
     def chunks(self) -> Iterator[Chunk]:
         """All rows in their order, in chunks of bounded size, none of them empty. Raises InvalidConfiguration."""
         ...

@@ -40,6 +40,10 @@ class StreamSource:
         self._first = self._part(first)
         self.names = self._first.names
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._first.notes
+
     def chunks(self) -> Iterator[Chunk]:
         if self._begun is None and not self.again:
             raise InvalidConfiguration(

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from modelward_drift.columns import is_null
+from modelward_inference.reference.numerals import Notation, number
 from modelward_inference.runtimes.base import Array
 
 
@@ -29,8 +30,13 @@ class Type(StrEnum):
 DATATYPES: Final = {Type.UNKNOWN: "BYTES", Type.BOOLEAN: "BOOL", Type.NUMBER: "FP64", Type.TEXT: "BYTES"}
 """Of the tensor that a column becomes where no model says otherwise; the others become none."""
 
-NULLS: Final = frozenset({"", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"})
-"""Texts that stand for no value, in files that know only texts."""
+NULLS: Final = frozenset(
+    {
+        "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+        "NULL", "NaN", "None", "n/a", "nan", "null",
+    }
+)  # fmt: skip
+"""Texts that stand for no value, in files that know only texts: those of pandas.read_csv."""
 
 TRUTHS: Final = {"true": True, "false": False, "True": True, "False": False, "TRUE": True, "FALSE": False}
 
@@ -88,13 +94,13 @@ def _floats(texts: Sequence[str]) -> Array:
     return np.fromiter(numbers, np.float64, len(texts))
 
 
-def values_of(texts: Sequence[str], wanted: Type) -> Array:
+def values_of(texts: Sequence[str], wanted: Type, notation: Notation = Notation.PLAIN) -> Array:
     """(rows,) of a column whose texts are of the type `wanted`: floats, or objects with None for null.
 
-    Raises ValueError and KeyError where they are not.
+    `notation`: of numbers. Raises ValueError and KeyError where they are not.
     """
     if wanted is Type.NUMBER:
-        return _floats(texts)
+        return _floats(texts) if notation is Notation.PLAIN else _noted(texts, notation)
     values: list[Any]
     if wanted is Type.BOOLEAN:
         values = [None if text in NULLS else TRUTHS[text] for text in texts]
@@ -103,6 +109,11 @@ def values_of(texts: Sequence[str], wanted: Type) -> Array:
     array = np.empty(len(values), object)
     array[:] = values
     return array
+
+
+def _noted(texts: Sequence[str], notation: Notation) -> Array:
+    numbers = (math.nan if text.strip() in NULLS else number(text, notation) for text in texts)
+    return np.fromiter(numbers, np.float64, len(texts))
 
 
 def _type_of_value(value: Any) -> Type:
