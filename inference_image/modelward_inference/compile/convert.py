@@ -114,11 +114,16 @@ def _sklearn(estimator: Any, signature: Signature, double: bool) -> bytes:
         (tensor.name, types.get(tensor.datatype, number)([None, *(tensor.shape[1:] or (1,))]))
         for tensor in signature.inputs
     ]
-    names = [name for name, _ in given]
-    if signature.inputs[0].shape[1:] == (1,) and set(names) < set(columns.all_names(estimator)):
-        # Dropped columns hold their places while it is converted; nothing in the graph uses them.
+    names: dict[str, str] = {}
+    if signature.inputs[0].shape[1:] == (1,):
+        # Dropped columns hold their places while it is converted; nothing in the graph uses them. The converters make
+        # other names of those with dots, blanks or accents, so none of the columns' own is theirs to see.
         kinds = dict(given)
-        given = [(name, kinds.get(name, number([None, 1]))) for name in columns.all_names(estimator)]
+        every = columns.all_names(estimator)
+        every = every if set(kinds) <= set(every) else tuple(kinds)
+        estimator = columns.selecting_by_position(estimator)
+        names = {f"column{index}": name for index, name in enumerate(every)}
+        given = [(inner, kinds.get(name, number([None, 1]))) for inner, name in names.items()]
     # Without zipmap probabilities are a tensor instead of a list of maps; only classifiers know the option.
     options: dict[int, dict[str, Any]] = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else {}
     for step in columns.all_steps(estimator):
@@ -127,7 +132,7 @@ def _sklearn(estimator: Any, signature: Signature, double: bool) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converted = convert_sklearn(estimator, initial_types=given, options=options or None, target_opset=OPSET)
-    return graph.adapt(converted, signature)
+    return graph.adapt(converted, signature, names)
 
 
 def _xgboost(model: Any) -> bytes:

@@ -1,5 +1,6 @@
 """What skl2onnx is taught here: XGBoost's and LightGBM's estimators, and where missing values go in trees."""
 
+import copy
 import functools
 import math
 import sys
@@ -43,8 +44,9 @@ def register() -> None:
 @functools.cache
 def _register_xgboost() -> None:
     import xgboost
-    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost as convert
 
+    convert_xgboost = _without_names(convert)
     for kind in (xgboost.XGBClassifier, xgboost.XGBRFClassifier):
         _classifier(kind, convert_xgboost)
     for kind in (xgboost.XGBRegressor, xgboost.XGBRFRegressor):
@@ -81,6 +83,25 @@ def _classifier(kind: type, converter: Converter) -> None:
     update_registered_converter(
         kind, kind.__name__, calculate_linear_classifier_output_shapes, converter, options=_CLASSIFIER_OPTIONS
     )
+
+
+def _without_names(convert: Converter) -> Converter:
+    """onnxmltools takes features for f0, f1, …, and those of a data frame have names: they are dropped, in a copy."""
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        model = operator.raw_operator
+        booster = model.get_booster()
+        if booster.feature_names:
+            booster = booster.copy()
+            booster.feature_names = None
+            operator.raw_operator = copy.copy(model)
+            operator.raw_operator._Booster = booster
+        try:
+            convert(scope, operator, container)
+        finally:
+            operator.raw_operator = model
+
+    return converted
 
 
 def _imputer(convert: Converter) -> Converter:

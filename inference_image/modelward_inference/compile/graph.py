@@ -3,9 +3,11 @@
 So clients see no difference between the two forms, and two pods of a revision that chose differently agree.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import onnx
+import onnx.compose
 from onnx import TensorProto, helper
 
 from modelward_inference.bundle import Signature, Tensor
@@ -21,16 +23,23 @@ _ELEMENTS = {
 _PREFIX = "modelward/"
 """Of tensors that are added; no column can clash with it by accident."""
 
+_INNER = f"{_PREFIX}inner/"
+"""Of what the converters made."""
+
 _COLUMN, _VECTOR = f"{_PREFIX}column", f"{_PREFIX}vector"
 """Constants with the shapes [-1, 1] and [-1]."""
 
 
-def adapt(model: Any, signature: Signature) -> bytes:
-    """The model with `signature`. The first outputs of `model` become the signature's, in its order.
+def adapt(model: Any, signature: Signature, names: Mapping[str, str] | None = None) -> bytes:
+    """The model with `signature`. The first outputs of `model` become the signature's, in its order. `names`: the
+    signature's inputs by what they are called in `model`, where that differs; no name inside clashes with them.
 
     Raises ValueError where it has too few outputs or another set of inputs, or one that is no tensor.
     """
     graph = model.graph
+    if names:
+        onnx.compose.add_prefix_graph(graph, _INNER, inplace=True)
+        _rename(graph, {f"{_INNER}{inner}": name for inner, name in names.items()})
     outputs = list(graph.output)
     if len(outputs) < len(signature.outputs):
         raise ValueError(f"the converted model has {len(outputs)} outputs instead of {len(signature.outputs)}")
@@ -51,6 +60,18 @@ def adapt(model: Any, signature: Signature) -> bytes:
             # The default locale, en_US, is in few images; this one is in each, and knows all of Unicode.
             node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
     return bytes(model.SerializeToString())
+
+
+def _rename(graph: Any, names: Mapping[str, str]) -> None:
+    """Inputs, and who takes them, in inner graphs too."""
+    for value in graph.input:
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _rename(inner, names)
 
 
 def _inputs(graph: Any, signature: Signature) -> list[Any]:

@@ -6,6 +6,7 @@ names, the data plane takes them by these, too (`names_of`).
 """
 
 import contextlib
+import copy
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -170,17 +171,35 @@ def select_by_position(estimator: Any) -> None:
     Changes the estimator, which is ours alone.
     """
     for step in steps_of(estimator):
-        if not is_column_transformer(step):
-            continue
-        by_name = step._transformer_to_input_indices
-        step.transformers_ = [
-            (name, inner, int(by_name[name][0]) if np.isscalar(columns) else [int(each) for each in by_name[name]])
-            for name, inner, columns in step.transformers_
-            if name in by_name
-        ]
-        if hasattr(step, "feature_names_in_"):
-            setattr(step, _NAMES, step.feature_names_in_)
-            del step.feature_names_in_
+        if is_column_transformer(step):
+            step.transformers_ = _by_position(step)
+            if hasattr(step, "feature_names_in_"):
+                setattr(step, _NAMES, step.feature_names_in_)
+                del step.feature_names_in_
+
+
+def selecting_by_position(estimator: Any) -> Any:
+    """The same as a copy, of the pipelines and column transformers alone."""
+    step = unwrapped(estimator)
+    if _is_pipeline(step):
+        copied = copy.copy(step)
+        copied.steps = [(name, selecting_by_position(inner)) for name, inner in step.steps]
+        return copied
+    if is_column_transformer(step):
+        copied = copy.copy(step)
+        copied.transformers_ = _by_position(step)
+        copied.__dict__.pop("feature_names_in_", None)
+        return copied
+    return step
+
+
+def _by_position(transformer: Any) -> list[tuple[str, Any, Any]]:
+    positions = transformer._transformer_to_input_indices
+    return [
+        (name, inner, int(positions[name][0]) if np.isscalar(columns) else [int(each) for each in positions[name]])
+        for name, inner, columns in transformer.transformers_
+        if name in positions
+    ]
 
 
 def _is_pipeline(step: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ class XgboostModel(BoosterModel):
                 f"The model {what}. Save it with this version, without objectives of your own, or export it as ONNX"
             ) from error
         self.is_classifier = config["objective"]["name"] in PROBABILITY_OBJECTIVES
+        # One of weights alone predicts from XGBoost's own matrices only, and not in several threads.
+        self._linear = threading.Lock() if config["gradient_booster"]["name"] == "gblinear" else None
         best = self.booster.attr("best_iteration")
         self._range = (0, int(best) + 1) if best is not None else (0, 0)
         try:
@@ -45,6 +48,9 @@ class XgboostModel(BoosterModel):
             ) from error
 
     def _raw(self, rows: Array) -> Array:
+        if self._linear is not None:
+            with self._linear:
+                return np.asarray(self.booster.predict(xgboost.DMatrix(rows), validate_features=False))
         return np.asarray(self.booster.inplace_predict(rows, iteration_range=self._range, validate_features=False))
 
 
