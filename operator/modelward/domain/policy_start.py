@@ -12,6 +12,7 @@ from modelward.api.driftpolicy import DriftPolicy, Retrain
 from modelward.api.durations import seconds
 from modelward.domain import runs
 from modelward.domain.cron import ScheduleError, last_due, next_due
+from modelward.domain.podtemplate import problem_of
 from modelward.domain.policy import Memory, TargetFacts
 from modelward.domain.runs import Run, run_name
 from modelward.domain.times import show_time
@@ -39,6 +40,9 @@ def begin(policy: DriftPolicy, facts: TargetFacts, memory: Memory, busy: str | N
     except ScheduleError as error:
         return Step(memory, stalled=str(error))
     retrain = policy.spec.retrain
+    refused = problem_of(retrain.job.template) if retrain is not None and retrain.job is not None else None
+    if refused is not None:
+        return Step(memory, stalled=refused)
     wish = None if retrain is None else _wish(policy, memory, due)
     later = None if next_time is None else next_time - now
     if wish is None or retrain is None:

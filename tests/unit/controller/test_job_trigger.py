@@ -1,13 +1,14 @@
 """What a run's Job and pods say, and what is made of it."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from modelward.api import names
-from modelward.api.driftpolicy import DriftPolicy, parse
+from modelward.api.driftpolicy import DriftPolicy, Job, parse
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import ApiError
 from modelward.cluster.resources import JOBS, PODS, Resource
@@ -122,6 +123,18 @@ async def test_a_job_of_somebody_else_is_left_alone(stage: Stage) -> None:
     assert (state, "that is not of this policy" in message) == (runs.BROKE, True)
     await stage.trigger.cancel(Order(policy(), RUN, FACTS))
     assert stage.server.deleted == []
+
+
+async def test_a_template_that_was_changed_to_reach_beyond_its_pods_is_never_applied(stage: Stage) -> None:
+    hosted = {"spec": {"template": {"spec": {"hostPID": True, "containers": [{"name": "train", "image": "t:1"}]}}}}
+    given = policy()
+    assert given.spec.retrain is not None
+    retrain = replace(given.spec.retrain, job=Job(hosted))
+    changed = replace(given, spec=replace(given.spec, retrain=retrain))
+    found = await stage.trigger.start(Order(changed, RUN, FACTS))
+    assert found.state == runs.BROKE
+    assert "hostPID: it lets the pod into the node" in found.message
+    assert stage.server.created == 0
 
 
 async def test_what_the_api_server_refuses_is_told_and_what_it_can_not_do_now_is_tried_again(stage: Stage) -> None:

@@ -23,6 +23,7 @@ QUIET = replace(DRIFT, verdict="NoDrift", drifted=())
 DRIFTING = Memory("fraud", "t", DRIFT)
 CALM = Memory("fraud", "t", QUIET)
 JOB = {"template": {"spec": {"template": {"spec": {"containers": [{"name": "a", "image": "b"}]}}}}}
+HOSTED = {"template": {"spec": {"template": {"spec": {"hostNetwork": True, "containers": []}}}}}
 
 
 def policy(request: str | None = None, retrain: Any = None, **spec: Any) -> DriftPolicy:
@@ -139,6 +140,10 @@ STALLS: dict[str, tuple[DriftPolicy, Memory, str]] = {
         "fraud-a still drifts, and the run fraud-1 for it ended as RolledBack. as it was. The same drift starts no",
     ),
     "a schedule without times": (policy(schedule={"cron": "0 2 31 2 *"}), CALM, "write five fields"),
+    "a job that reaches beyond its pods": (
+        policy("now", retrain={"job": HOSTED}), DRIFTING, "spec.hostNetwork: it lets the pod into the node",
+    ),
+    "such a job, though nothing drifts": (policy(retrain={"job": HOSTED}), CALM, "Modelward makes no such pods"),
     "a time zone that there is not": (policy(schedule={"cron": "0 2 * * *", "timeZone": "X/Y"}), CALM, "X/Y is no"),
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from modelward.cluster.resources import DRIFT_POLICIES, JOBS, PODS
 from modelward.controller.ownership import belongs_to, is_pod_of_job
 from modelward.controller.triggers.trigger import Order
 from modelward.controller.workloads import label
+from modelward.domain.podtemplate import problem_of
 from modelward.domain.runs import BROKE, RUNNING, SUCCEEDED, WORKING, Outcome, Run, read_run
 from modelward.domain.trainingreport import ReportError, read_report
 from modelward.render import retraining
@@ -40,6 +41,9 @@ class JobTrigger:
             retrain = order.policy.spec.retrain
             if retrain is None or retrain.job is None or order.target is None:
                 return Outcome(BROKE, "spec.retrain.job was taken away before the run could start")
+            refused = problem_of(retrain.job.template)
+            if refused is not None:
+                return Outcome(BROKE, refused)
             manifest = retraining.job(order.policy, retrain.job.template, order.target, order.run)
             try:
                 known = await self._api.create(JOBS, order.policy.namespace, manifest, strict=True)

@@ -1,0 +1,221 @@
+"""Whom the API server refuses what the operator would do for him, by manifests/base/admission.yaml."""
+
+import json
+import secrets
+import time
+from typing import Any
+
+import pytest
+
+from nodeless.cluster import Cluster
+
+S3 = "s3://models/fraud/3/model.onnx"
+Object = dict[str, Any]
+Rule = tuple[str, str, str, str]
+"""API group, resource, verb, and the name of the one object it is for ('': of all)."""
+
+CREATES: tuple[Rule, ...] = tuple(
+    ("modelward.io", kind, verb, "")
+    for kind in ("modeldeployments", "driftpolicies")
+    for verb in ("get", "create", "update")
+)
+PATCHES: Rule = ("modelward.io", "modeldeployments", "patch", "")
+JOBS: Rule = ("batch", "jobs", "create", "")
+
+
+def model(**spec: Any) -> Object:
+    return {"kind": "ModelDeployment", "spec": {"model": {"uri": S3}} | spec}
+
+
+def drift(retrain: Object | None = None) -> Object:
+    return {"kind": "DriftPolicy", "spec": {"target": {"name": "fraud"}} | ({"retrain": retrain} if retrain else {})}
+
+
+def job(container: Object | None = None, apply: str = "Manual", **pod: Any) -> Object:
+    first = {"name": "train", "image": "train:1", **(container or {})}
+    template = {"spec": {"template": {"spec": {"containers": [first], **pod}}}}
+    return drift({"apply": apply, "job": {"template": template}})
+
+
+def webhook(apply: str = "Manual") -> Object:
+    return drift({"apply": apply, "webhook": {"url": "https://ci.example.com/x", "secretRef": {"name": "sign"}}})
+
+
+GATEWAY = {"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}
+CREDENTIALS = {"uri": S3, "credentialsSecret": {"name": "store"}}
+ENV = {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "store", "key": "a"}}}]}
+PROJECTED = {"name": "v", "projected": {"sources": [{"secret": {"name": "store"}}]}}
+
+CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
+    # what: (object, the rights that it takes besides its own, a piece of the sentence without them)
+    "a model's credentials": (
+        model(model=CREDENTIALS), (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
+    ),
+    "a variant's credentials": (
+        model(variants=[{"name": "b", "weight": 5, "model": CREDENTIALS}]),
+        (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
+    ),
+    "a claim": (
+        model(model={"uri": "pvc://models/fraud/m.onnx"}), (("", "persistentvolumeclaims", "get", "models"),),
+        "may not get PersistentVolumeClaim models in namespace",
+    ),
+    "a model's account": (
+        model(serviceAccountName="cloud"), (("", "serviceaccounts", "impersonate", "cloud"),),
+        "may not impersonate ServiceAccount cloud in namespace",
+    ),
+    "a gateway": (
+        model(router=GATEWAY), (("gateway.networking.k8s.io", "httproutes", "create", ""),), "may not create HTTP",
+    ),
+    "a job": (job(), (JOBS,), "may not create Jobs in namespace"),
+    "a job's account": (
+        job(serviceAccountName="cloud"), (JOBS, ("", "serviceaccounts", "impersonate", "cloud")),
+        "may not impersonate ServiceAccount cloud",
+    ),
+    "a job's account by its old name": (
+        job(serviceAccount="cloud"), (JOBS, ("", "serviceaccounts", "impersonate", "cloud")),
+        "may not impersonate ServiceAccount cloud",
+    ),
+    "a job's envFrom": (
+        job({"envFrom": [{"secretRef": {"name": "store"}}]}), (JOBS, ("", "secrets", "get", "store")),
+        "may not get every Secret of namespace",
+    ),
+    "a job's env": (job(ENV), (JOBS, ("", "secrets", "get", "store")), "may not get every Secret of namespace"),
+    "an init container's env": (
+        job(initContainers=[{"name": "i", "image": "i:1", **ENV}]), (JOBS, ("", "secrets", "get", "store")),
+        "may not get every Secret of namespace",
+    ),
+    "a job's volume": (
+        job(volumes=[{"name": "v", "secret": {"secretName": "store"}}]), (JOBS, ("", "secrets", "get", "store")),
+        "may not get every Secret of namespace",
+    ),
+    "a job's projected volume": (
+        job(volumes=[PROJECTED]), (JOBS, ("", "secrets", "get", "store")), "may not get every Secret of namespace",
+    ),
+    "many secrets, by one right": (
+        job({"env": [{**ENV["env"][0], "name": f"A{number}"} for number in range(60)]}),
+        (JOBS, ("", "secrets", "get", "")), "",
+    ),
+    "a job's claim": (
+        job(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]),
+        (JOBS, ("", "persistentvolumeclaims", "get", "data")), "may not get PersistentVolumeClaim data",
+    ),
+    "a webhook's secret": (webhook(), (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace"),
+    "a model that is changed": (job(apply="Automatic"), (JOBS, PATCHES), "may not patch the ModelDeployments"),
+    "a model that a webhook changes": (
+        webhook("Automatic"), (("", "secrets", "get", "sign"), ("modelward.io", "modeldeployments", "patch", "fraud")),
+        "may not patch the ModelDeployments",
+    ),
+}  # fmt: skip
+
+
+class Somebody:
+    """A user of a namespace of his own, with the rights that a test gives him."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster, self.namespace = cluster, namespace
+        self.name = f"u-{secrets.token_hex(4)}"
+
+    def may(self, *rules: Rule) -> "Somebody":
+        given = [
+            {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
+            | ({"resourceNames": [name]} if name else {})
+            for group, resource, verb, name in (*CREATES, *rules)
+        ]
+        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": self.name}}
+        self._apply({**role, "rules": given})
+        self._apply(
+            {
+                **role, "kind": "RoleBinding",
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": self.name},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": self.name}],
+            }
+        )  # fmt: skip
+        return self
+
+    def _apply(self, body: Object) -> None:
+        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(body))
+
+    def writes(self, body: Object, verb: str = "create", *options: str) -> tuple[bool, str]:
+        """Whether the API server takes it, and what it says. Rights take a moment until they are known."""
+        metadata = {"name": "fraud", "namespace": self.namespace}
+        text = json.dumps({"apiVersion": "modelward.io/v1alpha1", "metadata": metadata, **body})
+        end = time.monotonic() + 20.0
+        while True:
+            done = self.cluster.run(f"--as={self.name}", verb, "-f", "-", *options, stdin=text)
+            if done.returncode == 0 or "cannot " not in done.stderr or time.monotonic() > end:
+                return done.returncode == 0, done.stderr
+            time.sleep(0.05)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def policies(cluster: Cluster) -> None:
+    """As they are installed, by kustomize, and in force."""
+    built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
+    parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
+    assert len(parts) == 4
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
+    somebody = Somebody(cluster, "default").may()
+    for body in (model(serviceAccountName="cloud"), job()):
+        end = time.monotonic() + 60.0
+        while somebody.writes(body, "create", "--dry-run=server")[0]:
+            assert time.monotonic() < end, "the policies are not in force"
+            time.sleep(0.1)
+
+
+@pytest.fixture
+def somebody(cluster: Cluster, namespace: str) -> Somebody:
+    return Somebody(cluster, namespace)
+
+
+def test_what_takes_no_other_right_is_taken(somebody: Somebody) -> None:
+    somebody.may()
+    for body in (model(), model(variants=[{"name": "b", "weight": 5, "model": {"uri": S3}}]), drift()):
+        taken, said = somebody.writes(body, "create", "--dry-run=server")
+        assert taken, said
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_somebody_may_not_do_himself_is_not_done_for_him(somebody: Somebody, case: str) -> None:
+    body, rights, sentence = CASES[case]
+    somebody.may(*rights)
+    taken, said = somebody.writes(body, "create", "--dry-run=server")
+    assert taken, said
+    for left_out in rights:
+        if not sentence and left_out != rights[0]:
+            continue
+        poor = Somebody(somebody.cluster, somebody.namespace).may(*(rule for rule in rights if rule is not left_out))
+        taken, said = poor.writes(body, "create", "--dry-run=server")
+        assert not taken, left_out
+        assert poor.name in said
+        if left_out is rights[-1]:
+            assert sentence in said
+        assert "JSON" not in said
+
+
+def test_another_objects_right_is_none(somebody: Somebody) -> None:
+    somebody.may(("", "secrets", "get", "other"))
+    taken, said = somebody.writes(model(model=CREDENTIALS), "create", "--dry-run=server")
+    assert not taken
+    assert "may not get Secret store" in said
+
+
+def test_who_changes_a_spec_answers_for_all_of_it_and_who_does_not_for_nothing(somebody: Somebody) -> None:
+    somebody.may(("", "secrets", "get", "store"))
+    assert somebody.writes(model(model=CREDENTIALS))[0]
+    poor = Somebody(somebody.cluster, somebody.namespace).may(PATCHES)
+    patch = ["md/fraud", "-n", somebody.namespace, "--type=merge", "-p"]
+    cluster = somebody.cluster
+    # Another store, which is asked with the same Secret, would be told what is in it.
+    moved = cluster.run(f"--as={poor.name}", "patch", *patch, '{"spec":{"model":{"uri":"s3://evil/m.onnx"}}}')
+    assert "may not get Secret store" in moved.stderr
+    annotation = '{"metadata":{"annotations":{"a":"b"}}}'
+    assert cluster.run(f"--as={poor.name}", "patch", *patch, annotation).returncode == 0
+
+
+def test_the_operator_is_not_asked(somebody: Somebody) -> None:
+    operator = somebody.may(
+        ("modelward.io", "modeldeployments", "operate", ""), ("modelward.io", "driftpolicies", "operate", "")
+    )
+    for body in (model(model=CREDENTIALS, serviceAccountName="cloud"), job(apply="Automatic")):
+        taken, said = operator.writes(body, "create", "--dry-run=server")
+        assert taken, said
