@@ -88,6 +88,7 @@ class Manifest:
     at training; `golden_rows`: how many golden rows are in golden.npz; `artifact_format`: what was fetched.
     `joining`: None where nothing was tried, and so nothing is joined; `refusals`: what the server refuses;
     `columns`: what the model's columns are called, in the order of training; empty where they have no names.
+    `files`: `sha256:<hex>` of each other file that a server reads.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Manifest:
     joining: Joining | None = None
     refusals: tuple[Refusal, ...] = ()
     columns: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
     def write(self, folder: Path) -> None:

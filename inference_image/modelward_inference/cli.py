@@ -1,9 +1,10 @@
-"""The command line: `fetch`, `serve` and `monitor` in the image; `save`, `reference` and `drift report` elsewhere.
+"""The command line: `download`, `compile`, `serve`, `monitor` in the image; elsewhere `fetch`, `save` and the reports.
 
-Exit code 1, and a report in the termination log, on failure; `fetch` leaves a report of success there too.
+Exit code 1, and a report in the termination log, on failure; what brings a model leaves a report of success there too.
 """
 
 import argparse
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -20,11 +21,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from modelward_monitor import keeper  # and nothing else: this process only waits
 
         return keeper.keep([sys.executable, "-m", "modelward_inference", options.kept])
+    if options.verb == "load":
+        from modelward_inference import sandbox
+
+        if not sandbox.enter():  # before a library starts a thread, which would not be in it
+            print("compile: this kernel has no filter, so that only a NetworkPolicy holds the model", file=sys.stderr)
     cores = cpu.limit_library_threads()
     from modelward_inference import errors  # numpy must not be imported before the limit is set
 
     try:
         match options.verb:
+            case "download":
+                _download()
+            case "compile":
+                from modelward_inference.fetch import supervise
+
+                return supervise.run([sys.executable, "-m", "modelward_inference", "load"], supervise.seconds())
+            case "load":
+                _load()
             case "fetch":
                 _fetch()
             case "serve":
@@ -53,7 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     about = "Fetch, serve, save or profile a model, or report its drift."
     parser = argparse.ArgumentParser(prog="modelward", description=about)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    verbs.add_parser("fetch", help="bring the model of MODEL_URI into BUNDLE_DIR")
+    verbs.add_parser("fetch", help="download and compile in one: for files that you trust")
+    verbs.add_parser("download", help="bring the artifact of MODEL_URI into ARTIFACT_DIR; nothing of it is loaded")
+    verbs.add_parser("compile", help="make the bundle of what was downloaded, without network and in bounded time")
+    verbs.add_parser("load", help="what `compile` runs: the same, without a bound of time")
     verbs.add_parser("serve", help="answer requests with the model in BUNDLE_DIR")
     verbs.add_parser("monitor", help="count what the model is asked and answers, beside `serve`")
     keep = verbs.add_parser("keep", help="run a verb, and run it again whenever it ends, until SIGTERM")
@@ -85,10 +102,33 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fetch() -> None:
-    from modelward_inference import errors
+    from modelward_inference import consent, errors
     from modelward_inference.fetch import report, run
 
-    errors.write_report(report.summary(run.fetch(run.Request.from_environment())))
+    made = run.fetch(run.Request.from_environment(), consent.from_environment())
+    errors.write_report(report.summary(made))
+
+
+def _download() -> None:
+    from modelward_inference import consent, errors
+    from modelward_inference.fetch import obtain, report, run
+
+    received = obtain.obtain(run.Request.from_environment(), _artifact(), consent.from_environment())
+    errors.write_report(report.of_download(received))
+
+
+def _load() -> None:
+    from modelward_inference import consent, errors
+    from modelward_inference.fetch import compiling, report, run
+
+    name, optimise = run.name_and_optimise()
+    folder = Path(os.environ.get("BUNDLE_DIR", "/bundle"))
+    made = compiling.compiled(name, optimise, _artifact(), folder, consent.from_environment())
+    errors.write_report(report.of_compile(made))
+
+
+def _artifact() -> Path:
+    return Path(os.environ.get("ARTIFACT_DIR") or "/artifact")
 
 
 def _save(options: argparse.Namespace) -> None:

@@ -1,7 +1,7 @@
 """Requests of web pages from other origins (CORS): only where the installation names the origins.
 
 Starlette's middleware decides and writes the headers; this gives it what a browser may ask of the protocol, and takes
-the short cut of `http.ANSWER` away from the requests that it has to write headers for.
+the short cut of `http.EXCHANGE` away from the requests that it has to write headers for.
 """
 
 import re
@@ -58,5 +58,5 @@ class Cors:
         if scope["type"] != "http" or not any(name == b"origin" for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
-        extensions = {name: value for name, value in (scope.get("extensions") or {}).items() if name != http.ANSWER}
+        extensions = {name: value for name, value in (scope.get("extensions") or {}).items() if name != http.EXCHANGE}
         await self._browsers({**scope, "extensions": extensions}, receive, send)

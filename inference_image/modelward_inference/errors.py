@@ -48,6 +48,14 @@ class FormatUnknown(ModelError):  # noqa: N818
     """Its format can't be told."""
 
 
+class FormatNotAllowed(ModelError):  # noqa: N818
+    """Its format runs code when it is loaded, and nobody has vouched for it."""
+
+
+class CompileTimedOut(ModelError):  # noqa: N818
+    """Loading, compiling and comparing took longer than it may."""
+
+
 class ModelUnsupported(ModelError):  # noqa: N818
     """It can be read, but not be served."""
 

@@ -30,6 +30,10 @@ SUFFIXES = {
 }  # fmt: skip
 """Ends of names that promise one format; .json, .txt, .model and .tar promise nothing, their content decides."""
 
+RUN_CODE = {SKLEARN: "a pickle (joblib writes one, too)", TORCHSCRIPT: "a TorchScript module"}
+"""Formats whose files are programs. TorchScript's are no Python, but its operators open files, and torch itself says
+that a module from a stranger is to be treated as code."""
+
 PLATFORMS = {
     ONNX: "onnx_onnxv1", SKLEARN: "sklearn_joblib", SKOPS: "sklearn_skops", XGBOOST: "xgboost_booster",
     LIGHTGBM: "lightgbm_booster", TORCHSCRIPT: "pytorch_torchscript",

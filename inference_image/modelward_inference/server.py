@@ -16,8 +16,8 @@ from typing import Protocol
 import uvicorn
 import uvloop
 
-from modelward_inference import cors, golden, http, logs, metrics, runtimes, tracing
-from modelward_inference.bundle import Manifest
+from modelward_inference import admission, consent, cors, golden, http, logs, metrics, tracing
+from modelward_inference.consent import Allowed
 from modelward_inference.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.rest import Rest
@@ -46,8 +46,9 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 class Settings:
     """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM.
     `max_body`, `max_head`: bytes. `max_batch_delay`, `timeout`, `body_timeout`: seconds. `capture_socket`: where the
-    monitor listens, None for no capture; `capture_sampling`: share of the model's calls; `capture_buffer`: bytes.
-    `allow_origins`: of web pages that may ask, `*` for all."""
+    monitor listens, None for no capture; `capture_sampling`: share of the model's calls; `capture_buffer`: bytes;
+    `allow_origins`: of web pages that may ask, `*` for all; `artifact`: the download's folder, None: all is in
+    `folder`; `allowed`: formats that may be loaded, None: all."""
 
     folder: Path
     version: str | None
@@ -69,6 +70,8 @@ class Settings:
     capture_sampling: float = 1.0
     capture_buffer: int = CAPTURE_BUFFER
     allow_origins: tuple[str, ...] = ()
+    artifact: Path | None = None
+    allowed: Allowed = None
 
     @classmethod
     def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -128,6 +131,8 @@ class Settings:
             capture_sampling=share("CAPTURE_SAMPLING", "1"),
             capture_buffer=number("CAPTURE_BUFFER_BYTES", CAPTURE_BUFFER, least=64 << 10, most=1 << 30),
             allow_origins=cors.origins(environment.get("ALLOW_ORIGINS", "")),
+            artifact=Path(environment["ARTIFACT_DIR"]) if environment.get("ARTIFACT_DIR") else None,
+            allowed=consent.from_environment(environment),
         )
 
 
@@ -174,9 +179,8 @@ class DrainingServer(uvicorn.Server):
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Raises ModelError where there is nothing to serve."""
     logs.configure(settings.log_level)
-    manifest = Manifest.read(settings.folder)
+    manifest, model = admission.load(settings.folder, settings.artifact, settings.allowed, settings.cores)
     tracer = tracing.from_environment(manifest.name)
-    model = runtimes.load(manifest.format, settings.folder / manifest.file, settings.cores, manifest.signature)
     golden.verify(model, settings.folder, manifest)
     version = settings.version or manifest.digest.removeprefix("sha256:")[:12]
     plane = DataPlane(

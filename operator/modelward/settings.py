@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelward.api.quantities import amount
+from modelward.domain import consent
 from modelward.render.platform import Platform
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -41,6 +43,12 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             server_image=_required(environment, "MODELWARD_SERVER_IMAGE"),
             router_image=_required(environment, "MODELWARD_ROUTER_IMAGE"),
             cluster_domain=environment.get("MODELWARD_CLUSTER_DOMAIN", "cluster.local"),
+            allowed_formats=_formats(environment, "MODELWARD_ALLOWED_FORMATS"),
+            max_model_size=_bytes(environment, "MODELWARD_MAX_MODEL_SIZE", "10Gi"),
+            node_credentials=_flag(environment, "MODELWARD_NODE_CREDENTIALS"),
+            https_proxy=environment.get("MODELWARD_HTTPS_PROXY", "").strip(),
+            no_proxy=environment.get("MODELWARD_NO_PROXY", "").strip(),
+            ca_config_map=environment.get("MODELWARD_CA_CONFIGMAP", "").strip(),
         ),
         namespace=environment.get("POD_NAMESPACE") or _own_namespace(),
         # The pod's uid: a pod that is made anew under the same name is another candidate.
@@ -65,6 +73,31 @@ def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise SettingsError(f"{name} is {text!r}; set it to a positive whole number")
     return int(text)
+
+
+def _formats(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    try:
+        return consent.parse(environment[name]) if name in environment else consent.SAFE
+    except consent.UnknownFormatError as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
+def _bytes(environment: Mapping[str, str], name: str, default: str) -> int:
+    text = environment.get(name, default)
+    try:
+        found = int(amount(text))
+    except (ValueError, ArithmeticError):
+        found = 0
+    if found <= 0:
+        raise SettingsError(f"{name} is {text!r}; set it to a number of bytes, such as 10Gi")
+    return found
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "false").strip().lower()
+    if text not in ("true", "false"):
+        raise SettingsError(f"{name} is {text!r}; set it to true or false")
+    return text == "true"
 
 
 def _own_namespace() -> str:

@@ -73,7 +73,7 @@ class FakeKubelet:
         self._cluster.request("POST", PODS.path(self._namespace), body)
         inits = deployment["spec"]["template"]["spec"].get("initContainers", [])
         sidecars = [each for each in inits if each.get("restartPolicy") == "Always"]
-        container = {"name": "fetch", "ready": ready, "restartCount": 0, "image": "i", "imageID": ""}
+        container = {"name": "download", "ready": ready, "restartCount": 0, "image": "i", "imageID": ""}
         status = {
             "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}],
             "initContainerStatuses": [

@@ -15,7 +15,7 @@ from modelward_inference.runtimes.base import Model
 
 @dataclass(frozen=True)
 class Built:
-    """What is served, and what became known on the way. `format` and `file`: of the served form, in the folder."""
+    """What is served, and what became known on the way. `format` and `file`: of the served form."""
 
     format: str
     file: str
@@ -40,16 +40,16 @@ class Known:
     golden_rows: int = 0
 
 
-def build(folder: Path, kind: str, known: Known, optimise: str) -> Built:
-    """Make the artifact in `folder` ready to be served; the original is deleted where the compiled form is served.
+def build(source: Path, folder: Path, kind: str, known: Known, optimise: str) -> Built:
+    """Make the artifact in the folder `source` ready to be served; what is new is written to `folder`.
 
     Raises ArtifactCorrupt, ModelUnsupported, FormatMismatch, or GoldenRowsDiffer.
     """
-    original = runtimes.load(kind, folder / formats.FILES[kind], signature=known.signature)
+    original = runtimes.load(kind, source / formats.FILES[kind], signature=known.signature)
     trained_with = dict(known.trained_with or {})
     warnings = [*original.warnings, *_skew(trained_with, original.libraries)]
     if known.golden_rows:
-        rows: GoldenRows | None = GoldenRows.read(folder)
+        rows: GoldenRows | None = GoldenRows.read(source)
         assert rows is not None
         golden.check(original, rows, trained_with)
     else:
@@ -65,7 +65,6 @@ def build(folder: Path, kind: str, known: Known, optimise: str) -> Built:
         content, served = choice.compiled
         served_kind = formats.ONNX
         (folder / formats.FILES[formats.ONNX]).write_bytes(content)
-        (folder / formats.FILES[kind]).unlink()
     return Built(
         served_kind,
         formats.FILES[served_kind],

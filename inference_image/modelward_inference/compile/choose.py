@@ -18,11 +18,9 @@ from modelward_inference import formats, golden, runtimes
 from modelward_inference.bundle import Compilation
 from modelward_inference.compile import convert, timing
 from modelward_inference.compile.adversarial import Probes
+from modelward_inference.forms import AUTO, COMPILED, OFF, ORIGINAL
 from modelward_inference.golden import GoldenRows
 from modelward_inference.runtimes.base import Model
-
-COMPILED, ORIGINAL = "compiled", "original"
-AUTO, OFF = "Auto", "Off"
 
 _MAX_REASON = 400
 """Characters of a converter's message that are kept."""

@@ -1,37 +1,61 @@
-"""What a successful `fetch` leaves in the termination log: the operator shows it in status."""
+"""What `download` and `compile` leave in their termination logs where all is well: the operator shows it in status.
+
+Of the bytes and their format the operator believes the download alone; `compile` tells what became of them.
+"""
 
 import json
 from typing import Any
 
 from modelward_inference.bundle import Manifest
 from modelward_inference.errors import MAX_REPORT
+from modelward_inference.fetch.receipt import Receipt
 
 _MAX_TEXT = 400
 """Characters of one warning or reason."""
 
 
-def summary(manifest: Manifest) -> str:
+def of_download(receipt: Receipt) -> str:
+    """One JSON object."""
+    found: dict[str, Any] = {
+        "reason": "Downloaded",
+        "message": f"{receipt.format} model of {receipt.size} bytes",
+        "digest": receipt.digest,
+        "size": receipt.size,
+        "format": receipt.format,
+        "model": receipt.model,
+    }
+    return json.dumps(found)
+
+
+def of_compile(manifest: Manifest) -> str:
     """One JSON object of at most MAX_REPORT bytes. Warnings that don't fit are counted in the last one."""
     compilation = manifest.compilation
     form = compilation.form if compilation else "original"
     what = manifest.artifact_format or manifest.format
     served = f"compiled to {manifest.format}" if form == "compiled" else "as it is"
     found: dict[str, Any] = {
-        "reason": "Fetched",
+        "reason": "Compiled",
         "message": f"{what} model of {manifest.size} bytes, served {served}",
-        "digest": manifest.digest,
-        "size": manifest.size,
-        "format": what,
         "form": form,
         "fallback": _clipped(compilation.fallback) if compilation and compilation.fallback else None,
         "warnings": [_clipped(warning) for warning in manifest.warnings],
     }
+    return _fitting(found)
+
+
+def summary(manifest: Manifest) -> str:
+    """What `fetch` says, which does both: one JSON object of at most MAX_REPORT bytes."""
+    told = {"digest": manifest.digest, "size": manifest.size, "format": manifest.artifact_format or manifest.format}
+    return _fitting({**json.loads(of_compile(manifest)), "reason": "Fetched", **told})
+
+
+def _fitting(found: dict[str, Any]) -> str:
     text = json.dumps(found)
+    kept = list(found["warnings"])
     left_out = 0
-    while len(text.encode()) > MAX_REPORT:
+    while len(text.encode()) > MAX_REPORT and left_out < len(kept):
         left_out += 1
-        kept = [_clipped(warning) for warning in manifest.warnings][: len(manifest.warnings) - left_out]
-        text = json.dumps({**found, "warnings": [*kept, f"{left_out} more in the container's log"]})
+        text = json.dumps({**found, "warnings": [*kept[:-left_out], f"{left_out} more in the container's log"]})
     return text
 
 

@@ -1,38 +1,39 @@
-"""`fetch`: download, check the digest, tell the format, compile and compare, write the bundle.
+"""What is asked for, where it lies and what it is; and `fetch`, which downloads and compiles in one.
 
 Failure: a ModelError with a reason, reported by __main__. A finished bundle that fits the settings is left alone.
 """
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from modelward_inference import formats
 from modelward_inference.addresses import shown
-from modelward_inference.bundle import MANIFEST, Manifest
-from modelward_inference.compile import build, choose
+from modelward_inference.bundle import Manifest
+from modelward_inference.consent import Allowed
 from modelward_inference.errors import (
     ArtifactCorrupt,
     BundleInvalid,
-    DigestMismatch,
     FormatMismatch,
     FormatUnknown,
     InvalidConfiguration,
     StorageFull,
     UnsupportedScheme,
 )
-from modelward_inference.fetch import archive, onnxfile, packed, reference
+from modelward_inference.fetch import archive, packed
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.pvc import PvcSource
 from modelward_inference.fetch.s3 import S3Source
-from modelward_inference.fetch.source import Source, download, say
+from modelward_inference.fetch.source import Source, say
+from modelward_inference.forms import AUTO, COMPILED, OFF
 
-_DOWNLOAD = ".download"
+_ARTIFACT = ".artifact"
+"""Where the artifact lies while it is compiled."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Request:
     digest: str | None
     name: str
     folder: Path
-    optimise: str = choose.AUTO
+    optimise: str = AUTO
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Request":
@@ -55,12 +56,18 @@ class Request:
         wanted = environment.get("MODEL_FORMAT", "auto")
         if wanted not in ("auto", *formats.FORMATS):
             raise InvalidConfiguration(f"MODEL_FORMAT is {wanted!r}; set it to auto or {', '.join(formats.FORMATS)}")
-        optimise = environment.get("MODEL_OPTIMISE", choose.AUTO)
-        if optimise not in (choose.AUTO, choose.OFF):
-            raise InvalidConfiguration(f"MODEL_OPTIMISE is {optimise!r}; set it to {choose.AUTO} or {choose.OFF}")
+        name, optimise = name_and_optimise(environment)
         folder = Path(environment.get("BUNDLE_DIR", "/bundle"))
         digest = environment.get("MODEL_DIGEST") or None
-        return cls(uri, wanted, digest, environment.get("MODEL_NAME", "model"), folder, optimise)
+        return cls(uri, wanted, digest, name, folder, optimise)
+
+
+def name_and_optimise(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
+    """MODEL_NAME and MODEL_OPTIMISE. Raises InvalidConfiguration."""
+    optimise = environment.get("MODEL_OPTIMISE", AUTO)
+    if optimise not in (AUTO, OFF):
+        raise InvalidConfiguration(f"MODEL_OPTIMISE is {optimise!r}; set it to {AUTO} or {OFF}")
+    return environment.get("MODEL_NAME", "model"), optimise
 
 
 def source_of(request: Request) -> Source:
@@ -82,97 +89,42 @@ def source_of(request: Request) -> Source:
             raise UnsupportedScheme(f"{scheme}:// is not supported in spec.model.uri; use https://, s3:// or pvc://")
 
 
-def fetch(request: Request) -> Manifest:
-    """Make the bundle. Raises ModelError."""
+def fetch(request: Request, allowed: Allowed = None) -> Manifest:
+    """Download and compile in one process, for files that the caller trusts. Raises ModelError.
+
+    In a cluster they are two containers: what loads a model there has neither the store's credentials nor a network.
+    """
+    from modelward_inference.fetch import compiling, obtain  # both build upon this module
+
     finished = _finished(request)
     if finished:
         say(f"{finished.file} with {finished.digest} is there already")
         return finished
-    _clear(request.folder)
-    address = shown(request.uri)
-    temporary = request.folder / _DOWNLOAD
-    with _all_or_nothing(request.folder):
-        say(address)
-        digest, size = download(source_of(request), address, temporary)
-        if request.digest and digest != request.digest:
-            raise DigestMismatch(
-                f"{address} has digest {digest}, but spec.model.digest pins {request.digest}. If the new artifact is "
-                "intended, pin its digest; if not, restore the old one"
-            )
-        try:
-            artifact = packed.opened(temporary, request.folder, address)
-            kind = _format_of(request, artifact)
-            manifest = _bundled(request, artifact, kind, digest, size)
-        except (ArtifactCorrupt, BundleInvalid) as error:
-            raise type(error)(f"{address} ({size} bytes, {digest}) {error}") from error
-        manifest.write(request.folder)
-    for warning in manifest.warnings:
-        say(f"warning: {warning}")
-    if manifest.compilation:
-        say(f"{manifest.compilation.form}: {manifest.compilation.reason}")
-    if manifest.joining and not manifest.joining.joins:
-        say(f"requests are computed one at a time: {manifest.joining.reason}")
-    say(f"{kind} model, {size} bytes, {digest}")
-    return manifest
+    artifact = request.folder / _ARTIFACT
+    with all_or_nothing(request.folder, _clear):
+        artifact.mkdir(exist_ok=True)
+        obtain.obtain(request, artifact, allowed)
+        made = compiling.compiled(request.name, request.optimise, artifact, request.folder, allowed, whole=True)
+        shutil.rmtree(artifact)
+    return made
 
 
 @contextmanager
-def _all_or_nothing(folder: Path) -> Iterator[None]:
+def all_or_nothing(folder: Path, clear: Callable[[Path], None]) -> Iterator[None]:
     """Leave nothing of what failed in the folder. Raises StorageFull where its volume has no room left."""
     try:
         yield
     except Exception as error:
-        _clear(folder)
+        clear(folder)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StorageFull(f"{folder} is full; the model needs more ephemeral storage") from error
         raise
 
 
-def _bundled(request: Request, artifact: packed.Artifact, kind: str, digest: str, size: int) -> Manifest:
-    """Everything but the manifest's file: unpack a saved bundle, compile, compare."""
-    downloaded = artifact.path
-    known, inner, trained_with = build.Known(), kind, {}
-    if kind == formats.BUNDLE:
-        saved = archive.unpack(downloaded, request.folder)
-        downloaded.unlink()
-        (request.folder / MANIFEST).unlink()
-        inner, trained_with = saved.format, saved.trained_with
-        known = build.Known(saved.signature, saved.classes, trained_with, saved.golden_rows)
-        content, words = formats.looks_like(request.folder / saved.file)
-        if content != inner:
-            raise BundleInvalid(f"The bundle's model.json says {inner}, but {saved.file} is {words}; write it anew")
-    else:
-        downloaded.replace(request.folder / formats.FILES[kind])
-    packed.clear(request.folder)
-    if inner == formats.ONNX:
-        onnxfile.check(request.folder / formats.FILES[inner], shown(request.uri))
-    built = build.build(request.folder, inner, known, request.optimise)
-    unfit = reference.rejected(request.folder, built.signature)
-    return Manifest(
-        name=request.name,
-        format=built.format,
-        file=built.file,
-        digest=digest,
-        size=size,
-        uri=shown(request.uri),
-        fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        signature=built.signature,
-        libraries=built.libraries,
-        warnings=(*built.warnings, *unfit),
-        artifact_format=kind,
-        classes=built.classes,
-        trained_with=trained_with,
-        golden_rows=built.golden_rows,
-        compilation=built.compilation,
-        joining=built.joining,
-        refusals=built.refusals,
-        columns=built.columns,
-    )
-
-
 def _clear(folder: Path) -> None:
     """Leave nothing of a model that failed, or of an earlier one: the next attempt begins anew, and needs the room."""
-    for name in (*archive.NAMES, _DOWNLOAD):
+    shutil.rmtree(folder / _ARTIFACT, ignore_errors=True)
+    for name in archive.NAMES:
         (folder / name).unlink(missing_ok=True)
     packed.clear(folder)
 
@@ -185,11 +137,11 @@ def _finished(request: Request) -> Manifest | None:
         return None
     fits = found.uri == shown(request.uri) and request.format in ("auto", found.artifact_format)
     pinned = request.digest in (None, found.digest)
-    off = found.compilation is not None and found.compilation.form == choose.COMPILED and request.optimise == choose.OFF
+    off = found.compilation is not None and found.compilation.form == COMPILED and request.optimise == OFF
     return found if fits and pinned and not off and (request.folder / found.file).exists() else None
 
 
-def _format_of(request: Request, artifact: packed.Artifact) -> str:
+def format_of(request: Request, artifact: packed.Artifact) -> str:
     """Name and content have to agree. Raises FormatMismatch or FormatUnknown."""
     address = f"{shown(request.uri)}: {artifact.name}" if artifact.name else shown(request.uri)
     if artifact.path.stat().st_size == 0:

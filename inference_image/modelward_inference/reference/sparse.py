@@ -90,6 +90,7 @@ class SparseSource:
     """One matrix (rows, columns) without names."""
 
     names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     again = True
 
     def __init__(self, data: Any) -> None:

@@ -30,6 +30,9 @@ LABEL_TARGET: Final = f"{GROUP}/target"
 LABEL_RUN: Final = f"{GROUP}/run"
 """On the same: the run, also the name of its Job."""
 
+LABEL_ALLOWED_FORMATS: Final = f"{GROUP}/allowed-formats"
+"""On a namespace: formats that its models may have besides, such as `sklearn`; several with dots between them."""
+
 MANAGED_BY: Final = "modelward"
 MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 """Selects every object and pod that the operator made, and nothing else."""

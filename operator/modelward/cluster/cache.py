@@ -16,6 +16,7 @@ from modelward.cluster.resources import (
     DRIFT_POLICIES,
     JOBS,
     MODEL_DEPLOYMENTS,
+    NAMESPACES,
     OPTIONAL,
     OWNERS,
     PODS,
@@ -42,7 +43,7 @@ class Key:
 Object = Mapping[str, Any]
 
 _Name = tuple[str, str]
-"""Namespace and name."""
+"""Namespace and name; no namespace for a namespace."""
 
 
 class Cache:
@@ -68,6 +69,10 @@ class Cache:
         found = self._children.get(owner, {}).get(resource, set())
         return [self._objects[resource][owner.namespace, name] for name in sorted(found)]
 
+    def in_namespace(self, namespace: str) -> list[Key]:
+        """Every ModelDeployment of a namespace."""
+        return [Key(*name) for name in self._objects[MODEL_DEPLOYMENTS] if name[0] == namespace]
+
     def keys(self) -> Iterator[Key]:
         """Every object that is reconciled."""
         return iter([Key(*name, owner.kind) for owner in OWNERS for name in self._objects[owner]])
@@ -75,7 +80,7 @@ class Cache:
     def upsert(self, resource: Resource, body: Object) -> Key | None:
         """Take in one object. Returns what is to be reconciled where something new was learnt, else None."""
         metadata = body["metadata"]
-        key = (metadata["namespace"], metadata["name"])
+        key = _name_of(metadata)
         known = self._objects[resource].get(key)
         if metadata["uid"] in self._tombstones or (known is not None and not _is_newer(body, known)):
             return None
@@ -92,7 +97,7 @@ class Cache:
         """Forget one object. Returns what is to be reconciled where it was known, else None."""
         metadata = body["metadata"]
         self._bury(metadata["uid"])
-        key = (metadata["namespace"], metadata["name"])
+        key = _name_of(metadata)
         known = self._objects[resource].get(key)
         if known is None or known["metadata"]["uid"] != metadata["uid"]:
             return None
@@ -148,8 +153,15 @@ class Cache:
             del self._tombstones[next(iter(self._tombstones))]
 
 
+def _name_of(metadata: Mapping[str, Any]) -> _Name:
+    """A namespace itself lies in none."""
+    return metadata.get("namespace", ""), metadata["name"]
+
+
 def _owner(resource: Resource, body: Object) -> Key | None:
     metadata = body["metadata"]
+    if resource is NAMESPACES:
+        return None
     if resource in OWNERS:
         return Key(metadata["namespace"], metadata["name"], resource.kind)
     labels = metadata.get("labels") or {}
@@ -181,6 +193,10 @@ def _pruned(resource: Resource, body: Object) -> Object:
         return {"metadata": metadata, "status": {field: status[field] for field in _POD_STATUS if field in status}}
     if resource is CONFIG_MAPS and (metadata.get("labels") or {}).get(LABEL_COMPONENT) == COMPONENT_MONITOR:
         return {"metadata": metadata}  # read once by an operator that starts anew, from the API server
+    if resource is NAMESPACES:
+        return {
+            "metadata": {field: metadata[field] for field in _METADATA if field in metadata and field != "annotations"}
+        }
     if resource is JOBS:
         return {"metadata": metadata, "status": body.get("status") or {}}
     rest = {field: value for field, value in body.items() if field != "metadata"}

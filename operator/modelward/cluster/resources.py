@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from modelward.api.names import GROUP, MANAGED_SELECTOR, VERSION
+from modelward.api.names import GROUP, LABEL_ALLOWED_FORMATS, MANAGED_SELECTOR, VERSION
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A namespaced kind. `selector`: which objects of it matter to the operator."""
+    """A kind; namespaced, but for NAMESPACES. `selector`: which objects of it matter to the operator."""
 
     group: str
     version: str
@@ -39,6 +39,9 @@ CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 PODS: Final = Resource("", "v1", "pods", "Pod")
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 SECRETS: Final = Resource("", "v1", "secrets", "Secret", selector="")
+NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", selector=LABEL_ALLOWED_FORMATS)
+"""Only those that say something of the formats of their models."""
+
 HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
@@ -49,7 +52,7 @@ CHILDREN: Final = (DEPLOYMENTS, SERVICES, CONFIG_MAPS)
 OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES)
 """What is reconciled."""
 
-WATCHED: Final = (*OWNERS, *CHILDREN, JOBS, PODS)
+WATCHED: Final = (*OWNERS, *CHILDREN, JOBS, PODS, NAMESPACES)
 """What is watched in every cluster."""
 
 OPTIONAL: Final = (HTTP_ROUTES,)

@@ -17,7 +17,7 @@ from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLead
 from modelward.cluster.discovery import discover
 from modelward.cluster.lease import Lease
 from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, Resource
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, Resource
 from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
 from modelward.controller.policies import watchers_of
 from modelward.controller.reconcile import ApiInstalledError, Outcome
@@ -73,6 +73,10 @@ class Controller:
 
     def observe_event(self, resource: Resource, kind: str | None, body: Object) -> None:
         """Take in one watch event (`kind`: ADDED, MODIFIED, DELETED, or None for one of an initial list)."""
+        if resource is NAMESPACES:
+            # Whichever way it changed: what its models may be is decided anew.
+            for key in self._cache.in_namespace(body["metadata"]["name"]):
+                self._queue.add(key)
         owner = self._cache.remove(resource, body) if kind == "DELETED" else self._cache.upsert(resource, body)
         if owner is not None:
             self._queue.add(owner)

@@ -13,11 +13,19 @@ from typing import Any
 from modelward import telemetry
 from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG
+from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, LABEL_ALLOWED_FORMATS
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
-from modelward.cluster.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
+from modelward.cluster.resources import (
+    DEPLOYMENTS,
+    MODEL_DEPLOYMENTS,
+    NAMESPACES,
+    PODS,
+    SERVICES,
+    Resource,
+    resource_of,
+)
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.monitoring import Monitoring
@@ -26,6 +34,8 @@ from modelward.controller.observe_router import RouterObserver
 from modelward.controller.ownership import claim_of_another
 from modelward.controller.plan import Plan, plan
 from modelward.controller.statuses import write_status
+from modelward.controller.workloads import label
+from modelward.domain import consent
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
 from modelward.domain.status import build_status, is_urgent
@@ -114,10 +124,11 @@ class Reconciler:
             return Outcome()
         memory = self._memories.setdefault(key, _Memory())
         now = self._now().timestamp()
-        observed = await observe(owner, self._cache, self._platform, self._routers, now)
+        platform = self._platform_of(owner)
+        observed = await observe(owner, self._cache, platform, self._routers, now)
         seen = await self._evidence.look(owner, observed)
         observed = replace(observed, judgement=seen.judgement)
-        planned = self._plan(owner, observed, memory)
+        planned = self._plan(owner, observed, platform, memory)
         refused = await self._act(owner, planned, memory)
         if owner.command is not None and refused is None:
             await self._take_up(owner, owner.command, planned)
@@ -125,11 +136,18 @@ class Reconciler:
         seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
         return await self._report(owner, observed, planned, refused, seen, memory)
 
-    def _plan(self, owner: ModelDeployment, observed: Observed, memory: _Memory) -> Plan:
+    def _platform_of(self, owner: ModelDeployment) -> Platform:
+        """The installation's, with the formats that the namespace allows besides."""
+        body = self._cache.get(NAMESPACES, "", owner.namespace)
+        value = None if body is None else label(body, LABEL_ALLOWED_FORMATS)
+        found = {*self._platform.allowed_formats, *consent.of_label(value)}
+        return replace(self._platform, allowed_formats=tuple(each for each in consent.FORMATS if each in found))
+
+    def _plan(self, owner: ModelDeployment, observed: Observed, platform: Platform, memory: _Memory) -> Plan:
         return plan(
             owner,
             observed,
-            self._platform,
+            platform,
             live=lambda resource, name: self._cache.get(resource, owner.namespace, name),
             services=self._cache.children(Key(owner.namespace, owner.name), SERVICES),
             retouch=lambda uid: self._clock() - memory.touched_at.get(uid, float("-inf")) > RETOUCH_AFTER,

@@ -1,12 +1,19 @@
-"""What a revision really serves, as the init container that fetched it reported in its termination message."""
+"""What a revision really serves, as its init containers reported in their termination messages."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from modelward.domain.diagnosis import FETCH_CONTAINER, Problem
+from modelward.domain.diagnosis import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, Problem
 from modelward.domain.facts import PodFacts, WorkloadFacts
 
 COMPILED, ORIGINAL = "Compiled", "Original"
+
+MAX_TEXT = 400
+"""Characters of a reason or a warning that status shows."""
+
+MAX_WARNINGS = 32
 
 
 @dataclass(frozen=True)
@@ -39,22 +46,38 @@ def differing(workload: WorkloadFacts) -> Problem | None:
 
 
 def _reported(pod: PodFacts) -> Artifact | None:
-    for container in pod.containers:
-        if container.name == FETCH_CONTAINER and container.exit_code == 0:
-            return _parsed(container.exit_message)
-    return None
-
-
-def _parsed(message: str) -> Artifact | None:
-    """None where the message is none of ours: an image of another version, or a message that was cut off."""
-    try:
-        report = json.loads(message)
-        return Artifact(
-            digest=str(report["digest"]),
-            format=str(report["format"]),
-            form=COMPILED if report["form"] == "compiled" else ORIGINAL,
-            fallback=None if report.get("fallback") is None else str(report["fallback"]),
-            warnings=tuple(str(warning) for warning in report.get("warnings") or ()),
-        )
-    except (ValueError, KeyError, TypeError):
+    """Bytes and format by the word of the download alone: what loads the model may be made to say anything."""
+    download, compile_ = (_report(pod, name) for name in (DOWNLOAD_CONTAINER, COMPILE_CONTAINER))
+    if download is None or compile_ is None:
         return None
+    try:
+        digest, kind = str(download["digest"]), str(download["format"])
+    except KeyError:
+        return None
+    fallback, warnings = compile_.get("fallback"), compile_.get("warnings")
+    return Artifact(
+        digest=digest,
+        format=kind,
+        form=COMPILED if compile_.get("form") == "compiled" else ORIGINAL,
+        fallback=None if fallback is None else _plain(str(fallback)),
+        warnings=tuple(_plain(str(each)) for each in warnings[:MAX_WARNINGS]) if isinstance(warnings, list) else (),
+    )
+
+
+def _report(pod: PodFacts, name: str) -> Mapping[str, Any] | None:
+    """The report of a container that has ended well.
+
+    None where it has not; empty where the message is none of ours: an image of another version, or one cut off.
+    """
+    container = next((each for each in pod.containers if each.name == name), None)
+    if container is None or container.exit_code != 0:
+        return None
+    try:
+        found = json.loads(container.exit_message)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _plain(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in text)[:MAX_TEXT]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
 
-FETCH_CONTAINER = "fetch"
+DOWNLOAD_CONTAINER = "download"
+COMPILE_CONTAINER = "compile"
 MONITOR_CONTAINER = "monitor"
 
 SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
@@ -19,6 +20,7 @@ MAX_MESSAGE = 1024
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _SIGKILL_EXIT = 137
 """Without OOMKilled: a failed liveness probe, or memory of a child process."""
 
@@ -92,7 +94,7 @@ def _exit_problem(container: ContainerFacts, memory_limit_field: str) -> Problem
     if container.exit_code is None or container.exit_code == 0:
         return None
     if container.exit_reason == "OOMKilled":
-        what = "loading the model" if container.name == FETCH_CONTAINER else "serving"
+        what = "loading the model" if container.name == COMPILE_CONTAINER else "serving"
         if container.name == MONITOR_CONTAINER:
             what, memory_limit_field = "counting", "spec.monitor.resources.limits.memory"
         return Problem(
@@ -120,11 +122,14 @@ def _reported(termination_message: str) -> Problem | None:
     """What the inference image wrote on its way out: {"reason": …, "message": …}."""
     try:
         report = json.loads(termination_message)
-        return Problem(str(report["reason"]), _clip(str(report["message"])))
-    except (ValueError, KeyError, TypeError):
+        reason, message = str(report["reason"]), str(report["message"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    # A model that is loaded may write what it likes: a condition takes one word for a reason, and plain text.
+    return Problem(reason, _clip(message)) if _REASON.fullmatch(reason) else None
 
 
 def _clip(text: str) -> str:
+    text = "".join(each if each.isprintable() else " " for each in text)
     text = " ".join(text.split()).rstrip(".")
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

@@ -58,6 +58,11 @@ def metadata(
     return built
 
 
+def environment(variables: dict[str, str]) -> list[dict[str, str]]:
+    """A container's variables."""
+    return [{"name": name, "value": value} for name, value in variables.items()]
+
+
 def resources(wanted: Resources, defaults: Resources) -> dict[str, Any]:
     """A container's resources: what the user gave, and `defaults` for a kind that was left out entirely.
 

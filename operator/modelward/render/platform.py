@@ -2,15 +2,26 @@
 
 from dataclasses import dataclass
 
+from modelward.domain.consent import SAFE
+
 
 @dataclass(frozen=True)
 class Platform:
     """Settings of the installation that shape pods.
 
     `server_image`: the inference image, for fetch and server. `router_image`: Envoy. `cluster_domain`: the DNS domain
-    of Services, `cluster.local` nearly everywhere.
+    of Services, `cluster.local` nearly everywhere. `allowed_formats`: of models that may be loaded, whoever made them.
+    `max_model_size`: bytes of an artifact. `node_credentials`: whether a download may use the node's own role.
+    `https_proxy`, `no_proxy`: of downloads; `ca_config_map`: a ConfigMap in each model's namespace whose key `ca.crt`
+    has certificates that downloads trust besides.
     """
 
     server_image: str
     router_image: str
     cluster_domain: str = "cluster.local"
+    allowed_formats: tuple[str, ...] = SAFE
+    max_model_size: int = 10 << 30
+    node_credentials: bool = False
+    https_proxy: str = ""
+    no_proxy: str = ""
+    ca_config_map: str = ""

@@ -2,16 +2,15 @@
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 from modelward.api import names
 from modelward.api.durations import seconds, share
 from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
 from modelward.api.quantities import amount
-from modelward.domain.diagnosis import FETCH_CONTAINER, MONITOR_CONTAINER
+from modelward.domain.diagnosis import MONITOR_CONTAINER
 from modelward.domain.facts import ModelFacts, Promotion
 from modelward.domain.revision import revision_name
-from modelward.render import common
+from modelward.render import common, steps
 from modelward.render.platform import Platform
 
 HTTP_PORT = 8080
@@ -21,7 +20,6 @@ PRIVATE_PREFIX = "/modelward/"
 SAMPLES_PATH = f"{PRIVATE_PREFIX}samples"
 
 BUNDLE_DIR = "/bundle"
-PVC_MOUNT = "/mnt/pvc"
 
 DRAIN_SECONDS = 5
 """How long a server keeps accepting after SIGTERM: until kube-proxy everywhere has dropped the pod."""
@@ -100,7 +98,10 @@ def deployment(
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "selector": {"matchLabels": selector},
             "template": {
-                "metadata": {"labels": common.labels(owner, names.COMPONENT_SERVER, revision)},
+                "metadata": {
+                    "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
+                    "annotations": steps.annotations(owner.spec),
+                },
                 "spec": {
                     **_pod_spec(owner, platform, model),
                     "topologySpreadConstraints": [
@@ -154,49 +155,42 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[
         "resources": common.resources(spec.resources, DEFAULT_RESOURCES),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    tmp = {"name": "tmp", "mountPath": "/tmp"}  # noqa: S108  the path inside the container
     bundle = {"name": "bundle", "mountPath": BUNDLE_DIR}
-    volumes: list[dict[str, Any]] = [{"name": "bundle", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}]
-    fetch_mounts: list[dict[str, Any]] = [bundle, tmp]
-    address = urlsplit(model.uri)
-    if address.scheme == "pvc":
-        claim = {"claimName": address.netloc, "readOnly": True}
-        volumes.append({"name": "model", "persistentVolumeClaim": claim})
-        fetch_mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
     monitor = {"name": "monitor", "mountPath": MONITOR_DIR}
+    watched = spec.monitor is not None
+    shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
+    volumes = [*steps.volumes(model, platform), steps.folder(steps.tmp("server")["name"], steps.SCRATCH)]
+    init = [
+        steps.download(model, platform, container, shared),
+        steps.compiling(spec, model, platform, container, shared, bundle),
+    ]
     if spec.monitor is not None:
-        volumes.append({"name": "monitor", "emptyDir": {}})
+        volumes += [steps.folder("monitor", steps.SCRATCH), steps.folder(steps.tmp("monitor")["name"], steps.SCRATCH)]
+        mounts = [{**bundle, "readOnly": True}, steps.tmp("monitor"), monitor]
+        init.append(_monitor(shared, container, spec.monitor, mounts))
+    settings = {**_server_settings(spec), **steps.formats(model, platform), "ARTIFACT_DIR": steps.ARTIFACT_DIR}
     built: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": common.POD_SECURITY_CONTEXT,
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
-        "initContainers": [
-            {
-                **container,
-                "name": FETCH_CONTAINER,
-                "args": ["fetch"],
-                "env": _environment(owner, _fetch_settings(model)),
-                **_credentials(model),
-                "volumeMounts": fetch_mounts,
-            },
-            *(
-                [_monitor(owner, container, spec.monitor, [{**bundle, "readOnly": True}, tmp, monitor])]
-                if spec.monitor is not None
-                else ()
-            ),
-        ],
+        "initContainers": init,
         "containers": [
             {
                 **container,
                 "name": "server",
                 "args": ["serve"],
-                "env": _environment(owner, _server_settings(spec)),
+                "env": common.environment({**shared, **settings}),
                 "ports": [
                     {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
                     {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
                 ],
-                "volumeMounts": [{**bundle, "readOnly": True}, tmp, *([monitor] if spec.monitor is not None else ())],
+                "volumeMounts": [
+                    {**bundle, "readOnly": True},
+                    steps.ARTIFACT,
+                    steps.tmp("server"),
+                    *([monitor] if watched else ()),
+                ],
                 **_probes(),
             }
         ],
@@ -207,18 +201,8 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[
     return built
 
 
-def _environment(owner: ModelDeployment, variables: dict[str, str]) -> list[dict[str, str]]:
-    shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
-    return [{"name": name, "value": value} for name, value in {**shared, **variables}.items()]
-
-
-def _fetch_settings(model: Model) -> dict[str, str]:
-    settings = {"MODEL_URI": model.uri, "MODEL_FORMAT": model.format, "MODEL_OPTIMISE": model.optimise}
-    return settings | ({"MODEL_DIGEST": model.digest} if model.digest else {})
-
-
 def _monitor(
-    owner: ModelDeployment, container: dict[str, Any], monitor: Monitor, mounts: list[dict[str, Any]]
+    shared: dict[str, str], container: dict[str, Any], monitor: Monitor, mounts: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """A native sidecar: it is there before the server, and ends after it, so that it sees the last request.
 
@@ -238,7 +222,7 @@ def _monitor(
         "name": MONITOR_CONTAINER,
         "args": ["keep", "monitor"],
         "restartPolicy": "Always",
-        "env": [*_environment(owner, settings), uid],
+        "env": [*common.environment({**shared, **settings}), uid],
         "ports": [{"name": "monitor", "containerPort": names.MONITOR_PORT, "protocol": "TCP"}],
         "resources": common.resources(monitor.resources, DEFAULT_MONITOR_RESOURCES),
         "volumeMounts": mounts,
@@ -266,11 +250,6 @@ def _server_settings(spec: Spec) -> dict[str, str]:
 def _plain(value: float | str) -> str:
     """To the millionth and without an exponent, which the image does not read."""
     return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def _credentials(model: Model) -> dict[str, Any]:
-    secret = model.credentials_secret
-    return {"envFrom": [{"secretRef": {"name": secret.name}}]} if secret else {}
 
 
 def _probes() -> dict[str, Any]:

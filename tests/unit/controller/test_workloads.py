@@ -24,7 +24,7 @@ def test_the_end_of_the_run_before_is_seen_while_a_container_waits() -> None:
             "conditions": [{"type": "Ready", "status": "False"}],
             "initContainerStatuses": [
                 {
-                    "name": "fetch",
+                    "name": "download",
                     "ready": False,
                     "state": {"waiting": {"reason": "CrashLoopBackOff"}},
                     "lastState": {"terminated": terminated},

@@ -10,12 +10,17 @@ from modelward.domain.artifact import Artifact, artifacts_of, differing
 from modelward.domain.rollout import decide
 from modelward.domain.status import build_status
 
-REPORT = {"reason": "Fetched", "message": "m", "digest": "sha256:a", "size": 1, "format": "sklearn", "form": "compiled"}
+DOWNLOADED = {"reason": "Downloaded", "message": "m", "digest": "sha256:a", "size": 1, "format": "sklearn"}
+COMPILED = {"reason": "Compiled", "message": "m", "form": "compiled", "fallback": None, "warnings": []}
 
 
-def fetched(name: str = "pod", **report: Any) -> Any:
-    message = json.dumps({**REPORT, **report})
-    return pod(name, containers=(container("fetch", exit_code=0, exit_message=message), container("server")))
+def ended(name: str, message: str, code: int = 0) -> Any:
+    return container(name, exit_code=code, exit_message=message)
+
+
+def fetched(name: str = "pod", digest: str = "sha256:a", **report: Any) -> Any:
+    download = ended("download", json.dumps({**DOWNLOADED, "digest": digest}))
+    return pod(name, containers=(download, ended("compile", json.dumps({**COMPILED, **report})), container("server")))
 
 
 def test_one_artifact_however_many_pods() -> None:
@@ -33,13 +38,45 @@ def test_the_reason_of_a_fallback_and_warnings_are_kept() -> None:
 
 @pytest.mark.parametrize("message", ["", "serving", "{}", "[]", '{"digest": "sha256:a"', '{"digest": 1}'])
 def test_what_is_no_report_is_no_fact(message: str) -> None:
-    facts = workload(pods=(pod(containers=(container("fetch", exit_code=0, exit_message=message),)),))
-    assert artifacts_of(facts) == ()
+    containers = (ended("download", message), ended("compile", json.dumps({**COMPILED, **DOWNLOADED})))
+    assert artifacts_of(workload(pods=(pod(containers=containers),))) == ()
 
 
-def test_a_failed_fetch_has_fetched_nothing() -> None:
-    failed = container("fetch", exit_code=1, exit_message=json.dumps(REPORT))
-    assert artifacts_of(workload(pods=(pod(containers=(failed,)),))) == ()
+@pytest.mark.parametrize("failed", ["download", "compile"])
+def test_what_failed_serves_nothing(failed: str) -> None:
+    messages = {"download": DOWNLOADED, "compile": COMPILED}
+    containers = tuple(ended(name, json.dumps(told), int(name == failed)) for name, told in messages.items())
+    assert artifacts_of(workload(pods=(pod(containers=containers),))) == ()
+
+
+FORGERIES = {
+    "another digest and format": {"digest": "sha256:forged", "format": "onnx", "size": 2, "reason": "Downloaded"},
+    "a form that there is not": {"form": ["compiled"]},
+    "warnings that are none": {"warnings": 7},
+    "fallback of another type": {"fallback": {"a": 1}},
+}
+
+
+@pytest.mark.parametrize("case", FORGERIES)
+def test_what_loads_the_model_has_no_say_in_bytes_and_format(case: str) -> None:
+    (found,) = artifacts_of(workload(pods=(fetched(**{k: v for k, v in FORGERIES[case].items() if k != "digest"}),)))
+    forged = json.dumps({**COMPILED, **FORGERIES[case]})
+    download = ended("download", json.dumps(DOWNLOADED))
+    (told,) = artifacts_of(workload(pods=(pod(containers=(download, ended("compile", forged))),)))
+    assert (told.digest, told.format, found.digest) == ("sha256:a", "sklearn", "sha256:a")
+
+
+@pytest.mark.parametrize("message", ["no JSON", "[" * 4000, "[]", "3", ""])
+def test_a_report_of_what_loads_that_can_not_be_read_takes_nothing_away(message: str) -> None:
+    containers = (ended("download", json.dumps(DOWNLOADED)), ended("compile", message))
+    assert artifacts_of(workload(pods=(pod(containers=containers),))) == (Artifact("sha256:a", "sklearn", "Original"),)
+
+
+def test_its_texts_are_bounded_and_plain() -> None:
+    (told,) = artifacts_of(workload(pods=(fetched(fallback="a\n\x1b[31m" + "b" * 900, warnings=["c"] * 90),)))
+    assert told.fallback is not None
+    assert told.fallback.startswith("a  [31mbb")
+    assert (len(told.fallback), len(told.warnings)) == (400, 32)
 
 
 def test_pods_of_one_revision_with_different_bytes_are_a_problem() -> None:

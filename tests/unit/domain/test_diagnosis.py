@@ -1,6 +1,7 @@
 """From what the kubelet says to a cause and a cure."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,10 @@ REPORT = json.dumps({"reason": "DigestMismatch", "message": "it has digest x; pi
 
 CASES = {
     "what fetch reports is passed on": (
-        container("fetch", exit_code=1, exit_message=REPORT), "DigestMismatch", ["pin its digest"],
+        container("download", exit_code=1, exit_message=REPORT), "DigestMismatch", ["pin its digest"],
     ),
     "too little memory while loading": (
-        container("fetch", exit_code=137, exit_reason="OOMKilled"), "OutOfMemory", [FIELD, "loading the model"],
+        container("compile", exit_code=137, exit_reason="OOMKilled"), "OutOfMemory", [FIELD, "loading the model"],
     ),
     "too little memory while serving": (
         container("server", exit_code=137, exit_reason="OOMKilled"), "OutOfMemory", [FIELD, "serving"],
@@ -82,8 +83,8 @@ def test_no_pod_may_be_made() -> None:
     [
         pod(ready=True, containers=(container(ready=True, exit_code=1),)),
         pod(ready=False, terminating=True, containers=(container(exit_code=1),)),
-        pod(ready=False, containers=(container("fetch"), container(waiting_reason="PodInitializing"))),
-        pod(ready=False, containers=(container("fetch", ready=True, exit_code=0),)),
+        pod(ready=False, containers=(container("download"), container(waiting_reason="PodInitializing"))),
+        pod(ready=False, containers=(container("download", ready=True, exit_code=0),)),
     ],
     ids=["ready after an earlier crash", "ending", "starting", "fetched"],
 )
@@ -96,3 +97,15 @@ def test_a_foreign_message_is_cut() -> None:
     problem = diagnose(workload(ready=0, pods=(pod(ready=False, containers=(facts,)),)), FIELD)
     assert problem
     assert len(problem.message) < MAX_MESSAGE + 200
+
+
+@pytest.mark.parametrize("reason", ["", "no reason", "a", "Ünïcode", "X" * 65, "A\nB", ["DigestMismatch"]])
+def test_a_reason_that_no_condition_can_have_is_not_taken(reason: Any) -> None:
+    """The API server would refuse the whole status, and what loads a model may write what it likes."""
+    message = json.dumps({"reason": reason, "message": "m"})
+    facts = workload(
+        ready=0, pods=(pod(ready=False, containers=(container("compile", exit_code=1, exit_message=message),)),)
+    )
+    problem = diagnose(facts, FIELD)
+    assert problem is not None
+    assert problem.reason == "ContainerFailed"

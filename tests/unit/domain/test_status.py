@@ -27,7 +27,7 @@ def summary(status: dict[str, Any]) -> dict[str, str]:
 
 
 FAILING = pod(
-    ready=False, containers=(container("fetch", exit_code=1, exit_message='{"reason": "X", "message": "m"}'),)
+    ready=False, containers=(container("download", exit_code=1, exit_message='{"reason": "X", "message": "m"}'),)
 )
 
 

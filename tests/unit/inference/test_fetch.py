@@ -11,7 +11,7 @@ import pytest
 
 from modelward_inference import errors
 from modelward_inference.bundle import Manifest
-from modelward_inference.fetch import run, source
+from modelward_inference.fetch import compiling, obtain, source
 from modelward_inference.fetch.run import Request, fetch
 
 from .artifacts import digest, estimator, lightgbm_file, onnx, pickled, skops_file, xgboost_file, zipped
@@ -158,15 +158,23 @@ def test_a_bad_artifact_is_told_with_cause_and_cure(store: Store, tmp_path: Path
     with pytest.raises(kind) as caught:
         fetch(request(store, tmp_path, path))
     assert words in str(caught.value)
-    assert not (tmp_path / "model.json").exists()
-    assert not (tmp_path / ".download").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_another_digest_is_told_with_both(store: Store, tmp_path: Path) -> None:
-    store.files["m.onnx"] = onnx()
+def test_another_digest_is_told_with_both(volume: Path, tmp_path: Path) -> None:
+    (volume / "m.onnx").write_bytes(onnx())
     pin = "sha256:" + "0" * 64
     with pytest.raises(errors.DigestMismatch, match=f"{digest(onnx())}.*{pin}"):
+        fetch(Request("pvc://claim/m.onnx", "auto", pin, "m", tmp_path))
+
+
+def test_what_answers_at_a_plain_http_address_is_not_told_of(store: Store, tmp_path: Path) -> None:
+    """Whoever may write a ModelDeployment could else tell documents of internal services by their digests."""
+    store.files["m.onnx"] = b"internal"
+    pin = "sha256:" + "0" * 64
+    with pytest.raises(errors.DigestMismatch, match=pin) as caught:
         fetch(request(store, tmp_path, "m.onnx", pin=pin))
+    assert digest(b"internal") not in str(caught.value)
 
 
 def test_what_grants_access_is_never_repeated(store: Store, tmp_path: Path) -> None:
@@ -188,7 +196,7 @@ def test_nothing_of_others_is_removed_from_the_folder(store: Store, tmp_path: Pa
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
-STAGES = {"download": (run, "download"), "build": (run.build, "build"), "manifest": (Manifest, "write")}
+STAGES = {"download": (obtain, "download"), "build": (compiling.build, "build"), "manifest": (Manifest, "write")}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
@@ -197,12 +205,12 @@ def test_a_full_disk_is_told_whenever_it_fills_up(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str, code: int
 ) -> None:
     def full(*_: Any) -> None:
-        (tmp_path / ".download").touch()
+        (tmp_path / ".artifact/.download").touch()
         raise OSError(code, "no room")
 
     monkeypatch.setattr(*STAGES[stage], full)
     store.files["m.onnx"] = onnx()
-    with pytest.raises(errors.StorageFull, match=f"{tmp_path} is full; the model needs more"):
+    with pytest.raises(errors.StorageFull, match=rf"{tmp_path}(/\.artifact)? is full; the model needs more"):
         fetch(request(store, tmp_path, "m.onnx"))
     assert list(tmp_path.iterdir()) == []
 

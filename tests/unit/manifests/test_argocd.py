@@ -26,7 +26,7 @@ Object = dict[str, Any]
 FAILING = pod(
     ready=False,
     containers=(
-        container("fetch", exit_code=1, exit_message='{"reason": "ArtifactNotFound", "message": "No such key"}'),
+        container("download", exit_code=1, exit_message='{"reason": "ArtifactNotFound", "message": "No such key"}'),
     ),
 )
 ROLLING = observed(B, revision(A), revision(B, ready=0), router=router(A, B))

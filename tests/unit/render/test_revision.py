@@ -1,6 +1,7 @@
 """Revisions: what shapes a pod names it, and nothing else does."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from modelward.api.modeldeployment import (
     SecretReference,
     Server,
 )
-from modelward.render import common, revision, router
+from modelward.render import common, revision, router, steps
 from modelward.render.platform import Platform
 from modelward_inference.server import Settings as ServerSettings
 from modelward_monitor.settings import Settings as MonitorSettings
@@ -61,8 +62,97 @@ def test_credentials_reach_the_download_only() -> None:
 def test_a_claim_is_mounted_read_only_into_the_download_only() -> None:
     pod = revision.deployment(owner(model=Model("pvc://claim/a.onnx")), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
     assert {"name": "model", "persistentVolumeClaim": {"claimName": "claim", "readOnly": True}} in pod["volumes"]
-    assert any(mount["mountPath"] == revision.PVC_MOUNT for mount in pod["initContainers"][0]["volumeMounts"])
-    assert all(mount["mountPath"] != revision.PVC_MOUNT for mount in pod["containers"][0]["volumeMounts"])
+    assert any(mount["mountPath"] == steps.PVC_MOUNT for mount in pod["initContainers"][0]["volumeMounts"])
+    assert all(mount["mountPath"] != steps.PVC_MOUNT for mount in pod["containers"][0]["volumeMounts"])
+
+
+PICKLE = "s3://models/a.joblib"
+
+
+def pod_of(platform: Platform = PLATFORM, **spec: Any) -> dict[str, Any]:
+    pod: dict[str, Any] = revision.deployment(owner(**spec), platform, NAME, 1)["spec"]["template"]["spec"]
+    return pod
+
+
+def by_name(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {each["name"]: each for each in (*pod["initContainers"], *pod["containers"])}
+
+
+def settings_of(container: dict[str, Any]) -> dict[str, str]:
+    return {each["name"]: each.get("value", "") for each in container["env"]}
+
+
+def test_what_loads_the_model_has_nothing_of_the_store() -> None:
+    spec = {"model": Model("pvc://c/a.joblib", credentials_secret=SecretReference("s3")), "monitor": Monitor()}
+    containers = by_name(pod_of(service_account_name="cloud", **spec))
+    assert {name for name, each in containers.items() if "envFrom" in each} == {"download"}
+    assert not {"MODEL_URI", "AWS_EC2_METADATA_DISABLED", "HTTPS_PROXY"} & set(settings_of(containers["compile"]))
+    mounts = {name: {each["name"] for each in found["volumeMounts"]} for name, found in containers.items()}
+    assert mounts["compile"] == {"artifact", "bundle", "tmp-compile"}
+    assert containers["compile"]["securityContext"]["runAsUser"] not in (0, 65532)
+    template = revision.deployment(owner(**spec), PLATFORM, NAME, 1)["spec"]["template"]
+    skipped = template["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"].split(",")
+    assert set(skipped) == set(containers) - {"download"}
+
+
+def test_every_folder_has_one_writer_but_the_socket_s_and_a_limit() -> None:
+    pod = pod_of(monitor=Monitor())
+    writers: dict[str, list[str]] = {}
+    for name, container in by_name(pod).items():
+        for mount in container["volumeMounts"]:
+            writers.setdefault(mount["name"], []).extend([] if mount.get("readOnly") else [name])
+    assert writers.pop("monitor") == ["monitor", "server"]
+    assert writers == {
+        "artifact": ["download"], "bundle": ["compile"], "tmp-download": ["download"], "tmp-compile": ["compile"],
+        "tmp-monitor": ["monitor"], "tmp-server": ["server"],
+    }  # fmt: skip
+    assert all(each["emptyDir"]["sizeLimit"] for each in pod["volumes"])
+
+
+@pytest.mark.parametrize("kind", ["limits", "requests"])
+def test_what_loads_the_model_is_bounded_in_memory_and_time(kind: str) -> None:
+    compiling = by_name(pod_of())["compile"]
+    assert compiling["resources"]["limits"]["memory"] == steps.COMPILE_MEMORY
+    assert int(settings_of(compiling)["COMPILE_TIMEOUT_SECONDS"]) < revision.STARTUP_SECONDS
+    containers = by_name(pod_of(resources=Resources(**{kind: {"memory": "32Gi"}})))
+    assert containers["compile"]["resources"] == containers["server"]["resources"]
+
+
+def formats_of(pod: dict[str, Any]) -> set[str]:
+    """The one answer that all three containers get."""
+    found = {settings_of(by_name(pod)[name])["MODEL_ALLOWED_FORMATS"] for name in ("download", "compile", "server")}
+    return set(found.pop().split(",")) if len(found) == 1 else set()
+
+
+def test_a_pickle_needs_a_digest_or_consent() -> None:
+    pinned = Model(PICKLE, digest="sha256:" + "0" * 64)
+    consenting = replace(PLATFORM, allowed_formats=(*PLATFORM.allowed_formats, "sklearn"))
+    assert formats_of(pod_of(model=Model(PICKLE))) == {"onnx", "skops", "xgboost", "lightgbm"}
+    assert "sklearn" in formats_of(pod_of(model=pinned))
+    assert "sklearn" in formats_of(pod_of(consenting, model=Model(PICKLE)))
+
+
+@pytest.mark.parametrize("model", [Model("s3://m/a.onnx"), Model("s3://m/a", format="skops"), Model("s3://m/a.ubj")])
+def test_consent_leaves_the_pods_of_models_that_need_none_as_they_are(model: Model) -> None:
+    consenting = replace(PLATFORM, allowed_formats=(*PLATFORM.allowed_formats, "sklearn"))
+    assert revision.name_of(owner(model=model), consenting) == revision.name_of(owner(model=model), PLATFORM)
+    unknown = owner(model=Model("s3://m/a.tar"))
+    assert revision.name_of(unknown, consenting) != revision.name_of(unknown, PLATFORM)
+
+
+def test_settings_of_downloads() -> None:
+    plain = settings_of(by_name(pod_of())["download"])
+    assert (plain["AWS_EC2_METADATA_DISABLED"], "HTTPS_PROXY" in plain, "CA_BUNDLE" in plain) == ("true", False, False)
+    platform = replace(
+        PLATFORM, node_credentials=True, https_proxy="http://proxy:3128", no_proxy=".svc", ca_config_map="authorities",
+        max_model_size=1 << 20,
+    )  # fmt: skip
+    pod = pod_of(platform)
+    assert settings_of(by_name(pod)["download"]).items() >= {
+        "AWS_EC2_METADATA_DISABLED": "false", "HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": ".svc",
+        "CA_BUNDLE": "/etc/modelward/ca/ca.crt", "MAX_MODEL_BYTES": "1048576",
+    }.items()  # fmt: skip
+    assert {"name": "ca", "configMap": {"name": "authorities", "optional": True}} in pod["volumes"]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +168,7 @@ def test_pods_fit_the_restricted_level(manifest: dict[str, Any]) -> None:
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["automountServiceAccountToken"] is False
     for container in (*pod.get("initContainers", []), *pod["containers"]):
-        assert container["securityContext"] == common.CONTAINER_SECURITY_CONTEXT
+        assert container["securityContext"].items() >= common.CONTAINER_SECURITY_CONTEXT.items()
 
 
 def test_a_default_request_never_exceeds_a_limit_that_the_user_set() -> None:
@@ -104,9 +194,9 @@ def test_every_setting_is_one_that_the_image_documents() -> None:
 def test_a_monitor_is_a_native_sidecar_that_can_not_make_the_pod_unready() -> None:
     spec = Monitor("10%", 1000, 5, MonitorWindow("10m"))
     pod = revision.deployment(owner(monitor=spec), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
-    fetch, monitor = pod["initContainers"]
+    *steps_before, monitor = pod["initContainers"]
     (server,) = pod["containers"]
-    assert fetch["name"] == "fetch"
+    assert [each["name"] for each in steps_before] == ["download", "compile"]
     assert (monitor["name"], monitor["restartPolicy"]) == ("monitor", "Always")
     assert not {"startupProbe", "readinessProbe", "livenessProbe"} & set(monitor)
     shared = {"name": "monitor", "mountPath": revision.MONITOR_DIR}
@@ -125,7 +215,7 @@ def test_the_monitor_and_the_server_can_read_what_the_crd_allows() -> None:
     pod = revision.deployment(owner(monitor=spec), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
     monitor, server = (
         {each["name"]: each.get("value", "") for each in container["env"]}
-        for container in (pod["initContainers"][1], pod["containers"][0])
+        for container in (pod["initContainers"][-1], pod["containers"][0])
     )
     read = MonitorSettings.from_environment(monitor)
     assert (read.window, read.learn_rows, read.top) == (720 * 3600.0, 50_000, 50)

@@ -1,0 +1,101 @@
+"""`compile`: load what was downloaded, compile and compare it, and write the bundle.
+
+What is loaded here may be a program (a pickle), and then everything that this process writes is that program's word. So
+the receipt is not written here, and neither the operator nor the server asks this process what came or may be loaded.
+"""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modelward_drift.reference import FILE as REFERENCE
+from modelward_inference import consent, digests, formats, golden
+from modelward_inference.bundle import MANIFEST, Manifest
+from modelward_inference.compile import build
+from modelward_inference.consent import Allowed
+from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
+from modelward_inference.fetch import archive, reference, run
+from modelward_inference.fetch.receipt import Receipt
+from modelward_inference.fetch.source import say
+from modelward_inference.forms import COMPILED, OFF
+
+
+def compiled(
+    name: str, optimise: str, source: Path, folder: Path, allowed: Allowed = None, *, whole: bool = False
+) -> Manifest:
+    """Make the bundle in `folder` of what lies in `source`. Raises ModelError.
+
+    `whole`: the bundle gets the original, too, where that is served; else the server reads it where it lies.
+    """
+    receipt = Receipt.read(source)
+    consent.check(receipt.model, allowed, receipt.uri, receipt.digest)
+    finished = _finished(receipt, folder, optimise)
+    if finished:
+        say(f"{finished.file} of {finished.digest} is there already")
+        return finished
+    clear(folder)
+    with run.all_or_nothing(folder, clear):
+        try:
+            manifest = _bundled(receipt, name, optimise, source, folder, whole)
+        except (ArtifactCorrupt, BundleInvalid) as error:
+            raise type(error)(f"{receipt.uri} ({receipt.size} bytes, {receipt.digest}) {error}") from error
+        manifest.write(folder)
+    for warning in manifest.warnings:
+        say(f"warning: {warning}")
+    if manifest.compilation:
+        say(f"{manifest.compilation.form}: {manifest.compilation.reason}")
+    if manifest.joining and not manifest.joining.joins:
+        say(f"requests are computed one at a time: {manifest.joining.reason}")
+    return manifest
+
+
+def clear(folder: Path) -> None:
+    """Leave nothing of a model that failed, or of an earlier one."""
+    for name in archive.NAMES:
+        (folder / name).unlink(missing_ok=True)
+
+
+def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: Path, whole: bool) -> Manifest:
+    known = build.Known()
+    if receipt.format == formats.BUNDLE:
+        saved = Manifest.read(source)
+        known = build.Known(saved.signature, saved.classes, saved.trained_with, saved.golden_rows)
+    built = build.build(source, folder, receipt.model, known, optimise)
+    if (source / REFERENCE).exists():
+        shutil.copyfile(source / REFERENCE, folder / REFERENCE)
+    unfit = reference.rejected(folder, built.signature)
+    if whole and built.compilation.form != COMPILED:
+        shutil.move(source / built.file, folder / built.file)
+    there = (built.file, golden.FILE, REFERENCE)
+    return Manifest(
+        name=name,
+        format=built.format,
+        file=built.file,
+        digest=receipt.digest,
+        size=receipt.size,
+        uri=receipt.uri,
+        fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        signature=built.signature,
+        libraries=built.libraries,
+        warnings=(*built.warnings, *unfit),
+        artifact_format=receipt.format,
+        classes=built.classes,
+        trained_with=dict(known.trained_with or {}),
+        golden_rows=built.golden_rows,
+        compilation=built.compilation,
+        joining=built.joining,
+        refusals=built.refusals,
+        columns=built.columns,
+        files={each: digests.of(folder / each) for each in there if (folder / each).exists()},
+    )
+
+
+def _finished(receipt: Receipt, folder: Path, optimise: str) -> Manifest | None:
+    """The bundle of an earlier run of this very container, where it is complete and still what is asked for."""
+    try:
+        found = Manifest.read(folder)
+        digests.check(folder, found.files)
+    except BundleInvalid:
+        return None
+    off = found.compilation is not None and found.compilation.form == COMPILED and optimise == OFF
+    return None if off or found.digest != receipt.digest or not (folder / MANIFEST).exists() else found

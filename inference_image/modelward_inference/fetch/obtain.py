@@ -1,0 +1,92 @@
+"""`download`: bring an artifact, check its digest, tell its format by its content, unpack it, sign it off.
+
+Invariant: nothing of the artifact is loaded or run here, and no library that could is imported: this is the one process
+that holds the store's credentials.
+"""
+
+from pathlib import Path
+
+from modelward_inference import consent, digests, formats
+from modelward_inference.addresses import shown
+from modelward_inference.consent import Allowed
+from modelward_inference.errors import ArtifactCorrupt, BundleInvalid, DigestMismatch
+from modelward_inference.fetch import archive, onnxfile, packed, run
+from modelward_inference.fetch.receipt import FILE, Receipt
+from modelward_inference.fetch.run import Request
+from modelward_inference.fetch.source import download, say
+
+DOWNLOAD = ".download"
+
+
+def obtain(request: Request, folder: Path, allowed: Allowed = None) -> Receipt:
+    """Make the folder's receipt and the files that it names. Raises ModelError, and leaves nothing then."""
+    finished = _finished(request, folder)
+    if finished is not None:
+        consent.check(finished.model, allowed, finished.uri, finished.digest)
+        say(f"{finished.file} with {finished.digest} is there already")
+        return finished
+    clear(folder)
+    address = shown(request.uri)
+    temporary = folder / DOWNLOAD
+    with run.all_or_nothing(folder, clear):
+        say(address)
+        digest, size = download(run.source_of(request), address, temporary)
+        if request.digest and digest != request.digest:
+            raise DigestMismatch(_mismatch(request, digest))
+        try:
+            artifact = packed.opened(temporary, folder, address)
+            kind = run.format_of(request, artifact)
+            inner = _unpacked(artifact.path, folder) if kind == formats.BUNDLE else kind
+        except (ArtifactCorrupt, BundleInvalid) as error:
+            raise type(error)(f"{address} ({size} bytes, {digest}) {error}") from error
+        consent.check(inner, allowed, address, digest)
+        if kind != formats.BUNDLE:
+            artifact.path.replace(folder / formats.FILES[kind])
+        packed.clear(folder)
+        if inner == formats.ONNX:
+            onnxfile.check(folder / formats.FILES[inner], address)
+        files = {name: digests.of(folder / name) for name in sorted(archive.NAMES) if (folder / name).exists()}
+        receipt = Receipt(address, digest, size, kind, inner, files)
+        receipt.write(folder)
+    say(f"{kind} model, {size} bytes, {digest}")
+    return receipt
+
+
+def clear(folder: Path) -> None:
+    """Leave nothing of a download that failed, or of an earlier one: the next one needs the room."""
+    for name in (*archive.NAMES, DOWNLOAD, FILE):
+        (folder / name).unlink(missing_ok=True)
+    packed.clear(folder)
+
+
+def _unpacked(downloaded: Path, folder: Path) -> str:
+    saved = archive.unpack(downloaded, folder)
+    downloaded.unlink()
+    content, words = formats.looks_like(folder / saved.file)
+    if content != saved.format:
+        raise BundleInvalid(f"The bundle's model.json says {saved.format}, but {saved.file} is {words}; write it anew")
+    return saved.format
+
+
+def _mismatch(request: Request, digest: str) -> str:
+    if request.uri.startswith("http:"):
+        # Whoever may write a ModelDeployment need not reach what answers at any http:// address: he is not told of it.
+        return (
+            f"{shown(request.uri)} is not the artifact that spec.model.digest pins ({request.digest}). If another is "
+            "intended, pin its digest, which sha256sum tells; if not, restore the old one"
+        )
+    return (
+        f"{shown(request.uri)} has digest {digest}, but spec.model.digest pins {request.digest}. If the new artifact "
+        "is intended, pin its digest; if not, restore the old one"
+    )
+
+
+def _finished(request: Request, folder: Path) -> Receipt | None:
+    """The download of an earlier run of this very container, where it is complete and still what is asked for."""
+    try:
+        found = Receipt.read(folder)
+        digests.check(folder, found.files)
+    except BundleInvalid:
+        return None
+    fits = found.uri == shown(request.uri) and request.format in ("auto", found.format)
+    return found if fits and request.digest in (None, found.digest) else None

@@ -1,0 +1,64 @@
+"""What `download` signs off: which bytes came, of which format. Everything that is shown or trusted later begins here.
+
+Invariant: it is written by a process that loads nothing, into a folder that no other container can write to; so
+whatever a model does while it is loaded, these words stay as they are.
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from modelward_inference import digests, formats
+from modelward_inference.errors import BundleInvalid
+
+FILE = "download.json"
+
+_MAX = 1 << 20
+"""Bytes."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """`uri`: without what grants access; `digest`, `size`: of the artifact as it came; `format`: of the artifact;
+    `model`: of the model in it, which differs for a bundle; `files`: digest by name of each file that it became."""
+
+    uri: str
+    digest: str
+    size: int
+    format: str
+    model: str
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> str:
+        """The name of the model's file."""
+        return formats.FILES[self.model]
+
+    def write(self, folder: Path) -> None:
+        """By a rename: a folder with it is complete."""
+        temporary = folder / f".{FILE}.{os.getpid()}"
+        temporary.write_text(json.dumps(dataclasses.asdict(self), indent=1))
+        temporary.replace(folder / FILE)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Raises BundleInvalid where nothing has been downloaded."""
+        path = folder / FILE
+        try:
+            with path.open("rb") as handle:
+                found = cls(**json.loads(handle.read(_MAX)))
+        except FileNotFoundError:
+            raise BundleInvalid(f"{path} does not exist; `download` has to run first") from None
+        except (ValueError, TypeError) as error:
+            raise BundleInvalid(f"{path} can't be read ({error}); download the model anew") from None
+        if found.model not in formats.FILES or found.model == formats.BUNDLE or found.file not in found.files:
+            raise BundleInvalid(f"{path} names no model; download it anew")
+        return found
+
+    def check(self, folder: Path, name: str) -> None:
+        """Raises BundleInvalid where the file is no longer what came."""
+        digests.check(folder, {name: self.files[name]})

@@ -1,0 +1,67 @@
+"""Runs what loads a model in a child process, and ends it where it takes too long.
+
+Invariant: the time-out does not depend on the child's good will: it is the container's first process that waits, and
+with its end the kernel ends everything that the child may have left behind.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from modelward_inference.errors import CompileTimedOut, InvalidConfiguration, OutOfMemory
+
+SECONDS = 840
+"""By default; less than the 900 after which a Deployment says that it makes no progress."""
+
+ENVIRONMENT = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONUNBUFFERED",
+    "PYTHONDONTWRITEBYTECODE", "PYTHONWARNINGS", "OMP_NUM_THREADS", "TERMINATION_LOG", "BUNDLE_DIR", "ARTIFACT_DIR",
+    "MODEL_NAME", "MODEL_OPTIMISE", "MODEL_ALLOWED_FORMATS",
+)  # fmt: skip
+"""Variables that the child gets. What an admission webhook or a Service puts beside them is none of its business."""
+
+
+def seconds() -> int:
+    """COMPILE_TIMEOUT_SECONDS. Raises InvalidConfiguration."""
+    text = os.environ.get("COMPILE_TIMEOUT_SECONDS", str(SECONDS))
+    if not text.isdecimal() or int(text) == 0:
+        raise InvalidConfiguration(f"COMPILE_TIMEOUT_SECONDS is {text!r}; set it to a whole number, 1 or more")
+    return int(text)
+
+
+def run(arguments: Sequence[str], timeout: float) -> int:
+    """The child's exit code. Raises CompileTimedOut, or OutOfMemory where something killed it."""
+    environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    child = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        _kill(child)
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        code = child.wait(timeout)
+    except subprocess.TimeoutExpired:
+        raise CompileTimedOut(
+            f"Loading, compiling and comparing the model took longer than {timeout:.0f} s, and was ended. Give it more "
+            "CPU in spec.resources, set spec.model.optimise to Off, or publish the model as ONNX"
+        ) from None
+    finally:
+        _kill(child)
+        signal.signal(signal.SIGTERM, before)
+    if code == -signal.SIGKILL:
+        raise OutOfMemory(
+            "The process that loads the model was killed: it needs more memory than its limit. Raise "
+            "spec.resources.limits.memory"
+        )
+    return code if code >= 0 else 128 - code
+
+
+def _kill(child: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
