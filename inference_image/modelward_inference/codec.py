@@ -11,7 +11,7 @@ import orjson
 from modelward_inference import labels, largejson
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
 from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
-from modelward_inference.tensors import MAX_DIMENSIONS, from_json, kind_of, shown, to_json
+from modelward_inference.tensors import MAX_DIMENSIONS, check_number, from_json, kind_of, shown, to_json, where_of
 from modelward_inference.tensors import from_binary as from_binary  # gRPC's raw contents have the same form
 from modelward_inference.tensors import to_binary as to_binary
 
@@ -55,6 +55,7 @@ def decode(body: bytes, json_length: int | None) -> InferRequest:
 def _inputs(raw: Any, tail: memoryview) -> tuple[tuple[Input, ...], memoryview]:
     if not isinstance(raw, list) or not raw:
         raise RequestError("inputs is missing: send a list of at least one tensor")
+    check_number(len(raw), "inputs")
     decoded = []
     for index, each in enumerate(raw):
         if not isinstance(each, dict):
@@ -72,7 +73,7 @@ def _input(raw: dict[str, Any], index: int, tail: memoryview) -> tuple[Input, me
     name, datatype, sizes = raw.get("name"), raw.get("datatype"), raw.get("shape")
     if not isinstance(name, str) or not name:
         raise RequestError(f"inputs[{index}].name must be a non-empty string")
-    where = f"inputs[{index}] ({name if len(name) < 100 else shown(name)})"
+    where = where_of(index, name)
     if not isinstance(datatype, str) or datatype not in DTYPES:
         raise RequestError(f"{where}.datatype must be one of {', '.join(DTYPES)}, not {shown(datatype)}")
     if not isinstance(sizes, list):
@@ -111,6 +112,7 @@ def _outputs(raw: Any) -> tuple[WantedOutput, ...]:
         return ()
     if not isinstance(raw, list):
         raise RequestError(f"outputs must be a list, not {kind_of(raw)}")
+    check_number(len(raw), "outputs")
     wanted = []
     for index, each in enumerate(raw):
         if not isinstance(each, dict) or not isinstance(each.get("name"), str):

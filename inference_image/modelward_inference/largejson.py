@@ -1,10 +1,12 @@
 """Large JSON bodies by simdjson: numbers get from text into an array without becoming Python objects.
 
 A body of 1000 rows is read in less than half of the time. Only what is plain is taken: objects of numbers, flat or in
-rows. Of anything else, and of every mistake, nothing is said here: the answer is None, and the ordinary path takes it
-or explains. Runs in the event loop's thread alone: a parser must not be used by two at once.
+rows. Of anything else, and of nearly every mistake, nothing is said here: the answer is None, and the ordinary path
+takes it or explains. But lists that don't have the form of their shape are refused (RequestError) before any object is
+made of them. Each thread has a parser of its own: one must not be used by two at once.
 """
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import orjson
 import simdjson
 
 from modelward_inference.runtimes.base import DTYPES, Array
+from modelward_inference.tensors import MAX_DIMENSIONS, check_form, check_number, where_of
 
 FROM = 32 * 1024
 """Bytes: orjson is as fast for less."""
@@ -22,22 +25,48 @@ KEEP = 8 << 20
 _CODES = {"f": ("d", np.dtype(np.float64)), "i": ("i", np.dtype(np.int64))}
 """What numbers are read as, to simdjson and to numpy, by numpy's kind of the tensor's type."""
 
-_parser = simdjson.Parser()
+_KEYS = ("name", "datatype", "shape", "parameters", "data")
+
+_kept = threading.local()
 
 
 def read(body: bytes) -> dict[str, Any] | None:
     """The document as orjson gives it, but with arrays as the inputs' `data`; None where orjson has to read it."""
-    parser = _parser if len(body) <= KEEP else simdjson.Parser()
+    parser = _own_parser() if len(body) <= KEEP else simdjson.Parser()
     try:
         found: Any = parser.parse(body)
+        _check_form(found)
         document = {name: _plain(found[name]) for name in found if name != "inputs"}
         inputs = [_input(each) for each in found["inputs"]]
-    except (ValueError, RuntimeError, TypeError, KeyError, AttributeError):
+    except (ValueError, RuntimeError, TypeError, LookupError, AttributeError):
         return None
     # simdjson flattens whatever is nested. Brackets tell whether that was rows and nothing deeper.
     rest = [{name: value for name, value in each.items() if name != "data"} for each in inputs]
     brackets = orjson.dumps([document, rest]).count(b"[") - 1 + sum(_brackets(each.get("data")) for each in inputs)
     return {**document, "inputs": inputs} if body.count(b"[") == brackets else None
+
+
+def _own_parser() -> Any:
+    try:
+        return _kept.parser
+    except AttributeError:
+        _kept.parser = simdjson.Parser()
+        return _kept.parser
+
+
+def _check_form(found: Any) -> None:
+    """Raises what the ordinary path would, of their number and of the first input, and only where nothing else is wrong before its data."""
+    if "instances" in found:
+        return
+    check_number(len(found["inputs"]), "inputs")
+    first = found["inputs"][0]
+    name, datatype, shape, parameters, data = (first.get(key) for key in _KEYS)
+    sizes = shape.as_list() if isinstance(shape, simdjson.Array) and len(shape) <= MAX_DIMENSIONS else [None]
+    if (
+        isinstance(name, str) and name and datatype in DTYPES and all(type(size) is int and size >= 0 for size in sizes)
+        and (parameters is None or parameters.get("binary_data_size") is None) and isinstance(data, simdjson.Array)
+    ):  # fmt: skip
+        check_form(data, tuple(sizes), where_of(0, name))
 
 
 def _plain(value: Any) -> Any:

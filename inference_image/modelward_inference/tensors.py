@@ -2,13 +2,15 @@
 
 A tensor that can't be read raises RequestError with the name of its field. In JSON, null stands for NaN in floating
 tensors, in both directions: JSON has no number for it; among texts it is a missing one (None). Binary tensors keep NaN
-and infinities as they are.
+and infinities as they are. Invariant: what does not have the form of its shape is refused before anything is built of
+it, and what has takes time and memory in proportion to its bytes.
 """
 
 import math
 import reprlib
 import struct
 from array import array as machine_array
+from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
@@ -23,22 +25,68 @@ MAX_SHOWN = 256
 
 def from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> Array:
     """A tensor from a flat list, or from lists nested as its shape says; `largejson` gives arrays instead of lists."""
+    if type(data) is list:
+        check_form(data, shape, where)
     array = _fast(data, datatype)
     if array is None:
         if not isinstance(data, list | np.ndarray):
             raise RequestError(f"{where}.data must be a list, not {kind_of(data)}")
         try:
-            array = _BUILDERS[DTYPES[datatype].kind](data, datatype)
+            flat = _flattened(data) if type(data) is list else data
+            array = _BUILDERS[DTYPES[datatype].kind](flat, datatype)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise RequestError(f"{where}.data does not hold {datatype} values: {error}") from None
-    # Flat data is allowed for any shape, nested data must agree with it.
     if array.ndim != 1 and array.shape != shape:
-        raise RequestError(f"{where}.data is nested as {list(array.shape)}, but shape is {list(shape)}")
+        raise _misnested(array.shape, shape, where)
     return _reshaped(array, shape, where)
+
+
+def check_form(data: Any, shape: tuple[int, ...], where: str) -> None:
+    """Refuse lists whose own lengths, or those of the first in each, are not those of the shape: flat data is allowed
+    for any shape, nested data must agree with it. Costs nothing; `data`: lists, or simdjson's arrays."""
+    sizes, kind = [], type(data)
+    while type(data) is kind:
+        sizes.append(len(data))
+        if not sizes[-1] or len(sizes) > MAX_DIMENSIONS:
+            break
+        data = data[0]
+    if len(sizes) > 1 and tuple(sizes) != shape:
+        raise _misnested(sizes, shape, where)
+    if len(sizes) == 1 and sizes[0] != math.prod(shape):
+        raise _miscounted(sizes[0], shape, where)
+
+
+def _flattened(data: list[Any]) -> list[Any]:
+    """The values of lists that are all as long as the first of their kind. Raises ValueError where they are not."""
+    while data and type(data[0]) is list:
+        if set(map(type, data)) != {list} or len(set(map(len, data))) != 1:
+            raise ValueError("it has lists of different length, or values beside lists")
+        data = list(chain.from_iterable(data))
+    if list in set(map(type, data)):
+        raise ValueError("it has values beside lists")
+    return data
+
+
+def _misnested(sizes: Sequence[int], shape: tuple[int, ...], where: str) -> RequestError:
+    return RequestError(f"{where}.data is nested as {list(sizes)}, but shape is {list(shape)}")
+
+
+def _miscounted(count: int, shape: tuple[int, ...], where: str) -> RequestError:
+    return RequestError(f"{where}.data has {count} values, but shape {list(shape)} needs {math.prod(shape)}")
 
 
 MAX_DIMENSIONS = 64
 """Of a shape: numpy's own limit. The product of a million sizes would keep the process busy for hours."""
+
+MAX_TENSORS = 10_000
+"""Of a request, each way: more than a model has columns."""
+
+
+def check_number(number: int, field: str) -> None:
+    """Of tensors in one field of a request."""
+    if number > MAX_TENSORS:
+        raise RequestError(f"{field} has {number} tensors; a request may have {MAX_TENSORS}")
+
 
 _MACHINE = {
     "FP32": ("f", np.dtype(np.float32)),
@@ -71,9 +119,8 @@ def _fast(data: Any, datatype: str) -> Array | None:
 
 
 def _reshaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
-    needed = math.prod(shape)
-    if array.size != needed:
-        raise RequestError(f"{where}.data has {array.size} values, but shape {list(shape)} needs {needed}")
+    if array.size != math.prod(shape):
+        raise _miscounted(array.size, shape, where)
     return _shaped(array, shape, where)
 
 
@@ -87,26 +134,15 @@ def _shaped(array: Array, shape: tuple[int, ...], where: str) -> Array:
 
 def _as_numpy_sees(data: Any, cure: str = "") -> Array:
     """Raises ValueError for a text: numpy would give every number beside it as much room as the longest text takes."""
-    text = _text_in(data) if isinstance(data, list) else None
-    if text is not None:
-        raise ValueError(f"found {shown(text)}{cure}")
+    if isinstance(data, list) and str in set(map(type, data)):
+        raise ValueError(f"found {shown(next(value for value in data if isinstance(value, str)))}{cure}")
     return np.array(data)
 
 
-def _text_in(data: list[Any]) -> str | None:
-    kinds = set(map(type, data))
-    if str in kinds:
-        return next(value for value in data if isinstance(value, str))
-    if list not in kinds:
-        return None
-    return next((text for each in data if isinstance(each, list) and (text := _text_in(each)) is not None), None)
-
-
 def _floats(data: Any, datatype: str) -> Array:
-    array = _as_numpy_sees(data)
-    if array.dtype.kind == "O":
-        # null among numbers: the only thing besides them that a floating tensor may hold.
-        array = np.array(data, dtype=np.float64) if _only_numbers_and_null(data) else array
+    # null among numbers: the only thing besides them that a floating tensor may hold.
+    nulls = isinstance(data, list) and type(None) in (kinds := set(map(type, data))) and kinds <= _NUMBERS_AND_NULL
+    array = np.array(data, dtype=np.float64) if nulls else _as_numpy_sees(data)
     if array.dtype.kind not in "fiu" and array.size:
         raise ValueError(f"found {_first_odd(array)}")
     with np.errstate(over="ignore"):
@@ -148,16 +184,11 @@ def _texts(data: Any, datatype: str) -> Array:
 _BUILDERS = {"f": _floats, "i": _integers, "u": _integers, "b": _booleans, "O": _texts}
 
 
-def _only_numbers_and_null(data: list[Any]) -> bool:
-    return all(
-        _only_numbers_and_null(value) if isinstance(value, list) else
-        value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-        for value in data
-    )  # fmt: skip
+_NUMBERS_AND_NULL = {int, float, type(None)}
 
 
 def _only_whole(data: list[Any]) -> bool:
-    return all(type(value) is int for value in np.array(data, dtype=object).ravel())
+    return set(map(type, data)) == {int}
 
 
 def _first_odd(array: Array) -> str:
@@ -220,6 +251,11 @@ def to_binary(array: Array) -> bytes:
         encoded = [value if isinstance(value, bytes) else str(value).encode() for value in array.flat]
         return b"".join(struct.pack("<I", len(value)) + value for value in encoded)
     return np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<")).tobytes()
+
+
+def where_of(index: int, name: str) -> str:
+    """How messages call an input."""
+    return f"inputs[{index}] ({name if len(name) < 100 else shown(name)})"
 
 
 def kind_of(value: Any) -> str:

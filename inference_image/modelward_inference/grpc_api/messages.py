@@ -13,7 +13,7 @@ from modelward_inference.grpc_api import contents
 from modelward_inference.grpc_api.open_inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
 from modelward_inference.runtimes.base import DTYPES, Array, datatype_of
-from modelward_inference.tensors import MAX_DIMENSIONS
+from modelward_inference.tensors import MAX_DIMENSIONS, check_number
 
 M = TypeVar("M", bound=google.protobuf.message.Message)
 
@@ -37,6 +37,8 @@ def decode(message: ModelInferRequest) -> InferRequest:
     raws = message.raw_input_contents
     if not message.inputs:
         raise RequestError("inputs is missing: send at least one tensor")
+    check_number(len(message.inputs), "inputs")
+    check_number(len(message.outputs), "outputs")
     if raws and len(raws) != len(message.inputs):
         raise RequestError(f"raw_input_contents has {len(raws)} tensors, but inputs has {len(message.inputs)}")
     inputs = tuple(

@@ -4,11 +4,13 @@ import json
 import tracemalloc
 from typing import Any
 
+import numpy as np
 import pytest
 
 from modelward_inference import codec
 from modelward_inference.protocol import RequestError
 from modelward_inference.runtimes.base import DTYPES
+from modelward_inference.tensors import MAX_TENSORS
 
 NUMERIC = [name for name in DTYPES if name != "BYTES"]
 TEXT, COUNT = "x" * 10_000, 5_000
@@ -33,9 +35,10 @@ def refusal(datatype: str, data: Any, shape: Any = (1,)) -> str:
 @pytest.mark.parametrize("where", DATA)
 @pytest.mark.parametrize("datatype", NUMERIC)
 def test_a_long_text_among_numbers_costs_its_own_room_only(datatype: str, where: str) -> None:
+    shape = (2, COUNT) if where == "in a row" else (COUNT + 1,)
     tracemalloc.start()
     try:
-        said = refusal(datatype, DATA[where])
+        said = refusal(datatype, DATA[where], shape)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -56,3 +59,66 @@ def test_data_of_any_depth_is_refused_in_a_sentence(datatype: str, inner: Any, d
 
 def test_a_message_repeats_little_of_a_long_list() -> None:
     assert len(refusal("FP32", [1], ["a" * 1000] * 1000)) < 500
+
+
+MANY = 200_000
+MISSHAPEN = {
+    "one null among numbers": ",".join(["null", *["1.5"] * MANY]),
+    "rows of unequal length": ",".join([*["[1]"] * MANY, "[1,2]"]),
+    "rows of one": ",".join(["[1]"] * MANY),
+    "deep rows": ",".join(["[[[[1]]]]"] * MANY),
+    "texts": ",".join(['""'] * MANY),
+    "truths": ",".join(["true"] * MANY),
+}
+
+
+def asked(data: str, shape: Any, datatype: str = "FP64") -> tuple[Any, int]:
+    """What becomes of a body, and the bytes that Python and numpy took meanwhile."""
+    form = json.dumps({"name": "x", "datatype": datatype, "shape": shape, "data": []})[:-2]
+    body = f'{{"inputs":[{form}{data}]}}]}}'.encode()
+    outcome: Any
+    tracemalloc.start()
+    try:
+        outcome = codec.decode(body, None).inputs[0].array
+    except RequestError as error:
+        outcome = str(error)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    return outcome, peak
+
+
+@pytest.mark.parametrize("case", MISSHAPEN)
+def test_a_large_body_that_has_not_the_form_of_its_shape_is_refused_before_anything_is_built(case: str) -> None:
+    said, peak = asked(MISSHAPEN[case], [1, 30])
+    assert said.startswith("inputs[0] (x).data has " if "row" not in case else "inputs[0] (x).data is nested as ")
+    assert peak < 100_000
+
+
+def test_rows_of_unequal_length_cost_no_more_than_equal_ones() -> None:
+    said, peak = asked(MISSHAPEN["rows of unequal length"], [MANY + 1, 1])
+    assert "lists of different length" in said
+    assert peak < 150 * MANY  # a list with its number, each; numpy would take twenty times as much to explain itself
+
+
+def test_null_among_numbers_costs_what_the_numbers_do() -> None:
+    array, peak = asked(MISSHAPEN["one null among numbers"], [MANY + 1])
+    assert np.isnan(array[0])
+    assert (array[1:] == 1.5).all()
+    assert peak < 100 * MANY
+
+
+@pytest.mark.parametrize(
+    ("data", "shape"), [([[[1, None], [2, 3]]], [1, 2, 2]), ([[], []], [2, 0]), ([[[]]], [1, 1, 0])]
+)
+def test_what_has_the_form_of_its_shape_is_read_as_before(data: Any, shape: Any) -> None:
+    array, _ = asked(json.dumps(data)[1:-1], shape)
+    np.testing.assert_array_equal(array, np.array(data, np.float64))
+
+
+@pytest.mark.parametrize("field", ["inputs", "outputs"])
+def test_a_request_has_no_more_tensors_than_a_model_may_have(field: str) -> None:
+    tensor = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}
+    document = {"inputs": [tensor], field: [{**tensor, "name": str(number)} for number in range(MAX_TENSORS + 1)]}
+    with pytest.raises(RequestError, match=f"^{field} has 10001 tensors; a request may have 10000$"):
+        codec.decode(json.dumps(document).encode(), None)

@@ -96,7 +96,12 @@ BAD: dict[str, tuple[Any, str]] = {
     "too little data": (with_x(data=[1]), "inputs[0] (x).data has 1 values, but shape [1, 2] needs 2"),
     "too much data": (with_x(data=[1, 2, 3]), "inputs[0] (x).data has 3 values"),
     "nested otherwise": (with_x(data=[[1], [2]]), "inputs[0] (x).data is nested as [2, 1], but shape is [1, 2]"),
-    "ragged": (with_x(data=[[1], [2, 3]]), "inputs[0] (x).data does not hold FP32 values"),
+    "ragged": (
+        with_x(shape=[2, 1], data=[[1], [2, 3]]),
+        "inputs[0] (x).data does not hold FP32 values: it has lists of different length, or values beside lists",
+    ),
+    "ragged in another form": (with_x(data=[[1], [2, 3]]), "inputs[0] (x).data is nested as [2, 1], but shape is"),
+    "a list among values": (with_x(data=[1, [2]]), "FP32 values: it has values beside lists"),
     "texts as numbers": (with_x(data=["1", "2"]), "inputs[0] (x).data does not hold FP32 values"),
     "a number too large": (with_x(data=[1e300, 1]), "a number that is too large for FP32"),
     "halves as whole numbers": (with_count(data=[1.5]), "inputs[2] (count).data does not hold INT8 values"),

@@ -99,7 +99,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "both": ({"instances": [], "inputs": []}, "send either instances"),
     "no object": ([1], "must be a JSON object"),
     "no list": ({"instances": "x"}, "instances must be a list, not a string"),
-    "ragged": ({"instances": [[1, 2], [3]]}, "instances.data does not hold"),
+    "ragged": (
+        {"instances": [[1, 2], [3]]},
+        "instances.data does not hold INT64 values: it has lists of different length",
+    ),
     "too narrow": ({"instances": [[1], [2]]}, "shape is [2, 1], but the model takes [-1, 2]"),
     "words": ({"instances": [["a", "b"]]}, "datatype is BYTES, but the model takes FP64"),
     "another signature": ({"signature_name": "x", **ROWS}, "signature_name is x"),
