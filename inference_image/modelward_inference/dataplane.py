@@ -13,6 +13,7 @@ import numpy as np
 
 from modelward_inference import metrics
 from modelward_inference.batching import Batcher, Limits, key_of
+from modelward_inference.bodies import Bodies
 from modelward_inference.bundle import Manifest
 from modelward_inference.checks import size_of
 from modelward_inference.computing import Observer
@@ -55,7 +56,7 @@ class DataPlane:
 
     `workers`: predictions in threads at a time; `max_waiting`: requests that may wait for one; `max_batch_rows`: 1
     turns batching off; `max_batch_delay`, `timeout`: seconds; `max_rows`: of a request. `samples` are given the
-    answers by the adapters, which alone see every failure.
+    answers by the adapters, which alone see every failure; `bodies` is what they share to read requests.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class DataPlane:
         max_batch_delay: float = 0.0,
         timeout: float = REQUEST_TIMEOUT,
         max_rows: int = MAX_ROWS,
+        bodies: Bodies | None = None,
     ) -> None:
         self.manifest = manifest
         self.name = manifest.name
         self.version = version
         self.signature = manifest.signature
         self.samples = Samples()
+        self.bodies = bodies or Bodies()
         self._model = model
         self._names = Names(self.signature, manifest.columns)
         self._outputs = tuple(tensor.name for tensor in self.signature.outputs)

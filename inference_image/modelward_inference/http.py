@@ -101,6 +101,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return self.scope
         return self.cycle if self.cycle.more_body else None
 
+    def unread(self) -> object | None:
+        """The answer that the client does not take from us: one object for as long as it is the same; else None."""
+        return self.cycle if self.cycle is not None and self.transport.get_write_buffer_size() else None
+
     def refuse(self, status: int, message: str) -> None:
         """Answer where that is still possible, and end the connection once the client has had time to read it.
 
@@ -155,28 +159,47 @@ def _answer(status: int, message: str) -> bytes:
     )  # fmt: skip
 
 
+Since = dict[GuardedProtocol, tuple[object, float]]
+"""What each connection is at, and since when (seconds, monotonic)."""
+
+
 class SlowClients:
-    """Finds connections whose request does not arrive. `timeout`: seconds from its first byte to its last."""
+    """Finds connections whose request does not arrive, or whose answer is not read. `timeout`: seconds from the first
+    byte of either to its last."""
 
     def __init__(self, state: ServerState, timeout: float) -> None:
         self._state = state
         self._timeout = timeout
-        self._since: dict[Any, tuple[object, float]] = {}
+        self._arriving: Since = {}
+        self._leaving: Since = {}
 
     def sweep(self, now: float) -> None:
-        """Refuse what has been unfinished for too long. `now`: seconds, monotonic; to be called about every second."""
-        since = {}
-        for connection in list(self._state.connections):
-            if not isinstance(connection, GuardedProtocol) or (what := connection.unfinished()) is None:
-                continue
-            before = self._since.get(connection)
-            if before is None or before[0] is not what:
-                since[connection] = (what, now)
-            elif now - before[1] > self._timeout:
-                connection.refuse(408, f"the request did not arrive within {self._timeout:g} s")
+        """End what has been unfinished for too long. `now`: seconds, monotonic; to be called about every second."""
+        connections = [each for each in list(self._state.connections) if isinstance(each, GuardedProtocol)]
+        found = {each: what for each in connections if (what := each.unfinished()) is not None}
+        self._arriving, late = self._sorted(self._arriving, found, now)
+        for connection in late:
+            connection.refuse(408, f"the request did not arrive within {self._timeout:g} s")
+        found = {each: what for each in connections if (what := each.unread()) is not None}
+        self._leaving, late = self._sorted(self._leaving, found, now)
+        for connection in late:
+            connection.transport.abort()  # a word more would only wait behind what is not read
+
+    def _sorted(
+        self, before: Since, found: dict[GuardedProtocol, object], now: float
+    ) -> tuple[Since, list[GuardedProtocol]]:
+        """Since when each is what it is, and those for which that is too long."""
+        since: Since = {}
+        late = []
+        for connection, what in found.items():
+            known, began = before.get(connection, (None, now))
+            if known is not what:
+                began = now
+            if now - began > self._timeout:
+                late.append(connection)
             else:
-                since[connection] = before
-        self._since = since
+                since[connection] = (what, began)
+        return since, late
 
 
 def protocol(max_head: int) -> type[asyncio.Protocol]:

@@ -55,13 +55,15 @@ def _own_parser() -> Any:
 
 
 def _check_form(found: Any) -> None:
-    """Raises what the ordinary path would, of their number and of the first input, and only where nothing else is wrong before its data."""
+    """Raises what the ordinary path would, of their number and of the first input, and only where nothing else is wrong
+    before its data."""
     if "instances" in found:
         return
     check_number(len(found["inputs"]), "inputs")
     first = found["inputs"][0]
     name, datatype, shape, parameters, data = (first.get(key) for key in _KEYS)
-    sizes = shape.as_list() if isinstance(shape, simdjson.Array) and len(shape) <= MAX_DIMENSIONS else [None]
+    short = isinstance(shape, simdjson.Array) and len(shape) <= MAX_DIMENSIONS
+    sizes: list[Any] = shape.as_list() if short else [None]
     if (
         isinstance(name, str) and name and datatype in DTYPES and all(type(size) is int and size >= 0 for size in sizes)
         and (parameters is None or parameters.get("binary_data_size") is None) and isinstance(data, simdjson.Array)

@@ -85,7 +85,9 @@ BATCH_REQUESTS = FastHistogram(
 )
 BATCH_ROWS = FastHistogram("modelward_inference_batch_rows", "Rows that were computed together.", _MODEL, SIZES)
 PENDING = Gauge("modelward_inference_pending_requests", "Requests that wait for the model or are in it.")
-REJECTED = Counter("modelward_inference_rejected", "Requests turned away with 503 because too many waited.")
+REJECTED = Counter(
+    "modelward_inference_rejected", "Requests turned away with 503 because too many waited, or too large ones."
+)
 EXPIRED = Counter("modelward_inference_expired", "Requests not computed because their time was over.")
 ABANDONED = Counter("modelward_inference_abandoned", "Requests not computed because their client had gone.")
 REFUSED = Counter(
@@ -95,6 +97,7 @@ REFUSED = Counter(
 SAMPLES = Counter("modelward_inference_samples", "Answers kept, to be compared with another revision's.")
 SAMPLE_ERRORS = Counter("modelward_inference_sample_errors", "Answers that were to be kept and could not be.")
 MODEL_INFO = Gauge("modelward_model_info", "Always 1; what is served.", ["model", "version", "format", "digest"])
+BODY_BYTES = Gauge("modelward_inference_body_bytes", "What the large bodies of all requests hold together.")
 DRAINING = Gauge("modelward_inference_draining", "1 while the server ends and only finishes what it has begun.")
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import orjson
 
 from modelward_inference import codec, compression, http, metrics
+from modelward_inference.bodies import LARGE, Held
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.endpoints import small_endpoints
 from modelward_inference.protocol import (
@@ -46,6 +47,9 @@ READABLE = frozenset({
     b"application/x-www-form-urlencoded",  # what curl -d says if it is not told otherwise
 })  # fmt: skip
 """Content types of requests."""
+
+PACKED = 4 << 10
+"""Bytes from which a compressed body is unpacked in a thread."""
 
 _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
@@ -89,16 +93,20 @@ class Rest:
         """How bodies are read and written, by path."""
         self._requests = metrics.Requests(plane.name, plane.version, "rest")
         self._samples = plane.samples
+        self._bodies = plane.bodies
         self._others = small_endpoints(plane, state)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         form = self._forms.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
         if form is not None:
-            await self._infer(scope, dict(scope["headers"]), receive, send, form)
+            with self._bodies.hold() as held:
+                await self._infer(scope, dict(scope["headers"]), receive, send, form, held)
         else:
             await self._others(_without_slash(scope), receive, send)
 
-    async def _infer(self, scope: Message, headers: Headers, receive: Receive, send: Send, form: Form) -> None:
+    async def _infer(
+        self, scope: Message, headers: Headers, receive: Receive, send: Send, form: Form, held: Held
+    ) -> None:
         began = time.perf_counter()
         more: list[tuple[bytes, bytes]] = []
         kind = _JSON
@@ -106,14 +114,16 @@ class Rest:
         response: InferResponse | None = None
         try:
             _check_type(headers)
-            body = await self._body(receive, headers)
+            body = await self._body(receive, headers, held)
             began = time.perf_counter()
-            if b"content-encoding" in headers:
-                encoding = headers[b"content-encoding"].decode("latin-1")
-                body = compression.decompressed(body, encoding, self._max_body)
-            json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
             deadline = time.monotonic() + _number(headers, TIMEOUT) / 1000 if TIMEOUT in headers else None
-            request = form.decode(body, json_length)
+            if b"content-encoding" in headers:
+                body = await self._unpacked(body, headers[b"content-encoding"].decode("latin-1"), held)
+            json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
+            if _takes_long(body, json_length):
+                request = await self._bodies.apart(form.decode, body, json_length)
+            else:
+                request = form.decode(body, json_length)
             if self._plane.busy:
                 response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
             else:
@@ -152,7 +162,9 @@ class Rest:
         if len(answer) >= compression.COMPRESS_FROM and b"accept-encoding" in headers:
             encoding = compression.chosen(_text(headers, b"accept-encoding")) or ""
             if encoding:
-                answer = compression.compressed(answer, encoding)
+                pack = compression.compressed
+                large = len(answer) > LARGE
+                answer = await self._bodies.apart(pack, answer, encoding) if large else pack(answer, encoding)
                 more.append((b"content-encoding", encoding.encode()))
         await self._send(exchange, send, status, [kind, (b"content-length", b"%d" % len(answer)), *more], answer)
         if self._samples.active:
@@ -175,13 +187,15 @@ class Rest:
             # uvloop's word for a connection that the client closed while a request behind another one was computed.
             log.debug("nobody is there to answer: %s", error)
 
-    async def _body(self, receive: Receive, headers: Headers) -> bytes:
-        """The whole body. Raises RequestError where it is too long, NeverArrivedError."""
+    async def _body(self, receive: Receive, headers: Headers, held: Held) -> bytes:
+        """The whole body. Raises RequestError where it is too long, OverloadedError, NeverArrivedError."""
         length = headers.get(b"content-length", b"")
         if len(length) > MAX_DIGITS or (length.isdigit() and int(length) > self._max_body):
             raise self._too_large()
         message = await receive()
         body: bytes = message.get("body", b"")
+        if message.get("more_body") or len(body) > LARGE:
+            held.add(len(body))
         if message.get("more_body"):
             parts, size = [body], len(body)
             while message.get("more_body"):
@@ -190,12 +204,23 @@ class Rest:
                 size += len(part)
                 if size > self._max_body:
                     raise self._too_large()
+                held.add(len(part))
                 parts.append(part)
             body = b"".join(parts)
         if message["type"] == "http.disconnect":
             raise NeverArrivedError
         if len(body) > self._max_body:
             raise self._too_large()
+        return body
+
+    async def _unpacked(self, body: bytes, encoding: str, held: Held) -> bytes:
+        unpack = compression.decompressed
+        if len(body) > PACKED:
+            body = await self._bodies.apart(unpack, body, encoding, self._max_body)
+        else:
+            body = unpack(body, encoding, self._max_body)
+        if len(body) > LARGE:
+            held.add(len(body))
         return body
 
     def _too_large(self) -> RequestError:
@@ -219,6 +244,13 @@ def _without_slash(scope: Message) -> Message:
     """`/v2/` is `/v2`, as the protocol's document has it: a redirect would lead from https to http behind a proxy."""
     path = scope.get("path", "")
     return {**scope, "path": path.rstrip("/")} if path.endswith("/") and path.strip("/") else scope
+
+
+def _takes_long(body: bytes, json_length: int | None) -> bool:
+    """Whether it is to be read in a thread. Binary tensors are looked at where they are, but for texts."""
+    if len(body) <= LARGE:
+        return False
+    return json_length is None or json_length > LARGE or b"BYTES" in body[:json_length]
 
 
 def _check_type(headers: Headers) -> None:

@@ -17,6 +17,7 @@ import uvicorn
 import uvloop
 
 from modelward_inference import admission, consent, cors, golden, http, logs, metrics, tracing
+from modelward_inference.bodies import BUDGET, Bodies
 from modelward_inference.consent import Allowed
 from modelward_inference.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
 from modelward_inference.errors import InvalidConfiguration
@@ -45,10 +46,10 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 @dataclass(frozen=True)
 class Settings:
     """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM.
-    `max_body`, `max_head`: bytes. `max_batch_delay`, `timeout`, `body_timeout`: seconds. `capture_socket`: where the
-    monitor listens, None for no capture; `capture_sampling`: share of the model's calls; `capture_buffer`: bytes;
-    `allow_origins`: of web pages that may ask, `*` for all; `artifact`: the download's folder, None: all is in
-    `folder`; `allowed`: formats that may be loaded, None: all."""
+    `max_body`, `max_head`, `max_bodies` (of all requests together): bytes. `max_batch_delay`, `timeout`,
+    `body_timeout`: seconds. `capture_socket`: where the monitor listens, None for no capture; `capture_sampling`: share
+    of the model's calls; `capture_buffer`: bytes; `allow_origins`: of web pages that may ask, `*` for all; `artifact`:
+    the download's folder, None: all is in `folder`; `allowed`: formats that may be loaded, None: all."""
 
     folder: Path
     version: str | None
@@ -62,6 +63,7 @@ class Settings:
     log_level: str
     max_rows: int = MAX_ROWS
     max_head: int = http.MAX_HEAD
+    max_bodies: int = BUDGET
     max_batch_rows: int = 256
     max_batch_delay: float = 0.0
     timeout: float = REQUEST_TIMEOUT
@@ -119,6 +121,7 @@ class Settings:
             cores=cores,
             drain=number("DRAIN_SECONDS", 5),
             max_body=number("MAX_REQUEST_BYTES", 64 << 20),
+            max_bodies=number("MAX_BUFFERED_BYTES", BUDGET, least=1),
             max_waiting=number("MAX_WAITING_REQUESTS", 256),
             log_level=level("LOG_LEVEL", "INFO"),
             max_rows=number("MAX_ROWS", MAX_ROWS, least=1),
@@ -186,10 +189,12 @@ def serve(settings: Settings) -> None:
     plane = DataPlane(
         model, manifest, version, settings.cores, settings.max_waiting, max_batch_rows=settings.max_batch_rows,
         max_batch_delay=settings.max_batch_delay, timeout=settings.timeout, max_rows=settings.max_rows,
+        bodies=Bodies(max(settings.max_bodies, settings.max_body)),
     )  # fmt: skip
     plane.warm_up()
     metrics.MODEL_INFO.labels(manifest.name, version, manifest.format, manifest.digest).set(1)
     metrics.PENDING.set_function(lambda: plane.pending)
+    metrics.BODY_BYTES.set_function(lambda: plane.bodies.held)
     state = State()
     rest = rest_server(Rest(plane, state, settings.max_body, tracer), state, settings)
     companions = _companions(settings, plane, state, tracer)

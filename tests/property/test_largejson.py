@@ -95,7 +95,7 @@ def test_plain_numbers_are_taken(content: Any, datatype: str) -> None:
 @pytest.mark.parametrize("content", [[[1, [2]]], [[[1], [2]]], [[1], [2, 3]], [1, None], ["1"], [True], [], {}, "1"])
 def test_what_is_not_plain_is_left_to_the_ordinary_reader(content: Any) -> None:
     body = orjson.dumps({"inputs": [{"name": "a", "datatype": "FP64", "shape": [1, 2], "data": content}]})
-    if "is nested as" in str(outcome(body)):  # what is refused before anything is made of it
+    if ", but shape" in str(outcome(body)):  # it is refused before anything is made of it
         return
     read = largejson.read(body)
     assert read is None or read["inputs"][0]["data"].size == 0

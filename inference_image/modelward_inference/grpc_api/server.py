@@ -32,6 +32,9 @@ new connections. The price is a new connection now and then."""
 
 UNLIMITED = 2**31 - 1
 
+MAX_CALLS = 2048
+"""Calls at a time, over all connections: gRPC's core holds the whole message of each, before the queue is asked."""
+
 GRACE = 80.0
 """Seconds for what is being computed when the server ends: the kubelet gives a pod 90, of which 5 drain."""
 
@@ -71,7 +74,7 @@ class GrpcServer:
 
     async def __aenter__(self) -> Self:
         """Raises InvalidConfiguration where the port can't be had."""
-        server = self._server = grpc.aio.server(options=self._options)
+        server = self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=MAX_CALLS)
         server.add_generic_rpc_handlers((service.Service(self._plane, self._state, self._tracing).handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(Health((OVERALL_HEALTH, service.NAME), self._state), server)
         names = (service.NAME, HEALTH, reflection.SERVICE_NAME)

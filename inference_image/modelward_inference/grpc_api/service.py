@@ -13,12 +13,19 @@ import grpc
 from google.protobuf.json_format import ParseDict
 
 from modelward_inference import __version__, formats, metrics, triton
+from modelward_inference.bodies import LARGE
 from modelward_inference.bundle import Tensor
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.endpoints import EXTENSIONS, metadata, unknown_model
 from modelward_inference.grpc_api import messages
 from modelward_inference.grpc_api import open_inference_pb2 as types
-from modelward_inference.protocol import DeadlineExceededError, InferResponse, OverloadedError, RequestError
+from modelward_inference.protocol import (
+    DeadlineExceededError,
+    InferRequest,
+    InferResponse,
+    OverloadedError,
+    RequestError,
+)
 from modelward_inference.state import State
 from modelward_inference.tracing import Tracing
 
@@ -27,6 +34,9 @@ log = logging.getLogger(__name__)
 NAME = types.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 REQUEST_ID = "x-request-id"
+
+READ_APART = 256 << 10
+"""Bytes from which a message is read in a thread: its tensors are mostly binary already."""
 
 MAX_MESSAGE = 2000
 """Bytes of a status message: it travels in the trailers, where a byte may take 3 and clients take 8 KiB in all."""
@@ -89,12 +99,19 @@ class Service:
 
     async def _infer(self, body: bytes, context: Context) -> tuple[bytes, InferResponse]:
         remaining = context.time_remaining()
+        deadline = None if remaining is None else time.monotonic() + remaining
+        bodies = self._plane.bodies
+        with bodies.hold() as held:
+            if len(body) > LARGE:
+                held.add(len(body))
+            request = self._read(body) if len(body) <= READ_APART else await bodies.apart(self._read, body)
+            response = await self._plane.infer(request, deadline=deadline)
+            return messages.encode(response, request), response
+
+    def _read(self, body: bytes) -> InferRequest:
         message = messages.parse(types.ModelInferRequest, body)
         self._check_known(message.model_name, message.model_version)
-        request = messages.decode(message)
-        deadline = None if remaining is None else time.monotonic() + remaining
-        response = await self._plane.infer(request, deadline=deadline)
-        return messages.encode(response, request), response
+        return messages.decode(message)
 
     def _record(
         self, code: grpc.StatusCode, began: float, context: Context, response: InferResponse | None = None

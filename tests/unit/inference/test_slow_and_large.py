@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 
@@ -173,6 +174,9 @@ class Connection(http.GuardedProtocol):
     def unfinished(self) -> object | None:
         return self.what
 
+    def unread(self) -> object | None:
+        return None
+
     def refuse(self, status: int, _message: str) -> None:
         self.refused.append(status)
 
@@ -190,3 +194,26 @@ def test_only_what_stands_still_for_too_long_is_refused() -> None:
         quick.what = f"request {now}"
         clients.sweep(float(now))
     assert (slow.refused, quick.refused, idle.refused) == ([408], [], [])
+
+
+class Loaded(Connection):
+    """One that has something to write, and counts how it is ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: object | None = None
+        self.transport = mock.Mock()
+
+    def unread(self) -> object | None:
+        return self.answer
+
+
+def test_only_an_answer_that_is_not_read_for_too_long_ends_the_connection() -> None:
+    stuck, slow, idle = Loaded(), Loaded(), Loaded()
+    clients = http.SlowClients(State(stuck, slow, idle), timeout=5.0)  # type: ignore[arg-type]
+    stuck.answer = "an answer"
+    for now in range(7):
+        slow.answer = f"answer {now}"
+        clients.sweep(float(now))
+    assert [each.transport.abort.call_count for each in (stuck, slow, idle)] == [1, 0, 0]
+    assert (stuck.refused, slow.refused) == ([], [])
