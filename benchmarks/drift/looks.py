@@ -84,7 +84,6 @@ def log_likelihood_ratios(reference: Array, windows: Array) -> Floats:
 def psis(reference: Array, windows: Array) -> Floats:
     """(..., looks) of counts (..., bins) and (..., looks, bins): `divergence.psi` of each, where the reference has rows
     in every bin."""
-    bins = reference.shape[-1]
-    p = ((reference + SMOOTHING) / (reference.sum(axis=-1, keepdims=True) + SMOOTHING * bins))[..., None, :]
-    q = (windows + SMOOTHING) / (windows.sum(axis=-1, keepdims=True) + SMOOTHING * bins)
+    p, q = (np.maximum(each / each.sum(axis=-1, keepdims=True), SMOOTHING) for each in (reference, windows))
+    p, q = p[..., None, :] / p.sum(axis=-1)[..., None, None], q / q.sum(axis=-1, keepdims=True)
     return np.asarray(((q - p) * np.log(q / p)).sum(axis=-1))
