@@ -63,6 +63,11 @@ class Reference:
     def profiles(self) -> tuple[Profile, ...]:
         return tuple(feature.profile for feature in self.features)
 
+    @property
+    def calibrated(self) -> bool:
+        """Whether it was measured how far rows hang together; else verdicts take them as independent."""
+        return any(feature.profile.inflation.blocks > 0 for feature in self.features)
+
     @cached_property
     def digest(self) -> str:
         canonical = json.dumps(self._content(), sort_keys=True, separators=(",", ":"), allow_nan=False)

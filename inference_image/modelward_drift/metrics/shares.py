@@ -8,8 +8,8 @@ from modelward_drift.arrays import Floats, Integers
 
 SMOOTHING: Final = 1e-4
 """The least share of a cell that either side has, as Evidently takes it for empty ones (get_binned_data in
-calculations/stattests/utils.py). A number of rows instead, such as half a row, would make a PSI of 0.18 or 0.36 of the same 4 % of
-nulls, as the reference has 1,000 or 100,000 rows; whether it is chance the test says, which needs no floor."""
+calculations/stattests/utils.py). Half a row instead would make a PSI of 0.18 or 0.36 of the same 4 % of nulls, as the
+reference has 1,000 or 100,000 rows. Whether it is chance the test says, which needs no floor."""
 
 
 def smoothed(reference: Integers, current: Integers, smoothing: float = SMOOTHING) -> tuple[Floats, Floats]:

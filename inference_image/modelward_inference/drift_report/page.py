@@ -77,7 +77,8 @@ def _facts(reference: Reference, windows: Sequence[Window], policy: Policy, foun
         "Window": f"{span}, {last.rows:,} rows" + (f"; the last of {len(windows)}" if len(windows) > 1 else ""),
         "Reference": f"{reference.rows:,} rows of {source}, <code>{escape(reference.digest[:19])}…</code>",
         "Rule": f"Drift is what reaches its threshold and is no chance. At most {rules.per_30_days:g} false alarms are "
-        f"expected in 30 days, over {judged} features and a window every {_length(rules.window.duration)}.",
+        f"expected in 30 days, over {judged} features and a window every {_length(rules.window.duration)}"
+        f"{_rows(reference)}.",
         "Cut": "What the metric has to reach: its threshold, or what chance reaches where that is more, as of few rows."
         + _ANCHORS * any(each.last is not None and each.last.statistic.metric == "psi" for each in found),
     }
@@ -91,6 +92,16 @@ def _facts(reference: Reference, windows: Sequence[Window], policy: Policy, foun
             f"data quality: {actions.data_quality}."
         )
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{text}</dd>' for name, text in facts.items())}</dl>"
+
+
+def _rows(reference: Reference) -> str:
+    """What the promise hangs on."""
+    if reference.calibrated:
+        return ", by how far rows hung together in the reference's own windows"
+    return (
+        "; rows are taken as independent, which those of one client or hour are not: windows of a whole day or week "
+        "are safer (docs/which-window.md)"
+    )
 
 
 _ANCHORS = (

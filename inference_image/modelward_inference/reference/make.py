@@ -2,17 +2,13 @@
 
 import logging
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-import numpy as np
-
-from modelward_drift.arrays import Integers
 from modelward_drift.bins import BINS
-from modelward_drift.bootstrap import calibrated
 from modelward_drift.builder import LEVELS, recounted
 from modelward_drift.counting import count_table
 from modelward_drift.counts import zero
@@ -23,6 +19,7 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.features import Layout
 from modelward_inference.reference import models, sparse
 from modelward_inference.reference.builder import ReferenceBuilder
+from modelward_inference.reference.calibrating import Calibration
 from modelward_inference.reference.fitting import AsTheyAre, Fitting, Tensors, ToModel, texts_of
 from modelward_inference.reference.progress import Progress
 from modelward_inference.reference.source import Chunk, Source, open_source
@@ -79,7 +76,7 @@ def make_reference(
                 "a file, or a function that makes the iterator, for exact counts"
             )
             return reference
-        return _counted(reference, reading, calibrate_window)
+        return _counted(reference, reading, calibrate_window, warn)
 
 
 class NothingToProfile(InvalidConfiguration):
@@ -160,38 +157,30 @@ def _built(
     return builder.reference()
 
 
-def _counted(reference: Reference, reading: Reading, window: int | None) -> Reference:
+def _counted(reference: Reference, reading: Reading, window: int | None, warn: Callable[[str], None]) -> Reference:
     """With exact counts, and calibrated by windows of so many rows where that is wanted."""
     layout, profiles = Layout.of_reference(reference), reference.profiles
     totals = [zero(profile) for profile in profiles]
-    current: list[Integers] = [np.zeros(len(profile.counts), np.int64) for profile in profiles]
-    windows: list[Integers] = []
-    filled = 0
+    calibration = None if window is None else Calibration(profiles, window)
     for batch in reading.batches("counting"):
         columns = layout.columns(batch.inputs, batch.outputs)
         begin = 0
         while begin < batch.rows:
-            rows = batch.rows - begin if window is None else min(batch.rows - begin, window - filled)
+            rows = batch.rows - begin if calibration is None else calibration.room(batch.rows - begin)
             part = {name: column[begin : begin + rows] for name, column in columns.items()}
             counts = count_table(profiles, part, rows)
             totals = [total + each for total, each in zip(totals, counts, strict=True)]
-            begin, filled = begin + rows, filled + rows
-            if window is not None:
-                current = [cells + each.cells for cells, each in zip(current, counts, strict=True)]
-                if filled == window:
-                    windows.append(np.concatenate(current))
-                    current, filled = [np.zeros_like(cells) for cells in current], 0
+            begin += rows
+            if calibration is not None:
+                calibration.add(counts, rows)
     if totals[0].rows != reference.rows:
         raise InvalidConfiguration(
             f"the data had {reference.rows} rows, and {totals[0].rows} when they were read again; wait until nobody "
             "writes to them"
         )
     exact = [recounted(profile, total) for profile, total in zip(profiles, totals, strict=True)]
-    if window is not None:
-        table = np.array(windows, np.int64).reshape(len(windows), -1)
-        ends = np.cumsum([len(profile.counts) for profile in profiles])[:-1]
-        parts: Sequence[Integers] = np.split(table, ends, axis=1)
-        exact = [calibrated(profile, part) for profile, part in zip(exact, parts, strict=True)]
+    if calibration is not None:
+        exact = calibration.applied(exact, warn)
     features = zip(reference.features, exact, strict=True)
     return Reference(tuple(replace(feature, profile=profile) for feature, profile in features), reference.source)
 

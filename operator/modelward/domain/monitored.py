@@ -97,12 +97,17 @@ def _counting(seen: Monitored) -> Condition:
         if learned
         else f"the {reference.rows} rows of the reference that it was published with"
     )
-    message = f"{len(reference.features)} features are compared with {against}. {_of_window(seen)}"
+    message = f"{len(reference.features)} features are compared with {against}{_rows(reference)}. {_of_window(seen)}"
     if seen.given_up:
         message = f"{message}. {seen.given_up}"
     if learned:
         message = f"{message}. What was wrong from the beginning can't be seen this way. {CURE}"
     return Condition(MONITORED, True, "LearnedReference" if learned else "Counting", message)
+
+
+def _rows(reference: Reference) -> str:
+    """What the budget of false alarms hangs on."""
+    return "" if reference.calibrated else ", and rows are taken as independent (docs/which-window.md)"
 
 
 def _of_window(seen: Monitored) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from modelward_drift.badvalues import Limits
 from modelward_drift.budget import Persistence
 from modelward_drift.builder import profile_of
 from modelward_drift.counting import count
+from modelward_drift.inflation import Inflation
 from modelward_drift.judging import Rules
 from modelward_drift.policy import Actions, Policy
 from modelward_drift.reference import Feature, Reference
@@ -157,3 +159,13 @@ def test_the_operators_rules_hold_in_the_command(tmp_path: Path) -> None:
     assert states["quality:missing:age"] == "Drifted"
     assert states["output:score"] == "Not judged"
     assert states["age"] == "No drift"
+
+
+def test_the_promise_says_what_it_hangs_on() -> None:
+    known = reference()
+    assert "rows are taken as independent" in header(html(known, windows([0], known), Policy()))
+    profile = replace(known.profiles[0], inflation=Inflation(3.0, 2.0, 500, 40))
+    measured = Reference((replace(known.features[0], profile=profile),))
+    text = header(html(measured, windows([0], measured), Policy()))
+    assert "by how far rows hung together" in text
+    assert "independent" not in text

@@ -14,6 +14,7 @@ from pyarrow import parquet
 
 from modelward_drift.counting import count
 from modelward_drift.errors import SettingError
+from modelward_drift.inflation import Inflation
 from modelward_drift.reference import Reference
 from modelward_drift.sample import CAPACITY
 from modelward_inference import make_reference, save_bundle
@@ -168,6 +169,27 @@ def test_calibration_finds_rows_that_hang_together() -> None:
     assert together.inflation.mean == pytest.approx(50, rel=0.5)
     assert (together.inflation.rows, together.inflation.blocks) == (500, 80)
     assert sum(together.counts) == 40_000
+
+
+def test_calibration_of_shuffled_rows_measures_nothing_and_says_so() -> None:
+    """The same rows as above in random order: 1.0 would be no measurement."""
+    data, told = next(correlated()), list[str]()
+    order = np.random.default_rng(1).permutation(40_000)
+    shuffled = {name: column[order] for name, column in data.items()}
+    reference = make_reference(shuffled, calibrate_window=500, warn=told.append)
+    assert [each.inflation for each in reference.profiles] == [Inflation(), Inflation()]
+    assert len(told) == 1
+    assert "Are the data in the order of time?" in told[0]
+
+
+def test_an_order_that_evens_out_over_a_window_is_an_order() -> None:
+    """Whole days scatter less than independent rows: that was measured, since their hours differ."""
+    rng, told = np.random.default_rng(2), list[str]()
+    day = np.sin(np.arange(40_000) / 1000 * 2 * np.pi)
+    reference = make_reference({"amount": rng.normal(day)}, calibrate_window=1000, warn=told.append)
+    found = reference.profiles[0].inflation
+    assert (found.blocks, told) == (40, [])
+    assert found.mean < 1.5
 
 
 def test_windows_do_not_depend_on_chunks() -> None:
