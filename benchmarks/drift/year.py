@@ -41,6 +41,7 @@ def policy() -> DriftPolicy:
     """A threshold that is no hindrance: what holds back false alarms is the budget alone."""
     spec = {
         "target": {"name": "model"},
+        "window": {"duration": "1h"},
         "features": {"default": {"metric": "psi", "threshold": "0.01"}},
         "falseAlarms": {"maxPer30Days": "0.05"},
         "retrain": {"cooldown": "12h", "job": {"template": {}}},

@@ -194,7 +194,10 @@ def test_defaults_and_columns(cluster: Cluster, namespace: str) -> None:
     cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(body))
     stored = cluster.get("dp", "fraud", "-n", namespace)
     spec = stored["spec"]
-    assert (spec["window"], spec["persistence"]) == ({"duration": "1h", "minSamples": 500}, {"needed": 1, "windows": 1})
+    assert (spec["window"], spec["persistence"]) == (
+        {"duration": "24h", "minSamples": 500},
+        {"needed": 1, "windows": 1},
+    )
     assert spec["falseAlarms"]["maxPer30Days"] == "0.05"
     assert spec["actions"] == {"inputs": "Retrain", "outputs": "Retrain", "dataQuality": "Hold"}
     container = spec["retrain"]["job"]["template"]["spec"]["template"]["spec"]["containers"][0]

@@ -56,7 +56,7 @@ def policy_from(spec: _Raw) -> Policy:
     _known("features.dataQuality", quality, _QUALITY)
     return Policy(
         rules=Rules(
-            WindowSettings(_duration(window.get("duration", "1h")), int(window.get("minSamples", 500))),
+            WindowSettings(_duration(window.get("duration", "24h")), int(window.get("minSamples", 500))),
             _rule(_section(features, "default")),
             {str(each["name"]): _rule(each) for each in features.get("overrides") or ()},
             frozenset(map(str, features.get("ignore") or ())),

@@ -41,7 +41,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Window:
-    duration: str = "1h"
+    duration: str = "24h"
     min_samples: int = 500
 
 

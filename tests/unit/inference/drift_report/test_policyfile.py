@@ -45,7 +45,7 @@ def test_all_of_it_is_read(tmp_path: Path, document: object) -> None:
 def test_what_is_not_said_is_the_default(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
     path.write_text(json.dumps({"spec": {"features": None, "window": None}}))
-    assert read_policy(path) == Policy(actions=Actions())
+    assert read_policy(path) == Policy(Rules(WindowSettings(24 * 3600.0, 500)), actions=Actions())
 
 
 @pytest.mark.parametrize(
