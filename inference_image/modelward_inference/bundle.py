@@ -20,11 +20,15 @@ MANIFEST = "model.json"
 
 @dataclass(frozen=True)
 class Tensor:
-    """One input or output. `datatype`: of the Open Inference Protocol; `shape`: -1 for a dimension of any size."""
+    """One input or output. `datatype`: of the Open Inference Protocol; `shape`: -1 for a dimension of any size.
+
+    `any_rank`: it may have any number of dimensions; the protocol has no word for that, and `shape` is then (-1,).
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    any_rank: bool = False
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,10 @@ def _refusal(raw: dict[str, Any]) -> Refusal:
 def signature_of(raw: Mapping[str, Any]) -> Signature:
     """From plain values, as in model.json and in the protocol's model metadata. Raises KeyError and TypeError."""
     inputs, outputs = (
-        tuple(Tensor(each["name"], each["datatype"], tuple(each["shape"])) for each in raw[side])
+        tuple(
+            Tensor(each["name"], each["datatype"], tuple(each["shape"]), bool(each.get("any_rank", False)))
+            for each in raw[side]
+        )
         for side in ("inputs", "outputs")
     )
     return Signature(inputs, outputs)

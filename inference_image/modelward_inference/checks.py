@@ -23,7 +23,7 @@ class Expected:
         self._dtype = DTYPES[tensor.datatype]
         self._rank = len(tensor.shape)
         self._tail = tensor.shape[1:]
-        self.rows = tensor.shape[:1] == (-1,)
+        self.rows = tensor.shape[:1] == (-1,) and not tensor.any_rank
         """Whether the first axis is open."""
         # The usual shape: any number of rows, everything else fixed.
         self._open = self.rows and -1 not in self._tail
@@ -31,7 +31,11 @@ class Expected:
     def check(self, given: Input) -> Array:
         """The array as the model takes it."""
         shape = given.array.shape
-        if not (self._open and len(shape) == self._rank and shape[1:] == self._tail):
+        if self.tensor.any_rank:
+            pass
+        elif not self._rank and shape == (1,):
+            given = Input(given.name, given.datatype, given.array.reshape(()))  # a scalar, as many clients write it
+        elif not (self._open and len(shape) == self._rank and shape[1:] == self._tail):
             if not shape and self.rows and all(size in (-1, 1) for size in self._tail):
                 # One value is one row: KServe's payloads of a single text have no shape.
                 given = Input(given.name, given.datatype, given.array.reshape((1,) * self._rank))

@@ -92,7 +92,9 @@ class DataPlane:
         self.max_batch_rows = max_batch_rows if joins else 1
         """Rows of different requests that are computed together; 1 for none."""
         self._batches = self.max_batch_rows > 1
-        self._answers_none = joins and all(-1 not in tensor.shape[1:] for tensor in self.signature.outputs)
+        self._answers_none = joins and all(
+            -1 not in tensor.shape[1:] and not tensor.any_rank for tensor in self.signature.outputs
+        )
         self._one_size = joining is None or joining.one_size
         limits = Limits(workers, max_waiting, max_batch_rows, max_batch_delay)
         self._batcher = Batcher(model.predict, limits, (self.name, version))

@@ -61,6 +61,8 @@ def _whole(data: Any, tensor: Tensor) -> Array:
     elif hasattr(data, "to_numpy"):
         data = data.to_numpy()
     array = np.asarray(data)
+    if tensor.any_rank:
+        return array
     if len(tensor.shape) == 1 and array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     fits = array.ndim == len(tensor.shape) and all(

@@ -25,6 +25,8 @@ MAX_SHOWN = 256
 
 def from_json(data: Any, datatype: str, shape: tuple[int, ...], where: str) -> Array:
     """A tensor from a flat list, or from lists nested as its shape says; `largejson` gives arrays instead of lists."""
+    if shape == () and not isinstance(data, list | dict | np.ndarray):
+        data = [data]  # a scalar needs no list
     if type(data) is list:
         check_form(data, shape, where)
     array = _fast(data, datatype)

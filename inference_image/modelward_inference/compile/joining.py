@@ -36,6 +36,11 @@ Rows = Mapping[str, Array]
 def prove(model: Model, golden: Rows | None) -> Joining:
     """Ask the model. `golden`: inputs that it is known to take; None where there are none. Raises only MemoryError."""
     signature = model.signature
+    bare = [each.name for each in signature.inputs if each.any_rank]
+    if bare:
+        return Joining(
+            False, f"{bare[0]!r} may have any number of axes, so that none is known to be rows", one_size=False
+        )
     fixed = [each.name for each in (*signature.inputs, *signature.outputs) if each.shape[:1] != (-1,)]
     if fixed:
         return Joining(False, f"the first axis of {fixed[0]!r} is not open")

@@ -1,6 +1,6 @@
 """ONNX models by onnxruntime."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import ModelUnsupported
-from modelward_inference.runtimes import unloaded
+from modelward_inference.runtimes import onnxranks, unloaded
 from modelward_inference.runtimes.base import Array, texts
 
 _TYPES = {
@@ -48,9 +48,12 @@ class OnnxModel:
             raise
         except Exception as error:
             raise unloaded.explained(error) from error
+        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
+        bare = any(not node.shape for node in (*inputs, *outputs))
+        ranked = onnxranks.ranked(path) if bare else frozenset()
         self.signature = Signature(
-            inputs=tuple(_tensor(node, "input") for node in self._session.get_inputs()),
-            outputs=tuple(_tensor(node, "output") for node in self._session.get_outputs()),
+            inputs=tuple(_tensor(node, "input", ranked) for node in inputs),
+            outputs=tuple(_tensor(node, "output", ranked) for node in outputs),
         )
         axes = [node.shape[0] for node in self._session.get_inputs() if node.shape]
         self.first_axes = tuple(axis for axis in axes if isinstance(axis, str))
@@ -75,7 +78,8 @@ class OnnxModel:
         return dict(zip(outputs, self._session.run(list(outputs), given), strict=True))
 
 
-def _tensor(node: Any, side: str) -> Tensor:
+def _tensor(node: Any, side: str, ranked: Collection[str]) -> Tensor:
+    """`ranked`: names of those whose shape is known where onnxruntime shows none."""
     if node.type not in _TYPES:
         cure = (
             "convert the model with options={'zipmap': False}"
@@ -83,6 +87,7 @@ def _tensor(node: Any, side: str) -> Tensor:
             else ("export the model with plain tensors")
         )
         raise ModelUnsupported(f"The model's {side} {node.name!r} is a {node.type}, which no protocol carries; {cure}")
-    # An output without a known shape is shown as one row of something.
-    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape) or (-1,)
+    if not node.shape and node.name not in ranked:
+        return Tensor(node.name, _TYPES[node.type], (-1,), any_rank=True)
+    shape = tuple(size if isinstance(size, int) and size >= 0 else -1 for size in node.shape)
     return Tensor(node.name, _TYPES[node.type], shape)
