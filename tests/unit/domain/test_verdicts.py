@@ -188,3 +188,12 @@ def test_actions_by_kind_of_feature() -> None:
     verdict = Verdict(drifted=("amount", "output:score", "quality:missing:amount"))
     assert to_retrain_for(spec, verdict) == ("amount",)
     assert holding(spec, verdict) == ("quality:missing:amount",)
+
+
+def test_the_message_says_why_and_what_to_do_about_a_number_that_only_grows() -> None:
+    beyond = (seen(AMOUNT, 0, 1000, 0, 0, 0, quality=(0, 1000, 0, 0)), *USUAL[1:])
+    message = judge(policy(), look(*beyond)).message
+    assert ": 100 % are out of range, which was -3 to 3. 100 % of the values of amount lie above" in message
+    assert "spec.features.ignore" in message
+    nulls = judge(policy(features={"ignore": ["amount"], "dataQuality": {"missing": "5%"}}), look(*NULLS)).message
+    assert nulls.endswith("and not by chance: 20 % are missing, before 0 %")
