@@ -74,7 +74,9 @@ def _facts(reference: Reference, windows: Sequence[Window], policy: Policy, foun
     span = f"{svg.moment(last.start)} to {svg.moment(last.end)} UTC" if last.end is not None else "The table"
     source = "training data" if reference.source == "training" else "the first requests"
     facts = {
-        "Window": f"{span}, {last.rows:,} rows" + (f"; the last of {len(windows)}" if len(windows) > 1 else ""),
+        "Window": f"{span}, {last.rows:,} rows"
+        + (f"; the last of {len(windows)}" if len(windows) > 1 else "")
+        + _others_windows(windows, policy),
         "Reference": f"{reference.rows:,} rows of {source}, <code>{escape(reference.digest[:19])}…</code>",
         "Rule": f"Drift is what reaches its threshold and is no chance. At most {rules.per_30_days:g} false alarms are "
         f"expected in 30 days, over {judged} features and a window every {_length(rules.window.duration)}"
@@ -92,6 +94,20 @@ def _facts(reference: Reference, windows: Sequence[Window], policy: Policy, foun
             f"data quality: {actions.data_quality}."
         )
     return f"<dl>{''.join(f'<dt>{name}</dt><dd>{text}</dd>' for name, text in facts.items())}</dl>"
+
+
+def _others_windows(windows: Sequence[Window], policy: Policy) -> str:
+    """Where the policy asks for longer ones: the operator judges those. Longer than asked for they may be, for rows."""
+    lasted = max(
+        (each.end - each.start for each in windows if each.start is not None and each.end is not None), default=0
+    )
+    asked = policy.rules.window.duration
+    if policy.actions is None or not 0 < lasted < 0.99 * asked:
+        return ""
+    return (
+        f". These windows last {_length(lasted)}, the policy's {_length(asked)}: the operator judges its own, which "
+        "<code>--stored</code> shows by <code>--reader</code> and the policy's uid"
+    )
 
 
 def _rows(reference: Reference) -> str:

@@ -15,7 +15,7 @@ from modelward_drift.budget import Persistence
 from modelward_drift.builder import profile_of
 from modelward_drift.counting import count
 from modelward_drift.inflation import Inflation
-from modelward_drift.judging import Rules
+from modelward_drift.judging import Rules, WindowSettings
 from modelward_drift.policy import Actions, Policy
 from modelward_drift.reference import Feature, Reference
 from modelward_inference.drift_report import command
@@ -169,3 +169,13 @@ def test_the_promise_says_what_it_hangs_on() -> None:
     text = header(html(measured, windows([0], measured), Policy()))
     assert "by how far rows hung together" in text
     assert "independent" not in text
+
+
+def test_windows_that_are_not_the_policys_are_told() -> None:
+    known = reference()
+    day = Rules(WindowSettings(86_400.0, 500))
+    text = header(html(known, windows([0, 0], known), Policy(day, actions=Actions())))
+    assert "These windows last 1 h, the policy's 24 h" in text
+    hour = Rules(WindowSettings(3600.0, 500))
+    assert "These windows" not in header(html(known, windows([0, 0], known), Policy(hour, actions=Actions())))
+    assert "These windows" not in header(html(known, windows([0, 0], known), Policy(day)))
