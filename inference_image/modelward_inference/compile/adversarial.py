@@ -8,7 +8,7 @@ original raises, the compiled form has to raise, or the server refuses for it (`
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,16 +90,25 @@ class Probes:
             if not (self.answers[index] is None and self._guarded(index))
         ]
         found = ask(model, _at(self.rows, open_rows))
+        places: list[int] = []
+        wanted_rows: list[dict[str, Array]] = []
+        got_rows: list[dict[str, Array]] = []
         for index, got in zip(open_rows, found, strict=True):
             wanted = self.answers[index]
             if (wanted is None) != (got is None):
                 words = "answers, the original refuses it" if wanted is None else "is refused, the original answers it"
                 return f"a row that {self._words(index)} {words}"
             if wanted is not None and got is not None:
-                differs = golden.difference(wanted, got, tolerance)
-                if differs:
-                    return f"a row that {self._words(index)} has another answer: {differs}"
-        return ""
+                places.append(index)
+                wanted_rows.append(wanted)
+                got_rows.append(got)
+        if not places:
+            return ""
+        # Together, so that what is usual in a column is known, and how many rows are ties.
+        differs = golden.difference(_together(wanted_rows), _together(got_rows), tolerance)
+        if differs is None:
+            return ""
+        return f"a row that {self._words(places[differs.row])} has another answer: {replace(differs, row=0)}"
 
     def _guarded(self, index: int) -> bool:
         """Whether the server refuses the row before the model sees it."""
@@ -301,6 +310,10 @@ def _categories(estimator: Any) -> dict[str, tuple[Any, ...]]:
                         found[names[position]] = tuple(plain)
                 break
     return found
+
+
+def _together(answers: Sequence[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([each[name] for each in answers]) for name in answers[0]}
 
 
 def _width(array: Array) -> int:

@@ -70,7 +70,7 @@ def choose(
             failures.append(f"{name}: the answers differ: {found}")
         elif unusual:
             failures.append(f"{name}: {unusual}")
-        elif ties is not None and ties.mean() > 0.5:
+        elif ties is not None and ties.mean() > golden.MOST_TIES:
             failures.append(f"{name}: more than half of the golden rows are ties between classes and prove nothing")
         else:
             parity = {

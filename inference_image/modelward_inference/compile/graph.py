@@ -11,6 +11,7 @@ import onnx.compose
 from onnx import TensorProto, helper
 
 from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.runtimes.base import PREDICT_PROBA
 from modelward_inference.runtimes.onnx import TAKES_MISSING_TEXTS
 
 _ELEMENTS = {
@@ -25,6 +26,9 @@ _PREFIX = "modelward/"
 
 _INNER = f"{_PREFIX}inner/"
 """Of what the converters made."""
+
+_ZERO, _ONE = f"{_PREFIX}zero", f"{_PREFIX}one"
+"""The bounds of a probability."""
 
 _COLUMN, _VECTOR = f"{_PREFIX}column", f"{_PREFIX}vector"
 """Constants with the shapes [-1, 1] and [-1]."""
@@ -54,6 +58,10 @@ def adapt(model: Any, signature: Signature, names: Mapping[str, str] | None = No
     for name, shape in ((_COLUMN, [-1, 1]), (_VECTOR, [-1])):
         if name in used:
             graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [len(shape)], shape))
+    for name, value in ((_ZERO, 0.0), (_ONE, 1.0)):
+        for kind, element in (("double", TensorProto.DOUBLE), ("single", TensorProto.FLOAT)):
+            if f"{name}/{kind}" in used:
+                graph.initializer.append(helper.make_tensor(f"{name}/{kind}", element, [1], [value]))
     model.metadata_props.append(onnx.StringStringEntryProto(key=TAKES_MISSING_TEXTS, value="true"))
     for node in graph.node:
         if node.op_type == "StringNormalizer":
@@ -111,6 +119,14 @@ def _output(tensor: Tensor, found: Any) -> list[Any]:
     if len(tensor.shape) == 1:
         nodes.append(helper.make_node("Reshape", [current, _VECTOR], [f"{_PREFIX}flat/{tensor.name}"]))
         current = f"{_PREFIX}flat/{tensor.name}"
+    if tensor.name == PREDICT_PROBA:
+        # Sums of single precision may pass 1 by a step, and nobody's logarithm of 1 - p takes that.
+        element = found.type.tensor_type.elem_type
+        kind = "double" if element == TensorProto.DOUBLE else "single"
+        for operator, bound in (("Max", _ZERO), ("Min", _ONE)):
+            bounded = f"{_PREFIX}{operator}/{tensor.name}"
+            nodes.append(helper.make_node(operator, [current, f"{bound}/{kind}"], [bounded]))
+            current = bounded
     if tensor.datatype == "BYTES":
         return [*nodes, helper.make_node("Identity", [current], [tensor.name])]
     return [*nodes, helper.make_node("Cast", [current], [tensor.name], to=_ELEMENTS[tensor.datatype])]

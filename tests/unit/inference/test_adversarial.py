@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from onnx import TensorProto, helper
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
@@ -23,7 +24,8 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 
 from modelward_inference import golden, runtimes
-from modelward_inference.bundle import Manifest, Refusal
+from modelward_inference.bundle import Manifest, Refusal, Signature, Tensor
+from modelward_inference.compile import graph
 from modelward_inference.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError
@@ -183,3 +185,39 @@ def test_an_unknown_category_is_told_with_the_known_ones() -> None:
     guard.check(np.array([["Oslo"], [b"Rome"]], object))
     with pytest.raises(RequestError, match=r"'Paris' in row 1 is a category .* it knows Oslo, Rome"):
         guard.check(np.array([["Oslo"], ["Paris"]], object))
+
+
+WITHIN: dict[str, Any] = {
+    "a forest": RandomForestClassifier(10, random_state=0),
+    "a scaled forest": make_pipeline(StandardScaler(), RandomForestClassifier(10, random_state=0)),
+    "boosting": GradientBoostingClassifier(n_estimators=200, learning_rate=0.9),
+    "neighbours": KNeighborsClassifier(10),
+    "logistic": LogisticRegression(C=1e6),
+    "vectors": make_pipeline(StandardScaler(), SVC()),
+    "XGBoost": xgboost.XGBClassifier(n_estimators=10, n_jobs=1),
+}
+
+
+@pytest.mark.parametrize("name", WITHIN)
+def test_probabilities_stay_between_0_and_1(serve: Callable[[Any], Served], name: str) -> None:
+    served = serve(WITHIN[name].fit(NUMBERS, LABELS))
+    assert served.manifest.compilation is not None
+    assert served.manifest.compilation.fallback is None, served.manifest.compilation.fallback
+    rows = np.concatenate([NUMBERS, NUMBERS * 100])
+    outputs = [tensor.name for tensor in served.manifest.signature.outputs]
+    found = served.plane._model.predict({"input": rows}, outputs)
+    if "predict_proba" in outputs:
+        assert found["predict_proba"].min() >= 0
+        assert found["predict_proba"].max() <= 1
+    assert (found["predict"] == served.model.predict(rows)).mean() > 0.99
+
+
+def test_missing_probabilities_stay_missing(tmp_path: Path) -> None:
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 2]) for name in "xy")
+    inner = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+    model = helper.make_model(inner, opset_imports=[helper.make_opsetid("", 15)], ir_version=8)
+    signature = Signature((Tensor("x", "FP32", (-1, 2)),), (Tensor("predict_proba", "FP64", (-1, 2)),))
+    (tmp_path / "m.onnx").write_bytes(graph.adapt(model, signature))
+    given = np.array([[np.nan, 0.5], [1.0000001, -1e-9]], np.float32)
+    found = runtimes.load("onnx", tmp_path / "m.onnx").predict({"x": given}, ["predict_proba"])["predict_proba"]
+    np.testing.assert_array_equal(found, [[np.nan, 0.5], [1, 0]])

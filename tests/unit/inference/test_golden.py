@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from modelward_inference import golden
@@ -48,7 +49,19 @@ def written(folder: Path) -> Path:
 EQUAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the same": ({"y": np.array([1.0])}, {"y": np.array([1.0])}),
     "single precision": ({"y": np.array([1e6, 1.0])}, {"y": np.array([1e6, 1.0], np.float32)}),
-    "a small one beside large ones": ({"y": np.array([1e6, 1e-3])}, {"y": np.array([1e6, 0.0])}),
+    "a sum that nearly cancels": ({"y": np.array([1.0, 1e-3, 1.2])}, {"y": np.array([1.0, 1e-3 + 9e-7, 1.2])}),
+    "an exact zero": ({"y": np.array([0.0, 1.0])}, {"y": np.array([1e-17, 1.0])}),
+    "infinite values": ({"y": np.array([np.inf, -np.inf])}, {"y": np.array([np.inf, -np.inf])}),
+    "a scalar": ({"y": np.array(2.0)}, {"y": np.array(2.0)}),
+    "no rows": ({"y": np.zeros((0, 2))}, {"y": np.zeros((0, 2))}),
+    "probabilities beside missing ones": (
+        {"p": np.array([[np.nan, np.nan], [0.9, 0.1], [0.999999999, 1e-9]])},
+        {"p": np.array([[np.nan, np.nan], [0.9, 0.1], [1.0, 0.0]])},
+    ),
+    "small probabilities of several classes": (
+        {"predict_proba": np.array([[0.9, 0.8, 1e-9]])},
+        {"predict_proba": np.array([[0.9, 0.8, 0.0]])},
+    ),
     "missing values": ({"y": np.array([np.nan])}, {"y": np.array([np.nan])}),
     "a near tie": ({"p": PROBABILITIES, "l": LABELS}, {"p": PROBABILITIES, "l": np.array(["yes", "no", "no"])}),
 }
@@ -62,6 +75,33 @@ OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "a label without probabilities": ({"l": LABELS}, {"l": np.array(["yes", "no", "no"])}, "row 1: expected yes"),
     "a probability, however near the tie": (
         {"p": PROBABILITIES}, {"p": PROBABILITIES + np.array([[0, 0], [0.1, -0.1], [0, 0]])}, "output 'p', row 1",
+    ),
+    "a small one beside large ones": (
+        {"y": np.array([1e6, 1e6, 1e6, 0.1])}, {"y": np.array([1e6, 1e6, 1e6, 9.0])}, "row 3: expected 0.1, got 9.0",
+    ),
+    "a hundredth of a small one beside large ones": (
+        {"y": np.array([1e6, 1e6, 1.0])}, {"y": np.array([1e6, 1e6, 1.01])}, "row 2: expected 1.0, got 1.01",
+    ),
+    "another column's size": (
+        {"y": np.array([[1e6, 0.1], [1e6, 0.2]])}, {"y": np.array([[1e6, 0.1], [1e6, 9.0]])}, "row 1: expected 0.2",
+    ),
+    "a zero beside large ones": (
+        {"y": np.array([1e6, 1e6, 0.0])}, {"y": np.array([1e6, 1e6, 1.0])}, "row 2: expected 0.0, got 1.0",
+    ),
+    "small numbers of all rows": (
+        {"y": np.array([1e-9, 2e-9])}, {"y": np.array([1e-9, 3e-9])}, "row 1: expected 2e-09, got 3e-09",
+    ),
+    "a scalar": ({"y": np.array(2.0)}, {"y": np.array(3.0)}, "row 0: expected 2.0, got 3.0"),
+    "an infinite value": ({"y": np.array([np.inf])}, {"y": np.array([1e300])}, "row 0: expected inf, got 1e+300"),
+    "another infinite value": ({"y": np.array([np.inf])}, {"y": np.array([-np.inf])}, "expected inf, got -inf"),
+    "a finite value": ({"y": np.array([1.0])}, {"y": np.array([np.inf])}, "row 0: expected 1.0, got inf"),
+    "a label where every row is a tie": (
+        {"p": np.full((3, 2), 0.5), "l": LABELS}, {"p": np.full((3, 2), 0.5), "l": np.array(["no", "yes", "no"])},
+        "output 'l', row 0: expected yes, got no",
+    ),
+    "a label beside a missing probability": (
+        {"p": np.array([[np.nan, np.nan], [0.9, 0.1]]), "l": np.array([0, 1])},
+        {"p": np.array([[np.nan, np.nan], [0.9, 0.1]]), "l": np.array([1, 1])}, "output 'l', row 0",
     ),
     "a shape": ({"y": np.zeros(3)}, {"y": np.zeros((3, 1))}, "expected shape [3], got shape [3, 1]"),
 }  # fmt: skip
@@ -103,14 +143,26 @@ def test_without_golden_rows_nothing_is_compared(tmp_path: Path) -> None:
 
 def test_texts_and_numbers_come_back_as_they_were(tmp_path: Path) -> None:
     inputs = {"a/b": np.array([["é"], [""]], dtype=object), "n": np.array([[1], [2]], np.int8)}
-    rows = GoldenRows(inputs, {"l": LABELS[:2], "p": PROBABILITIES[:2]}, golden.GENERATED, golden.Tolerance(rtol=0.5))
+    rows = GoldenRows(inputs, {"l": LABELS[:2], "p": PROBABILITIES[:2]}, golden.GENERATED)
     rows.write(tmp_path)
     read = GoldenRows.read(tmp_path)
-    assert (read.origin, read.tolerance, read.count) == (golden.GENERATED, golden.Tolerance(rtol=0.5), 2)
+    assert (read.origin, read.tolerance, read.count) == (golden.GENERATED, golden.Tolerance(), 2)
     for before, after in ((rows.inputs, read.inputs), (rows.expected, read.expected)):
         assert list(before) == list(after)
         assert all(np.array_equal(before[name], after[name]) for name in before)
         assert all(before[name].dtype == after[name].dtype for name in before)
+
+
+def test_no_artifact_says_how_far_its_answers_may_lie_apart(tmp_path: Path) -> None:
+    rows = GoldenRows({"x": np.ones((1, 1))}, {"y": np.array([2.0])}, golden.TRAINING, golden.Tolerance(rtol=9e9))
+    rows.write(tmp_path)
+    with np.load(tmp_path / golden.FILE) as stored:
+        parts = dict(stored)
+    about = orjson.loads(parts.pop("about").tobytes())
+    forged = {**about, "tolerance": {"rtol": 9e9, "atol": 9e9, "margin": 1.0}}
+    np.savez(tmp_path / golden.FILE, about=np.frombuffer(orjson.dumps(forged), np.uint8), **parts)
+    with pytest.raises(GoldenRowsDiffer, match=r"expected 2\.0, got 3\.0"):
+        golden.verify(Times(3), tmp_path, manifest(rows=1))
 
 
 def test_golden_rows_with_pickles_are_refused(tmp_path: Path) -> None:
