@@ -108,19 +108,21 @@ def _name(what: str) -> str:
 def _bad_of_reference(profile: Profile, what: str) -> int | None:
     """Bad rows of the reference, None for what such a feature can't have."""
     other, infinite, null = profile.counts[-len(SPECIAL) :]
-    categories = bool(profile.levels)
     match what:
         case "missing":
             return null
         case "new_categories":
-            # Categories too rare to be kept are among the new ones of a window, too.
-            return other if profile.kind == "categorical" else None
+            if profile.kind != "categorical":
+                return None
+            # Where rare labels are not known, they are among the new ones of a window. Where they are, some new ones
+            # come without drift.
+            return other if profile.rare is None else round(profile.rare.unseen(profile.rows) * sum(profile.counts))
         case "non_finite":
             return infinite if profile.kind == "numeric" else None
         case "out_of_range":
             return 0 if profile.kind == "numeric" else None
         case _:
-            return 0 if categories else other
+            return 0 if profile.grid is None else other
 
 
 def _profile(name: str, source: Profile, bad: int) -> Profile:

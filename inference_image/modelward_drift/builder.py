@@ -2,7 +2,8 @@
 
 A reference of up to CAPACITY rows gives its exact profile. Of a larger one a uniform sample is kept, and the profile is
 that of the sample: its counts add up to the sample's size, so that statistics reckon with what was really counted.
-Where the reference can be read twice, `recounted` makes the counts exact; only the bins are then the sample's.
+Where the reference can be read twice, `recounted` makes the counts exact; only the bins are then the sample's. Which
+labels there are at all is known of the whole stream.
 """
 
 from collections import Counter
@@ -15,21 +16,35 @@ from modelward_drift import columns
 from modelward_drift.arrays import Array
 from modelward_drift.bins import BINS, Grid, quantile_grid
 from modelward_drift.columns import Special
-from modelward_drift.counting import count
+from modelward_drift.counting import count, count_labels
 from modelward_drift.counts import Counts
 from modelward_drift.errors import MismatchError, ProfileError
-from modelward_drift.profile import BOOLEANS, KINDS, SPECIAL, Kind, Profile
+from modelward_drift.profile import BOOLEANS, KINDS, SPECIAL, Kind, Profile, schema_of
+from modelward_drift.rare import BYTES, GROUPS, Rare, Tally, halves, rare
 from modelward_drift.sample import CAPACITY, Sample
 
 LEVELS: Final = 50
 """Categories that have a cell of their own; the rest are `other`."""
 
+LEAST: Final = 10
+"""Rows of a category with a cell, where not all can have one: the commonest of thousands with two rows each are so by
+chance, and would be rarer in every window."""
+
 
 class Builder:
-    """Of one feature. `seed`: of the sample; builders that are merged need different ones. Raises ProfileError."""
+    """Of one feature. `seed`: of the sample; builders that are merged need different ones; `rare_bytes`: that its
+    filter of rare labels may have. Raises ProfileError."""
 
     def __init__(
-        self, name: str, kind: Kind, *, bins: int = BINS, levels: int = LEVELS, capacity: int = CAPACITY, seed: int = 0
+        self,
+        name: str,
+        kind: Kind,
+        *,
+        bins: int = BINS,
+        levels: int = LEVELS,
+        capacity: int = CAPACITY,
+        seed: int = 0,
+        rare_bytes: int = BYTES,
     ) -> None:
         if kind not in KINDS:
             raise ProfileError(f"{name!r} has the kind {kind!r}; it may be {', '.join(KINDS)}")
@@ -42,6 +57,7 @@ class Builder:
         # Range and wrong types are exact whatever the sample holds.
         self._low, self._high = np.inf, -np.inf
         self._texts = False
+        self._tally, self._rare_bytes = Tally(), rare_bytes
 
     def add(self, values: Any) -> None:
         """A chunk of rows, of anything that `count` takes."""
@@ -50,6 +66,7 @@ class Builder:
         if self.kind == "categorical":
             coded = np.empty(len(column), object)
             coded[:] = columns.as_labels(column)
+            self._tally.add(Counter(coded.tolist()))
         else:
             coded = self._numbers(column)
         self._sample = self._sample.add(coded, self._random)
@@ -64,6 +81,7 @@ class Builder:
         self._sample = self._sample.merge(other._sample)
         self._low, self._high = min(self._low, other._low), max(self._high, other._high)
         self._texts = self._texts or other._texts
+        self._tally.merge(other._tally)
 
     @property
     def variety(self) -> tuple[int, int]:
@@ -76,24 +94,42 @@ class Builder:
         """Of what was seen so far. Raises ProfileError where that is nothing."""
         if not self._sample.rows:
             raise ProfileError(f"the reference has no rows of {self.name!r}; give it some hundred at least")
-        grid, levels = self._shape()
-        cells = (len(grid.centres) if grid else len(levels)) + len(SPECIAL)
+        grid, levels, others = self._shape()
+        cells = (len(grid.centres) if grid else len(levels) + (GROUPS + 1 if others else 0)) + len(SPECIAL)
+        version = schema_of(grid, others)
         # A profile counts; the first one only to count the reference.
-        draft = Profile(self.name, self.kind, (1,) + (0,) * (cells - 1), 1, grid, levels, texts=self._texts)
+        blank = (1,) + (0,) * (cells - 1)
+        draft = Profile(
+            self.name, self.kind, blank, 1, grid, levels, texts=self._texts, rare=others, schema_version=version
+        )
         return replace(draft, counts=self._counts(draft), rows=self._sample.rows)
 
-    def _shape(self) -> tuple[Grid | None, tuple[str, ...]]:
+    def _shape(self) -> tuple[Grid | None, tuple[str, ...], Rare | None]:
         values = self._sample.values
         if self.kind == "boolean":
-            return None, BOOLEANS
+            return None, BOOLEANS, None
         if self.kind == "categorical":
-            seen = Counter(label for label in values if not isinstance(label, Special))
-            ranked = sorted(seen.items(), key=lambda item: (-item[1], item[0]))[: self._levels]
-            return None, tuple(sorted(level for level, _ in ranked))
+            return None, *self._categories()
         grid = quantile_grid(values[np.isfinite(values)], self._bins)
         if self._low <= self._high:  # the sample may lack the extremes
             grid = replace(grid, low=float(self._low) + 0.0, high=float(self._high) + 0.0)
-        return grid, ()
+        return grid, (), None
+
+    def _categories(self) -> tuple[tuple[str, ...], Rare | None]:
+        """Those with a cell, and the rest: None where there is none, or too many to be told apart."""
+        seen = Counter(label for label in self._sample.values if not isinstance(label, Special))
+        if len(seen) <= self._levels:
+            levels, chosen = tuple(sorted(seen)), dict(seen)
+        else:
+            chosen = halves(seen)
+            ranked = sorted(chosen, key=lambda label: (-chosen[label], label))[: self._levels]
+            levels = tuple(sorted(label for label in ranked if 2 * chosen[label] >= LEAST))
+        hashes, times = self._tally.without(levels)
+        if not len(hashes):
+            return levels, None
+        found = rare(hashes, times, self._rare_bytes)
+        held = tuple(seen[label] - chosen[label] for label in levels)
+        return levels, replace(found, held=held, held_rows=max(sum(held), len(self._sample.values) // 2))
 
     def _numbers(self, column: Array) -> Array:
         read = {"numeric": columns.as_numbers, "boolean": columns.as_booleans, "text": columns.as_lengths}[self.kind]
@@ -109,10 +145,7 @@ class Builder:
     def _counts(self, draft: Profile) -> tuple[int, ...]:
         values = self._sample.values
         if self.kind == "categorical":
-            tally = Counter(values.tolist())
-            cells = [tally.pop(level, 0) for level in draft.levels]
-            special = [tally.pop(each, 0) for each in (Special.NON_FINITE, Special.NULL)]
-            return (*cells, sum(tally.values()), *special)
+            return tuple(count_labels(draft, values.tolist()).cells.tolist())
         numeric = replace(draft, kind="numeric") if self.kind == "text" else draft
         counts = count(numeric, values).cells
         wrong = int(np.count_nonzero(values.view(np.int64) == _WRONG))

@@ -12,6 +12,7 @@ from modelward_drift.bins import Grid
 from modelward_drift.columns import Numbers, Special
 from modelward_drift.counts import Counts, missing, zero
 from modelward_drift.profile import SPECIAL, Profile
+from modelward_drift.rare import groups, hashed
 
 FEW: Final = 2048
 """Rows up to which a binary search is quicker than comparing all with each edge."""
@@ -32,7 +33,7 @@ def count(profile: Profile, values: Any) -> Counts:
     counts = zero(profile)
     if profile.kind == "categorical":
         for start in range(0, len(column), LABELS):
-            _add_labels(profile, columns.as_labels(column[start : start + LABELS]), counts)
+            counts += count_labels(profile, columns.as_labels(column[start : start + LABELS]))
     elif profile.kind == "boolean":
         _add_booleans(columns.as_booleans(column), counts)
     elif profile.grid is not None:
@@ -48,7 +49,10 @@ def count_table(profiles: Iterable[Profile], table: Mapping[str, Any], rows: int
     ]
 
 
-def _add_labels(profile: Profile, labels: list[columns.Label], counts: Counts) -> None:
+def count_labels(profile: Profile, labels: list[columns.Label]) -> Counts:
+    """Rows by cell, of a categorical feature."""
+    counts = zero(profile)
+    without: list[tuple[str, int]] = []
     for label, rows in Counter(labels).items():
         # A Special equals the number that it is, and is never equal to a text.
         if isinstance(label, Special):
@@ -58,8 +62,21 @@ def _add_labels(profile: Profile, labels: list[columns.Label], counts: Counts) -
         elif (cell := profile.position.get(label)) is not None:
             counts.cells[cell] += rows
         else:
-            counts.cells[OTHER] += rows
-            counts.quality[NEW] += rows
+            without.append((label, rows))
+    if not without:
+        return counts
+    rows_of = np.array([rows for _, rows in without], np.int64)
+    if profile.rare is None:
+        counts.cells[OTHER] += rows_of.sum()
+        counts.quality[NEW] += rows_of.sum()
+        return counts
+    hashes = hashed(label for label, _ in without)
+    known = profile.rare.known(hashes)
+    np.add.at(counts.cells[profile.others], groups(hashes[known]), rows_of[known])
+    new = rows_of[~known].sum()
+    counts.cells[profile.bins - 1] += new
+    counts.quality[NEW] += new
+    return counts
 
 
 def _add_booleans(found: Numbers, counts: Counts) -> None:

@@ -14,8 +14,9 @@ from modelward_drift.errors import MismatchError, ProfileError
 from modelward_drift.profile import SPECIAL, Profile
 
 QUALITY: Final = ("below_range", "above_range", "new_categories", "type_errors")
-"""What is counted besides the cells, of rows that are in a cell already. New: not among the categories that the profile
-keeps; where the reference has rows of `other`, rare ones are among them."""
+"""What is counted besides the cells, of rows that are in a cell already. New: never in the reference, but for the few
+that its filter of rare labels takes for known; in a profile of an earlier release, and in one of more labels than are
+told apart, all that have no cell."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -50,7 +50,8 @@ class Decision:
     def message(self) -> str:
         """One sentence for people."""
         seen, rule = self.statistic, self.rule
-        what = f"{seen.feature}: {seen.metric} {seen.value:.3g} over {seen.rows} rows"
+        part = f" of the {seen.share:.2%} of values besides the commonest" if seen.share < 1 else ""
+        what = f"{seen.feature}: {seen.metric} {seen.value:.3g}{part} over {seen.rows} rows"
         often = -seen.test.log_p
         chance = f"by chance once in {exp(min(often, 700.0)):.2g} windows"
         certain = f"so far off {chance}" if often < SURE else "not by chance"

@@ -69,8 +69,9 @@ COUNTS: Final[dict[str, Any]] = {
     "summary": "All that was counted, since the epoch began",
     "description": (
         "`counts` are in the order of the reference's features, `cells` in that of its profile: bins or categories, "
-        "then `other`, `non_finite` and `null`. They only grow within an `epoch`, and `sequence` with them: subtract "
-        "an earlier reading to know what came since. `final`: the server has ended, and nothing will come any more. "
+        "then `other`, `non_finite` and `null`; with `rare` labels eight groups of them and `new` before these. They "
+        "only grow within an `epoch`, and `sequence` with them: subtract an earlier reading to know what came since. "
+        "`final`: the server has ended, and nothing will come any more. "
         "With `final=1` the caller says that it keeps what it reads: a monitor that was told to end then does."
     ),
     "responses": {200: _example("The counts", _READING), 404: _LEARNING, 503: _FULL},

@@ -4,6 +4,7 @@ from modelward_drift.builder import Builder
 from modelward_drift.counting import count
 from modelward_drift.counts import Counts, missing, zero
 from modelward_drift.profile import Kind
+from modelward_drift.rare import share_of_bytes
 from modelward_drift.reference import Feature, Reference
 from modelward_inference.features import Slot, texts_kind
 from modelward_inference.runtimes.base import Array
@@ -13,7 +14,8 @@ from modelward_monitor.held import Held
 
 def learned(held: Held) -> Reference:
     """A feature that no row has is left out. Raises ProfileError where there is none at all."""
-    found = (_feature(slot, [each.columns[slot.name] for each in held.tables if slot.name in each.columns])
+    size = share_of_bytes(sum(slot.kind in (None, "categorical") for slot in held.layout.slots))
+    found = (_feature(slot, size, [each.columns[slot.name] for each in held.tables if slot.name in each.columns])
              for slot in held.layout.slots)  # fmt: skip
     return Reference(tuple(feature for feature in found if feature is not None), source="learned")
 
@@ -47,17 +49,17 @@ def _count(feature: Feature, name: str, table: Table, inputs: set[str]) -> Count
     return zero(feature.profile)
 
 
-def _feature(slot: Slot, chunks: list[Array]) -> Feature | None:
+def _feature(slot: Slot, size: int, chunks: list[Array]) -> Feature | None:
     if not sum(map(len, chunks)):
         return None
-    builder = _builder(slot.name, slot.kind or "categorical", chunks)
+    builder = _builder(slot.name, slot.kind or "categorical", size, chunks)
     if slot.kind is None and texts_kind(*builder.variety) == "text":
-        builder = _builder(slot.name, "text", chunks)
+        builder = _builder(slot.name, "text", size, chunks)
     return Feature(slot.side, slot.tensor, slot.column, builder.profile())
 
 
-def _builder(name: str, kind: Kind, chunks: list[Array]) -> Builder:
-    builder = Builder(name, kind)
+def _builder(name: str, kind: Kind, size: int, chunks: list[Array]) -> Builder:
+    builder = Builder(name, kind, rare_bytes=size)
     for chunk in chunks:
         builder.add(chunk)
     return builder

@@ -88,7 +88,11 @@ def test_grids_are_sound(values: Any, bins: int) -> None:
     grid = quantile_grid(values, bins)
     assert np.isfinite([*grid.edges, *grid.centres, grid.low, grid.high, grid.scale]).all()
     assert (np.diff(grid.edges) > 0).all()
-    assert len(grid.centres) == len(grid.edges) + 1 <= bins + 2
+    assert len(grid.centres) == len(grid.edges) + 1 <= bins + 2 + 2 * len(grid.heavy)
+    assert len(grid.heavy) <= 2 * bins
+    for cell in grid.heavy:
+        inside = [each for each in values if cell == np.searchsorted(grid.edges, each, side="right")]
+        assert len(set(inside)) == 1
     assert (np.diff(grid.centres) >= 0).all()
     assert grid.scale > 0
 

@@ -28,6 +28,16 @@ def wasserstein(reference: Integers, current: Integers, centres: Floats, scale: 
     return float(np.abs(_gaps(reference, current)[:-1]) @ np.diff(centres / scale))
 
 
+def spread(reference: Integers, centres: Floats) -> float:
+    """The standard deviation of masses at the bins' centres; 0 where there is none that can be told."""
+    if not np.any(reference):
+        return 0.0
+    shares, largest = reference / reference.sum(), float(np.abs(centres).max()) or 1.0
+    scaled = centres / largest
+    deviation = float(np.sqrt(shares @ (scaled - shares @ scaled) ** 2)) * largest
+    return deviation if np.isfinite(deviation) else 0.0
+
+
 def _gaps(reference: Integers, current: Integers) -> Floats:
     """F - G at the upper edge of each bin."""
     return np.asarray(np.cumsum(reference) / reference.sum() - np.cumsum(current) / current.sum())

@@ -20,15 +20,21 @@ class Metric:
     """`value`: of a profile and current cells; `ordered`: of numbers and lengths only; of special cells, which have no
     place in an order, the share that moved counts where it is the larger effect.
 
+    `compute`: of a profile, the counts of reference and window, and, for a part by itself, its cells.
+
     `noise`: what the metric reaches where PSI reaches `w`, to first order near no drift (an upper bound for ordered
     metrics); its arguments are w and the rows of reference and window.
     """
 
     name: str
-    value: Callable[[Profile, Integers], float]
+    compute: Callable[[Profile, Integers, Integers, Integers | None], float]
     noise: Callable[[float, float, float], float]
     ordered: bool = False
     symmetric: bool = True
+
+    def value(self, profile: Profile, current: Integers) -> float:
+        """Over all rows. `current`: counts (cells,)."""
+        return self.compute(profile, *profile.matched(current), None)
 
     def applies(self, profile: Profile) -> bool:
         return not self.ordered or profile.grid is not None
@@ -45,21 +51,28 @@ def metric(name: str) -> Metric:
 Pairwise = Callable[[Integers, Integers], float]
 
 
-def _of_cells(compute: Pairwise, profile: Profile, current: Integers) -> float:
-    return compute(profile.reference, current)
+def _of_cells(
+    pairwise: Pairwise, _profile: Profile, reference: Integers, current: Integers, part: Integers | None
+) -> float:
+    return pairwise(reference, current) if part is None else pairwise(reference[part], current[part])
 
 
-def _ks(profile: Profile, current: Integers) -> float:
+def _ks(profile: Profile, reference: Integers, current: Integers, part: Integers | None) -> float:
+    if part is not None:
+        return grid.ks(reference[part], current[part])
     bins = profile.bins
-    return max(grid.ks(profile.reference[:bins], current[:bins]), moved(profile.reference, current, bins))
+    return max(grid.ks(reference[:bins], current[:bins]), moved(reference, current, bins))
 
 
-def _wasserstein(profile: Profile, current: Integers) -> float:
+def _wasserstein(profile: Profile, reference: Integers, current: Integers, part: Integers | None) -> float:
     if profile.grid is None:
         raise SettingError(f"wasserstein needs an order, but {profile.name!r} is {profile.kind}; choose psi or js")
-    bins, shape = profile.bins, profile.grid
-    distance = grid.wasserstein(profile.reference[:bins], current[:bins], np.array(shape.centres), shape.scale)
-    return max(distance, moved(profile.reference, current, bins))
+    bins, centres = profile.bins, np.array(profile.grid.centres)
+    if part is not None:
+        scale = grid.spread(reference[part], centres[part]) or profile.grid.scale
+        return grid.wasserstein(reference[part], current[part], centres[part], scale)
+    distance = grid.wasserstein(reference[:bins], current[:bins], centres, profile.grid.scale)
+    return max(distance, moved(reference, current, bins))
 
 
 # With r = sum (q - p)^2 / p, small: PSI = r, KL = r / 2, JS = r / 8, Hellinger^2 = r / 8, chi2 = r mn / (m + n).

@@ -7,12 +7,13 @@ import numpy as np
 
 from modelward_drift.bins import BINS
 from modelward_drift.builder import LEVELS, Builder
-from modelward_drift.profile import Profile
+from modelward_drift.profile import Kind, Profile
+from modelward_drift.rare import share_of_bytes
 from modelward_drift.reference import Feature, Reference, Source
 from modelward_inference.features import Layout, texts_kind
 from modelward_inference.runtimes.base import Array
 
-UNDECIDED: Final = ("categorical", "text")
+UNDECIDED: Final[tuple[Kind, ...]] = ("categorical", "text")
 """What a feature without a kind may be: both are built, and the data decide at the end. Neither can be None."""
 
 
@@ -21,9 +22,11 @@ class ReferenceBuilder:
 
     def __init__(self, layout: Layout, *, bins: int = BINS, levels: int = LEVELS) -> None:
         self._layout = layout
+        kinds: list[tuple[Kind, ...]] = [(slot.kind,) if slot.kind else UNDECIDED for slot in layout.slots]
+        size = share_of_bytes(sum("categorical" in each for each in kinds))
         self._builders = [
-            [Builder(slot.name, kind, bins=bins, levels=levels) for kind in ([slot.kind] if slot.kind else UNDECIDED)]
-            for slot in layout.slots
+            [Builder(slot.name, kind, bins=bins, levels=levels, rare_bytes=size) for kind in possible]
+            for slot, possible in zip(layout.slots, kinds, strict=True)
         ]
         self.rows = 0
 

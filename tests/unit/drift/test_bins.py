@@ -10,13 +10,13 @@ from modelward_drift.bins import Grid, quantile_grid
     ("values", "edges", "centres"),
     [
         pytest.param([5.0] * 3, (5 - 5e-6, 5 + 5e-6), (5 - 1e-5, 5, 5 + 1e-5), id="constant"),
-        pytest.param([0.0], (-1e-6, 1e-6), (-2e-6, 0, 2e-6), id="constant zero"),
+        pytest.param([0.0], (-1e-12, 1e-12), (-2e-12, 0, 2e-12), id="constant zero"),
         pytest.param([0, 1, 1, 3], (-0.5, 0.5, 2, 4), (-1, 0, 1, 3, 5), id="few values"),
         pytest.param([], (), (0,), id="nothing"),
         pytest.param([-1e308, 1e308], (0,), (-1e308, 1e308), id="nothing lies beyond the largest floats"),
         pytest.param([0] * 60 + list(range(1, 41)), (-0.5, 0.5, 10.5, 20.5, 30.5), None, id="heavy tie at the start"),
         pytest.param(
-            [*range(30), *[30] * 45, *range(31, 56)], (9.5, 19.5, 29.5, 30.5, 35.5, 45.5), None, id="heavy tie inside"
+            [*range(30), *[30] * 45, *range(31, 56)], (10.5, 21.5, 29.5, 30.5, 33.5, 44.5), None, id="heavy tie inside"
         ),
         pytest.param(list(range(100)), tuple(np.arange(10, 100, 10) - 0.5), tuple(np.arange(10) * 10 + 4.5), id="even"),
     ],
@@ -39,8 +39,13 @@ def test_scale_is_the_standard_deviation() -> None:
     assert quantile_grid(values).scale == pytest.approx(values.std())
 
 
-def test_what_does_not_vary_has_a_scale_of_one() -> None:
-    assert quantile_grid(np.full(9, 7.0)).scale == 1
+@pytest.mark.parametrize("constant", [7.0, -7e9, 7e-9, 0.0])
+def test_any_other_value_than_a_constant_is_one_step_away(constant: float) -> None:
+    grid = quantile_grid(np.full(9, constant))
+    assert (np.diff(grid.centres) / grid.scale).tolist() == pytest.approx([1, 1])
+
+
+def test_nothing_has_a_grid_of_one_bin() -> None:
     assert quantile_grid(np.empty(0)) == Grid((), (0.0,), 0.0, 0.0, 1.0)
 
 

@@ -56,7 +56,7 @@ def test_a_stream_that_does_not_fit_is_sampled() -> None:
     assert profile.grid is not None
     assert (profile.grid.low, profile.grid.high) == (values.min(), values.max())
     exact = np.searchsorted(np.sort(values), profile.grid.edges) / len(values)
-    off = np.abs(exact - np.arange(1, 10) / 10)
+    off = np.abs(exact - np.array([0.01, *np.arange(1, 10) / 10, 0.99]))
     assert off.max() < np.sqrt(np.log(2 / 1e-6) / 2 / 10_000), "what is exceeded once in a million samples at most"
 
 
@@ -82,9 +82,18 @@ def test_a_second_pass_makes_the_counts_exact() -> None:
 
 
 def test_the_commonest_categories_have_cells() -> None:
-    profile = profile_of("x", "categorical", [*"aaabbc", "d", None], levels=2)
+    profile = profile_of("x", "categorical", [*"aaabbc", "d", None] * 50, levels=2)
     assert profile.levels == ("a", "b")
-    assert profile.counts == (3, 2, 2, 0, 1)
+    assert profile.counts[:2] == (150, 100)
+    assert sum(profile.counts[profile.others]) == 100
+    assert profile.counts[-4:] == (0, 0, 0, 50)
+
+
+def test_categories_of_few_rows_are_the_commonest_by_chance_and_have_no_cell() -> None:
+    names = np.random.default_rng(0).integers(0, 8000, 3000)
+    profile = profile_of("x", "categorical", names)
+    assert profile.levels == ()
+    assert sum(profile.counts[profile.others]) == 3000
 
 
 def test_a_million_categories_fit() -> None:
@@ -92,8 +101,11 @@ def test_a_million_categories_fit() -> None:
     for start in range(0, 1_000_000, 100_000):
         builder.add(np.arange(start, start + 100_000))
     profile = builder.profile()
-    assert len(profile.levels) == 50
-    assert profile.counts[-3:] == (950, 0, 0)
+    assert profile.levels == ()
+    assert sum(profile.counts[profile.others]) == 1000
+    assert profile.rare is not None
+    assert profile.rare.labels == profile.rare.once == 1_000_000
+    assert len(profile.to_dict()["rare"]["bits"]) < 90_000, "bytes, however many labels"
 
 
 def test_the_same_stream_gives_the_same_profile() -> None:

@@ -13,6 +13,8 @@ from modelward_drift.inflation import Inflation
 from modelward_drift.profile import Kind, Profile
 
 NUMERIC = profile_of("amount", "numeric", [0.5, 1, 2, None, "a", float("inf")])
+HEAVY = profile_of("claims", "numeric", [0.0] * 90 + [1.0, 2.0])
+RARE = profile_of("city", "categorical", ["Rome"] * 20 + ["Oslo"] * 5 + ["Bern"], levels=1)
 CATEGORICAL = profile_of("colour", "categorical", ["red", "red", "blue", None])
 
 
@@ -55,7 +57,17 @@ def test_the_digest_covers_everything(field: str) -> None:
 @pytest.mark.parametrize(
     ("profile", "change", "problem"),
     [
-        (NUMERIC, {"schema_version": 2}, "schema version 2, this release reads 1"),
+        (NUMERIC, {"schema_version": 3}, "schema version 3, this release reads 1 and 2"),
+        (NUMERIC, {"schema_version": 2}, "another schema version than 2"),
+        (HEAVY, {"schema_version": 1}, "another schema version than 1"),
+        (HEAVY, {"grid": HEAVY.to_dict()["grid"] | {"heavy": [99]}}, "heavy values in bins"),
+        (RARE, {"schema_version": 1}, "another schema version than 1"),
+        (RARE, {"rare": None}, "another schema version than 2"),
+        (RARE, {"rare": RARE.to_dict()["rare"] | {"bits": "%"}}, "can't be read"),
+        (RARE, {"rare": RARE.to_dict()["rare"] | {"hashes": 0}}, "a filter of rare labels"),
+        (RARE, {"rare": RARE.to_dict()["rare"] | {"held": []}}, "not of its categories"),
+        (RARE, {"rare": RARE.to_dict()["rare"] | {"held_rows": 1}}, "held rows of 1"),
+        (RARE, {"levels": []}, "other categories than counts|not of its categories"),
         (NUMERIC, {"kind": "date"}, "none of numeric, categorical"),
         (NUMERIC, {"counts": [0] * 8}, "counts 0 rows of"),
         (NUMERIC, {"counts": [1] * 8, "rows": 7}, "counts 8 rows of 7"),
@@ -92,3 +104,6 @@ def test_names_of_cells() -> None:
     )  # fmt: skip
     assert CATEGORICAL.cell_names() == ("blue", "red", "other", "non_finite", "null")
     assert profile_of("x", "numeric", [None]).cell_names()[0] == "any"
+    assert RARE.cell_names() == (
+        "Rome", *(f"other ({group} of 8)" for group in range(1, 9)), "new", "other", "non_finite", "null",
+    )  # fmt: skip
