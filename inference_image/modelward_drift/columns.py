@@ -24,6 +24,10 @@ _PLAIN: Final = 10**16
 """Below it floats hold whole numbers exactly, and Python writes them without an exponent."""
 
 
+_EXACT: Final = 2**53
+"""Up to it a whole number stays itself as a float. Neighbours beyond are different labels, whatever they come with."""
+
+
 class Special(IntEnum):
     """What a value may be instead of an ordinary one. WRONG: of a type that the feature does not take."""
 
@@ -193,12 +197,10 @@ def _short(text: str) -> str:
 def _array(values: Iterable[Any]) -> Array:
     """Numbers as numbers, and everything else as objects: numpy would make texts of [1, "a"]."""
     items = values if isinstance(values, Sequence) else list(values)
-    if set(map(type, items)) <= {float, int} and items:
-        try:
-            return np.asarray(items, np.float64)
-        except OverflowError:
-            pass  # whole numbers beyond the floats are parsed one by one
-    return _objects(items)
+    if not items or not set(map(type, items)) <= {float, int}:
+        return _objects(items)
+    large = any(type(each) is int and abs(each) > _EXACT for each in items)
+    return _objects(items) if large else np.asarray(items, np.float64)
 
 
 def _objects(items: Sequence[Any]) -> Array:

@@ -14,6 +14,7 @@ from modelward.domain.facts import PodFacts
 from modelward_drift.builder import profile_of
 from modelward_drift.counting import count
 from modelward_drift.counts import zero
+from modelward_drift.errors import ProfileError
 from modelward_drift.reading import Intake, Reading
 from modelward_drift.reference import Feature, Reference
 
@@ -33,7 +34,8 @@ def reference(*, source: Any = "training", shift: float = 0.0) -> Reference:
 
 @dataclass
 class FakeMonitor:
-    """One pod's. `reference`: None while it learns."""
+    """One pod's. `reference`: None while it learns; `unreadable`: why the operator can't read it; `refuses`: what it
+    says of one that it is given."""
 
     reference: Reference | None
     epoch: str = "e1"
@@ -44,6 +46,8 @@ class FakeMonitor:
     learning: tuple[int, int] = (0, 5000)
     problem: str | None = None
     mute: bool = False
+    unreadable: str = ""
+    refuses: str = ""
 
     def take(self, rows: int, shift: float = 0.0, seed: int = 0) -> None:
         """Count normal rows around `shift`."""
@@ -84,10 +88,15 @@ class FakeMonitors:
         return self.of(pod.name).answer(pod)
 
     async def reference(self, pod: PodFacts) -> Reference | None:
-        return self.of(pod.name).reference
+        monitor = self.of(pod.name)
+        if monitor.unreadable:
+            raise ProfileError(monitor.unreadable)
+        return monitor.reference
 
     async def adopt(self, pod: PodFacts, given: Reference) -> Answer:
         monitor = self.of(pod.name)
+        if monitor.refuses:
+            return Answer(problem=monitor.refuses)
         if monitor.reference is None or monitor.reference.source == "learned":
             monitor.reference, monitor.counts, monitor.epoch = given, None, f"{monitor.epoch}+"
         return Answer({})

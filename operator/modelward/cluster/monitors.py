@@ -10,7 +10,6 @@ from modelward.api.names import MONITOR_PORT
 from modelward.cluster.body import read
 from modelward.cluster.scrape import TIMEOUT, UNREADABLE, url
 from modelward.domain.facts import PodFacts
-from modelward_drift.errors import DriftError
 from modelward_drift.reference import Reference
 
 MAX_BYTES = 64 << 20
@@ -39,12 +38,10 @@ class Monitors:
         return await self._ask("GET", pod, "/v1/counts?final=1")
 
     async def reference(self, pod: PodFacts) -> Reference | None:
-        """What the pod compares with, None where it has nothing or does not answer."""
+        """What the pod compares with, None where it has nothing or does not answer. Raises DriftError where that is of
+        a release which this one can't read."""
         answer = await self._ask("GET", pod, "/v1/reference")
-        try:
-            return None if answer.content is None else Reference.from_dict(answer.content)
-        except DriftError:
-            return None
+        return None if answer.content is None else Reference.from_dict(answer.content)
 
     async def adopt(self, pod: PodFacts, reference: Reference) -> Answer:
         """Let the pod compare with this one."""

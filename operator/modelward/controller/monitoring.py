@@ -147,13 +147,17 @@ class Monitoring:
             self._begin(state, reference)
         assert state.pool is not None
         heard = [_heard(pod, answer, reference) for pod, answer in answers.items()]
-        state.pods = tuple(said for _, said in heard)
-        await self._hand_over(reference, answers)
+        unwilling = await self._hand_over(reference, answers)
+        state.pods = tuple(
+            PodMonitor(pod.name, problem=unwilling[pod]) if pod in unwilling else said
+            for pod, (_, said) in zip(answers, heard, strict=True)
+        )
         readings = [reading for reading, _ in heard if reading is not None]
         await self._keep(owner, state, pooling.heard(state.pool, readings, frozenset(pod.uid for pod in pods)), now)
 
-    async def _reference(self, state: _State, answers: Mapping[PodFacts, Answer]) -> Reference | None:
-        """What the revision is compared with: the one that is known, as long as any pod counts against it.
+    async def _reference(self, state: _State, answers: dict[PodFacts, Answer]) -> Reference | None:
+        """What the revision is compared with: the one that is known, as long as any pod counts against it. A pod whose
+        reference can't be read gets that as its answer.
 
         A learned one is the first that any pod has learned, and all pods are given it.
         """
@@ -165,7 +169,11 @@ class Monitoring:
         if known is not None and (known.source == "learned" or known.digest in present or not present):
             return known
         for pod, digest in digests.items():
-            found = await self._monitors.reference(pod) if digest is not None else None
+            try:
+                found = await self._monitors.reference(pod) if digest is not None else None
+            except DriftError as error:
+                answers[pod] = Answer(problem=f"{error}; run operator and pods of the same version")
+                continue
             if found is not None:
                 return found
         return known
@@ -178,13 +186,18 @@ class Monitoring:
         state.known = state.pool.pods() if resumed else None
         state.saved = None
 
-    async def _hand_over(self, reference: Reference, answers: Mapping[PodFacts, Answer]) -> None:
-        """Give a learned reference to the pods that still learn, or have learned another one."""
+    async def _hand_over(self, reference: Reference, answers: Mapping[PodFacts, Answer]) -> dict[PodFacts, str]:
+        """Give a learned reference to the pods that still learn, or have learned another one. What pods say that learn
+        and can't take it, as those of another release."""
+        refused: dict[PodFacts, str] = {}
         if reference.source != "learned":
-            return
+            return refused
         for pod, answer in answers.items():
             if answer.learning or _digest(answer) not in (None, reference.digest):
-                await self._monitors.adopt(pod, reference)
+                said = await self._monitors.adopt(pod, reference)
+                if answer.learning and said.problem:
+                    refused[pod] = said.problem
+        return refused
 
     async def _keep(self, owner: ModelDeployment, state: _State, pool: Pool, now: float) -> None:
         """Let every reader's window come to its end, and store what must not be forgotten before it is shown."""

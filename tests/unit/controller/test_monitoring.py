@@ -216,6 +216,22 @@ async def test_a_reference_is_learned_by_one_and_given_to_all() -> None:
     assert one.monitors.of("three").reference == LEARNED
 
 
+async def test_a_reference_of_another_release_is_told_in_words() -> None:
+    """Of the bundle, which a newer pod counts against, and one that was learned, which an older pod can't take."""
+    newer = Operator(pods=("one",))
+    newer.monitors.by_pod["one"] = FakeMonitor(TRAINED, unreadable="the profile has schema version 9")
+    seen = await newer.look()
+    assert reason(seen) == "MonitorFailed"
+    assert "pod one says: the profile has schema version 9; run operator and pods of the same version" in (
+        monitored.condition(seen).message
+    )
+    mixed = Operator(LEARNED, pods=("new", "old"))
+    mixed.monitors.by_pod["old"] = FakeMonitor(None, learning=(9, 100), refuses="this is no reference: the profile has")
+    seen = await mixed.look()
+    assert "pod old says: this is no reference: the profile has" in monitored.condition(seen).message
+    assert seen.reference is not None, "and the others go on"
+
+
 async def test_two_that_learned_apart_end_with_one_reference() -> None:
     one = Operator(usual=None)
     one.monitors.of("one").reference = LEARNED

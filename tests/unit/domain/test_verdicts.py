@@ -20,7 +20,12 @@ from modelward.domain.verdicts import (
 from modelward.domain.windows import Look, Window
 from modelward_drift.badvalues import Limits, bad_values, worsened
 from modelward_drift.bins import Grid
+from modelward_drift.builder import profile_of
+from modelward_drift.counting import count
 from modelward_drift.counts import Counts, zero
+from modelward_drift.judging import Rules
+from modelward_drift.policy import Policy
+from modelward_drift.policy import judge as judged
 from modelward_drift.profile import Profile
 from modelward_drift.reference import Feature, Reference
 
@@ -197,3 +202,18 @@ def test_the_message_says_why_and_what_to_do_about_a_number_that_only_grows() ->
     assert "spec.features.ignore" in message
     nulls = judge(policy(features={"ignore": ["amount"], "dataQuality": {"missing": "5%"}}), look(*NULLS)).message
     assert nulls.endswith("and not by chance: 20 % are missing, before 0 %")
+
+
+@pytest.mark.parametrize(("limit", "suffix", "drifted"), [("1%", "", False), ("5%", "", False), ("5%", "x", True)])
+def test_new_categories_are_those_that_the_reference_never_had(limit: str, suffix: str, drifted: bool) -> None:
+    """Of 8,000 merchants most are too rare to have a cell, and are no new ones for that."""
+    names = np.array([f"m{number}" for number in range(8000)], object)
+    random = np.random.default_rng(4)
+    profile = profile_of("merchant", "categorical", random.choice(names, 50_000))
+    reference = Reference((Feature("input", "merchant", None, profile),))
+    counts = count(profile, random.choice(names, 3600) + suffix)
+    wanted = Policy(Rules(ignored=frozenset({"merchant"})), limits=Limits(new_categories=float(limit[:-1]) / 100))
+    decisions = judged(reference, (counts,), wanted).decisions
+    assert [(each.statistic.feature, each.drifted) for each in decisions] == [
+        ("quality:newCategories:merchant", drifted)
+    ]

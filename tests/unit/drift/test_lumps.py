@@ -13,6 +13,7 @@ from modelward_drift.bins import quantile_grid
 from modelward_drift.builder import Builder, profile_of
 from modelward_drift.counting import count
 from modelward_drift.counts import quality
+from modelward_drift.errors import MismatchError
 from modelward_drift.judging import FeatureRule, Rules, judged
 from modelward_drift.metrics.registry import METRICS
 from modelward_drift.parts import rests
@@ -206,6 +207,13 @@ def test_a_window_of_the_references_own_rows_is_equal_to_it() -> None:
         assert [each.value for each in measure(profile, count(profile, values), ("psi", "js", "chi2"))] == [0, 0, 0]
 
 
+def test_large_whole_numbers_are_the_same_labels_alone_and_among_others() -> None:
+    large = 2**53 + 1
+    profile = profile_of("x", "categorical", [large, 2**53])
+    assert profile.levels == (str(2**53), str(large))
+    assert count(profile, [large, None]) == count(profile, [large]) + count(profile, [None])
+
+
 def test_a_rare_label_that_takes_over_is_seen() -> None:
     assert set(outcomes(LABELS, np.full(WINDOW, "m00777", object)).values()) == {"Drifted"}
 
@@ -217,7 +225,7 @@ def test_ids_that_are_always_new_are_no_drift_and_no_bad_quality() -> None:
 
 
 def test_a_filter_is_bounded_and_as_exact_as_it_says() -> None:
-    for number, most in ((2000, 0.02), (50_000, 0.02), (200_000, 0.4)):
+    for number, most in ((2000, 0.02), (50_000, 0.02), (120_000, 0.2)):
         builder = Builder("x", "categorical")
         builder.add(np.arange(number))
         rare = builder.profile().rare
@@ -248,3 +256,29 @@ def test_a_profile_of_an_earlier_release_is_read_and_judged_as_it_was() -> None:
     seen = count(old, merchants(WINDOW, 2) + "x")
     assert (seen.cells[-3], quality(seen).new_categories) == (WINDOW, WINDOW)
     assert math.isfinite(measure(old, seen)[0].value)
+
+
+def test_columns_without_lumps_are_read_by_earlier_releases() -> None:
+    """Their documents hold nothing that those do not know, and have their version."""
+    for profile in (
+        profile_of("x", "numeric", random().normal(size=1000)),
+        profile_of("x", "categorical", ["a", "b"]),
+        profile_of("x", "boolean", [True]),
+    ):
+        document = profile.to_dict()
+        assert document["schema_version"] == 1
+        assert document.keys() == {
+            "name", "kind", "counts", "rows", "grid", "levels", "inflation", "schema_version",
+            *(["texts"] * profile.texts),
+        }  # fmt: skip
+        if document["grid"]:
+            assert document["grid"].keys() == {"edges", "centres", "low", "high", "scale"}
+    assert LABELS.to_dict()["schema_version"] == 2
+    assert profile_of("x", "numeric", [0.0] * 90 + [1.0]).to_dict()["schema_version"] == 2
+
+
+def test_pods_of_two_releases_are_never_added_up() -> None:
+    """One that was given the profile of an earlier release has other cells, and another digest."""
+    old = replace(LABELS, counts=(*LABELS.counts[: len(LABELS.levels)], 1, 0, 0), rare=None, schema_version=1)
+    with pytest.raises(MismatchError, match="pool only pods that have the same reference"):
+        _ = count(LABELS, ["a"]) + count(old, ["a"])
