@@ -2,12 +2,13 @@
 
 import pytest
 
+from modelward.api import names
 from modelward.cluster.resources import MODEL_DEPLOYMENTS
 from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import Operator, operator, until
 
-MAX_WRITES_OF_A_NEW_MODEL = 8
+MAX_WRITES_OF_A_NEW_MODEL = 9
 
 
 async def test_a_new_model_takes_few_writes_and_then_there_is_silence(cluster: Cluster, model: Model) -> None:
@@ -81,6 +82,37 @@ async def test_edits_and_deletions_by_hand_are_taken_back(cluster: Cluster, mode
         patch = '{"spec": {"replicas": 7}}'
         cluster.kubectl("patch", "deployment", "fraud-router", "-n", model.namespace, "--type=merge", "-p", patch)
         await until(lambda: _replicas(model, "fraud-router") == 2, "two router pods again")
+
+
+async def test_a_stable_that_spec_does_not_ask_for_is_made_again_from_its_record(
+    cluster: Cluster, model: Model
+) -> None:
+    async with operator(cluster):
+        model.apply(version=1)
+        await until(model.is_ready, "ready")
+        stable = model.stable()["revision"]
+        model.apply(version=2, rollout={"strategy": "Canary", "steps": [{"weight": 10, "hold": "1h"}]})
+        await until(lambda: len(model.revisions()) == 2, "a candidate")
+        command = f"{names.ANNOTATION_COMMAND}=abort"
+        cluster.kubectl("annotate", "md", "fraud", command, "-n", model.namespace)
+        await until(lambda: model.revisions() == [stable], "the candidate's end")
+        image = _image(model, stable)
+        label = f"{names.LABEL_MANAGED_BY}=Helm"
+        cluster.kubectl("label", "deploy", stable, label, "--overwrite", "-n", model.namespace)
+        cluster.kubectl("set", "image", f"deploy/{stable}", "server=hacked", "-n", model.namespace)
+        await until(lambda: _image(model, stable) == image, "the image again")
+        cluster.kubectl("delete", "deploy,svc", stable, "-n", model.namespace)
+        await until(lambda: f"Service/{stable}" in model.objects(), "the Service again")
+        await until(lambda: model.revisions() == [stable], "the Deployment again")
+        await until(lambda: model.condition("Servable")["status"] == "True", "answers again")
+        assert model.stable()["revision"] == stable
+        assert _image(model, stable) == image
+        assert model.condition("Stalled")["reason"] == "Aborted"
+
+
+def _image(model: Model, name: str) -> str:
+    pod = model.cluster.get("deployment", name, "-n", model.namespace)["spec"]["template"]["spec"]
+    return str(pod["containers"][0]["image"])
 
 
 def _replicas(model: Model, name: str) -> int:

@@ -27,7 +27,18 @@ def step(world: World, parts: int | None = None) -> Decision:
         check_steps(seen, decision, begun, progress)
         check_command(seen, begun, progress)
     world.apply(seen, decision, parts)
+    if parts is None:
+        check_whole(world, decision)
     return decision
+
+
+def check_whole(world: World, decision: Decision) -> None:
+    """What foreign hands did to a revision that is kept is taken back by one reconcile, whatever spec asks for."""
+    for name, replicas in decision.replicas.items():
+        pods = world.revisions[name]
+        assert (pods.desired, pods.edited, pods.hidden) == (replicas, False, False)
+        assert name in world.services
+        assert name in world.records
 
 
 def check_traffic(world: World, seen: Observed, decision: Decision) -> None:
@@ -43,14 +54,24 @@ def check_traffic(world: World, seen: Observed, decision: Decision) -> None:
             assert world.is_reached(arm.revision), "more traffic for a candidate that not every router pod reaches"
         if arm.revision != before.revision and (arm.weight or arm.mirror):
             assert world.is_reached(arm.revision), "traffic for an arm that not every router pod reaches"
-    if world.stable in revisions and seen.command not in ASKING:
+    if seen.command not in ASKING:
         assert not world.rejected & receivers(routes), "a rejected revision gets traffic"
+    progress, before = seen.progress, seen.candidate_arm
+    if progress is not None and progress.phase == PAUSED and progress.revision == seen.target and not seen.command:
+        arm = routes.arm(CANDIDATE)
+        assert routes.stable != seen.target or (seen.router.routes and seen.router.routes.stable == seen.target)
+        assert arm is None or (before is not None and arm.weight <= before.weight), "paused, and gets more"
 
 
 def check_objects(world: World, seen: Observed, decision: Decision) -> None:
     """What is needed is there, and what goes is needed by nobody."""
     routes = decision.routes
-    assert set(routes.revisions) <= {*seen.revisions, *decision.replicas}, "a route to what is not there"
+    gone = set(routes.revisions) - {*seen.revisions, *decision.replicas}
+    if gone:
+        assert gone == {routes.stable}, "a route to what is not there"
+        assert decision.progress is not None
+        assert decision.progress.revision == seen.target, "another revision could have been promoted"
+        assert world.stable == routes.stable
     assert set(decision.replicas) <= {*seen.revisions, *with_manifests(seen)}, "nobody knows its manifest"
     assert all(count > 0 for count in decision.replicas.values())
     assert not set(decision.remove) & {*routes.revisions, *decision.replicas}

@@ -16,6 +16,7 @@ from modelward.domain.facts import (
     RouterPodFacts,
     RouteTable,
     VariantFacts,
+    WorkloadFacts,
 )
 from modelward.domain.report import clock_of, progress_of, rollout_status
 from modelward.domain.rollout import Decision
@@ -31,15 +32,14 @@ BAD = Judgement(failed="errorRate: 9 of 90 errors", passed=False)
 
 @dataclass
 class Pods:
-    """A revision's Deployment."""
+    """A revision's Deployment. `edited`: somebody changed its pods or its labels; `hidden`: from the operator, too."""
 
     desired: int
     ready: int = 0
     settled: bool = False
     promoted: Promotion | None = None
-
-    def facts(self, name: str) -> RevisionFacts:
-        return RevisionFacts(name, MODEL, workload(self.desired, self.ready, settled=self.settled), self.promoted)
+    edited: bool = False
+    hidden: bool = False
 
 
 @dataclass
@@ -51,6 +51,7 @@ class Router:
     ready: bool = False
     found: set[str] = field(default_factory=set)
     known: RouterPodFacts | None = None
+    ways: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,6 +66,10 @@ class World:
     history_limit: int = 0
     command: str | None = None
     revisions: dict[str, Pods] = field(default_factory=dict)
+    records: dict[str, Promotion | None] = field(default_factory=dict)
+    """By revision, with the promotion that is written on it."""
+    services: dict[str, int] = field(default_factory=dict)
+    """By revision: which one it is, of those that it had."""
     config: tuple[RouteTable, Progress | None] | None = None
     routers: list[Router] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=dict)
@@ -92,7 +97,7 @@ class World:
             target_model=MODEL,
             replicas=self.replicas,
             router_replicas=2,
-            revisions={name: pods.facts(name) for name, pods in self.revisions.items()},
+            revisions=self._facts(),
             router=RouterFacts(workload(len(pods)), routes, version, pods if routes else (), progress),
             last_stable=(self.status.get("stable") or {}).get("revision"),
             last_progress=progress_of(stored),
@@ -105,13 +110,32 @@ class World:
         facts = replace(facts, clock=clock_of(stored, facts.progress, self.target, self.now))
         return replace(facts, judgement=self._judged(facts))
 
+    def _facts(self) -> dict[str, RevisionFacts]:
+        """As revisions_of does: a revision is there while its Deployment or its record is."""
+        found = {}
+        for name in sorted({*self.revisions, *self.records}):
+            pods = self.revisions.get(name)
+            seen = pods if pods is not None and not pods.hidden else None
+            if seen is None and name not in self.records:
+                continue
+            counts = workload(seen.desired, seen.ready, settled=seen.settled) if seen else WorkloadFacts(0)
+            promoted = (seen.promoted if seen else None) or self.records.get(name)
+            found[name] = RevisionFacts(name, MODEL, counts, promoted, seen is not None, name in self.services)
+        return found
+
+    def _way(self, name: str) -> Any:
+        pods = self.revisions.get(name)
+        return self.services.get(name), pods is not None and not pods.hidden and pods.ready > 0
+
     def _probed(self, router: Router, version: str | None, wanted: set[str]) -> RouterPodFacts:
-        """As RouterProbe does: a pod that already said what is wanted is not asked again."""
+        """As RouterProbe does: a pod that already said what is wanted is not asked again while the ways stay."""
         known, shown = router.known, pod(router.uid, ready=router.ready)
-        if not (known and known.config_version == version and known.reachable >= wanted):
-            reached = wanted & set(router.routes.revisions) & router.found & set(self.revisions)
+        ways = {name: self._way(name) for name in wanted}
+        if not (known and known.config_version == version and ways.items() <= router.ways.items()):
+            reached = wanted & set(router.routes.revisions) & router.found & set(self.revisions) & set(self.services)
             answering = {name for name in reached if self.revisions[name].ready}
             known = RouterPodFacts(shown, repr(router.routes) if router.ready else None, frozenset(answering))
+            router.ways = {name: ways[name] for name in answering}
         router.known = replace(known, pod=shown)
         return router.known
 
@@ -127,34 +151,71 @@ class World:
 
     def apply(self, seen: Observed, decision: Decision, parts: int | None = None) -> None:
         """Write the decision in the operator's order; it dies after `parts` of the writes."""
-        rendered = [name for name in with_manifests(seen) if name in decision.replicas]
+        asked = [name for name in with_manifests(seen) if name in decision.replicas]
         writes = [
-            *(lambda name=name: self._deploy(name, decision) for name in rendered),
+            *(
+                lambda name=name, write=write: write(name, decision)
+                for name in dict.fromkeys([*asked, *decision.replicas])
+                for write in (self._record, self._address, self._deploy)
+            ),
             lambda: self._configure(seen, decision),
-            *(lambda name=name: self._scale(name, decision.replicas[name]) for name in decision.replicas),
-            *(lambda name=name: self.revisions.pop(name, None) for name in decision.remove),
+            *(
+                lambda name=name, objects=objects: objects.pop(name, None)
+                for name in decision.remove
+                for objects in (self.services, self.revisions, self.records)
+            ),
             self._take_up,
             lambda: self._report(seen, decision),
         ]
         for write in writes[:parts]:
             write()
 
-    def _deploy(self, name: str, decision: Decision) -> None:
-        pods = self.revisions.setdefault(name, Pods(decision.replicas[name]))
-        self._scale(name, decision.replicas[name])
-        if name == decision.routes.stable:
-            pods.promoted = decision.promotion or pods.promoted
+    def _record(self, name: str, decision: Decision) -> None:
+        kept = self.records.get(name) or (self.revisions[name].promoted if name in self.revisions else None)
+        self.records[name] = (decision.promotion if name == decision.routes.stable else None) or kept
 
-    def _scale(self, name: str, replicas: int) -> None:
-        pods = self.revisions[name]
+    def _address(self, name: str, _decision: Decision) -> None:
+        if name not in self.services:
+            self.made += 1
+            self.services[name] = self.made
+            self._forget_address(name)
+
+    def _deploy(self, name: str, decision: Decision) -> None:
+        replicas = decision.replicas[name]
+        pods = self.revisions.setdefault(name, Pods(replicas))
         pods.ready = min(pods.ready, replicas)
-        pods.settled = pods.settled and pods.desired >= replicas
-        pods.desired = replicas
+        # Pods of an edit are replaced.
+        pods.settled = pods.settled and pods.desired >= replicas and not pods.edited
+        pods.desired, pods.edited, pods.hidden = replicas, False, False
+        pods.promoted = (decision.promotion if name == decision.routes.stable else None) or self.records.get(name)
+
+    def _forget_address(self, name: str) -> None:
+        for router in self.routers:
+            router.found.discard(name)
+
+    def somebody(self, what: str, name: str) -> None:
+        """Foreign hands on one object of a revision, or on all."""
+        pods = self.revisions.get(name)
+        if what in ("deletes the Deployment", "deletes all"):
+            self.revisions.pop(name, None)
+        elif pods is not None and what == "scales":
+            pods.desired, pods.ready, pods.settled = 0, 0, True
+        elif pods is not None and what == "edits":
+            pods.edited = True
+        elif pods is not None and what == "relabels":
+            pods.edited = pods.hidden = True
+        elif pods is not None and what == "annotates":
+            pods.promoted = None
+        if what in ("deletes the Service", "deletes all"):
+            self.services.pop(name, None)
+            self._forget_address(name)
+        if what in ("deletes the record", "deletes all"):
+            self.records.pop(name, None)
 
     def _configure(self, seen: Observed, decision: Decision) -> None:
         self.config = decision.routes, decision.progress
         self.stable = decision.routes.stable
-        self.rejected -= {decision.routes.stable, *([seen.target] if seen.command in ASKING else [])}
+        self.rejected -= {seen.target} if seen.command in ASKING else set()
         if decision.progress is not None and decision.progress.rejected:
             self.rejected.add(decision.progress.revision)
         while len(self.routers) < 2:
@@ -182,7 +243,8 @@ class World:
         """Whether every router pod that clients reach knows the address of `revision`, and something is behind it."""
         pods = self.revisions.get(revision)
         serving = [router for router in self.routers if router.ready]
-        return pods is not None and pods.ready > 0 and all(revision in router.found for router in serving)
+        addressed = revision in self.services
+        return pods is not None and pods.ready > 0 and addressed and all(revision in each.found for each in serving)
 
     def settle(self) -> None:
         """Everything comes up."""
@@ -191,11 +253,11 @@ class World:
         for router in self.routers:
             router.ready = True
             self.follow(router)
-            router.found = set(router.routes.revisions)
+            router.found = set(router.routes.revisions) & set(self.services)
 
     def ask_for(self, target: str) -> None:
         if target != self.target:
-            self.rejected.discard(target)
+            self.rejected.clear()
         self.target = target
 
     def lose_config(self) -> None:

@@ -55,6 +55,10 @@ SHADOWS = st.builds(
 ROLLOUTS = st.one_of(CANARIES, CANARIES, CANARIES, CANARIES, GREENS, SHADOWS, st.just(AT_ONCE))
 
 
+HANDS = (
+    "deletes the Deployment", "deletes the Service", "deletes the record", "deletes all", "scales", "edits", "relabels",
+    "annotates",
+)  # fmt: skip
 WEIGHTS = st.sampled_from([49, 20, 0])
 
 
@@ -177,10 +181,12 @@ class RolloutMachine(RuleBasedStateMachine):
             self.world.lose_config()
         step(self.world, parts)
 
-    @rule(data=st.data(), parts=PARTS)
+    @rule(data=st.data(), what=st.sampled_from(HANDS), stable=st.booleans(), parts=PARTS)
     @precondition(lambda self: self.world.revisions)
-    def somebody_deletes_a_revision(self, data: st.DataObject, parts: int | None) -> None:
-        self.world.revisions.pop(data.draw(st.sampled_from(sorted(self.world.revisions))))
+    def foreign_hands(self, data: st.DataObject, what: str, stable: bool, parts: int | None) -> None:
+        names = sorted({*self.world.revisions, *self.world.records})
+        often = self.world.stable if stable and self.world.stable in names else None
+        self.world.somebody(what, often or data.draw(st.sampled_from(names)))
         step(self.world, parts)
 
     @rule(following=st.sampled_from([A, B, C]))

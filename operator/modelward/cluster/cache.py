@@ -1,8 +1,9 @@
 """What the watches said, pruned to what decisions need.
 
 Invariant: of two versions of an object the newer stays, whoever delivers it (watch, resync, or the answer to our own
-write), and an object that was deleted does not come back by a late delivery. Resource versions are compared as the
-integers they are (KEP-5504). One event loop owns the cache; there are no locks.
+write), and an object that was deleted does not come back by a late delivery. One that lost the label by which it is
+watched is told of as deleted, too: it is heard of again once it is newer than that. Resource versions are compared as
+the integers they are (KEP-5504). One event loop owns the cache; there are no locks.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,7 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelward import telemetry
-from modelward.api.names import ANNOTATION_CONFIG, COMPONENT_MONITOR, LABEL_COMPONENT, LABEL_INSTANCE, LABEL_POLICY
+from modelward.api.names import (
+    ANNOTATION_CONFIG,
+    COMPONENT_MONITOR,
+    GROUP,
+    LABEL_COMPONENT,
+    LABEL_INSTANCE,
+    LABEL_POLICY,
+)
 from modelward.cluster.resources import (
     CONFIG_MAPS,
     DRIFT_POLICIES,
@@ -54,7 +62,8 @@ class Cache:
         """What the watches tell of: of anything else, that nothing is here says nothing."""
         self._objects: dict[Resource, dict[_Name, Object]] = {resource: {} for resource in (*WATCHED, *OPTIONAL)}
         self._children: dict[Key, dict[Resource, set[str]]] = {}
-        self._tombstones: dict[str, None] = {}
+        self._tombstones: dict[str, float] = {}
+        """The resource version up to which nothing of a uid counts any more."""
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         return self._objects[resource].get((namespace, name))
@@ -65,7 +74,7 @@ class Cache:
         return [found[key] for key in sorted(key for key in found if key[0] == namespace)]
 
     def children(self, owner: Key, resource: Resource) -> list[Object]:
-        """The objects of `resource` that carry the owner's label, ordered by name."""
+        """The objects of `resource` that belong to the owner, ordered by name."""
         found = self._children.get(owner, {}).get(resource, set())
         return [self._objects[resource][owner.namespace, name] for name in sorted(found)]
 
@@ -82,7 +91,7 @@ class Cache:
         metadata = body["metadata"]
         key = _name_of(metadata)
         known = self._objects[resource].get(key)
-        if metadata["uid"] in self._tombstones or (known is not None and not _is_newer(body, known)):
+        if _version(body) <= self._tombstones.get(metadata["uid"], -1) or (known and not _is_newer(body, known)):
             return None
         if known is not None:
             self._unlink(resource, key, known)
@@ -93,13 +102,19 @@ class Cache:
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
         return owner
 
-    def remove(self, resource: Resource, body: Object) -> Key | None:
-        """Forget one object. Returns what is to be reconciled where it was known, else None."""
+    def remove(self, resource: Resource, body: Object, *, final: bool = False) -> Key | None:
+        """Forget one object. Returns what is to be reconciled where it was known, else None.
+
+        `final`: it was deleted for certain, by ourselves; a watch says the same of one that lost its label.
+        """
         metadata = body["metadata"]
-        self._bury(metadata["uid"])
         key = _name_of(metadata)
         known = self._objects[resource].get(key)
-        if known is None or known["metadata"]["uid"] != metadata["uid"]:
+        same = known is not None and known["metadata"]["uid"] == metadata["uid"]
+        if same and known is not None and not final and _is_newer(known, body):
+            return None
+        self._bury(metadata["uid"], float("inf") if final else _version(body))
+        if known is None or not same:
             return None
         del self._objects[resource][key]
         self._unlink(resource, key, known)
@@ -147,8 +162,8 @@ class Cache:
         if not any(by_resource.values()):
             self._children.pop(owner, None)
 
-    def _bury(self, uid: str) -> None:
-        self._tombstones[uid] = None
+    def _bury(self, uid: str, version: float) -> None:
+        self._tombstones[uid] = max(version, self._tombstones.get(uid, -1))
         while len(self._tombstones) > TOMBSTONES:
             del self._tombstones[next(iter(self._tombstones))]
 
@@ -164,6 +179,11 @@ def _owner(resource: Resource, body: Object) -> Key | None:
         return None
     if resource in OWNERS:
         return Key(metadata["namespace"], metadata["name"], resource.kind)
+    kinds = {owner.kind for owner in OWNERS}
+    for reference in metadata.get("ownerReferences") or ():
+        # Labels are anybody's to change; what has no such reference is a pod, which belongs to what made it.
+        if reference.get("kind") in kinds and str(reference.get("apiVersion")).startswith(f"{GROUP}/"):
+            return Key(metadata["namespace"], reference["name"], reference["kind"])
     labels = metadata.get("labels") or {}
     if LABEL_POLICY in labels:
         return Key(metadata["namespace"], labels[LABEL_POLICY], DRIFT_POLICIES.kind)
@@ -172,7 +192,11 @@ def _owner(resource: Resource, body: Object) -> Key | None:
 
 
 def _is_newer(body: Object, known: Object) -> bool:
-    return int(body["metadata"]["resourceVersion"]) > int(known["metadata"]["resourceVersion"])
+    return _version(body) > _version(known)
+
+
+def _version(body: Object) -> int:
+    return int(body["metadata"]["resourceVersion"])
 
 
 _METADATA = (

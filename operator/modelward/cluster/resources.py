@@ -34,6 +34,7 @@ class Resource:
 MODEL_DEPLOYMENTS: Final = Resource(GROUP, VERSION, "modeldeployments", "ModelDeployment", selector="")
 DRIFT_POLICIES: Final = Resource(GROUP, VERSION, "driftpolicies", "DriftPolicy", selector="")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
+CONTROLLER_REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 SERVICES: Final = Resource("", "v1", "services", "Service")
 CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 PODS: Final = Resource("", "v1", "pods", "Pod")
@@ -46,7 +47,7 @@ HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "
 EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
 
-CHILDREN: Final = (DEPLOYMENTS, SERVICES, CONFIG_MAPS)
+CHILDREN: Final = (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS)
 """What the operator applies."""
 
 OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES)

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, Variant
-from modelward.cluster.cache import Cache, Key, Object
-from modelward.cluster.resources import DEPLOYMENTS, PODS
+from modelward.cluster.cache import Cache, Key
+from modelward.cluster.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES
 from modelward.controller.observe_router import RouterObserver
-from modelward.controller.ownership import belongs_to, is_pod_of
-from modelward.controller.workloads import label, workload_facts
-from modelward.domain.facts import Observed, RevisionFacts, VariantFacts
+from modelward.controller.revisions import revisions_of
+from modelward.domain.facts import Observed, VariantFacts
 from modelward.domain.report import clock_of, progress_of
 from modelward.render import revision as render_revision
 from modelward.render.platform import Platform
@@ -22,9 +20,11 @@ async def observe(
     key = Key(owner.namespace, owner.name)
     target = render_revision.name_of(owner, platform)
     variants = tuple(_variant_facts(owner, platform, variant) for variant in owner.spec.variants)
-    pods = cache.children(key, PODS)
     asked = {target, *(variant.revision for variant in variants)}
-    revisions = _revisions(owner, cache.children(key, DEPLOYMENTS), pods)
+    deployments, records, services, pods = (
+        cache.children(key, resource) for resource in (DEPLOYMENTS, CONTROLLER_REVISIONS, SERVICES, PODS)
+    )
+    revisions = revisions_of(owner, deployments, records, services, pods)
     router = await routers.look(owner, asked, revisions)
     told = owner.status.get("rollout") or {}
     observed = Observed(
@@ -54,22 +54,3 @@ def _variant_facts(owner: ModelDeployment, platform: Platform, variant: Variant)
         mirror=variant.mirror_percent,
         replicas=variant.replicas or owner.spec.replicas,
     )
-
-
-def _is_server(pod: Object, deployment: Object) -> bool:
-    """Whether what the pod says is evidence: the revision's own Deployment made it, for its server."""
-    made = is_pod_of(pod, deployment["metadata"]["name"])
-    return made and label(pod, names.LABEL_COMPONENT) == names.COMPONENT_SERVER
-
-
-def _revisions(owner: ModelDeployment, deployments: list[Object], pods: list[Object]) -> dict[str, RevisionFacts]:
-    revisions = {}
-    for body in deployments:
-        name = label(body, names.LABEL_REVISION)
-        if name and belongs_to(body, owner):
-            own = [pod for pod in pods if label(pod, names.LABEL_REVISION) == name and _is_server(pod, body)]
-            annotations = body["metadata"]["annotations"]
-            model = render_revision.load_model(annotations[names.ANNOTATION_MODEL])
-            promoted = render_revision.load_promotion(annotations.get(names.ANNOTATION_PROMOTED))
-            revisions[name] = RevisionFacts(name, model, workload_facts(body, own), promoted)
-    return revisions

@@ -10,7 +10,7 @@ from typing import Any
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, ParentReference
 from modelward.cluster.cache import Cache, Key, Object
-from modelward.cluster.resources import DEPLOYMENTS, PODS
+from modelward.cluster.resources import DEPLOYMENTS, PODS, SERVICES
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller import routers
 from modelward.controller.ownership import belongs_to, is_pod_of
@@ -43,7 +43,7 @@ class RouterObserver:
             and is_pod_of(pod, render_router.name_of(owner))
         ]
         if owner.spec.router.gateway is None:
-            facts = await self._own_envoy(owner, own, pods, asked)
+            facts = await self._own_envoy(owner, own, pods, asked, revisions)
         else:
             facts = RouterFacts(gateway=self._gateway(owner, own, revisions), former=bool(pods))
         facts = replace(facts, former=facts.former or self._remains(owner), version=own.version if own else None)
@@ -67,15 +67,27 @@ class RouterObserver:
         return any(body is not None and belongs_to(body, owner) for body in found)
 
     async def _own_envoy(
-        self, owner: ModelDeployment, own: Stored | None, pods: list[Object], asked: set[str]
+        self,
+        owner: ModelDeployment,
+        own: Stored | None,
+        pods: list[Object],
+        asked: set[str],
+        revisions: Mapping[str, RevisionFacts],
     ) -> RouterFacts:
         body = self._cache.get(DEPLOYMENTS, owner.namespace, render_router.name_of(owner))
         workload = workload_facts(body, pods) if body and belongs_to(body, owner) else None
         if own is None:
             return RouterFacts(workload)
         wanted = {own.routes.stable, *asked} & set(own.routes.revisions)
-        told = await self._probe.look(_key(owner), workload.pods if workload else (), own.version, sorted(wanted))
+        ways = {name: self._way(owner, revisions.get(name)) for name in sorted(wanted)}
+        told = await self._probe.look(_key(owner), workload.pods if workload else (), own.version, ways)
         return RouterFacts(workload, pods=told)
+
+    def _way(self, owner: ModelDeployment, facts: RevisionFacts | None) -> str:
+        """What the way to a revision depends on: its Service as it is, and that something is behind it."""
+        service = self._cache.get(SERVICES, owner.namespace, facts.name) if facts else None
+        version = service["metadata"]["resourceVersion"] if service else None
+        return f"{version}/{facts is not None and facts.workload.ready > 0}"
 
     def _gateway(
         self, owner: ModelDeployment, own: Stored | None, revisions: Mapping[str, RevisionFacts]
@@ -88,7 +100,7 @@ class RouterObserver:
         last = owner.status.get("router") or {}
         live = last.get("live") is True and last.get("configVersion") == own.version
         routed = (own.routes.stable, *(arm.revision for arm in own.routes.arms))
-        complete = [name for name, facts in revisions.items() if facts.workload.complete]
+        complete = [name for name, facts in revisions.items() if facts.workload.complete and facts.addressed]
         trusted = gateway.trusted(route, routed, live)
         since = self._since[key] = gateway.holding(route, complete, self._since.get(key), trusted, now)
         return gateway.gateway_facts(route, since, now)

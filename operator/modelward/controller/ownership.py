@@ -22,6 +22,11 @@ def belongs_to(body: Object, owner: Owner) -> bool:
     return any(reference.get("uid") == owner.uid for reference in _references(body))
 
 
+def is_ours(body: Object, owner: Owner) -> bool:
+    """Whether `body` belongs to `owner`, or did until somebody took the reference to it away and left our labels."""
+    return belongs_to(body, owner) or (_controller(body) is None and _is_labelled(body, owner))
+
+
 def claim_of_another(body: Object, owner: Owner) -> str | None:
     """Who else has `body`, as the end of a sentence ("Service a …"); None where `owner` may apply over it."""
     if belongs_to(body, owner):
@@ -31,8 +36,7 @@ def claim_of_another(body: Object, owner: Owner) -> str | None:
         group = str(controller.get("apiVersion", "")).split("/")[0]
         namesake = (group, controller.get("kind"), controller.get("name")) == (names.GROUP, owner.kind, owner.name)
         return None if namesake else f"belongs to {controller.get('kind')} {controller.get('name')}"
-    ours = label(body, names.LABEL_MANAGED_BY) == names.MANAGED_BY and label(body, names.LABEL_INSTANCE) == owner.name
-    return None if ours else "exists and was not made by Modelward"
+    return None if _is_labelled(body, owner) else "exists and was not made by Modelward"
 
 
 def is_pod_of(pod: Object, deployment: str) -> bool:
@@ -52,6 +56,10 @@ def is_pod_of_job(pod: Object, job: Object) -> bool:
     """Whether this very Job controls the pod."""
     controller = _controller(pod)
     return controller is not None and controller.get("uid") == job["metadata"]["uid"]
+
+
+def _is_labelled(body: Object, owner: Owner) -> bool:
+    return label(body, names.LABEL_MANAGED_BY) == names.MANAGED_BY and label(body, names.LABEL_INSTANCE) == owner.name
 
 
 def _references(body: Object) -> tuple[Mapping[str, Any], ...]:

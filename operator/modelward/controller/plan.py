@@ -7,14 +7,24 @@ from typing import Any
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.cluster.cache import Object
-from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
+from modelward.cluster.resources import (
+    CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    PODS,
+    SERVICES,
+    Resource,
+    resource_of,
+)
 from modelward.controller import routers
 from modelward.controller.diff import differs, stamped
-from modelward.controller.ownership import belongs_to
+from modelward.controller.ownership import belongs_to, is_ours
+from modelward.controller.revisions import shape_of
 from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
+from modelward.domain.revision import is_revision_of
 from modelward.domain.rollout import Decision, decide
-from modelward.render import revision
+from modelward.render import record, revision
 from modelward.render.monitor import store_name
 from modelward.render.platform import Platform
 
@@ -24,15 +34,14 @@ Live = Callable[[Resource, str], Object | None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Writes, in the order in which they are safe: `applies`, `scales`, `touches`, then `deletes`.
+    """Writes, in the order in which they are safe: `applies`, `touches`, then `deletes`.
 
-    `scales`: replicas by revision whose manifest is not known any more; `touches`: the annotation's value by pod name.
+    `touches`: the annotation's value by pod name.
     """
 
     decision: Decision
     version: str
     applies: tuple[Mapping[str, Any], ...] = ()
-    scales: tuple[tuple[str, int], ...] = ()
     touches: tuple[tuple[str, str], ...] = ()
     deletes: tuple[tuple[Resource, Object], ...] = ()
 
@@ -55,17 +64,11 @@ def plan(
     former = tuple(_former(owner, live))
     leaves = is_live(observed, decision, version)
     before = None if leaves else routers.before(owner, [body for _, body in former])
-    wanted = [stamped(manifest) for manifest in _manifests(owner, before, observed, platform, decision)]
-    rendered = {manifest["metadata"]["name"] for manifest in wanted if resource_of(manifest) is DEPLOYMENTS}
+    wanted = [stamped(manifest) for manifest in _manifests(owner, before, observed, platform, decision, live)]
     return Plan(
         decision=decision,
         version=version,
         applies=tuple(m for m in wanted if differs(m, live(resource_of(m), m["metadata"]["name"]))),
-        scales=tuple(
-            (name, replicas)
-            for name, replicas in decision.replicas.items()
-            if name not in rendered and observed.revisions[name].workload.desired != replicas
-        ),
         touches=tuple(_touches(observed, version, live, retouch)),
         deletes=(*(former if leaves else ()), *_deletes(owner, observed, decision, live, services)),
     )
@@ -90,14 +93,18 @@ def _deletes(
     owner: ModelDeployment, observed: Observed, decision: Decision, live: Live, services: Iterable[Object]
 ) -> Iterator[tuple[Resource, Object]]:
     for name in decision.remove:
-        for resource, child in ((SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name))):
+        # The record last: while it is there, what a crash left is still known for a revision.
+        children = (
+            (SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name)), (CONTROLLER_REVISIONS, name)
+        )  # fmt: skip
+        for resource, child in children:
             if (body := live(resource, child)) is not None and belongs_to(body, owner):
                 yield resource, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
     known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}
     for body in services:
-        name = body["metadata"]["labels"].get(names.LABEL_REVISION)
-        if name is not None and name not in known and belongs_to(body, owner):
+        name = body["metadata"]["name"]
+        if is_revision_of(owner.name, name) and name not in known and belongs_to(body, owner):
             yield SERVICES, body
 
 
@@ -114,19 +121,34 @@ def _manifests(
     observed: Observed,
     platform: Platform,
     decision: Decision,
+    live: Live,
 ) -> Iterator[Mapping[str, Any]]:
-    """Services before what needs their names; the former router, while clients use it, before what may be refused."""
+    """Services before what needs their names; the former router, while clients use it, before what may be refused.
+
+    Every revision that is kept is rendered, whether spec still asks for it or not: what somebody changed or deleted of
+    it is made again.
+    """
     models = {observed.target: owner.spec.model} | {
         facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
     }
-    for name, model in models.items():
-        if name in decision.replicas:
+    for name in dict.fromkeys([*(name for name in models if name in decision.replicas), *decision.replicas]):
+        kept = _ours(owner, live(CONTROLLER_REVISIONS, name))
+        if name in models:
+            shape: revision.Shape | None = revision.shape(owner, platform, name, models[name])
+        else:
+            shape = shape_of(_ours(owner, live(DEPLOYMENTS, name)), kept)
+        if shape is not None:
             promotion = (decision.promotion if name == decision.routes.stable else None) or _promoted(observed, name)
+            yield record.as_stored(record.record(owner, name, shape, promotion), kept)
             yield revision.service(owner, name)
-            yield revision.deployment(owner, platform, name, decision.replicas[name], model, promotion)
+            yield revision.deployment_of(owner, shape, name, decision.replicas[name], promotion)
     for each in (before, owner):
         if each is not None:
             yield from routers.wanted(each).manifests(each, platform, decision.routes, decision.progress)
+
+
+def _ours(owner: ModelDeployment, body: Object | None) -> Object | None:
+    return body if body is not None and is_ours(body, owner) else None
 
 
 def _promoted(observed: Observed, name: str) -> Promotion | None:

@@ -17,15 +17,7 @@ from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, LABEL_ALL
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
-from modelward.cluster.resources import (
-    DEPLOYMENTS,
-    MODEL_DEPLOYMENTS,
-    NAMESPACES,
-    PODS,
-    SERVICES,
-    Resource,
-    resource_of,
-)
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.monitoring import Monitoring
@@ -160,9 +152,6 @@ class Reconciler:
                 problem = await self._apply(owner, manifest)
                 if problem:
                     return problem
-            for name, replicas in planned.scales:
-                patch = {"spec": {"replicas": replicas}}
-                self._cache.upsert(DEPLOYMENTS, await self._api.merge(DEPLOYMENTS, owner.namespace, name, patch))
             for name, value in planned.touches:
                 await self._touch(owner, name, value, memory)
             for resource, body in planned.deletes:
@@ -170,7 +159,7 @@ class Reconciler:
                 log.info("%s/%s: removing %s %s", owner.namespace, owner.name, resource.kind, name)
                 await self._api.delete(resource, owner.namespace, name, uid)
                 # The watch will tell, too, but maybe only after the next reconcile has deleted it once more.
-                self._cache.remove(resource, body)
+                self._cache.remove(resource, body, final=True)
         except ApiError as error:
             if not error.is_refusal:
                 raise

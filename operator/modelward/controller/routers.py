@@ -12,7 +12,7 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, parse_gateway
 from modelward.cluster.cache import Object
 from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
-from modelward.controller.ownership import belongs_to
+from modelward.controller.ownership import is_ours
 from modelward.domain.facts import Progress, RouteTable
 from modelward.render import gateway, router
 from modelward.render.platform import Platform
@@ -94,10 +94,10 @@ class Stored:
 
 def stored(body: Object | None, owner: ModelDeployment) -> Stored | None:
     """What is stored in `body`; None where it is no object of this ModelDeployment's, or says nothing."""
-    if body is None or not belongs_to(body, owner):
+    if body is None or not is_ours(body, owner):
         return None
-    annotation = (body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROUTES)
-    return None if annotation is None else Stored(body, *load_routes(annotation))
+    loaded = load_routes((body["metadata"].get("annotations") or {}).get(names.ANNOTATION_ROUTES))
+    return None if loaded is None else Stored(body, *loaded)
 
 
 def before(owner: ModelDeployment, objects: Iterable[Object]) -> ModelDeployment | None:

@@ -79,12 +79,18 @@ class Promotion:
 
 @dataclass(frozen=True)
 class RevisionFacts:
-    """One revision that exists in the cluster. `promoted`: None where it never was the stable one."""
+    """One revision that exists in the cluster. `promoted`: None where it never was the stable one.
+
+    `deployed`: its Deployment is there; without one there is only the record that it can be made from again.
+    `addressed`: its Service is there, by which routers reach its pods.
+    """
 
     name: str
     model: ModelFacts
     workload: WorkloadFacts
     promoted: Promotion | None = None
+    deployed: bool = True
+    addressed: bool = True
 
 
 @dataclass(frozen=True)

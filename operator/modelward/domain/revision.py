@@ -6,6 +6,7 @@ name for ever, so a crash in the middle of a rollout can't make a second one, an
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,11 @@ def content_hash(content: Mapping[str, Any]) -> str:
     """A short name for a JSON-like value that does not depend on the order of its keys."""
     canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:HASH_LENGTH]
+
+
+def is_revision_of(owner: str, name: str) -> bool:
+    """Whether `name` is one that `revision_name` gives, to the model of `owner` or to a variant."""
+    return re.fullmatch(rf"{re.escape(owner)}(-[a-z0-9-]+)?-[0-9a-f]{{{HASH_LENGTH}}}", name) is not None
 
 
 def revision_name(owner: str, shape: Mapping[str, Any]) -> str:

@@ -12,10 +12,13 @@ from dataclasses import dataclass, replace
 from modelward.api.rollout import SHADOW
 from modelward.api.traffic import CANDIDATE
 from modelward.domain import trial
-from modelward.domain.facts import PROMOTED, Arm, Clock, Match, Observed, Progress, Promotion, RouteTable
+from modelward.domain.facts import PAUSED, PROMOTED, Arm, Clock, Match, Observed, Progress, Promotion, RouteTable
 from modelward.domain.history import kept, last_promoted, promotion_of
 from modelward.domain.trial import Trial
 from modelward.domain.variants import arms_of_variants
+
+STABLE_GONE = "the one before it is gone"
+"""Why a revision was promoted that was not measured to its end."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,25 @@ def decide(observed: Observed, cause: str | None = None) -> Decision:
 
 
 def stable_of(observed: Observed) -> str:
-    """The revision that has the traffic; the target where there is none to lose."""
-    routes = observed.router.routes
+    """The revision that has the traffic; the target where there is none to lose.
+
+    A target that was rejected, or that waits for a person, never takes the place of one that is gone.
+    """
+    routes, barred = observed.router.routes, _barred(observed)
     named = (routes.stable if routes else None, observed.last_stable, last_promoted(observed))
-    return next((name for name in named if name is not None and name in observed.revisions), observed.target)
+    known = [name for name in named if name is not None and name != barred]
+    there = next((name for name in known if name in observed.revisions), None)
+    if there is None and known and barred == observed.target:
+        return known[0]
+    return observed.target if there is None else there
+
+
+def _barred(observed: Observed) -> str | None:
+    """The revision that a gate or a person decided about: it is not to get more than it has until somebody asks."""
+    progress, routes = observed.progress, observed.router.routes
+    if progress is None or not (progress.rejected or progress.phase == PAUSED):
+        return None
+    return None if routes is not None and routes.stable == progress.revision else progress.revision
 
 
 def _promoted(progress: Progress) -> str:
@@ -75,7 +93,7 @@ def _ended(progress: Progress | None, stable: str) -> Progress | None:
     if progress.phase == PROMOTED:
         return progress
     # Somebody took away the revision that it should have been measured against.
-    message = f"{stable} is the stable revision now: the one before it is gone"
+    message = f"{stable} is the stable revision now: {STABLE_GONE}"
     return replace(progress, phase=PROMOTED, reason="StableGone", message=message)
 
 
@@ -97,12 +115,13 @@ def _around(
     gone = leftover if _may_go(observed, routes, leftover) else ()
     attached = tuple(sorted(unrouted | set(history) | (set(leftover) - set(gone))))
     times = [time for time in (tried.again_in if tried else None, kept_for) if time is not None]
+    replicas = _replicas(observed, stable, tried if candidate else None)
     return Decision(
         routes=replace(routes, attached=attached),
-        replicas=_replicas(observed, stable, tried if candidate else None) | dict.fromkeys(history, observed.replicas),
+        replicas=replicas | dict.fromkeys(history, observed.replicas),
         remove=gone,
         progress=progress,
-        promotion=promotion_of(observed, stable) if _is_stored(observed, stable) else None,
+        promotion=promotion_of(observed, stable) if stable in replicas and _is_stored(observed, stable) else None,
         history=history,
         step_since=tried.step_since if tried else None,
         waiting_since=tried.waiting_since if tried else None,
@@ -111,11 +130,15 @@ def _around(
 
 
 def _replicas(observed: Observed, stable: str, tried: Trial | None) -> dict[str, int]:
-    replicas = {stable: observed.replicas}
+    replicas, facts = {stable: observed.replicas}, observed.revisions.get(stable)
+    if facts is None and stable != observed.target:
+        # Gone, and nothing tells what it was.
+        replicas = {}
     if tried is not None:
-        replicas = {observed.target: tried.replicas}
-        # The stable carries the load until the candidate does: it may grow, but must not shrink before.
-        replicas[stable] = max(observed.replicas, observed.revisions[stable].workload.desired)
+        replicas[observed.target] = tried.replicas
+        if facts is not None:
+            # The stable carries the load until the candidate does: it may grow, but must not shrink before.
+            replicas[stable] = max(observed.replicas, facts.workload.desired)
     return replicas | {variant.revision: variant.replicas for variant in observed.variants}
 
 

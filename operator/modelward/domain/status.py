@@ -44,7 +44,7 @@ class Assessment:
 
 
 def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
-    """The most telling problem: what the API server refused, then the target's pods, the router's, the stable's."""
+    """The most telling problem: what the API server refused, then the target's pods, the router's."""
     if refused:
         return refused
     target = observed.revisions.get(observed.target)
@@ -57,11 +57,23 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
     return problem
 
 
+def loss_of(observed: Observed, stable: str) -> Problem | None:
+    """The stable revision is gone, and what spec asks for may not take its place."""
+    if stable in observed.revisions or stable == observed.target:
+        return None
+    return Problem(
+        "StableGone",
+        f"{stable}, which has the traffic, was deleted together with its record, so it can't be made again, and "
+        f"{observed.target} does not take its place unasked. Set spec back to the model that {stable} was, or let "
+        f"{observed.target} have the traffic with the annotation {ANNOTATION_COMMAND}=promote",
+    )
+
+
 def assess(
     owner: ModelDeployment, observed: Observed, decision: Decision, version: str, refused: Problem | None
 ) -> Assessment:
     """Judge the facts. `version`: of the configuration that `decision` asks of the router."""
-    problem = problem_of(observed, refused) or rejection(owner, decision)
+    problem = problem_of(observed, refused) or loss_of(observed, decision.routes.stable) or rejection(owner, decision)
     answering = _servable(observed, decision.routes.stable)
     waiting_for, reason = _waits_for(observed, decision, version)
     return Assessment(answering, problem, waiting_for, reason)
@@ -120,6 +132,9 @@ def _servable(observed: Observed, stable: str) -> Condition:
     if facts is None or facts.workload.ready == 0:
         message = f"No pod of {routed}, which gets the traffic, is ready"
         return Condition(conditions.SERVABLE, False, "NoReadyPods", message)
+    if not facts.addressed:
+        message = f"The Service of {routed}, by which the router reaches its pods, is gone"
+        return Condition(conditions.SERVABLE, False, "NoService", message)
     if not observed.router.answers(routed):
         way = "no Gateway leads to them" if observed.router.gateway else "no router pod reaches them"
         message = f"Pods of {routed} are ready, but {way} yet"

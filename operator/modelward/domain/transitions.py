@@ -8,7 +8,7 @@ from typing import Any
 from modelward.api import conditions
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK
-from modelward.domain.rollout import Decision
+from modelward.domain.rollout import STABLE_GONE, Decision
 from modelward.domain.trial import COMMANDS
 
 ROLES = ("stable", "candidate")
@@ -68,7 +68,10 @@ def _rollout(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> Iter
         yield Transition("Normal", "RolloutStep", new["message"].partition(". ")[0].partition(", ")[0], since)
     if phase == before or phase not in _ENDS:
         return
-    kind = "Normal" if phase == PROMOTED or (phase == PAUSED and "by hand" in new["message"]) else "Warning"
+    lost = phase == PROMOTED and STABLE_GONE in new["message"]
+    kind = (
+        "Normal" if (phase == PROMOTED and not lost) or (phase == PAUSED and "by hand" in new["message"]) else "Warning"
+    )
     yield Transition(kind, _ENDS[phase], new["message"], since, None if phase == PAUSED else phase)
 
 

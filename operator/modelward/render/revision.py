@@ -1,6 +1,8 @@
 """A revision's objects: the Deployment that runs the model and the Service that names its pods."""
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from modelward.api import names
@@ -59,8 +61,12 @@ def dump_promotion(promotion: Promotion) -> str:
 
 
 def load_promotion(annotation: str | None) -> Promotion | None:
-    """The inverse of `dump_promotion`."""
-    return None if annotation is None else Promotion(**json.loads(annotation))
+    """The inverse of `dump_promotion`; None where there is none that can be read."""
+    try:
+        raw = json.loads(annotation or "null")
+        return None if raw is None else Promotion(int(raw["number"]), float(raw["at"]))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
 
 
 def dump_model(model: ModelFacts) -> str:
@@ -68,9 +74,40 @@ def dump_model(model: ModelFacts) -> str:
     return json.dumps({"uri": model.uri, "format": model.format, "digest": model.digest}, sort_keys=True)
 
 
-def load_model(annotation: str) -> ModelFacts:
-    """The inverse of `dump_model`."""
-    return ModelFacts(**json.loads(annotation))
+def load_model(annotation: str | None) -> ModelFacts | None:
+    """The inverse of `dump_model`; None where there is none that can be read."""
+    try:
+        raw = json.loads(annotation or "null")
+        return ModelFacts(str(raw["uri"]), str(raw["format"]), None if raw.get("digest") is None else raw["digest"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a revision is: its model and its pods. All that it takes to make its objects again."""
+
+    model: ModelFacts
+    template: Mapping[str, Any]
+
+
+def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Model | None = None) -> Shape:
+    """The shape of the revision that `owner.spec` asks for, or one of its variants with its `model`."""
+    model = model or owner.spec.model
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {names.LABEL_REVISION: revision}},
+    }
+    template = {
+        "metadata": {
+            "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
+            "annotations": steps.annotations(owner.spec),
+        },
+        "spec": {**_pod_spec(owner, platform, model), "topologySpreadConstraints": [spread]},
+    }
+    return Shape(model_of(model), template)
 
 
 def deployment(
@@ -82,9 +119,14 @@ def deployment(
     promotion: Promotion | None = None,
 ) -> dict[str, Any]:
     """The Deployment of the revision that `owner.spec` asks for, or one of its variants with its `model`."""
-    model = model or owner.spec.model
-    selector = {names.LABEL_REVISION: revision}
-    annotations = {names.ANNOTATION_MODEL: dump_model(model_of(model))}
+    return deployment_of(owner, shape(owner, platform, revision, model), revision, replicas, promotion)
+
+
+def deployment_of(
+    owner: ModelDeployment, shape: Shape, revision: str, replicas: int, promotion: Promotion | None = None
+) -> dict[str, Any]:
+    """The Deployment that runs `shape`, whether `owner.spec` still asks for it or not."""
+    annotations = {names.ANNOTATION_MODEL: dump_model(shape.model)}
     if promotion is not None:
         annotations[names.ANNOTATION_PROMOTED] = dump_promotion(promotion)
     return {
@@ -96,24 +138,8 @@ def deployment(
             "revisionHistoryLimit": 0,
             "progressDeadlineSeconds": STARTUP_SECONDS,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
-            "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {
-                    "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
-                    "annotations": steps.annotations(owner.spec),
-                },
-                "spec": {
-                    **_pod_spec(owner, platform, model),
-                    "topologySpreadConstraints": [
-                        {
-                            "maxSkew": 1,
-                            "topologyKey": "kubernetes.io/hostname",
-                            "whenUnsatisfiable": "ScheduleAnyway",
-                            "labelSelector": {"matchLabels": selector},
-                        }
-                    ],
-                },
-            },
+            "selector": {"matchLabels": {names.LABEL_REVISION: revision}},
+            "template": shape.template,
         },
     }
 

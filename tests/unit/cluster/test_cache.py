@@ -40,6 +40,37 @@ def test_a_deleted_object_does_not_come_back_by_a_late_event() -> None:
     assert cache.upsert(SERVICES, body(version=6, uid="another")) == OWNER
 
 
+def test_an_object_that_lost_its_label_and_has_it_again_is_heard_of() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, body(version=1))
+    assert cache.remove(SERVICES, body(version=5)) == OWNER, "a watch by label says that it was deleted"
+    assert cache.upsert(SERVICES, body(version=6)) == OWNER
+
+
+def test_an_answer_that_is_newer_than_the_loss_of_a_label_stays() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, body(version=6))
+    assert cache.remove(SERVICES, body(version=5)) is None
+    assert cache.get(SERVICES, "ml", "fraud") is not None
+
+
+def test_what_we_deleted_ourselves_never_comes_back() -> None:
+    cache = Cache()
+    cache.upsert(SERVICES, body(version=1))
+    assert cache.remove(SERVICES, body(version=1), final=True) == OWNER
+    assert cache.upsert(SERVICES, body(version=3)) is None
+
+
+def test_a_child_is_its_owners_by_reference_whatever_its_labels() -> None:
+    cache = Cache()
+    child = body("a", instance="other")
+    child["metadata"]["ownerReferences"] = [
+        {"apiVersion": "modelward.io/v1", "kind": "ModelDeployment", "name": "fraud", "uid": "u"}
+    ]
+    assert cache.upsert(SERVICES, child) == OWNER
+    assert len(cache.children(OWNER, SERVICES)) == 1
+
+
 def test_children_are_found_by_their_owner() -> None:
     cache = Cache()
     cache.upsert(SERVICES, body("b"))

@@ -291,7 +291,7 @@ async def test_a_pod_sends_the_operator_nowhere(
     own = pod("p", ip="127.0.0.1")
     await scraper.servers({A: [own]}, None)
     await scraper.samples(own, 0)
-    await RouterProbe(session, port).look(("n", "m"), [own], "v", [A])
+    await RouterProbe(session, port).look(("n", "m"), [own], "v", {A: "way"})
     await Monitors(session, port).reference(own)
     assert asked
     assert "/internal" not in asked

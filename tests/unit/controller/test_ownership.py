@@ -110,7 +110,7 @@ def test_whose_it_is(metadata: dict[str, Any], claim: str | None) -> None:
 
 
 def test_nothing_of_anothers_is_deleted() -> None:
-    facts_of = {"Service": live(revision.service(OWNER, "fraud-old"))}
+    facts_of = {"Service": live(revision.service(OWNER, "fraud-0123456789"))}
     theirs = {**facts_of["Service"]["metadata"], "ownerReferences": [model("other", "uid-3").owner_reference]}
     stray = {**facts_of["Service"], "metadata": theirs}
     facts = observed(A)

@@ -1,18 +1,27 @@
 """The writes that a decision leads to, and their order."""
 
+import json
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from builders import PLATFORM, observed, owner, pod, revision, router
 from modelward.api import names
+from modelward.api.modeldeployment import Model
 from modelward.cluster.resources import Resource, resource_of
 from modelward.controller.diff import stamped
 from modelward.controller.plan import Plan, plan
-from modelward.domain.facts import Observed, Promotion, RouterFacts, RouterPodFacts, RouteTable
+from modelward.domain.facts import Observed, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable
 from modelward.render import revision as render_revision
 from modelward.render import router as render_router
+from modelward.render.record import record
 
 OWNER = owner()
 A = render_revision.name_of(OWNER, PLATFORM)
+OTHER = owner(model=Model("s3://models/other.onnx"))
+OLD = render_revision.name_of(OTHER, PLATFORM)
+SHAPE = render_revision.shape(OTHER, PLATFORM, OLD)
 
 
 class World(dict[tuple[str, str], Any]):
@@ -28,9 +37,11 @@ class World(dict[tuple[str, str], Any]):
 
 
 def converged() -> World:
+    promotion = Promotion(1, 0.0)
     return World().take(
+        record(OWNER, A, render_revision.shape(OWNER, PLATFORM, A), promotion),
         render_revision.service(OWNER, A),
-        render_revision.deployment(OWNER, PLATFORM, A, 1, promotion=Promotion(1, 0.0)),
+        render_revision.deployment(OWNER, PLATFORM, A, 1, promotion=promotion),
         render_router.config_map(OWNER, PLATFORM, RouteTable(A)),
         render_router.deployment(OWNER, PLATFORM),
         render_router.service(OWNER),
@@ -49,8 +60,9 @@ def version_of(*revisions: str) -> str:
     return render_router.version_of(OWNER, PLATFORM, RouteTable(revisions[0], (), revisions[1:]))
 
 
-def test_a_new_model_takes_five_objects_in_a_safe_order() -> None:
+def test_a_new_model_takes_six_objects_in_a_safe_order() -> None:
     assert applied(planned(observed(A), World())) == [
+        f"ControllerRevision {A}",
         f"Service {A}",
         f"Deployment {A}",
         "ConfigMap fraud-router",
@@ -62,7 +74,7 @@ def test_a_new_model_takes_five_objects_in_a_safe_order() -> None:
 def test_nothing_is_written_when_converged() -> None:
     facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
     result = planned(facts, converged())
-    assert (result.applies, result.scales, result.touches, result.deletes) == ((), (), (), ())
+    assert (result.applies, result.touches, result.deletes) == ((), (), ())
 
 
 def test_an_edit_by_hand_is_taken_back() -> None:
@@ -91,26 +103,91 @@ def test_a_router_pod_that_does_not_answer_is_left_alone() -> None:
 
 def test_an_old_revision_goes_deployment_last() -> None:
     world = converged().take(
-        render_revision.service(OWNER, "fraud-old"), render_revision.deployment(OWNER, PLATFORM, "fraud-old", 1)
+        render_revision.service(OWNER, OLD),
+        render_revision.deployment(OWNER, PLATFORM, OLD, 1),
+        record(OWNER, OLD, SHAPE),
     )
-    facts = observed(A, revision(A), revision("fraud-old"), router=router(A, "fraud-old"))
-    assert [resource.kind for resource, _ in planned(facts, world).deletes] == ["Service", "Deployment"]
+    facts = observed(A, revision(A), revision(OLD), router=router(A, OLD))
+    kinds = [resource.kind for resource, _ in planned(facts, world).deletes]
+    assert kinds == ["Service", "Deployment", "ControllerRevision"]
 
 
 def test_a_service_that_a_crash_left_alone_goes() -> None:
-    stray = stamped(render_revision.service(OWNER, "fraud-gone"))
+    stray = stamped(render_revision.service(OWNER, OLD))
     facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
     own = stamped(render_revision.service(OWNER, A))
     public = stamped(render_router.service(OWNER))
     result = planned(facts, converged(), services=(stray, own, public))
-    assert [body["metadata"]["name"] for _, body in result.deletes] == ["fraud-gone"]
+    assert [body["metadata"]["name"] for _, body in result.deletes] == [OLD]
 
 
-def test_the_stable_is_scaled_without_its_manifest() -> None:
-    facts = observed(A, revision("fraud-old"), revision(A, ready=0), router=router("fraud-old", A), replicas=3)
-    result = planned(facts, World())
-    assert result.scales == (("fraud-old", 3),)
-    assert all(each["metadata"]["name"] != "fraud-old" for each in result.applies)
+SPOILT: dict[str, Callable[[World], Any]] = {
+    "deleted": lambda world: world.pop(("Deployment", OLD)),
+    "no Service": lambda world: world.pop(("Service", OLD)),
+    "scaled": lambda world: world["Deployment", OLD]["spec"].update(replicas=0),
+    "another image": lambda world: pod_of(world)["containers"][0].update(image="inference:hacked"),
+    "another model": lambda world: pod_of(world)["initContainers"][0].update(env=[]),
+    "another label": lambda world: world["Deployment", OLD]["metadata"]["labels"].update(
+        {names.LABEL_REVISION: "other", names.LABEL_MANAGED_BY: "Helm"}
+    ),
+    "no annotation": lambda world: world["Deployment", OLD]["metadata"].pop("annotations"),
+    "no owner": lambda world: world["Deployment", OLD]["metadata"].pop("ownerReferences"),
+}
+
+
+def pod_of(world: World) -> Any:
+    return world["Deployment", OLD]["spec"]["template"]["spec"]
+
+
+def stable_of_another_spec() -> World:
+    shape = render_revision.shape(OTHER, PLATFORM, OLD)
+    return World().take(
+        *json.loads(json.dumps([
+            record(OWNER, OLD, shape), render_revision.service(OWNER, OLD),
+            render_revision.deployment_of(OWNER, shape, OLD, 1),
+        ]))
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("harm", SPOILT)
+def test_what_is_done_to_a_stable_that_spec_does_not_ask_for_is_taken_back(harm: str) -> None:
+    world, rejected = stable_of_another_spec(), Progress(A, 0, "RolledBack", "GateFailed")
+    facts = observed(A, revision(OLD), router=router(OLD, progress=rejected))
+    ours = {f"{kind} {OLD}" for kind, _ in world}
+    assert not ours & set(applied(planned(facts, world)))
+    whole = stable_of_another_spec()
+    SPOILT[harm](world)
+    for each in planned(facts, world).applies:
+        if each["metadata"]["name"] == OLD:
+            world.take(each)
+            assert each["kind"] != "ControllerRevision"
+    assert {key: world[key]["spec"] for key in world if "spec" in world[key]} == {
+        key: whole[key]["spec"] for key in whole if "spec" in whole[key]
+    }
+    assert world["Deployment", OLD]["metadata"]["labels"] == whole["Deployment", OLD]["metadata"]["labels"]
+    assert world["Deployment", OLD]["metadata"]["ownerReferences"] == [OWNER.owner_reference]
+
+
+def test_a_stable_that_an_earlier_operator_made_gets_its_record_from_its_deployment() -> None:
+    world = stable_of_another_spec()
+    del world["ControllerRevision", OLD]
+    facts = observed(A, revision(OLD), revision(A, ready=0), router=router(OLD, A), replicas=3)
+    made = {each["kind"]: each for each in planned(facts, world).applies if each["metadata"]["name"] == OLD}
+    assert made["ControllerRevision"]["data"]["template"] == world["Deployment", OLD]["spec"]["template"]
+    assert "other.onnx" in made["ControllerRevision"]["data"]["model"]
+    assert made["Deployment"]["spec"]["replicas"] == 3
+
+
+def test_the_data_of_a_record_stay_as_they_were_written() -> None:
+    world = stable_of_another_spec()
+    world["ControllerRevision", OLD]["data"]["later"] = "field"
+    world["ControllerRevision", OLD]["metadata"]["labels"] = {}
+    facts = observed(A, revision(OLD), router=router(OLD))
+    made = {
+        each["metadata"]["name"]: each for each in planned(facts, world).applies if each["kind"] == "ControllerRevision"
+    }
+    assert made[OLD]["data"] == world["ControllerRevision", OLD]["data"]
+    assert made[OLD]["metadata"]["labels"]
 
 
 def test_every_manifest_is_labelled_and_owned() -> None:

@@ -141,7 +141,8 @@ def test_the_former_route_keeps_its_gateways() -> None:
 
 
 def test_a_namesake_is_not_the_former_router() -> None:
-    namesake = {**next(made(SHARED)), "metadata": {**next(made(SHARED))["metadata"], "ownerReferences": []}}
+    reference = {**OWN.owner_reference, "uid": "another"}
+    namesake = {**next(made(SHARED)), "metadata": {**next(made(SHARED))["metadata"], "ownerReferences": [reference]}}
     assert before(OWN, [namesake]) is None
     assert deleted(planned(OWN, World(namesake), live_envoy())) == []
 

@@ -6,7 +6,16 @@ import pytest
 
 from builders import MODEL, observed, pod, revision, router
 from modelward.api.traffic import HeaderMatch
-from modelward.domain.facts import Arm, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable, VariantFacts
+from modelward.domain.facts import (
+    Arm,
+    Progress,
+    Promotion,
+    RouterFacts,
+    RouterPodFacts,
+    RouteTable,
+    VariantFacts,
+    WorkloadFacts,
+)
 from modelward.domain.rollout import Decision, decide
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
@@ -156,11 +165,39 @@ def test_decision(situation: str) -> None:
     assert outcome(decide(facts)) == expected
 
 
-@pytest.mark.parametrize("phase", ["Progressing", "Paused", "RolledBack"])
-def test_a_rollout_is_over_when_there_is_nothing_else_to_serve(phase: str) -> None:
-    decision = decide(observed(B, revision(B), router=router(A, B, progress=Progress(B, 1, phase))))
+def test_a_rollout_is_over_when_there_is_nothing_else_to_serve() -> None:
+    decision = decide(observed(B, revision(B), router=router(A, B, progress=Progress(B, 1))))
     assert decision.progress is not None
-    assert (decision.routes.stable, decision.progress.phase) == (B, "Promoted")
+    assert (decision.routes.stable, decision.progress.phase, decision.progress.reason) == (B, "Promoted", "StableGone")
+
+
+@pytest.mark.parametrize("phase", ["Paused", "RolledBack", "Aborted"])
+@pytest.mark.parametrize("earlier", [None, 1])
+def test_what_was_rejected_or_waits_for_a_person_never_takes_the_place_of_a_stable_that_is_gone(
+    phase: str, earlier: int | None
+) -> None:
+    facts = observed(B, revision(B, promoted=earlier), router=router(A, B, progress=Progress(B, 1, phase)))
+    for seen in (facts, replace(facts, router=RouterFacts(), last_stable=A, last_progress=Progress(B, 1, phase))):
+        decision = decide(seen)
+        assert decision.progress is not None
+        assert (decision.routes.stable, decision.progress.phase) == (A, phase)
+        assert A not in decision.replicas, "nobody knows what it was"
+        assert decide(replace(seen, command="retry" if phase != "Paused" else "promote")).progress != decision.progress
+
+
+def test_an_earlier_stable_takes_the_place_of_one_that_is_gone_while_the_target_is_rejected() -> None:
+    rejected = Progress(B, 1, "RolledBack")
+    facts = observed(B, revision(C, promoted=1), revision(B), router=router(A, progress=rejected), history_limit=1)
+    assert decide(facts).routes.stable == C
+
+
+def test_a_stable_of_which_only_the_record_is_left_is_made_again() -> None:
+    record = replace(revision(A, promoted=1), workload=WorkloadFacts(0), deployed=False)
+    for phase in ("Progressing", "Paused", "RolledBack", "Aborted"):
+        facts = observed(B, record, revision(B, ready=0), router=router(A, B, progress=Progress(B, 1, phase)))
+        decision = decide(facts)
+        assert decision.routes.stable == A
+        assert decision.replicas[A] == 1
 
 
 def test_each_promotion_is_recorded_once_its_routes_are_stored_with_a_higher_number() -> None:

@@ -97,7 +97,7 @@ class JobTrigger:
             if name not in over or ending_of(job) is None or not belongs_to(job, policy):
                 continue
             await self._api.delete(JOBS, policy.namespace, metadata["name"], metadata["uid"])
-            self._cache.remove(JOBS, job)
+            self._cache.remove(JOBS, job, final=True)
 
     def lost(self, policy: DriftPolicy, target: str, known: set[str]) -> Run | None:
         """A run that goes on and that status does not know: a status that was lost finds it again."""

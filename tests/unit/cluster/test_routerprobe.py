@@ -1,0 +1,49 @@
+"""What a router pod said is believed while it may still be true."""
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from builders import pod
+from modelward.cluster.cache import Key
+from modelward.cluster.routerprobe import KEPT_SECONDS, RouterProbe
+from modelward.render.envoy_routes import CONFIG_HOST
+
+OWNER, A = Key("ml", "fraud"), "fraud-a"
+
+
+class Router:
+    """A router pod that counts what it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answers = True
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.asked += 1
+        if request.host == CONFIG_HOST:
+            return web.Response(text="v1")
+        return web.Response(status=200 if self.answers else 503)
+
+
+async def test_a_revision_that_was_reached_once_is_not_reached_for_ever() -> None:
+    router, now = Router(), 0.0
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", router.handle)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        probe = RouterProbe(session, server.port or 0, clock=lambda: now)
+
+        async def reached(way: str) -> bool:
+            (facts,) = await probe.look(OWNER, [pod("router", ip="127.0.0.1")], "v1", {A: way})
+            return A in facts.reachable
+
+        assert await reached("service 1, ready")
+        before, router.answers = router.asked, False
+        assert await reached("service 1, ready")
+        assert router.asked == before, "nothing says that it changed"
+        assert not await reached("service 2, ready")
+        router.answers = True
+        assert await reached("service 2, ready"), "a no is asked for again"
+        router.answers = False
+        now += KEPT_SECONDS
+        assert not await reached("service 2, ready"), "and nothing is believed for ever"
