@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelward_drift.budget import Persistence
 from modelward_drift.errors import DriftError
-from modelward_drift.judging import Rules, WindowSettings
+from modelward_drift.judging import Rules
 from modelward_drift.policy import Policy
 from modelward_drift.reference import Reference
 from modelward_inference.drift_report import inputs
@@ -32,11 +32,8 @@ def write(
     may have been meant. Raises InvalidConfiguration, OSError."""
     chosen = read_policy(rules) if rules else Policy()
     if stored is not None:
-        known, given = read_stored(stored, reader)
-        # As the operator judged them: it ends no window before it has its rows.
-        shortest = max(1.0, min((each.end or 0.0) - (each.start or 0.0) for each in given))
-        own = Policy(Rules(WindowSettings(shortest, 1)))
-        return _written(out, known, given, chosen if rules else own)
+        kept = read_stored(stored, reader)
+        return _written(out, kept.reference, kept.windows, chosen if rules else Policy(Rules(kept.settings)))
     if reference is None:
         raise InvalidConfiguration("there is nothing to compare with; give --reference")
     known = inputs.read_reference(reference)

@@ -4,10 +4,13 @@ import base64
 import gzip
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from modelward_drift.counts import Counts
+from modelward_drift.judging import WindowSettings
 from modelward_drift.reference import Reference
 from modelward_inference.drift_report.findings import Window
 from modelward_inference.errors import InvalidConfiguration
@@ -18,7 +21,16 @@ OWN: Final = "own"
 STDIN: Final = Path("-")
 
 
-def read_stored(path: Path, reader: str = OWN) -> tuple[Reference, tuple[Window, ...]]:
+@dataclass(frozen=True)
+class Stored:
+    """`settings`: by which the operator judges the model's own windows."""
+
+    reference: Reference
+    windows: tuple[Window, ...]
+    settings: WindowSettings
+
+
+def read_stored(path: Path, reader: str = OWN) -> Stored:
     """The ConfigMap `<revision>-monitor` as JSON. Raises InvalidConfiguration, which names the cause and the cure."""
     text = sys.stdin.read() if path == STDIN else path.read_text()
     where = "what came by standard input" if path == STDIN else str(path)
@@ -31,6 +43,7 @@ def read_stored(path: Path, reader: str = OWN) -> tuple[Reference, tuple[Window,
             raise InvalidConfiguration(f"{where} has no windows of {reader!r}; it has those of {', '.join(readers)}")
         ended = json.loads(body["data"][f"window.{reader}.json"])["ended"]
         windows = tuple(_window(each, reference) for each in ended)
+        settings = _settings(body["data"].get("settings.json"), windows)
     except (KeyError, TypeError, ValueError, AttributeError, OSError, EOFError) as error:
         raise InvalidConfiguration(
             f"{where} is not what the operator keeps of a revision ({type(error).__name__}: {error}); write "
@@ -38,7 +51,16 @@ def read_stored(path: Path, reader: str = OWN) -> tuple[Reference, tuple[Window,
         ) from None
     if not windows:
         raise InvalidConfiguration(f"{where} has no window that has ended yet; wait for spec.monitor.window")
-    return reference, windows
+    return Stored(reference, windows, settings)
+
+
+def _settings(text: str | None, windows: Sequence[Window]) -> WindowSettings:
+    """Earlier releases stored none: their windows are as long as they were asked to be, or longer."""
+    if text is not None:
+        raw = json.loads(text)
+        return WindowSettings(float(raw["duration"]), int(raw["minSamples"]))
+    shortest = min(((each.end or 0.0) - (each.start or 0.0) for each in windows), default=3600.0)
+    return WindowSettings(max(1.0, shortest), 1)
 
 
 def _window(raw: Any, reference: Reference) -> Window:

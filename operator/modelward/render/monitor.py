@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelward.api import names
-from modelward.api.modeldeployment import ModelDeployment
+from modelward.api.durations import seconds
+from modelward.api.modeldeployment import ModelDeployment, Monitor
 from modelward.domain import pooling, windows
 from modelward.domain.pooling import Pool
 from modelward.domain.windows import Book
@@ -18,6 +19,7 @@ from modelward_drift.reference import Reference
 _REFERENCE = "reference.json.gz"
 _POOL = "pool.json"
 _WINDOW = "window."
+_SETTINGS = "settings.json"
 
 
 def store_name(revision: str) -> str:
@@ -26,7 +28,7 @@ def store_name(revision: str) -> str:
 
 def store(owner: ModelDeployment, revision: str, pool: Pool, books: Mapping[str, Book]) -> dict[str, Any]:
     """The ConfigMap. `books`: by reader. The reference is in it, too: pods that hold a learned one go, and people who
-    want to look at the windows need nothing else."""
+    want to look at the windows need nothing else. So are the settings by which the model's own windows are judged."""
     packed = gzip.compress(_dump(pool.reference.to_dict()).encode(), mtime=0)
     return {
         "apiVersion": "v1",
@@ -35,9 +37,17 @@ def store(owner: ModelDeployment, revision: str, pool: Pool, books: Mapping[str,
         "data": {
             _POOL: _dump(pooling.dump(pool)),
             **{f"{_WINDOW}{reader}.json": _dump(windows.dump(book)) for reader, book in sorted(books.items())},
+            **_settings(owner.spec.monitor),
         },
         "binaryData": {_REFERENCE: base64.b64encode(packed).decode()},
     }
+
+
+def _settings(monitor: Monitor | None) -> dict[str, str]:
+    if monitor is None:
+        return {}
+    wanted = {"duration": seconds(monitor.window.duration), "minSamples": monitor.window.min_samples}
+    return {_SETTINGS: _dump(wanted)}
 
 
 def stored_reference(body: Mapping[str, Any]) -> Reference | None:

@@ -1,12 +1,14 @@
 """A report straight from what the operator stores: written by the operator's own code, read by the command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from builders import owner, pod
+from modelward.api.modeldeployment import Monitor, MonitorWindow
 from modelward.domain import pooling, windows
 from modelward.domain.windows import WindowSettings
 from modelward.render import monitor as render
@@ -41,8 +43,10 @@ def path(tmp_path: Path) -> Path:
 
 def test_windows_come_back_as_they_were_stored(path: Path) -> None:
     path.write_text(json.dumps(stored(3)))
-    known, found = read_stored(path)
-    assert known == REFERENCE
+    kept = read_stored(path)
+    found = kept.windows
+    assert kept.reference == REFERENCE
+    assert kept.settings == WindowSettings(60.0, 1)
     assert [(each.start, each.end, each.rows) for each in found] == [
         (0.0, 60.0, 300), (60.0, 120.0, 300), (120.0, 180.0, 300)
     ]  # fmt: skip
@@ -72,3 +76,18 @@ def test_what_is_no_store_is_refused(path: Path, change: Any, word: str) -> None
     path.write_text(json.dumps(body))
     with pytest.raises(InvalidConfiguration, match=word):
         read_stored(path)
+
+
+def test_the_models_own_windows_are_judged_as_the_operator_judges_them(path: Path) -> None:
+    """By spec.monitor.window, however long a window went on for want of rows."""
+    body = stored(2)
+    body["data"] |= watched(duration="30s", rows=200)["data"]
+    path.write_text(json.dumps(body))
+    assert read_stored(path).settings == WindowSettings(30.0, 200)
+
+
+def watched(duration: str, rows: int) -> dict[str, Any]:
+    """The ConfigMap of a model that says how long its windows are."""
+    model = owner()
+    asked = replace(model, spec=replace(model.spec, monitor=Monitor(window=MonitorWindow(duration, rows))))
+    return render.store(asked, "fraud-a", pooling.opened(REFERENCE), {})
