@@ -51,9 +51,9 @@ def html(reference: Reference, windows: Sequence[Window], policy: Policy) -> str
 {style}</style>
 </head>
 <body>
-<header>
+<header class="{"bad" if drifted else "none" if answer.is_open(found) else "good"}">
 <p class="eyebrow">Drift report</p>
-<h1 class="{"bad" if drifted else "none" if answer.is_open(found) else "good"}">{title}</h1>
+<h1>{title}</h1>
 {answer.answer(found, policy, windows[-1].rows)}
 {_facts(reference, windows, policy, found)}
 </header>
