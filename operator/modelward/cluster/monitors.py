@@ -1,19 +1,15 @@
 """Asks the monitors in model pods: what they compare with, and what they have counted."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from modelward.api.names import MONITOR_PORT
-from modelward.cluster.body import read
-from modelward.cluster.scrape import TIMEOUT, UNREADABLE, url
+from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.domain.facts import PodFacts
+from modelward.domain.foreign import decoded, quoted
 from modelward_drift.reference import Reference
-
-MAX_BYTES = 64 << 20
-"""Of an answer: counts of a thousand features have less than a megabyte."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class Monitors:
     """`port` is an argument for tests."""
 
     def __init__(self, session: aiohttp.ClientSession, port: int = MONITOR_PORT) -> None:
-        self._session = session
+        self._pods = Pods(session)
         self._port = port
 
     async def counts(self, pod: PodFacts) -> Answer:
@@ -48,19 +44,20 @@ class Monitors:
         return await self._ask("PUT", pod, "/v1/reference", reference.to_dict())
 
     async def _ask(self, method: str, pod: PodFacts, path: str, body: Any = None) -> Answer:
-        address = url(pod, self._port, path)
         try:
-            async with self._session.request(
-                method, address, json=body, timeout=TIMEOUT, allow_redirects=False
-            ) as response:
-                content = json.loads(await read(response.content, MAX_BYTES))
-                return Answer(content) if response.status == 200 else _refusal(content)
-        except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE):
+            return await self._pods.ask(pod, self._port, path, _answer, method, body)
+        except NoAnswerError:
             return Answer()
+        except BadAnswerError as error:
+            return Answer(problem=str(error))
 
 
-def _refusal(content: Any) -> Answer:
+def _answer(status: int, raw: bytes) -> Answer:
+    """Raises one of UNREADABLE for what is no answer of a monitor."""
+    content = decoded(raw)
+    if status == 200:
+        return Answer(content)
     learning = content.get("learning")
     if learning:
         return Answer(learning=(int(learning["rows"]), int(learning["of"])))
-    return Answer(problem=str(content["error"])[:500])
+    return Answer(problem=quoted(content["error"]))

@@ -6,7 +6,6 @@ API: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 """
 
 import contextlib
-import json
 import math
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from modelward.cluster.body import read
+from modelward.domain.foreign import decoded
 
 TIMEOUT: Final = 5.0
 """Seconds for one query: what takes longer asks too much of Prometheus, each time that a gate looks."""
@@ -138,8 +138,8 @@ async def _read(content: aiohttp.StreamReader) -> bytes:
 def _parsed(body: bytes) -> Any:
     """None where the body is no JSON, or so nested that it is no answer either."""
     try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return decoded(body)
+    except ValueError:
         return None
 
 

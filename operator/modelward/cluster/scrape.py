@@ -4,7 +4,6 @@ A pod that does not answer, or not in full, is left out of the result: the next 
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any, TypeVar
@@ -13,10 +12,10 @@ from urllib.parse import urlencode
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Line
-from yarl import URL
 
-from modelward.cluster.body import read
+from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.domain.facts import PodFacts
+from modelward.domain.foreign import decoded
 from modelward.domain.latency import bound_of
 from modelward.domain.pairs import Sample
 from modelward.domain.tally import Counts, Readings
@@ -26,12 +25,8 @@ from modelward.render.revision import HTTP_PORT, SAMPLES_PATH
 
 T = TypeVar("T")
 
-TIMEOUT = aiohttp.ClientTimeout(total=2.0)
-MAX_BYTES = 8 << 20
-"""Of an answer; a pod's metrics have some hundred kilobytes at most."""
-
-UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
-"""What reading an answer raises that is not what it should be."""
+MAX_LINES, MAX_LINE = 5000, 2000
+"""Lines of metrics that are read, and bytes of one: a pod has some hundred of them, and each takes its microseconds."""
 
 NEWEST = 10**18 - 1
 """A sample's number that no pod reaches: behind it comes nothing yet. What a pod still holds when it is first looked at
@@ -58,7 +53,7 @@ class Scraper:
     def __init__(
         self, session: aiohttp.ClientSession, router_port: int = INTERNAL_PORT, server_port: int = HTTP_PORT
     ) -> None:
-        self._session = session
+        self._pods = Pods(session)
         self._router_port = router_port
         self._server_port = server_port
 
@@ -100,18 +95,19 @@ class Scraper:
 
     async def _get(self, pod: PodFacts, port: int, path: str, parse: Callable[[str], T]) -> T | None:
         """What a pod's answer says, None where there is no such answer."""
+
+        def whole(status: int, raw: bytes) -> T | None:
+            return parse(raw.decode()) if status == 200 else None
+
         try:
-            async with self._session.get(url(pod, port, path), timeout=TIMEOUT, allow_redirects=False) as response:
-                if response.status != 200:
-                    return None
-                return parse((await read(response.content, MAX_BYTES)).decode())
-        except (aiohttp.ClientError, OSError, TimeoutError, *UNREADABLE):
+            return await self._pods.ask(pod, port, path, whole)
+        except (NoAnswerError, BadAnswerError):
             return None
 
 
 def _page(text: str) -> tuple[str, int, list[Sample]]:
     """A pod's samples. Raises one of UNREADABLE for another text."""
-    answer = json.loads(text)
+    answer = decoded(text)
     found = [Sample(str(each["id"]), _outputs(each["outputs"])) for each in answer["samples"]]
     return str(answer["epoch"]), int(answer["next"]), found
 
@@ -120,12 +116,6 @@ def _outputs(outputs: Any) -> Mapping[str, Any] | None:
     if outputs is not None and not isinstance(outputs, dict):
         raise TypeError("outputs are an object, or null")
     return outputs
-
-
-def url(pod: PodFacts, port: int, path: str) -> URL:
-    """Of a pod. `path`: quoted already."""
-    address = f"[{pod.ip}]" if pod.ip and ":" in pod.ip else pod.ip
-    return URL(f"http://{address}:{port}{path}", encoded=True)
 
 
 @dataclass(frozen=True)
@@ -216,6 +206,8 @@ def _is_bound(line: Line, bound: float) -> bool:
 
 def _lines(text: str, prefix: str | tuple[str, ...]) -> Iterator[Line]:
     """The lines of some metrics; without their types, the parser leaves the names of counters as they are."""
-    wanted = "\n".join(line for line in text.splitlines() if line.startswith(prefix))
-    for family in text_string_to_metric_families(wanted + "\n"):
+    wanted = [line for line in text.splitlines() if line.startswith(prefix)]
+    if len(wanted) > MAX_LINES or any(len(line) > MAX_LINE for line in wanted):
+        raise ValueError(f"more than {MAX_LINES} lines, or one of more than {MAX_LINE} bytes")
+    for family in text_string_to_metric_families("\n".join(wanted) + "\n"):
         yield from family.samples

@@ -20,6 +20,7 @@ from modelward.domain import drift, pooling, windows
 from modelward.domain.diagnosis import MONITOR_CONTAINER
 from modelward.domain.drift import Rules
 from modelward.domain.facts import Observed, PodFacts
+from modelward.domain.foreign import quoted
 from modelward.domain.monitored import Monitored, PodMonitor
 from modelward.domain.pooling import Pool
 from modelward.domain.windows import Book, Look, Window, WindowSettings
@@ -269,7 +270,7 @@ def _heard(pod: PodFacts, answer: Answer, reference: Reference | None) -> tuple[
     try:
         reading = Reading.from_dict(answer.content, reference)
     except DriftError as error:
-        return None, PodMonitor(pod.name, problem=f"{error}; run operator and pods of the same version")
+        return None, PodMonitor(pod.name, problem=f"{quoted(error)}; run operator and pods of the same version")
     if reading.pod != pod.uid:
         # Another pod has this address by now.
         return None, PodMonitor(pod.name)

@@ -1,12 +1,12 @@
 """What a revision really serves, as its init containers reported in their termination messages."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from modelward.domain.diagnosis import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, Problem
 from modelward.domain.facts import PodFacts, WorkloadFacts
+from modelward.domain.foreign import decoded
 
 COMPILED, ORIGINAL = "Compiled", "Original"
 
@@ -73,8 +73,8 @@ def _report(pod: PodFacts, name: str) -> Mapping[str, Any] | None:
     if container is None or container.exit_code != 0:
         return None
     try:
-        found = json.loads(container.exit_message)
-    except (ValueError, RecursionError):
+        found = decoded(container.exit_message)
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

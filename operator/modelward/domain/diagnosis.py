@@ -3,11 +3,11 @@
 The text must not hold counters or times: it becomes a condition's message, and each change of that is a write.
 """
 
-import json
 import re
 from dataclasses import dataclass
 
 from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
+from modelward.domain.foreign import decoded, quoted
 
 DOWNLOAD_CONTAINER = "download"
 COMPILE_CONTAINER = "compile"
@@ -18,9 +18,10 @@ SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
 MAX_MESSAGE = 1024
 """Bytes of a foreign message that a condition carries."""
 
+_REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
+
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
-_REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 _SIGKILL_EXIT = 137
 """Without OOMKilled: a failed liveness probe, or memory of a child process."""
 
@@ -111,7 +112,7 @@ def _exit_problem(container: ContainerFacts, memory_limit_field: str) -> Problem
             f"Container {container.name} was killed from outside: it did not answer its liveness probe, or a process "
             f"of it ran out of memory. Raise {memory_limit_field} or the CPU limit beside it",
         )
-    last_words = _clip(container.exit_message) or "it said nothing"
+    last_words = quoted(container.exit_message).rstrip(".") or "it said nothing"
     return Problem(
         "ContainerFailed",
         f"Container {container.name} ended with exit code {container.exit_code}: {last_words}. See the pod's logs",
@@ -121,15 +122,16 @@ def _exit_problem(container: ContainerFacts, memory_limit_field: str) -> Problem
 def _reported(termination_message: str) -> Problem | None:
     """What the inference image wrote on its way out: {"reason": …, "message": …}."""
     try:
-        report = json.loads(termination_message)
-        reason, message = str(report["reason"]), str(report["message"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        report = decoded(termination_message)
+        reason, message = report["reason"], _clip(str(report["message"]))
+    except (ValueError, KeyError, TypeError):
         return None
-    # A model that is loaded may write what it likes: a condition takes one word for a reason, and plain text.
-    return Problem(reason, _clip(message)) if _REASON.fullmatch(reason) else None
+    # A reason that the API server refuses would keep the whole status from being written.
+    return Problem(reason, message) if isinstance(reason, str) and _REASON.fullmatch(reason) else None
 
 
 def _clip(text: str) -> str:
+    # File and feature names are in every alphabet; what can't be seen is no name.
     text = "".join(each if each.isprintable() else " " for each in text)
     text = " ".join(text.split()).rstrip(".")
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

@@ -1,11 +1,11 @@
 """What a training run writes into its termination message, or answers: JSON, read without trust."""
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from modelward.domain.foreign import decoded, quoted
 from modelward.domain.runs import Artifact, Holdout, Report
 
 EXAMPLE: Final = '{"modelUri": "s3://models/fraud/5/fraud.tar"}'
@@ -22,12 +22,12 @@ def read_report(text: str) -> Report:
     if not text.strip():
         raise ReportError(f"it wrote nothing; write JSON such as {EXAMPLE} to /dev/termination-log")
     try:
-        return parse_report(json.loads(text))
+        return parse_report(decoded(text))
     except ValueError as error:
         if isinstance(error, ReportError):
             raise
         cut = " (a message is cut at 4096 bytes)" if len(text.encode()) >= 4096 else ""
-        raise ReportError(f"it wrote no JSON{cut}: {text[:120]!r}; write such as {EXAMPLE}") from None
+        raise ReportError(f"it wrote no JSON{cut}: {quoted(text, 120)!r}; write such as {EXAMPLE}") from None
 
 
 def parse_report(raw: Any) -> Report:
@@ -36,7 +36,7 @@ def parse_report(raw: Any) -> Report:
         raise ReportError(f"it does not name its model; write such as {EXAMPLE}")
     digest, version = raw.get("digest"), raw.get("version")
     if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
-        raise ReportError(f"its digest is {digest!r}; write sha256: and 64 hex digits, or leave it out")
+        raise ReportError(f"its digest is {quoted(digest)!r}; write sha256: and 64 hex digits, or leave it out")
     metrics = raw.get("metrics")
     holdout = metrics.get("holdout") if isinstance(metrics, Mapping) else None
     return Report(

@@ -18,7 +18,7 @@ from aiohttp.test_utils import TestServer
 from prometheus_client import REGISTRY, generate_latest
 
 from builders import pod
-from modelward.cluster import scrape
+from modelward.cluster import pods
 from modelward.cluster.body import open_session
 from modelward.cluster.monitors import Monitors
 from modelward.cluster.routerprobe import RouterProbe
@@ -205,9 +205,10 @@ async def test_an_answer_that_is_cut_off_is_left_out(serve: Serve) -> None:
 
 async def test_an_answer_that_is_too_long_or_too_late_is_left_out(serve: Serve) -> None:
     scraper = await serve(answering(ENVOY))
-    with mock.patch.object(scrape, "MAX_BYTES", len(ENVOY) - 1):
+    with mock.patch.object(pods, "MAX_BYTES", len(ENVOY) - 1):
         assert await scraper.routers([POD], A, B, 0.05) == {}
-    with mock.patch.object(scrape, "MAX_BYTES", len(ENVOY)):
+    scraper = await serve(answering(ENVOY))
+    with mock.patch.object(pods, "MAX_BYTES", len(ENVOY)):
         assert await scraper.routers([POD], A, B, 0.05) == {POD.uid: COUNTED}
     never = asyncio.Event()
 
@@ -216,7 +217,7 @@ async def test_an_answer_that_is_too_long_or_too_late_is_left_out(serve: Serve) 
         return web.Response(text=ENVOY)
 
     scraper = await serve(hangs)
-    with mock.patch.object(scrape, "TIMEOUT", aiohttp.ClientTimeout(total=0.05)):
+    with mock.patch.object(pods, "TIMEOUT", aiohttp.ClientTimeout(total=0.05)):
         assert await scraper.routers([POD], A, B, 0.05) == {}
         assert await scraper.samples(POD, 0) is None
     never.set()
@@ -272,9 +273,9 @@ async def test_broken_samples_are_left_out(serve: Serve, body: str) -> None:
 
 
 async def test_ipv6_addresses_are_written_as_addresses_are(session: aiohttp.ClientSession) -> None:
-    with mock.patch.object(session, "get", side_effect=OSError) as get:
+    with mock.patch.object(session, "request", side_effect=OSError) as get:
         assert await Scraper(session).samples(pod(ip="fd00::1"), 0) is None
-    assert str(get.call_args.args[0]) == "http://[fd00::1]:8080/modelward/samples?after=0"
+    assert str(get.call_args.args[1]) == "http://[fd00::1]:8080/modelward/samples?after=0"
 
 
 async def test_a_pod_sends_the_operator_nowhere(

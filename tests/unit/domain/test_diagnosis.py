@@ -34,7 +34,22 @@ CASES = {
         "ContainerConfigInvalid", ['secret "s3" not found', "credentialsSecret"],
     ),
     "an end without a report": (
-        container(exit_code=2, exit_message="usage: …"), "ContainerFailed", ["exit code 2", "usage: …"],
+        container(exit_code=2, exit_message="usage: …"), "ContainerFailed", ["exit code 2", "usage: ?"],
+    ),
+    "words without end, and ones that can't be seen": (
+        container(exit_code=2, exit_message="a\x1b[2J\u202e" + "b" * 4000), "ContainerFailed",
+        ["exit code 2: a?[2J?bbb", "bbb. See the pod's logs"],
+    ),
+    "a report whose reason is none": (
+        container(exit_code=2, exit_message='{"reason": "no reason; at all", "message": "m"}'), "ContainerFailed",
+        ["exit code 2"],
+    ),
+    "a report that has no end": (
+        container(exit_code=2, exit_message="[" * 4000), "ContainerFailed", ["exit code 2"],
+    ),
+    "a report that hides something": (
+        container(exit_code=2, exit_message='{"reason": "BadArtifact", "message": "a\\u202eb\\u0000c f\u00fcr"}'),
+        "BadArtifact", ["a b c f\u00fcr"],
     ),
     "an end without a word": (container(exit_code=2), "ContainerFailed", ["it said nothing"]),
 }  # fmt: skip

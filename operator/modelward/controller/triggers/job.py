@@ -13,6 +13,7 @@ from modelward.cluster.resources import DRIFT_POLICIES, JOBS, PODS
 from modelward.controller.ownership import belongs_to, is_pod_of_job
 from modelward.controller.triggers.trigger import Order
 from modelward.controller.workloads import label
+from modelward.domain.foreign import quoted
 from modelward.domain.podtemplate import problem_of
 from modelward.domain.runs import BROKE, RUNNING, SUCCEEDED, WORKING, Outcome, Run, read_run
 from modelward.domain.trainingreport import ReportError, read_report
@@ -21,7 +22,7 @@ from modelward.render import retraining
 GRACE: Final = 20.0
 """Seconds that the pod's own end may be told later than the Job's: the two come by different watches."""
 
-LOG_END: Final = 600
+LOG_END: Final = 200
 """Characters of the end of a log that are shown."""
 
 CONFLICT: Final = 409
@@ -164,7 +165,7 @@ def _failure(message: str, ended: list[dict[str, Any]], pods: list[Object]) -> s
     if bad:
         latest = max(bad, key=lambda each: str(each.get("finishedAt", "")))
         reason = latest.get("reason") or "Error"
-        log = (latest.get("message") or "").strip()[-LOG_END:]
+        log = quoted((latest.get("message") or "").strip()[-LOG_END:], LOG_END)
         told.append(f"{reason} (exit code {latest.get('exitCode')}){f', the end of its log: {log}' if log else ''}")
     return ". ".join(told)
 

@@ -23,6 +23,7 @@ from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import SECRETS
 from modelward.controller.triggers.trigger import Order
 from modelward.domain.briefing import briefing
+from modelward.domain.foreign import decoded, quoted
 from modelward.domain.runs import BROKE, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
 from modelward.domain.trainingreport import ReportError, parse_report
 
@@ -76,7 +77,7 @@ class WebhookTrigger:
             return Outcome(WORKING, str(error))
         except _Never as error:
             return Outcome(BROKE, str(error))
-        message = str(answer.get("message") or "")
+        message = quoted(answer.get("message") or "")
         match answer.get("state"):
             case "Succeeded":
                 try:
@@ -118,7 +119,7 @@ class WebhookTrigger:
         if not 200 <= status < 300:
             raise _Never(f"{url} answered {status}: {_shown(raw)}")
         try:
-            answer = json.loads(raw) if raw.strip() else {}
+            answer = decoded(raw) if raw.strip() else {}
         except ValueError:
             answer = {}
         return answer if isinstance(answer, Mapping) else {}
@@ -170,4 +171,4 @@ def _address(policy: DriftPolicy, answer: Mapping[str, Any], name: str) -> str |
 
 
 def _shown(raw: bytes) -> str:
-    return raw[:300].decode(errors="replace").strip()
+    return quoted(raw[:2000].decode(errors="replace"))

@@ -1,0 +1,109 @@
+"""Asks pods by HTTP. A pod is never believed: what it serves may have changed what answers.
+
+Invariants: no redirect is followed and nothing unpacked (see body.py); an answer has 2 MiB at most; what takes time to
+read is read beside the event loop, a few at once, so that neither the lease nor other models wait for it; and a pod
+whose answers can't be read is left alone for a while, longer each time.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from modelward.cluster.body import read
+from modelward.domain.facts import PodFacts
+
+T = TypeVar("T")
+
+TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
+
+MAX_BYTES: Final = 2 << 20
+"""Of an answer: metrics have some hundred kilobytes, the counts of a thousand features less than a megabyte."""
+
+AT_ONCE_BYTES: Final = 32 << 10
+"""What is read on the event loop: some hundred microseconds."""
+
+READERS: Final = 4
+"""Larger answers that are read at once: what they may become must fit into the operator's memory together."""
+
+PAUSE, PAUSE_MAX = 30.0, 900.0
+"""Seconds that a pod is left alone after an answer that can't be read: at first, and at most; it doubles each time."""
+
+REMEMBERED: Final = 10_000
+"""Pods that misbehaved, the oldest goes first."""
+
+UNREADABLE: Final = (ValueError, TypeError, LookupError, ArithmeticError, RecursionError, AttributeError)
+"""What reading an answer raises that is not what it should be."""
+
+
+class NoAnswerError(Exception):
+    """Nobody answered, or not in time."""
+
+
+class BadAnswerError(Exception):
+    """There is an answer, and it can't be read; or the last one could not, and the pod is left alone. The text says why
+    in words of ours."""
+
+
+class Pods:
+    """`clock`: monotonic seconds."""
+
+    def __init__(self, session: aiohttp.ClientSession, clock: Callable[[], float] = time.monotonic) -> None:
+        self._session = session
+        self._clock = clock
+        self._readers = asyncio.Semaphore(READERS)
+        self._left_alone: dict[str, tuple[float, float, str]] = {}
+
+    async def ask(
+        self,
+        pod: PodFacts,
+        port: int,
+        path: str,
+        parse: Callable[[int, bytes], T],
+        method: str = "GET",
+        body: Any = None,
+    ) -> T:
+        """What `parse` makes of status and body; it runs in another thread, so it must not touch anything shared.
+
+        `path`: quoted already; `body`: sent as JSON. Raises NoAnswerError, BadAnswerError.
+        """
+        pause, until, why = self._left_alone.get(pod.uid, (0.0, float("-inf"), ""))
+        if self._clock() < until:
+            raise BadAnswerError(why)
+        try:
+            async with self._session.request(
+                method, url(pod, port, path), json=body, timeout=TIMEOUT, allow_redirects=False
+            ) as response:
+                raw = await read(response.content, MAX_BYTES)
+                status = response.status
+            found = await self._parsed(parse, status, raw)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise NoAnswerError from error
+        except UNREADABLE as error:
+            why = f"it answers {method} {path.partition('?')[0]} with what can't be read"
+            self._leave_alone(pod, pause, why)
+            raise BadAnswerError(why) from error
+        self._left_alone.pop(pod.uid, None)
+        return found
+
+    async def _parsed(self, parse: Callable[[int, bytes], T], status: int, raw: bytes) -> T:
+        if len(raw) <= AT_ONCE_BYTES:
+            return parse(status, raw)
+        async with self._readers:
+            return await asyncio.to_thread(parse, status, raw)
+
+    def _leave_alone(self, pod: PodFacts, pause: float, why: str) -> None:
+        longer = min(PAUSE_MAX, 2 * pause or PAUSE)
+        self._left_alone.pop(pod.uid, None)
+        self._left_alone[pod.uid] = (longer, self._clock() + longer, why)
+        while len(self._left_alone) > REMEMBERED:
+            del self._left_alone[next(iter(self._left_alone))]
+
+
+def url(pod: PodFacts, port: int, path: str) -> URL:
+    """Of a pod. `path`: quoted already."""
+    address = f"[{pod.ip}]" if pod.ip and ":" in pod.ip else pod.ip
+    return URL(f"http://{address}:{port}{path}", encoded=True)
