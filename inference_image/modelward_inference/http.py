@@ -6,6 +6,7 @@ connections about once a second. Failure: 400, 408 and 431 with `{"error": …}`
 """
 
 import asyncio
+import weakref
 from typing import Any
 
 import orjson
@@ -26,12 +27,23 @@ more than a small model."""
 
 
 class Exchange:
-    """A request, and the connection on which it waits for its answer."""
+    """A request, and the connection on which it waits for its answer.
 
-    __slots__ = ("_cycle",)
+    Lives as long as the application works at the request. The reference is weak: the request's scope holds this object,
+    and uvicorn's object holds the scope, so that each request would leave some twenty objects to the garbage collector,
+    whose passes are what the slowest requests then wait for.
+    """
+
+    __slots__ = ("_reference",)
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
+        self._reference = weakref.ref(cycle)
+
+    @property
+    def _cycle(self) -> RequestResponseCycle:
+        cycle = self._reference()
+        assert cycle is not None, "who works at a request keeps it"
+        return cycle
 
     def gone(self) -> bool:
         """Whether the client has left: then nobody reads an answer, and none need be given."""
