@@ -31,8 +31,10 @@ MAX_EVENT: Final = 4 << 20
 MAX_REFERENCE: Final = 16 << 20
 
 
-def application(monitor: Monitor, registry: CollectorRegistry, name: str, farewell: asyncio.Event) -> FastAPI:
-    """`farewell` is set when somebody has read the last counts."""
+def application(
+    monitor: Monitor, registry: CollectorRegistry, name: str, farewell: asyncio.Event, *, events: bool
+) -> FastAPI:
+    """`farewell` is set when somebody has read the last counts; `events`: whether KServe's are taken."""
     app = FastAPI(title=f"Modelward's monitor of {name}", version=__version__, redoc_url=None)
 
     @app.get("/healthz", **documents.HEALTHZ)
@@ -82,6 +84,11 @@ def application(monitor: Monitor, registry: CollectorRegistry, name: str, farewe
     async def event(request: Request) -> Response:
         if monitor.final:
             raise HTTPException(503, "the monitor ends")
+        if not events:
+            # Whoever reaches the port could make a drift of rows that the model was never asked.
+            raise HTTPException(
+                403, "this monitor takes no events; set MONITOR_EVENTS=true for those of KServe's logger"
+            )
         rows = 1
         try:
             body = await _body(request, MAX_EVENT)

@@ -99,6 +99,7 @@ EVENTS: Final[dict[str, Any]] = {
     ),
     "responses": {
         200: _example("Taken", {"rows": 2}),
+        403: _error("The monitor takes none: MONITOR_EVENTS is not true", "this monitor takes no events; set …"),
         400: _error("It can't be read; it is counted as refused", "inputs[0].datatype must be one of …"),
         413: _error("It is too large; it is counted as refused", "the body has more than 4194304 bytes"),
     },

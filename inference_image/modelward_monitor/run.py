@@ -62,7 +62,8 @@ async def _run(settings: Settings) -> None:
     async with Intake(monitor, settings.socket) as intake:
         registry = metrics.registry(monitor, settings.top, lambda: intake.connections)
         server = _Server(uvicorn.Config(
-            api.application(monitor, registry, settings.model, farewell), host=settings.host, port=settings.port,
+            api.application(monitor, registry, settings.model, farewell, events=settings.events),
+            host=settings.host, port=settings.port,
             ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False,
             timeout_graceful_shutdown=5,
         ))  # fmt: skip

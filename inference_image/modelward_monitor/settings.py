@@ -16,7 +16,7 @@ MAX_LEARN_ROWS: Final = 50_000
 @dataclass(frozen=True)
 class Settings:
     """`pod`: its uid; `learn_rows`: that a reference is learned from; `top`: features that have a metric of their own;
-    `window`, `farewell`: seconds."""
+    `window`, `farewell`: seconds; `events`: whether KServe's are taken, from whoever sends them."""
 
     model: str
     bundle: Path
@@ -28,6 +28,7 @@ class Settings:
     top: int = 10
     window: float = 3600.0
     farewell: float = 20.0
+    events: bool = False
     log_level: str = "INFO"
 
     @property
@@ -48,6 +49,9 @@ class Settings:
                 raise InvalidConfiguration(f"{name} is {text[:50]!r}; set it to a whole number, {least} to {most}")
             return int(text)
 
+        events = environment.get("MONITOR_EVENTS", "false").strip().lower()
+        if events not in ("true", "false"):
+            raise InvalidConfiguration(f"MONITOR_EVENTS is {events[:50]!r}; set it to true or false")
         level = environment.get("LOG_LEVEL", "INFO").upper()
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
             raise InvalidConfiguration(f"LOG_LEVEL is {level[:50]!r}; set it to INFO, WARNING or ERROR")
@@ -62,5 +66,6 @@ class Settings:
             top=number("TOP_FEATURES", cls.top, 0, 1000),
             window=number("MONITOR_WINDOW_SECONDS", int(cls.window), 1, 366 * 86_400),
             farewell=number("MONITOR_FAREWELL_SECONDS", int(cls.farewell), 0, 3600),
+            events=events == "true",
             log_level=level,
         )

@@ -189,7 +189,7 @@ def test_the_farewell_has_an_end_and_rows_in_flight_are_taken_first(tmp_path: Pa
 def test_events_of_kserves_logger_are_counted(tmp_path: Path) -> None:
     of = reference()
     write_bundle(tmp_path, of)
-    with MonitorProcess(tmp_path) as monitor:
+    with MonitorProcess(tmp_path, MONITOR_EVENTS="true") as monitor:
 
         def post(kind: str, document: object) -> tuple[int, object]:
             head = {"ce-type": f"org.kubeflow.serving.inference.{kind}", "ce-id": "1", "ce-specversion": "1.0"}
@@ -210,6 +210,20 @@ def test_events_of_kserves_logger_are_counted(tmp_path: Path) -> None:
         assert (found.intake.counted, found.intake.refused) == (3, 2)
         assert [each.rows for each in found.counts] == [3, 3, 3, 2]
         assert [int(each.cells[-1]) for each in found.counts] == [0, 1, 2, 0]
+
+
+def test_events_are_refused_where_nobody_asked_for_them(tmp_path: Path) -> None:
+    of = reference()
+    write_bundle(tmp_path, of)
+    with MonitorProcess(tmp_path) as monitor:
+        head = {"ce-type": "org.kubeflow.serving.inference.request", "ce-id": "1", "ce-specversion": "1.0"}
+        body = orjson.dumps({"instances": [{"x": [9.0, 9.0], "city": "bern"}] * 500})
+        for _ in range(3):
+            status, answer = monitor.request("POST", "/", body=body, headers=head)
+            assert status == 403
+            assert "MONITOR_EVENTS=true" in str(answer)
+        found = Reading.from_dict(monitor.get("/v1/counts")[1], of)
+        assert (found.intake.counted, found.intake.refused) == (0, 0)
 
 
 def test_the_page_documents_every_endpoint(tmp_path: Path) -> None:
