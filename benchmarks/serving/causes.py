@@ -81,7 +81,7 @@ def serve(out: Path) -> None:
 
     gc.callbacks.append(collecting)
     own.GuardedProtocol.data_received = data_received  # type: ignore[method-assign]
-    own.Exchange.answer = answer  # type: ignore[method-assign]
+    own.Exchange.answer = answer  # type: ignore[method-assign, assignment]
     DataPlane.infer = inferred  # type: ignore[method-assign]
     server.serve(server.Settings.from_environment(cores))
     out.write_text(json.dumps(notes[WARM:]))

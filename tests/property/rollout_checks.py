@@ -10,7 +10,7 @@ from modelward.domain.rollout import Decision, decide, stable_of
 from modelward.domain.stages import keep_seconds, stages_of
 from modelward.domain.trial import begin
 
-from .rollout_world import ASKING, GOOD, World, receivers, with_manifests
+from .rollout_world import ASKING, GOOD, World, model_of, receivers, with_manifests
 
 
 def step(world: World, parts: int | None = None) -> Decision:
@@ -55,7 +55,8 @@ def check_traffic(world: World, seen: Observed, decision: Decision) -> None:
         if arm.revision != before.revision and (arm.weight or arm.mirror):
             assert world.is_reached(arm.revision), "traffic for an arm that not every router pod reaches"
     if seen.command not in ASKING:
-        assert not world.rejected & receivers(routes), "a rejected revision gets traffic"
+        tried = {model_of(name) for name in receivers(routes) - {world.stable}}
+        assert not world.rejected & tried, "a rejected model gets traffic"
     progress, before = seen.progress, seen.candidate_arm
     if progress is not None and progress.phase == PAUSED and progress.revision == seen.target and not seen.command:
         arm = routes.arm(CANDIDATE)
@@ -145,7 +146,7 @@ def rest(world: World) -> Decision:
     """Everything is ready, the evidence is good, time passes; the last decision."""
     world.verdict = GOOD
     previous = None
-    for _ in range(60):
+    for _ in range(120):
         world.settle()
         decision = step(world)
         if decision == previous and not decision.remove:

@@ -18,6 +18,7 @@ from modelward.domain.facts import (
     VariantFacts,
     WorkloadFacts,
 )
+from modelward.domain.intent import held
 from modelward.domain.report import clock_of, progress_of, rollout_status
 from modelward.domain.rollout import Decision
 from modelward.domain.trial import begin
@@ -58,7 +59,8 @@ class Router:
 class World:
     """The state of the cluster. `config`: routes and progress, None where the ConfigMap is gone."""
 
-    target: str
+    asked: str
+    """The model."""
     replicas: int = 1
     rollout: Rollout = AT_ONCE
     variants: tuple[VariantFacts, ...] = ()
@@ -78,36 +80,59 @@ class World:
     """Of the evidence from now on; one that failed stays so for its attempt."""
     failed: set[tuple[str, str, int]] = field(default_factory=set)
     rejected: set[str] = field(default_factory=set)
-    """Revisions that must not get traffic before somebody asks for them again."""
+    """Models that must not get traffic before somebody asks for them again."""
+    image: int = 1
+    """Of the operator: each makes other pods, and so another revision of the same model."""
     stable: str | None = None
     """As the router was told last."""
     made: int = 0
     """Router pods so far."""
 
+    @property
+    def fresh(self) -> str:
+        """The revision that spec leads to now."""
+        return f"{self.asked}.{self.image}"
+
+    @property
+    def target(self) -> str:
+        return self._held()[0]
+
+    def _held(self) -> tuple[str, Progress | None]:
+        routes, stored = self.config or (None, None)
+        progress = stored if routes else progress_of(self.status.get("rollout") or {})
+        # What status tells of has no intent; it is unchanged where spec asks for the model that it speaks of.
+        unchanged = progress is not None and model_of(progress.revision) == self.asked
+        router = RouterFacts(None, routes)
+        return held(self.fresh, self.asked, progress, router, self._facts(), self.command, unchanged=unchanged)
+
     def observed(self) -> Observed:
         """What a reconcile sees now."""
-        routes, progress = self.config or (None, None)
-        asked = {self.target, *(variant.revision for variant in self.variants)}
+        routes = self.config[0] if self.config else None
+        target, progress = self._held()
+        asked = {target, *(variant.revision for variant in self.variants)}
         wanted = {routes.stable, *asked} & set(routes.revisions) if routes else set()
         version = None if routes is None else repr(routes)
         stored = self.status.get("rollout") or {}
         pods = tuple(self._probed(router, version, wanted) for router in self.routers)
+        ready = workload(len(pods), sum(each.ready for each in self.routers))
         facts = Observed(
-            target=self.target,
+            target=target,
+            intent=self.asked,
+            held=target != self.fresh,
             target_model=MODEL,
             replicas=self.replicas,
             router_replicas=2,
             revisions=self._facts(),
-            router=RouterFacts(workload(len(pods)), routes, version, pods if routes else (), progress),
+            router=RouterFacts(ready, routes, version, pods if routes else (), progress if routes else None),
             last_stable=(self.status.get("stable") or {}).get("revision"),
-            last_progress=progress_of(stored),
+            last_progress=progress,
             rollout=self.rollout,
             command=self.command,
             variants=self.variants,
             matches=self.matches,
             history_limit=self.history_limit,
         )
-        facts = replace(facts, clock=clock_of(stored, facts.progress, self.target, self.now))
+        facts = replace(facts, clock=clock_of(stored, facts.progress, target, self.now))
         return replace(facts, judgement=self._judged(facts))
 
     def _facts(self) -> dict[str, RevisionFacts]:
@@ -215,9 +240,9 @@ class World:
     def _configure(self, seen: Observed, decision: Decision) -> None:
         self.config = decision.routes, decision.progress
         self.stable = decision.routes.stable
-        self.rejected -= {seen.target} if seen.command in ASKING else set()
+        self.rejected -= {model_of(seen.target)} if seen.command in ASKING else set()
         if decision.progress is not None and decision.progress.rejected:
-            self.rejected.add(decision.progress.revision)
+            self.rejected.add(model_of(decision.progress.revision))
         while len(self.routers) < 2:
             self.add_router(decision.routes)
 
@@ -255,20 +280,24 @@ class World:
             self.follow(router)
             router.found = set(router.routes.revisions) & set(self.services)
 
-    def ask_for(self, target: str) -> None:
-        if target != self.target:
+    def ask_for(self, model: str) -> None:
+        if model != self.asked:
             self.rejected.clear()
-        self.target = target
+        self.asked = model
 
     def lose_config(self) -> None:
         self.config = None
         told = self.status.get("rollout") or {}
-        self.rejected &= {told["revision"]} if told.get("phase") in ("RolledBack", "Aborted") else set()
+        self.rejected &= {model_of(told["revision"])} if told.get("phase") in ("RolledBack", "Aborted") else set()
 
     def lose_status(self) -> None:
         self.status = {}
         if self.config is None:
             self.rejected.clear()
+
+
+def model_of(revision: str) -> str:
+    return revision.partition(".")[0]
 
 
 def with_manifests(seen: Observed) -> list[str]:

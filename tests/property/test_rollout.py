@@ -189,6 +189,11 @@ class RolloutMachine(RuleBasedStateMachine):
         self.world.somebody(what, often or data.draw(st.sampled_from(names)))
         step(self.world, parts)
 
+    @rule(parts=PARTS)
+    def the_operator_is_upgraded(self, parts: int | None) -> None:
+        self.world.image += 1
+        step(self.world, parts)
+
     @rule(following=st.sampled_from([A, B, C]))
     def it_comes_to_rest_and_another_begins(self, following: str) -> None:
         rest(self.world)

@@ -121,6 +121,11 @@ class Cache:
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
         return _owner(resource, known)
 
+    def restore(self, resource: Resource, body: Object) -> None:
+        """Take in what was just read by name, whatever a watch by label said of it."""
+        self._tombstones.pop(body["metadata"]["uid"], None)
+        self.upsert(resource, body)
+
     def snapshot(self, resource: Resource) -> dict[str, tuple[_Name, str]]:
         """What is known now, by uid: name and resource version. To be given to `reconcile_with` after a list."""
         return {

@@ -8,6 +8,7 @@ from modelward.cluster.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS,
 from modelward.controller.observe_router import RouterObserver
 from modelward.controller.revisions import revisions_of
 from modelward.domain.facts import Observed, VariantFacts
+from modelward.domain.intent import held
 from modelward.domain.report import clock_of, progress_of
 from modelward.render import revision as render_revision
 from modelward.render.platform import Platform
@@ -18,29 +19,40 @@ async def observe(
 ) -> Observed:
     """Everything that a reconcile of `owner` looks at, but for the evidence. `now`: seconds since the epoch."""
     key = Key(owner.namespace, owner.name)
-    target = render_revision.name_of(owner, platform)
+    fresh = render_revision.name_of(owner, platform)
+    told = owner.status.get("rollout") or {}
     variants = tuple(_variant_facts(owner, platform, variant) for variant in owner.spec.variants)
-    asked = {target, *(variant.revision for variant in variants)}
+    tried = {str(told["revision"])} if "revision" in told else set()
+    asked = {fresh, *tried, *(variant.revision for variant in variants)}
     deployments, records, services, pods = (
         cache.children(key, resource) for resource in (DEPLOYMENTS, CONTROLLER_REVISIONS, SERVICES, PODS)
     )
     revisions = revisions_of(owner, deployments, records, services, pods)
     router = await routers.look(owner, asked, revisions)
-    told = owner.status.get("rollout") or {}
+    progress = router.progress if router.routes else progress_of(told)
+    intent = render_revision.intent_of(owner)
+    unchanged = (
+        owner.status.get("observedGeneration") == owner.generation
+        and progress is not None
+        and progress.revision in tried
+    )
+    target, progress = held(fresh, intent, progress, router, revisions, owner.command, unchanged=unchanged)
     observed = Observed(
         target=target,
         target_model=render_revision.model_of(owner.spec.model),
         replicas=owner.spec.replicas,
         router_replicas=owner.spec.router.replicas,
         revisions=revisions,
-        router=router,
+        router=replace(router, progress=progress) if router.routes else router,
         last_stable=(owner.status.get("stable") or {}).get("revision"),
-        last_progress=progress_of(told),
+        last_progress=progress,
         rollout=owner.spec.rollout,
         command=owner.command,
         variants=variants,
         matches=owner.spec.traffic.match,
         history_limit=owner.spec.revision_history_limit,
+        intent=intent,
+        held=target != fresh,
     )
     return replace(observed, clock=clock_of(told, observed.progress, target, now))
 

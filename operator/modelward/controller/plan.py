@@ -98,7 +98,7 @@ def _deletes(
             (SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name)), (CONTROLLER_REVISIONS, name)
         )  # fmt: skip
         for resource, child in children:
-            if (body := live(resource, child)) is not None and belongs_to(body, owner):
+            if (body := _ours(owner, live(resource, child))) is not None:
                 yield resource, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
     known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}
@@ -128,7 +128,7 @@ def _manifests(
     Every revision that is kept is rendered, whether spec still asks for it or not: what somebody changed or deleted of
     it is made again.
     """
-    models = {observed.target: owner.spec.model} | {
+    models = ({} if observed.held else {observed.target: owner.spec.model}) | {
         facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
     }
     for name in dict.fromkeys([*(name for name in models if name in decision.replicas), *decision.replicas]):
@@ -165,8 +165,8 @@ def _touches(observed: Observed, version: str, live: Live, retouch: Callable[[st
         if value is None or value.split(".")[0] != version:
             yield facts.pod.name, version
         elif retouch(facts.pod.uid):
-            attempt = int(value.split(".")[1]) if "." in value else 0
-            yield facts.pod.name, f"{version}.{attempt + 1}"
+            attempt = value.partition(".")[2]
+            yield facts.pod.name, f"{version}.{int(attempt) + 1 if attempt.isdecimal() else 1}"
 
 
 def _annotation(facts: RouterPodFacts, live: Live) -> str | None:

@@ -20,6 +20,7 @@ from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.evidence import EvidenceCollector, Seen
+from modelward.controller.foreign import LABELS_CHANGED, find_lost, repaired, stays_changed
 from modelward.controller.monitoring import Monitoring
 from modelward.controller.observe import observe
 from modelward.controller.observe_router import RouterObserver
@@ -57,6 +58,8 @@ class _Memory:
     status_written_at: float = float("-inf")
     probes: int = 0
     touched_at: dict[str, float] = field(default_factory=dict)
+    changed: Problem | None = None
+    """What the cluster makes of our labels, as of the last reconcile."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class Reconciler:
         memory = self._memories.setdefault(key, _Memory())
         now = self._now().timestamp()
         platform = self._platform_of(owner)
+        await find_lost(owner, self._cache, self._api)
         observed = await observe(owner, self._cache, platform, self._routers, now)
         seen = await self._evidence.look(owner, observed)
         observed = replace(observed, judgement=seen.judgement)
@@ -126,7 +130,7 @@ class Reconciler:
             await self._take_up(owner, owner.command, planned)
         monitored, look_again = await self._monitoring.look(owner, observed)
         seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
-        return await self._report(owner, observed, planned, refused, seen, memory)
+        return await self._report(owner, observed, planned, refused or memory.changed, seen, memory)
 
     def _platform_of(self, owner: ModelDeployment) -> Platform:
         """The installation's, with the formats that the namespace allows besides."""
@@ -147,10 +151,14 @@ class Reconciler:
 
     async def _act(self, owner: ModelDeployment, planned: Plan, memory: _Memory) -> Problem | None:
         """Carry the plan out. Returns what the API server refused for good, where it did."""
+        memory.changed = None
         try:
             for manifest in planned.applies:
                 problem = await self._apply(owner, manifest)
-                if problem:
+                if problem and problem.reason == LABELS_CHANGED:
+                    # It is there and works; the rest must not wait for it.
+                    memory.changed = problem
+                elif problem:
                     return problem
             for name, value in planned.touches:
                 await self._touch(owner, name, value, memory)
@@ -189,7 +197,10 @@ class Reconciler:
         log.info("%s/%s: applying %s %s", owner.namespace, owner.name, resource.kind, name)
         applied = await self._api.apply(resource, manifest)
         self._cache.upsert(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})
-        return None
+        changed = stays_changed(manifest, applied)
+        if changed is None and known is not None and (told := repaired(manifest, known)) is not None:
+            await events.post(self._api, owner, told, self._identity)
+        return changed
 
     async def _not_served(self, resource: Resource) -> Problem:
         """What was not there when the watches began must not be applied: nobody would see what becomes of it."""

@@ -152,7 +152,8 @@ class Progress:
     """How far the rollout to `revision` has come, as it is stored beside the routes: one write changes both.
 
     `step`: index of the stage, from 0; as many as there are stages: being promoted. `reason`, `message`: of the last
-    decision. `attempt`: evidence of an earlier one no longer counts.
+    decision. `attempt`: evidence of an earlier one no longer counts. `intent`: what the user asked for with it; empty:
+    not known.
     """
 
     revision: str
@@ -161,6 +162,7 @@ class Progress:
     reason: str = ""
     message: str = ""
     attempt: int = 1
+    intent: str = ""
 
     @property
     def rejected(self) -> bool:
@@ -240,10 +242,16 @@ class RouterFacts:
         return self.former or any(revision in pod.reachable for pod in self.serving)
 
     @property
+    def unseen(self) -> int:
+        """Pods that serve and that nobody sees: somebody changed the labels that they are watched by."""
+        return max(0, self.workload.ready - len(self.serving)) if self.workload is not None else 0
+
+    @property
     def settled(self) -> bool:
         """Whether nothing, ready or not, may still hold an older configuration."""
         return (
             not self.former
+            and not self.unseen
             and self.follows(self.version)
             and all(pod.config_version == self.version for pod in self.pods)
         )
@@ -293,7 +301,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Observed:
-    """Everything that one reconcile looks at. `target`: the revision that spec asks for."""
+    """Everything that one reconcile looks at.
+
+    `target`: the revision that spec asks for; `held`: as an earlier operator made it. `intent`: see Progress.
+    """
 
     target: str
     target_model: ModelFacts
@@ -313,6 +324,8 @@ class Observed:
     variants: tuple[VariantFacts, ...] = ()
     matches: tuple[HeaderMatch, ...] = ()
     history_limit: int = 0
+    intent: str = ""
+    held: bool = False
 
     def pods_of(self, revision: str) -> tuple[PodFacts, ...]:
         """The pods of a revision that answer now."""

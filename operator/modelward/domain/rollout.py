@@ -120,7 +120,7 @@ def _around(
         routes=replace(routes, attached=attached),
         replicas=replicas | dict.fromkeys(history, observed.replicas),
         remove=gone,
-        progress=progress,
+        progress=replace(progress, intent=observed.intent) if progress else None,
         promotion=promotion_of(observed, stable) if stable in replicas and _is_stored(observed, stable) else None,
         history=history,
         step_since=tried.step_since if tried else None,

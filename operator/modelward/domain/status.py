@@ -16,6 +16,7 @@ from modelward.api.names import (
     GRPC_PORT,
     LABEL_COMPONENT,
     LABEL_INSTANCE,
+    LABEL_MANAGED_BY,
     LABEL_REVISION,
 )
 from modelward.api.traffic import CANDIDATE
@@ -115,8 +116,17 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
         return "the router that spec asked for before to be taken away", "RemovingFormerRouter"
     leaving = [name for name in decision.routes.attached if name not in decision.replicas]
     if leaving:
-        return f"{', '.join(leaving)} to be taken away", "RemovingOldRevision"
+        return f"{', '.join(leaving)} to be taken away{_unseen(router)}", "RemovingOldRevision"
     return None, "Serving"
+
+
+def _unseen(router: RouterFacts) -> str:
+    if not router.unseen:
+        return ""
+    return (
+        f", which may not go while pods of the router are not seen ({router.unseen} ready): delete those whose labels "
+        f"{LABEL_MANAGED_BY} or {LABEL_INSTANCE} somebody changed"
+    )
 
 
 def _router_waits_for(router: RouterFacts, version: str) -> str:

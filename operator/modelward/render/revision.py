@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from typing import Any
 
 from modelward.api import names
@@ -11,7 +11,7 @@ from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resou
 from modelward.api.quantities import amount
 from modelward.domain.diagnosis import MONITOR_CONTAINER
 from modelward.domain.facts import ModelFacts, Promotion
-from modelward.domain.revision import revision_name
+from modelward.domain.revision import content_hash, revision_name
 from modelward.render import common, steps
 from modelward.render.platform import Platform
 
@@ -49,6 +49,34 @@ def name_of(deployment: ModelDeployment, platform: Platform, variant: Variant | 
     if variant is None:
         return revision_name(deployment.name, _pod_spec(deployment, platform, deployment.spec.model))
     return revision_name(f"{deployment.name}-{variant.name}", _pod_spec(deployment, platform, variant.model))
+
+
+def intent_of(deployment: ModelDeployment) -> str:
+    """Names what the user wrote of the model and its pods: the same for every operator, whatever pods that makes of it.
+
+    What was left out counts for nothing, so that a field which a later operator adds changes no name.
+    """
+    spec, monitor = deployment.spec, deployment.spec.monitor
+    said = {
+        "model": _said(spec.model),
+        "resources": _said(spec.resources),
+        "server": _said(spec.server),
+        "serviceAccountName": spec.service_account_name,
+        "monitor": None if monitor is None else {**_said(monitor), "window": monitor.window.duration},
+    }
+    return content_hash({name: value for name, value in said.items() if value not in (None, {})})
+
+
+def _said(value: Any) -> Any:
+    """The fields of a dataclass that are not left at their defaults."""
+    if is_dataclass(value):
+        shown = ((each.name, getattr(value, each.name), each) for each in fields(value))
+        return {name: _said(said) for name, said, each in shown if said != _default(each)}
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+
+
+def _default(each: "Field[Any]") -> Any:
+    return each.default_factory() if each.default_factory is not MISSING else each.default
 
 
 def model_of(model: Model) -> ModelFacts:

@@ -20,7 +20,10 @@ Part = TypeVar("Part", Arm, Match, Progress)
 
 def dump_routes(routes: RouteTable, version: str, progress: Progress | None = None) -> str:
     """As ANNOTATION_ROUTES holds it. `version`: of the configuration that `routes` become."""
-    stored = {"version": version, **asdict(routes), "progress": asdict(progress) if progress else None}
+    # Not within the progress, where an earlier operator would stumble over it.
+    shown = asdict(progress) if progress else {}
+    intent = shown.pop("intent", None)
+    stored = {"version": version, **asdict(routes), "progress": shown, "intent": intent}
     kept = {name: value for name, value in stored.items() if value}
     return json.dumps({**kept, _SUM: content_hash(kept)})
 
@@ -40,7 +43,8 @@ def load_routes(annotation: str | None) -> tuple[RouteTable, str, Progress | Non
             tuple(_part(Match, match) for match in raw.get("matches", ())),
         )
         progress = raw.get("progress")
-        return routes, _text(raw["version"]), _part(Progress, progress) if progress else None
+        told = {**progress, "intent": _text(raw.get("intent", ""))} if progress else None
+        return routes, _text(raw["version"]), _part(Progress, told) if told else None
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
 

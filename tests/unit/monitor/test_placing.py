@@ -69,7 +69,7 @@ def test_the_process_takes_what_it_can_tell_and_refuses_the_rest_in_words(tmp_pa
     refused = [each for each in REFUSED if not (matrix and each is REFUSED[-1])]
     if matrix:  # a wider matrix may have columns that the reference leaves out
         refused = [each for each in refused if each not in (REFUSED[1], REFUSED[2])]
-    with MonitorProcess(tmp_path) as monitor:
+    with MonitorProcess(tmp_path, MONITOR_EVENTS="true") as monitor:
 
         def post(kind: str, document: object) -> tuple[int, Any]:
             head = {"ce-type": f"org.kubeflow.serving.inference.{kind}", "ce-id": "1", "ce-specversion": "1.0"}
@@ -96,7 +96,7 @@ def test_a_servers_matrix_is_taken_by_place_or_refused(tmp_path: Path) -> None:
     bundle(tmp_path, of)
     fits = Batch("run", 1, 2, {"x": np.array(ROWS)}, {"score": np.array([0.5, 0.25])})
     wide = Batch("run", 2, 3, {"x": np.zeros((3, 4))}, {"score": np.zeros(3)})
-    with MonitorProcess(tmp_path) as monitor:
+    with MonitorProcess(tmp_path, MONITOR_EVENTS="true") as monitor:
         send(monitor.socket, fits, wide)
         found = Reading.from_dict(monitor.get("/v1/counts")[1], of)
         assert "the reference knows none of the inputs 'x' (4 a row)" in monitor.log

@@ -106,8 +106,8 @@ class JobTrigger:
             unknown = label(job, names.LABEL_TARGET) == target and label(job, names.LABEL_RUN) not in known
             if unknown and belongs_to(job, policy) and ending_of(job) is None:
                 record = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_RUN)
-                if record:
-                    return read_run({**json.loads(record), "phase": RUNNING})
+                if (run := _recorded(record)) is not None:
+                    return run
         return None
 
     async def _find(self, order: Order) -> Object | None:
@@ -116,6 +116,14 @@ class JobTrigger:
 
     def _pods(self, policy: DriftPolicy) -> list[Object]:
         return self._cache.children(_key(policy), PODS)
+
+
+def _recorded(record: str | None) -> Run | None:
+    """None where somebody took the record away, or wrote something else."""
+    try:
+        return read_run({**json.loads(record or "null"), "phase": RUNNING})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 class _Ending:

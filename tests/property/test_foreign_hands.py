@@ -1,0 +1,269 @@
+"""What others do to a ModelDeployment's objects: put back or told, and never a reason to serve another model."""
+
+import json
+
+import pytest
+
+from modelward.api import names
+from modelward.cluster.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, Resource
+from modelward.domain.facts import Judgement
+
+from .cluster_world import ClusterWorld, Json
+
+BAD = Judgement(failed="errorRate: 20 of 20 failed", passed=False)
+
+
+async def in_canary(world: ClusterWorld | None = None) -> ClusterWorld:
+    world = world or ClusterWorld()
+    world.ask_for(1)
+    await world.run()
+    world.ask_for(2)
+    await world.run(5)
+    assert sorted(world.shares().values()) == [10, 90]
+    return world
+
+
+async def ended(how: str, world: ClusterWorld | None = None) -> ClusterWorld:
+    """Version 2 was tried beside version 1, and came to such an end."""
+    world = await in_canary(world)
+    if how == "RolledBack":
+        world.judgement = BAD
+    else:
+        world.command({"Aborted": "abort", "Paused": "pause"}[how])
+    await world.run()
+    world.judgement = None
+    assert world.status["rollout"]["phase"] == how
+    return world
+
+
+ENDS = ("RolledBack", "Aborted", "Paused")
+
+
+@pytest.mark.parametrize("label", [names.LABEL_MANAGED_BY, names.LABEL_INSTANCE, names.LABEL_REVISION])
+@pytest.mark.parametrize("value", ["Helm", None])
+@pytest.mark.parametrize("resource", [DEPLOYMENTS, SERVICES, CONTROLLER_REVISIONS, CONFIG_MAPS])
+async def test_a_label_that_somebody_changed_is_put_back_and_told(
+    label: str, value: str | None, resource: Resource
+) -> None:
+    world = await in_canary()
+    name = "fraud-router" if resource is CONFIG_MAPS else world.stable
+    if resource is CONFIG_MAPS and label == names.LABEL_REVISION:
+        return  # has none
+    before, shares, status = world.objects[resource, name]["metadata"]["labels"], world.shares(), world.status
+    world.relabel(resource, name, label, value)
+    for _ in range(3):
+        await world.step()
+        assert world.shares() == shares
+        assert world.condition("Servable")["status"] == "True"
+    assert world.objects[resource, name]["metadata"]["labels"] == before
+    assert world.status["rollout"]["stepStartedAt"] == status["rollout"]["stepStartedAt"]
+    told = [message for kind, reason, message in world.events if (kind, reason) == ("Warning", "MetadataRepaired")]
+    assert len(told) == 1
+    assert f"{resource.kind} {name}" in told[0]
+    assert label in told[0]
+
+
+async def test_a_label_that_was_changed_and_changed_back_blinds_nobody() -> None:
+    world = await in_canary()
+    world.relabel(DEPLOYMENTS, world.stable, names.LABEL_MANAGED_BY, "Helm")
+    world.relabel(DEPLOYMENTS, world.stable, names.LABEL_MANAGED_BY, "modelward")
+    writes = world.writes
+    await world.run(5)
+    assert world.condition("Servable")["status"] == "True"
+    assert world.writes == writes
+
+
+async def test_a_webhook_that_changes_labels_is_told_by_their_name_and_stops_nothing() -> None:
+    def adopt(resource: Resource, body: Json) -> None:
+        if resource is DEPLOYMENTS:
+            body["metadata"]["labels"][names.LABEL_MANAGED_BY] = "Helm"
+
+    world = ClusterWorld()
+    world.mutate = adopt
+    world.ask_for(1)
+    await world.run()
+    assert world.shares() == {world.stable: 100}
+    assert world.condition("Servable")["status"] == "True"
+    stalled = world.condition("Stalled")
+    assert (stalled["status"], stalled["reason"]) == ("True", "LabelsChanged")
+    assert f"label {names.LABEL_MANAGED_BY} (Helm, not modelward)" in stalled["message"]
+
+
+ANNOTATIONS = [
+    (DEPLOYMENTS, names.ANNOTATION_MODEL), (DEPLOYMENTS, names.ANNOTATION_PROMOTED),
+    (DEPLOYMENTS, names.ANNOTATION_APPLIED), (CONTROLLER_REVISIONS, names.ANNOTATION_PROMOTED),
+    (CONFIG_MAPS, names.ANNOTATION_ROUTES),
+]  # fmt: skip
+GARBAGE = [None, "", "yes", "{", "null", "5", "[]", "{}", '{"stable": 5, "version": 1}', '{"uri": null}']
+
+
+@pytest.mark.parametrize("value", GARBAGE)
+@pytest.mark.parametrize(("resource", "annotation"), ANNOTATIONS)
+async def test_an_annotation_that_is_gone_or_garbage_stops_nothing(
+    resource: Resource, annotation: str, value: str | None
+) -> None:
+    world = await in_canary()
+    stable = world.stable
+    name = "fraud-router" if resource is CONFIG_MAPS else stable
+    world.annotate(resource, name, annotation, value)
+    await world.run(4)
+    assert world.stable == stable
+    assert world.status["stable"]["uri"].endswith("/1/model.onnx")
+    assert sorted(world.shares().values()) == [10, 90]
+    world.ask_for(3)
+    await world.run(4)
+    assert world.status["observedGeneration"] == 3
+    assert world.status["candidate"]["uri"].endswith("/3/model.onnx")
+    if value is not None and annotation != names.ANNOTATION_APPLIED:
+        assert any(annotation in message for _, reason, message in world.events if reason == "MetadataRepaired")
+
+
+async def test_routes_that_were_edited_by_hand_are_no_routes() -> None:
+    world = await ended("RolledBack")
+    stable, rejected = world.stable, world.status["rollout"]["revision"]
+    routes = world.objects[CONFIG_MAPS, "fraud-router"]["metadata"]["annotations"][names.ANNOTATION_ROUTES]
+    world.annotate(CONFIG_MAPS, "fraud-router", names.ANNOTATION_ROUTES, routes.replace(stable, rejected))
+    await world.run(4)
+    assert world.shares() == {stable: 100}
+    assert world.status["rollout"]["phase"] == "RolledBack"
+
+
+@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize(
+    "gone", [(DEPLOYMENTS,), (SERVICES,), (DEPLOYMENTS, SERVICES), (DEPLOYMENTS, CONTROLLER_REVISIONS)]
+)
+async def test_what_was_rejected_or_paused_gets_nothing_of_a_stable_that_was_deleted(
+    how: str, gone: tuple[Resource, ...]
+) -> None:
+    world = await ended(how)
+    stable, shares = world.stable, world.shares()
+    for resource in gone:
+        world.remove(resource, stable)
+    await world.step()
+    assert world.condition("Servable")["status"] == "False"
+    await world.run()
+    assert world.shares()[stable] == shares[stable]
+    assert (world.condition("Servable")["status"] == "True") == world.answers(stable)
+    lost = CONTROLLER_REVISIONS in gone
+    assert world.answers(stable) != lost
+    if lost:
+        assert world.condition("Stalled")["reason"] == "StableGone"
+        assert "promote" in world.condition("Stalled")["message"]
+
+
+async def test_a_person_may_let_a_rejected_version_take_the_place_of_one_that_is_gone() -> None:
+    world = await ended("Aborted")
+    stable = world.stable
+    for resource in (DEPLOYMENTS, SERVICES, CONTROLLER_REVISIONS):
+        world.remove(resource, stable)
+    await world.run(3)
+    world.command("promote")
+    await world.run()
+    assert world.shares() == {world.stable: 100}
+    assert world.stable != stable
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_a_model_that_was_detached_and_made_again_goes_on_where_it_was() -> None:
+    world = await in_canary()
+    stable = world.stable
+    for resource, name in list(world.objects):
+        if resource.kind in ("Deployment", "Service", "ConfigMap", "ControllerRevision"):
+            world.change(resource, name, lambda body: body["metadata"].pop("ownerReferences"))
+    world.remove(*next(key for key in world.objects if key[0].kind == "ModelDeployment"))
+    world.start("inference:1")
+
+    def reborn(resource: Resource, body: Json) -> None:
+        if resource.kind == "ModelDeployment":
+            body["metadata"]["uid"] = "md-2"
+
+    world.mutate = reborn
+    world.ask_for(3)
+    for _ in range(6):
+        await world.step()
+        assert world.shares()[stable] >= 90
+        assert world.answers(stable)
+        world.settle()
+    assert world.stable == stable
+    deployments = [name for resource, name in world.objects if resource is DEPLOYMENTS]
+    assert len(deployments) == 3, "the candidate that nobody asks for any more is gone"
+
+
+def image_of(world: ClusterWorld, revision: str) -> str:
+    return str(world.objects[DEPLOYMENTS, revision]["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def forget_intent(world: ClusterWorld) -> None:
+    """As an operator wrote it that knew no intents and no sums."""
+    routes = json.loads(world.objects[CONFIG_MAPS, "fraud-router"]["metadata"]["annotations"][names.ANNOTATION_ROUTES])
+    written = {name: value for name, value in routes.items() if name not in ("intent", "sum")}
+    world.annotate(CONFIG_MAPS, "fraud-router", names.ANNOTATION_ROUTES, json.dumps(written))
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.parametrize("how", ENDS)
+async def test_an_upgrade_of_the_operator_changes_nothing_about_what_was_decided(how: str, earlier: bool) -> None:
+    world = await ended(how)
+    shares, rollout = world.shares(), world.status["rollout"]
+    if earlier:
+        forget_intent(world)
+    images = {name: image_of(world, name) for name in shares}
+    told = len(world.events)
+    world.start("inference:2")
+    await world.run(10)
+    world.start("inference:3")
+    await world.run(10)
+    assert world.shares() == shares
+    assert world.status["rollout"] == rollout
+    assert {name: image_of(world, name) for name in shares} == images
+    assert world.events[told:] == []
+
+
+@pytest.mark.parametrize(("how", "command"), [("RolledBack", "retry"), ("Aborted", "retry"), ("Aborted", "promote")])
+async def test_after_an_upgrade_a_person_gets_the_rejected_version_with_the_pods_of_now(how: str, command: str) -> None:
+    world = await ended(how)
+    rejected = world.status["rollout"]["revision"]
+    world.start("inference:2")
+    await world.run(3)
+    world.command(command)
+    await world.run()
+    tried = world.status["rollout"]["revision"]
+    assert tried != rejected
+    assert image_of(world, tried) == "inference:2"
+    assert world.shares()[tried] == (100 if command == "promote" else 10)
+
+
+async def test_after_an_upgrade_a_paused_version_goes_on_when_it_is_resumed() -> None:
+    world = await ended("Paused")
+    candidate = world.status["rollout"]["revision"]
+    world.start("inference:2")
+    await world.run(3)
+    world.command("resume")
+    await world.run()
+    assert world.shares()[candidate] == 10
+    assert world.status["rollout"]["phase"] == "Progressing"
+    world.command("promote")
+    await world.run(3)
+    assert world.shares() == {candidate: 100} or world.stable == candidate, "promoted as it was measured"
+    await world.run()
+    assert world.status["candidate"]["uri"].endswith("/2/model.onnx"), "then its pods of now, as any other model's"
+
+
+@pytest.mark.parametrize("how", ENDS)
+async def test_after_an_upgrade_another_spec_is_another_rollout(how: str) -> None:
+    world = await ended(how)
+    world.start("inference:2")
+    await world.run(3)
+    world.ask_for(2, resources={"requests": {"cpu": "1"}})
+    await world.run(6)
+    assert world.status["rollout"]["phase"] == "Progressing"
+    assert image_of(world, world.status["rollout"]["revision"]) == "inference:2"
+
+
+async def test_after_an_upgrade_a_change_that_shapes_no_pod_is_no_other_intent() -> None:
+    world = await ended("RolledBack")
+    world.start("inference:2")
+    world.ask_for(2, replicas=3, traffic={"timeout": "9s"})
+    await world.run(6)
+    assert world.status["rollout"]["phase"] == "RolledBack"
+    assert world.shares() == {world.stable: 100}
