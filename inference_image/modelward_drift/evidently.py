@@ -89,8 +89,8 @@ def _shares(reference: Array | Labels, current: Array | Labels) -> tuple[Floats,
         reference, current = x.tolist(), y.tolist()
     before, after = Counter(_present(reference)), Counter(_present(current))
     levels = list(before | after)
-    first, second = ([side[level] / side.total() for level in levels] for side in (before, after))
-    return np.array(first), np.array(second)
+    first, second = (np.array([side[level] for level in levels]) / side.total() for side in (before, after))
+    return first, second
 
 
 def _filled(shares: Floats) -> Floats:
