@@ -72,6 +72,7 @@ class Batcher:
         self._executor = ThreadPoolExecutor(limits.workers, thread_name_prefix="predict")
         self._busy = 0  # workers
         self._computing = 0  # requests in them
+        self._pauses = 0  # of the loop's thread, by the kernel, when the last long prediction ended
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._queue_seconds = metrics.QUEUE_SECONDS.labels(*labels)
@@ -144,18 +145,18 @@ class Batcher:
     def _dispatch(self) -> None:
         self._scheduled = False
         began = time.monotonic()
-        lanes = self._lanes
+        light, heavy = self._lanes.light, self._lanes.heavy
         while True:
-            lanes.settle()
+            self._lanes.settle()
             # The workers first: the loop would go on with what is cheap for as long as there is any.
-            while self._busy < self._limits.workers and self._ready(lanes.heavy):
-                batch = self._take(lanes.heavy, math.inf)
+            while heavy.jobs and self._busy < self._limits.workers and self._ready(heavy):
+                batch = self._take(heavy, math.inf)
                 if batch:
                     self._start(batch)
             if self._parts:
                 self._compute_here(self._living(self._parts.popleft()))
-            elif self._ready(lanes.light):
-                self._compute_here(self._take(lanes.light, self._costs.cheap_size))
+            elif light.jobs and self._ready(light):
+                self._compute_here(self._take(light, self._costs.cheap_size))
             else:
                 break
             if time.monotonic() - began > LOOP_SLICE:
@@ -185,12 +186,10 @@ class Batcher:
         self._dispatch()
 
     def _ready(self, lane: Light | Heavy) -> bool:
-        """Whether there is somebody in it who need not wait for company; `_sweep` looks at the others again."""
-        jobs = lane.jobs
-        if not jobs:
-            return False
+        """Whether the first in it need not wait for company; `_sweep` looks at it again."""
         if not self._limits.delay:
             return True
+        jobs = lane.jobs
         head = jobs[0]
         if head.key is None or not self._computer.joins or self._full():
             return True
@@ -243,6 +242,11 @@ class Batcher:
         if not batch:
             return
         computed = self._compute(batch, False)
+        if computed.took.cpu > self._costs.budget or computed.took.wall > self._costs.budget:
+            # Asked of the kernel only now, which saves a microsecond: a pause since the last long one counts as its own.
+            pauses = getrusage(RUSAGE_THREAD).ru_nivcsw
+            computed.took.interrupted = pauses != self._pauses
+            self._pauses = pauses
         self._costs.inline(_size(batch), computed.took)
         if computed.outcomes is None:
             # Not at once: it takes many calls, and the loop has others to serve between them.
@@ -251,11 +255,10 @@ class Batcher:
 
     def _compute(self, batch: list[Job], to_the_end: bool) -> _Computed:
         """`to_the_end`: in parts as well, where it has to be."""
-        pauses = getrusage(RUSAGE_THREAD).ru_nivcsw
         began, began_cpu = time.monotonic(), time.thread_time()
         outcomes = self._computer.together(batch)
         cpu, wall = time.thread_time() - began_cpu, time.monotonic() - began
-        took = Sample(cpu, wall, getrusage(RUSAGE_THREAD).ru_nivcsw != pauses)
+        took = Sample(cpu, wall)
         if outcomes is None and to_the_end:
             outcomes = [each for part in self._computer.parts(batch) for each in self._computer.outcomes(part)]
             wall = time.monotonic() - began

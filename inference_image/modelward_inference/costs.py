@@ -95,10 +95,9 @@ class Costs:
 
     def inline(self, size: int, sample: Sample) -> None:
         """A prediction in the loop."""
-        waited = sample.wall >= WAIT and not sample.interrupted
-        seconds = max(sample.cpu, WAIT) if waited else sample.cpu
-        if sample.interrupted and self.budget < seconds < EXPLAINED:
-            return  # the caches were cold: it says nothing of the model
+        seconds = max(sample.cpu, WAIT) if sample.wall >= WAIT else sample.cpu
+        if sample.interrupted and seconds > self.budget and sample.cpu < EXPLAINED:
+            return  # the caches were cold, or the pause was what took so long: it says nothing of the model
         kind = self._classes[size.bit_length()]
         kind.seconds.append(seconds)
         if seconds <= self.budget:

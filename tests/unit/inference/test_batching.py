@@ -4,12 +4,13 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 import pytest
 
 from modelward_inference import batching
 from modelward_inference.batching import Batcher, Limits
-from modelward_inference.costs import Costs
+from modelward_inference.costs import Costs, Sample
 from modelward_inference.protocol import DeadlineExceededError, OverloadedError
 
 from .queueing import DEADLINE, Clock, Doubling, Queue, count, turns
@@ -310,3 +311,21 @@ async def test_the_way_to_a_thread_and_back_is_learned_from_each() -> None:
     await queue.ask(1)
     await queue.executor.finish_all()
     assert len(queue.batcher._costs._hops) == 1
+
+
+def test_only_a_long_prediction_in_the_loop_is_asked_whether_it_was_interrupted() -> None:
+    """A pause since the last long one counts, the loop's own waits before do not."""
+    samples: list[Sample] = []
+
+    class Noting(Costs):
+        def inline(self, _size: int, sample: Sample) -> None:
+            samples.append(sample)
+
+    batcher = Batcher(Doubling(), Limits(1, 8), ("queue", "1"), Noting())
+    pauses = [mock.Mock(ru_nivcsw=number) for number in (3, 3, 4)]
+    with mock.patch.object(batching, "getrusage", side_effect=pauses):
+        for seconds in (0.0, 0.001, 0.001, 0.0, 0.001):
+            took = batching._Computed([{}], 0.0, Sample(seconds, seconds), seconds)
+            with mock.patch.object(batcher, "_compute", return_value=took), mock.patch.object(batcher, "_finish"):
+                batcher._compute_here([mock.Mock(size=1)])
+    assert [each.interrupted for each in samples] == [False, True, False, False, True]

@@ -118,7 +118,12 @@ def test_what_an_interruption_explains_says_nothing_of_the_model() -> None:
     costs.threaded(30, 50e-6)
     for _ in range(1000):
         costs.inline(30, took(350e-6, 0.1, interrupted=True))
+        costs.inline(30, took(50e-6, 0.1, interrupted=True))
     assert costs.cheap_size == 31
+    assert len(costs._classes[5].seconds) == 1
+    for _ in range(3):  # and so a model that waits is found out by those that were not interrupted
+        costs.inline(30, took(50e-6, 0.1))
+    assert costs.cheap_size == -1
 
 
 def test_an_interruption_does_not_excuse_a_model_that_is_really_long() -> None:
@@ -133,7 +138,7 @@ def test_what_is_short_all_the_same_counts_though_interrupted() -> None:
     costs = Costs()
     costs.threaded(30, 50e-6)
     for number in range(400):
-        costs.inline(30, took(SHORT, 0.1, interrupted=True) if number % 2 else took(LONG))
+        costs.inline(30, took(SHORT, 0.01, interrupted=True) if number % 2 else took(LONG))
     assert costs.cheap_size == 31
 
 
