@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from modelward_inference.reference.numerals import Notation, chosen, is_almost_number, is_time, notations
-from modelward_inference.reference.types import NULLS, TRUTHS, Type, joined, type_of_texts
+from modelward_inference.reference.numerals import Notation, all_in, chosen, is_almost_number, is_time, notations
+from modelward_inference.reference.types import NULLS, TRUTHS, Type, joined, numbers_of, type_of_texts
 
 LONGEST: Final = 40
 """Characters of a value that a line shows."""
@@ -39,6 +39,23 @@ class _Look:
     odd: dict[Type, tuple[int, str]] = field(default_factory=dict)
     ambiguous: str | None = None
     pointed: str | None = None
+
+    def add_all(self, lines: Sequence[int], column: Sequence[str]) -> None:
+        if not self._add_at_once(column):
+            for line, text in zip(lines, column, strict=True):
+                self.add(line, text)
+
+    def _add_at_once(self, column: Sequence[str]) -> bool:
+        """Where all are numbers in the one notation that is left: that is quick, and all that can be learned."""
+        if len(self.notations) != 1 or not {Type.BOOLEAN, Type.TIME} <= self.odd.keys():
+            return False
+        values = [text for text in column if text not in NULLS]
+        (notation,) = self.notations
+        fits = numbers_of(values) is not None if notation is Notation.PLAIN else all_in(values, notation)
+        if fits:
+            self.values += len(values)
+            self.seen[Type.NUMBER] += len(values)
+        return fits
 
     def add(self, line: int, text: str) -> None:
         if text.strip() in NULLS:
@@ -86,7 +103,8 @@ def types_of(
     commas = next((name for name, each in found.items() if each.notation is Notation.POINTS), None)
     if commas is not None:
         plain = [name for name in names if first[name] is Type.NUMBER]
-        found |= _as_the_others(commas, _looked(names, plain, read))
+        looks = _looked(names, plain, read, lambda look: Notation.POINTS in look.notations)
+        found |= _as_the_others(commas, looks)
     return found
 
 
@@ -103,8 +121,13 @@ def _as_the_others(commas: str, looks: Mapping[str, _Look]) -> dict[str, Found]:
     }
 
 
-def _looked(names: Sequence[str], columns: Sequence[str], read: Callable[[], _Rows]) -> Mapping[str, _Look]:
-    """Of columns that look like another type: what is mostly words in the first chunk is left out."""
+def _looked(
+    names: Sequence[str],
+    columns: Sequence[str],
+    read: Callable[[], _Rows],
+    goes_on: Callable[[_Look], bool] = lambda look: look.most is not None,
+) -> Mapping[str, _Look]:
+    """`goes_on`: whether a column is looked at further after a chunk: what is mostly words is left out early."""
     looks = {name: _Look() for name in columns}
     if not looks:
         return looks
@@ -113,9 +136,8 @@ def _looked(names: Sequence[str], columns: Sequence[str], read: Callable[[], _Ro
             look = looks.get(name)
             if look is None:
                 continue
-            for line, text in zip(lines, column, strict=True):
-                look.add(line, text)
-            if look.values and look.most is None:
+            look.add_all(lines, column)
+            if look.values and not goes_on(look):
                 del looks[name]
         if not looks:
             break

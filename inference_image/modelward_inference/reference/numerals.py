@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from datetime import date, datetime, time
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 
@@ -42,9 +43,11 @@ _TIMES: Final[tuple[Callable[[str], object], ...]] = (
     lambda text: datetime.strptime(text, "%Y/%m/%d"),
 )
 
-DECIDED: Final = frozenset({Notation.COMMAS, Notation.POINTS})
+CACHED: Final = 1 << 15
+"""Texts that are remembered: columns repeat many of theirs."""
 
 
+@lru_cache(CACHED)
 def notations(text: str) -> frozenset[Notation]:
     """In which ones a text is a number; none: it is no number, as a code with leading zeros is none."""
     text = text.strip()
@@ -69,6 +72,12 @@ def chosen(found: Iterable[Notation], separator: str) -> Notation | None:
     return Notation.COMMAS if separator == "," else Notation.POINTS
 
 
+def all_in(texts: Iterable[str], notation: Notation) -> bool:
+    """Whether all are numbers in a notation other than PLAIN, which Python's own reading tells."""
+    pattern = _COMMAS if notation is Notation.COMMAS else _POINTS
+    return all(pattern.fullmatch(text) and not _CODE.match(text) for text in texts)
+
+
 def number(text: str, notation: Notation) -> float:
     """Raises ValueError."""
     text = text.strip()
@@ -85,6 +94,7 @@ def is_almost_number(text: str) -> bool:
     return bool(units and notations(bare))
 
 
+@lru_cache(CACHED)
 def is_time(text: str) -> bool:
     """A day, a time of day, or both."""
     text = text.strip()

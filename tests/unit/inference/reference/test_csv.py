@@ -197,3 +197,12 @@ def test_numbers_are_no_times() -> None:
     values: list[Any] = ["20261128", "1.5", "2026", "10.0.0.1", "1-2", "web", "a-b", "12/13", "99:99"]
     assert not [each for each in values if is_time(each)]
     assert number("-1.234.567,25", Notation.POINTS) == -1234567.25
+
+
+@pytest.mark.parametrize("last", ["oops", "1.5", "007", "1,5,5"])
+def test_the_last_of_many_chunks_decides_too(tmp_path: Path, last: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "MOST_ROWS", 10)
+    reference, told = made(tmp_path / "d.csv", "x;y\n" + "2,25;a\n;a\n" * 50 + f"{last};a\n")
+    assert kinds(reference)["x"] == "categorical"
+    assert len(told) == 1
+    assert last == "1.5" or f"for line 102: {last!r}" in told[0]
