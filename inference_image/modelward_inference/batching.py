@@ -243,7 +243,7 @@ class Batcher:
             return
         computed = self._compute(batch, False)
         if computed.took.cpu > self._costs.budget or computed.took.wall > self._costs.budget:
-            # Asked of the kernel only now, which saves a microsecond: a pause since the last long one counts as its own.
+            # Asked of the kernel only now, which saves a microsecond: a pause since the last long one counts as its.
             pauses = getrusage(RUSAGE_THREAD).ru_nivcsw
             computed.took.interrupted = pauses != self._pauses
             self._pauses = pauses

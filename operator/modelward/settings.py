@@ -38,6 +38,7 @@ class Settings:
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises SettingsError."""
+    namespace = environment.get("POD_NAMESPACE") or _own_namespace()
     return Settings(
         platform=Platform(
             server_image=_required(environment, "MODELWARD_SERVER_IMAGE"),
@@ -45,12 +46,13 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             cluster_domain=environment.get("MODELWARD_CLUSTER_DOMAIN", "cluster.local"),
             allowed_formats=_formats(environment, "MODELWARD_ALLOWED_FORMATS"),
             max_model_size=_bytes(environment, "MODELWARD_MAX_MODEL_SIZE", "10Gi"),
-            node_credentials=_flag(environment, "MODELWARD_NODE_CREDENTIALS"),
+            node_credentials=_switch(environment, "MODELWARD_NODE_CREDENTIALS", "false"),
             https_proxy=environment.get("MODELWARD_HTTPS_PROXY", "").strip(),
             no_proxy=environment.get("MODELWARD_NO_PROXY", "").strip(),
             ca_config_map=environment.get("MODELWARD_CA_CONFIGMAP", "").strip(),
+            operator_namespace=namespace if _switch(environment, "MODELWARD_NETWORK_POLICIES", "true") else None,
         ),
-        namespace=environment.get("POD_NAMESPACE") or _own_namespace(),
+        namespace=namespace,
         # The pod's uid: a pod that is made anew under the same name is another candidate.
         identity=f"{environment.get('POD_NAME', socket.gethostname())}_{environment.get('POD_UID') or uuid.uuid4()}",
         http_port=_number(environment, "MODELWARD_HTTP_PORT", 8080),
@@ -93,8 +95,8 @@ def _bytes(environment: Mapping[str, str], name: str, default: str) -> int:
     return found
 
 
-def _flag(environment: Mapping[str, str], name: str) -> bool:
-    text = environment.get(name, "false").strip().lower()
+def _switch(environment: Mapping[str, str], name: str, default: str) -> bool:
+    text = environment.get(name, "").strip().lower() or default
     if text not in ("true", "false"):
         raise SettingsError(f"{name} is {text!r}; set it to true or false")
     return text == "true"

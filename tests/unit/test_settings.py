@@ -14,6 +14,19 @@ def test_complete() -> None:
     assert loaded.platform.cluster_domain == "cluster.local"
 
 
+@pytest.mark.parametrize(
+    ("text", "namespace"), [("", "mine"), ("true", "mine"), ("True", "mine"), ("false", None), (" FALSE ", None)]
+)
+def test_network_policies_are_made_unless_they_are_switched_off(text: str, namespace: str | None) -> None:
+    given = {**COMPLETE, "POD_NAMESPACE": "mine", "MODELWARD_NETWORK_POLICIES": text}
+    assert load(given).platform.operator_namespace == namespace
+
+
+def test_a_switch_is_true_or_false() -> None:
+    with pytest.raises(SettingsError, match="MODELWARD_NETWORK_POLICIES is 'off'; set it to true or false"):
+        load({**COMPLETE, "MODELWARD_NETWORK_POLICIES": "off"})
+
+
 @pytest.mark.parametrize("missing", ["MODELWARD_SERVER_IMAGE", "MODELWARD_ROUTER_IMAGE"])
 def test_a_missing_image_is_named(missing: str) -> None:
     with pytest.raises(SettingsError, match=missing):

@@ -11,6 +11,7 @@ from modelward.cluster.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
+    NETWORK_POLICIES,
     PODS,
     SERVICES,
     Resource,
@@ -24,7 +25,7 @@ from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.revision import is_revision_of
 from modelward.domain.rollout import Decision, decide
-from modelward.render import record, revision
+from modelward.render import network, record, revision
 from modelward.render.monitor import store_name
 from modelward.render.platform import Platform
 
@@ -70,7 +71,11 @@ def plan(
         version=version,
         applies=tuple(m for m in wanted if differs(m, live(resource_of(m), m["metadata"]["name"]))),
         touches=tuple(_touches(observed, version, live, retouch)),
-        deletes=(*(former if leaves else ()), *_deletes(owner, observed, decision, live, services)),
+        deletes=(
+            *(former if leaves else ()),
+            *_deletes(owner, observed, decision, live, services),
+            *_needless_policies(owner, wanted, live, leaves=leaves),
+        ),
     )
 
 
@@ -108,6 +113,17 @@ def _deletes(
             yield SERVICES, body
 
 
+def _needless_policies(
+    owner: ModelDeployment, wanted: Iterable[Mapping[str, Any]], live: Live, *, leaves: bool
+) -> Iterator[tuple[Resource, Object]]:
+    """NetworkPolicies that nothing is left for: the installation makes none any more, or the router's pods are gone."""
+    kept = {manifest["metadata"]["name"] for manifest in wanted if resource_of(manifest) is NETWORK_POLICIES}
+    for name in network.names_of(owner):
+        body = live(NETWORK_POLICIES, name)
+        if body is not None and name not in kept and belongs_to(body, owner) and (leaves or not kept):
+            yield NETWORK_POLICIES, body
+
+
 def cause_of(observed: Observed) -> str | None:
     """Why the target's pods do not come up, in a sentence."""
     target = observed.revisions.get(observed.target)
@@ -131,6 +147,11 @@ def _manifests(
     models = ({} if observed.held else {observed.target: owner.spec.model}) | {
         facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
     }
+    # Before the pods that they are for. Where requests still come by the former router, that goes on.
+    both = [each for each in (before, owner) if each is not None]
+    by_gateway = any(each.spec.router.gateway is not None for each in both)
+    policies = [each for one in both for each in network.policies(one, platform, by_gateway=by_gateway)]
+    yield from {each["metadata"]["name"]: each for each in policies}.values()
     for name in dict.fromkeys([*(name for name in models if name in decision.replicas), *decision.replicas]):
         kept = _ours(owner, live(CONTROLLER_REVISIONS, name))
         if name in models:
@@ -142,9 +163,8 @@ def _manifests(
             yield record.as_stored(record.record(owner, name, shape, promotion), kept)
             yield revision.service(owner, name)
             yield revision.deployment_of(owner, shape, name, decision.replicas[name], promotion)
-    for each in (before, owner):
-        if each is not None:
-            yield from routers.wanted(each).manifests(each, platform, decision.routes, decision.progress)
+    for each in both:
+        yield from routers.wanted(each).manifests(each, platform, decision.routes, decision.progress)
 
 
 def _ours(owner: ModelDeployment, body: Object | None) -> Object | None:

@@ -13,7 +13,8 @@ class Platform:
     of Services, `cluster.local` nearly everywhere. `allowed_formats`: of models that may be loaded, whoever made them.
     `max_model_size`: bytes of an artifact. `node_credentials`: whether a download may use the node's own role.
     `https_proxy`, `no_proxy`: of downloads; `ca_config_map`: a ConfigMap in each model's namespace whose key `ca.crt`
-    has certificates that downloads trust besides.
+    has certificates that downloads trust besides. `operator_namespace`: whose operator is let through by the
+    NetworkPolicies; None where none are made.
     """
 
     server_image: str
@@ -25,3 +26,4 @@ class Platform:
     https_proxy: str = ""
     no_proxy: str = ""
     ca_config_map: str = ""
+    operator_namespace: str | None = None

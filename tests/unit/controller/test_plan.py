@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from modelward.cluster.resources import Resource, resource_of
 from modelward.controller.diff import stamped
 from modelward.controller.plan import Plan, plan
 from modelward.domain.facts import Observed, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable
+from modelward.render import network
 from modelward.render import revision as render_revision
 from modelward.render import router as render_router
 from modelward.render.record import record
@@ -197,3 +199,25 @@ def test_every_manifest_is_labelled_and_owned() -> None:
         assert metadata["labels"][names.LABEL_INSTANCE] == "fraud"
         assert metadata["ownerReferences"][0]["uid"] == OWNER.uid
         assert resource_of(manifest)
+
+
+ENFORCED = replace(PLATFORM, operator_namespace="modelward-system")
+POLICIES = ["NetworkPolicy modelward-fraud-server", "NetworkPolicy modelward-fraud-router"]
+
+
+def test_network_policies_come_before_the_pods_that_they_are_for() -> None:
+    result = plan(OWNER, observed(A), ENFORCED, World().live)
+    assert applied(result)[:4] == [*POLICIES, f"ControllerRevision {A}", f"Service {A}"]
+
+
+def test_network_policies_go_where_the_installation_makes_none_any_more() -> None:
+    there = list(network.policies(OWNER, ENFORCED, by_gateway=False))
+    world = converged().take(*there)
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    kept = plan(OWNER, facts, ENFORCED, world.live)
+    assert (kept.applies, kept.deletes) == ((), ())
+    result = planned(facts, world)
+    assert [f"{resource.kind} {body['metadata']['name']}" for resource, body in result.deletes] == POLICIES
+    for each in there:
+        each["metadata"]["ownerReferences"] = [owner("other").owner_reference | {"uid": "another"}]
+    assert not planned(facts, converged().take(*there)).deletes

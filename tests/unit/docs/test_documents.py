@@ -38,3 +38,14 @@ def test_nothing_shadows_the_standard_library() -> None:
 def test_no_lock_names_a_registry() -> None:
     for lock in (ROOT / "operator", ROOT / "inference_image", ROOT / "tests"):
         assert "://" not in (lock / "requirements.lock").read_text()
+
+
+def test_every_promise_of_security_names_a_test_that_there_is() -> None:
+    text = (ROOT / "docs/security.md").read_text()
+    table = text[text.index("| promise | mechanism | test |") :].split("\n\n")[0].splitlines()[2:]
+    assert len(table) >= 15
+    for row in table:
+        named = re.findall(r"`(tests/[\w/.]+)::(\w+)`", row.split("|")[-2])
+        assert named, row
+        for file, test in named:
+            assert re.search(rf"^(async )?def {test}\(", (ROOT / file).read_text(), re.MULTILINE), test
