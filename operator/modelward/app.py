@@ -110,7 +110,9 @@ def build(configured: settings.Settings, client: ApiClient, session: aiohttp.Cli
     lease = Lease(api, LeaseSettings(configured.namespace), configured.identity, clock)
     probe = RouterProbe(session)
     prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
-    evidence = EvidenceCollector(Scraper(session), prometheus, clock)
+    evidence = EvidenceCollector(
+        Scraper(session), prometheus, clock, namespace_label=configured.prometheus_namespace_label
+    )
     monitoring = Monitoring(api, Monitors(session), clock)
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now

@@ -1,6 +1,7 @@
 """The operator's settings, from environment variables that manifests/base sets."""
 
 import os
+import re
 import socket
 import uuid
 from collections.abc import Mapping
@@ -22,8 +23,9 @@ class SettingsError(ValueError):
 class Settings:
     """`namespace`: where the Lease lies. `identity`: who holds it; the same for a restarted container of the pod.
 
-    `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `webhook_hosts`: names or patterns of the
-    hosts that webhooks of DriftPolicies may be sent to.
+    `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `prometheus_namespace_label`: by which these
+    are narrowed to a namespace, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
+    DriftPolicies may be sent to.
     """
 
     platform: Platform
@@ -33,6 +35,7 @@ class Settings:
     log_level: str = "INFO"
     resync_seconds: float = 600.0
     prometheus_url: str | None = None
+    prometheus_namespace_label: str | None = None
     webhook_hosts: tuple[str, ...] = ()
 
 
@@ -59,6 +62,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         log_level=environment.get("MODELWARD_LOG_LEVEL", "INFO").upper(),
         resync_seconds=_number(environment, "MODELWARD_RESYNC_SECONDS", 600),
         prometheus_url=environment.get("MODELWARD_PROMETHEUS_URL", "").strip() or None,
+        prometheus_namespace_label=_label(environment, "MODELWARD_PROMETHEUS_NAMESPACE_LABEL"),
         webhook_hosts=tuple(environment.get("MODELWARD_WEBHOOK_HOSTS", "").replace(",", " ").split()),
     )
 
@@ -93,6 +97,13 @@ def _bytes(environment: Mapping[str, str], name: str, default: str) -> int:
     if found <= 0:
         raise SettingsError(f"{name} is {text!r}; set it to a number of bytes, such as 10Gi")
     return found
+
+
+def _label(environment: Mapping[str, str], name: str) -> str | None:
+    text = environment.get(name, "").strip()
+    if text and not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", text):
+        raise SettingsError(f"{name} is {text!r}; set it to the name of a label of Prometheus, such as namespace")
+    return text or None
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 
 from modelward.cluster.prometheus import Prometheus, PrometheusError
 from modelward.domain.promql import render
+from modelward.domain.promqlscope import scoped
 from promserver.page import MetricsPage
 from promserver.server import PrometheusServer
 
@@ -126,3 +127,34 @@ async def test_a_prometheus_that_is_gone_is_said_to_be(page: MetricsPage) -> Non
             assert await prometheus.query("vector(1)") == 1.0
         with pytest.raises(PrometheusError, match=r"can't be reached: .*\. Check its address"):
             await prometheus.query("vector(1)")
+
+
+TENANTS = """\
+# TYPE tenant_total counter
+tenant_total{tenant="mine",pod="a"} 1
+tenant_total{tenant="theirs",pod="a"} 1000
+# TYPE secret_total counter
+secret_total{tenant="theirs",pod="a"} 7
+"""
+
+ATTEMPTS = [
+    "sum(tenant_total)", "sum by (pod) (tenant_total)", "sum(tenant_total) without (tenant)", "max(tenant_total{})",
+    'sum({__name__=~"tenant.*"})', 'sum({__name__=~"tenant.*",})', "sum(tenant_total @ end())",
+    "max(max_over_time(tenant_total[1m:1s]))", "sum(last_over_time(tenant_total[1m] offset 1ms))",
+    "sum(tenant_total or secret_total)", "sum(tenant_total unless on (pod, tenant) secret_total)",
+    'sum(label_replace(tenant_total, "tenant", "mine", "", ""))',
+    "sum(tenant_total # }\n)", "max(topk(5, tenant_total))",
+    "sum(tenant_total > bool 0)", 'quantile(1, tenant_total{pod="a"})', "sum(tenant_total and on () tenant_total)",
+    "scalar(tenant_total)", "count(tenant_total)", "sum(+tenant_total ^ 1)",
+]  # fmt: skip
+
+
+async def test_a_narrowed_query_sees_the_series_of_its_namespace_alone(
+    prometheus: Prometheus, page: MetricsPage
+) -> None:
+    page.text = TENANTS
+    await until_value(prometheus, "sum(tenant_total)", 1001.0)
+    for query in ATTEMPTS:
+        await until_value(prometheus, scoped(query, "tenant", "mine"), 1.0)
+    for query in ("sum(secret_total)", 'sum(tenant_total{tenant="theirs"})', 'sum({tenant=~".+", tenant="theirs"})'):
+        assert await prometheus.query(scoped(query, "tenant", "mine")) is None, query

@@ -41,3 +41,11 @@ def test_a_wrong_number_is_named(text: str) -> None:
 
 def test_without_a_pod_the_identity_is_of_this_process_alone() -> None:
     assert load({**COMPLETE, "POD_UID": ""}).identity != load({**COMPLETE, "POD_UID": ""}).identity
+
+
+def test_the_label_of_a_namespace_is_a_label() -> None:
+    assert load(COMPLETE).prometheus_namespace_label is None
+    given = {**COMPLETE, "MODELWARD_PROMETHEUS_NAMESPACE_LABEL": "kubernetes_namespace"}
+    assert load(given).prometheus_namespace_label == "kubernetes_namespace"
+    with pytest.raises(SettingsError, match="NAMESPACE_LABEL is 'a=b'"):
+        load({**COMPLETE, "MODELWARD_PROMETHEUS_NAMESPACE_LABEL": "a=b"})

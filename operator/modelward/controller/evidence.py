@@ -24,6 +24,7 @@ from modelward.domain.monitored import Monitored
 from modelward.domain.outcomes import Outcomes
 from modelward.domain.pairs import Pairs
 from modelward.domain.promql import Reading
+from modelward.domain.promqlscope import scoped
 from modelward.domain.stages import stages_of
 from modelward.domain.tally import Counts
 from modelward.domain.trial import begin
@@ -70,7 +71,10 @@ class _Record:
 
 
 class EvidenceCollector:
-    """`clock`: monotonic seconds. `prometheus`: None where the installation names none. `ask_every`: seconds."""
+    """`clock`: monotonic seconds. `prometheus`: None where the installation names none. `ask_every`: seconds.
+    `namespace_label`: by which queries are narrowed to the ModelDeployment's namespace; None: they are asked as they
+    are.
+    """
 
     def __init__(
         self,
@@ -78,7 +82,9 @@ class EvidenceCollector:
         prometheus: Prometheus | None,
         clock: Callable[[], float],
         ask_every: float = ASK_EVERY,
+        namespace_label: str | None = None,
     ) -> None:
+        self._namespace_label = namespace_label
         self._scraper = scraper
         self._prometheus = prometheus
         self._clock = clock
@@ -159,7 +165,10 @@ class EvidenceCollector:
         if self._prometheus is None:
             return Reading(None, "the operator knows no Prometheus; set MODELWARD_PROMETHEUS_URL in its settings")
         try:
-            return Reading(await self._prometheus.query(promql.render(template, names)), None)
+            query = promql.render(template, names)
+            if self._namespace_label is not None:
+                query = scoped(query, self._namespace_label, names["namespace"])
+            return Reading(await self._prometheus.query(query), None)
         except (PrometheusError, ValueError) as error:
             return Reading(None, str(error))
 
