@@ -37,6 +37,10 @@ HOPS = 15
 """Ways to a thread and back that are measured before anyone is served."""
 
 
+LONELY = 8
+"""Dispatches of one request each, in a row, after which the next one is expected to be alone, too."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """`workers`: predictions in threads at a time; `waiting`: requests; `rows`: of a batch, 1 for no batching;
@@ -73,6 +77,8 @@ class Batcher:
         self._busy = 0  # workers
         self._computing = 0  # requests in them
         self._pauses = 0  # of the loop's thread, by the kernel, when the last long prediction ended
+        self._lonely = 0  # dispatches of one request in a row
+        self._this_turn = False  # that one was computed at once in this turn of the loop
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._queue_seconds = metrics.QUEUE_SECONDS.labels(*labels)
@@ -103,6 +109,12 @@ class Batcher:
     async def run(self, job: Job) -> dict[str, Array]:
         """The outputs. Raises OverloadedError, DeadlineExceededError, or what the model raises."""
         loop = asyncio.get_running_loop()
+        if self._lonely >= LONELY and self._idle_for(job):
+            if not self._this_turn:
+                self._this_turn = True
+                loop.call_soon(self._turn_ends)
+                return self._at_once(job)
+            self._lonely = 0  # it has company
         if self._full():
             self._dispatch()  # what is cheap makes room
             if self._full():
@@ -120,6 +132,25 @@ class Batcher:
             if self._lanes.remove(job):
                 metrics.ABANDONED.inc()
             raise
+
+    def _idle_for(self, job: Job) -> bool:
+        """Whether there is nothing to wait for, and nobody to join."""
+        nothing = not (self._lanes or self._parts or self._scheduled or self._limits.delay)
+        return nothing and job.size <= self._costs.cheap_size and job.deadline > job.arrived
+
+    def _turn_ends(self) -> None:
+        self._this_turn = False
+
+    def _at_once(self, job: Job) -> dict[str, Array]:
+        """Without a queue, for one who is alone: a future and two turns of the loop cost a tenth of a short request."""
+        batch = [job]
+        computed = self._compute_learning(batch)
+        assert computed.outcomes is not None  # one request is computed whatever the model says
+        self._note(batch, computed)
+        outcome = computed.outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
     def measure_hop(self) -> None:
         """Learn before anyone is served what it takes to hand something to a thread; each that comes corrects it."""
@@ -146,6 +177,7 @@ class Batcher:
         self._scheduled = False
         began = time.monotonic()
         light, heavy = self._lanes.light, self._lanes.heavy
+        self._lonely = self._lonely + 1 if len(self._lanes) == 1 else 0
         while True:
             self._lanes.settle()
             # The workers first: the loop would go on with what is cheap for as long as there is any.
@@ -241,17 +273,22 @@ class Batcher:
     def _compute_here(self, batch: list[Job]) -> None:
         if not batch:
             return
-        computed = self._compute(batch, False)
-        if computed.took.cpu > self._costs.budget or computed.took.wall > self._costs.budget:
-            # Asked of the kernel only now, which saves a microsecond: a pause since the last long one counts as its.
-            pauses = getrusage(RUSAGE_THREAD).ru_nivcsw
-            computed.took.interrupted = pauses != self._pauses
-            self._pauses = pauses
-        self._costs.inline(_size(batch), computed.took)
+        computed = self._compute_learning(batch)
         if computed.outcomes is None:
             # Not at once: it takes many calls, and the loop has others to serve between them.
             self._parts.extend(self._computer.parts(batch))
         self._finish(batch, computed)
+
+    def _compute_learning(self, batch: list[Job]) -> _Computed:
+        """In the loop."""
+        computed = self._compute(batch, False)
+        if computed.took.cpu > self._costs.budget or computed.took.wall > self._costs.budget:
+            # Asked of the kernel only now, to save a microsecond: a pause since the last long one counts as this one.
+            pauses = getrusage(RUSAGE_THREAD).ru_nivcsw
+            computed.took.interrupted = pauses != self._pauses
+            self._pauses = pauses
+        self._costs.inline(_size(batch), computed.took)
+        return computed
 
     def _compute(self, batch: list[Job], to_the_end: bool) -> _Computed:
         """`to_the_end`: in parts as well, where it has to be."""
@@ -264,16 +301,20 @@ class Batcher:
             wall = time.monotonic() - began
         return _Computed(outcomes, began, took, wall)
 
-    def _finish(self, batch: list[Job], computed: _Computed) -> None:
+    def _note(self, batch: list[Job], computed: _Computed) -> None:
         seconds = computed.seconds
         self._compute_seconds.observe(seconds)
         if computed.outcomes is None:
             return
         self._batch_requests.observe(len(batch))
         self._batch_rows.observe(sum([job.rows for job in batch]))
-        for job, outcome in zip(batch, computed.outcomes, strict=True):
+        for job in batch:
             job.queued, job.computed, job.batch = computed.began - job.arrived, seconds, len(batch)
             self._queue_seconds.observe(job.queued)
+
+    def _finish(self, batch: list[Job], computed: _Computed) -> None:
+        self._note(batch, computed)
+        for job, outcome in zip(batch, computed.outcomes or (), strict=False):
             if job.future.done():
                 continue  # the client left while the model was at work
             if isinstance(outcome, Exception):

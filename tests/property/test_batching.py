@@ -4,10 +4,12 @@ import asyncio
 import math
 import time
 from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelward_inference import batching
 from modelward_inference.protocol import DeadlineExceededError, OverloadedError
 from unit.inference.queueing import Queue, turns
 
@@ -69,6 +71,7 @@ async def play(options: dict[str, Any], story: list[Any]) -> None:
     assert (queue.batcher.pending, queue.batcher.busy) == (0, False)
 
 
-@given(QUEUES, st.lists(HAPPENS, max_size=25))
-def test_everyone_gets_their_own_answer_or_a_reason(options: dict[str, Any], story: list[Any]) -> None:
-    asyncio.run(play(options, story))
+@given(QUEUES, st.lists(HAPPENS, max_size=25), st.sampled_from([0, 1, batching.LONELY]))
+def test_everyone_gets_their_own_answer_or_a_reason(options: dict[str, Any], story: list[Any], lonely: int) -> None:
+    with mock.patch.object(batching, "LONELY", lonely):
+        asyncio.run(play(options, story))

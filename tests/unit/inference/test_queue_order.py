@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import math
 
+import numpy as np
 import pytest
 
 from modelward_inference import batching
@@ -194,3 +195,57 @@ async def test_who_leaves_or_is_late_while_a_refused_batch_is_halved_is_not_aske
         ValueError, list, asyncio.CancelledError, batching.DeadlineExceededError,
     ]  # fmt: skip
     assert model.asked == [[-1, 2, 3, 4], [-1, 2], [-1], [2]]
+
+
+async def lonely(**options: int) -> Queue:
+    """A queue that has seen one request after the other, each alone, until it expects no other."""
+    queue = Queue(cheap_size=8, **options)
+    for number in range(batching.LONELY):
+        assert await (await queue.ask(number)) == [2 * number]
+    queue.model.asked.clear()
+    return queue
+
+
+async def test_who_is_always_alone_is_computed_at_once() -> None:
+    queue = await lonely()
+    task = asyncio.ensure_future(queue._answer(job_of(1)))
+    await asyncio.sleep(0)  # its own turn, and none of the queue's
+    assert queue.model.asked == [[1]]
+    assert await task == [2]
+    assert queue.batch == 1
+
+
+async def test_company_ends_that_and_is_computed_together() -> None:
+    queue = await lonely()
+    for _ in range(2):
+        assert await asyncio.gather(*(queue._answer(job_of(number)) for number in (1, 2, 3))) == [[2], [4], [6]]
+    assert queue.model.asked == [[1], [2, 3], [1, 2, 3]]
+
+
+async def test_each_in_a_turn_of_its_own_stays_alone() -> None:
+    queue = await lonely()
+    for number in range(5):
+        assert await queue._answer(job_of(number)) == [2 * number]
+        await asyncio.sleep(0)
+    assert queue.model.asked == [[0], [1], [2], [3], [4]]
+    assert queue.batcher._lonely == batching.LONELY
+
+
+async def test_who_is_alone_and_refused_is_told_so() -> None:
+    queue = await lonely()
+    with pytest.raises(ValueError, match="negative"):
+        await queue._answer(job_of(-1))
+    assert queue.model.asked == [[-1]]
+
+
+async def test_who_is_alone_and_dear_gets_a_thread() -> None:
+    queue = await lonely()
+    task = await queue.ask(*range(9))
+    await turns()
+    assert queue.model.asked == []
+    await queue.executor.finish_all()
+    assert await task == [2 * number for number in range(9)]
+
+
+def job_of(number: float) -> Job:
+    return Job({"x": np.array([[float(number)]])}, ("y",), "key", 1, 1, batching.time.monotonic(), math.inf)
