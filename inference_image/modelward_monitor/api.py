@@ -92,6 +92,8 @@ def application(
         rows = 1
         try:
             body = await _body(request, MAX_EVENT)
+            if not monitor.layout.slots:
+                monitor.settle()  # the first rows tell what there is to learn from
             arrival = logger.arrival(request.headers.get("ce-type"), body, monitor.tensors, monitor.features)
             rows = arrival.batch.rows
             arrival = fitted(monitor.layout, arrival)

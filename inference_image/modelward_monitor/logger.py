@@ -47,8 +47,9 @@ def arrival(
             "so let clients send JSON"
         ) from None
     names = tensors.get(side, ())
-    found = _read(document, side, names, (features or {}).get(side, ()))
-    if len(found) == 1 and len(names) == 1 and not features:  # whatever the other server calls it
+    known = (features or {}).get(side, ())
+    found = _read(document, side, names, known)
+    if len(found) == 1 and len(names) == 1 and not known:  # whatever the other server calls it
         found = {names[0]: next(iter(found.values()))}
     rows = {len(each) if each.ndim else 1 for each in found.values()}
     if len(rows) > 1:

@@ -132,3 +132,19 @@ def test_outputs_that_a_server_was_not_asked_for_are_no_fault() -> None:
     layout = Layout.of_reference(columns())
     batch = Batch("run", 1, 1, {"age": np.zeros(1)}, {"another": np.zeros(1)})
     assert fitted(layout, Arrival(batch)).batch is batch
+
+
+def test_a_reference_is_learned_from_tensors_of_another_name(tmp_path: Path) -> None:
+    """Whatever the other server calls the model's one tensor, in the first event and in later ones."""
+    write_bundle(tmp_path, None, Signature((Tensor("x", "FP64", (-1, 3)),), (Tensor("score", "FP64", (-1,)),)))
+    head = {"ce-type": "org.kubeflow.serving.inference.request", "ce-id": "1", "ce-specversion": "1.0"}
+    with MonitorProcess(tmp_path, LEARN_ROWS="100") as monitor:
+        for _ in range(60):
+            assert monitor.request("POST", "/", body=orjson.dumps({"inputs": [MATRIX]}), headers=head)[0] == 200
+        narrow = {**MATRIX, "shape": [2, 2], "data": [row[:2] for row in ROWS]}
+        assert monitor.request("POST", "/", body=orjson.dumps({"inputs": [narrow]}), headers=head)[0] == 400
+        of = Reference.from_dict(monitor.get("/v1/reference")[1])
+        found = Reading.from_dict(monitor.get("/v1/counts")[1], of)
+    assert [each.name for each in of.features] == ["x[0]", "x[1]", "x[2]"]
+    assert [int(each.cells[-1]) for each in found.counts] == [0, 0, 0]
+    assert (found.intake.counted, found.intake.refused) == (120, 2)
