@@ -147,12 +147,54 @@ class Somebody:
             time.sleep(0.05)
 
 
+WRITES: tuple[Rule, ...] = tuple(
+    (group, resource, verb, "")
+    for group, resource in (("", "configmaps"), ("", "services"), ("apps", "deployments"), ("batch", "jobs"))
+    for verb in ("get", "create", "patch", "update", "delete")
+)
+
+
+class Operator(Somebody):
+    """Somebody who has the operator's account."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        super().__init__(cluster, namespace)
+        self.name = "system:serviceaccount:modelward-system:modelward-operator"
+
+    def does(self, verb: str, body: Object, *options: str) -> tuple[bool, str]:
+        end = time.monotonic() + 20.0
+        words = [f"--as={self.name}", verb, "-n", self.namespace, "-f", "-", *(options or ("--dry-run=server",))]
+        while True:
+            done = self.cluster.run(*words, stdin=json.dumps(body))
+            if done.returncode == 0 or "cannot " not in done.stderr or time.monotonic() > end:
+                return done.returncode == 0, done.stderr
+            time.sleep(0.05)
+
+
+OURS = {"app.kubernetes.io/managed-by": "modelward"}
+
+
+def config_map(labels: Any = OURS, owner: str = "modelward.io/v1alpha1", name: str = "fraud-router") -> Object:
+    reference = {"apiVersion": owner, "kind": "ModelDeployment", "name": "fraud", "uid": "u"}
+    metadata = {"name": name, "labels": labels, "ownerReferences": [reference]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def workload(kind: str, container: Object | None = None, **pod: Any) -> Object:
+    spec = {"restartPolicy": "Never" if kind == "Job" else "Always", "containers": [
+        {"name": "c", "image": "i:1", **(container or {})}], **pod}  # fmt: skip
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
+    selector = {"selector": {"matchLabels": {"a": "b"}}} if kind == "Deployment" else {}
+    group = "batch/v1" if kind == "Job" else "apps/v1"
+    return {**config_map(), "apiVersion": group, "kind": kind, "spec": {"template": template, **selector}}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def policies(cluster: Cluster) -> None:
     """As they are installed, by kustomize, and in force."""
     built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
     parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
-    assert len(parts) == 4
+    assert len(parts) == 6
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
     somebody = Somebody(cluster, "default").may()
     for body in (model(serviceAccountName="cloud"), job()):
@@ -160,6 +202,11 @@ def policies(cluster: Cluster) -> None:
         while somebody.writes(body, "create", "--dry-run=server")[0]:
             assert time.monotonic() < end, "the policies are not in force"
             time.sleep(0.1)
+    operator = Operator(cluster, "default").may(*WRITES)
+    end = time.monotonic() + 60.0
+    while operator.does("create", config_map(labels={}))[0]:
+        assert time.monotonic() < end, "the policies are not in force"
+        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -219,3 +266,36 @@ def test_the_operator_is_not_asked(somebody: Somebody) -> None:
     for body in (model(model=CREDENTIALS, serviceAccountName="cloud"), job(apply="Automatic")):
         taken, said = operator.writes(body, "create", "--dry-run=server")
         assert taken, said
+
+
+def test_the_operators_account_writes_only_what_is_the_operators(somebody: Somebody) -> None:
+    operator = Operator(somebody.cluster, somebody.namespace).may(*WRITES)
+    for body in (config_map(), workload("Deployment"), workload("Job")):
+        assert operator.does("create", body)[0], body
+    for body in (
+        config_map(labels={}), config_map(labels=None), config_map(labels={"app.kubernetes.io/managed-by": "helm"}),
+        config_map(owner="apps/v1"), workload("Deployment", hostNetwork=True), workload("Job", hostPID=True),
+        workload("Job", volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+        workload("Deployment", {"securityContext": {"privileged": True}}),
+        workload("Job", initContainers=[{"name": "i", "image": "i", "securityContext": {"privileged": True}}]),
+    ):  # fmt: skip
+        taken, said = operator.does("create", body)
+        assert not taken, body
+        # Some API servers have no privileged containers at all.
+        assert "the operator " in said or "disallowed by cluster policy" in said
+
+
+def test_the_operators_account_takes_nothing_of_others(somebody: Somebody) -> None:
+    cluster, namespace = somebody.cluster, somebody.namespace
+    operator = Operator(cluster, namespace).may(*WRITES)
+    theirs = {**config_map(labels={}, name="aws-auth"), "data": {"a": "b"}}
+    cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(theirs))
+    claimed = {**config_map(name="aws-auth"), "data": {"a": "c"}}
+    for verb, options in (("apply", ("--server-side", "--force-conflicts")), ("delete", ("--wait=false",))):
+        taken, said = operator.does(verb, claimed, *options)
+        assert not taken
+        assert "the operator writes only what has the label" in said
+    assert cluster.get("configmap", "aws-auth", "-n", namespace)["data"] == {"a": "b"}
+    ours = config_map()
+    assert operator.does("apply", ours, "--server-side")[0]
+    assert operator.does("delete", ours, "--wait=false")[0]
