@@ -115,6 +115,20 @@ async def test_the_start_is_signed_and_repeated_under_one_key(other: OtherSide, 
     assert (told["model"], told["modelUri"], told["trigger"], told["run"]) == ("fraud", MODEL.uri, "Drift", "fraud-1")
 
 
+async def test_no_request_can_be_passed_off_as_another(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    handle = f"{other.url}/runs/7?a=b%20c"
+    await trigger(session).poll(order(other, handle))
+    await trigger(session).cancel(order(other, handle))
+    signatures = []
+    for method, _, headers, body in other.seen:
+        text = f"{headers['Modelward-Timestamp']}.{method} /runs/7?a=b%20c.{body}"
+        expected = hmac.new(SECRET, text.encode(), hashlib.sha256).hexdigest()
+        assert headers["Modelward-Request-Signature"] == f"v1={expected}"
+        signatures.append(headers["Modelward-Request-Signature"])
+    assert [each[0] for each in other.seen] == ["GET", "DELETE"]
+    assert len(set(signatures)) == 2
+
+
 async def test_an_answer_in_pieces_is_read_whole(other: OtherSide, session: aiohttp.ClientSession) -> None:
     other.body, other.pieces = {"statusUrl": "/runs/7"}, True
     assert (await trigger(session).start(order(other))).handle == f"{other.url}/runs/7"

@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from modelward.api.driftpolicy import DriftPolicy, Webhook
 from modelward.cluster.body import read_up_to
@@ -32,6 +33,8 @@ MAX_ANSWER: Final = 64 * 1024
 """Bytes."""
 
 TIMESTAMP, SIGNATURE, KEY = "Modelward-Timestamp", "Modelward-Signature", "Idempotency-Key"
+REQUEST_SIGNATURE: Final = "Modelward-Request-Signature"
+"""Of method and address, too: a question how a run goes, and the request to end it, have the same empty body."""
 
 _LATER = frozenset({408, 425, 429})
 
@@ -104,7 +107,7 @@ class WebhookTrigger:
             raise _Never(
                 f"The operator may not call {host}; its administrator has to name it in MODELWARD_WEBHOOK_HOSTS"
             )
-        headers = sign(await self._secret(order.policy), body, int(self._now().timestamp()))
+        headers = sign(await self._secret(order.policy), method, url, body, int(self._now().timestamp()))
         headers |= {KEY: order.run.key, "Content-Type": "application/json", "Accept": "application/json"}
         try:
             async with self._session.request(
@@ -145,10 +148,19 @@ class WebhookTrigger:
             raise _Never(f"The entry {reference.key} of {where} is no base64") from error
 
 
-def sign(secret: bytes, body: str, timestamp: int) -> dict[str, str]:
-    """The headers that prove a request: HMAC-SHA256 over `<timestamp>.<body>`, hexadecimal."""
-    digest = hmac.new(secret, f"{timestamp}.{body}".encode(), hashlib.sha256).hexdigest()
-    return {TIMESTAMP: str(timestamp), SIGNATURE: f"v1={digest}"}
+def sign(secret: bytes, method: str, url: str, body: str, timestamp: int) -> dict[str, str]:
+    """The headers that prove a request: HMAC-SHA256, hexadecimal, over `<timestamp>.<body>` and, in another one, over
+    `<timestamp>.<method> <path and query>.<body>`."""
+
+    def digest(*parts: str) -> str:
+        return f"v1={hmac.new(secret, '.'.join(parts).encode(), hashlib.sha256).hexdigest()}"
+
+    line = f"{method} {URL(url).raw_path_qs}"
+    return {
+        TIMESTAMP: str(timestamp),
+        SIGNATURE: digest(str(timestamp), body),
+        REQUEST_SIGNATURE: digest(str(timestamp), line, body),
+    }
 
 
 def _webhook(policy: DriftPolicy) -> Webhook:
