@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelward.domain.promql import QueryError, Reading, Threshold, judge, render
+from modelward.domain.promqlscope import scoped
 
 THRESHOLD = Threshold(max=0.5)
 GOOD, BAD, NONE, ERROR = Reading(0.1), Reading(0.9), Reading(), Reading(error="unreachable")
@@ -35,3 +36,21 @@ def test_a_query_without_dollar_signs_is_asked_as_it_is_and_a_doubled_one_is_one
 def test_a_query_is_rendered_or_refused_in_words(text: str) -> None:
     with contextlib.suppress(QueryError):
         assert render(text, {"name": "fraud"}).count("$") == text.count("$$")
+
+
+WORDS = st.sampled_from(
+    ["a", "sum", "by", "on", "and", "bool", "offset", "inf", "group_left", "{", "}", "(", ")", "[", "]", ",", "=", "=~",
+     ">", "+", "@", "5m", '"s"', "'{'", "# c\n", " ", "x=", "ä", "\\"]
+)  # fmt: skip
+
+
+@given(st.one_of(st.text(), st.lists(WORDS).map("".join), st.lists(WORDS).map(" ".join)))
+def test_a_query_is_narrowed_or_refused_in_words_and_loses_nothing(query: str) -> None:
+    with contextlib.suppress(QueryError):
+        rest = scoped(query, "namespace", "ml").replace(',namespace="ml"', "").replace('namespace="ml"', "")
+        assert rest.replace("{}", "") == query.replace("{}", "")
+
+
+@given(st.lists(st.sampled_from(["a", 'b{c="d"}', "{e!~'f'}", "g[5m]", "sum(h) by (i)", "rate(j{}[1m])"]), min_size=1))
+def test_every_selector_of_a_sum_is_narrowed(parts: list[str]) -> None:
+    assert scoped(" + ".join(parts), "namespace", "ml").count('namespace="ml"') == len(parts)
