@@ -49,3 +49,31 @@ def test_the_label_of_a_namespace_is_a_label() -> None:
     assert load(given).prometheus_namespace_label == "kubernetes_namespace"
     with pytest.raises(SettingsError, match="NAMESPACE_LABEL is 'a=b'"):
         load({**COMPLETE, "MODELWARD_PROMETHEUS_NAMESPACE_LABEL": "a=b"})
+
+
+def test_formats_and_downloads() -> None:
+    platform = load(COMPLETE).platform
+    assert platform.allowed_formats == ("onnx", "skops", "xgboost", "lightgbm")
+    assert (platform.max_model_size, platform.node_credentials) == (10 << 30, False)
+    given = {
+        "MODELWARD_ALLOWED_FORMATS": "onnx, joblib", "MODELWARD_MAX_MODEL_SIZE": "512Mi",
+        "MODELWARD_NODE_CREDENTIALS": "true",
+    }  # fmt: skip
+    platform = load({**COMPLETE, **given}).platform
+    assert platform.allowed_formats == ("onnx", "sklearn")
+    assert (platform.max_model_size, platform.node_credentials) == (512 << 20, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MODELWARD_ALLOWED_FORMATS", "onnx sklaern"),
+        ("MODELWARD_MAX_MODEL_SIZE", "much"),
+        ("MODELWARD_MAX_MODEL_SIZE", "0"),
+        ("MODELWARD_MAX_MODEL_SIZE", ""),
+        ("MODELWARD_NODE_CREDENTIALS", "perhaps"),
+    ],
+)
+def test_a_wrong_setting_of_downloads_is_named(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load({**COMPLETE, name: text})

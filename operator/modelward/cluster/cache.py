@@ -108,6 +108,13 @@ class Cache:
         `final`: it was deleted for certain, by ourselves; a watch says the same of one that lost its label.
         """
         metadata = body["metadata"]
+        if resource is NAMESPACES:
+            # It has left the selector, which it may meet again, so that its uid must not be buried; what is older than
+            # its going must not bring back what it said.
+            key = _name_of(metadata)
+            if (found := self._objects[resource].get(key)) is None or not _is_newer(found, body):
+                self._objects[resource][key] = _pruned(resource, {"metadata": {**metadata, "labels": {}}})
+            return None
         key = _name_of(metadata)
         known = self._objects[resource].get(key)
         same = known is not None and known["metadata"]["uid"] == metadata["uid"]

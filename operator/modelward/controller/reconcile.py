@@ -13,12 +13,13 @@ from typing import Any
 from modelward import telemetry
 from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG, LABEL_ALLOWED_FORMATS
+from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, PODS, SERVICES, Resource, resource_of
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
+from modelward.controller.consents import platform_of
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.foreign import LABELS_CHANGED, find_lost, repaired, stays_changed
 from modelward.controller.monitoring import Monitoring
@@ -27,8 +28,6 @@ from modelward.controller.observe_router import RouterObserver
 from modelward.controller.ownership import claim_of_another
 from modelward.controller.plan import Plan, plan
 from modelward.controller.statuses import write_status
-from modelward.controller.workloads import label
-from modelward.domain import consent
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
 from modelward.domain.status import build_status, is_urgent
@@ -119,7 +118,7 @@ class Reconciler:
             return Outcome()
         memory = self._memories.setdefault(key, _Memory())
         now = self._now().timestamp()
-        platform = self._platform_of(owner)
+        platform = platform_of(self._platform, self._cache, owner.namespace)
         await find_lost(owner, self._cache, self._api)
         observed = await observe(owner, self._cache, platform, self._routers, now)
         seen = await self._evidence.look(owner, observed)
@@ -131,13 +130,6 @@ class Reconciler:
         monitored, look_again = await self._monitoring.look(owner, observed)
         seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
         return await self._report(owner, observed, planned, refused or memory.changed, seen, memory)
-
-    def _platform_of(self, owner: ModelDeployment) -> Platform:
-        """The installation's, with the formats that the namespace allows besides."""
-        body = self._cache.get(NAMESPACES, "", owner.namespace)
-        value = None if body is None else label(body, LABEL_ALLOWED_FORMATS)
-        found = {*self._platform.allowed_formats, *consent.of_label(value)}
-        return replace(self._platform, allowed_formats=tuple(each for each in consent.FORMATS if each in found))
 
     def _plan(self, owner: ModelDeployment, observed: Observed, platform: Platform, memory: _Memory) -> Plan:
         return plan(

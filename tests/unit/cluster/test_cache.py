@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelward.cluster.cache import Cache, Key
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, SERVICES
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, PODS, SERVICES
 
 OWNER = Key("ml", "fraud")
 
@@ -116,3 +116,41 @@ def test_pods_are_pruned_to_what_decisions_need() -> None:
     assert found["status"] == {"podIP": "1.2.3.4"}
     assert "spec" not in found
     assert "managedFields" not in found["metadata"]
+
+
+def namespace(version: int, label: str | None = "sklearn") -> dict[str, Any]:
+    labels = {} if label is None else {"modelward.io/allowed-formats": label}
+    return {"metadata": {"name": "ml", "uid": "uid-ml", "resourceVersion": str(version), "labels": labels}}
+
+
+def consent(cache: Cache) -> str | None:
+    found = cache.get(NAMESPACES, "", "ml")
+    return None if found is None else found["metadata"]["labels"].get("modelward.io/allowed-formats")
+
+
+def test_a_namespace_s_consent_comes_goes_and_comes_again() -> None:
+    cache = Cache()
+    assert cache.upsert(NAMESPACES, namespace(1)) is None
+    assert consent(cache) == "sklearn"
+    cache.remove(NAMESPACES, namespace(2))
+    assert consent(cache) is None
+    cache.upsert(NAMESPACES, namespace(1))
+    assert consent(cache) is None, "an older list brings nothing back"
+    cache.upsert(NAMESPACES, namespace(3))
+    assert consent(cache) == "sklearn"
+
+
+def test_a_list_that_lacks_a_namespace_takes_its_consent_away() -> None:
+    cache = Cache()
+    cache.upsert(NAMESPACES, namespace(1))
+    cache.reconcile_with(NAMESPACES, cache.snapshot(NAMESPACES), [])
+    assert consent(cache) is None
+    cache.upsert(NAMESPACES, namespace(2))
+    assert consent(cache) == "sklearn"
+
+
+def test_the_models_of_a_namespace() -> None:
+    cache = Cache()
+    cache.upsert(MODEL_DEPLOYMENTS, body("fraud"))
+    cache.upsert(SERVICES, body("other"))
+    assert (cache.in_namespace("ml"), cache.in_namespace("elsewhere")) == ([OWNER], [])

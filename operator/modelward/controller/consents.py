@@ -1,0 +1,18 @@
+"""What a namespace allows its models to be, beside what the installation allows everywhere."""
+
+from dataclasses import replace
+
+from modelward.api.names import LABEL_ALLOWED_FORMATS
+from modelward.cluster.cache import Cache
+from modelward.cluster.resources import NAMESPACES
+from modelward.controller.workloads import label
+from modelward.domain import consent
+from modelward.render.platform import Platform
+
+
+def platform_of(platform: Platform, cache: Cache, namespace: str) -> Platform:
+    """`platform` with the formats that the namespace's label names besides."""
+    body = cache.get(NAMESPACES, "", namespace)
+    value = None if body is None else label(body, LABEL_ALLOWED_FORMATS)
+    found = {*platform.allowed_formats, *consent.of_label(value)}
+    return replace(platform, allowed_formats=tuple(each for each in consent.FORMATS if each in found))
