@@ -103,17 +103,19 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fetch() -> None:
     from modelward_inference import consent, errors
-    from modelward_inference.fetch import report, run
+    from modelward_inference.fetch import limits, report, run
 
-    made = run.fetch(run.Request.from_environment(), consent.from_environment())
+    made = run.fetch(run.Request.from_environment(), consent.from_environment(), limits.Limits.from_environment())
     errors.write_report(report.summary(made))
 
 
 def _download() -> None:
     from modelward_inference import consent, errors
-    from modelward_inference.fetch import obtain, report, run
+    from modelward_inference.fetch import limits, obtain, report, run
 
-    received = obtain.obtain(run.Request.from_environment(), _artifact(), consent.from_environment())
+    received = obtain.obtain(
+        run.Request.from_environment(), _artifact(), consent.from_environment(), limits.Limits.from_environment()
+    )
     errors.write_report(report.of_download(received))
 
 

@@ -28,6 +28,10 @@ class ArtifactUnreachable(ModelError):  # noqa: N818
     """The store did not answer, or failed, again and again."""
 
 
+class ArtifactTooLarge(ModelError):  # noqa: N818
+    """It has more bytes than a model may have here, or unpacks to more."""
+
+
 class AccessDenied(ModelError):  # noqa: N818
     """The store refuses these credentials, or asks for some."""
 

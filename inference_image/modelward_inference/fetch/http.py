@@ -1,5 +1,6 @@
 """https:// and, where a digest pins the artifact, http://."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urljoin, urlsplit
 
@@ -7,6 +8,7 @@ import urllib3
 
 from modelward_inference.addresses import shown
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable
+from modelward_inference.fetch import network
 from modelward_inference.fetch.source import CHUNK, Part, TransientError
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
@@ -22,22 +24,43 @@ class HttpSource:
     def __init__(self, uri: str) -> None:
         self._address = uri
         self._uri = shown(uri)
-        self._pool = urllib3.PoolManager(timeout=TIMEOUT, retries=False)
+        self._validator: str | None = None
+        """The strong ETag of what has come so far: without one, nobody can tell whether the rest belongs to it."""
 
     def open(self, offset: int) -> Part:
+        if offset and self._validator is None:
+            offset = 0
+        response = self._answer(offset)
+        if response.status == 206 and not self._continues(response, offset):
+            response.close()
+            response, offset = self._answer(0), 0
+        return self._part(response, offset)
+
+    def _continues(self, response: urllib3.BaseHTTPResponse, offset: int) -> bool:
+        """Whether a partial answer is the rest of what came before. RFC 9110, 14.4 and 15.3.7."""
+        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        same = response.headers.get("ETag") in (None, self._validator)
+        return offset > 0 and same and told is not None and int(told.group(1)) == offset
+
+    def _answer(self, offset: int) -> urllib3.BaseHTTPResponse:
+        """The last answer, after redirects."""
         address = self._address
         for _ in range(MAX_REDIRECTS + 1):
             response = self._get(address, offset)
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or not location:
-                return self._part(response, offset)
-            response.drain_conn()
+                return response
+            response.close()
             following = urljoin(address, location)
             scheme = urlsplit(following).scheme
             if scheme not in ("http", "https"):
                 raise ArtifactUnreachable(f"{self._uri} redirects to {scheme}://, which is no web address")
             if urlsplit(address).scheme == "https" and scheme != "https":
                 raise ArtifactUnreachable(f"{self._uri} redirects from https to {shown(following)}: not safe")
+            if network.is_of_the_node(following) and not network.is_of_the_node(self._address):
+                raise ArtifactUnreachable(
+                    f"{self._uri} redirects to {urlsplit(following).hostname}, which is the pod or its node: not safe"
+                )
             address = following
         raise ArtifactUnreachable(f"{self._uri} redirects more than {MAX_REDIRECTS} times; check spec.model.uri")
 
@@ -46,8 +69,10 @@ class HttpSource:
         headers = {"Accept-Encoding": "identity", "User-Agent": "modelward-fetch"}
         if offset:
             headers["Range"] = f"bytes={offset}-"
+            headers["If-Range"] = str(self._validator)
         try:
-            return self._pool.request("GET", address, headers=headers, preload_content=False, redirect=False)
+            pool = network.pool(TIMEOUT, address)
+            return pool.request("GET", address, headers=headers, preload_content=False, redirect=False)
         except urllib3.exceptions.SSLError as error:
             raise ArtifactUnreachable(f"{self._uri}: the certificate is not accepted: {error}") from error
         except urllib3.exceptions.HTTPError as error:
@@ -68,7 +93,13 @@ class HttpSource:
             raise TransientError(f"{self._uri} answers HTTP {status}")
         if status not in (200, 206):
             raise ArtifactUnreachable(f"{self._uri} answers HTTP {status}; check spec.model.uri")
+        if status == 206 and not offset:
+            response.close()
+            raise ArtifactUnreachable(f"{self._uri} answers with a part of the file, though the whole was asked for")
         start = offset if status == 206 else 0
+        if not start:
+            tag = response.headers.get("ETag")
+            self._validator = tag if tag and not tag.startswith("W/") else None
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdecimal() else None
         return Part(start, total, self._chunks(response))

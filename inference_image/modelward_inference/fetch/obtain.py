@@ -11,6 +11,7 @@ from modelward_inference.addresses import shown
 from modelward_inference.consent import Allowed
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid, DigestMismatch
 from modelward_inference.fetch import archive, onnxfile, packed, run
+from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.receipt import FILE, Receipt
 from modelward_inference.fetch.run import Request
 from modelward_inference.fetch.source import download, say
@@ -18,7 +19,7 @@ from modelward_inference.fetch.source import download, say
 DOWNLOAD = ".download"
 
 
-def obtain(request: Request, folder: Path, allowed: Allowed = None) -> Receipt:
+def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limits = DEFAULT) -> Receipt:
     """Make the folder's receipt and the files that it names. Raises ModelError, and leaves nothing then."""
     finished = _finished(request, folder)
     if finished is not None:
@@ -30,7 +31,7 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None) -> Receipt:
     temporary = folder / DOWNLOAD
     with run.all_or_nothing(folder, clear):
         say(address)
-        digest, size = download(run.source_of(request), address, temporary)
+        digest, size = download(run.source_of(request), address, temporary, limits)
         if request.digest and digest != request.digest:
             raise DigestMismatch(_mismatch(request, digest))
         try:

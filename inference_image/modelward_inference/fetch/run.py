@@ -27,6 +27,7 @@ from modelward_inference.errors import (
 )
 from modelward_inference.fetch import archive, packed
 from modelward_inference.fetch.http import HttpSource
+from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.pvc import PvcSource
 from modelward_inference.fetch.s3 import S3Source
 from modelward_inference.fetch.source import Source, say
@@ -89,7 +90,7 @@ def source_of(request: Request) -> Source:
             raise UnsupportedScheme(f"{scheme}:// is not supported in spec.model.uri; use https://, s3:// or pvc://")
 
 
-def fetch(request: Request, allowed: Allowed = None) -> Manifest:
+def fetch(request: Request, allowed: Allowed = None, limits: Limits = DEFAULT) -> Manifest:
     """Download and compile in one process, for files that the caller trusts. Raises ModelError.
 
     In a cluster they are two containers: what loads a model there has neither the store's credentials nor a network.
@@ -103,7 +104,7 @@ def fetch(request: Request, allowed: Allowed = None) -> Manifest:
     artifact = request.folder / _ARTIFACT
     with all_or_nothing(request.folder, _clear):
         artifact.mkdir(exist_ok=True)
-        obtain.obtain(request, artifact, allowed)
+        obtain.obtain(request, artifact, allowed, limits)
         made = compiling.compiled(request.name, request.optimise, artifact, request.folder, allowed, whole=True)
         shutil.rmtree(artifact)
     return made

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from modelward_inference.errors import ArtifactUnreachable
+from modelward_inference.errors import ArtifactTooLarge, ArtifactUnreachable
+from modelward_inference.fetch.limits import DEFAULT, Limits
 
 CHUNK = 1 << 20
 """Bytes."""
@@ -39,19 +40,27 @@ class Source(Protocol):
     """A place that artifacts come from."""
 
     def open(self, offset: int) -> Part:
-        """Start to read at `offset`, or at 0 where that is not possible.
+        """Start to read at `offset`, or at 0 where that is not possible, or where it is no longer the same artifact.
 
         Raises TransientError, or a ModelError where trying again would not help.
         """
         ...
 
 
-def download(source: Source, uri: str, target: Path, sleep: Callable[[float], None] = time.sleep) -> tuple[str, int]:
-    """Copy an artifact to `target`; a broken transfer is taken up where it broke off.
+def download(
+    source: Source,
+    uri: str,
+    target: Path,
+    limits: Limits = DEFAULT,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[str, int]:
+    """Copy an artifact to `target`; a broken transfer is taken up where it broke off, if it still is the same artifact.
 
     Returns its digest (`sha256:<hex>`) and its size in bytes. Raises ModelError.
     """
     received = 0
+    end = clock() + limits.seconds
     digest = hashlib.sha256()
     failure: Exception | None = None
     target.write_bytes(b"")
@@ -60,14 +69,18 @@ def download(source: Source, uri: str, target: Path, sleep: Callable[[float], No
             delay = BACKOFF * 2.0 ** (attempt - 1) * (0.8 + 0.4 * random.random())  # noqa: S311
             say(f"{failure}; trying again in {delay:.1f} s")
             sleep(delay)
+        _check_time(clock(), end, limits, uri, received)
         try:
             part = source.open(received)
             if part.offset != received:
                 received, digest = 0, hashlib.sha256()
+            _check_size(part.total or 0, limits, uri)
             with target.open("r+b") as handle:
                 handle.seek(received)
                 handle.truncate()
                 for chunk in _reported(part, received):
+                    _check_size(received + len(chunk), limits, uri)
+                    _check_time(clock(), end, limits, uri, received)
                     handle.write(chunk)
                     digest.update(chunk)
                     received += len(chunk)
@@ -79,6 +92,22 @@ def download(source: Source, uri: str, target: Path, sleep: Callable[[float], No
     raise ArtifactUnreachable(
         f"{uri} could not be fetched in {ATTEMPTS} attempts: {failure}. Check that the store runs and pods reach it"
     )
+
+
+def _check_size(size: int, limits: Limits, uri: str) -> None:
+    if size > limits.size:
+        raise ArtifactTooLarge(
+            f"{uri} has {size} bytes or more; at most {limits.size} are fetched. Publish a smaller model, or let an "
+            "administrator raise MODELWARD_MAX_MODEL_SIZE"
+        )
+
+
+def _check_time(now: float, end: float, limits: Limits, uri: str, received: int) -> None:
+    if now > end:
+        raise ArtifactUnreachable(
+            f"{uri}: {received} bytes came within {limits.seconds:.0f} s, and no more time is given. Check the store "
+            "and the network between"
+        )
 
 
 def _reported(part: Part, received: int) -> Iterator[bytes]:

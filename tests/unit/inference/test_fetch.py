@@ -45,8 +45,13 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         content = self.server.files[path]
+        tag = f'"{digest(content)[7:20]}"'
+        wanted = wanted if self.headers.get("If-Range", tag) == tag else None
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         self.send_response(206 if wanted else 200)
+        self.send_header("ETag", tag)
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()
         cut, self.server.cut = self.server.cut, None
