@@ -8,14 +8,20 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import orjson
 
+from modelward_inference import validity
 from modelward_inference.errors import BundleInvalid
+
+_STRICT = {"strict": True, "extra": "forbid"}
 
 SCHEMA_VERSION = 2
 MANIFEST = "model.json"
+
+MAX_MANIFEST = 16 << 20
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,7 @@ class Tensor:
     `any_rank`: it may have any number of dimensions; the protocol has no word for that, and `shape` is then (-1,).
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     name: str
     datatype: str
     shape: tuple[int, ...]
@@ -35,6 +42,7 @@ class Tensor:
 class Signature:
     """What the model takes and gives."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
 
@@ -48,6 +56,7 @@ class Compilation:
     `parity`: of the compiled form with the golden rows; `timings`: seconds a call, by form and number of rows.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     form: str
     source_format: str
     reason: str
@@ -64,6 +73,7 @@ class Refusal:
     row, flattened; `names`: of these columns at training, where the model knows them.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     tensor: str
     kind: str
     columns: tuple[int, ...]
@@ -76,6 +86,7 @@ class Joining:
     """Whether rows of different requests may be computed together. `joins`: it was proven that this changes nothing;
     `reason`: what was tried, or what stands against it; `one_size`: whether all inputs' open first axes are one."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     joins: bool
     reason: str
     one_size: bool = True
@@ -95,6 +106,7 @@ class Manifest:
     `files`: `sha256:<hex>` of each other file that a server reads.
     """
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
     name: str
     format: str
     file: str
@@ -126,7 +138,11 @@ class Manifest:
         """Raises BundleInvalid where there is no bundle, or one of another version."""
         path = folder / MANIFEST
         try:
-            raw = orjson.loads(path.read_bytes())
+            with path.open("rb") as handle:
+                content = handle.read(MAX_MANIFEST + 1)
+            if len(content) > MAX_MANIFEST:
+                raise BundleInvalid(f"{path} has more than {MAX_MANIFEST} bytes; write the bundle anew")
+            raw = orjson.loads(content)
         except FileNotFoundError:
             raise BundleInvalid(f"{path} does not exist; `fetch` has to run before `serve`") from None
         except ValueError as error:
@@ -138,31 +154,17 @@ class Manifest:
                 "same image"
             )
         try:
-            return cls(**{**raw, **_values(raw)})
-        except (KeyError, TypeError, AttributeError) as error:
-            raise BundleInvalid(f"{path} lacks or has a field too many: {error}") from None
-
-
-def _values(raw: dict[str, Any]) -> dict[str, Any]:
-    """The fields that JSON has no type for."""
-    compilation, joining = raw.get("compilation"), raw.get("joining")
-    return {
-        "signature": signature_of(raw["signature"]),
-        "warnings": tuple(raw["warnings"]),
-        "columns": tuple(raw.get("columns", ())),
-        "classes": tuple(raw.get("classes", ())),
-        "compilation": Compilation(**compilation) if compilation else None,
-        "joining": Joining(**joining) if joining else None,
-        "refusals": tuple(_refusal(each) for each in raw.get("refusals", ())),
-    }
-
-
-def _refusal(raw: dict[str, Any]) -> Refusal:
-    return Refusal(raw["tensor"], raw["kind"], tuple(raw["columns"]), tuple(raw["names"]), tuple(raw["known"]))
+            found: Self = validity.parse(content)  # type: ignore[assignment]
+        except ValueError as error:
+            raise BundleInvalid(f"{path} is not as a bundle's is: {error}. Write the bundle anew") from None
+        return found
 
 
 def signature_of(raw: Mapping[str, Any]) -> Signature:
-    """From plain values, as in model.json and in the protocol's model metadata. Raises KeyError and TypeError."""
+    """From plain values, as in model.json and in the protocol's model metadata.
+
+    Raises KeyError and TypeError where they are of another form, ValueError where they can be no model's.
+    """
     inputs, outputs = (
         tuple(
             Tensor(each["name"], each["datatype"], tuple(each["shape"]), bool(each.get("any_rank", False)))
@@ -170,4 +172,6 @@ def signature_of(raw: Mapping[str, Any]) -> Signature:
         )
         for side in ("inputs", "outputs")
     )
-    return Signature(inputs, outputs)
+    signature = Signature(inputs, outputs)
+    validity.check_signature(signature)
+    return signature

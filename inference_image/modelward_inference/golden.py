@@ -12,11 +12,19 @@ from typing import Any
 import numpy as np
 import orjson
 
+from modelward_inference import unpacked
 from modelward_inference.bundle import Manifest
-from modelward_inference.errors import BundleInvalid, GoldenRowsDiffer
+from modelward_inference.errors import BundleInvalid, GoldenRowsDiffer, InvalidConfiguration
 from modelward_inference.runtimes.base import DTYPES, PREDICT_PROBA, Array, Model, datatype_of
 
 FILE = "golden.npz"
+
+MAX_BYTES = 256 << 20
+"""Of all arrays, unpacked: 100 rows of a picture of 500 x 500 pixels in three colours."""
+
+_OBJECT = 64
+"""Bytes of one text as Python holds it, at least."""
+
 TRAINING, GENERATED = "training", "generated"
 
 
@@ -83,17 +91,23 @@ class GoldenRows:
             for index, array in enumerate(self.inputs.values())
             if array.dtype.kind == "O"
         }
+        size = sum(array.nbytes for array in arrays.values())
+        if size > MAX_BYTES:
+            raise InvalidConfiguration(
+                f"The golden rows have {size} bytes; at most {MAX_BYTES} are kept. Save fewer of them (golden_rows=10)"
+            )
         np.savez_compressed(folder / FILE, about=np.frombuffer(orjson.dumps(about), np.uint8), **arrays)
 
     @classmethod
     def read(cls, folder: Path) -> "GoldenRows":
         """Raises BundleInvalid. Nothing in the file can run code: it holds plain arrays only."""
         try:
+            unpacked.check_zip(folder / FILE, MAX_BYTES)
             with np.load(folder / FILE, allow_pickle=False) as stored:
                 about = orjson.loads(stored["about"].tobytes())
                 sides = {
                     side: {
-                        str(name): stored[f"{side}{index}"].astype(DTYPES[kind])
+                        str(name): _as(stored[f"{side}{index}"], DTYPES[kind])
                         for index, (name, kind) in enumerate(about[side])
                     }
                     for side in ("inputs", "expected")
@@ -205,6 +219,14 @@ def _usual(column: Array) -> float:
 
 def _smallest(column: Array) -> float:
     return float(column[column > 0].min(initial=np.inf)) if (column > 0).any() else 0.0
+
+
+def _as(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in another type. Raises ValueError where it would be much larger than it was stored."""
+    size = array.size * (_OBJECT if dtype.hasobject else dtype.itemsize)
+    if size > MAX_BYTES:
+        raise ValueError(f"an array would have {size} bytes; at most {MAX_BYTES} are read")
+    return array.astype(dtype)
 
 
 def _storable(array: Array) -> Array:

@@ -6,12 +6,14 @@ links, folders, devices, other names and names with a path in them end the whole
 
 import shutil
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from modelward_drift.reference import FILE as REFERENCE
 from modelward_inference import formats, golden
-from modelward_inference.bundle import MANIFEST, Manifest
+from modelward_inference.bundle import MANIFEST, MAX_MANIFEST, Manifest
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
 
 OBSOLETE = "reference.npz"
@@ -24,29 +26,19 @@ _MODELS = {file for kind, file in formats.FILES.items() if kind != formats.BUNDL
 NAMES = {MANIFEST, golden.FILE, REFERENCE, OBSOLETE, *_MODELS}
 """All that a bundle's folder and a saved bundle may hold."""
 
-_LIMITS = {MANIFEST: 16 << 20, golden.FILE: 256 << 20, REFERENCE: MAX_REFERENCE, OBSOLETE: 1 << 30}
+_LIMITS = {MANIFEST: MAX_MANIFEST, golden.FILE: 256 << 20, REFERENCE: MAX_REFERENCE, OBSOLETE: 1 << 30}
 """Bytes of the files beside the model; the model itself may be as large as the archive, since tar does not compress."""
 
 MAX_ENTRIES = 16
 
-_MAX_EXTENSION = 1 << 20
-"""Bytes of what a tar archive says of an entry beside its header: names and times. It is read into memory."""
-
-
-class Member(tarfile.TarInfo):
-    """An entry whose own description can't fill the memory."""
-
-    def _proc_member(self, opened: tarfile.TarFile) -> Any:
-        """tarfile's own place for more than it knows itself."""
-        if not self.isreg() and not self.isdir() and self.size > _MAX_EXTENSION:
-            raise tarfile.ReadError(f"an entry's description has {self.size} bytes")
-        return super()._proc_member(opened)  # type: ignore[misc]
+MAX_READ = 1 << 20
+"""Bytes."""
 
 
 def unpack(archive: Path, folder: Path) -> Manifest:
     """Write the archive's files to `folder` and read its manifest. Raises ArtifactCorrupt or BundleInvalid."""
     try:
-        with tarfile.open(archive, "r:", tarinfo=Member) as opened:
+        with opened_tar(archive) as opened:
             for number, member in enumerate(opened):
                 _check(member, number, folder)
                 if member.name == OBSOLETE:
@@ -69,17 +61,38 @@ def unpack(archive: Path, folder: Path) -> Manifest:
     return manifest
 
 
+@contextmanager
+def opened_tar(path: Path) -> Iterator[tarfile.TarFile]:
+    """A plain tar, of which no entry's own description can fill the memory. Raises tarfile.TarError."""
+    with path.open("rb") as handle, tarfile.open(fileobj=cast(Any, _Guarded(handle)), mode="r:") as opened:
+        yield opened
+
+
+class _Guarded:
+    """A file that is read in small pieces: tarfile reads a header's text at once, of whatever length it claims."""
+
+    def __init__(self, handle: IO[bytes]) -> None:
+        self.seek, self.tell, self._read = handle.seek, handle.tell, handle.read
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= MAX_READ:
+            raise tarfile.ReadError(f"a header of it has {size} bytes")
+        return self._read(size)
+
+
 def _check(member: tarfile.TarInfo, number: int, folder: Path) -> None:
     if number >= MAX_ENTRIES:
         raise BundleInvalid(f"The bundle has more than {MAX_ENTRIES} entries; write it with modelward_inference")
     # A sparse file is as large as it says, however small the archive is.
     if not member.isreg() or member.issparse() or member.name not in NAMES:
         what = (
-            "a link"
+            "sparse"
+            if member.issparse()
+            else "a link"
             if member.issym() or member.islnk()
-            else "unknown"
-            if member.isreg() and not member.issparse()
             else "no regular file"
+            if not member.isreg()
+            else "unknown"
         )
         raise BundleInvalid(
             f"The bundle's entry {member.name[:200]!r} is {what}; only {', '.join(sorted(NAMES))} may be in it. Write "

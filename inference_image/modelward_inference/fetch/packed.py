@@ -20,7 +20,7 @@ from typing import IO
 from modelward_inference import formats, golden
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid, FormatUnknown, ModelError, ModelUnsupported
 from modelward_inference.fetch import onnxfile
-from modelward_inference.fetch.archive import Member
+from modelward_inference.fetch.archive import opened_tar
 
 FOLDER = ".unpacked"
 """Where an archive's files are until the model is chosen."""
@@ -137,7 +137,7 @@ def _unpack(entries: Iterator[_Entry], folder: Path, limit: int, address: str) -
 
 
 def _of_tar(packed: Path, address: str) -> Iterator[_Entry]:
-    with tarfile.open(packed, "r:", tarinfo=Member) as opened:
+    with opened_tar(packed) as opened:
         for member in opened:
             if member.isdir():
                 continue

@@ -12,6 +12,7 @@ import skops
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
+from modelward_inference import unpacked
 from modelward_inference.bundle import Signature
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
 from modelward_inference.runtimes import rawtrees
@@ -46,6 +47,9 @@ TRUSTED_CLASSES = frozenset({
 """Beyond the list that skops trusts itself: what fitted estimators hold. None of them reads a file or opens an address;
 a test goes through all estimators. Functions are never among them."""
 
+MAX_UNPACKED, MAX_RATIO = 256 << 20, 20
+"""Bytes that any file may unpack to, and how many times its size a large one may: trees pack to a fifth."""
+
 _SHOWN = 10
 """Names that a message lists."""
 
@@ -53,6 +57,7 @@ _SHOWN = 10
 def load(path: Path, signature: Signature | None = None, width: int | None = None) -> EstimatorModel:
     """Read an estimator. Raises ArtifactCorrupt, FormatMismatch, or ModelUnsupported with the types it won't build."""
     try:
+        unpacked.check_zip(path, MAX_UNPACKED + MAX_RATIO * path.stat().st_size)
         unknown = skops.io.get_untrusted_types(file=path)
         refused = [name for name in unknown if name not in TRUSTED_CLASSES]
         estimator = None if refused else skops.io.load(path, trusted=unknown)

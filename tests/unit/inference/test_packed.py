@@ -296,7 +296,7 @@ def sparse(name: str) -> bytes:
 @pytest.mark.parametrize("name", ["m.joblib", "model.onnx"])
 def test_a_sparse_file_is_refused_in_archives_and_bundles(volume: Volume, name: str) -> None:
     manifest = tarred({"model.json": b"{}"})[:1024] if name == "model.onnx" else b""
-    with pytest.raises(errors.ModelError, match="is no regular file"):
+    with pytest.raises(errors.ModelError, match=r"is (no regular file|sparse)"):
         volume.fetch("m.tar", manifest + sparse(name) + bytes(1024))
     assert not list(volume.bundle.iterdir())
 
@@ -305,9 +305,9 @@ def test_a_sparse_file_is_refused_in_archives_and_bundles(volume: Volume, name: 
 def test_a_description_that_fills_the_memory_is_refused(
     volume: Volume, monkeypatch: pytest.MonkeyPatch, kind: bytes
 ) -> None:
-    monkeypatch.setattr(archive, "_MAX_EXTENSION", 1000)
+    monkeypatch.setattr(archive, "MAX_READ", 1000)
     content = tarred([(entry("x", kind), b"a" * 2000), (entry("m.joblib"), b"1")], "w:gz")
-    with pytest.raises(errors.ArtifactCorrupt, match="can't be unpacked: an entry's description has 2000 bytes"):
+    with pytest.raises(errors.ArtifactCorrupt, match="can't be unpacked: a header of it has"):
         volume.fetch("m.tgz", content)
 
 
