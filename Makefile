@@ -46,10 +46,11 @@ format: $(READY) ## put the code into the project's form
 unit property api e2e gateway chaos scale: $(READY) ## one tier of the tests
 	@$(BIN)/python -m pytest -m $@
 
-fuzz: $(READY) ## change requests at random for a minute and watch every parser (FUZZ=-max_total_time=600: ten)
+fuzz: $(READY) ## change requests and files at random for a minute each and watch every parser (FUZZ=-max_total_time=600: ten)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CACHE)/atheris \
 		-r tests/fuzz/requirements.lock
 	@PYTHONPATH=$(PYTHONPATH):$(CACHE)/atheris $(BIN)/python tests/fuzz/parsers.py $(or $(FUZZ),-max_total_time=60)
+	@PYTHONPATH=$(PYTHONPATH):$(CACHE)/atheris $(BIN)/python tests/fuzz/files.py $(or $(FUZZ),-max_total_time=60)
 
 parity: $(READY) ## draw models of every kind and compare what is served with the library's own answers (PARITY="500 1": how many, seed)
 	@$(BIN)/python -W ignore -m parity $(PARITY)

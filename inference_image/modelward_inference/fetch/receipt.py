@@ -51,13 +51,21 @@ class Receipt:
         try:
             with path.open("rb") as handle:
                 found = cls(**json.loads(handle.read(_MAX)))
+            found._check()
         except FileNotFoundError:
             raise BundleInvalid(f"{path} does not exist; `download` has to run first") from None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise BundleInvalid(f"{path} can't be read ({error}); download the model anew") from None
-        if found.model not in formats.FILES or found.model == formats.BUNDLE or found.file not in found.files:
-            raise BundleInvalid(f"{path} names no model; download it anew")
         return found
+
+    def _check(self) -> None:
+        texts = (self.uri, self.digest, self.format, self.model)
+        if not all(isinstance(each, str) for each in texts) or not isinstance(self.size, int):
+            raise TypeError("a field is of another type")
+        if not isinstance(self.files, dict) or not all(isinstance(each, str) for each in self.files.values()):
+            raise TypeError("files has to name digests")
+        if self.model not in formats.FILES or self.model == formats.BUNDLE or self.file not in self.files:
+            raise ValueError("it names no model")
 
     def check(self, folder: Path, name: str) -> None:
         """Raises BundleInvalid where the file is no longer what came."""

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from modelward_inference.errors import CompileTimedOut, InvalidConfiguration, OutOfMemory
+from modelward_inference.errors import ArtifactCorrupt, CompileTimedOut, InvalidConfiguration, OutOfMemory
 
 SECONDS = 840
 """By default; less than the 900 after which a Deployment says that it makes no progress."""
@@ -34,7 +34,7 @@ def seconds() -> int:
 
 
 def run(arguments: Sequence[str], timeout: float) -> int:
-    """The child's exit code. Raises CompileTimedOut, or OutOfMemory where something killed it."""
+    """The child's exit code. Raises CompileTimedOut; OutOfMemory where it was killed, ArtifactCorrupt after a crash."""
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     child = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
@@ -58,7 +58,12 @@ def run(arguments: Sequence[str], timeout: float) -> int:
             "The process that loads the model was killed: it needs more memory than its limit. Raise "
             "spec.resources.limits.memory"
         )
-    return code if code >= 0 else 128 - code
+    if code < 0:
+        raise ArtifactCorrupt(
+            f"The process that loads the model crashed ({signal.strsignal(-code)}): the artifact is damaged, or made "
+            "to do so. Upload it again, or publish the model as ONNX"
+        )
+    return code
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:

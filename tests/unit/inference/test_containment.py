@@ -288,6 +288,14 @@ def test_a_process_that_is_killed_for_its_memory_is_told_of(made: MakePod, tmp_p
     assert (code, told["reason"]) == (1, "OutOfMemory")
 
 
+def test_a_model_that_crashes_what_loads_it_is_told_of(made: MakePod, tmp_path: Path) -> None:
+    pod = made("m.joblib", evil(tmp_path, "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"))
+    pod.run("download")
+    code, told = pod.run("compile")
+    assert (code, told["reason"]) == (1, "ArtifactCorrupt")
+    assert "crashed (Segmentation fault)" in told["message"]
+
+
 SOCKETS = """
 import os, socket, sys
 from modelward_inference import sandbox

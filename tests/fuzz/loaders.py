@@ -1,0 +1,199 @@
+"""What reads files that anybody may have written: one function for each parser, and how its files are changed.
+
+A parser says what is wrong by a ModelError (or gives an answer); anything else is a finding. Archives are changed
+inside, and packed anew: a changed byte of the packed form would end at a checksum nearly always.
+"""
+
+import copy
+import io
+import json
+import random
+import tarfile
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modelward_inference import formats, golden, runtimes, save_bundle
+from modelward_inference.bundle import MANIFEST, Manifest
+from modelward_inference.errors import ModelError
+from modelward_inference.fetch import archive
+from modelward_inference.fetch.receipt import FILE as RECEIPT
+from modelward_inference.fetch.receipt import Receipt
+from modelward_inference.golden import GoldenRows
+from unit.inference.artifacts import onnx, rows, skops_file
+
+NUMBERS = (b"-1", b"0", b"1e999", b"9" * 30, b"null", b"true", b'"a"', b"[]", b"{}", b"NaN")
+"""What takes the place of a number in a text."""
+
+BYTES = (b"\0", b"\xff" * 8, b"\x7f\xff\xff\xff", b"\x80", b"\0\0\0\0\0\0\0\x80")
+
+
+@dataclass(frozen=True)
+class Loader:
+    """`read`: parses the file `name` in a folder; `seed`: a good file; `change`: a bad one made of it."""
+
+    name: str
+    read: Callable[[Path], object]
+    seed: Callable[[], bytes]
+    change: Callable[[bytes, random.Random], bytes]
+
+    def run(self, content: bytes) -> None:
+        """Raises what no parser should."""
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            (Path(folder) / self.name).write_bytes(content)
+            try:
+                self.read(Path(folder))
+            except ModelError:
+                return
+
+
+def changed_bytes(content: bytes, chance: random.Random) -> bytes:
+    """One to four changes of the kinds that break parsers."""
+    found = bytearray(content)
+    for _ in range(chance.randint(1, 4)):
+        place = chance.randrange(len(found) + 1)
+        match chance.randrange(5):
+            case 0:
+                found[place : place + 1] = bytes([chance.randrange(256)])
+            case 1:
+                found[place : place + 4] = chance.choice(BYTES)
+            case 2:
+                del found[place : place + chance.randint(1, 64)]
+            case 3:
+                found[place:place] = found[place : place + chance.randint(1, 64)]
+            case _:
+                found[place : place + 1] = chance.choice(NUMBERS)
+    return bytes(found)
+
+
+def changed_json(content: bytes, chance: random.Random) -> bytes:
+    """A document in which values have become others: it still is one, mostly."""
+    document = json.loads(content)
+    for _ in range(chance.randint(1, 3)):
+        places = _places(document)
+        if not places:
+            break
+        holder, key = chance.choice(places)
+        match chance.randrange(4):
+            case 0:
+                holder[key] = json.loads(chance.choice(NUMBERS[:9]))
+            case 1:
+                other, place = chance.choice(places)
+                holder[key] = copy.deepcopy(other[place])
+            case 2 if isinstance(holder, dict):
+                del holder[key]
+            case _:
+                holder[key] = [holder[key]]
+    return json.dumps(document).encode()
+
+
+def _places(value: Any) -> list[tuple[Any, Any]]:
+    """Every list and object in it, with each place in it."""
+    keys: list[Any] = (
+        list(value) if isinstance(value, dict) else list(range(len(value) if isinstance(value, list) else 0))
+    )
+    return [(value, key) for key in keys] + [place for key in keys for place in _places(value[key])]
+
+
+def changed_zip(content: bytes, chance: random.Random, *, inner: str = "") -> bytes:
+    """One entry, whose name has `inner` in it, is changed."""
+    with zipfile.ZipFile(io.BytesIO(content)) as opened:
+        files = {name: opened.read(name) for name in opened.namelist()}
+    name = chance.choice([each for each in files if inner in each])
+    change = changed_json if name.endswith(".json") and chance.randrange(4) else changed_bytes
+    files[name] = change(files[name], chance)
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as written:
+        for each, inside in files.items():
+            written.writestr(each, inside)
+    return target.getvalue()
+
+
+def changed_tar(content: bytes, chance: random.Random) -> bytes:
+    """Headers are changed, with checksums that are right again."""
+    found = bytearray(content)
+    places = []
+    place = 0
+    while place + 512 <= len(found) and found[place]:
+        places.append(place)
+        place += 512 + -(-int(bytes(found[place + 124 : place + 135]).strip(b"\0 ") or b"0", 8) // 512) * 512
+    for place in chance.sample(places, chance.randint(1, len(places))):
+        head = bytearray(changed_bytes(bytes(found[place : place + 512]), chance)[:512].ljust(512, b"\0"))
+        if chance.randrange(3) == 0:
+            head[156:157] = chance.choice((b"1", b"2", b"5", b"S", b"x", b"g", b"L", b"K"))
+        head[148:156] = b"%06o\0 " % (sum(head[:148]) + sum(head[156:]) + 8 * 32)
+        found[place : place + 512] = head
+    return bytes(found)
+
+
+def bundle() -> bytes:
+    """Of an ONNX file, so that nothing is a program."""
+    with tempfile.TemporaryDirectory() as folder:
+        return save_bundle(Path(folder) / "b.tar", onnx(), {"X": rows()}).read_bytes()
+
+
+def _manifest() -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(bundle())) as opened:
+        member = opened.extractfile(MANIFEST)
+        assert member is not None
+        return member.read()
+
+
+def _golden() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        texts = np.array([["a"], [None]], object)
+        answers = {"label": np.array([0, 1]), "p": np.array([[0.5, 0.5], [0.1, 0.9]])}
+        GoldenRows({"x": np.ones((2, 3)), "t": texts}, answers, golden.TRAINING).write(Path(folder))
+        return (Path(folder) / golden.FILE).read_bytes()
+
+
+def _receipt() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        Receipt("s3://b/m", "sha256:" + "0" * 64, 1, "onnx", "onnx", {"model.onnx": "sha256:" + "1" * 64}).write(
+            Path(folder)
+        )
+        return (Path(folder) / RECEIPT).read_bytes()
+
+
+def _unpack(folder: Path) -> None:
+    (folder / "out").mkdir()
+    archive.unpack(folder / "bundle.tar", folder / "out")
+    assert {each.name for each in (folder / "out").iterdir()} <= archive.NAMES
+
+
+def _predict(folder: Path) -> None:
+    model = runtimes.load(formats.SKOPS, folder / "model.skops")
+    try:
+        model.predict({tensor.name: rows()[:2].astype(float) for tensor in model.signature.inputs}, ["predict"])
+    except (MemoryError, SystemError):
+        raise
+    except Exception:  # noqa: BLE001  an estimator may fail as it likes, but not end the process
+        return
+
+
+def _plain_json(content: bytes, chance: random.Random) -> bytes:
+    return (changed_json if chance.randrange(3) else changed_bytes)(content, chance)
+
+
+def _head(content: bytes, chance: random.Random) -> bytes:
+    return changed_bytes(content[: chance.randint(1, 600)], chance)
+
+
+LOADERS = {
+    "manifest": Loader(MANIFEST, Manifest.read, _manifest, _plain_json),
+    "receipt": Loader(RECEIPT, Receipt.read, _receipt, _plain_json),
+    "golden": Loader(golden.FILE, GoldenRows.read, _golden, changed_zip),
+    "about": Loader(golden.FILE, GoldenRows.read, _golden, partial(changed_zip, inner="about")),
+    "tar": Loader("bundle.tar", _unpack, bundle, changed_tar),
+    "skops": Loader("model.skops", _predict, skops_file, partial(changed_zip, inner="schema")),
+    "skops-arrays": Loader("model.skops", _predict, skops_file, partial(changed_zip, inner=".npy")),
+    "head": Loader("model", lambda folder: formats.looks_like(folder / "model"), skops_file, _head),
+}
