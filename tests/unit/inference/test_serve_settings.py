@@ -36,6 +36,8 @@ class Recorder(Mapping[str, str]):
 
 GIVEN: dict[str, tuple[str, str, Any]] = {
     "BUNDLE_DIR": ("/models", "folder", Path("/models")),
+    "ARTIFACT_DIR": ("/artifact", "artifact", Path("/artifact")),
+    "MODEL_ALLOWED_FORMATS": ("onnx,skops", "allowed", frozenset({"onnx", "skops"})),
     "MODEL_VERSION": ("7", "version", "7"),
     "HOST": ("::", "host", "::"),
     "PORT": ("81", "port", 81),
