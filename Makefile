@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz parity setup \
-	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd lock lock-peers \
+	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd sbom lock lock-peers \
 	bench-serving bench-rollout bench-drift
 
 help: ## list the targets
@@ -103,6 +103,9 @@ bench-drift: $(READY) ## what drift costs, ours and other tools, and false alarm
 
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py
+
+sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist/
+	@$(BIN)/python manifests/sbom.py dist
 
 argocd: $(READY) ## generate the patch that shows Argo CD what a ModelDeployment is
 	@$(BIN)/python manifests/argocd/generate.py
