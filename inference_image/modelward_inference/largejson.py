@@ -13,8 +13,9 @@ import numpy as np
 import orjson
 import simdjson
 
+from modelward_inference.protocol import RequestError
 from modelward_inference.runtimes.base import DTYPES, Array
-from modelward_inference.tensors import MAX_DIMENSIONS, check_form, check_number, where_of
+from modelward_inference.tensors import MAX_DIMENSIONS, RAGGED, check_form, check_number, where_of
 
 FROM = 32 * 1024
 """Bytes: orjson is as fast for less."""
@@ -33,12 +34,15 @@ _kept = threading.local()
 def read(body: bytes) -> dict[str, Any] | None:
     """The document as orjson gives it, but with arrays as the inputs' `data`; None where orjson has to read it."""
     parser = _own_parser() if len(body) <= KEEP else simdjson.Parser()
+    first = None
     try:
         found: Any = parser.parse(body)
-        _check_form(found)
+        first = _checked_form(found)
         document = {name: _plain(found[name]) for name in found if name != "inputs"}
         inputs = [_input(each) for each in found["inputs"]]
     except (ValueError, RuntimeError, TypeError, LookupError, AttributeError):
+        if first is not None:
+            _check_rows(*first)
         return None
     # simdjson flattens whatever is nested. Brackets tell whether that was rows and nothing deeper.
     rest = [{name: value for name, value in each.items() if name != "data"} for each in inputs]
@@ -54,11 +58,11 @@ def _own_parser() -> Any:
         return _kept.parser
 
 
-def _check_form(found: Any) -> None:
+def _checked_form(found: Any) -> tuple[Any, str, str] | None:
     """Raises what the ordinary path would, of their number and of the first input, and only where nothing else is wrong
-    before its data."""
+    before its data. Gives its data, its datatype and what messages call it; None where something else may be wrong."""
     if "instances" in found:
-        return
+        return None
     check_number(len(found["inputs"]), "inputs")
     first = found["inputs"][0]
     name, datatype, shape, parameters, data = (first.get(key) for key in _KEYS)
@@ -68,7 +72,19 @@ def _check_form(found: Any) -> None:
         isinstance(name, str) and name and datatype in DTYPES and all(type(size) is int and size >= 0 for size in sizes)
         and (parameters is None or parameters.get("binary_data_size") is None) and isinstance(data, simdjson.Array)
     ):  # fmt: skip
-        check_form(data, tuple(sizes), where_of(0, name))
+        where = where_of(0, name)
+        check_form(data, tuple(sizes), where)
+        return data, datatype, where
+    return None
+
+
+def _check_rows(data: Any, datatype: str, where: str) -> None:
+    """Of what is not plain: rows that differ. To make lists of them, only to say so, takes seconds and gigabytes."""
+    if not len(data) or not isinstance(data[0], simdjson.Array):
+        return
+    width = len(data[0])
+    if any(not isinstance(row, simdjson.Array) or len(row) != width for row in data):
+        raise RequestError(f"{where}.data does not hold {datatype} values: {RAGGED}")
 
 
 def _plain(value: Any) -> Any:

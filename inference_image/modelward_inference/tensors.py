@@ -58,11 +58,14 @@ def check_form(data: Any, shape: tuple[int, ...], where: str) -> None:
         raise _miscounted(sizes[0], shape, where)
 
 
+RAGGED = "it has lists of different length, or values beside lists"
+
+
 def _flattened(data: list[Any]) -> list[Any]:
     """The values of lists that are all as long as the first of their kind. Raises ValueError where they are not."""
     while data and type(data[0]) is list:
         if set(map(type, data)) != {list} or len(set(map(len, data))) != 1:
-            raise ValueError("it has lists of different length, or values beside lists")
+            raise ValueError(RAGGED)
         data = list(chain.from_iterable(data))
     if list in set(map(type, data)):
         raise ValueError("it has values beside lists")

@@ -10,7 +10,7 @@ import pytest
 from modelward_inference import codec
 from modelward_inference.protocol import RequestError
 from modelward_inference.runtimes.base import DTYPES
-from modelward_inference.tensors import MAX_TENSORS
+from modelward_inference.tensors import MAX_TENSORS, RAGGED
 
 NUMERIC = [name for name in DTYPES if name != "BYTES"]
 TEXT, COUNT = "x" * 10_000, 5_000
@@ -95,10 +95,12 @@ def test_a_large_body_that_has_not_the_form_of_its_shape_is_refused_before_anyth
     assert peak < 100_000
 
 
-def test_rows_of_unequal_length_cost_no_more_than_equal_ones() -> None:
-    said, peak = asked(MISSHAPEN["rows of unequal length"], [MANY + 1, 1])
-    assert "lists of different length" in said
-    assert peak < 150 * MANY  # a list with its number, each; numpy would take twenty times as much to explain itself
+@pytest.mark.parametrize("beside", ["", "null", '"text"', "true"])
+def test_rows_of_unequal_length_are_refused_before_lists_are_made_of_them(beside: str) -> None:
+    rows = MISSHAPEN["rows of unequal length"]
+    said, peak = asked(f"{rows},[{beside}]" if beside else rows, [MANY + 1 + bool(beside), 1])
+    assert said == "inputs[0] (x).data does not hold FP64 values: " + RAGGED
+    assert peak < 20 * MANY  # the numbers in an array, while it grows; lists would take a hundred each
 
 
 def test_null_among_numbers_costs_what_the_numbers_do() -> None:
