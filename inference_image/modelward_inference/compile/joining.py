@@ -41,13 +41,13 @@ def prove(model: Model, golden: Rows | None) -> Joining:
         return Joining(
             False, f"{bare[0]!r} may have any number of axes, so that none is known to be rows", one_size=False
         )
-    fixed = [each.name for each in (*signature.inputs, *signature.outputs) if each.shape[:1] != (-1,)]
-    if fixed:
-        return Joining(False, f"the first axis of {fixed[0]!r} is not open")
     axes = getattr(model, "first_axes", ())
     if len(set(axes)) > 1:
         names = ", ".join(sorted(set(axes)))
         return Joining(False, f"the first axes of its inputs have different names ({names})", one_size=False)
+    fixed = [each.name for each in (*signature.inputs, *signature.outputs) if each.shape[:1] != (-1,)]
+    if fixed:
+        return Joining(False, f"the first axis of {fixed[0]!r} is not open")
     why = "no rows could be made that the model takes"
     for rows in _candidates(signature, golden):
         if _count(rows) < 2:
