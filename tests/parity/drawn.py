@@ -91,9 +91,12 @@ VECTORIZERS: list[Any] = [
 def models(draw: st.DrawFn) -> Drawn | None:
     """A fitted model; None where what was drawn can't be fitted."""
     final = draw(st.sampled_from(FINALS))
-    shape = draw(st.sampled_from(["numbers", "numbers", "step", "table", "table", "gaps", "texts", "categories"]))
+    shape = draw(
+        st.sampled_from(["numbers", "numbers", "step", "table", "table", "gaps", "texts", "categories", "transform"])
+    )
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
-    build = {"numbers": _numbers, "step": _step, "table": _table, "gaps": _gaps, "texts": _texts, "categories": _own}
+    build = {"numbers": _numbers, "step": _step, "table": _table, "gaps": _gaps, "texts": _texts, "categories": _own,
+             "transform": _transform}  # fmt: skip
     made = build[shape](draw, rng, final)
     if made is None:
         return None
@@ -103,10 +106,10 @@ def models(draw: st.DrawFn) -> Drawn | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(trained, _labels(draw, rng, trained, final))
-            model.predict(trained)
+            (model.predict if hasattr(model, "predict") else model.transform)(trained)
     except Exception:  # noqa: BLE001  many combinations mean nothing
         return None
-    return Drawn(f"{shape}: {name}{_short(final)}", model, trained, asked)
+    return Drawn(f"{shape}: {name}{'' if shape == 'transform' else _short(final)}", model, trained, asked)
 
 
 def _short(step: Any) -> str:
@@ -185,6 +188,27 @@ def _texts(draw: st.DrawFn, rng: Any, final: Any) -> Any:
     step = draw(st.sampled_from(VECTORIZERS))
     made = [" ".join(rng.choice(WORDS, size=rng.integers(1, 7))) for _ in range(2 * ROWS)]
     return f"{_short(step)} | ", Pipeline([("step", step), ("final", final)]), np.array(made, object)
+
+
+def _transform(draw: st.DrawFn, rng: Any, _: Any) -> Any:
+    """What predicts nothing."""
+    kind = draw(st.sampled_from(["numbers", "numbers", "pipeline", "gaps", "table", "texts"]))
+    if kind == "texts":
+        step = draw(st.sampled_from(VECTORIZERS))
+        made = [" ".join(rng.choice(WORDS, size=rng.integers(1, 7))) for _ in range(2 * ROWS)]
+        return _short(step), step, np.array(made, object)
+    if kind == "table":
+        numbers, encoder = draw(st.sampled_from(IMPUTERS)), draw(st.sampled_from(ENCODERS))
+        step = ColumnTransformer([("n", numbers, ["age"]), ("c", encoder, ["city", "zone"])])
+        return f"{_short(numbers)}, {_short(encoder)}", step, _frame(rng, missing=draw(st.booleans()))
+    table = _matrix(draw, rng)
+    if kind == "gaps":
+        table[rng.random(table.shape) < 0.1] = np.nan
+        step = draw(st.sampled_from(IMPUTERS))
+        return _short(step), step, table
+    first, second = draw(st.sampled_from(TRANSFORMERS)), draw(st.sampled_from(TRANSFORMERS))
+    step = Pipeline([("a", first), ("b", second)]) if kind == "pipeline" else first
+    return _short(step), step, table
 
 
 def _own(draw: st.DrawFn, rng: Any, final: Any) -> Any:

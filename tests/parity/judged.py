@@ -104,7 +104,7 @@ def _changed_frames(table: Any) -> Any:
 async def _first_wrong(own: Any, plane: DataPlane, outputs: list[str], asked: list[Any]) -> str:
     for row in asked:
         try:
-            wanted = {name: np.asarray(getattr(own, name)(row)) for name in outputs}
+            wanted = {name: _dense(getattr(own, name)(row)) for name in outputs}
         except Exception as error:  # noqa: BLE001  a refusal of any kind
             wanted = None
             why = str(error)[:100]
@@ -124,6 +124,10 @@ async def _first_wrong(own: Any, plane: DataPlane, outputs: list[str], asked: li
         if found:
             return f"{_shown(row)}: {found}"
     return ""
+
+
+def _dense(answer: Any) -> Any:
+    return np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
 
 
 def _inputs(row: Any, plane: DataPlane) -> tuple[Input, ...]:
