@@ -34,14 +34,17 @@ class Tolerance:
 
     `rtol`: of the value itself: single precision rounds by 6e-8, and sums over a few hundred trees or weights lose two
     more digits. `ulps`: where such a sum nearly cancels, steps of single precision at the column's usual size (its
-    median); but `share` of the value itself at most, so that no other row's size excuses a wrong answer.
-    `probability`: of a probability, whose sums are of size 1. `margin`: rows whose two most probable classes lie closer
-    than this may get the other label: rounding decides it.
+    median); but `share` of the value itself at most, so that no other row's size excuses a wrong answer. What is single
+    precision itself may lie `single_share` apart, or `own_ulps` steps at the row's own largest value: other processors
+    add in another order. `probability`: of a probability, whose sums are of size 1. `margin`: rows whose two most
+    probable classes lie closer than this may get the other label: rounding decides it.
     """
 
     rtol: float = 1e-5
     ulps: float = 32
     share: float = 1e-3
+    single_share: float = 2e-2
+    own_ulps: float = 4
     probability: float = 1e-5
     margin: float = 1e-4
 
@@ -194,20 +197,25 @@ def _close(wanted: Array, answer: Array, tolerance: Tolerance, probable: bool) -
         return np.asarray(wanted == answer)
     if not wanted.size:
         return np.ones(wanted.shape, bool)
-    size = np.where(np.isfinite(wanted), np.abs(wanted), 0.0)
-    allowed = tolerance.rtol * size
+    step = max(float(np.finfo(np.float32).eps), float(np.finfo(wanted.dtype).eps))
+    size = np.where(np.isfinite(wanted), np.abs(wanted), 0.0).astype(np.float64)
+    allowed = max(tolerance.rtol, tolerance.own_ulps * step) * size
     if probable:
-        allowed += tolerance.probability
+        allowed += max(tolerance.probability, step)
     else:
         columns = size.reshape(len(size), -1)
-        usual = np.array([_usual(column) for column in columns.T]).reshape(size.shape[1:])
-        steps = tolerance.ulps * float(np.finfo(np.float32).eps) * usual
-        allowed = np.maximum(allowed, np.minimum(steps, tolerance.share * size))
-        smallest = np.array([_smallest(column) for column in columns.T]).reshape(size.shape[1:])
+        usual, smallest = (
+            np.array([of(column) for column in columns.T]).reshape(size.shape[1:]) for of in (_usual, _smallest)
+        )
+        cap = tolerance.share * size
+        if wanted.dtype.itemsize < np.dtype(np.float64).itemsize:
+            own = columns.max(axis=1, initial=0.0).reshape(-1, *(1,) * (size.ndim - 1))
+            cap = np.maximum(tolerance.single_share * size, tolerance.own_ulps * step * own)
+        allowed = np.maximum(allowed, np.minimum(tolerance.ulps * step * usual, cap))
         # Zero is exact in every precision, but for what lies far below all that the column holds.
-        allowed = np.where(size == 0, tolerance.rtol * tolerance.rtol * smallest, allowed)
+        allowed = np.maximum(allowed, np.where(size == 0, tolerance.rtol * tolerance.rtol * smallest, 0.0))
     with np.errstate(invalid="ignore"):
-        near = np.abs(answer - wanted) <= allowed
+        near = np.abs(answer.astype(np.float64) - wanted.astype(np.float64)) <= allowed
     both_missing = np.isnan(wanted) & np.isnan(answer)
     return np.asarray(np.where(np.isfinite(wanted), near, (wanted == answer) | both_missing))
 

@@ -50,6 +50,11 @@ EQUAL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "the same": ({"y": np.array([1.0])}, {"y": np.array([1.0])}),
     "single precision": ({"y": np.array([1e6, 1.0])}, {"y": np.array([1e6, 1.0], np.float32)}),
     "a sum that nearly cancels": ({"y": np.array([1.0, 1e-3, 1.2])}, {"y": np.array([1.0, 1e-3 + 9e-7, 1.2])}),
+    "a small one of a row of single precision": (
+        {"y": np.array([[5.0, 1e-5], [-4.0, 3.0]], np.float32)},
+        {"y": np.array([[5.0, 1.1e-5], [-4.0, 3.0]], np.float32)},
+    ),
+    "half precision": ({"y": np.array([1.0, 2.0], np.float16)}, {"y": np.array([1.001, 2.0], np.float16)}),
     "an exact zero": ({"y": np.array([0.0, 1.0])}, {"y": np.array([1e-17, 1.0])}),
     "infinite values": ({"y": np.array([np.inf, -np.inf])}, {"y": np.array([np.inf, -np.inf])}),
     "a scalar": ({"y": np.array(2.0)}, {"y": np.array(2.0)}),
@@ -81,6 +86,16 @@ OTHER: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     ),
     "a hundredth of a small one beside large ones": (
         {"y": np.array([1e6, 1e6, 1.0])}, {"y": np.array([1e6, 1e6, 1.01])}, "row 2: expected 1.0, got 1.01",
+    ),
+    "a small one beside large ones, in single precision": (
+        {"y": np.array([1e6, 1e6, 1.0], np.float32)}, {"y": np.array([1e6, 1e6, 1.05], np.float32)}, "row 2: expected",
+    ),
+    "another column's size, in single precision": (
+        {"y": np.array([[1e6, 0.1], [1e6, 0.2]], np.float32)}, {"y": np.array([[1e6, 0.1], [1e6, 9]], np.float32)},
+        "row 1: expected 0.2",
+    ),
+    "half precision, far": (
+        {"y": np.array([1.0], np.float16)}, {"y": np.array([1.05], np.float16)}, "row 0: expected 1.0",
     ),
     "another column's size": (
         {"y": np.array([[1e6, 0.1], [1e6, 0.2]])}, {"y": np.array([[1e6, 0.1], [1e6, 9.0]])}, "row 1: expected 0.2",
