@@ -19,6 +19,9 @@ _STRICT = {"strict": True, "extra": "forbid"}
 
 SCHEMA_VERSION = 2
 MANIFEST = "model.json"
+GOLDEN = "golden.npz"
+REFERENCE = "reference.json"
+"""modelward_drift.reference.FILE, which it takes numpy to ask for."""
 
 MAX_MANIFEST = 16 << 20
 """Bytes."""

@@ -13,11 +13,11 @@ import numpy as np
 import orjson
 
 from modelward_inference import unpacked
-from modelward_inference.bundle import Manifest
+from modelward_inference.bundle import GOLDEN, Manifest
 from modelward_inference.errors import BundleInvalid, GoldenRowsDiffer, InvalidConfiguration
 from modelward_inference.runtimes.base import DTYPES, PREDICT_PROBA, Array, Model, datatype_of
 
-FILE = "golden.npz"
+FILE = GOLDEN
 
 MAX_BYTES = 256 << 20
 """Of all arrays, unpacked: 100 rows of a picture of 500 x 500 pixels in three colours."""

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
-from modelward_drift.reference import FILE as REFERENCE
-from modelward_inference import formats, golden
-from modelward_inference.bundle import MANIFEST, MAX_MANIFEST, Manifest
+from modelward_inference import formats
+from modelward_inference.bundle import GOLDEN, MANIFEST, MAX_MANIFEST, REFERENCE, Manifest
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
 
 OBSOLETE = "reference.npz"
@@ -23,10 +22,10 @@ MAX_REFERENCE = 64 << 20
 """Bytes of the document: a thousand features of a hundred levels have 10 MB."""
 
 _MODELS = {file for kind, file in formats.FILES.items() if kind != formats.BUNDLE}
-NAMES = {MANIFEST, golden.FILE, REFERENCE, OBSOLETE, *_MODELS}
+NAMES = {MANIFEST, GOLDEN, REFERENCE, OBSOLETE, *_MODELS}
 """All that a bundle's folder and a saved bundle may hold."""
 
-_LIMITS = {MANIFEST: MAX_MANIFEST, golden.FILE: 256 << 20, REFERENCE: MAX_REFERENCE, OBSOLETE: 1 << 30}
+_LIMITS = {MANIFEST: MAX_MANIFEST, GOLDEN: 256 << 20, REFERENCE: MAX_REFERENCE, OBSOLETE: 1 << 30}
 """Bytes of the files beside the model; the model itself may be as large as the archive, since tar does not compress."""
 
 MAX_ENTRIES = 16

@@ -29,7 +29,6 @@ from modelward_inference.fetch import archive, packed
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.pvc import PvcSource
-from modelward_inference.fetch.s3 import S3Source
 from modelward_inference.fetch.source import Source, say
 from modelward_inference.forms import AUTO, COMPILED, OFF
 
@@ -83,6 +82,8 @@ def source_of(request: Request) -> Source:
                 )
             return HttpSource(request.uri)
         case "s3":
+            from modelward_inference.fetch.s3 import S3Source  # boto3 takes a while to import
+
             return S3Source(request.uri)
         case "pvc":
             return PvcSource(request.uri)

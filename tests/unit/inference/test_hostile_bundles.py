@@ -13,7 +13,8 @@ import numpy as np
 import orjson
 import pytest
 
-from modelward_inference import errors, formats, golden, runtimes, unpacked
+from modelward_drift import reference
+from modelward_inference import bundle, errors, formats, golden, runtimes, unpacked
 from modelward_inference.bundle import MAX_MANIFEST, SCHEMA_VERSION, Manifest, Signature, Tensor, signature_of
 from modelward_inference.fetch import archive
 from modelward_inference.fetch.run import Request, fetch
@@ -276,3 +277,7 @@ def test_an_unchanged_skops_file_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / formats.FILES[formats.SKOPS]
     path.write_bytes(changed(lambda _: None))
     assert isinstance(runtimes.load(formats.SKOPS, path).signature, Signature)
+
+
+def test_the_reference_has_one_name() -> None:
+    assert bundle.REFERENCE == reference.FILE
