@@ -5,6 +5,7 @@ Exit code 1, and a report in the termination log, on failure; what brings a mode
 
 import argparse
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -113,6 +114,8 @@ def _download() -> None:
     from modelward_inference import consent, errors
     from modelward_inference.fetch import limits, obtain, report, run
 
+    # A container's first process is deaf to a signal that it has no handler for, and would be waited for.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     received = obtain.obtain(
         run.Request.from_environment(), _artifact(), consent.from_environment(), limits.Limits.from_environment()
     )

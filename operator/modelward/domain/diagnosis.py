@@ -13,6 +13,10 @@ DOWNLOAD_CONTAINER = "download"
 COMPILE_CONTAINER = "compile"
 MONITOR_CONTAINER = "monitor"
 
+_WORK = {DOWNLOAD_CONTAINER: "looking at the artifact", COMPILE_CONTAINER: "loading the model",
+         MONITOR_CONTAINER: "counting"}  # fmt: skip
+"""What containers do, by name."""
+
 SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
 
 MAX_MESSAGE = 1024
@@ -95,9 +99,9 @@ def _exit_problem(container: ContainerFacts, memory_limit_field: str) -> Problem
     if container.exit_code is None or container.exit_code == 0:
         return None
     if container.exit_reason == "OOMKilled":
-        what = "loading the model" if container.name == COMPILE_CONTAINER else "serving"
+        what = _WORK.get(container.name, "serving")
         if container.name == MONITOR_CONTAINER:
-            what, memory_limit_field = "counting", "spec.monitor.resources.limits.memory"
+            memory_limit_field = "spec.monitor.resources.limits.memory"
         return Problem(
             "OutOfMemory",
             f"Container {container.name} was killed while {what}: it needs more memory than its limit. Raise "

@@ -215,7 +215,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[
     shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
     volumes = [*steps.volumes(model, platform), steps.folder(steps.tmp("server")["name"], steps.SCRATCH)]
     init = [
-        steps.download(model, platform, container, shared),
+        steps.download(spec, model, platform, container, shared),
         steps.compiling(spec, model, platform, container, shared, bundle),
     ]
     if spec.monitor is not None:

@@ -24,8 +24,9 @@ COMPILE_USER = 65533
 COMPILE_SECONDS = 840
 """Less than revision.STARTUP_SECONDS: the cause is told before the Deployment says that nothing goes on."""
 
-COMPILE_MEMORY = "8Gi"
-"""Limit of what loads a model where spec.resources names no memory: a small file may unpack to more than a node has."""
+DOWNLOAD_MEMORY, COMPILE_MEMORY = "2Gi", "8Gi"
+"""Limits where spec.resources names no memory: of what looks into archives that anybody may have written, and of what
+loads a model, since a small file may unpack to more than a node has."""
 
 SCRATCH = "1Gi"
 """Limit of a container's /tmp."""
@@ -74,7 +75,9 @@ def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
     return found
 
 
-def download(model: Model, platform: Platform, container: dict[str, Any], shared: dict[str, str]) -> dict[str, Any]:
+def download(
+    spec: Spec, model: Model, platform: Platform, container: dict[str, Any], shared: dict[str, str]
+) -> dict[str, Any]:
     """`shared`: variables that every container gets."""
     settings = {
         "MODEL_URI": model.uri,
@@ -102,6 +105,7 @@ def download(model: Model, platform: Platform, container: dict[str, Any], shared
         "args": ["download"],
         "env": common.environment({**shared, **settings, **{key: value for key, value in optional.items() if value}}),
         **_credentials(model),
+        "resources": _bounded(spec.resources, container["resources"], DOWNLOAD_MEMORY),
         "volumeMounts": mounts,
     }
 
@@ -126,16 +130,16 @@ def compiling(
         "name": COMPILE_CONTAINER,
         "args": ["compile"],
         "env": common.environment({**shared, **settings}),
-        "resources": _bounded(spec.resources, container["resources"]),
+        "resources": _bounded(spec.resources, container["resources"], COMPILE_MEMORY),
         "securityContext": {**container["securityContext"], "runAsUser": COMPILE_USER, "runAsGroup": COMPILE_USER},
         "volumeMounts": [ARTIFACT, bundle, tmp(COMPILE_CONTAINER)],
     }
 
 
-def _bounded(wanted: Resources, built: dict[str, Any]) -> dict[str, Any]:
+def _bounded(wanted: Resources, built: dict[str, Any], memory: str) -> dict[str, Any]:
     if "memory" in wanted.limits or "memory" in wanted.requests:
         return built
-    return {**built, "limits": {**built.get("limits", {}), "memory": COMPILE_MEMORY}}
+    return {**built, "limits": {**built.get("limits", {}), "memory": memory}}
 
 
 def _credentials(model: Model) -> dict[str, Any]:

@@ -111,11 +111,13 @@ def test_every_folder_has_one_writer_but_the_socket_s_and_a_limit() -> None:
 
 @pytest.mark.parametrize("kind", ["limits", "requests"])
 def test_what_loads_the_model_is_bounded_in_memory_and_time(kind: str) -> None:
+    assert by_name(pod_of())["download"]["resources"]["limits"]["memory"] == steps.DOWNLOAD_MEMORY
     compiling = by_name(pod_of())["compile"]
     assert compiling["resources"]["limits"]["memory"] == steps.COMPILE_MEMORY
     assert int(settings_of(compiling)["COMPILE_TIMEOUT_SECONDS"]) < revision.STARTUP_SECONDS
     containers = by_name(pod_of(resources=Resources(**{kind: {"memory": "32Gi"}})))
-    assert containers["compile"]["resources"] == containers["server"]["resources"]
+    for step in ("download", "compile"):
+        assert containers[step]["resources"] == containers["server"]["resources"]
 
 
 def formats_of(pod: dict[str, Any]) -> set[str]:
