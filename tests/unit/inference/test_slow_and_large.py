@@ -1,6 +1,8 @@
 """What clients may do to a connection: heads and bodies that are too long, too slow, or no HTTP at all."""
 
+import contextlib
 import json
+import select
 import socket
 from collections.abc import Iterator
 from unittest import mock
@@ -162,6 +164,19 @@ def test_who_asks_before_sending_is_told_to_go_on(process: Process) -> None:
         assert raw.answer()[0] == 100
         raw.send(GOOD)
         assert raw.answer()[0] == 200
+
+
+def test_who_does_not_read_the_answer_is_cut_off(process: Process) -> None:
+    """Answers repeat the id, and are together more than the kernel takes on the client's behalf."""
+    body = json.dumps({"id": "x" * (MAX_BODY - 10_000), **json.loads(GOOD)}).encode()
+    with Raw(process) as raw:
+        ended = select.poll()
+        ended.register(raw._socket, select.POLLHUP | select.POLLERR)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(8):
+                raw.send(head(len(body)) + body)
+        assert ended.poll(1000 * DEADLINE)
+    assert ask(process, GOOD)[0] == 200
 
 
 class Connection(http.GuardedProtocol):
