@@ -1,18 +1,25 @@
 """Runs what loads a model in a child process, and ends it where it takes too long.
 
-Invariant: the time-out does not depend on the child's good will: it is the container's first process that waits, and
-with its end the kernel ends everything that the child may have left behind.
+Invariant: the time-out does not depend on the child's good will. What has fled into a session of its own comes back to
+this process as its parent's heir, and is ended, too; in a container the kernel ends the rest with its first process.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 from modelward_inference.errors import ArtifactCorrupt, CompileTimedOut, InvalidConfiguration, OutOfMemory
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+_ROUNDS = 1000
+"""How often what is left is looked for: each round ends a generation."""
 
 SECONDS = 840
 """By default; less than the 900 after which a Deployment says that it makes no progress."""
@@ -35,6 +42,7 @@ def seconds() -> int:
 
 def run(arguments: Sequence[str], timeout: float) -> int:
     """The child's exit code. Raises CompileTimedOut; OutOfMemory where it was killed, ArtifactCorrupt after a crash."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1), *(ctypes.c_ulong(0),) * 3)
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     child = subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
 
@@ -70,3 +78,20 @@ def _kill(child: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
+    for _ in range(_ROUNDS):
+        heirs = _children()
+        if not heirs:
+            return
+        for heir in heirs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(heir, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(heir, 0)
+
+
+def _children() -> list[int]:
+    """Processes whose parent is this one."""
+    try:
+        return [int(each) for each in Path("/proc/thread-self/children").read_text().split()]
+    except OSError:
+        return []

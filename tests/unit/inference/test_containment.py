@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from modelward_inference.bundle import Manifest
 from modelward_inference.fetch.receipt import Receipt
 
 from .artifacts import digest, estimator, onnx, pickled, rows, zipped
-from .processes import DEADLINE, POLL, environment, free_port
+from .processes import DEADLINE, environment, free_port
 
 SAFE = "onnx,skops,xgboost,lightgbm"
 CONSENTED = f"{SAFE},sklearn"
@@ -267,18 +266,12 @@ while True:
 def test_a_model_that_takes_for_ever_to_load_is_ended(made: MakePod, tmp_path: Path) -> None:
     pod = made("m.joblib", evil(tmp_path, ENDLESS))
     pod.run("download")
-    code, told = pod.run("compile", COMPILE_TIMEOUT_SECONDS="5")
+    code, told = pod.run("compile", COMPILE_TIMEOUT_SECONDS="20")
     assert (code, told["reason"]) == (1, "CompileTimedOut")
     assert "spec.model.optimise" in told["message"]
-    for each in tmp_path.glob("pid-*"):
-        # In a pod, what fled into a session of its own ends with the container's first process.
-        pid = int(each.name.removeprefix("pid-"))
-        if Path(f"/proc/{pid}/stat").exists() and os.getsid(pid) == pid:
-            os.kill(pid, 9)
-        end = time.monotonic() + DEADLINE
-        while Path(f"/proc/{pid}/stat").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
-            assert time.monotonic() < end
-            time.sleep(POLL)
+    left = [Path("/proc") / each.name.removeprefix("pid-") for each in tmp_path.glob("pid-*")]
+    assert left, "it was being loaded"
+    assert not [each for each in left if each.exists()], "also what fled into a session of its own"
 
 
 def test_a_process_that_is_killed_for_its_memory_is_told_of(made: MakePod, tmp_path: Path) -> None:
