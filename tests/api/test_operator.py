@@ -8,7 +8,7 @@ from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import Operator, operator, until
 
-MAX_WRITES_OF_A_NEW_MODEL = 9
+MAX_WRITES_OF_A_NEW_MODEL = 10
 
 
 async def test_a_new_model_takes_few_writes_and_then_there_is_silence(cluster: Cluster, model: Model) -> None:
@@ -95,7 +95,7 @@ async def test_a_stable_that_spec_does_not_ask_for_is_made_again_from_its_record
         await until(lambda: len(model.revisions()) == 2, "a candidate")
         command = f"{names.ANNOTATION_COMMAND}=abort"
         cluster.kubectl("annotate", "md", "fraud", command, "-n", model.namespace)
-        await until(lambda: model.revisions() == [stable], "the candidate's end")
+        await until(lambda: model.revisions() == [f"Deployment/{stable}"], "the candidate's end")
         image = _image(model, stable)
         label = f"{names.LABEL_MANAGED_BY}=Helm"
         cluster.kubectl("label", "deploy", stable, label, "--overwrite", "-n", model.namespace)
@@ -103,11 +103,16 @@ async def test_a_stable_that_spec_does_not_ask_for_is_made_again_from_its_record
         await until(lambda: _image(model, stable) == image, "the image again")
         cluster.kubectl("delete", "deploy,svc", stable, "-n", model.namespace)
         await until(lambda: f"Service/{stable}" in model.objects(), "the Service again")
-        await until(lambda: model.revisions() == [stable], "the Deployment again")
-        await until(lambda: model.condition("Servable")["status"] == "True", "answers again")
+        await until(lambda: model.revisions() == [f"Deployment/{stable}"], "the Deployment again")
+        await until(lambda: _answers(model), "answers again")
         assert model.stable()["revision"] == stable
         assert _image(model, stable) == image
         assert model.condition("Stalled")["reason"] == "Aborted"
+
+
+def _answers(model: Model) -> bool:
+    model.kubelet.settle()
+    return bool(model.condition("Servable")["status"] == "True")
 
 
 def _image(model: Model, name: str) -> str:

@@ -53,6 +53,8 @@ _LIMITS: Final = {
         "initial_stream_window_size": 1 << 20,
         "initial_connection_window_size": 4 << 20,
     },
+    # HTTP/1.0, and without a host: plain `proxy_pass` of nginx, `ab`, health checkers.
+    "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "model"},
     "request_headers_timeout": "10s",
     "request_timeout": "300s",
     "stream_idle_timeout": f"{STREAM_IDLE_SECONDS}s",

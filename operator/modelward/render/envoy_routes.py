@@ -13,6 +13,7 @@ lead to a cluster that is only just being made, or already gone.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -69,6 +70,15 @@ _EJECTION: Final[Json] = {
 """A revision that refuses three connections in a row is not tried for 5 s, where there is another. What it answers,
 errors too, is no reason: that is for the gates to judge. Single pods are left out by Kubernetes, when not ready."""
 
+_METADATA: Final = "modelward"
+"""Of each endpoint: the revision behind it."""
+
+_ANSWERED_BY: Final[Json] = {
+    "header": {"key": REVISION_HEADER, "value": f'%UPSTREAM_METADATA(["{_METADATA}", "revision"])%'},
+    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+}
+"""By the endpoint that was asked last, not by the arm: the stable may have stood in."""
+
 _AGGREGATE: Final = "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
 _PREVIOUS_PRIORITIES: Final = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -117,8 +127,7 @@ def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[J
 def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
     for grpc in (False, True):
         for kind in (OWN, ASIDE):
-            # The final dot of the domain keeps the resolver from trying every search domain of the pod first.
-            yield _cluster(cluster_of(revision, kind, grpc=grpc), f"{revision}.{domain}", grpc)
+            yield _cluster(cluster_of(revision, kind, grpc=grpc), revision, domain, grpc)
         ways = dict.fromkeys((cluster_of(revision, grpc=grpc), cluster_of(stable, grpc=grpc)))
         yield {
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -132,8 +141,9 @@ def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
         }
 
 
-def _cluster(name: str, host: str, grpc: bool) -> Json:
-    address = {"address": host, "port_value": GRPC_PORT if grpc else SERVER_HTTP_PORT}
+def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
+    # The final dot of the domain keeps the resolver from trying every search domain of the pod first.
+    address = {"address": f"{revision}.{domain}", "port_value": GRPC_PORT if grpc else SERVER_HTTP_PORT}
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), MAX_CONCURRENCY)
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -157,7 +167,16 @@ def _cluster(name: str, host: str, grpc: bool) -> Json:
         },
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"socket_address": address}}}]}],
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {"address": {"socket_address": address}},
+                            "metadata": {"filter_metadata": {_METADATA: {"revision": revision}}},
+                        }
+                    ]
+                }
+            ],
         },
     }
 
@@ -185,7 +204,14 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both({"headers": [header]}, lambda grpc, to=match.revision: _to(to, traffic, grpc, ARM))
-    yield from _both({}, lambda grpc: _split(routes, traffic, grpc))
+    grpc, http = _both({}, lambda grpc: _split(routes, traffic, grpc))
+    yield grpc
+    cookie = traffic.sticky_by.cookie if traffic.sticky_by else None
+    if cookie and "weighted_clusters" in http["route"]:
+        has_it = {"name": "cookie", "string_match": {"safe_regex": {"regex": rf"(.*;)?\s*{re.escape(cookie)}=[^;].*"}}}
+        yield {**http, "match": {**http["match"], "headers": [has_it]}}
+        http = {**http, "response_headers_to_add": [*http["response_headers_to_add"], _set_cookie(cookie)]}
+    yield http
 
 
 def _own_host(revision: str, traffic: Traffic) -> Json:
@@ -215,7 +241,7 @@ def _both(match: Json, action: Any) -> Iterable[Json]:
 def _to(revision: str, traffic: Traffic, grpc: bool, kind: str = OWN) -> Json:
     """All of it to one revision."""
     cluster = {"cluster": cluster_of(revision, kind, grpc=grpc)}
-    return {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": [_answered_by(revision)]}
+    return {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": [_ANSWERED_BY]}
 
 
 def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
@@ -227,16 +253,12 @@ def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
         revision, kind, _ = shares[0]
         built = _to(revision, traffic, grpc, kind)
     else:
-        clusters = [
-            {
-                "name": cluster_of(revision, kind, grpc=grpc),
-                "weight": weight,
-                "response_headers_to_add": [_answered_by(revision)],
-            }
-            for revision, kind, weight in shares
-        ]
+        clusters = [{"name": cluster_of(name, kind, grpc=grpc), "weight": weight} for name, kind, weight in shares]
         weighted: Json = {"clusters": clusters} | ({"use_hash_policy": True} if traffic.sticky_by else {})
-        built = {"route": {"weighted_clusters": weighted, **_sticky(traffic), **_action(traffic)}}
+        built = {
+            "route": {"weighted_clusters": weighted, **_sticky(traffic), **_action(traffic)},
+            "response_headers_to_add": [_ANSWERED_BY],
+        }
     mirrors = [_mirror(cluster_of(a.revision, ASIDE, grpc=grpc), a.mirror) for a in routes.arms if a.mirror > 0]
     if mirrors:
         built["route"]["request_mirror_policies"] = mirrors
@@ -254,7 +276,14 @@ def _sticky(traffic: Traffic) -> Json:
         return {}
     if sticky.header:
         return {"hash_policy": [{"header": {"header_name": sticky.header}}]}
-    return {"hash_policy": [{"cookie": {"name": sticky.cookie, "ttl": "0s", "path": "/"}}]}
+    # Who has none is told the request's id for one, and is led by its hash already now: the side stays the same.
+    own = {"cookie": {"name": sticky.cookie}, "terminal": True}
+    return {"hash_policy": [own, {"header": {"header_name": "x-request-id"}}]}
+
+
+def _set_cookie(name: str) -> Json:
+    header = {"key": "set-cookie", "value": f"{name}=%REQ(X-REQUEST-ID)%; Path=/; HttpOnly"}
+    return {"header": header, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
 
 
 def _action(traffic: Traffic) -> Json:
@@ -275,7 +304,3 @@ def _action(traffic: Traffic) -> Json:
             "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
         },
     }
-
-
-def _answered_by(revision: str) -> Json:
-    return {"header": {"key": REVISION_HEADER, "value": revision}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

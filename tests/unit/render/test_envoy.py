@@ -35,9 +35,10 @@ def hosts(routes: RouteTable, traffic: Traffic = AS_IT_COMES) -> dict[str, Any]:
 
 def split(routes: RouteTable, traffic: Traffic = AS_IT_COMES) -> tuple[dict[str, Any], dict[str, Any]]:
     """What happens to the clients' requests by gRPC, and to all others: the last two routes."""
-    grpc, http = hosts(routes, traffic)["traffic"]["routes"][-2:]
-    assert (grpc["match"], http["match"]) == ({"prefix": "/", "grpc": {}}, {"prefix": "/"})
-    return grpc["route"], http["route"]
+    found = hosts(routes, traffic)["traffic"]["routes"]
+    (grpc,) = (each for each in found if each["match"] == {"prefix": "/", "grpc": {}})
+    assert found[-1]["match"] == {"prefix": "/"}
+    return grpc["route"], found[-1]["route"]
 
 
 def clusters_of(routes: RouteTable) -> list[dict[str, Any]]:
@@ -68,10 +69,15 @@ def test_weights_are_percent_and_the_stable_is_first() -> None:
     assert list(weights(split(EVERYTHING)[1]).items()) == [(A, 70), ("fraud-b-arm", 25), ("fraud-c-arm", 5)]
 
 
-def test_an_answer_says_which_revision_it_is_from() -> None:
-    clusters = split(CANARY)[1]["weighted_clusters"]["clusters"]
-    named = {each["name"]: each["response_headers_to_add"][0]["header"]["value"] for each in clusters}
-    assert named == {A: A, "fraud-b-arm": B}
+def test_every_endpoint_says_which_revision_it_is() -> None:
+    named = {}
+    for cluster in clusters_of(CANARY):
+        for locality in cluster.get("load_assignment", {}).get("endpoints", ()):
+            (endpoint,) = locality["lb_endpoints"]
+            named[cluster["name"]] = endpoint["metadata"]["filter_metadata"]["modelward"]["revision"]
+    assert named == {
+        f"{name}{kind}{grpc}": name for name in (A, B) for kind in ("", "-aside") for grpc in ("", "-grpc")
+    }
 
 
 def test_copies_go_aside_so_that_they_are_not_counted_as_requests() -> None:
@@ -102,12 +108,12 @@ def test_a_header_match_comes_before_the_weights() -> None:
     ("sticky", "policy"),
     [
         (StickyBy(header="x-user"), {"header": {"header_name": "x-user"}}),
-        (StickyBy(cookie="user"), {"cookie": {"name": "user", "ttl": "0s", "path": "/"}}),
+        (StickyBy(cookie="user"), {"cookie": {"name": "user"}, "terminal": True}),
     ],
 )
 def test_users_are_kept_on_their_arm_by_a_hash(sticky: StickyBy, policy: dict[str, Any]) -> None:
     route = split(CANARY, Traffic(sticky_by=sticky))[1]
-    assert route["hash_policy"] == [policy]
+    assert route["hash_policy"][0] == policy
     assert route["weighted_clusters"]["use_hash_policy"] is True
     assert "use_hash_policy" not in split(CANARY)[1]["weighted_clusters"]
 

@@ -58,9 +58,9 @@ class Upstream(ThreadingHTTPServer):
 class Live:
     """The router, and the two revisions behind it."""
 
-    def __init__(self, folder: Path, program: Path, traffic: Traffic) -> None:
+    def __init__(self, folder: Path, program: Path, traffic: Traffic, routes: RouteTable = ROUTES) -> None:
         self.upstreams = {STABLE: Upstream(), CANDIDATE: Upstream()}
-        for name, text in envoy_routes.configuration(ROUTES, traffic, "ml", "cluster.local").items():
+        for name, text in envoy_routes.configuration(routes, traffic, "ml", "cluster.local").items():
             (folder / name).write_text(json.dumps(self._nearby(json.loads(text))))
         text = json.dumps(envoy.bootstrap()).replace(envoy.CONFIG_DIR, str(folder)).replace("0.0.0.0", "127.0.0.1")
         bootstrap = json.loads(text)
