@@ -40,6 +40,10 @@ class DigestMismatch(ModelError):  # noqa: N818
     """The artifact is another one than spec.model.digest pins."""
 
 
+class ArtifactChanged(ModelError):  # noqa: N818
+    """It is another one than the first pod of the same revision fetched."""
+
+
 class ArtifactCorrupt(ModelError):  # noqa: N818
     """It is of the right format, but can't be read."""
 

@@ -186,17 +186,27 @@ class ClusterWorld:
             for number in range(wanted):
                 if (PODS, f"{name}-{number}") not in self.objects:
                     self._create_pod(body, f"{name}-{number}")
+            ready = sum(self._is_ready(f"{name}-{number}") for number in range(wanted))
             status = {
                 "observedGeneration": body["metadata"]["generation"], "replicas": wanted, "updatedReplicas": wanted,
-                "readyReplicas": wanted, "availableReplicas": wanted,
+                "readyReplicas": ready, "availableReplicas": ready,
             }  # fmt: skip
             if body.get("status") != status:
                 self.put(DEPLOYMENTS, {**copy.deepcopy(body), "status": status})
 
     def _create_pod(self, deployment: Json, name: str) -> None:
         maker = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": "rs", "controller": True}
-        message = json.dumps({"digest": self.fetched, "format": "onnx", "form": "original"})
-        fetch = {"name": "fetch", "ready": True, "state": {"terminated": {"exitCode": 0, "message": message}}}
+        wanted = self._pinned(deployment)
+        ready = wanted in (None, self.fetched)
+        refused = {"reason": "ArtifactChanged", "message": "the artifact was overwritten"}
+        said = {"download": {"digest": self.fetched, "format": "onnx"}, "compile": {"form": "original"}}
+        steps = [
+            {"name": name, "ready": ready, "state": {"terminated": {"exitCode": 0, "message": json.dumps(report)}}}
+            for name, report in said.items()
+        ]
+        if not ready:
+            ended = {"exitCode": 1, "message": json.dumps(refused)}
+            steps = [{**steps[0], "state": {"terminated": ended}}]
         self.put(PODS, {
             "metadata": {
                 "name": name, "namespace": "ml", "uid": f"p{next(self._counter)}",
@@ -204,10 +214,23 @@ class ClusterWorld:
                 "ownerReferences": [{**maker, "name": f"{deployment['metadata']['name']}-abc"}],
             },
             "status": {
-                "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
-                "initContainerStatuses": [fetch], "containerStatuses": [],
+                "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}],
+                "initContainerStatuses": steps, "containerStatuses": [],
             },
         })  # fmt: skip
+
+    def _is_ready(self, pod: str) -> bool:
+        return bool(self.objects[PODS, pod]["status"]["conditions"][0]["status"] == "True")
+
+    def _pinned(self, deployment: Json) -> str | None:
+        """What the kubelet gives the download for MODEL_FIRST_DIGEST."""
+        for container in deployment["spec"]["template"]["spec"].get("initContainers", ()):
+            for variable in container.get("env", ()):
+                if variable["name"] == "MODEL_FIRST_DIGEST":
+                    reference = variable["valueFrom"]["configMapKeyRef"]
+                    config = self.objects.get((CONFIG_MAPS, reference["name"])) or {}
+                    return None if not config else str(config["data"][reference["key"]])
+        return None
 
     # What is to be seen.
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from modelward.api import names
-from modelward.cluster.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, Resource
+from modelward.cluster.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES, Resource
 from modelward.domain.facts import Judgement
+from modelward.render.revision import pin_name
 
 from .cluster_world import ClusterWorld, Json
 
@@ -267,3 +268,70 @@ async def test_after_an_upgrade_a_change_that_shapes_no_pod_is_no_other_intent()
     await world.run(6)
     assert world.status["rollout"]["phase"] == "RolledBack"
     assert world.shares() == {world.stable: 100}
+
+
+OTHER = "sha256:" + "b" * 64
+
+
+async def test_an_artifact_that_was_overwritten_comes_up_in_no_new_pod() -> None:
+    world = ClusterWorld()
+    world.ask_for(1, replicas=2)
+    await world.run()
+    stable, first = world.stable, world.fetched
+    world.fetched = OTHER
+    world.remove(PODS, f"{stable}-0")
+    world.settle()
+    await world.run(4)
+    assert world.answers(stable), "the pod that is left"
+    assert world.status["stable"]["digest"] == first
+    assert world.condition("Stalled")["reason"] == "ArtifactChanged"
+    world.start("inference:1")
+    world.remove(PODS, f"{stable}-1")
+    world.settle()
+    await world.run(4)
+    assert not world.answers(stable), "an outage that is told, not another model"
+    assert world.condition("Stalled")["reason"] == "ArtifactChanged"
+    world.fetched = first
+    for number in range(2):
+        world.remove(PODS, f"{stable}-{number}")
+    await world.run(4)
+    assert world.condition("Ready")["status"] == "True"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_pin_that_somebody_deleted_is_made_again_and_goes_with_its_revision(restarted: bool) -> None:
+    world = ClusterWorld()
+    world.ask_for(1)
+    await world.run()
+    stable, first = world.stable, world.fetched
+    assert world.objects[CONFIG_MAPS, pin_name(stable)]["data"] == {"digest": first}
+    world.remove(CONFIG_MAPS, pin_name(stable))
+    world.fetched = OTHER
+    if restarted:
+        world.start("inference:1")
+    await world.step()
+    assert world.objects[CONFIG_MAPS, pin_name(stable)]["data"] == {"digest": first}
+    world.ask_for(2, rollout={"strategy": "Immediate"})
+    await world.run()
+    assert world.status["stable"]["digest"] == OTHER, "another revision has a digest of its own"
+    assert (CONFIG_MAPS, pin_name(stable)) not in world.objects
+
+
+async def test_what_the_user_pins_needs_no_pin_of_ours() -> None:
+    world = ClusterWorld()
+    world.ask_for(1, model={"uri": "s3://models/m.onnx", "digest": OTHER})
+    world.fetched = OTHER
+    await world.run()
+    assert (CONFIG_MAPS, pin_name(world.stable)) not in world.objects
+
+
+async def test_what_is_wrong_with_a_stable_that_spec_does_not_ask_for_is_told() -> None:
+    world = await ended("RolledBack")
+    stable = world.stable
+    world.fetched = OTHER
+    world.remove(PODS, f"{stable}-0")
+    world.settle()
+    await world.run(3)
+    stalled = world.condition("Stalled")
+    assert (stalled["reason"], world.condition("Servable")["status"]) == ("ArtifactChanged", "False")
+    assert stalled["message"].startswith(f"{stable}, which has the traffic: ")

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelward_inference import consent, digests, formats
 from modelward_inference.addresses import shown
 from modelward_inference.consent import Allowed
-from modelward_inference.errors import ArtifactCorrupt, BundleInvalid, DigestMismatch
+from modelward_inference.errors import ArtifactChanged, ArtifactCorrupt, BundleInvalid, DigestMismatch
 from modelward_inference.fetch import archive, onnxfile, packed, run
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.receipt import FILE, Receipt
@@ -34,6 +34,12 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
         digest, size = download(run.source_of(request), address, temporary, limits)
         if request.digest and digest != request.digest:
             raise DigestMismatch(_mismatch(request, digest))
+        if request.digest is None and request.first not in (None, digest):
+            raise ArtifactChanged(
+                f"{address} has digest {digest}, but earlier pods of the same revision serve {request.first}: the "
+                "artifact was overwritten. Restore it and publish each version under an address of its own, or pin the "
+                "new one with spec.model.digest, so that it rolls out as another version"
+            )
         try:
             artifact = packed.opened(temporary, folder, address)
             kind = run.format_of(request, artifact)
@@ -90,4 +96,4 @@ def _finished(request: Request, folder: Path) -> Receipt | None:
     except BundleInvalid:
         return None
     fits = found.uri == shown(request.uri) and request.format in ("auto", found.format)
-    return found if fits and request.digest in (None, found.digest) else None
+    return found if fits and (request.digest or request.first) in (None, found.digest) else None

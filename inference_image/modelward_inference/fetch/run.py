@@ -38,7 +38,8 @@ _ARTIFACT = ".artifact"
 
 @dataclass(frozen=True)
 class Request:
-    """What to fetch. `digest`: `sha256:<hex>` or None where nothing is pinned; `optimise`: Auto or Off."""
+    """What to fetch. `digest`: `sha256:<hex>` or None where nothing is pinned; `first`: what the first pod got, where
+    that is known; `optimise`: Auto or Off."""
 
     uri: str
     format: str
@@ -46,6 +47,7 @@ class Request:
     name: str
     folder: Path
     optimise: str = AUTO
+    first: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Request":
@@ -59,7 +61,8 @@ class Request:
         name, optimise = name_and_optimise(environment)
         folder = Path(environment.get("BUNDLE_DIR", "/bundle"))
         digest = environment.get("MODEL_DIGEST") or None
-        return cls(uri, wanted, digest, name, folder, optimise)
+        first = environment.get("MODEL_FIRST_DIGEST") or None
+        return cls(uri, wanted, digest, name, folder, optimise, first)
 
 
 def name_and_optimise(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
@@ -138,7 +141,7 @@ def _finished(request: Request) -> Manifest | None:
     except BundleInvalid:
         return None
     fits = found.uri == shown(request.uri) and request.format in ("auto", found.artifact_format)
-    pinned = request.digest in (None, found.digest)
+    pinned = (request.digest or request.first) in (None, found.digest)
     off = found.compilation is not None and found.compilation.form == COMPILED and request.optimise == OFF
     return found if fits and pinned and not off and (request.folder / found.file).exists() else None
 

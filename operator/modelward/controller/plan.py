@@ -21,11 +21,12 @@ from modelward.controller import routers
 from modelward.controller.diff import differs, stamped
 from modelward.controller.ownership import belongs_to, is_ours
 from modelward.controller.revisions import shape_of
+from modelward.domain.artifact import artifacts_of
 from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.revision import is_revision_of
 from modelward.domain.rollout import Decision, decide
-from modelward.render import network, record, revision
+from modelward.render import network, pin, record, revision
 from modelward.render.monitor import store_name
 from modelward.render.platform import Platform
 
@@ -100,7 +101,8 @@ def _deletes(
     for name in decision.remove:
         # The record last: while it is there, what a crash left is still known for a revision.
         children = (
-            (SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name)), (CONTROLLER_REVISIONS, name)
+            (SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name)),
+            (CONFIG_MAPS, revision.pin_name(name)), (CONTROLLER_REVISIONS, name),
         )  # fmt: skip
         for resource, child in children:
             if (body := _ours(owner, live(resource, child))) is not None:
@@ -163,12 +165,26 @@ def _manifests(
             yield record.as_stored(record.record(owner, name, shape, promotion), kept)
             yield revision.service(owner, name)
             yield revision.deployment_of(owner, shape, name, decision.replicas[name], promotion)
+            digest = _first_digest(owner, observed, name, _ours(owner, live(CONFIG_MAPS, revision.pin_name(name))))
+            if digest is not None and shape.model.digest is None:
+                yield pin.pin(owner, name, digest)
     for each in both:
         yield from routers.wanted(each).manifests(each, platform, decision.routes, decision.progress)
 
 
 def _ours(owner: ModelDeployment, body: Object | None) -> Object | None:
     return body if body is not None and is_ours(body, owner) else None
+
+
+def _first_digest(owner: ModelDeployment, observed: Observed, name: str, kept: Object | None) -> str | None:
+    """What the revision's first pod fetched: as it is pinned, as status has it, or as a pod says."""
+    if (digest := pin.pinned(kept)) is not None:
+        return digest
+    facts, status = observed.revisions.get(name), owner.status
+    told = [status.get("stable"), status.get("candidate"), *(status.get("history") or ())]
+    known = [each["digest"] for each in told if each and each.get("revision") == name and each.get("digest")]
+    fetched = [artifact.digest for artifact in artifacts_of(facts.workload)] if facts else []
+    return next(iter((*known, *fetched)), None)
 
 
 def _promoted(observed: Observed, name: str) -> Promotion | None:

@@ -59,9 +59,13 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
 
 
 def loss_of(observed: Observed, stable: str) -> Problem | None:
-    """The stable revision is gone, and what spec asks for may not take its place."""
-    if stable in observed.revisions or stable == observed.target:
+    """What is wrong with a stable revision that spec does not ask for; the worst: it is gone, and nothing may take its
+    place."""
+    if stable == observed.target:
         return None
+    if (facts := observed.revisions.get(stable)) is not None:
+        problem = None if facts.workload.complete else diagnose(facts.workload, SERVER_MEMORY_FIELD)
+        return replace(problem, message=f"{stable}, which has the traffic: {problem.message}") if problem else None
     return Problem(
         "StableGone",
         f"{stable}, which has the traffic, was deleted together with its record, so it can't be made again, and "

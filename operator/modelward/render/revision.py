@@ -21,6 +21,9 @@ PRIVATE_PREFIX = "/modelward/"
 
 SAMPLES_PATH = f"{PRIVATE_PREFIX}samples"
 
+PIN_KEY = "digest"
+"""In the ConfigMap of the revision's pin."""
+
 BUNDLE_DIR = "/bundle"
 
 DRAIN_SECONDS = 5
@@ -133,7 +136,7 @@ def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Mode
             "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
             "annotations": steps.annotations(owner.spec),
         },
-        "spec": {**_pod_spec(owner, platform, model), "topologySpreadConstraints": [spread]},
+        "spec": {**_pod_spec(owner, platform, model, revision), "topologySpreadConstraints": [spread]},
     }
     return Shape(model_of(model), template)
 
@@ -199,8 +202,12 @@ def service(owner: ModelDeployment, revision: str) -> dict[str, Any]:
     }
 
 
-def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[str, Any]:
-    """Everything that shapes the pod; its hash names the revision."""
+def pin_name(revision: str) -> str:
+    return f"{revision}-artifact"
+
+
+def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision: str = "") -> dict[str, Any]:
+    """Everything that shapes the pod; its hash, while it has no name, names the revision."""
     spec = owner.spec
     container = {
         "image": platform.server_image,
@@ -215,7 +222,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[
     shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
     volumes = [*steps.volumes(model, platform), steps.folder(steps.tmp("server")["name"], steps.SCRATCH)]
     init = [
-        steps.download(spec, model, platform, container, shared),
+        steps.download(spec, model, platform, container, shared, _pin(model, revision)),
         steps.compiling(spec, model, platform, container, shared, bundle),
     ]
     if spec.monitor is not None:
@@ -253,6 +260,14 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model) -> dict[
     if spec.service_account_name:
         built["serviceAccountName"] = spec.service_account_name
     return built
+
+
+def _pin(model: Model, revision: str) -> list[dict[str, Any]]:
+    """What the first pod fetched, once that is known, where the user pins nothing."""
+    if model.digest:
+        return []
+    reference = {"name": pin_name(revision), "key": PIN_KEY, "optional": True}
+    return [{"name": "MODEL_FIRST_DIGEST", "valueFrom": {"configMapKeyRef": reference}}]
 
 
 def _monitor(

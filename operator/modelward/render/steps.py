@@ -76,9 +76,14 @@ def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
 
 
 def download(
-    spec: Spec, model: Model, platform: Platform, container: dict[str, Any], shared: dict[str, str]
+    spec: Spec,
+    model: Model,
+    platform: Platform,
+    container: dict[str, Any],
+    shared: dict[str, str],
+    pinned: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """`shared`: variables that every container gets."""
+    """`shared`: variables that every container gets; `pinned`: the one with the digest that the first pod got."""
     settings = {
         "MODEL_URI": model.uri,
         "MODEL_FORMAT": model.format,
@@ -103,7 +108,10 @@ def download(
         **container,
         "name": DOWNLOAD_CONTAINER,
         "args": ["download"],
-        "env": common.environment({**shared, **settings, **{key: value for key, value in optional.items() if value}}),
+        "env": [
+            *common.environment({**shared, **settings, **{key: value for key, value in optional.items() if value}}),
+            *pinned,
+        ],
         **_credentials(model),
         "resources": _bounded(spec.resources, container["resources"], DOWNLOAD_MEMORY),
         "volumeMounts": mounts,

@@ -3,6 +3,7 @@
 import errno
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -260,3 +261,18 @@ def test_a_link_does_not_lead_out_of_the_volume(volume: Path, tmp_path: Path) ->
     (volume / "m.onnx").symlink_to(tmp_path / "outside.onnx")
     with pytest.raises(errors.InvalidConfiguration, match="leads out of the volume"):
         from_volume("m.onnx", tmp_path)
+
+
+def test_an_artifact_that_was_overwritten_is_not_what_earlier_pods_serve(volume: Path, tmp_path: Path) -> None:
+    (volume / "m.onnx").write_bytes(onnx())
+    bundle, first = tmp_path / "pinned", "sha256:" + "0" * 64
+    bundle.mkdir()
+    asked = Request("pvc://claim/m.onnx", "auto", None, "m", bundle, first=first)
+    for _ in range(2):
+        with pytest.raises(errors.ArtifactChanged, match=f"{digest(onnx())}.*{first}.*overwritten"):
+            fetch(asked)
+        assert not (bundle / "model.json").exists()
+        # What is there already is not kept either, unless it is what earlier pods serve.
+        assert fetch(replace(asked, first=digest(onnx()))).digest == digest(onnx())
+    # What the user pins is what counts.
+    assert fetch(replace(asked, digest=digest(onnx()))).digest == digest(onnx())
