@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from builders import MODEL, observed, pod, revision, router
+from builders import MODEL, observed, pod, revision, router, workload
 from modelward.api.traffic import HeaderMatch
 from modelward.domain.facts import (
     Arm,
@@ -211,3 +211,11 @@ def test_each_promotion_is_recorded_once_its_routes_are_stored_with_a_higher_num
     assert decide(observed(B, revision(A, promoted=4), revision(B, ready=0), router=router(A, B))).promotion == (
         Promotion(4, 0.0)
     )
+
+
+def test_no_revision_goes_while_a_router_pod_that_serves_is_not_seen() -> None:
+    seen = observed(B, revision(A, promoted=1), revision(B), router=router(B, A))
+    assert decide(seen).remove == (A,)
+    hidden = replace(seen.router, workload=workload(2))
+    assert hidden.unseen == 1
+    assert decide(replace(seen, router=hidden)).remove == ()
