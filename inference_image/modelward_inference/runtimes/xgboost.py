@@ -23,6 +23,9 @@ class XgboostModel(BoosterModel):
         # From memory it tells JSON from UBJSON by content, from a file by the name's end.
         self.content = bytearray(path.read_bytes())
         self.libraries = {"xgboost": xgboost.__version__}
+        # Its reader of UBJSON may never come back from half a file.
+        if self.content.startswith(b"{") and not self.content.rstrip(b" \r\n\t\0").endswith(b"}"):
+            raise ArtifactCorrupt("is cut off: its last bracket is missing. Upload the artifact again")
         try:
             self.booster = xgboost.Booster({"nthread": threads}, model_file=self.content)
             config = json.loads(self.booster.save_config())["learner"]

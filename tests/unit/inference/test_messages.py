@@ -173,7 +173,7 @@ def test_what_xgboost_does_not_know_is_no_damage(volume: Volume) -> None:
         assert "Unknown objective function: `multi:mineprob`. Save it with this version" in str(error)
 
 
-@pytest.mark.parametrize("cut", [2999, 3000, 3001])
+@pytest.mark.parametrize("cut", [400, 1093, 2999, 3000, 3001])
 def test_half_an_xgboost_file_is_to_be_uploaded_again(volume: Volume, cut: int) -> None:
     error = refused(volume, "m.ubj", xgboost_file("ubj")[:cut])
     assert isinstance(error, errors.ArtifactCorrupt)
