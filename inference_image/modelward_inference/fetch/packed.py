@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from modelward_inference import formats, golden
+from modelward_inference import formats
+from modelward_inference.bundle import GOLDEN
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid, FormatUnknown, ModelError, ModelUnsupported
 from modelward_inference.fetch import onnxfile
 from modelward_inference.fetch.archive import opened_tar
@@ -202,9 +203,9 @@ def _model(names: list[str], folder: Path, address: str) -> Artifact:
         )
     (name,) = found
     path = folder / name
-    if path.with_name(golden.FILE).exists():
+    if path.with_name(GOLDEN).exists():
         raise BundleInvalid(
-            f"holds a saved bundle that was unpacked and packed again ({name} beside {golden.FILE}); publish the .tar "
+            f"holds a saved bundle that was unpacked and packed again ({name} beside {GOLDEN}); publish the .tar "
             "that modelward_inference.save_bundle wrote"
         )
     if kinds[name] == formats.ONNX:
