@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modelward_inference import formats
+
 if TYPE_CHECKING:
     from modelward_inference.bundle import Manifest, Refusal, Signature, Tensor
 
@@ -24,6 +26,9 @@ MAX_ELEMENTS = 1 << 27
 MAX_TENSORS = 10_000
 MAX_NAME = 1000
 MAX_GOLDEN_ROWS = 1_000_000
+
+_GRAPHS = (formats.ONNX, formats.TORCHSCRIPT)
+"""Formats whose tensors may be scalars: a graph is asked for its own inputs, everything else for rows."""
 
 _KINDS = ("missing", "infinite", "unknown")
 _FORMS = ("compiled", "original")
@@ -54,7 +59,7 @@ def parse(content: bytes) -> "Manifest":
 
 def check(manifest: "Manifest") -> None:
     """Raises ValueError."""
-    check_signature(manifest.signature)
+    check_signature(manifest.signature, scalars=manifest.format in _GRAPHS)
     if not manifest.signature.outputs:
         raise ValueError("signature.outputs: there are none; a model has at least 1")
     if not 0 <= manifest.golden_rows <= MAX_GOLDEN_ROWS:
@@ -70,27 +75,30 @@ def check(manifest: "Manifest") -> None:
         _check_refusal(f"refusals.{place}", refusal, inputs)
 
 
-def check_signature(signature: "Signature") -> None:
-    """Raises ValueError. Without outputs it may be what somebody wrote by hand, to profile his data."""
+def check_signature(signature: "Signature", *, scalars: bool = True) -> None:
+    """Raises ValueError. Without outputs it may be what somebody wrote by hand, to profile his data.
+
+    `scalars`: whether a tensor may have no dimensions.
+    """
     for side, tensors, least in (("inputs", signature.inputs, 1), ("outputs", signature.outputs, 0)):
         where = f"signature.{side}"
         if not least <= len(tensors) <= MAX_TENSORS:
             raise ValueError(f"{where}: there are {len(tensors)} tensors; a model has {least} to {MAX_TENSORS}")
         for place, tensor in enumerate(tensors):
-            _check_tensor(f"{where}.{place}", tensor)
+            _check_tensor(f"{where}.{place}", tensor, 0 if scalars else 1)
         doubled = _doubled(tensor.name for tensor in tensors)
         if doubled is not None:
             raise ValueError(f"{where}: two tensors are called {doubled[:100]!r}")
 
 
-def _check_tensor(where: str, tensor: "Tensor") -> None:
+def _check_tensor(where: str, tensor: "Tensor", least: int) -> None:
     if not isinstance(tensor.name, str) or not 1 <= len(tensor.name) <= MAX_NAME:
         raise ValueError(f"{where}.name: write a text of 1 to {MAX_NAME} characters")
     if tensor.datatype not in DATATYPES:
         raise ValueError(f"{where}.datatype: {tensor.datatype!r:.100} is none of {', '.join(DATATYPES)}")
     sizes = tensor.shape
-    if not 1 <= len(sizes) <= MAX_RANK:
-        raise ValueError(f"{where}.shape: it has {len(sizes)} dimensions; write 1 to {MAX_RANK}")
+    if not least <= len(sizes) <= MAX_RANK:
+        raise ValueError(f"{where}.shape: it has {len(sizes)} dimensions; write {least} to {MAX_RANK}")
     if not all(isinstance(size, int) and not isinstance(size, bool) and size >= -1 for size in sizes):
         raise ValueError(f"{where}.shape: {list(sizes)!r:.200} has to be whole numbers, -1 for any size")
     elements = math.prod(max(size, 1) for size in sizes)

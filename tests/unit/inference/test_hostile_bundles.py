@@ -104,6 +104,12 @@ def test_a_good_one_comes_back_as_it_was(tmp_path: Path) -> None:
     assert read.signature.inputs == (Tensor("input", "FP64", (-1, 4)),)
 
 
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_a_graph_may_have_scalars(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "model.json").write_text(json.dumps({**GOOD, **of(shape=[]), "format": kind}))
+    assert Manifest.read(tmp_path).signature.inputs == (Tensor("input", "FP64", ()),)
+
+
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"3", b"null", b"{" * 100_000, b'{"a": 1', b"\xff", b" " * (MAX_MANIFEST + 1)]
 )
