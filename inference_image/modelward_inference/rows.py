@@ -12,7 +12,7 @@ import numpy as np
 
 from modelward_inference import thresholds
 from modelward_inference.bundle import Tensor
-from modelward_inference.runtimes import categories, columns
+from modelward_inference.runtimes import columns
 from modelward_inference.runtimes.base import DTYPES, Array
 
 SEED = 20_240_229
@@ -28,7 +28,7 @@ MAX_WORDS = 12
 def generate(estimator: Any, inputs: tuple[Tensor, ...], count: int = COUNT, seed: int = SEED) -> dict[str, Array]:
     """Values for each input tensor. `count`: rows; dimensions of open size other than rows are 1."""
     rng = np.random.default_rng(seed)
-    own = categories.of(columns.first_of(estimator))
+    own = columns.categories_of(estimator)
     if (
         len(inputs) == 1
         and inputs[0].name == columns.INPUT
@@ -149,7 +149,8 @@ def _of_step(step: Any, width: int, count: int, rng: np.random.Generator) -> Arr
 
 def _of_members(step: Any, width: int, count: int, rng: np.random.Generator) -> Array | None:
     """Rows as the first member of a group of estimators tells them."""
-    for member in np.ravel(np.array(getattr(step, "estimators_", ()), dtype=object)):
+    # A pipeline has a length: numpy would take a list of them for a table of their steps.
+    for member in columns.members_of(step) or np.ravel(np.array(getattr(step, "estimators_", ()), dtype=object)):
         for inner in columns.steps_of(member):
             table = _of_step(inner, width, count, rng) if getattr(inner, "n_features_in_", None) == width else None
             if table is not None:

@@ -34,7 +34,7 @@ Attempt = tuple[str, Callable[[], bytes]]
 def attempts(model: Model) -> Iterator[Attempt]:
     """The ways to convert a model, best first; none where there is nothing to convert from."""
     estimator, booster = getattr(model, "estimator", None), getattr(model, "booster", None)
-    if categories.of(columns.first_of(estimator) if estimator is not None else booster):
+    if categories.of(booster) if estimator is None else columns.categories_of(estimator):
         return  # no converter codes them
     if estimator is not None:
         yield from _of_estimator(estimator, model.signature)

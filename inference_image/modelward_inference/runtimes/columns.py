@@ -41,10 +41,63 @@ def steps_of(step: Any) -> list[Any]:
     return [inner for _, each in step.steps if each not in (None, "passthrough") for inner in steps_of(each)]
 
 
+def members_of(step: Any) -> list[Any]:
+    """What a step hands its rows to as they came: the members of a vote, a stack or a union, the model inside of a
+    calibration or a transformed target. Empty where none of them tells its columns apart."""
+    step = unwrapped(step)
+    if _is_pipeline(step) or is_column_transformer(step) or hasattr(step, "estimators_features_"):
+        return []
+    held = getattr(step, "estimators_", None)
+    found = list(held) if isinstance(held, list) else []
+    found += [each.estimator for each in getattr(step, "calibrated_classifiers_", None) or ()]
+    found += [inner for _, inner in getattr(step, "transformer_list", None) or () if not isinstance(inner, str)]
+    if not found and hasattr(step, PREDICT):
+        # Elsewhere these are templates, or see some of the columns only.
+        found = [inner for name in ("regressor_", "estimator_") if (inner := getattr(step, name, None)) is not None]
+    if type(step).__name__ == "FrozenEstimator":
+        found = [step.estimator]
+    width = _own_width(step)
+    found = [each for each in found if width is None or _own_width(each) in (width, None)]
+    return found if any(map(_tells_columns, found)) else []
+
+
+def _tells_columns(step: Any) -> bool:
+    step = unwrapped(step)
+    coded = hasattr(step, "get_booster") or hasattr(step, "booster_") or hasattr(step, "_predictors")
+    return coded or _is_pipeline(step) or is_column_transformer(step) or bool(members_of(step))
+
+
+def entries(estimator: Any) -> list[Any]:
+    """The steps that take the rows: one, or of an ensemble that of each member."""
+    first = first_of(estimator)
+    return [each for member in members_of(first) for each in entries(member)] or [first]
+
+
+def categories_of(estimator: Any) -> categories.Categories:
+    """Those that a library learned from the frame's dtype. Raises ModelUnsupported where nobody can tell them."""
+    taken = entries(estimator)
+    found = [categories.of(each) for each in taken]
+    if any(each != found[0] for each in found):
+        raise ModelUnsupported(
+            f"The members of the {type(unwrapped(estimator)).__name__} learned other categories from the same columns "
+            "of category dtype; give each a pipeline with an encoder, such as OrdinalEncoder"
+        )
+    for step in all_steps(estimator):
+        # What codes by itself behind another step would take values for codes.
+        if not hasattr(step, "_predictors") and all(step is not each for each in taken) and categories.of(step):
+            raise ModelUnsupported(
+                f"The {type(step).__name__} learned categories from a frame's dtype, but other steps stand before it "
+                "that can't be given such a frame here; put an encoder into the pipeline, such as OrdinalEncoder"
+            )
+    return found[0]
+
+
 def all_steps(step: Any) -> Iterator[Any]:
-    """The steps of a pipeline, and those inside its column transformers."""
+    """The steps of a pipeline, and those inside its column transformers and ensembles."""
     for each in steps_of(step):
         yield each
+        for member in members_of(each):
+            yield from all_steps(member)
         if is_column_transformer(each):
             for inner, _, _ in selections(each):
                 if not isinstance(inner, str):
@@ -70,7 +123,6 @@ def selections(transformer: Any) -> Iterator[tuple[Any, list[int], bool]]:
 
 def inputs_of(estimator: Any) -> tuple[Tensor, ...]:
     """The input tensors. What can't be told is one tensor of numbers. Raises ModelUnsupported."""
-    first = first_of(estimator)
     width = width_of(estimator)
     if width is None:
         if any(map(is_vectorizer, steps_of(estimator))) or _takes(estimator, np.array(["text"], object)):
@@ -80,11 +132,11 @@ def inputs_of(estimator: Any) -> tuple[Tensor, ...]:
             "of one column nor a text passes it; write a bundle with modelward_inference.save_bundle, whose data tell "
             "it, or set n_features_in_ in fit()"
         )
-    own = categories.of(first)
+    own = categories_of(estimator)
     kinds: list[str | None] = list(_datatypes(unwrapped(estimator), width) or ["FP64"] * width)
     for place, values in own.items():
         kinds[place] = "BYTES" if categories.are_texts(values) else "FP64"
-    named = bool(own) or (is_column_transformer(first) and _selects_by_name(first))
+    named = bool(own) or _is_named(estimator)
     if not named and set(kinds) <= {"FP64", None}:
         return (Tensor(INPUT, "FP64", (-1, width)),)
     return tuple(
@@ -101,9 +153,11 @@ def by_column(estimator: Any, inputs: Sequence[Tensor]) -> bool:
 
 
 def _has_columns(estimator: Any) -> bool:
-    first = first_of(estimator)
-    named = is_column_transformer(first) and _selects_by_name(first)
-    return named or bool(categories.of(first)) or inputs_of(estimator)[0].datatype != "FP64"
+    return _is_named(estimator) or bool(categories_of(estimator)) or inputs_of(estimator)[0].datatype != "FP64"
+
+
+def _is_named(estimator: Any) -> bool:
+    return any(is_column_transformer(each) and _selects_by_name(each) for each in entries(estimator))
 
 
 def first_of(estimator: Any) -> Any:
@@ -153,7 +207,7 @@ def _takes(estimator: Any, row: Array) -> bool:
 
 def names_of(estimator: Any) -> tuple[str, ...]:
     """The columns' names at training; empty where they had none."""
-    for each in (first_of(estimator), unwrapped(estimator)):
+    for each in (first_of(estimator), unwrapped(estimator), *entries(estimator)):
         found = getattr(each, _NAMES, getattr(each, "feature_names_in_", None))
         if found is not None:
             return tuple(map(str, found))
@@ -171,7 +225,12 @@ def select_by_position(estimator: Any) -> None:
     Changes the estimator, which is ours alone.
     """
     for step in steps_of(estimator):
+        for member in members_of(step):
+            select_by_position(member)
         if is_column_transformer(step):
+            for inner, _, _ in selections(step):
+                if not isinstance(inner, str):
+                    select_by_position(inner)
             step.transformers_ = _by_position(step)
             if hasattr(step, "feature_names_in_"):
                 setattr(step, _NAMES, step.feature_names_in_)
@@ -187,7 +246,10 @@ def selecting_by_position(estimator: Any) -> Any:
         return copied
     if is_column_transformer(step):
         copied = copy.copy(step)
-        copied.transformers_ = _by_position(step)
+        copied.transformers_ = [
+            (name, inner if isinstance(inner, str) else selecting_by_position(inner), positions)
+            for name, inner, positions in _by_position(step)
+        ]
         copied.__dict__.pop("feature_names_in_", None)
         return copied
     return step
@@ -214,6 +276,10 @@ def _selects_by_name(transformer: Any) -> bool:
     )
 
 
+_WIDER: Sequence[str | None] = (None, "INT64", "FP64", "BYTES")
+"""Of a column that several take, each in its way: the one that all can be given."""
+
+
 def _datatypes(step: Any, width: int) -> Sequence[str | None] | None:
     """The datatype of each column, by the first step that knows it; None for one that is dropped."""
     if _is_pipeline(step):
@@ -221,9 +287,12 @@ def _datatypes(step: Any, width: int) -> Sequence[str | None] | None:
         return next((kinds for kinds in found if kinds), None)
     if is_column_transformer(step):
         return _of_column_transformer(step, width)
-    if isinstance(getattr(step, "transformer_list", None), list):
-        found = (_datatypes(each, width) for _, each in step.transformer_list)
-        return next((kinds for kinds in found if kinds), None)
+    members = members_of(step) or [
+        inner for _, inner in getattr(step, "transformer_list", None) or () if not isinstance(inner, str)
+    ]
+    if members:
+        told = [kinds for each in members if (kinds := _datatypes(unwrapped(each), width))]
+        return [max(each, key=_WIDER.index) for each in zip(*told, strict=True)] if told else None
     if is_vectorizer(step):
         return ["BYTES"] * width
     categories = getattr(step, "categories_", None)

@@ -50,7 +50,7 @@ class EstimatorModel:
         inputs = signature.inputs if signature else columns.inputs_of(estimator)
         self._many = columns.by_column(estimator, inputs)
         self.columns = columns.all_names(estimator) if self._many else columns.names_of(estimator)
-        self._coder = categories.coder_of(columns.first_of(estimator)) if self._many else None
+        self._coder = categories.coder_of(columns.entries(estimator)[0]) if self._many else None
         self._texts = {tensor.name for tensor in inputs if tensor.datatype == "BYTES"}
         self._order = [tensor.name for tensor in inputs]
         self._pandas = _pandas() if self._many and hasattr(estimator, "feature_names_in_") else None

@@ -9,14 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import modelward_inference
 from modelward_inference import errors, formats, golden, modelfile, runtimes
@@ -286,3 +294,64 @@ async def test_lightgbm_keeps_no_blanks_in_names(serve: Serve) -> None:
     model = lightgbm.LGBMClassifier(n_estimators=3, verbose=-1).fit(table, OLD)
     wanted = model.predict_proba(table)
     np.testing.assert_allclose(await serve(model, table).of(table, "predict_proba"), wanted, atol=1e-5)
+
+
+MIXED = ColumnTransformer([("n", StandardScaler(), ["age"]), ("c", OneHotEncoder(handle_unknown="ignore"), ["city"])])
+TABLE = GAPS.fillna({"city": "Oslo"}).assign(unused="x")
+
+
+def members(final: Any) -> list[tuple[str, Any]]:
+    ages = ColumnTransformer([("n", StandardScaler(), ["age"])])
+    return [("a", make_pipeline(MIXED, final)), ("b", make_pipeline(ages, final))]
+
+
+ENSEMBLES: dict[str, Any] = {
+    "a vote": VotingClassifier(members(LogisticRegression()), voting="soft"),
+    "a stack": StackingClassifier(members(LogisticRegression()), cv=3),
+    "a calibration": CalibratedClassifierCV(make_pipeline(MIXED, LogisticRegression()), cv=3),
+    "a transformed target": TransformedTargetRegressor(make_pipeline(MIXED, Ridge()), func=np.log1p,
+                                                       inverse_func=np.expm1),
+    "one for each class": OneVsRestClassifier(make_pipeline(MIXED, LogisticRegression())),
+    "a union": make_pipeline(FeatureUnion([("a", MIXED), ("b", ColumnTransformer([("n", StandardScaler(), ["age"])]))]),
+                             LogisticRegression()),
+    "columns of columns": make_pipeline(ColumnTransformer([("all", make_pipeline(MIXED), ["city", "age"])]), Ridge()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("frames", [True, False], ids=["pandas", "no pandas"])
+@pytest.mark.parametrize("name", ENSEMBLES)
+async def test_members_of_an_ensemble_select_their_columns_by_name(
+    serve: Serve, name: str, frames: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = clone(ENSEMBLES[name]).fit(TABLE, MOVES)
+    output = "predict_proba" if hasattr(model, "predict_proba") else "predict"
+    wanted = getattr(model, output)(TABLE)
+    if not frames:
+        monkeypatch.setattr(estimator, "_pandas", lambda: None)
+    served = serve(model, TABLE)
+    assert [each.name for each in served.manifest.signature.inputs] == ["city", "age"]
+    np.testing.assert_allclose(await served.of(TABLE, output), wanted, atol=1e-6)
+
+
+STORES = SHOP[["price", "store"]]
+CODED: dict[str, Any] = {
+    "a calibration": CalibratedClassifierCV(lightgbm.LGBMClassifier(n_estimators=5, verbose=-1), cv=3),
+    "a transformed target": TransformedTargetRegressor(
+        xgboost.XGBRegressor(n_estimators=5, enable_categorical=True), func=np.log1p, inverse_func=np.expm1
+    ),
+    "a model for each target": MultiOutputRegressor(lightgbm.LGBMRegressor(n_estimators=5, verbose=-1)),
+}
+
+
+@pytest.mark.parametrize("name", CODED)
+async def test_numbers_that_are_categories_of_a_member_are_no_codes(serve: Serve, name: str) -> None:
+    labels = {"a calibration": SALES > 6, "a model for each target": np.column_stack([SALES, -SALES])}
+    model = clone(CODED[name]).fit(STORES, labels.get(name, SALES))
+    wanted = model.predict(STORES)
+    np.testing.assert_allclose(await serve(model, STORES).of(STORES), wanted, rtol=1e-5)
+
+
+def test_categories_behind_another_step_are_refused_and_not_taken_for_codes(serve: Serve) -> None:
+    model = make_pipeline(FunctionTransformer(), lightgbm.LGBMRegressor(n_estimators=5, verbose=-1)).fit(STORES, SALES)
+    with pytest.raises(errors.ModelUnsupported, match="learned categories from a frame's dtype, but other steps"):
+        serve(model, STORES)
