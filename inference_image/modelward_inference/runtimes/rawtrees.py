@@ -19,7 +19,7 @@ _LEAF = -1
 
 def check(estimator: Any) -> None:
     """Raises ValueError, which says what is wrong with a tree of the estimator."""
-    for found in _objects(estimator):
+    for found in objects(estimator):
         kind = type(found)
         name = f"{kind.__module__}.{kind.__name__}"
         if name == "sklearn.tree._tree.Tree":
@@ -30,7 +30,7 @@ def check(estimator: Any) -> None:
             _check_neighbours(found)
 
 
-def _objects(root: Any) -> Iterator[Any]:
+def objects(root: Any) -> Iterator[Any]:
     """Everything that the estimator holds; classes, modules and functions are not its own."""
     seen: set[int] = set()
     waiting = [root]

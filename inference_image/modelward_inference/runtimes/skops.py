@@ -15,7 +15,7 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from modelward_inference import unpacked
 from modelward_inference.bundle import Signature
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
-from modelward_inference.runtimes import rawtrees
+from modelward_inference.runtimes import filereaders, rawtrees
 from modelward_inference.runtimes.estimator import EstimatorModel
 
 TRUSTED_CLASSES = frozenset({
@@ -63,6 +63,7 @@ def load(path: Path, signature: Signature | None = None, width: int | None = Non
         estimator = None if refused else skops.io.load(path, trusted=unknown)
         if estimator is not None:
             rawtrees.check(estimator)
+        reader = None if estimator is None else filereaders.named(estimator)
     except MemoryError:
         raise
     except UntrustedTypesFoundException as error:
@@ -78,5 +79,10 @@ def load(path: Path, signature: Signature | None = None, width: int | None = Non
         raise ModelUnsupported(
             f"The skops file holds types that are not trusted: {', '.join(refused[:_SHOWN])}{more}. Only known classes "
             "of scikit-learn, XGBoost and LightGBM are; leave the others out, or export the model as ONNX"
+        )
+    if reader:
+        raise ModelUnsupported(
+            f"The skops file holds a {reader} that reads the files which its rows name; set its input to 'content', "
+            "and send what is in the files"
         )
     return EstimatorModel(estimator, (), signature, width)

@@ -9,7 +9,8 @@ import pytest
 import skops.io
 from numpy.lib._datasource import DataSource
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
-from sklearn.linear_model import LinearRegression
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -98,6 +99,16 @@ def test_neighbours_outside_of_their_data_are_refused(tmp_path: Path) -> None:
     model = KNeighborsClassifier(algorithm="kd_tree").fit(X, Y)
     np.asarray(model._tree.get_arrays()[1])[0] = 1 << 40
     with pytest.raises(ArtifactCorrupt, match="a neighbour is"):
+        load(tmp_path, model)
+
+
+@pytest.mark.parametrize("vectorizer", [CountVectorizer, TfidfVectorizer, HashingVectorizer])
+@pytest.mark.parametrize("given", ["filename", "file", np.array("filename"), None])
+def test_what_would_read_the_files_that_rows_name_is_refused(tmp_path: Path, vectorizer: Any, given: Any) -> None:
+    model = make_pipeline(vectorizer(), LogisticRegression()).fit(["one two", "three four"], [0, 1])
+    assert load(tmp_path, model)
+    model.steps[0][1].input = given
+    with pytest.raises(ModelUnsupported, match="reads the files which its rows name; set its input to 'content'"):
         load(tmp_path, model)
 
 
