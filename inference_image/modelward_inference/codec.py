@@ -31,7 +31,8 @@ def decode(body: bytes, json_length: int | None) -> InferRequest:
                     f"Inference-Header-Content-Length is {json_length}, but the body has {len(body)} bytes"
                 )
             whole = memoryview(body)
-            document, tail = orjson.loads(whole[:json_length]), whole[json_length:]
+            head, tail = whole[:json_length], whole[json_length:]
+            document = (largejson.read(bytes(head)) if json_length >= largejson.FROM else None) or orjson.loads(head)
     except orjson.JSONDecodeError as error:
         cure = "; write null for NaN" if b"NaN" in body or b"Infinity" in body else ""
         raise RequestError(f"the body is not valid JSON: {error}{cure}") from None

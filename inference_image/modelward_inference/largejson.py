@@ -28,6 +28,9 @@ _CODES = {"f": ("d", np.dtype(np.float64)), "i": ("i", np.dtype(np.int64))}
 
 _KEYS = ("name", "datatype", "shape", "parameters", "data")
 
+MOST = 100_000
+"""Values that a request may have besides its tensors' data: names, parameters, wanted outputs."""
+
 _kept = threading.local()
 
 
@@ -36,7 +39,8 @@ def read(body: bytes) -> dict[str, Any] | None:
     parser = _own_parser() if len(body) <= KEEP else simdjson.Parser()
     first = None
     try:
-        found: Any = parser.parse(body)
+        found: Any = _parsed(parser, body)
+        _check_rest(found)
         first = _checked_form(found)
         document = {name: _plain(found[name]) for name in found if name != "inputs"}
         inputs = [_input(each) for each in found["inputs"]]
@@ -56,6 +60,56 @@ def _own_parser() -> Any:
     except AttributeError:
         _kept.parser = simdjson.Parser()
         return _kept.parser
+
+
+def _parsed(parser: Any, body: bytes) -> Any:
+    try:
+        return parser.parse(body)
+    except RuntimeError:  # something of its last document is still held, by an error that is being told
+        return simdjson.Parser().parse(body)
+
+
+def _check_rest(found: Any) -> None:
+    """Raises RequestError where so much stands beside the data that to make objects of it would take seconds, or where
+    a field occurs twice, so that what is looked at here would not be what is read."""
+    left = MOST
+    _check_once(found, "the body")
+    for name in found:
+        if name not in ("inputs", "instances"):
+            left = _less(found[name], name, left)
+    inputs = found.get("inputs")
+    if isinstance(inputs, simdjson.Array):
+        check_number(len(inputs), "inputs")
+        for index, each in enumerate(inputs):
+            if isinstance(each, simdjson.Object):
+                _check_once(each, f"inputs[{index}]")
+                for name in each:
+                    left = left if name == "data" else _less(each[name], f"inputs[{index}].{name}", left)
+
+
+def _check_once(found: Any, where: str) -> None:
+    names = list(found.keys()) if len(found) <= MOST else []
+    if len(set(names)) != len(found):
+        raise RequestError(f"{where} has {len(found)} fields, and one of them twice, or too many; send each once")
+
+
+def _less(value: Any, where: str, left: int) -> int:
+    """How many values there may be after these. Lists and objects are asked for their length before their content."""
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        left -= 1
+        if isinstance(each, simdjson.Array | simdjson.Object):
+            if where == "outputs" and each is value:
+                check_number(len(each), where)
+            if len(each) > left:
+                raise RequestError(f"{where} has too many values; besides data, a request may have {MOST}")
+            if isinstance(each, simdjson.Object):
+                _check_once(each, where)
+                waiting += [each[name] for name in each]  # not values(), which makes Python's lists of them at once
+            else:
+                waiting += each
+    return left
 
 
 def _checked_form(found: Any) -> tuple[Any, str, str] | None:

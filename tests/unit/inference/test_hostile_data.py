@@ -124,3 +124,45 @@ def test_a_request_has_no_more_tensors_than_a_model_may_have(field: str) -> None
     document = {"inputs": [tensor], field: [{**tensor, "name": str(number)} for number in range(MAX_TENSORS + 1)]}
     with pytest.raises(RequestError, match=f"^{field} has 10001 tensors; a request may have 10000$"):
         codec.decode(json.dumps(document).encode(), None)
+
+
+def with_more(inside: str = "", beside: str = "") -> str:
+    """A good request with more fields in its input, or beside the inputs."""
+    return f'{{"inputs":[{{"name":"x","shape":[1],"datatype":"FP64","data":[1]{inside}}}]{beside}}}'
+
+
+FIELDS, OBJECTS = ",".join(f'"{n}":1' for n in range(MANY)), ",".join(["{}"] * MANY)
+ONES, NESTED = ",".join(["1"] * MANY), ",".join(["[[]]"] * (MANY // 3))
+BESIDE: dict[str, tuple[str, str]] = {
+    # name: (the body, a piece of what is said of it)
+    "parameters": (with_more("", f',"parameters":{{{FIELDS}}}'), "parameters has too many values"),
+    "a list in parameters": (with_more("", f',"parameters":{{"a":[{ONES}]}}'), "parameters has too many values"),
+    "lists in a list": (with_more("", f',"parameters":{{"a":[{NESTED}]}}'), "parameters has too many values"),
+    "a tensor's parameters": (with_more(f',"parameters":{{{FIELDS}}}'), "inputs[0].parameters has too many values"),
+    "a tensor's unknown field": (with_more(f',"y":[{OBJECTS}]'), "inputs[0].y has too many values"),
+    "an unknown field": (with_more("", f',"y":[{OBJECTS}]'), "y has too many values"),
+    "fields": (with_more("", f",{FIELDS}"), "the body has 200001 fields"),
+    "inputs twice": (with_more("", f',"inputs":[{OBJECTS}]'), "one of them twice"),
+    "data twice": (with_more(f',"data":[{OBJECTS}]'), "inputs[0] has 5 fields, and one of them twice"),
+}
+
+
+@pytest.mark.parametrize("case", BESIDE)
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "head of a binary body"])
+def test_much_beside_the_data_is_refused_before_objects_are_made_of_it(case: str, binary: bool) -> None:
+    body, said = BESIDE[case]
+    tracemalloc.start()
+    try:
+        with pytest.raises(RequestError) as caught:
+            codec.decode(body.encode(), len(body) if binary else None)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert said in str(caught.value)
+    assert peak < 8 * len(body) + 10_000_000
+
+
+def test_what_a_request_may_have_beside_its_data_is_taken() -> None:
+    texts = ",".join(f'"{number}":"{number}"' for number in range(5_000))
+    request = codec.decode(with_more("", f',"parameters":{{{texts}}}').encode(), None)
+    assert len(request.parameters) == 5_000
