@@ -85,7 +85,7 @@ class DataPlane:
         widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in self.signature.inputs}
         self._guards = [Guard(each, widths[each.tensor]) for each in manifest.refusals]
         self._timeout = timeout
-        self._max_rows = max_rows
+        self.max_rows = max_rows
         # Along the first axis, where fetch has proven that this changes no answer.
         joining = manifest.joining
         joins = joining is not None and joining.joins
@@ -125,7 +125,7 @@ class DataPlane:
         end = time.monotonic() + WARM_UP_SECONDS
         try:
             cheap = True
-            while cheap and time.monotonic() < end and _rows(inputs) <= self._max_rows:
+            while cheap and time.monotonic() < end and _rows(inputs) <= self.max_rows:
                 size = sum(map(size_of, inputs.values()))
                 cheap = self._batcher.measure(inputs, self._outputs, size) and self._batches
                 inputs = {name: np.concatenate((array, array)) for name, array in inputs.items()} if cheap else inputs
@@ -190,9 +190,9 @@ class DataPlane:
             count = array.shape[0]
             if self._one_size and rows not in (-1, count):
                 raise RequestError(f"inputs differ in their number of rows: {sorted({rows, count})}")
-            if count > self._max_rows:
+            if count > self.max_rows:
                 raise RequestError(
-                    f"inputs ({name}).shape asks for {count} rows; this server takes {self._max_rows} at a time", 413
+                    f"inputs ({name}).shape asks for {count} rows; this server takes {self.max_rows} at a time", 413
                 )
             rows = max(rows, count)
         return max(rows, 1)

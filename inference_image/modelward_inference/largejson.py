@@ -6,6 +6,7 @@ takes it or explains. But lists that don't have the form of their shape are refu
 made of them. Each thread has a parser of its own: one must not be used by two at once.
 """
 
+import contextlib
 import threading
 from typing import Any
 
@@ -52,6 +53,18 @@ def read(body: bytes) -> dict[str, Any] | None:
     rest = [{name: value for name, value in each.items() if name != "data"} for each in inputs]
     brackets = orjson.dumps([document, rest]).count(b"[") - 1 + sum(_brackets(each.get("data")) for each in inputs)
     return {**document, "inputs": inputs} if body.count(b"[") == brackets else None
+
+
+def check_instances(body: bytes, most: int) -> None:
+    """Raises RequestError for more rows of the V1 protocol than `most`, or much beside them; else what reads them tells
+    what is wrong."""
+    parser = _own_parser() if len(body) <= KEEP else simdjson.Parser()
+    with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
+        found = _parsed(parser, body)
+        _check_rest(found)
+        rows = found.get("instances")
+        if isinstance(rows, simdjson.Array) and len(rows) > most:
+            raise RequestError(f"instances has {len(rows)} rows or more; this server takes {most} at a time", 413)
 
 
 def _own_parser() -> Any:

@@ -83,7 +83,7 @@ class Rest:
         self._tracing = tracing
         base = f"/v2/models/{plane.name}"
         first = f"/v1/models/{plane.name}"
-        v1 = V1(plane.signature)
+        v1 = V1(plane.signature, plane.max_rows)
         self._forms: dict[str, Form] = {
             f"{base}/infer": codec,
             f"{base}/versions/{plane.version}/infer": codec,

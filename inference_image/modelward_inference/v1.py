@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from modelward_inference import largejson
 from modelward_inference.bundle import Signature
 from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError, WantedOutput
 from modelward_inference.runtimes.base import PREDICT, no_rows
@@ -25,9 +26,10 @@ _B64 = "b64"
 
 
 class V1:
-    """For one model."""
+    """For one model. `max_rows`: of a request."""
 
-    def __init__(self, signature: Signature) -> None:
+    def __init__(self, signature: Signature, max_rows: int) -> None:
+        self._max_rows = max_rows
         names = [tensor.name for tensor in signature.outputs]
         self._inputs = signature.inputs
         self._input = signature.inputs[0].name if len(signature.inputs) == 1 else INPUT
@@ -37,6 +39,8 @@ class V1:
         """Read a request."""
         if json_length is not None:
             raise RequestError("the V1 protocol has no binary data; ask /v2/models/NAME/infer")
+        if len(body) >= largejson.FROM:
+            largejson.check_instances(body, self._max_rows)
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from modelward_inference.bundle import Joining, Manifest, Signature, Tensor
-from modelward_inference.dataplane import DataPlane
+from modelward_inference.dataplane import MAX_ROWS, DataPlane
 from modelward_inference.rest import Rest, State
 from modelward_inference.runtimes.base import Array
 
@@ -167,3 +167,12 @@ async def test_other_paths_say_where_to_go() -> None:
     status, body, _ = await call(app(), b'{"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [NaN]}]}')
     assert status == 400
     assert "write null for NaN" in json.loads(body)["error"]
+
+
+@pytest.mark.parametrize("row", ["[1]", "1", '{"a":1}', "[]", "null"])
+async def test_too_many_rows_are_refused_before_they_are_read(row: str) -> None:
+    """Also where the last one would be a mistake: nothing is made of any of them."""
+    body = f'{{"instances":[{",".join([row] * MAX_ROWS)},[[[]]]]}}'.encode()
+    plane = app()._plane
+    status, answer, _ = await call(Rest(plane, State(), 1 << 30), body, "/v1/models/m:predict")
+    assert (status, answer["error"]) == (413, "instances has 100001 rows or more; this server takes 100000 at a time")
