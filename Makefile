@@ -12,7 +12,7 @@ export MYPYPATH := $(PYTHONPATH)
 export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
-.PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz parity setup \
+.PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd sbom lock lock-peers \
 	bench-serving bench-rollout bench-drift
 
@@ -54,6 +54,9 @@ fuzz: $(READY) ## change requests and files at random for a minute each and watc
 
 parity: $(READY) ## draw models of every kind and compare what is served with the library's own answers (PARITY="500 1": how many, seed)
 	@$(BIN)/python -W ignore -m parity $(PARITY)
+
+attack: $(READY) ## attack the product's own processes in every spelling; a table, and one line of JSON (ATTACK="pickle": a part)
+	@$(BIN)/python -W ignore -m attack $(ATTACK)
 
 setup: $(READY) ## the Python environment of the tests and the demo
 

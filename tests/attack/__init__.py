@@ -1,0 +1,1 @@
+"""Attacks on the product's own processes, each judged by what it did; `make attack` runs them all."""

@@ -1,0 +1,43 @@
+"""`make attack`: every attack, a table of what each came to, and one line of JSON at the end.
+
+Arguments: parts of names; without any, all attacks and the hostile neighbours' figure. Exit code 1 where one succeeded.
+"""
+
+import json
+import sys
+import time
+
+from attack import bodies, clients, files, latency, pods, programs, store, surroundings, tenants  # noqa: F401  they register
+from attack.attack import ATTACKS, Attack, tried
+
+
+def main(parts: list[str]) -> int:
+    chosen = [one for name, one in ATTACKS.items() if not parts or any(part in name for part in parts)]
+    count = succeeded = 0
+    for one in chosen:
+        done, harms = _run(one)
+        count, succeeded = count + done, succeeded + len(harms)
+    ratio = latency.ratio() if not parts else None
+    print(json.dumps({"tried": count, "succeeded": succeeded, "hostile_p99_ratio": ratio}))
+    return 1 if succeeded else 0
+
+
+def _run(one: Attack) -> tuple[int, list[str]]:
+    """How many attempts there were, and what harm was done; prints a row, and one more for each harm."""
+    if one.needs:
+        print(f"{one.name:44} not tried here: needs {one.needs}", flush=True)
+        return 0, []
+    began = time.monotonic()
+    found = list(tried(one))
+    harms = [f"{each.sibling}: {each.harm}" for each in found if each.harm]
+    verdict = f"harm: {len(harms)}" if harms else "harmless"
+    print(
+        f"{one.name:44} {verdict:12} {len(found):4} tried {time.monotonic() - began:5.0f} s  {one.promise}", flush=True
+    )
+    for harm in harms:
+        print(f"    HARM {harm}", flush=True)
+    return len(found), harms
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

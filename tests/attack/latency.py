@@ -1,0 +1,117 @@
+"""What 40 hostile clients do to a well-behaved one: his 99th percentile beside them, divided by that without them."""
+
+import contextlib
+import gzip
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from attack.clients import GOOD, INFER
+from attack.raw import request
+from unit.inference.processes import DEADLINE, ServerProcess
+
+SECONDS = 10.0
+"""Of each of the two measurements."""
+
+HOSTILE = 40
+SIZE = 8 << 20
+
+
+def _body(data: str) -> bytes:
+    return f'{{"inputs":[{{"name":"X","shape":[1,4],"datatype":"FP32","data":[{data}]}}]}}'.encode()
+
+
+def _whole(body: bytes, *lines: bytes) -> Callable[[socket.socket], None]:
+    sent = request(INFER, b"POST", body, *lines)
+
+    def act(connection: socket.socket) -> None:
+        connection.sendall(sent)
+        while connection.recv(1 << 16):
+            pass
+
+    return act
+
+
+def _slowly(connection: socket.socket) -> None:
+    """A byte of a body now and then."""
+    connection.sendall(b"POST %s HTTP/1.1\r\nHost: f\r\nContent-Length: 1000\r\n\r\n" % INFER.encode())
+    for _ in range(1000):
+        connection.sendall(b" ")
+        time.sleep(0.05)
+
+
+def _deaf(connection: socket.socket) -> None:
+    """Asks for large answers and reads none of them."""
+    rows = 10_000
+    head = b'{"inputs":[{"name":"X","shape":[%d,4],"datatype":"FP32","parameters":{"binary_data_size":%d}}]}' % (
+        rows,
+        rows * 16,
+    )
+    connection.sendall(
+        request(INFER, b"POST", head + bytes(rows * 16), b"Inference-Header-Content-Length: %d" % len(head))
+    )
+    time.sleep(1.0)
+
+
+def kinds() -> list[Callable[[socket.socket], None]]:
+    """What the hostile clients do, by turns."""
+    return [
+        _slowly,
+        _deaf,
+        _whole(gzip.compress(_body("1.5," * (SIZE // 4) + "1"), 1), b"Content-Encoding: gzip"),
+        _whole(_body("[" * 500 + "]" * 500)),
+        _whole(_body("[[[[1]]]]," * (SIZE // 10) + "1")),
+        _whole(_body("null," + "1.5," * (SIZE // 4) + "1")),
+        _whole(_body("[1]," * (SIZE // 4) + "[1,2]")),
+        _whole(_body("1,2,3,4")[:-1] + b',"outputs":[' + b'{"name":"p"},' * (SIZE // 13) + b'{"name":"p"}]}'),
+    ]
+
+
+def ratio() -> float:
+    """Also prints both percentiles, in milliseconds."""
+    with tempfile.TemporaryDirectory() as folder, ServerProcess(Path(folder), BODY_TIMEOUT_SECONDS="5") as server:
+        _percentile(server.port, 2.0)
+        alone = _percentile(server.port, SECONDS)
+        over = threading.Event()
+        acts = kinds()
+        hostile = [
+            threading.Thread(target=_again, args=(server.port, acts[n % len(acts)], over)) for n in range(HOSTILE)
+        ]
+        for each in hostile:
+            each.start()
+        try:
+            beside = _percentile(server.port, SECONDS)
+        finally:
+            over.set()
+            for each in hostile:
+                each.join(DEADLINE)
+    print(
+        f"99th percentile of a well-behaved client: {alone:.1f} ms alone, {beside:.1f} ms beside {HOSTILE} hostile ones"
+    )
+    return round(beside / alone, 2)
+
+
+def _again(port: int, act: Callable[[socket.socket], None], over: threading.Event) -> None:
+    while not over.is_set():
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=SECONDS) as connection:
+            act(connection)
+
+
+def _percentile(port: int, seconds: float) -> float:
+    """Milliseconds, of requests one behind the other on one connection."""
+    sent = request(INFER, b"POST", GOOD).replace(b"Connection: close\r\n", b"")
+    took = []
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            began = time.monotonic()
+            connection.sendall(sent)
+            said = connection.recv(1 << 16)
+            took.append(time.monotonic() - began)
+            assert said.startswith(b"HTTP/1.1 200"), said[:200]
+    return float(np.percentile(took, 99)) * 1000

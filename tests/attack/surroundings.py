@@ -1,0 +1,11 @@
+"""Attacks that take what is not here: a kubelet, a network that enforces policies, a cloud."""
+
+from attack.attack import not_tried
+
+not_tried(
+    "counts from any pod",
+    "nobody but the operator reads or ends what a monitor counts",
+    "a network plugin that enforces NetworkPolicies",
+)
+not_tried("training pods that reach their node", "no training Job reaches beyond its pods", "a kubelet")
+not_tried("the node's own role at the store", "a download uses no credentials of the node", "a cloud's node")
