@@ -175,4 +175,7 @@ async def test_too_many_rows_are_refused_before_they_are_read(row: str) -> None:
     body = f'{{"instances":[{",".join([row] * MAX_ROWS)},[[[]]]]}}'.encode()
     plane = app()._plane
     status, answer, _ = await call(Rest(plane, State(), 1 << 30), body, "/v1/models/m:predict")
-    assert (status, answer["error"]) == (413, "instances has 100001 rows or more; this server takes 100000 at a time")
+    assert (status, json.loads(answer)["error"]) == (
+        413,
+        "instances has 100001 rows or more; this server takes 100000 at a time",
+    )
