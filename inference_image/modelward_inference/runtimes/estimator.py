@@ -11,7 +11,7 @@ import sklearn
 from modelward_inference import rows as generated
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
-from modelward_inference.runtimes import categories, columns
+from modelward_inference.runtimes import categories, columns, nones
 from modelward_inference.runtimes.base import (
     PREDICT,
     PREDICT_PROBA,
@@ -53,6 +53,7 @@ class EstimatorModel:
         self._coder = categories.coder_of(columns.entries(estimator)[0]) if self._many else None
         self._texts = {tensor.name for tensor in inputs if tensor.datatype == "BYTES"}
         self._order = [tensor.name for tensor in inputs]
+        self._nones = nones.of(estimator) if self._many and self._texts else frozenset()
         self._pandas = _pandas() if self._many and hasattr(estimator, "feature_names_in_") else None
         if self._many and self._pandas is None and self._coder is None:
             columns.select_by_position(estimator)
@@ -77,7 +78,7 @@ class EstimatorModel:
             return given[columns.INPUT]
         if self._coder is not None:
             return self._coder.table(list(given.items()))
-        given = {name: missing_as_nan(array) for name, array in given.items()}
+        given = {name: array if name in self._nones else missing_as_nan(array) for name, array in given.items()}
         if self._pandas is not None:
             return self._pandas.DataFrame({name: array.reshape(-1) for name, array in given.items()})
         # A column that the model drops holds its place.

@@ -152,12 +152,18 @@ TEXTS = ["this is good film", "not a good film", "great plot", "it was bad actin
 
 @pytest.mark.parametrize(
     "vectorizer",
-    [TfidfVectorizer(ngram_range=(1, 2)), CountVectorizer(stop_words="english"), TfidfVectorizer(lowercase=False)],
-    ids=["pairs", "stop words", "capitals"],
+    [
+        TfidfVectorizer(ngram_range=(1, 2)),
+        CountVectorizer(stop_words="english"),
+        TfidfVectorizer(lowercase=False),
+        CountVectorizer(token_pattern=r"\S+"),
+    ],
+    ids=["pairs", "stop words", "capitals", "between blanks"],
 )
 async def test_words_are_cut_as_by_the_original(serve: Callable[[Any], Served], vectorizer: Any) -> None:
     served = serve(make_pipeline(vectorizer, LogisticRegression(C=30)).fit(TEXTS, [1, 0, 1, 0, 0, 1] * 6))
     texts = ["not a good film", "filmé", "plan b bad", "", "GOOD film!", "good-film", "don't", "great\tplot", "İ"]
+    texts += [f"good{blank}film" for blank in "\u00a0\u2003\x0b\x1c\x85"]  # blanks to Python, letters to RE2's \\s
     got = (await served.ask(input=np.array(texts, object))).outputs["predict_proba"]
     np.testing.assert_allclose(got, served.model.predict_proba(texts), atol=1e-6)
 
