@@ -9,6 +9,7 @@ A model is tried in several ways, the most exact first; whoever asks stops at th
 import copy
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,62 @@ def attempts(model: Model) -> Iterator[Attempt]:
     if categories.of(booster) if estimator is None else columns.categories_of(estimator):
         return  # no converter codes them
     if estimator is not None:
-        yield from _of_estimator(estimator, model.signature)
+        try:
+            prepared = _with_gaps(model, _exact(estimator))
+        except Exception as error:  # noqa: BLE001  a step of any make; who asks for the attempt is told
+            yield "no conversion", partial(_refused, error)
+            return
+        yield from _of_estimator(prepared, model.signature)
     elif booster is not None and hasattr(booster, "inplace_predict"):
         yield "single precision", lambda: _xgboost(model)
     elif booster is not None:
         yield "single precision", lambda: _lightgbm(model)
+
+
+def _refused(error: Exception) -> bytes:
+    raise error
+
+
+def _exact(estimator: Any) -> Any:
+    """The estimator itself. Raises ValueError where the converters are known to be inexact: few rows may show it."""
+    steps = list(columns.all_steps(estimator))
+    last = columns.steps_of(estimator)[-1]
+    prepared = any(hasattr(step, "transform") and not hasattr(step, "predict") for step in steps)
+    for step in steps:
+        calibrated = getattr(step, "calibrated_classifiers_", None) or ()
+        if any(hasattr(each, "X_thresholds_") for one in calibrated for each in getattr(one, "calibrators", ())):
+            raise ValueError("an isotonic calibration interpolates, and the converter takes the nearest of its steps")
+        if hasattr(step, "sublinear_tf") and any(hasattr(each, "get_booster") for each in steps):
+            raise ValueError(
+                "XGBoost splits at values of training, and the converter rounds TF-IDF to single precision"
+            )
+        if hasattr(step, "get_booster") and step is not last and prepared:
+            raise ValueError(
+                "XGBoost inside of another model may be given sparse rows, whose zeros it takes as missing"
+            )
+    return estimator
+
+
+def _with_gaps(model: Any, estimator: Any) -> Any:
+    """A pipeline whose XGBoost is given what it is at training: to it the zeros of a sparse matrix are missing values,
+    and the converted steps before it give zeros."""
+    from modelward_inference import rows
+    from modelward_inference.runtimes.estimator import EstimatorModel
+
+    inner = columns.unwrapped(estimator)
+    steps = columns.steps_of(inner)
+    if len(steps) < 2 or not hasattr(steps[-1], "get_booster") or not isinstance(model, EstimatorModel):
+        return estimator
+    given = model.before_last(rows.generate(estimator, model.signature.inputs, count=1))
+    if not hasattr(given, "tocsr"):
+        return estimator
+    if inner.steps[-1][1] is not steps[-1]:
+        raise ValueError("XGBoost in a pipeline of a pipeline is given sparse rows, whose zeros it takes as missing")
+    from skl2onnx.sklapi import ReplaceTransformer
+
+    copied = copy.copy(inner)
+    copied.steps = [*inner.steps[:-1], ("modelward_gaps", ReplaceTransformer()), inner.steps[-1]]
+    return copied
 
 
 def _of_estimator(estimator: Any, signature: Signature) -> Iterator[Attempt]:

@@ -69,6 +69,13 @@ class EstimatorModel:
         table = self._table(inputs)
         return {name: _dense(getattr(self.estimator, name)(table)) for name in outputs}
 
+    def before_last(self, inputs: Mapping[str, Array]) -> Any:
+        """What a pipeline's last step is given."""
+        table = self._table(inputs)
+        for step in columns.steps_of(self.estimator)[:-1]:
+            table = step.transform(table)
+        return table
+
     def _table(self, inputs: Mapping[str, Array]) -> Any:
         """What the estimator takes: an array, texts, or a data frame where pandas is there and names were known."""
         given = {name: texts(inputs[name]) if name in self._texts else inputs[name] for name in self._order}
