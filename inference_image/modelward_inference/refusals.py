@@ -4,6 +4,8 @@ A compiled form may answer where the original raises: a tree sends a missing val
 for. Failure: ModelRefusedError, with status 400.
 """
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from modelward_inference.bundle import Refusal
@@ -14,7 +16,17 @@ from modelward_inference.tensors import shown
 _WORDS = {
     "missing": ("is missing", "it was trained without missing values; fill them in first, or add an imputer to it"),
     "infinite": ("is infinite", "send a finite number"),
+    "large": ("is too large", "it computes in single precision, which ends at 3.4e38"),
 }
+
+
+def _beyond_single(array: Array) -> Array:
+    with np.errstate(over="ignore"):
+        return np.asarray(np.isinf(array.astype(np.float32)))
+
+
+FOUND: Mapping[str, Callable[[Array], Array]] = {"missing": np.isnan, "infinite": np.isinf, "large": _beyond_single}
+"""Which numbers are refused, by the kind of the refusal."""
 
 
 class Guard:
@@ -39,7 +51,7 @@ class Guard:
                     raise _refused(
                         f"inputs ({self.tensor}).data: a text {words} in row {row}, and the model refuses that: {cure}"
                     )
-        elif array.size and not np.isfinite(array).all():
+        elif array.size and (self._refusal.kind == "large" or not np.isfinite(array).all()):
             self._look(array.reshape(len(array), -1))
 
     def _check_known(self, array: Array) -> None:
@@ -53,7 +65,7 @@ class Guard:
 
     def _look(self, table: Array) -> None:
         part = table if self._all else table[:, self._columns]
-        found = np.isnan(part) if self._refusal.kind == "missing" else np.isinf(part)
+        found = FOUND[self._refusal.kind](part)
         if found.any():
             row, place = (int(each[0]) for each in np.nonzero(found))
             names = self._refusal.names

@@ -30,7 +30,7 @@ MAX_GOLDEN_ROWS = 1_000_000
 _GRAPHS = (formats.ONNX, formats.TORCHSCRIPT)
 """Formats whose tensors may be scalars: a graph is asked for its own inputs, everything else for rows."""
 
-_KINDS = ("missing", "infinite", "unknown")
+_KINDS = ("missing", "infinite", "large", "unknown")
 _FORMS = ("compiled", "original")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from modelward_inference import golden, thresholds
 from modelward_inference.bundle import Refusal
 from modelward_inference.golden import GoldenRows
+from modelward_inference.refusals import FOUND
 from modelward_inference.runtimes import columns
 from modelward_inference.runtimes.base import Array, Model
 
@@ -23,7 +24,7 @@ Rows = Mapping[str, Array]
 Answer = dict[str, Array] | None
 """Of one row; None where it was refused."""
 
-MISSING, INFINITE, UNKNOWN, OTHER = "missing", "infinite", "unknown", ""
+MISSING, INFINITE, LARGE, UNKNOWN, OTHER = "missing", "infinite", "large", "unknown", ""
 
 GAPS = 48
 """Rows with several gaps at once: conversions of imputers were seen to be wrong in every tenth of them."""
@@ -42,6 +43,9 @@ MAX_COLUMNS = 1000
 
 UNKNOWN_TEXT = "modelward: never seen"
 UNKNOWN_NUMBER = 2**31 - 2
+
+LARGE_NUMBER = 1e39
+"""Beyond single precision, in which many trees compare: infinite there, and refused."""
 
 ODD_TEXTS = (
     "",
@@ -91,6 +95,7 @@ class Probes:
             index
             for index, change in enumerate(self.changes)
             if not (self.answers[index] is None and self._guarded(index))
+            and not (self.answers[index] is not None and change.kind == LARGE)  # only whether it is refused matters
         ]
         found = ask(model, _at(self.rows, open_rows))
         places: list[int] = []
@@ -123,14 +128,17 @@ class Probes:
             elif flat.dtype.kind == "O":
                 if flat[0] is None:
                     return True
-            elif (np.isnan if refusal.kind == MISSING else np.isinf)(flat[list(refusal.columns)]).any():
+            elif FOUND[refusal.kind](flat[list(refusal.columns)]).any():
                 return True
         return False
 
     def _words(self, index: int) -> str:
         change = self.changes[index]
         where = f"{change.tensor!r}, column {change.column}" if change.tensor else "several columns"
-        names = {MISSING: "lacks a value", INFINITE: "holds an infinite number", UNKNOWN: "holds an unknown category"}
+        names = {
+            MISSING: "lacks a value", INFINITE: "holds an infinite number", LARGE: "holds a very large number",
+            UNKNOWN: "holds an unknown category",
+        }  # fmt: skip
         return f"{names.get(change.kind, 'is unusual')} ({where})"
 
 
@@ -159,7 +167,8 @@ def ask(model: Model, rows: Rows) -> list[Answer]:
     if not count:
         return []
     try:
-        got = model.predict(rows, [tensor.name for tensor in model.signature.outputs])
+        with np.errstate(over="ignore", invalid="ignore"):  # odd numbers are the point here, and no news to the log
+            got = model.predict(rows, [tensor.name for tensor in model.signature.outputs])
         return [{name: np.asarray(array)[index : index + 1] for name, array in got.items()} for index in range(count)]
     except MemoryError:
         raise
@@ -193,7 +202,8 @@ def _single(inputs: Rows, base: int) -> Iterator[tuple[Change, dict[str, Array]]
 
 def _values(dtype: Any) -> list[tuple[str, Any]]:
     if dtype.kind == "f":
-        return [(MISSING, np.nan), (INFINITE, np.inf), (INFINITE, -np.inf), (OTHER, 0.0)]
+        found = [(MISSING, np.nan), (INFINITE, np.inf), (INFINITE, -np.inf), (OTHER, 0.0)]
+        return found + ([(LARGE, LARGE_NUMBER), (LARGE, -LARGE_NUMBER)] if dtype.itemsize > 4 else [])
     if dtype.kind in "iu":
         return [(UNKNOWN, min(UNKNOWN_NUMBER, int(np.iinfo(dtype).max)))]
     if dtype.kind == "O":
@@ -272,7 +282,7 @@ def _refusals(
     found = []
     named = list(getattr(estimator, "feature_names_in_", ()))
     for tensor in model.signature.inputs:
-        for kind in (MISSING, INFINITE):
+        for kind in (MISSING, INFINITE, LARGE):
             asked = {change.column for change in changes if (change.kind, change.tensor) == (kind, tensor.name)}
             taken = {
                 change.column

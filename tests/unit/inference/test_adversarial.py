@@ -22,6 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 from modelward_inference import golden, runtimes
 from modelward_inference.bundle import Manifest, Refusal, Signature, Tensor
@@ -112,6 +113,33 @@ async def test_gaps_are_answered_as_by_the_original(serve: Callable[[Any], Serve
     served = serve(TAKE_MISSING[name]().fit(rows, LABELS))
     got = (await served.ask(input=rows)).outputs["predict_proba"]
     np.testing.assert_allclose(got, served.model.predict_proba(rows), atol=1e-4)
+
+
+LARGE: dict[str, Callable[[], Any]] = {
+    "tree": lambda: DecisionTreeClassifier(random_state=0),
+    "forest": lambda: RandomForestClassifier(5, random_state=0),
+    "logistic regression": LogisticRegression,
+    "histogram boosting": lambda: HistGradientBoostingClassifier(max_iter=5),
+}
+
+
+@pytest.mark.parametrize("value", [1e39, -1e300, 3.4028235677973366e38, 3.4e38, 1e30])
+@pytest.mark.parametrize("name", LARGE)
+async def test_what_single_precision_cannot_hold_is_the_originals_affair(
+    serve: Callable[[Any], Served], name: str, value: float
+) -> None:
+    served = serve(LARGE[name]().fit(NUMBERS, LABELS))
+    rows = NUMBERS[:3].copy()
+    rows[1, 2] = value
+    try:
+        with np.errstate(over="ignore"):
+            own = served.model.predict_proba(rows)
+    except ValueError:
+        with pytest.raises(RequestError, match=r"column 2 is too large in row 1.*single precision"):
+            await served.ask(input=rows)
+    else:
+        np.testing.assert_allclose((await served.ask(input=rows)).outputs["predict_proba"], own, atol=1e-4)
+    assert (await served.ask(input=rows[:0])).outputs["predict_proba"].shape == (0, 2)
 
 
 ENCODERS: dict[str, Callable[[], Any]] = {
