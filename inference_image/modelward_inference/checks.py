@@ -60,6 +60,8 @@ class Expected:
     def _cast(self, given: Input) -> Array:
         """Numbers may change their type where no value is lost but for the precision of floats; nothing else may."""
         array, target = given.array, self._dtype
+        if array.dtype.kind == "b" and target.kind in "fiu":
+            return array.astype(target)  # truths count as 0 and 1, as they do in a data frame
         if target.kind == "f" and array.dtype.kind in "fiu":
             if target.itemsize == _WIDEST:
                 return array.astype(target)  # no number of a smaller type is too large for it

@@ -88,7 +88,9 @@ def _input(raw: dict[str, Any], index: int, tail: memoryview) -> tuple[Input, me
     parameters = _object(raw, "parameters", f"{where}.parameters") if "parameters" in raw else _NOTHING
     size = parameters.get("binary_data_size")
     if size is None:
-        array = from_json(raw.get("data"), datatype, shape, where)
+        if "data" not in raw:
+            raise RequestError(f"{where}.data is missing")
+        array = from_json(raw["data"], datatype, shape, where)
         return Input(name, datatype, _read(array, parameters, where)), tail
     if type(size) is not int or size < 0:
         raise RequestError(f"{where}.parameters.binary_data_size must be a number of bytes, not {shown(size)}")

@@ -10,7 +10,7 @@ import numpy as np
 
 from modelward_inference.bundle import Signature, Tensor
 from modelward_inference.checks import Expected
-from modelward_inference.protocol import InferRequest, Input, ModelRefusedError, RequestError
+from modelward_inference.protocol import InferRequest, ModelRefusedError, RequestError
 from modelward_inference.runtimes.base import Array
 from modelward_inference.tensors import shown
 
@@ -61,7 +61,7 @@ class Names:
                 f"inputs lacks {shown(', '.join(missing))}; the model takes one tensor {name!r}, or a tensor for each "
                 f"column: {shown(', '.join(self._columns))}"
             )
-        found = [expected.check(_as_numbers(given[each])) for each, expected in self._columns.items()]
+        found = [expected.check(given[each]) for each, expected in self._columns.items()]
         sizes = sorted({len(array) for array in found})
         if len(sizes) > 1:
             raise RequestError(f"inputs differ in their number of rows: {sizes}")
@@ -96,10 +96,3 @@ def _refused(message: str) -> ModelRefusedError:
 def _plain(name: str) -> str:
     """The name as LightGBM keeps it: blanks become underscores there."""
     return name.replace(" ", "_")
-
-
-def _as_numbers(given: Input) -> Input:
-    """Truths count as 0 and 1, as they do in a data frame."""
-    if given.array.dtype.kind != "b":
-        return given
-    return Input(given.name, "UINT8", given.array.astype(np.uint8))

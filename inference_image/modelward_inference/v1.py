@@ -33,6 +33,7 @@ class V1:
         names = [tensor.name for tensor in signature.outputs]
         self._inputs = signature.inputs
         self._input = signature.inputs[0].name if len(signature.inputs) == 1 else INPUT
+        self._texts = {tensor.name for tensor in signature.inputs if tensor.datatype == "BYTES"}
         self._wanted = (WantedOutput(PREDICT),) if PREDICT in names else ()
 
     def decode(self, body: bytes, json_length: int | None) -> InferRequest:
@@ -78,14 +79,17 @@ class V1:
             for index, row in enumerate(rows):
                 if row.keys() != rows[0].keys():
                     raise RequestError(f"{INSTANCES}[{index}] has other columns than the first: {shown(sorted(row))}")
-            return [_tensor(name, [row[name] for row in rows], f"{INSTANCES} ({shown(name)})") for name in names]
-        return [_tensor(self._input, rows, INSTANCES)]
+            return [self._tensor(name, [row[name] for row in rows], f"{INSTANCES} ({shown(name)})") for name in names]
+        return [self._tensor(self._input, rows, INSTANCES)]
 
     def _of_columns(self, raw: Any) -> list[Input]:
         raw = _one_object(raw)
         if isinstance(raw, dict) and set(raw) != {_B64}:
-            return [_tensor(name, values, f"{COLUMNS} ({shown(name)})") for name, values in raw.items()]
-        return [_tensor(self._input, raw, COLUMNS)]
+            return [self._tensor(name, values, f"{COLUMNS} ({shown(name)})") for name, values in raw.items()]
+        return [self._tensor(self._input, raw, COLUMNS)]
+
+    def _tensor(self, name: str, values: Any, where: str) -> Input:
+        return _tensor(name, values, where, name in self._texts)
 
 
 def _one_object(raw: Any) -> Any:
@@ -103,8 +107,9 @@ def _one_object(raw: Any) -> Any:
     return columns
 
 
-def _tensor(name: str, values: Any, where: str) -> Input:
-    """A tensor from nested lists alone: their lengths are its shape, their values tell its datatype."""
+def _tensor(name: str, values: Any, where: str, texts: bool) -> Input:
+    """A tensor from nested lists alone: their lengths are its shape, their values tell its datatype. `texts`: what the
+    model takes where there is no value that tells."""
     if not isinstance(values, list):
         raise RequestError(f"{where} must be a list, not {kind_of(values)}")
     values = _plain(values, where, 1)
@@ -112,7 +117,7 @@ def _tensor(name: str, values: Any, where: str) -> Input:
     while isinstance(first, list):
         shape.append(len(first))
         first = first[0] if first else None
-    datatype = _datatype(values)
+    datatype = _datatype(values, texts)
     return Input(name, datatype, from_json(values, datatype, tuple(shape), where))
 
 
@@ -136,14 +141,14 @@ def _has_objects(values: Sequence[Any]) -> bool:
     return any(isinstance(each, dict | list) for each in values)
 
 
-def _datatype(values: Any) -> str:
+def _datatype(values: Any, texts: bool) -> str:
     kinds: set[type] = set()
     waiting = [values]
     while waiting:
         found = waiting.pop()
         kinds |= set(map(type, found)) - {list}
         waiting += [each for each in found if isinstance(each, list)]
-    if str in kinds:
+    if str in kinds or (texts and kinds <= {type(None)}):
         return "BYTES"
     if kinds == {bool}:
         return "BOOL"

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from modelward_inference import codec, largejson
 from modelward_inference.bundle import Joining, Manifest
 from modelward_inference.dataplane import DataPlane
-from modelward_inference.protocol import REFUSERS
+from modelward_inference.protocol import REFUSERS, RequestError
 from modelward_inference.rest import Rest, State
 
 from .grpc_api.served import Echo
@@ -268,7 +269,7 @@ REFUSED: dict[str, tuple[list[dict[str, Any]], dict[str, float]]] = {
     "an input too few": ([X, KIND], {"signature": 1}),
     "an input of another name": ([X, KIND, {**COUNT, "name": "y"}], {"signature": 1}),
     "another shape": ([{**X, "shape": [2, 1]}, KIND, COUNT], {"signature": 1}),
-    "another type": ([{**X, "datatype": "BOOL", "data": [True, False]}, KIND, COUNT], {"signature": 1}),
+    "another type": ([{**X, "datatype": "BYTES", "data": ["a", "b"]}, KIND, COUNT], {"signature": 1}),
     "a tensor that the protocol refuses": ([{**X, "data": [1]}, KIND, COUNT], {}),
     "rows that differ": ([X, {**KIND, "shape": [2], "data": ["a", "b"]}, COUNT], {}),
 }
@@ -286,3 +287,28 @@ async def test_what_the_model_does_not_take_is_counted_apart_from_what_the_proto
     status, _, _ = await call(choosy, json.dumps({"inputs": inputs}).encode())
     assert status == (200 if case == "answered" else 400)
     assert {by: number - before[by] for by, number in refused().items() if number != before[by]} == expected
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize(
+    ("member", "field", "last"),
+    [('"datatype": "FP32", "datatype": "FP64"', "datatype", "FP64"), ('"name": "y", "name": "z"', "name", "z")],
+)
+def test_of_a_name_that_occurs_twice_the_last_counts_in_bodies_of_any_size(
+    large: bool, member: str, field: str, last: str
+) -> None:
+    rows = largejson.FROM if large else 1
+    other = '"name": "x"' if field == "datatype" else '"datatype": "FP32"'
+    body = f'{{"inputs": [{{{member}, {other}, "shape": [{rows}], "data": [{", ".join(["0.1"] * rows)}]}}]}}'.encode()
+    (tensor,) = codec.decode(body, None).inputs
+    assert getattr(tensor, field) == last
+
+
+@pytest.mark.parametrize("datatype", ["FP64", "BYTES"])
+def test_a_scalar_without_data_is_refused_and_one_that_is_null_is_missing(datatype: str) -> None:
+    scalar = {"name": "x", "datatype": datatype, "shape": []}
+    with pytest.raises(RequestError, match=r"inputs\[0\] \(x\).data is missing"):
+        codec.decode(json.dumps({"inputs": [scalar]}).encode(), None)
+    (tensor,) = codec.decode(json.dumps({"inputs": [{**scalar, "data": None}]}).encode(), None).inputs
+    value = tensor.array.item()
+    assert value is None or value != value

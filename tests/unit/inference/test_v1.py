@@ -79,6 +79,17 @@ async def test_objects_are_columns_by_name() -> None:
     assert await ask({"instances": encoded}, wide=False) == (200, {"predictions": [1]})
 
 
+async def test_a_column_of_missing_texts_is_one_of_texts() -> None:
+    assert await ask({"instances": [{"a": 1, "kind": None}]}, wide=False) == (200, {"predictions": [0]})
+    assert await ask({"inputs": {"a": [3, 1], "kind": [None, None]}}, wide=False) == (200, {"outputs": [1, 0]})
+    assert await ask({"inputs": {"a": [], "kind": []}}, wide=False) == (200, {"outputs": []})
+
+
+async def test_truths_are_numbers_where_the_model_takes_these() -> None:
+    assert await ask({"instances": [[True, False], [True, True]]}) == (200, {"predictions": [0, 0]})
+    assert await ask({"instances": [{"a": True, "kind": "xx"}]}, wide=False) == (200, {"predictions": [1]})
+
+
 async def test_several_outputs_are_an_object_a_row() -> None:
     answer = {"predictions": [{"y": [1.0, 1.0], "z": 1.0}, {"y": [3.0, 3.0], "z": 3.0}]}
     assert await ask(ROWS, labels=False) == (200, answer)

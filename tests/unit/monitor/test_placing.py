@@ -138,7 +138,7 @@ def test_a_reference_is_learned_from_tensors_of_another_name(tmp_path: Path) -> 
     """Whatever the other server calls the model's one tensor, in the first event and in later ones."""
     write_bundle(tmp_path, None, Signature((Tensor("x", "FP64", (-1, 3)),), (Tensor("score", "FP64", (-1,)),)))
     head = {"ce-type": "org.kubeflow.serving.inference.request", "ce-id": "1", "ce-specversion": "1.0"}
-    with MonitorProcess(tmp_path, LEARN_ROWS="100") as monitor:
+    with MonitorProcess(tmp_path, LEARN_ROWS="100", MONITOR_EVENTS="true") as monitor:
         for _ in range(60):
             assert monitor.request("POST", "/", body=orjson.dumps({"inputs": [MATRIX]}), headers=head)[0] == 200
         narrow = {**MATRIX, "shape": [2, 2], "data": [row[:2] for row in ROWS]}
