@@ -42,9 +42,6 @@ def read(body: bytes) -> dict[str, Any] | None:
     try:
         found: Any = _parsed(parser, body)
         _check_rest(found)
-        _check_once(found)
-        for each in found["inputs"]:
-            _check_once(each)
         first = _checked_form(found)
         document = {name: _plain(found[name]) for name in found if name != "inputs"}
         inputs = [_input(each) for each in found["inputs"]]
@@ -68,13 +65,6 @@ def check_instances(body: bytes, most: int) -> None:
         rows = found.get("instances")
         if isinstance(rows, simdjson.Array) and len(rows) > most:
             raise RequestError(f"instances has {len(rows)} rows or more; this server takes {most} at a time", 413)
-
-
-def _check_once(found: Any) -> None:
-    """Of a name that occurs twice simdjson takes the first value, and orjson the last."""
-    names = list(found)
-    if len(set(names)) != len(names):
-        raise TypeError("a name occurs twice")
 
 
 def _own_parser() -> Any:

@@ -69,7 +69,8 @@ def load(path: Path, signature: Signature | None = None, width: int | None = Non
     except UntrustedTypesFoundException as error:
         raise ModelUnsupported(f"The skops file holds types that are not trusted: {str(error)[:500]}") from error
     except Exception as error:
-        damaged = isinstance(error.__cause__ or error, zipfile.BadZipFile | zlib.error | EOFError)
+        # Behind the check of sizes, which reads the whole file, stands what it found.
+        damaged = any(isinstance(each, zipfile.BadZipFile | zlib.error | EOFError) for each in (error, error.__cause__))
         cure = "Upload the artifact again" if damaged else f"Save it with skops {skops.__version__}, or as ONNX"
         raise ArtifactCorrupt(
             f"can't be loaded with skops: {type(error).__name__}: {str(error)[:500]}. {cure}"
