@@ -260,10 +260,11 @@ def answers_that_nobody_reads(victim: Watched, taken: int) -> str:
                 with suppress(OSError):
                     connection.recv(taken) if taken else None
             time.sleep(0.2)
-        kept = _open(victim)
         if not _answers(victim):
             return "a good client got no answer"
-    return f"{kept} connections are kept" if kept > CLIENTS // 2 else victim.harm(before)
+    # An answer that fits into the kernel's buffer has left the server, whoever reads it: such a connection is idle, and
+    # ends as idle ones do. What the server itself holds is what counts.
+    return victim.harm(before)
 
 
 def _open(victim: Watched) -> int:
