@@ -18,10 +18,14 @@ from modelward_inference.tensors import to_binary as to_binary
 _NOTHING: Mapping[str, Any] = {}
 _NO_BYTES = memoryview(b"")
 
+BOM = b"\xef\xbb\xbf"
+
 
 def decode(body: bytes, json_length: int | None) -> InferRequest:
     """Read a request. `json_length`: of the header Inference-Header-Content-Length, None where all is JSON."""
     tail = _NO_BYTES
+    if body.startswith(BOM):
+        raise RequestError("the body begins with a byte order mark, which JSON has none of; send plain UTF-8")
     try:
         if json_length is None:
             document = (largejson.read(body) if len(body) >= largejson.FROM else None) or orjson.loads(body)

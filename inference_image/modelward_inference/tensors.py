@@ -197,8 +197,10 @@ def _only_whole(data: list[Any]) -> bool:
 
 
 def _first_odd(array: Array) -> str:
-    first = array.ravel()[0]
-    return shown(first.item() if hasattr(first, "item") else first)
+    """The first value that is not a number, as JSON has it; the first of all where each is one."""
+    flat = array.ravel()
+    first = next((each for each in flat if array.dtype.hasobject and not isinstance(each, int | float)), flat[0])
+    return "null" if first is None else shown(first.item() if hasattr(first, "item") else first)
 
 
 def to_json(array: Array) -> Any:

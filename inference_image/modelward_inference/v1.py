@@ -109,15 +109,13 @@ def _one_object(raw: Any) -> Any:
 
 def _tensor(name: str, values: Any, where: str, texts: bool) -> Input:
     """A tensor from nested lists alone: their lengths are its shape, their values tell its datatype. `texts`: what the
-    model takes where there is no value that tells."""
-    if not isinstance(values, list):
-        raise RequestError(f"{where} must be a list, not {kind_of(values)}")
+    model takes where there is no value that tells. A value without a list is a scalar, and one row of a column."""
     values = _plain(values, where, 1)
     shape, first = [], values
     while isinstance(first, list):
         shape.append(len(first))
         first = first[0] if first else None
-    datatype = _datatype(values, texts)
+    datatype = _datatype(values if isinstance(values, list) else [values], texts)
     return Input(name, datatype, from_json(values, datatype, tuple(shape), where))
 
 

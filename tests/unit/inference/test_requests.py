@@ -307,6 +307,19 @@ def test_of_a_name_that_occurs_twice_the_first_value_never_counts(member: str, f
         codec.decode(body(largejson.FROM), None)
 
 
+@pytest.mark.parametrize("rows", [1, largejson.FROM])
+def test_a_byte_order_mark_is_told_in_bodies_of_any_size(rows: int) -> None:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [rows], "data": [0.5] * rows}
+    with pytest.raises(RequestError, match="byte order mark"):
+        codec.decode(b"\xef\xbb\xbf" + json.dumps({"inputs": [tensor]}).encode(), None)
+
+
+def test_what_is_missing_among_whole_numbers_is_told() -> None:
+    tensor = {"name": "x", "datatype": "INT64", "shape": [2], "data": [1, None]}
+    with pytest.raises(RequestError, match="does not hold INT64 values: found null"):
+        codec.decode(json.dumps({"inputs": [tensor]}).encode(), None)
+
+
 @pytest.mark.parametrize("datatype", ["FP64", "BYTES"])
 def test_a_scalar_without_data_is_refused_and_one_that_is_null_is_missing(datatype: str) -> None:
     scalar = {"name": "x", "datatype": datatype, "shape": []}

@@ -66,7 +66,13 @@ async def test_columns_are_answered_as_columns() -> None:
 
 @pytest.mark.parametrize(
     "inputs",
-    [[{"a": [3], "kind": ["x"]}], [[{"a": 3}, {"kind": "x"}]], [{"kind": ["x"]}, {"a": 3}], [{"a": 3, "kind": "x"}]],
+    [
+        {"a": 3, "kind": "x"},
+        [{"a": [3], "kind": ["x"]}],
+        [[{"a": 3}, {"kind": "x"}]],
+        [{"kind": ["x"]}, {"a": 3}],
+        [{"a": 3, "kind": "x"}],
+    ],
 )
 async def test_objects_of_columns_in_a_list_are_columns(inputs: Any) -> None:
     assert await ask({"inputs": inputs}, wide=False) == (200, {"outputs": [1]})
