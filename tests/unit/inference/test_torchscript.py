@@ -67,7 +67,7 @@ def test_without_a_signature_it_is_not_served(torch: Any, tmp_path: Path) -> Non
 
 def test_a_damaged_file(torch: Any, tmp_path: Path) -> None:
     (tmp_path / "m.pt").touch()
-    with pytest.raises(errors.ArtifactCorrupt, match=r"as TorchScript: no constants\.pkl\. Upload"):
+    with pytest.raises(errors.ArtifactCorrupt, match=r"as TorchScript: no constants\.pkl\. Save it with torch 2"):
         runtimes.load("torchscript", tmp_path / "m.pt", 1, SIGNATURE)
 
 
