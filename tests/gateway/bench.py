@@ -77,7 +77,8 @@ class Bench:
         kinds = ",".join(resource.plural for resource in SEEN)
         listed = json.loads(await _kubectl("get", kinds, "-n", self.owner.namespace, "-o", "json"))["items"]
         for body in listed:
-            body["metadata"]["ownerReferences"] = [self.owner.owner_reference]
+            if body["kind"] != PODS.kind:  # these have their ReplicaSet
+                body["metadata"]["ownerReferences"] = [self.owner.owner_reference]
         for resource in SEEN:
             bodies = [body for body in listed if body["kind"] == resource.kind]
             self._cache.reconcile_with(resource, self._cache.snapshot(resource), bodies)
