@@ -5,7 +5,7 @@ Each is a profile of two cells, good and bad, made from what the reference and t
 people set thresholds on; significance and the budget of false alarms hold as for all features.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,8 +13,7 @@ import numpy as np
 
 from modelward_drift.bins import Grid
 from modelward_drift.causes import percent
-from modelward_drift.counts import Counts, Quality, zero
-from modelward_drift.counts import quality as quality_of
+from modelward_drift.counts import Counts, quality, zero
 from modelward_drift.judging import FeatureRule
 from modelward_drift.profile import SPECIAL, Profile
 from modelward_drift.reference import Feature, Reference
@@ -30,15 +29,7 @@ _WORDS: Final = {
     "missing": "are missing", "new_categories": "are new categories", "out_of_range": "are out of range",
     "type_errors": "are of another type", "non_finite": "are infinite",
 }  # fmt: skip
-
-_Pick = Callable[[Quality], int]
-_SEEN: Final[dict[str, _Pick]] = {
-    "missing": lambda seen: seen.missing,
-    "new_categories": lambda seen: seen.new_categories,
-    "out_of_range": lambda seen: seen.out_of_range,
-    "type_errors": lambda seen: seen.type_errors,
-    "non_finite": lambda seen: seen.non_finite,
-}
+"""What is said of bad values, by the name that their limit has in Limits, and their number in Quality."""
 
 
 @dataclass(frozen=True)
@@ -87,16 +78,17 @@ def worsened(feature: Feature, counts: Counts) -> bool:
 def _features(
     reference: Reference, window: Collection[Counts], limits: Limits, ignored: Collection[str]
 ) -> Iterator[BadValues]:
+    judged = [(what, limit) for what in _WORDS if (limit := getattr(limits, what)) is not None]
     for feature, counts in zip(reference.features, window, strict=True):
-        if feature.name in ignored:
+        if feature.name in ignored or not judged:
             continue
-        for what, seen in _SEEN.items():
-            limit = getattr(limits, what)
+        seen = quality(counts)
+        for what, limit in judged:
             bad = _bad_of_reference(feature.profile, what)
-            if limit is not None and bad is not None:
+            if bad is not None:
                 profile = _profile(f"{PREFIX}{_name(what)}:{feature.name}", feature.profile, bad)
                 derived = Feature(feature.side, feature.tensor, feature.column, profile)
-                found = _counts(profile, counts.rows, seen(quality_of(counts)))
+                found = _counts(profile, counts.rows, getattr(seen, what))
                 yield BadValues(what, feature.name, derived, found, FeatureRule(METRIC, limit))
 
 

@@ -37,10 +37,9 @@ _kept = threading.local()
 
 def read(body: bytes) -> dict[str, Any] | None:
     """The document as orjson gives it, but with arrays as the inputs' `data`; None where orjson has to read it."""
-    parser = _own_parser() if len(body) <= KEEP else simdjson.Parser()
     first = None
     try:
-        found: Any = _parsed(parser, body)
+        found: Any = _parsed(body)
         _check_rest(found)
         first = _checked_form(found)
         document = {name: _plain(found[name]) for name in found if name != "inputs"}
@@ -58,9 +57,8 @@ def read(body: bytes) -> dict[str, Any] | None:
 def check_instances(body: bytes, most: int) -> None:
     """Raises RequestError for more rows of the V1 protocol than `most`, or much beside them; else what reads them tells
     what is wrong."""
-    parser = _own_parser() if len(body) <= KEEP else simdjson.Parser()
     with contextlib.suppress(ValueError, TypeError, LookupError, AttributeError):
-        found = _parsed(parser, body)
+        found = _parsed(body)
         _check_rest(found)
         rows = found.get("instances")
         if isinstance(rows, simdjson.Array) and len(rows) > most:
@@ -75,7 +73,8 @@ def _own_parser() -> Any:
         return _kept.parser
 
 
-def _parsed(parser: Any, body: bytes) -> Any:
+def _parsed(body: bytes) -> Any:
+    parser = _own_parser() if len(body) <= KEEP else simdjson.Parser()
     try:
         return parser.parse(body)
     except RuntimeError:  # something of its last document is still held, by an error that is being told

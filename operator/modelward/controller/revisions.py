@@ -75,9 +75,8 @@ def _fetched(spec: Mapping[str, Any]) -> ModelFacts:
     steps = [
         {each["name"]: each.get("value") for each in one.get("env") or ()} for one in pod.get("initContainers") or ()
     ]
-    told = next(
-        (each for each in steps if "MODEL_URI" in each), {}
-    )  # by what it does: earlier releases name it otherwise
+    # By what it does: earlier releases give the step another name.
+    told = next((each for each in steps if "MODEL_URI" in each), {})
     return ModelFacts(told.get("MODEL_URI") or "unknown", told.get("MODEL_FORMAT") or "auto", told.get("MODEL_DIGEST"))
 
 

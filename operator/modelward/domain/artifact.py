@@ -6,7 +6,7 @@ from typing import Any
 
 from modelward.domain.diagnosis import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, Problem
 from modelward.domain.facts import PodFacts, WorkloadFacts
-from modelward.domain.foreign import decoded
+from modelward.domain.foreign import decoded, printable
 
 COMPILED, ORIGINAL = "Compiled", "Original"
 
@@ -80,4 +80,4 @@ def _report(pod: PodFacts, name: str) -> Mapping[str, Any] | None:
 
 
 def _plain(text: str) -> str:
-    return "".join(each if each.isprintable() else " " for each in text)[:MAX_TEXT]
+    return printable(text)[:MAX_TEXT]

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
-from modelward.domain.foreign import decoded, quoted
+from modelward.domain.foreign import decoded, printable, quoted
 
 DOWNLOAD_CONTAINER = "download"
 COMPILE_CONTAINER = "compile"
@@ -135,7 +135,5 @@ def _reported(termination_message: str) -> Problem | None:
 
 
 def _clip(text: str) -> str:
-    # File and feature names are in every alphabet; what can't be seen is no name.
-    text = "".join(each if each.isprintable() else " " for each in text)
-    text = " ".join(text.split()).rstrip(".")
+    text = " ".join(printable(text).split()).rstrip(".")
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

@@ -49,6 +49,11 @@ def _check_depth(document: Any) -> None:
     raise ValueError(f"more than {MAX_DEPTH} lists and objects in each other")
 
 
+def printable(text: str) -> str:
+    """With a blank for what can't be seen; names of files and features are in every alphabet, and stay."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
 def quoted(text: object, most: int = QUOTED) -> str:
     """Printable ASCII on one line, cut: no control characters, no letters that look like others, no flood."""
     # Cut twice: megabytes need not be looked at for two hundred characters.
