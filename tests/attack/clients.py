@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from attack.attack import attack
 from attack.raw import exchange, request
 from attack.router import CANDIDATE, STABLE, Router, envoy_before, mirroring, router
 from modelward.render.envoy_routes import CONFIG_HOST, INSIDE_HEADER, READY_PATH, revision_host
+from threaded import answering
 from unit.inference.processes import DEADLINE
 
 INFER = "/v2/models/m/infer"
@@ -240,15 +240,11 @@ class Failing(http.server.ThreadingHTTPServer):
 
 @contextmanager
 def failing(folder: Path) -> Iterator[tuple[Router, Failing]]:
-    with Failing(("127.0.0.1", 0), Failing.Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            with envoy_before(folder, server.server_port, server.server_port, 0) as made:
-                yield made, server
-        finally:
-            server.shutdown()
-            thread.join()
+    with (
+        answering(Failing(("127.0.0.1", 0), Failing.Handler)) as server,
+        envoy_before(folder, server.server_port, server.server_port, 0) as made,
+    ):
+        yield made, server
 
 
 RETRIES: dict[str, tuple[bytes, ...]] = {

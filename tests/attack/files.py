@@ -3,7 +3,6 @@
 import http.server
 import io
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from sklearn.preprocessing import FunctionTransformer
 from attack.attack import attack
 from attack.programs import Leaves
 from attack.steps import Steps
+from threaded import answering
 
 X = np.random.default_rng(3).normal(size=(80, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -46,14 +46,8 @@ class Asked(http.server.ThreadingHTTPServer):
 
 @contextmanager
 def asked(parent: Path) -> Iterator[tuple[Path, Asked]]:
-    with Asked(("127.0.0.1", 0), Asked.Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield parent, server
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(Asked(("127.0.0.1", 0), Asked.Handler)) as server:
+        yield parent, server
 
 
 class Inert:

@@ -3,7 +3,6 @@
 import http.server
 import io
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from modelward_inference import errors
 from modelward_inference.fetch import source
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.limits import Limits
+from threaded import answering
 from unit.inference.artifacts import estimator, onnx
 from unit.inference.test_containment import bundled
 
@@ -157,14 +157,8 @@ class Changing(http.server.ThreadingHTTPServer):
 
 @contextmanager
 def changing(parent: Path) -> Iterator[tuple[Path, Changing]]:
-    with Changing(("127.0.0.1", 0), Changing.Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield parent, server
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(Changing(("127.0.0.1", 0), Changing.Handler)) as server:
+        yield parent, server
 
 
 @attack("a transfer goes on only with the same artifact", RESUMED, changing)
@@ -207,15 +201,8 @@ class Endless(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def endless(parent: Path) -> Iterator[tuple[Path, int]]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield parent, server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Endless)) as server:
+        yield parent, server.server_port
 
 
 @attack(

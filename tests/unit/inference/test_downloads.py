@@ -18,6 +18,7 @@ from modelward_inference.fetch import network, source
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.s3 import S3Source
+from threaded import answering
 
 from .artifacts import digest
 
@@ -74,16 +75,11 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(*answers: Answer, wrap: Callable[[Any], Any] | None = None) -> Iterator[Store]:
-    with Store(*answers) as store:
-        if wrap is not None:
-            store.socket = wrap(store.socket)
-        thread = threading.Thread(target=store.serve_forever)
-        thread.start()
-        try:
-            yield store
-        finally:
-            store.shutdown()
-            thread.join()
+    store = Store(*answers)
+    if wrap is not None:
+        store.socket = wrap(store.socket)
+    with answering(store):
+        yield store
 
 
 def part(content: bytes, start: int, tag: str | None, told: str | None = None) -> Answer:

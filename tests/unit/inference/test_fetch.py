@@ -1,7 +1,6 @@
 """Fetching over a real HTTP server on loopback and from a volume: what goes well, and what is said when it does not."""
 
 import errno
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from modelward_inference import errors
 from modelward_inference.bundle import Manifest
 from modelward_inference.fetch import compiling, obtain, source
 from modelward_inference.fetch.run import Request, fetch
+from threaded import answering
 
 from .artifacts import digest, estimator, lightgbm_file, onnx, pickled, skops_file, xgboost_file, zipped
 
@@ -65,12 +65,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def store() -> Iterator[Store]:
-    with Store() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    with answering(Store()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(autouse=True)
