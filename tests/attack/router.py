@@ -1,8 +1,5 @@
 """A real Envoy with the configuration that routers get, and two real servers behind it, all on the loopback."""
 
-import json
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,10 +8,10 @@ from typing import Any
 
 import urllib3
 
+from live_envoy import LiveEnvoy
 from localcluster import binaries
 from modelward.api.traffic import Traffic
 from modelward.domain.facts import Arm, RouteTable
-from modelward.render import envoy, envoy_routes
 from unit.inference.processes import DEADLINE, ServerProcess
 
 STABLE, CANDIDATE = "fraud-aaaaaaaaaa", "fraud-bbbbbbbbbb"
@@ -43,67 +40,16 @@ class Router:
         return sum(int(float(line.rsplit(" ", 1)[1])) for line in text.splitlines() if line.startswith(name))
 
 
-def _nearby(document: dict[str, Any], ports: dict[str, int]) -> dict[str, Any]:
-    """The same configuration with the loopback's ports in place of Services."""
-    for resource in document["resources"]:
-        if "load_assignment" in resource:
-            resource["type"] = "STATIC"
-            for field in ("dns_lookup_family", "dns_refresh_rate", "dns_failure_refresh_rate"):
-                resource.pop(field)
-            (locality,) = resource["load_assignment"]["endpoints"]
-            address = locality["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-            address |= {"port_value": ports[address["address"].split(".")[0]], "address": "127.0.0.1"}
-    return document
-
-
 @contextmanager
 def envoy_before(folder: Path, stable: int, candidate: int, mirror: int) -> Iterator[Router]:
     """`mirror`: percent of requests of which the candidate gets copies; clients' own it gets none."""
-    ports = {STABLE: stable, CANDIDATE: candidate}
     routes = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 0, mirror),))
-    for name, text in envoy_routes.configuration(routes, Traffic(), "ml", "cluster.local").items():
-        (folder / name).write_text(json.dumps(_nearby(json.loads(text), ports)))
-    text = json.dumps(envoy.bootstrap()).replace(envoy.CONFIG_DIR, str(folder)).replace("0.0.0.0", "127.0.0.1")
-    bootstrap = json.loads(text)
-    for listener in (*bootstrap["static_resources"]["listeners"], bootstrap["admin"]):
-        listener["address"]["socket_address"]["port_value"] = 0
-    where = folder / "admin"
-    process = subprocess.Popen(
-        [
-            binaries.envoy(),
-            "--config-yaml",
-            json.dumps(bootstrap),
-            "--concurrency",
-            "1",
-            "--disable-hot-restart",
-            "--use-dynamic-base-id",
-            "--log-level",
-            "critical",
-            "--admin-address-path",
-            where,
-        ],
-        stdout=subprocess.DEVNULL,
-    )
-    http = urllib3.PoolManager(retries=False, timeout=DEADLINE)
+    ports = {STABLE: stable, CANDIDATE: candidate}
+    live = LiveEnvoy(folder, binaries.envoy(), routes, Traffic(), ports, "critical", DEADLINE)
     try:
-        yield Router(_port(process, where, http), stable, candidate, http)
+        yield Router(live.ports["traffic"], stable, candidate, live.http)
     finally:
-        process.kill()
-        process.wait(DEADLINE)
-        http.clear()
-
-
-def _port(process: "subprocess.Popen[bytes]", where: Path, http: urllib3.PoolManager) -> int:
-    end = time.monotonic() + DEADLINE
-    while time.monotonic() < end:
-        assert process.poll() is None, "Envoy refuses the configuration"
-        if where.exists() and (admin := where.read_text().strip()):
-            listed = http.request("GET", f"http://{admin}/listeners?format=json").json().get("listener_statuses", [])
-            for each in listed:
-                if each["name"] == "traffic":
-                    return int(each["local_address"]["socket_address"]["port_value"])
-        time.sleep(0.02)
-    raise AssertionError("Envoy does not listen")
+        live.close()
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Only the addresses are others: every revision is a server of the test, on loopba
 """
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 import urllib3
 
 from builders import PLATFORM, owner
+from live_envoy import LiveEnvoy
 from localcluster import binaries
 from modelward.api.modeldeployment import Resources, Router
 from modelward.api.traffic import Traffic
@@ -60,47 +60,9 @@ class Live:
 
     def __init__(self, folder: Path, program: Path, traffic: Traffic, routes: RouteTable = ROUTES) -> None:
         self.upstreams = {STABLE: Upstream(), CANDIDATE: Upstream()}
-        for name, text in envoy_routes.configuration(routes, traffic, "ml", "cluster.local").items():
-            (folder / name).write_text(json.dumps(self._nearby(json.loads(text))))
-        text = json.dumps(envoy.bootstrap()).replace(envoy.CONFIG_DIR, str(folder)).replace("0.0.0.0", "127.0.0.1")
-        bootstrap = json.loads(text)
-        listeners = bootstrap["static_resources"]["listeners"]
-        for listener in listeners:
-            listener["address"]["socket_address"]["port_value"] = 0
-        bootstrap["admin"]["address"]["socket_address"]["port_value"] = 0
-        where = folder / "admin"
-        self.process = subprocess.Popen(
-            [
-                program, "--config-yaml", json.dumps(bootstrap), "--concurrency", "1", "--disable-hot-restart",
-                "--use-dynamic-base-id", "--log-level", "error", "--admin-address-path", where,
-            ]
-        )  # fmt: skip
-        self.http = urllib3.PoolManager(retries=False, timeout=10.0)
-        self.ports = self._listening(where, {listener["name"] for listener in listeners})
-
-    def _nearby(self, document: dict[str, Any]) -> dict[str, Any]:
-        for resource in document["resources"]:
-            if "load_assignment" in resource:
-                resource["type"] = "STATIC"
-                for field in ("dns_lookup_family", "dns_refresh_rate", "dns_failure_refresh_rate"):
-                    resource.pop(field)
-                (locality,) = resource["load_assignment"]["endpoints"]
-                address = locality["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-                port = self.upstreams[address["address"].split(".")[0]].server_port
-                address |= {"address": "127.0.0.1", "port_value": port}
-        return document
-
-    def _listening(self, where: Path, names: set[str]) -> dict[str, int]:
-        end = time.monotonic() + 60.0
-        while time.monotonic() < end:
-            assert self.process.poll() is None, "Envoy refuses the configuration"
-            if where.exists() and (admin := where.read_text().strip()):
-                answer = self.http.request("GET", f"http://{admin}/listeners?format=json").json()
-                said = answer.get("listener_statuses", [])
-                if {each["name"] for each in said} >= names:
-                    return {each["name"]: each["local_address"]["socket_address"]["port_value"] for each in said}
-            time.sleep(0.02)
-        raise AssertionError("Envoy does not listen")
+        ports = {name: upstream.server_port for name, upstream in self.upstreams.items()}
+        self._envoy = LiveEnvoy(folder, program, routes, traffic, ports)
+        self.http, self.ports = self._envoy.http, self._envoy.ports
 
     def ask(self, listener: str, path: str = INFER, **headers: str) -> urllib3.BaseHTTPResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -115,12 +77,10 @@ class Live:
         return self.upstreams[revision].seen
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
+        self._envoy.close()
         for upstream in self.upstreams.values():
             upstream.shutdown()
             upstream.server_close()
-        self.http.clear()
 
 
 @pytest.fixture(scope="session")
