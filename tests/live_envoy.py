@@ -1,6 +1,7 @@
 """A real Envoy with the configuration that routers get, on the loopback: only addresses and ports are others."""
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Mapping
@@ -58,6 +59,17 @@ class LiveEnvoy:
         self._process.wait()
         self.http.clear()
 
+    def resident(self) -> int:
+        """Bytes of memory that it has now."""
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def active(self) -> int:
+        """Requests of clients that are not answered yet."""
+        name = f"http.{envoy.CLIENTS}.downstream_rq_active"
+        said = self.http.request("GET", f"http://127.0.0.1:{self.admin_port}/stats?filter={name}").data.decode()
+        return int(said.split(":")[1])
+
     def _listening(self, where: Path, names: set[str]) -> dict[str, int]:
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end:
@@ -65,6 +77,7 @@ class LiveEnvoy:
             if where.exists() and (admin := where.read_text().strip()):
                 answer = self.http.request("GET", f"http://{admin}/listeners?format=json").json()
                 said = answer.get("listener_statuses", [])
+                self.admin_port = int(admin.rpartition(":")[2])
                 if {each["name"] for each in said} >= names:
                     return {each["name"]: each["local_address"]["socket_address"]["port_value"] for each in said}
             time.sleep(0.02)

@@ -21,6 +21,7 @@ from modelward.api.names import (
 )
 from modelward.cluster.resources import (
     CONFIG_MAPS,
+    DISRUPTION_BUDGETS,
     DRIFT_POLICIES,
     JOBS,
     MODEL_DEPLOYMENTS,
@@ -235,5 +236,9 @@ def _pruned(resource: Resource, body: Object) -> Object:
         }
     if resource is JOBS:
         return {"metadata": metadata, "status": body.get("status") or {}}
+    if resource is DISRUPTION_BUDGETS:
+        return {field: body[field] for field in ("apiVersion", "kind", "spec") if field in body} | {
+            "metadata": metadata
+        }
     rest = {field: value for field, value in body.items() if field != "metadata"}
     return {**rest, "metadata": metadata}

@@ -45,10 +45,11 @@ NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", selector=LABEL
 
 HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
+DISRUPTION_BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
 
-CHILDREN: Final = (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES)
+CHILDREN: Final = (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES, DISRUPTION_BUDGETS)
 """What the operator applies."""
 
 OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES)

@@ -11,6 +11,7 @@ from modelward.cluster.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
     NETWORK_POLICIES,
     PODS,
     SERVICES,
@@ -26,7 +27,7 @@ from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.revision import is_revision_of
 from modelward.domain.rollout import Decision, decide
-from modelward.render import network, pin, record, revision
+from modelward.render import disruption, network, pin, record, revision
 from modelward.render.monitor import store_name
 from modelward.render.platform import Platform
 
@@ -101,12 +102,15 @@ def _deletes(
     for name in decision.remove:
         # The record last: while it is there, what a crash left is still known for a revision.
         children = (
-            (SERVICES, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name)),
+            (SERVICES, name), (DISRUPTION_BUDGETS, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name)),
             (CONFIG_MAPS, revision.pin_name(name)), (CONTROLLER_REVISIONS, name),
         )  # fmt: skip
         for resource, child in children:
             if (body := _ours(owner, live(resource, child))) is not None:
                 yield resource, body
+    for name, pods in decision.replicas.items():
+        if pods < disruption.LEAST and (body := _ours(owner, live(DISRUPTION_BUDGETS, name))) is not None:
+            yield DISRUPTION_BUDGETS, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
     known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}
     for body in services:
@@ -164,6 +168,8 @@ def _manifests(
             promotion = (decision.promotion if name == decision.routes.stable else None) or _promoted(observed, name)
             yield record.as_stored(record.record(owner, name, shape, promotion), kept)
             yield revision.service(owner, name)
+            if decision.replicas[name] >= disruption.LEAST:
+                yield disruption.of_revision(owner, name)
             yield revision.deployment_of(owner, shape, name, decision.replicas[name], promotion)
             digest = _first_digest(owner, observed, name, _ours(owner, live(CONFIG_MAPS, revision.pin_name(name))))
             if digest is not None and shape.model.digest is None:

@@ -11,7 +11,14 @@ from typing import Any, Final, Protocol
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, parse_gateway
 from modelward.cluster.cache import Object
-from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, SERVICES, Resource
+from modelward.cluster.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    HTTP_ROUTES,
+    SERVICES,
+    Resource,
+)
 from modelward.controller.ownership import is_ours
 from modelward.domain.facts import Progress, RouteTable
 from modelward.render import gateway, router
@@ -42,7 +49,7 @@ class OwnEnvoy:
 
     def objects(self, owner: ModelDeployment) -> tuple[tuple[Resource, str], ...]:
         name = router.name_of(owner)
-        return ((SERVICES, owner.name), (DEPLOYMENTS, name), (CONFIG_MAPS, name))
+        return ((SERVICES, owner.name), (DISRUPTION_BUDGETS, name), (DEPLOYMENTS, name), (CONFIG_MAPS, name))
 
     def manifests(
         self, owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None

@@ -333,6 +333,14 @@ class Observed:
         return tuple(pod for pod in facts.workload.pods if pod.ready) if facts else ()
 
     @property
+    def carrying(self) -> int:
+        """Pods for the whole load: as many as spec asks for, and no fewer than the stable has while it may not shrink.
+        Of these a step's share is counted, whatever an autoscaler makes of a stable that a canary relieves."""
+        routes = self.router.routes
+        stable = self.revisions.get(routes.stable) if routes is not None and routes.stable != self.target else None
+        return max(self.replicas, stable.workload.desired) if stable is not None else self.replicas
+
+    @property
     def progress(self) -> Progress | None:
         """Of the last rollout, None where there never was one."""
         return self.router.progress if self.router.routes else self.last_progress

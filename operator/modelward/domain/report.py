@@ -24,7 +24,7 @@ def rollout_status(
     if progress is None:
         return None
     same = (stored.get("revision"), stored.get("attempt")) == (progress.revision, progress.attempt)
-    stages = stages_of(observed.rollout, observed.replicas)
+    stages = stages_of(observed.rollout, observed.carrying)
     ended = progress.phase == PROMOTED
     kept = stored.get("gates") if same else None
     built: dict[str, Any] = {

@@ -222,9 +222,7 @@ def build_status(
         **_addresses(deployment),
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
-        "selector": (
-            f"{LABEL_INSTANCE}={deployment.name},{LABEL_COMPONENT}={COMPONENT_SERVER},{LABEL_REVISION}={stable}"
-        ),
+        "selector": _selector(deployment, decision),
         "stable": {**_revision(observed, decision, stable), "weight": decision.routes.stable_weight},
         "router": _router(observed, version),
         "conditions": conditions.render(built, last.get("conditions") or (), deployment.generation, now),
@@ -240,6 +238,15 @@ def build_status(
         ),
     }
     return status | {name: value for name, value in optional.items() if value}
+
+
+def _selector(deployment: ModelDeployment, decision: Decision) -> str:
+    """Of the pods that an autoscaler measures: those that share the requests which spec.replicas are for. A canary
+    relieves the stable of what it takes, so it counts; copies and variants, which have their own number, do not."""
+    candidate = decision.routes.arm(CANDIDATE)
+    revisions = [decision.routes.stable, *([candidate.revision] if candidate is not None and candidate.weight else [])]
+    which = f"={revisions[0]}" if len(revisions) == 1 else f" in ({','.join(revisions)})"
+    return f"{LABEL_INSTANCE}={deployment.name},{LABEL_COMPONENT}={COMPONENT_SERVER},{LABEL_REVISION}{which}"
 
 
 def _addresses(deployment: ModelDeployment) -> dict[str, str]:

@@ -144,7 +144,7 @@ def ready_for_traffic(observed: Observed, replicas: int) -> bool:
 
 
 def _stages(observed: Observed) -> tuple[Stage, ...]:
-    return stages_of(observed.rollout, observed.replicas)
+    return stages_of(observed.rollout, observed.carrying)
 
 
 def _is_decided(progress: Progress) -> bool:

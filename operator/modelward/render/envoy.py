@@ -23,6 +23,12 @@ INTERNAL_PORT: Final = 9901
 ADMIN_PORT: Final = 9902
 """Bound to loopback: only the pod itself reaches it."""
 
+BUFFER: Final = 1 << 16
+"""Bytes that wait in a connection. Of a slow upload the router holds that much, and what it may have to send again."""
+
+CLIENTS: Final = "traffic"
+"""The clients' listener, and what its statistics are called."""
+
 INSIDE_PORT: Final = 9903
 """Leads to single revisions by their hosts, and tells the configuration's version: for the operator's probe."""
 
@@ -145,7 +151,7 @@ def _traffic_listener() -> dict[str, Any]:
         },
     }
     manager = {
-        "stat_prefix": "traffic",
+        "stat_prefix": CLIENTS,
         "rds": _routes(),
         "access_log": [errors_only],
         "generate_request_id": True,
@@ -155,7 +161,7 @@ def _traffic_listener() -> dict[str, Any]:
             _set(CLIENT_ID_HEADER, "%REQ(X-REQUEST-ID)%"), {"remove": "x-request-id"}, {"remove": INSIDE_HEADER}
         ),
     }
-    return _listener("traffic", HTTP_PORT, manager)
+    return _listener(CLIENTS, HTTP_PORT, manager)
 
 
 def _inside_listener() -> dict[str, Any]:
@@ -205,9 +211,14 @@ def _listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
     }
     config = {"@type": _HTTP, **manager, **paths, **_LIMITS, "http_filters": [grpc, router]}
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]}
-    built: dict[str, Any] = {"name": name, "address": _socket("0.0.0.0", port), "filter_chains": [chain]}  # noqa: S104
+    built: dict[str, Any] = {
+        "name": name,
+        "address": _socket("0.0.0.0", port),  # noqa: S104
+        "filter_chains": [chain],
+        "per_connection_buffer_limit_bytes": BUFFER,
+    }
     # However many clients there are, probes and metrics are answered.
-    return built if name == "traffic" else {**built, "ignore_global_conn_limit": True, "bypass_overload_manager": True}
+    return built if name == CLIENTS else {**built, "ignore_global_conn_limit": True, "bypass_overload_manager": True}
 
 
 def _socket(address: str, port: int) -> dict[str, Any]:

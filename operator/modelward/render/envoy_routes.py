@@ -100,6 +100,18 @@ def cluster_of(revision: str, kind: str = OWN, *, grpc: bool = False) -> str:
     return revision + kind + ("-grpc" if grpc else "")
 
 
+RETRIED_BODY: Final = 1 << 20
+"""Bytes of a body that are kept to be sent again, to the stable where a candidate can't be reached. Envoy keeps them
+until the answer comes, not only while it connects: with more, a hundred requests would fill the router's memory."""
+
+# The default of three retries at a time would refuse the fourth request that an unreachable candidate loses.
+_BREAKERS: Final = {
+    "thresholds": [
+        dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), MAX_CONCURRENCY)
+    ]
+}
+
+
 def configuration(routes: RouteTable, traffic: Traffic, namespace: str, cluster_domain: str) -> dict[str, str]:
     """The files of the router's ConfigMap, by name."""
     version = version_of(routes, traffic, namespace, cluster_domain)
@@ -134,6 +146,7 @@ def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
             "name": cluster_of(revision, ARM, grpc=grpc),
             "connect_timeout": "1s",
             "lb_policy": "CLUSTER_PROVIDED",
+            "circuit_breakers": _BREAKERS,
             "cluster_type": {
                 "name": "envoy.clusters.aggregate",
                 "typed_config": {"@type": f"type.googleapis.com/{_AGGREGATE}", "clusters": list(ways)},
@@ -144,7 +157,6 @@ def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
 def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
     # The final dot of the domain keeps the resolver from trying every search domain of the pod first.
     address = {"address": f"{revision}.{domain}", "port_value": GRPC_PORT if grpc else SERVER_HTTP_PORT}
-    limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests"), MAX_CONCURRENCY)
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": name,
@@ -153,7 +165,7 @@ def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
         "dns_lookup_family": "V4_PREFERRED",
         "dns_refresh_rate": "5s",
         "dns_failure_refresh_rate": {"base_interval": "0.2s", "max_interval": "2s"},
-        "circuit_breakers": {"thresholds": [limits]},
+        "circuit_breakers": _BREAKERS,
         "outlier_detection": _EJECTION,
         "typed_extension_protocol_options": {
             _HTTP_OPTIONS: {
@@ -191,9 +203,14 @@ def _route_configuration(routes: RouteTable, traffic: Traffic, version: str) -> 
         "name": "model",
         "ignore_port_in_host_matching": True,
         "virtual_hosts": [
-            {"name": "traffic", "domains": ["*"], "routes": list(_traffic(routes, traffic))},
+            {
+                "name": "traffic",
+                "request_body_buffer_limit": RETRIED_BODY,
+                "domains": ["*"],
+                "routes": list(_traffic(routes, traffic)),
+            },
             *(_own_host(revision, traffic) for revision in routes.revisions),
-            {"name": "config", "domains": [CONFIG_HOST], "routes": [config]},
+            {"name": "config", "request_body_buffer_limit": RETRIED_BODY, "domains": [CONFIG_HOST], "routes": [config]},
         ],
     }
 
@@ -218,7 +235,12 @@ def _own_host(revision: str, traffic: Traffic) -> Json:
     # Readiness is asked by way of the clients' cluster: that is the one that has to work.
     ready = {"match": {"path": READY_PATH, **_inside()}, **_to(revision, traffic, grpc=False)}
     others = _both(_inside(), lambda grpc: _to(revision, traffic, grpc, ASIDE))
-    return {"name": revision, "domains": [revision_host(revision)], "routes": [_private(), ready, *others]}
+    return {
+        "name": revision,
+        "request_body_buffer_limit": RETRIED_BODY,
+        "domains": [revision_host(revision)],
+        "routes": [_private(), ready, *others],
+    }
 
 
 def _inside() -> Json:

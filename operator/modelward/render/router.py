@@ -9,21 +9,24 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.api.quantities import amount
 from modelward.domain.facts import Progress, RouteTable
-from modelward.render import common, envoy, envoy_routes
+from modelward.render import common, disruption, envoy, envoy_routes
 from modelward.render.platform import Platform
 from modelward.render.routes import dump_routes
 
 SERVICE_PORT = 80
 
 DRAIN_SECONDS = 10
-"""How long a router pod that ends tells its clients to go elsewhere (`Connection: close`) while it still answers."""
+"""How long a router pod that ends tells its clients to go elsewhere (`Connection: close`) while it serves those who do
+not know. It ends when it has answered all of them, each within traffic.timeout."""
+
+GRACE_SECONDS = 3600 + 2 * DRAIN_SECONDS
+"""The longest traffic.timeout, and the drain: no number of the pod's may change with traffic."""
 
 DEFAULT_RESOURCES = Resources(requests={"cpu": "50m", "memory": "64Mi"}, limits={"memory": "256Mi"})
 DEFAULT_WORKER_THREADS = 2
 """Envoy's default is one thread a core of the node, each with its own connections and statistics."""
 
-_DRAIN_REQUEST = r"POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"
-_DRAIN_COMMAND = f"exec 3<>/dev/tcp/127.0.0.1/{envoy.ADMIN_PORT}; printf '{_DRAIN_REQUEST}' >&3; sleep {DRAIN_SECONDS}"
+_ACTIVE = "downstream_rq_active"
 
 
 def name_of(owner: ModelDeployment) -> str:
@@ -40,6 +43,8 @@ def manifests(
 ) -> Iterator[dict[str, Any]]:
     """Everything, the configuration before the pods that mount it."""
     yield config_map(owner, platform, routes, progress)
+    if owner.spec.router.replicas >= disruption.LEAST:
+        yield disruption.of_router(owner, name_of(owner))
     yield deployment(owner, platform)
     yield service(owner)
 
@@ -75,7 +80,7 @@ def deployment(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
                     "securityContext": {**common.POD_SECURITY_CONTEXT, "runAsUser": common.NON_ROOT_USER},
-                    "terminationGracePeriodSeconds": DRAIN_SECONDS + 20,
+                    "terminationGracePeriodSeconds": GRACE_SECONDS,
                     "containers": [_container(owner, platform)],
                     "volumes": [{"name": "config", "configMap": {"name": name_of(owner)}}],
                     "topologySpreadConstraints": [
@@ -90,6 +95,27 @@ def deployment(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
             },
         },
     }
+
+
+def drain_command(admin_port: int = envoy.ADMIN_PORT, seconds: int = DRAIN_SECONDS) -> str:
+    """What a pod runs before it ends: Envoy itself ends at once on SIGTERM, whoever still waits for an answer.
+
+    A script of bash alone, since the image of Envoy has no curl.
+    """
+    admin = f"/dev/tcp/127.0.0.1/{admin_port}"
+    drain = r"POST /drain_listeners?graceful&skip_exit HTTP/1.1\r\nHost: admin\r\nContent-Length: 0\r\n\r\n"
+    count = rf"GET /stats?filter={envoy.CLIENTS}.{_ACTIVE} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
+    return f"""
+answering() {{
+  exec 4<>{admin} && printf '{count}' >&4 || return 1
+  while read -r name value; do
+    [[ $name == *{_ACTIVE}: && ${{value%$'\\r'}} -gt 0 ]] && return 0
+  done <&4
+  return 1
+}}
+exec 3<>{admin}; printf '{drain}' >&3; sleep {seconds}
+while answering; do sleep 0.5; done
+""".strip()
 
 
 def service(owner: ModelDeployment) -> dict[str, Any]:
@@ -148,8 +174,7 @@ def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
         "resources": common.resources(resources, DEFAULT_RESOURCES),
         "securityContext": common.CONTAINER_SECURITY_CONTEXT,
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        # Envoy ends at once on SIGTERM, whoever still waits for an answer; so it is told to drain before.
-        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", _DRAIN_COMMAND]}}},
+        "lifecycle": {"preStop": {"exec": {"command": ["bash", "-c", drain_command()]}}},
         "readinessProbe": _probe(period=2, failures=2),
         "startupProbe": _probe(period=1, failures=60),
         "livenessProbe": _probe(period=10, failures=3),

@@ -14,7 +14,7 @@ from modelward.cluster.resources import Resource, resource_of
 from modelward.controller.diff import stamped
 from modelward.controller.plan import Plan, plan
 from modelward.domain.facts import Observed, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable
-from modelward.render import network
+from modelward.render import disruption, network
 from modelward.render import revision as render_revision
 from modelward.render import router as render_router
 from modelward.render.record import record
@@ -45,6 +45,7 @@ def converged() -> World:
         render_revision.service(OWNER, A),
         render_revision.deployment(OWNER, PLATFORM, A, 1, promotion=promotion),
         render_router.config_map(OWNER, PLATFORM, RouteTable(A)),
+        disruption.of_router(OWNER, "fraud-router"),
         render_router.deployment(OWNER, PLATFORM),
         render_router.service(OWNER),
     )
@@ -62,12 +63,13 @@ def version_of(*revisions: str) -> str:
     return render_router.version_of(OWNER, PLATFORM, RouteTable(revisions[0], (), revisions[1:]))
 
 
-def test_a_new_model_takes_six_objects_in_a_safe_order() -> None:
+def test_a_new_model_takes_seven_objects_in_a_safe_order() -> None:
     assert applied(planned(observed(A), World())) == [
         f"ControllerRevision {A}",
         f"Service {A}",
         f"Deployment {A}",
         "ConfigMap fraud-router",
+        "PodDisruptionBudget fraud-router",
         "Deployment fraud-router",
         "Service fraud",
     ]
@@ -221,3 +223,20 @@ def test_network_policies_go_where_the_installation_makes_none_any_more() -> Non
     for each in there:
         each["metadata"]["ownerReferences"] = [owner("other").owner_reference | {"uid": "another"}]
     assert not planned(facts, converged().take(*there)).deletes
+
+
+def test_a_budget_is_made_for_several_pods_and_goes_with_all_but_one() -> None:
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    several = replace(facts, replicas=2)
+    made = [each for each in planned(several, converged()).applies if each["kind"] == disruption.KIND]
+    assert [each["metadata"]["name"] for each in made] == [A]
+    fewer = planned(facts, converged().take(*made))
+    assert [(resource.kind, body["metadata"]["name"]) for resource, body in fewer.deletes] == [(disruption.KIND, A)]
+    assert planned(several, converged().take(*made)).deletes == ()
+
+
+def test_somebody_elses_budget_is_left_alone() -> None:
+    theirs = disruption.of_revision(owner("other"), A)
+    theirs["metadata"]["ownerReferences"] = [owner("other").owner_reference | {"uid": "another"}]
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    assert planned(facts, converged().take(theirs)).deletes == ()

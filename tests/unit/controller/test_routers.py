@@ -82,7 +82,7 @@ def live_envoy() -> RouterFacts:
 def test_spec_chooses_the_router() -> None:
     assert (wanted(OWN), wanted(SHARED)) == (OWN_ENVOY, GATEWAY_API)
     assert [each["kind"] for each in made(SHARED)] == ["HTTPRoute"]
-    assert [each["kind"] for each in made(OWN)] == ["ConfigMap", "Deployment", "Service"]
+    assert [each["kind"] for each in made(OWN)] == ["ConfigMap", "PodDisruptionBudget", "Deployment", "Service"]
 
 
 @pytest.mark.parametrize("by", [OWN, SHARED], ids=["envoy", "gateway"])
@@ -112,10 +112,20 @@ def test_until_the_new_router_is_live_the_former_one_goes_on(
     assert deleted(result) == []
 
 
+ROUTERS_OBJECTS = [
+    "Service fraud", "PodDisruptionBudget fraud-router", "Deployment fraud-router", "ConfigMap fraud-router",
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("was", "becomes", "router", "gone"),
     [
-        (OWN, SHARED, live_gateway(), ["Service fraud", "Deployment fraud-router", "ConfigMap fraud-router"]),
+        (
+            OWN,
+            SHARED,
+            live_gateway(),
+            ROUTERS_OBJECTS,
+        ),
         (SHARED, OWN, live_envoy(), ["HTTPRoute fraud"]),
     ],
     ids=["to the gateway", "to an own Envoy"],

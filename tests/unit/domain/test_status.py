@@ -8,7 +8,7 @@ import pytest
 from builders import MODEL, container, observed, owner, pod, revision, router, shared_router
 from modelward.api.conditions import by_type
 from modelward.api.modeldeployment import Gateway, ParentReference, Router
-from modelward.api.rollout import CANARY, Rollout, Step
+from modelward.api.rollout import CANARY, SHADOW, Rollout, Shadow, Step
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Arm, Clock, Observed, Progress, RevisionFacts, VariantFacts
 from modelward.domain.rollout import decide
@@ -343,3 +343,22 @@ def test_only_counts_of_a_rollout_may_wait(path: tuple[str, ...], value: Any, ur
     status["variants"] = [{"name": "b", "revision": C, "weight": 20}]
     changed = {**status, path[0]: {**status[path[0]], path[1]: value} if len(path) == 2 else value}
     assert is_urgent(status, changed) is urgent
+
+
+SERVERS = "app.kubernetes.io/instance=fraud,app.kubernetes.io/component=server,modelward.io/revision"
+
+
+def test_an_autoscaler_measures_the_pods_that_share_the_requests() -> None:
+    rollout = Rollout(CANARY, (Step(50, "60s"),))
+
+    routers = router(A, arms=(Arm("candidate", B, 50),), progress=Progress(B))
+    facts = observed(B, revision(A), revision(B), router=routers, rollout=rollout, clock=Clock(10.0, step=9.0))
+    assert status_of(facts)["selector"] == f"{SERVERS} in ({A},{B})"
+    assert status_of(observed(A, revision(A), router=router(A)))["selector"] == f"{SERVERS}={A}"
+
+
+def test_copies_relieve_nobody() -> None:
+    routers = router(A, arms=(Arm("candidate", B, 0, 100),), progress=Progress(B))
+    shadow = Rollout(SHADOW, shadow=Shadow(100, requests=10))
+    facts = observed(B, revision(A), revision(B), router=routers, rollout=shadow, clock=Clock(10.0, step=9.0))
+    assert status_of(facts)["selector"] == f"{SERVERS}={A}"

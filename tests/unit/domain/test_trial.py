@@ -333,3 +333,9 @@ def test_nothing_goes_before_gateways_follow_or_while_the_former_router_is_there
     for facts, gone in (({}, (B,)), ({"live": None}, ()), ({"former": True}, ())):
         routers = shared_router(A, B, progress=rejected, **facts)
         assert decide(rolling(router=routers)).remove == gone
+
+
+def test_a_step_is_a_share_of_the_load_whatever_an_autoscaler_makes_of_the_stable() -> None:
+    """The canary relieves the stable, an autoscaler halves spec.replicas, and the stable may not shrink meanwhile."""
+    halved = rolling(50, step=1, candidate=revision(B, desired=5), replicas=4)
+    assert decide(halved).replicas == {A: 10, B: 5}
