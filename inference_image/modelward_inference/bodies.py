@@ -1,19 +1,22 @@
 """Bodies between their bytes and a request: how much all of them may hold together, and threads that read large ones.
 
 Reading takes time in proportion to the bytes, so only small bodies are read in the event loop; the others two at a
-time, which also bounds what is made of them meanwhile. Invariant: what was held is given back, whatever becomes of a
-request.
+time, which also bounds what is made of them meanwhile, and very large ones in another process (`readerprocess`).
+Parts of large bodies are taken by turns, so that whoever sends much leaves room for those who send little. Invariant:
+what was held is given back, whatever becomes of a request.
 Failure: OverloadedError. Budgets are the event loop's alone.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
 from modelward_inference import metrics
-from modelward_inference.protocol import OverloadedError
+from modelward_inference.protocol import InferRequest, OverloadedError
+from modelward_inference.readerprocess import FAR, Decode, ReaderProcess
 
 T = TypeVar("T")
 
@@ -22,6 +25,9 @@ LARGE = 64 << 10
 
 READERS = 2
 """Large bodies that are read at a time."""
+
+TURNS = 2
+"""Parts of large bodies that are taken in one turn of the event loop. A part is what one read of a socket brought."""
 
 BUDGET = 256 << 20
 """Bytes that all large bodies may hold together, where nothing else is said."""
@@ -35,6 +41,8 @@ class Bodies:
         self.held = 0
         """Bytes, now."""
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="read")
+        self._far = ReaderProcess()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     def hold(self) -> "Held":
         """`with` it for as long as a request lasts."""
@@ -43,6 +51,29 @@ class Bodies:
     async def apart(self, function: Callable[..., T], *arguments: object) -> T:
         """What a function gives that takes longer than the event loop should wait."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
+
+    async def decoded(self, decode: Decode, body: bytes, json_length: int | None) -> InferRequest:
+        """A large body as a request. Raises what `decode` raises, and OverloadedError."""
+        if len(body) > FAR:
+            return await self._far.read(decode, body, json_length)
+        return await self.apart(decode, body, json_length)
+
+    async def turn(self) -> None:
+        """Before the next part of a large body is taken."""
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._next)
+        waiter = loop.create_future()
+        self._waiting.append(waiter)
+        await waiter
+
+    def _next(self) -> None:
+        for _ in range(min(TURNS, len(self._waiting))):
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._next)
 
 
 class Held:

@@ -121,7 +121,7 @@ class Rest:
                 body = await self._unpacked(body, headers[b"content-encoding"].decode("latin-1"), held)
             json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
             if _takes_long(body, json_length):
-                request = await self._bodies.apart(form.decode, body, json_length)
+                request = await self._bodies.decoded(form.decode, body, json_length)
             else:
                 request = form.decode(body, json_length)
             if self._plane.busy:
@@ -199,6 +199,8 @@ class Rest:
         if message.get("more_body"):
             parts, size = [body], len(body)
             while message.get("more_body"):
+                if size > LARGE:
+                    await self._bodies.turn()
                 message = await receive()
                 part = message.get("body", b"")
                 size += len(part)
