@@ -19,7 +19,8 @@ from modelward import health, settings
 from modelward.cluster.body import open_session
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
-from modelward.cluster.lease import Lease, LeaseSettings
+from modelward.cluster.lease import LeaseSettings
+from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.monitors import Monitors
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
@@ -105,9 +106,8 @@ def build(configured: settings.Settings, client: ApiClient, session: aiohttp.Cli
     """Put the parts together."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock)
-    # The lease itself is renewed by unfenced requests, and everything else asks the lease: the one knows the other.
-    api = Api(client, may_write=lambda: lease.is_held())
-    lease = Lease(api, LeaseSettings(configured.namespace), configured.identity, clock)
+    lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
+    api = Api(client, may_write=lease.is_held)
     probe = RouterProbe(session)
     prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
     evidence = EvidenceCollector(

@@ -16,7 +16,8 @@ import aiohttp
 from modelward import app
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
-from modelward.cluster.lease import Lease, LeaseSettings
+from modelward.cluster.lease import LeaseSettings
+from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS
@@ -64,11 +65,30 @@ class MortalApi(Api):
         return answer
 
 
+class LeaseApi(Api):
+    """What the lease writes by: as dead as the rest of the process."""
+
+    of: MortalApi
+
+    async def request(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        if self.of.dead:
+            raise KilledError
+        return await super().request(*arguments, **options)
+
+
+@contextlib.asynccontextmanager
+async def _connection_of_the_lease(api: MortalApi) -> AsyncIterator[Api]:
+    async with await connect() as client:
+        own = LeaseApi(client, may_write=lambda: False)
+        own.of = api
+        yield own
+
+
 class Operator:
     """`async with operator(cluster) as one:` runs it; `one.api.writes` counts its writes."""
 
     def __init__(
-        self, api: MortalApi, controller: Controller, lease: Lease, cache: Cache, task: "asyncio.Task[None]"
+        self, api: MortalApi, controller: Controller, lease: LeaseThread, cache: Cache, task: "asyncio.Task[None]"
     ) -> None:
         self.api, self.controller, self.lease, self.cache, self.task = api, controller, lease, cache, task
 
@@ -97,7 +117,7 @@ async def operator(
         cache, queue = Cache(), WorkQueue(clock)
         api = MortalApi(client, may_write=lambda: lease.is_held())
         api.dies_after = dies_after
-        lease = Lease(api, LEASE, identity, clock)
+        lease = LeaseThread(LEASE, identity, clock, lambda: _connection_of_the_lease(api))
         routers = FakeRouters()
         routers.cache = cache
         prometheus = Prometheus(session, prometheus_url) if prometheus_url else None

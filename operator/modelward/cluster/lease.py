@@ -48,7 +48,7 @@ class Lease:
         self._seen: tuple[str, float] = ("", float("-inf"))
 
     def is_held(self) -> bool:
-        """Whether this process may write now."""
+        """Whether this process may write now. To be asked from any thread: it compares two numbers."""
         return self._clock() < self._writes_until
 
     async def acquire(self) -> None:

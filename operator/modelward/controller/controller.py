@@ -15,7 +15,7 @@ from modelward import telemetry
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError
 from modelward.cluster.discovery import discover
-from modelward.cluster.lease import Lease
+from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, Resource
 from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
@@ -57,7 +57,7 @@ class Controller:
         api: Api,
         cache: Cache,
         queue: WorkQueue,
-        lease: Lease,
+        lease: LeaseThread,
         reconcilers: Mapping[str, Reconciles],
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
@@ -99,8 +99,8 @@ class Controller:
     async def run(self, resources: Awaitable[tuple[Resource, ...]]) -> None:
         """Work as the leader until cancelled, or raise one of ENDS. `resources`: what is watched."""
         self._cache.watched = await resources
-        await self._lease.acquire()
         try:
+            await self._lease.acquire()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_lease(), name="lease")
                 await self._first_sync()
