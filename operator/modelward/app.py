@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +35,7 @@ from modelward.controller.reconcile import Reconciler
 from modelward.controller.triggers.job import JobTrigger
 from modelward.controller.triggers.webhook import WebhookTrigger
 from modelward.domain.runs import WEBHOOK
+from modelward.statusmetrics import StatusMetrics
 
 log = logging.getLogger("modelward")
 
@@ -83,8 +84,8 @@ async def run(configured: settings.Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     async with await connect() as client, open_session() as session:
-        controller = build(configured, client, session)
-        runner = await health.serve(configured.http_port, controller.stuck)
+        controller, statuses = build(configured, client, session)
+        runner = await health.serve(configured.http_port, controller.stuck, statuses)
         stop_watching = threading.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -102,8 +103,10 @@ async def run(configured: settings.Settings) -> None:
             await runner.cleanup()
 
 
-def build(configured: settings.Settings, client: ApiClient, session: aiohttp.ClientSession) -> Controller:
-    """Put the parts together."""
+def build(
+    configured: settings.Settings, client: ApiClient, session: aiohttp.ClientSession
+) -> tuple[Controller, Callable[[], StatusMetrics]]:
+    """Put the parts together: what works, and what there is to be scraped."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
@@ -121,7 +124,14 @@ def build(configured: settings.Settings, client: ApiClient, session: aiohttp.Cli
     webhooks = WebhookTrigger(api, session, configured.webhook_hosts, now)
     policies = PolicyReconciler(api, cache, monitoring, jobs, {WEBHOOK: webhooks}, configured.identity, now)
     reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
-    return Controller(api, cache, queue, lease, reconcilers, clock, configured.resync_seconds)
+
+    def statuses() -> StatusMetrics:
+        # Who stands by says nothing: two that tell of the same model would make it two.
+        if not lease.is_held():
+            return StatusMetrics()
+        return StatusMetrics(cache.all(MODEL_DEPLOYMENTS), cache.all(DRIFT_POLICIES), monitoring.shown())
+
+    return Controller(api, cache, queue, lease, reconcilers, clock, configured.resync_seconds), statuses
 
 
 def now() -> datetime:

@@ -1,45 +1,63 @@
 """The operator's metrics of a ModelDeployment say what its status says, and nothing that is no longer true."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
+from aiohttp import ClientSession
+from prometheus_client import REGISTRY, Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from builders import MODEL, observed, owner, revision, router
-from modelward import telemetry
+from modelward import health, telemetry
 from modelward.api.rollout import CANARY, Rollout, Step
-from modelward.domain.facts import Arm, Clock, Observed, Progress, VariantFacts
+from modelward.domain import runs
+from modelward.domain.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
 from modelward.domain.rollout import decide
 from modelward.domain.status import build_status
+from modelward.statusmetrics import METRICS, StatusMetrics
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
-NAMESPACE, NAME = "told", "fraud"
+NAMESPACE, NAME, WHEN = "told", "fraud", "2026-01-01T00:00:00Z"
 CANARIES = Rollout(CANARY, (Step(10), Step(50)))
 VARIANT = VariantFacts("b", C, MODEL, 20, 5)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_left() -> Iterator[None]:
-    yield
-    telemetry.forget(NAMESPACE, NAME)
+class Fleet:
+    """Statuses, as the cache has them."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, dict[str, Any]] = {}
+        self.policies: dict[str, dict[str, Any]] = {}
+
+    def show(self, facts: Observed, gates: list[dict[str, Any]] | None = None, name: str = NAME) -> None:
+        self.models[name] = body(name, build_status(owner(), facts, decide(facts), "v1", None, WHEN, gates))
+
+    def told(self, name: str = NAME, label: str = "name") -> dict[str, float]:
+        """Every series of the object: metric, and what it is about."""
+        scrape = StatusMetrics(list(self.models.values()), list(self.policies.values()))
+        return series(scrape.collect(), name, label)
 
 
-def show(facts: Observed, gates: list[dict[str, Any]] | None = None, name: str = NAME) -> None:
-    status = build_status(owner(), facts, decide(facts), "v1", None, "2026-01-01T00:00:00Z", gates)
-    telemetry.show(NAMESPACE, name, status)
+def body(name: str, status: Any) -> dict[str, Any]:
+    return {"metadata": {"namespace": NAMESPACE, "name": name}, "status": status}
 
 
-def told(name: str = NAME) -> dict[str, float]:
-    """Every series of the ModelDeployment but the times at which counters began: metric, and what it is about."""
+def series(families: Iterable[Metric], name: str, label: str = "name") -> dict[str, float]:
+    """But for the times at which counters began."""
     return {
         "/".join([sample.name.removeprefix("modelward_"), *list(sample.labels.values())[2:]]): sample.value
-        for family in REGISTRY.collect()
+        for family in families
         for sample in family.samples
-        if (sample.labels.get("namespace"), sample.labels.get("name")) == (NAMESPACE, name)
+        if (sample.labels.get("namespace"), sample.labels.get(label)) == (NAMESPACE, name)
         and not sample.name.endswith("_created")
     }
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
 
 
 def rolling(**facts: Any) -> Observed:
@@ -60,16 +78,16 @@ OF_ONE = {
 }  # fmt: skip
 
 
-def test_a_model_without_a_rollout() -> None:
-    show(ALONE)
-    assert told() == OF_ONE
-    show(replace(ALONE, revisions={A: revision(A, ready=0)}))
-    assert told() == OF_ONE | {"modeldeployment_ready": 0.0}
+def test_a_model_without_a_rollout(fleet: Fleet) -> None:
+    fleet.show(ALONE)
+    assert fleet.told() == OF_ONE
+    fleet.show(replace(ALONE, revisions={A: revision(A, ready=0)}))
+    assert fleet.told() == OF_ONE | {"modeldeployment_ready": 0.0}
 
 
-def test_a_rollout_with_a_variant_and_gates() -> None:
-    show(rolling(), [gate("errorRate", "Pass"), gate("latency", "Inconclusive"), gate("revenue", "Fail")])
-    assert told() == {
+def test_a_rollout_with_a_variant_and_gates(fleet: Fleet) -> None:
+    fleet.show(rolling(), [gate("errorRate", "Pass"), gate("latency", "Inconclusive"), gate("revenue", "Fail")])
+    assert fleet.told() == {
         "modeldeployment_ready": 0.0, "modeldeployment_not_compiled": 0.0,
         "traffic_weight/stable": 70.0, "traffic_weight/candidate": 10.0, "traffic_weight/b": 20.0,
         "traffic_mirror/stable": 0.0, "traffic_mirror/candidate": 0.0, "traffic_mirror/b": 5.0,
@@ -78,32 +96,97 @@ def test_a_rollout_with_a_variant_and_gates() -> None:
     }  # fmt: skip
 
 
-def test_what_is_no_longer_true_goes() -> None:
-    show(rolling(), [gate("errorRate", "Pass"), gate("latency", "Pass")])
-    show(rolling(command="pause", variants=()), [gate("latency", "Fail")])
-    shown = told()
+def test_what_is_no_longer_true_goes(fleet: Fleet) -> None:
+    fleet.show(rolling(), [gate("errorRate", "Pass"), gate("latency", "Pass")])
+    fleet.show(rolling(command="pause", variants=()), [gate("latency", "Fail")])
+    shown = fleet.told()
     assert {name for name in shown if name.startswith("rollout")} == {
         "rollout_phase/Paused", "rollout_step", "rollout_gate/latency",
     }  # fmt: skip
     assert not any(name.endswith("/b") for name in shown)
-    show(ALONE)
-    assert told() == OF_ONE, "spec went back to the stable, and nothing is left of the rollout"
+    fleet.show(ALONE)
+    assert fleet.told() == OF_ONE, "spec went back to the stable, and nothing is left of the rollout"
 
 
-def test_a_model_that_is_not_compiled() -> None:
-    status = build_status(owner(), ALONE, decide(ALONE), "v1", None, "2026-01-01T00:00:00Z")
-    telemetry.show(NAMESPACE, NAME, {**status, "stable": {**status["stable"], "fallback": "no converter"}})
-    assert told()["modeldeployment_not_compiled"] == 1.0
+def test_a_model_that_is_not_compiled(fleet: Fleet) -> None:
+    fleet.show(ALONE)
+    fleet.models[NAME]["status"]["stable"]["fallback"] = "no converter"
+    assert fleet.told()["modeldeployment_not_compiled"] == 1.0
 
 
-def test_all_is_dropped_with_the_model_and_nothing_of_another() -> None:
-    show(rolling(), [gate("errorRate", "Pass")])
-    show(ALONE, name="other")
-    telemetry.ROLLOUTS.labels(NAMESPACE, NAME, "Promoted").inc()
-    telemetry.ROLLOUTS.labels(NAMESPACE, "other", "Promoted").inc()
-    assert told()["rollouts_total/Promoted"] == 1.0
-    telemetry.forget(NAMESPACE, NAME)
-    assert told() == {}
-    assert told("other") == OF_ONE | {"rollouts_total/Promoted": 1.0}
-    telemetry.forget(NAMESPACE, "other")
-    assert told("other") == {}
+def test_all_goes_with_the_model_and_nothing_of_another(fleet: Fleet) -> None:
+    fleet.show(rolling(), [gate("errorRate", "Pass")])
+    fleet.show(ALONE, name="other")
+    del fleet.models[NAME]
+    assert fleet.told() == {}
+    assert fleet.told("other") == OF_ONE
+
+
+def test_what_ended_is_counted_until_the_object_goes() -> None:
+    for name in (NAME, "other"):
+        for result in (PROMOTED, ROLLED_BACK, ABORTED):
+            telemetry.ROLLOUTS.labels(NAMESPACE, name, result).inc()
+        for result in runs.RESULTS:
+            telemetry.RETRAINING_RUNS.labels(NAMESPACE, name, result).inc()
+    assert series(REGISTRY.collect(), NAME)["rollouts_total/Promoted"] == 1.0
+    telemetry.forget_model(NAMESPACE, NAME)
+    telemetry.forget_policy(NAMESPACE, NAME)
+    assert series(REGISTRY.collect(), NAME) == series(REGISTRY.collect(), NAME, "policy") == {}
+    assert len(series(REGISTRY.collect(), "other")) == 3
+    telemetry.forget_model(NAMESPACE, "other")
+    telemetry.forget_policy(NAMESPACE, "other")
+
+
+def test_a_policy_tells_of_its_targets(fleet: Fleet) -> None:
+    targets = [
+        {"name": "a", "verdict": "Drifted", "run": {"name": "r"}}, {"name": "b", "verdict": "NoDrift"},
+        {"name": "c", "verdict": "Unknown"},
+    ]  # fmt: skip
+    fleet.policies["p"] = body("p", {"targets": targets, "conditions": [{"type": "Stalled", "status": "True"}]})
+    assert fleet.told("p", "policy") == {
+        "drift_detected/a": 1.0, "drift_detected/b": 0.0,
+        "retraining_active/a": 1.0, "retraining_active/b": 0.0, "retraining_active/c": 0.0,
+        "driftpolicy_stalled": 1.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        None, {}, {"observedGeneration": 1}, {"conditions": [], "stable": {}}, {"conditions": 3, "stable": {}},
+        {"conditions": [{"type": "Ready", "status": "True"}], "stable": {"weight": "all of it"}},
+        {"conditions": [{"type": "Ready", "status": "True"}], "stable": {}, "rollout": {"phase": "Promoted"}},
+        {"conditions": [{"type": "Ready", "status": "True"}], "stable": {}, "rollout": 3},
+    ],
+)  # fmt: skip
+def test_a_status_of_other_hands_hides_itself_alone(fleet: Fleet, status: Any) -> None:
+    fleet.models["first"] = body("first", status)
+    fleet.policies["first"] = body("first", status and {**status, "targets": [{"name": "a"}]})
+    fleet.show(ALONE)
+    assert fleet.told() == OF_ONE
+    assert fleet.told("first") == {}
+
+
+async def test_a_scrape_has_both_and_shows_the_fleet_of_its_moment(unused_tcp_port: int, fleet: Fleet) -> None:
+    def statuses() -> StatusMetrics:
+        return StatusMetrics(list(fleet.models.values()))
+
+    fleet.show(ALONE)
+    runner = await health.serve(unused_tcp_port, lambda: None, statuses)
+    try:
+        async with ClientSession() as session:
+
+            async def scrape() -> str:
+                async with session.get(f"http://127.0.0.1:{unused_tcp_port}/metrics") as response:
+                    assert response.status == 200
+                    return await response.text()
+
+            ready = f'modelward_modeldeployment_ready{{name="{NAME}",namespace="{NAMESPACE}"}} 1.0'
+            first = await scrape()
+            assert ready in first
+            assert "modelward_workqueue_depth" in first
+            assert len(list(text_string_to_metric_families(first))) > len(METRICS)
+            fleet.models.clear()
+            assert ready not in await scrape()
+    finally:
+        await runner.cleanup()

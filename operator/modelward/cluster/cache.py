@@ -69,6 +69,10 @@ class Cache:
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         return self._objects[resource].get((namespace, name))
 
+    def all(self, resource: Resource) -> list[Object]:
+        """The objects of `resource`; they are replaced when they change, and never changed themselves."""
+        return list(self._objects[resource].values())
+
     def of_namespace(self, resource: Resource, namespace: str) -> list[Object]:
         """The objects of `resource` in a namespace, ordered by name."""
         found = self._objects[resource]

@@ -77,6 +77,7 @@ class _State:
     looked_at: float = float("-inf")
     pods: tuple[PodMonitor, ...] = ()
     judged: tuple[Window, tuple[Decision, ...]] | None = None
+    shown: Monitored | None = None
 
 
 class Monitoring:
@@ -90,6 +91,12 @@ class Monitoring:
 
     def forget(self, owner: Key) -> None:
         self._states.pop(owner, None)
+
+    def shown(self) -> dict[tuple[str, str], Monitored]:
+        """What was last said of each ModelDeployment with a monitor, by namespace and name."""
+        return {
+            (key.namespace, key.name): state.shown for key, state in self._states.items() if state.shown is not None
+        }
 
     async def look(self, owner: ModelDeployment, observed: Observed) -> tuple[Monitored | None, float | None]:
         """What is to be said of the stable revision's monitors, and seconds until the next look.
@@ -107,7 +114,8 @@ class Monitoring:
         if self._clock() - state.looked_at >= every:
             await self._read(owner, state, pods, observed.clock.now)
             state.looked_at, every = self._clock(), _pause(state, pods)
-        return _told(state, wanted), max(0.05, state.looked_at + every - self._clock())
+        state.shown = _told(state, wanted)
+        return state.shown, max(0.05, state.looked_at + every - self._clock())
 
     def window(self, owner: Key, revision: str, reader: str, settings: WindowSettings, now: float) -> Look:
         """A reader's windows, as of the last look at the pods. `revision`: that the reader takes for the stable one."""

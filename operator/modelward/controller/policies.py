@@ -129,7 +129,6 @@ class PolicyReconciler:
                 again_in = again_in if phases(status) == phases(policy.status) else 0.0
         finally:
             self._claims = {target: claim for target, claim in self._claims.items() if claim[0] != policy.name}
-        telemetry.show_policy(policy.namespace, policy.name, status)
         return Reconciled(again_in=again_in)
 
     def _targets(self, policy: DriftPolicy) -> list[_Target]:

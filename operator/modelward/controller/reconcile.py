@@ -254,8 +254,6 @@ class Reconciler:
                 memory.status_written_at = self._clock()
             else:
                 again_in = min(again_in or counts_due_in, counts_due_in)
-        telemetry.show(owner.namespace, owner.name, status)
-        telemetry.show_monitored(owner.namespace, owner.name, seen.monitored)
         return Outcome(again_in=again_in, refused=refused is not None)
 
     async def _write_status(self, owner: ModelDeployment, status: dict[str, Any]) -> None:
@@ -290,7 +288,7 @@ class Reconciler:
         self._routers.forget(key)
         self._evidence.forget(key)
         self._monitoring.forget(key)
-        telemetry.forget(key.namespace, key.name)
+        telemetry.forget_model(key.namespace, key.name)
 
 
 def soonest(*times: float | None) -> float | None:

@@ -16,6 +16,7 @@ STARTING, RUNNING, APPLYING, ROLLING_OUT, ENDED = "Starting", "Running", "Applyi
 
 PROMOTED, ROLLED_BACK, REFUSED, REPORTED = "Promoted", "RolledBack", "Refused", "Reported"
 UNCHANGED, SUPERSEDED, FAILED, CANCELLED = "Unchanged", "Superseded", "Failed", "Cancelled"
+RESULTS: Final = (PROMOTED, ROLLED_BACK, REFUSED, REPORTED, UNCHANGED, SUPERSEDED, FAILED, CANCELLED)
 
 IN_VAIN: Final = frozenset({ROLLED_BACK, REFUSED, REPORTED, UNCHANGED})
 """Results after which the same drift of the same revision would only lead to the same again."""

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from builders import container, observed, owner, pod, revision, router
-from modelward import telemetry
 from modelward.api.modeldeployment import ModelDeployment, Monitor, MonitorWindow
 from modelward.cluster.cache import Key
 from modelward.cluster.client import ApiError
@@ -15,6 +14,7 @@ from modelward.domain import monitored
 from modelward.domain.facts import Clock, Observed, PodFacts
 from modelward.domain.monitored import Monitored
 from modelward.domain.windows import WindowSettings
+from modelward.statusmetrics import StatusMetrics
 from nodeless.monitors import FakeMonitor, FakeMonitors, as_monitors, reference
 
 REVISION = "fraud-a"
@@ -322,15 +322,22 @@ async def test_metrics_name_the_worst_features_only() -> None:
     await one.look()
     one.take("one", 600, shift=1.0)
     seen = await one.look(3600.0)
-    telemetry.show_monitored("ml", "fraud", seen)
 
-    def series() -> set[tuple[str, ...]]:
-        return {key for key in telemetry.DRIFT._metrics if key[:2] == ("ml", "fraud")}
+    def series(metric: str) -> set[tuple[str, ...]]:
+        shown = StatusMetrics(monitored=one.monitoring.shown())
+        return {
+            tuple(sample.labels.values())[2:]
+            for family in shown.collect()
+            for sample in family.samples
+            if sample.name == f"modelward_{metric}" and sample.value
+        }
 
-    assert series() == {("ml", "fraud", "psi", "amount")}
-    assert telemetry.MONITORED.labels("ml", "fraud")._value.get() == 1
-    telemetry.show_monitored("ml", "fraud", None)
-    assert series() == set()
+    assert seen is not None
+    assert series("drift") == {("psi", "amount")}
+    assert series("drift_cut") == {("amount",)}
+    assert series("monitored") == {()}
+    one.monitoring.forget(Key("ml", "fraud"))
+    assert series("drift") == series("monitored") == set()
 
 
 async def test_nothing_is_said_without_spec_monitor() -> None:

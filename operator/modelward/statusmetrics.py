@@ -1,0 +1,155 @@
+"""The metrics of ModelDeployments and DriftPolicies: what their statuses say, rendered when somebody scrapes.
+
+Invariant: nothing is kept between two scrapes, so that a reconcile has nothing to do for metrics, and what is gone from
+the cluster, or no longer true, has no series. What the numbers are made of must not change while they are rendered:
+cached objects are replaced and never changed, so that a list of them may be read in another thread.
+Failure: a status that can't be read (somebody else wrote it) has no series until it is written anew; all others do.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from modelward.domain.monitored import Monitored, condition
+
+log = logging.getLogger(__name__)
+
+Series = tuple[str, tuple[str, ...], float]
+"""A metric's name without its prefix, the values of its labels, and its value."""
+
+MODEL: Final = ("namespace", "name")
+POLICY: Final = ("namespace", "policy")
+
+METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "modeldeployment_ready": ("1 while the condition Ready is True; a series a ModelDeployment.", MODEL),
+    "modeldeployment_not_compiled": (
+        "1 while the stable revision serves the artifact as it is although compiling was asked for; status says why.",
+        MODEL,
+    ),
+    "traffic_weight": (
+        "Percent of the requests that an arm gets: stable, candidate, or a variant's name.", (*MODEL, "arm"),
+    ),
+    "traffic_mirror": ("Percent of the requests that an arm gets a copy of.", (*MODEL, "arm")),
+    "rollout_phase": (
+        "1 for the phase of the last rollout; a series a ModelDeployment that had one.", (*MODEL, "phase"),
+    ),
+    "rollout_step": ("The step of the last rollout, from 1.", MODEL),
+    "rollout_gate": (
+        "What a gate of the last rollout says: 1 Pass, 0 Inconclusive, -1 Fail.", (*MODEL, "gate"),
+    ),
+    "monitored": ("1 while the condition Monitored is True; a series a ModelDeployment with a monitor.", MODEL),
+    "monitored_rows": (
+        "Rows since the stable revision runs, of all its pods: counted, sampled_out, dropped, refused or lost.",
+        (*MODEL, "result"),
+    ),
+    "drift": (
+        "The metric of the worst features in the last window, pooled over all pods.", (*MODEL, "metric", "feature"),
+    ),
+    "drift_cut": (
+        "What it has to reach: the threshold, or what chance alone reaches.", (*MODEL, "feature"),
+    ),
+    "drifted_features": ("Features that drifted in the last window.", MODEL),
+    "drift_detected": (
+        "1 while a model drifts by a DriftPolicy's rules, 0 while it does not.", (*POLICY, "model"),
+    ),
+    "retraining_active": (
+        "1 while a retraining run of a DriftPolicy goes on, until its rollout has ended.", (*POLICY, "model"),
+    ),
+    "driftpolicy_stalled": ("1 while a DriftPolicy needs a person.", POLICY),
+}  # fmt: skip
+"""Help and labels, by name without prefix. But for one series an object where it says so, labels are bounded."""
+
+PREFIX: Final = "modelward_"
+
+_VERDICTS: Final = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
+
+
+@dataclass(frozen=True)
+class StatusMetrics(Collector):
+    """What is shown in one scrape. `models`, `policies`: as they are cached; `monitored`: by namespace and name."""
+
+    models: Sequence[Mapping[str, Any]] = ()
+    policies: Sequence[Mapping[str, Any]] = ()
+    monitored: Mapping[tuple[str, str], Monitored] = field(default_factory=dict)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        families = {
+            name: GaugeMetricFamily(f"{PREFIX}{name}", text, labels=labels) for name, (text, labels) in METRICS.items()
+        }
+        for name, labels, value in self._series():
+            families[name].add_metric(labels, value)
+        yield from families.values()
+
+    def _series(self) -> Iterator[Series]:
+        for body in self.models:
+            yield from _readable(of_model, body)
+        for body in self.policies:
+            yield from _readable(of_policy, body)
+        for owner, seen in self.monitored.items():
+            yield from of_monitors(owner, seen)
+
+
+def _readable(render: Callable[[Mapping[str, Any]], Iterable[Series]], body: Mapping[str, Any]) -> list[Series]:
+    if not body.get("status"):
+        return []
+    try:
+        return list(render(body))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        metadata = body["metadata"]
+        log.warning("%s/%s: no metrics, the status can't be read: %r", metadata["namespace"], metadata["name"], error)
+        return []
+
+
+def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
+    """Of a ModelDeployment. Raises KeyError, TypeError for what is no status of ours."""
+    status, owner = body["status"], _name_of(body)
+    stable, rollout = status["stable"], status.get("rollout")
+    yield "modeldeployment_ready", owner, _is_true(status, "Ready")
+    yield "modeldeployment_not_compiled", owner, float("fallback" in stable)
+    arms = {"stable": stable, "candidate": status.get("candidate") or {}}
+    arms |= {each["name"]: each for each in status.get("variants") or ()}
+    for arm, shown in arms.items():
+        yield "traffic_weight", (*owner, arm), float(shown.get("weight", 0))
+        yield "traffic_mirror", (*owner, arm), float(shown.get("mirrorPercent", 0))
+    if rollout:
+        yield "rollout_phase", (*owner, rollout["phase"]), 1.0
+        yield "rollout_step", owner, float(rollout["step"])
+        for gate in rollout.get("gates") or ():
+            yield "rollout_gate", (*owner, gate["name"]), float(_VERDICTS[gate["verdict"]])
+
+
+def of_monitors(owner: tuple[str, str], seen: Monitored) -> Iterator[Series]:
+    """Of a ModelDeployment's monitors; of features, only the worst."""
+    yield "monitored", owner, float(bool(condition(seen).status))
+    for result, rows in (asdict(seen.intake) if seen.intake else {}).items():
+        yield "monitored_rows", (*owner, result), float(rows)
+    if seen.window is None:
+        return
+    yield "drifted_features", owner, float(len(seen.drifted))
+    for each in seen.decisions[: seen.top]:
+        statistic = each.statistic
+        yield "drift", (*owner, statistic.metric, statistic.feature), float(statistic.value)
+        yield "drift_cut", (*owner, statistic.feature), float(each.cut)
+
+
+def of_policy(body: Mapping[str, Any]) -> Iterator[Series]:
+    """Of a DriftPolicy; a model that is not judged yet has no verdict. Raises KeyError, TypeError as of_model does."""
+    status, owner = body["status"], _name_of(body)
+    for target in status.get("targets") or ():
+        if target["verdict"] in ("Drifted", "NoDrift"):
+            yield "drift_detected", (*owner, target["name"]), float(target["verdict"] == "Drifted")
+        yield "retraining_active", (*owner, target["name"]), float("run" in target)
+    yield "driftpolicy_stalled", owner, _is_true(status, "Stalled")
+
+
+def _name_of(body: Mapping[str, Any]) -> tuple[str, str]:
+    return body["metadata"]["namespace"], body["metadata"]["name"]
+
+
+def _is_true(status: Mapping[str, Any], condition: str) -> float:
+    """Raises KeyError where there is no such condition."""
+    return float({each["type"]: each["status"] for each in status["conditions"]}[condition] == "True")

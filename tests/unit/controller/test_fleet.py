@@ -1,0 +1,56 @@
+"""What a reconcile does hangs on its own model, and not on how many there are besides."""
+
+import copy
+import sys
+from collections import Counter
+from types import FrameType
+from typing import Any
+
+from modelward import telemetry
+from property.cluster_world import ClusterWorld
+
+
+def with_neighbours(world: ClusterWorld, number: int) -> None:
+    """Copies of all that the world has, in another namespace each, and what is counted of them."""
+    for count in range(number):
+        for (resource, _), body in world.objects.items():
+            other = copy.deepcopy(body)
+            other["metadata"]["namespace"] = f"other-{count}"
+            world.cache.upsert(resource, other)
+        telemetry.ROLLOUTS.labels(f"other-{count}", "fraud", "Promoted").inc()
+
+
+def lines_of(frame: FrameType, counted: "Counter[str]") -> Any:
+    def count(frame: FrameType, event: str, _: Any) -> Any:
+        counted[frame.f_code.co_filename] += event == "line"
+        return count
+
+    return count(frame, "call", None)
+
+
+async def lines_run(world: ClusterWorld) -> "Counter[str]":
+    """Of Python, by file, in a reconcile that finds nothing to do."""
+    counted: Counter[str] = Counter()
+    before = world.writes
+    sys.settrace(lambda frame, *_: lines_of(frame, counted))
+    try:
+        await world.step()
+    finally:
+        sys.settrace(None)
+    assert world.writes == before
+    return counted
+
+
+async def test_a_reconcile_takes_as_many_steps_among_many_models_as_alone() -> None:
+    world = ClusterWorld()
+    world.ask_for()
+    await world.run()
+    for _ in range(3):
+        await world.step()
+    alone = await lines_run(world)
+    with_neighbours(world, 50)
+    try:
+        assert await lines_run(world) == alone
+    finally:
+        for count in range(50):
+            telemetry.forget_model(f"other-{count}", "fraud")
