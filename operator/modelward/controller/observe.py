@@ -1,6 +1,6 @@
 """From cached objects to facts. Reads the cache alone; only router pods are asked, and only what is not known yet."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from modelward.api.modeldeployment import ModelDeployment, Variant
 from modelward.cluster.cache import Cache, Key
@@ -14,14 +14,40 @@ from modelward.render import revision as render_revision
 from modelward.render.platform import Platform
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What spec asks for, named: the same for the same spec and platform, and costly, since names are hashes of pods.
+
+    `fresh`: the revision of spec.model; `intent`: see intent_of.
+    """
+
+    fresh: str
+    intent: str
+    variants: tuple[VariantFacts, ...]
+
+
+def wanted_of(owner: ModelDeployment, platform: Platform) -> Wanted:
+    return Wanted(
+        render_revision.name_of(owner, platform),
+        render_revision.intent_of(owner),
+        tuple(_variant_facts(owner, platform, variant) for variant in owner.spec.variants),
+    )
+
+
 async def observe(
-    owner: ModelDeployment, cache: Cache, platform: Platform, routers: RouterObserver, now: float = 0.0
+    owner: ModelDeployment,
+    cache: Cache,
+    platform: Platform,
+    routers: RouterObserver,
+    now: float = 0.0,
+    wanted: Wanted | None = None,
 ) -> Observed:
-    """Everything that a reconcile of `owner` looks at, but for the evidence. `now`: seconds since the epoch."""
+    """Everything that a reconcile of `owner` looks at, but for the evidence. `now`: seconds since the epoch. `wanted`:
+    where it is known already."""
     key = Key(owner.namespace, owner.name)
-    fresh = render_revision.name_of(owner, platform)
+    wanted = wanted or wanted_of(owner, platform)
+    fresh, intent, variants = wanted.fresh, wanted.intent, wanted.variants
     told = owner.status.get("rollout") or {}
-    variants = tuple(_variant_facts(owner, platform, variant) for variant in owner.spec.variants)
     tried = {str(told["revision"])} if "revision" in told else set()
     asked = {fresh, *tried, *(variant.revision for variant in variants)}
     deployments, records, services, pods = (
@@ -30,7 +56,6 @@ async def observe(
     revisions = revisions_of(owner, deployments, records, services, pods)
     router = await routers.look(owner, asked, revisions)
     progress = router.progress if router.routes else progress_of(told)
-    intent = render_revision.intent_of(owner)
     unchanged = (
         owner.status.get("observedGeneration") == owner.generation
         and progress is not None

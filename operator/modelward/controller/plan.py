@@ -1,7 +1,7 @@
 """What has to be written so that the cluster becomes what was decided. Pure: the same input gives the same plan."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from modelward.api import names
@@ -49,6 +49,24 @@ class Plan:
     deletes: tuple[tuple[Resource, Object], ...] = ()
 
 
+@dataclass
+class Converged:
+    """What was found to need no write, so that it is not rendered again while all that it is made of stays the same.
+
+    Rendering is pure: `made_of` are its values (compared as such), `looked_up` the live objects that it read or was
+    compared with (the very same ones: who changes one replaces it). `policies`: names of the NetworkPolicies among it.
+    """
+
+    version_of: tuple[Any, ...] = ()
+    version: str = ""
+    made_of: tuple[Any, ...] = ()
+    looked_up: dict[tuple[Resource, str], Object | None] = field(default_factory=dict)
+    policies: frozenset[str] = frozenset()
+
+    def holds(self, made_of: tuple[Any, ...], live: Live) -> bool:
+        return made_of == self.made_of and all(live(*about) is body for about, body in self.looked_up.items())
+
+
 def plan(
     owner: ModelDeployment,
     observed: Observed,
@@ -56,29 +74,69 @@ def plan(
     live: Live,
     services: Iterable[Object] = (),
     retouch: Callable[[str], bool] = lambda _uid: False,
+    converged: Converged | None = None,
 ) -> Plan:
     """The writes that lead from `observed` one step on.
 
     `services`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so long ago that
-    the kubelet must have missed it.
+    the kubelet must have missed it. `converged`: kept from one plan of the same ModelDeployment to the next; it spares
+    work and changes no plan.
     """
+    converged = Converged() if converged is None else converged
     decision = decide(observed, cause_of(observed))
-    version = routers.wanted(owner).version_of(owner, platform, decision.routes)
+    version = _version(owner, platform, decision, converged)
     former = tuple(_former(owner, live))
     leaves = is_live(observed, decision, version)
     before = None if leaves else routers.before(owner, [body for _, body in former])
-    wanted = [stamped(manifest) for manifest in _manifests(owner, before, observed, platform, decision, live)]
+    applies = _applies(owner, before, observed, platform, decision, live, converged)
     return Plan(
         decision=decision,
         version=version,
-        applies=tuple(m for m in wanted if differs(m, live(resource_of(m), m["metadata"]["name"]))),
+        applies=applies,
         touches=tuple(_touches(observed, version, live, retouch)),
         deletes=(
             *(former if leaves else ()),
             *_deletes(owner, observed, decision, live, services),
-            *_needless_policies(owner, wanted, live, leaves=leaves),
+            *_needless_policies(owner, converged.policies, live, leaves=leaves),
         ),
     )
+
+
+def _version(owner: ModelDeployment, platform: Platform, decision: Decision, converged: Converged) -> str:
+    made_of = (owner, platform, decision.routes)
+    if converged.version_of != made_of:
+        converged.version = routers.wanted(owner).version_of(owner, platform, decision.routes)
+        converged.version_of = made_of
+    return converged.version
+
+
+def _applies(
+    owner: ModelDeployment,
+    before: ModelDeployment | None,
+    observed: Observed,
+    platform: Platform,
+    decision: Decision,
+    live: Live,
+    converged: Converged,
+) -> tuple[Mapping[str, Any], ...]:
+    """The manifests that are not as they should be."""
+    made_of = (
+        owner, before, platform, observed.held, observed.target, observed.variants, observed.revisions,
+        decision.replicas, decision.routes, decision.promotion, decision.progress,
+    )  # fmt: skip
+    if converged.holds(made_of, live):
+        return ()
+    looked_up: dict[tuple[Resource, str], Object | None] = {}
+
+    def seen(resource: Resource, name: str) -> Object | None:
+        looked_up[resource, name] = live(resource, name)
+        return looked_up[resource, name]
+
+    wanted = [stamped(manifest) for manifest in _manifests(owner, before, observed, platform, decision, seen)]
+    applies = tuple(m for m in wanted if differs(m, seen(resource_of(m), m["metadata"]["name"])))
+    converged.policies = frozenset(m["metadata"]["name"] for m in wanted if resource_of(m) is NETWORK_POLICIES)
+    converged.made_of, converged.looked_up = ((), {}) if applies else (made_of, looked_up)
+    return applies
 
 
 def is_live(observed: Observed, decision: Decision, version: str) -> bool:
@@ -120,10 +178,10 @@ def _deletes(
 
 
 def _needless_policies(
-    owner: ModelDeployment, wanted: Iterable[Mapping[str, Any]], live: Live, *, leaves: bool
+    owner: ModelDeployment, kept: Collection[str], live: Live, *, leaves: bool
 ) -> Iterator[tuple[Resource, Object]]:
-    """NetworkPolicies that nothing is left for: the installation makes none any more, or the router's pods are gone."""
-    kept = {manifest["metadata"]["name"] for manifest in wanted if resource_of(manifest) is NETWORK_POLICIES}
+    """NetworkPolicies that nothing is left for: the installation makes none any more, or the router's pods are gone.
+    `kept`: their names that are wanted."""
     for name in network.names_of(owner):
         body = live(NETWORK_POLICIES, name)
         if body is not None and name not in kept and belongs_to(body, owner) and (leaves or not kept):

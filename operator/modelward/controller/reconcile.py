@@ -15,7 +15,7 @@ from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
 from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG
 from modelward.cluster import events
-from modelward.cluster.cache import Cache, Key
+from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
@@ -23,10 +23,10 @@ from modelward.controller.consents import platform_of
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.foreign import LABELS_CHANGED, find_lost, repaired, stays_changed
 from modelward.controller.monitoring import Monitoring
-from modelward.controller.observe import observe
+from modelward.controller.observe import Wanted, observe, wanted_of
 from modelward.controller.observe_router import RouterObserver
 from modelward.controller.ownership import claim_of_another
-from modelward.controller.plan import Plan, plan
+from modelward.controller.plan import Converged, Plan, plan
 from modelward.controller.statuses import write_status
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
@@ -59,6 +59,9 @@ class _Memory:
     touched_at: dict[str, float] = field(default_factory=dict)
     changed: Problem | None = None
     """What the cluster makes of our labels, as of the last reconcile."""
+    parsed: tuple[Object, ModelDeployment] | None = None
+    wanted: tuple[ModelDeployment, Platform, Wanted] | None = None
+    converged: Converged = field(default_factory=Converged)
 
 
 @dataclass(frozen=True)
@@ -108,19 +111,19 @@ class Reconciler:
         if body is None:
             self._forget(key)
             return Outcome()
+        memory = self._memories.setdefault(key, _Memory())
         try:
-            owner = modeldeployment.parse(body)
+            owner = _parsed(body, memory)
         except InvalidObjectError as error:
             log.error("%s: %s", key, error)
             return Outcome(refused=True)
         if owner.deleting:
             # Owner references make the garbage collector remove every child.
             return Outcome()
-        memory = self._memories.setdefault(key, _Memory())
         now = self._now().timestamp()
         platform = platform_of(self._platform, self._cache, owner.namespace)
         await find_lost(owner, self._cache, self._api)
-        observed = await observe(owner, self._cache, platform, self._routers, now)
+        observed = await observe(owner, self._cache, platform, self._routers, now, _wanted(owner, platform, memory))
         seen = await self._evidence.look(owner, observed)
         observed = replace(observed, judgement=seen.judgement)
         planned = self._plan(owner, observed, platform, memory)
@@ -139,6 +142,7 @@ class Reconciler:
             live=lambda resource, name: self._cache.get(resource, owner.namespace, name),
             services=self._cache.children(Key(owner.namespace, owner.name), SERVICES),
             retouch=lambda uid: self._clock() - memory.touched_at.get(uid, float("-inf")) > RETOUCH_AFTER,
+            converged=memory.converged,
         )
 
     async def _act(self, owner: ModelDeployment, planned: Plan, memory: _Memory) -> Problem | None:
@@ -289,6 +293,20 @@ class Reconciler:
         self._evidence.forget(key)
         self._monitoring.forget(key)
         telemetry.forget_model(key.namespace, key.name)
+
+
+def _parsed(body: Object, memory: _Memory) -> ModelDeployment:
+    """Raises InvalidObjectError. A cached object is replaced when it changes: the very same one says the same."""
+    if memory.parsed is None or memory.parsed[0] is not body:
+        memory.parsed = (body, modeldeployment.parse(body))
+    return memory.parsed[1]
+
+
+def _wanted(owner: ModelDeployment, platform: Platform, memory: _Memory) -> Wanted:
+    known = memory.wanted
+    if known is None or known[0] is not owner or known[1] != platform:
+        memory.wanted = known = (owner, platform, wanted_of(owner, platform))
+    return known[2]
 
 
 def soonest(*times: float | None) -> float | None:

@@ -54,3 +54,14 @@ async def test_a_reconcile_takes_as_many_steps_among_many_models_as_alone() -> N
     finally:
         for count in range(50):
             telemetry.forget_model(f"other-{count}", "fraud")
+
+
+async def test_what_is_as_it_should_be_is_not_rendered_again() -> None:
+    world = ClusterWorld()
+    world.ask_for()
+    await world.run()
+    for _ in range(3):
+        await world.step()
+    counted = await lines_run(world)
+    rendering = ("render/envoy.py", "render/envoy_routes.py", "render/steps.py", "controller/diff.py")
+    assert [file for file in counted if file.endswith(rendering)] == []

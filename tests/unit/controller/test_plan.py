@@ -1,5 +1,6 @@
 """The writes that a decision leads to, and their order."""
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ from modelward.api import names
 from modelward.api.modeldeployment import Model
 from modelward.cluster.resources import Resource, resource_of
 from modelward.controller.diff import stamped
-from modelward.controller.plan import Plan, plan
+from modelward.controller.plan import Converged, Plan, plan
 from modelward.domain.facts import Observed, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable
 from modelward.render import disruption, network
 from modelward.render import revision as render_revision
@@ -73,6 +74,54 @@ def test_a_new_model_takes_seven_objects_in_a_safe_order() -> None:
         "Deployment fraud-router",
         "Service fraud",
     ]
+
+
+def edited(kind: str, name: str, edit: Callable[[Any], None]) -> Callable[[World], None]:
+    """As a watch brings it: another object in its place."""
+
+    def change(world: World) -> None:
+        body = copy.deepcopy(world[kind, name])
+        edit(body)
+        world[kind, name] = body
+
+    return change
+
+
+EDITS: dict[str, Callable[[World], None]] = {
+    "nothing": lambda _: None,
+    "its Deployment": edited("Deployment", A, lambda body: body["spec"].update(replicas=5)),
+    "its Service": edited("Service", A, lambda body: body["spec"].update(selector={})),
+    "its record": edited("ControllerRevision", A, lambda body: body["metadata"]["labels"].clear()),
+    "the routes": edited("ConfigMap", "fraud-router", lambda body: body["metadata"]["annotations"].clear()),
+    "the configuration": edited("ConfigMap", "fraud-router", lambda body: body["data"].clear()),
+    "a Service that is gone": lambda world: world.pop(("Service", "fraud")),
+}
+
+
+@pytest.mark.parametrize("what", EDITS)
+def test_what_is_remembered_changes_no_plan(what: str) -> None:
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    world, kept = converged(), Converged()
+    assert planned(facts, world, converged=kept) == planned(facts, world)
+    EDITS[what](world)
+    assert bool(planned(facts, world).applies) == (what != "nothing")
+    for _ in range(2):
+        assert planned(facts, world, converged=kept) == planned(facts, world)
+
+
+def test_what_is_remembered_is_of_these_facts_alone() -> None:
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    world, kept = converged(), Converged()
+    others = [
+        (OWNER, replace(facts, revisions={A: revision(A, promoted=2)}), PLATFORM),
+        (OWNER, facts, replace(PLATFORM, router_image="envoy:2")),
+        (OWNER, facts, replace(PLATFORM, cluster_domain="example.org")),
+        (owner(replicas=3), replace(facts, replicas=3), PLATFORM),
+        (OWNER, facts, PLATFORM),
+    ]
+    for by, seen, platform in others:
+        planned(facts, world, converged=kept)
+        assert plan(by, seen, platform, world.live, converged=kept) == plan(by, seen, platform, world.live)
 
 
 def test_nothing_is_written_when_converged() -> None:
