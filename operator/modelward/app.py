@@ -22,6 +22,7 @@ from modelward.cluster.client import Api, connect
 from modelward.cluster.lease import LeaseSettings
 from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.monitors import Monitors
+from modelward.cluster.poller import Poller
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, Resource
@@ -33,6 +34,7 @@ from modelward.controller.monitoring import Monitoring
 from modelward.controller.policies import PolicyReconciler
 from modelward.controller.reconcile import Reconciler
 from modelward.controller.triggers.job import JobTrigger
+from modelward.controller.triggers.polled import PolledTrigger
 from modelward.controller.triggers.webhook import WebhookTrigger
 from modelward.domain.runs import WEBHOOK
 from modelward.statusmetrics import StatusMetrics
@@ -111,17 +113,18 @@ def build(
     cache, queue = Cache(), WorkQueue(clock)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
     api = Api(client, may_write=lease.is_held)
-    probe = RouterProbe(session)
+    poller = Poller(queue.add, clock)
+    probe = RouterProbe(session, poller)
     prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
     evidence = EvidenceCollector(
-        Scraper(session), prometheus, clock, namespace_label=configured.prometheus_namespace_label
+        Scraper(session), prometheus, poller, namespace_label=configured.prometheus_namespace_label
     )
-    monitoring = Monitoring(api, Monitors(session), clock)
+    monitoring = Monitoring(api, Monitors(session), poller, clock)
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now
     )
     jobs = JobTrigger(api, cache, now)
-    webhooks = WebhookTrigger(api, session, configured.webhook_hosts, now)
+    webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
     policies = PolicyReconciler(api, cache, monitoring, jobs, {WEBHOOK: webhooks}, configured.identity, now)
     reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
 
@@ -131,7 +134,8 @@ def build(
             return StatusMetrics()
         return StatusMetrics(cache.all(MODEL_DEPLOYMENTS), cache.all(DRIFT_POLICIES), monitoring.shown())
 
-    return Controller(api, cache, queue, lease, reconcilers, clock, configured.resync_seconds), statuses
+    controller = Controller(api, cache, queue, lease, reconcilers, clock, configured.resync_seconds, poller)
+    return controller, statuses
 
 
 def now() -> datetime:

@@ -21,10 +21,13 @@ from aiohttp.test_utils import TestServer
 from attack.attack import attack
 from builders import pod
 from modelward.cluster.body import open_session
+from modelward.cluster.cache import Key
 from modelward.cluster.monitors import Monitors
+from modelward.cluster.poller import Poller
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import Scraper
 from modelward_drift.errors import DriftError
+from polled import told
 from unit.monitor.worlds import reference
 
 POD: Final = pod("one", ip="127.0.0.1")
@@ -33,7 +36,9 @@ Ask = Callable[[Any, int], Awaitable[Any]]
 
 
 async def _probe(session: Any, port: int) -> Any:
-    return await RouterProbe(session, port).look(("ml", "fraud"), [POD], "v", {"fraud-a": "w"})  # type: ignore[arg-type]
+    poller = Poller(lambda _: None, time.monotonic)
+    probe = RouterProbe(session, poller, port)
+    return await told(poller, lambda: probe.look(Key("ml", "fraud"), [POD], "v", {"fraud-a": "w"}))
 
 
 CLIENTS: dict[str, Ask] = {

@@ -15,6 +15,7 @@ from modelward.api import names
 from modelward.api.modeldeployment import Gateway, Model, ModelDeployment, ParentReference, Spec
 from modelward.api.modeldeployment import Router as RouterSpec
 from modelward.cluster.cache import Cache
+from modelward.cluster.poller import Poller
 from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, PODS
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller import routers
@@ -22,6 +23,7 @@ from modelward.controller.observe_router import RouterObserver
 from modelward.controller.workloads import workload_facts
 from modelward.domain.facts import ModelFacts, RevisionFacts, RouterFacts, RouteTable
 from modelward.render.platform import Platform
+from polled import told
 
 from .backends import without_owner
 from .clients import Clients
@@ -50,7 +52,8 @@ class Bench:
         self.owner = made_for
         self._platform = platform
         self._cache = Cache()
-        self._observer = RouterObserver(self._cache, RouterProbe(session), time.monotonic)
+        self._poller = Poller(lambda _: None, time.monotonic)
+        self._observer = RouterObserver(self._cache, RouterProbe(session, self._poller), time.monotonic)
         self._router = routers.wanted(made_for)
 
     async def route(self, routes: RouteTable) -> RouterFacts:
@@ -90,7 +93,7 @@ class Bench:
             for body in found
             if body is not None
         }
-        return await self._observer.look(self.owner, set(revisions), facts)
+        return await told(self._poller, lambda: self._observer.look(self.owner, set(revisions), facts))
 
     async def remove(self) -> None:
         """As the operator takes a router away."""

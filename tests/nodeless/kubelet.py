@@ -94,7 +94,7 @@ class FakeRouters:
     def __init__(self) -> None:
         self.cache: Any = None
 
-    async def look(
+    def look(
         self, owner: Key, pods: tuple[PodFacts, ...], _version: str | None, _revisions: list[str]
     ) -> tuple[RouterPodFacts, ...]:
         config = self.cache.get(CONFIG_MAPS, owner.namespace, f"{owner.name}-router")

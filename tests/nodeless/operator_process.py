@@ -18,6 +18,7 @@ from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
 from modelward.cluster.lease import LeaseSettings
 from modelward.cluster.leasethread import LeaseThread
+from modelward.cluster.poller import Poller
 from modelward.cluster.prometheus import Prometheus
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS
@@ -28,6 +29,7 @@ from modelward.controller.policies import Monitoring as Windows
 from modelward.controller.policies import PolicyReconciler
 from modelward.controller.reconcile import Reconciler
 from modelward.controller.triggers.job import JobTrigger
+from modelward.controller.triggers.polled import PolledTrigger
 from modelward.controller.triggers.webhook import WebhookTrigger
 from modelward.domain.runs import WEBHOOK
 from modelward.render.platform import Platform
@@ -121,18 +123,19 @@ async def operator(
         routers = FakeRouters()
         routers.cache = cache
         prometheus = Prometheus(session, prometheus_url) if prometheus_url else None
-        evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, clock, ask_every=1.0)
-        monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), clock)
+        poller = Poller(queue.add, clock)
+        evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, poller, ask_every=1.0)
+        monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), poller, clock)
         reconciler = Reconciler(
             api, cache, PLATFORM, routers, evidence, monitoring, identity, clock, now  # type: ignore[arg-type]
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
-        webhooks = WebhookTrigger(api, session, webhook_hosts, now)
+        webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)
         policies = PolicyReconciler(
             api, cache, monitors or monitoring, jobs, {WEBHOOK: webhooks}, identity, now, look_every=0.2
         )
         reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
-        controller = Controller(api, cache, queue, lease, reconcilers, clock, resync_seconds)
+        controller = Controller(api, cache, queue, lease, reconcilers, clock, resync_seconds, poller)
         discovering = asyncio.create_task(controller.discover())
         watching = asyncio.create_task(app.watch(controller, discovering, stop))
         made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run(discovering)))

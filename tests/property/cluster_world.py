@@ -63,7 +63,7 @@ class ClusterWorld:
 
     # What the Reconciler asks.
 
-    async def look(
+    def look(
         self, owner: Key, pods: tuple[PodFacts, ...], _version: str | None, _ways: Mapping[str, str]
     ) -> tuple[RouterPodFacts, ...]:
         """As router pods that have taken up the newest ConfigMap."""
@@ -257,7 +257,7 @@ class _Evidence:
     def __init__(self, world: ClusterWorld) -> None:
         self._world = world
 
-    async def look(self, *_: Any) -> Seen:
+    def look(self, *_: Any) -> Seen:
         return Seen(self._world.judgement, None, {}, None)
 
     def forget(self, _owner: Key) -> None:
@@ -265,7 +265,7 @@ class _Evidence:
 
 
 class _Unmonitored:
-    async def look(self, *_: Any) -> tuple[None, None]:
+    def look(self, *_: Any) -> tuple[None, None]:
         return None, None
 
     def forget(self, _owner: Key) -> None:

@@ -9,8 +9,13 @@ import aiohttp
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Asks for plain bodies, and takes them as they come."""
-    return aiohttp.ClientSession(auto_decompress=False, headers={"Accept-Encoding": "identity"})
+    """Asks for plain bodies, and takes them as they come.
+
+    It has as many connections as are asked for: with one limit for all, the mute pods of one tenant, each of which
+    holds a connection for its time-out, would keep everybody else waiting. The limits are by namespace (poller.py).
+    """
+    connector = aiohttp.TCPConnector(limit=0)
+    return aiohttp.ClientSession(connector=connector, auto_decompress=False, headers={"Accept-Encoding": "identity"})
 
 
 async def read_up_to(content: aiohttp.StreamReader, most: int) -> bytes:

@@ -67,7 +67,11 @@ class LeaseThread:
             return
         if not self._ended.done():
             (await _result(self._stop))()
-        await _result(self._ended)
+        try:
+            await _result(self._ended)
+        finally:
+            if self._ended.done():
+                self._thread.join()
 
     def _run(self) -> None:
         error: BaseException | None = None

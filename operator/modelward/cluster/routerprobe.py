@@ -1,27 +1,32 @@
 """Asks router pods which configuration they follow and which revisions answer through them.
 
-Asks no more than it must: an answer that already shows what is wanted is kept while what it depends on stays as it is,
-and not for ever. A pod that does not answer is a fact (None), not an error.
+They are asked beside the reconcile (see poller.py), which is repeated when they have answered. Asks no more than it
+must: an answer that already shows what is wanted is kept while what it depends on stays as it is, and not for ever. A
+pod that does not answer is a fact (None), not an error.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
 from modelward.cluster.cache import Key
+from modelward.cluster.poller import PendingError, Poller, Question
 from modelward.domain.facts import PodFacts, RouterPodFacts
 from modelward.render.envoy import INSIDE_PORT
 from modelward.render.envoy_routes import CONFIG_HOST, READY_PATH, revision_host
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
-"""A router pod answers within milliseconds; a reconcile must not hang on one that can't."""
+"""A router pod answers within milliseconds."""
 
 _MAX_VERSION = 64
 """Bytes of the answer that are read: anything longer is not ours."""
 
+
+ASK_FIRST, ASK_GROWTH, ASK_MAX = 0.15, 1.3, 5.0
+"""Seconds: how soon pods that do not follow yet are asked again, the factor by which that grows, and its end."""
 
 KEPT_SECONDS = 60.0
 """How long an answer is believed: no event tells of a way that is blocked."""
@@ -40,37 +45,87 @@ class RouterProbe:
     """What router pods said last, by ModelDeployment and pod uid. `port`: where their inside listener is."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, port: int = INSIDE_PORT, clock: Callable[[], float] = time.monotonic
+        self,
+        session: aiohttp.ClientSession,
+        poller: Poller,
+        port: int = INSIDE_PORT,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
+        self._poller = poller
         self._port = port
         self._clock = clock
         self._known: dict[Key, dict[str, _Answer]] = {}
+        self._asked: dict[Key, tuple[Hashable, int]] = {}
+        """What pods were asked for last, and how often."""
 
-    async def look(
+    def look(
         self, owner: Key, pods: Collection[PodFacts], version: str | None, revisions: Mapping[str, str]
     ) -> tuple[RouterPodFacts, ...]:
-        """The facts of each pod; only a pod is asked that isn't known to follow `version` and reach `revisions`.
+        """What each pod said last; only a pod is asked that isn't known to follow `version` and reach `revisions`.
 
-        `revisions`: by name, what the way to each depends on; where that changes, it is asked for again.
+        `revisions`: by name, what the way to each depends on; where that changes, it is asked for again. Raises
+        PendingError where that has just been asked for the first time.
         """
-        known = self._known.get(owner, {})
-        answers = await asyncio.gather(*(self._one(pod, known.get(pod.uid), version, revisions) for pod in pods))
-        self._known[owner] = {answer.facts.pod.uid: answer for answer in answers}
-        return tuple(answer.facts for answer in answers)
+        known = self._known.setdefault(owner, {})
+        for gone in known.keys() - {pod.uid for pod in pods}:
+            del known[gone]
+        unknown = [
+            pod
+            for pod in pods
+            if pod.ip is not None
+            and not pod.terminating
+            and not self._suffices(known.get(pod.uid), pod, version, revisions)
+        ]
+        if unknown:
+            about: Hashable = (
+                version,
+                tuple(sorted(revisions.items())),
+                frozenset((pod.uid, pod.ip) for pod in unknown),
+            )
+            last, times = self._asked.get(owner, (None, 0))
+            times = times if last == about else 0
+            every = min(ASK_MAX, ASK_FIRST * ASK_GROWTH ** min(times, 50)) if times else 0.0
+
+            async def ask() -> None:
+                self._asked[owner] = (about, times + 1)
+                answers = await asyncio.gather(*(self._one(pod, revisions) for pod in unknown))
+                known.update({answer.facts.pod.uid: answer for answer in answers})
+
+            question = Question("router", owner)
+            self._poller.ask(question, ask, every, about)
+            if self._poller.is_pending(question):
+                raise PendingError
+        else:
+            self._asked.pop(owner, None)
+        return tuple(self._facts(pod, known.get(pod.uid), revisions) for pod in pods)
 
     def forget(self, owner: Key) -> None:
         self._known.pop(owner, None)
+        self._asked.pop(owner, None)
+        self._poller.drop(Question("router", owner))
 
-    async def _one(
-        self, pod: PodFacts, known: _Answer | None, version: str | None, revisions: Mapping[str, str]
-    ) -> _Answer:
+    def _suffices(
+        self, known: _Answer | None, pod: PodFacts, version: str | None, revisions: Mapping[str, str]
+    ) -> bool:
+        if known is None or known.facts.pod.ip != pod.ip or known.facts.config_version != version:
+            return False
+        if self._clock() - known.at >= KEPT_SECONDS:
+            return False
+        return all(known.ways.get(name) == way for name, way in revisions.items())
+
+    def _facts(self, pod: PodFacts, known: _Answer | None, revisions: Mapping[str, str]) -> RouterPodFacts:
+        """What is believed of a pod now. A revision whose way has changed since counts as not reached."""
+        if known is None or pod.ip is None or pod.ip != known.facts.pod.ip or pod.terminating:
+            return RouterPodFacts(pod)
+        reachable = frozenset(
+            name for name in known.facts.reachable if known.ways.get(name) == revisions.get(name, known.ways.get(name))
+        )
+        return RouterPodFacts(pod, known.facts.config_version, reachable)
+
+    async def _one(self, pod: PodFacts, revisions: Mapping[str, str]) -> _Answer:
         now = self._clock()
-        fresh = known is not None and known.facts.config_version == version and now - known.at < KEPT_SECONDS
-        if known and fresh and all(known.ways.get(name) == way for name, way in revisions.items()):
-            return _Answer(RouterPodFacts(pod, version, known.facts.reachable), known.ways, known.at)
-        if pod.ip is None or pod.terminating:
-            return _Answer(RouterPodFacts(pod), {}, now)
+        assert pod.ip is not None
         live = await self._version(pod.ip)
         answers = await asyncio.gather(*(self._answers(pod.ip, revision) for revision in revisions))
         reachable = frozenset(revision for revision, answered in zip(revisions, answers, strict=True) if answered)

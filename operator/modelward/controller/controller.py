@@ -16,8 +16,9 @@ from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError
 from modelward.cluster.discovery import discover
 from modelward.cluster.leasethread import LeaseThread
+from modelward.cluster.poller import Poller
 from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, Resource
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, OWNERS, Resource
 from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
 from modelward.controller.policies import watchers_of
 from modelward.controller.reconcile import ApiInstalledError, Outcome
@@ -28,7 +29,8 @@ WORKERS = 8
 """Objects that are worked on at once: each mostly waits for the API server."""
 
 STUCK_AFTER = 120.0
-"""Seconds that one reconcile may take before the health probe fails: every request in it has a shorter time-out."""
+"""Seconds that one reconcile may take before the health probe fails: every request in it has a shorter time-out, and is
+one to the API server."""
 
 
 class LeaseLostError(Exception):
@@ -61,6 +63,7 @@ class Controller:
         reconcilers: Mapping[str, Reconciles],
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
+        poller: Poller | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -69,6 +72,7 @@ class Controller:
         self._reconcilers = reconcilers
         self._clock = clock
         self._resync_seconds = resync_seconds
+        self._poller = poller
         self._started: dict[Key, float] = {}
 
     def observe_event(self, resource: Resource, kind: str | None, body: Object) -> None:
@@ -79,6 +83,8 @@ class Controller:
                 self._queue.add(key)
         owner = self._cache.remove(resource, body) if kind == "DELETED" else self._cache.upsert(resource, body)
         if owner is not None:
+            if kind == "DELETED" and resource in OWNERS and self._poller is not None:
+                self._poller.forget(owner)
             self._queue.add(owner)
             if resource is MODEL_DEPLOYMENTS:
                 for watcher in watchers_of(self._cache, body):
@@ -108,6 +114,8 @@ class Controller:
                 for number in range(WORKERS):
                     tasks.create_task(self._work_for_ever(), name=f"worker-{number}")
         finally:
+            if self._poller is not None:
+                await self._poller.close()
             await self._lease.release()
 
     async def _keep_lease(self) -> None:

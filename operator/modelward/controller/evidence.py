@@ -1,11 +1,13 @@
 """Collects the evidence of rollouts and variants, and keeps it between two looks.
 
-What is kept in memory may be forgotten: totals and verdicts are restored from the status, and a look after a restart
-only begins to count.
+Pods and Prometheus are asked beside the reconcile (see poller.py), which is repeated when they have answered: what it
+is told is what is known by then. What is kept in memory may be forgotten: totals and verdicts are restored from the
+status, and a look after a restart only begins to count.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,7 @@ from modelward.api.durations import seconds, share
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.rollout import Disagreement
 from modelward.cluster.cache import Key
+from modelward.cluster.poller import Poller, Question
 from modelward.cluster.prometheus import Prometheus, PrometheusError
 from modelward.cluster.scrape import Scraper
 from modelward.controller.looks import Looks
@@ -57,8 +60,6 @@ class _Book:
 
     case: Case
     looks: Looks
-    looked_at: float = float("-inf")
-    asked_at: float = float("-inf")
 
 
 @dataclass
@@ -67,11 +68,10 @@ class _Record:
 
     totals: Totals
     looks: Looks
-    looked_at: float = float("-inf")
 
 
 class EvidenceCollector:
-    """`clock`: monotonic seconds. `prometheus`: None where the installation names none. `ask_every`: seconds.
+    """`prometheus`: None where the installation names none. `ask_every`: seconds.
     `namespace_label`: by which queries are narrowed to the ModelDeployment's namespace; None: they are asked as they
     are.
     """
@@ -80,14 +80,14 @@ class EvidenceCollector:
         self,
         scraper: Scraper,
         prometheus: Prometheus | None,
-        clock: Callable[[], float],
+        poller: Poller,
         ask_every: float = ASK_EVERY,
         namespace_label: str | None = None,
     ) -> None:
         self._namespace_label = namespace_label
         self._scraper = scraper
         self._prometheus = prometheus
-        self._clock = clock
+        self._poller = poller
         self._ask_every = ask_every
         self._books: dict[Key, _Book] = {}
         self._records: dict[Key, dict[str, _Record]] = {}
@@ -95,19 +95,21 @@ class EvidenceCollector:
     def forget(self, owner: Key) -> None:
         self._books.pop(owner, None)
         self._records.pop(owner, None)
+        self._poller.forget(owner)
 
-    async def look(self, owner: ModelDeployment, observed: Observed) -> Seen:
+    def look(self, owner: ModelDeployment, observed: Observed) -> Seen:
         """What is to be said of the candidate and of the variants.
 
-        Asks pods at most every LOOK_EVERY (of variants COMPARE_EVERY) seconds, and nobody where no arm gets requests.
+        Has pods asked at most every LOOK_EVERY (of variants COMPARE_EVERY) seconds, and nobody where no arm gets
+        requests.
         """
         key = Key(owner.namespace, owner.name)
-        judgement, shown, again = await self._judged(key, owner, observed)
-        comparisons, later = await self._compared(key, owner, observed)
+        judgement, shown, again = self._judged(key, owner, observed)
+        comparisons, later = self._compared(key, owner, observed)
         again_in = min((time for time in (again, later) if time is not None), default=None)
         return Seen(judgement, shown, comparisons, again_in)
 
-    async def _judged(
+    def _judged(
         self, key: Key, owner: ModelDeployment, observed: Observed
     ) -> tuple[Judgement | None, list[dict[str, Any]] | None, float | None]:
         arm, routes = observed.candidate_arm, observed.router.routes
@@ -116,13 +118,19 @@ class EvidenceCollector:
             self._books.pop(key, None)
             return None, None, None
         book = self._book(key, owner, observed, routes.stable, progress.attempt)
-        if self._clock() - book.looked_at >= LOOK_EVERY:
-            book.looked_at = self._clock()
-            await self._look(book, owner, observed, arm)
+        about = (book.case.stable, book.case.candidate, book.case.attempt)
+        again = [
+            self._poller.ask(Question("evidence", key), lambda: self._look(book, observed, arm), LOOK_EVERY, about)
+        ]
+        if book.case.queries:
+            # By itself: a Prometheus that hangs must not keep anybody from looking at the pods.
+            again.append(
+                self._poller.ask(Question("queries", key), lambda: self._ask(book, owner), self._ask_every, about)
+            )
         final = progress.step >= len(stages_of(observed.rollout, observed.replicas)) - 1
         elapsed, asked = observed.clock.since(observed.clock.step), arm.weight + arm.mirror > 0
         judgement = gates.judge(book.case, observed.rollout.gates, elapsed, final=final, asked=asked)
-        return judgement, gates.rendered(book.case), max(0.05, book.looked_at + LOOK_EVERY - self._clock())
+        return judgement, gates.rendered(book.case), min((time for time in again if time is not None), default=None)
 
     def _book(self, key: Key, owner: ModelDeployment, observed: Observed, stable: str, attempt: int) -> _Book:
         wanted = observed.rollout.gates
@@ -141,25 +149,26 @@ class EvidenceCollector:
         book.looks.pairs.tolerance = _tolerance(wanted.disagreement)
         return book
 
-    async def _look(self, book: _Book, owner: ModelDeployment, observed: Observed, arm: Arm) -> None:
+    async def _look(self, book: _Book, observed: Observed, arm: Arm) -> None:
         wanted = observed.rollout.gates
         counts = await book.looks.counts(
             self._scraper, observed, _slo(observed), by_clients=arm.weight > 0, refusals=wanted.refusals is not None
         )
         pairs = await book.looks.disagreements(self._scraper, observed) if wanted.disagreement else Outcomes()
-        book.case = gates.heard(book.case, counts, pairs, await self._asked(book, owner))
+        book.case = gates.heard(book.case, counts, pairs, {})
 
-    async def _asked(self, book: _Book, owner: ModelDeployment) -> dict[str, Reading]:
-        if not book.case.queries or self._clock() - book.asked_at < self._ask_every:
-            return {}
-        book.asked_at = self._clock()
+    async def _ask(self, book: _Book, owner: ModelDeployment) -> None:
         names = {
             "candidate": book.case.candidate, "stable": book.case.stable,
             "namespace": owner.namespace, "name": owner.name,
         }  # fmt: skip
         queries = [query.metric for query in book.case.queries]
         readings = await asyncio.gather(*(self._query(metric.query, names) for metric in queries))
-        return {metric.name: reading for metric, reading in zip(queries, readings, strict=True)}
+        told = {metric.name: reading for metric, reading in zip(queries, readings, strict=True)}
+        # Asked of what is a gate no more, or of another query by now, says nothing.
+        current = {query.metric.name: query.metric for query in book.case.queries}
+        told = {metric.name: told[metric.name] for metric in queries if current.get(metric.name) == metric}
+        book.case = gates.heard(book.case, {}, Outcomes(), told)
 
     async def _query(self, template: str, names: Mapping[str, str]) -> Reading:
         if self._prometheus is None:
@@ -172,7 +181,7 @@ class EvidenceCollector:
         except (PrometheusError, ValueError) as error:
             return Reading(None, str(error))
 
-    async def _compared(
+    def _compared(
         self, key: Key, owner: ModelDeployment, observed: Observed
     ) -> tuple[dict[str, list[dict[str, Any]]], float | None]:
         routes = observed.router.routes
@@ -184,14 +193,23 @@ class EvidenceCollector:
         records = self._records.setdefault(key, {})
         for gone in records.keys() - {arm.name for arm in arms}:
             del records[gone]
-        return {
-            arm.name: comparison.rendered(await self._totals(records, arm, routes.stable, owner, observed))
-            for arm in arms
-        }, COMPARE_EVERY
+        again = []
+        for arm in arms:
+            record = self._record(records, arm, routes.stable, owner, observed)
+            again.append(
+                self._poller.ask(
+                    Question("comparison", key, arm.name),
+                    functools.partial(self._compare, record, arm, routes.stable, observed),
+                    COMPARE_EVERY,
+                    (routes.stable, arm.revision),
+                )
+            )
+        shown = {arm.name: comparison.rendered(records[arm.name].totals) for arm in arms}
+        return shown, min((time for time in again if time is not None), default=None)
 
-    async def _totals(
+    def _record(
         self, records: dict[str, _Record], arm: Arm, stable: str, owner: ModelDeployment, observed: Observed
-    ) -> Totals:
+    ) -> _Record:
         record = records.get(arm.name)
         about = (stable, arm.revision)
         if record is None or (record.looks.stable, record.looks.revision) != about:
@@ -202,14 +220,13 @@ class EvidenceCollector:
             totals = comparison.restored(stored.get("comparisons") or () if same else ())
             tolerance = _tolerance(observed.rollout.gates.disagreement)
             record = records[arm.name] = _Record(totals, Looks(*about, Pairs(tolerance)))
-        if self._clock() - record.looked_at >= COMPARE_EVERY:
-            record.looked_at = self._clock()
-            by_clients = arm.weight > 0
-            counts = await record.looks.counts(self._scraper, observed, _slo(observed), by_clients=by_clients)
-            pairs = await record.looks.disagreements(self._scraper, observed) if arm.mirror else Outcomes()
-            zero = Counts()
-            record.totals = record.totals.plus(counts.get(stable, zero), counts.get(arm.revision, zero), pairs)
-        return record.totals
+        return record
+
+    async def _compare(self, record: _Record, arm: Arm, stable: str, observed: Observed) -> None:
+        counts = await record.looks.counts(self._scraper, observed, _slo(observed), by_clients=arm.weight > 0)
+        pairs = await record.looks.disagreements(self._scraper, observed) if arm.mirror else Outcomes()
+        zero = Counts()
+        record.totals = record.totals.plus(counts.get(stable, zero), counts.get(arm.revision, zero), pairs)
 
 
 def _slo(observed: Observed) -> float | None:

@@ -5,8 +5,9 @@ in a ConfigMap before anybody sees it. The rest is in the pods.
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from modelward.api.durations import seconds
@@ -14,6 +15,7 @@ from modelward.api.modeldeployment import ModelDeployment, Monitor
 from modelward.cluster.cache import Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.monitors import Answer, Monitors
+from modelward.cluster.poller import PendingError, Poller, Question
 from modelward.cluster.resources import CONFIG_MAPS
 from modelward.controller.ownership import belongs_to, claim_of_another
 from modelward.domain import drift, pooling, windows
@@ -36,7 +38,8 @@ READ_EVERY = 10.0
 """Seconds between two looks; shorter windows are looked at four times each."""
 
 MUTE_EVERY = 60.0
-"""Seconds between two looks where no monitor answers: each costs a time-out."""
+"""Seconds between two looks where no monitor answers, at most; it doubles from READ_EVERY on: pods that only begin
+answer soon, and those that never do need not be asked often."""
 
 ORPHANED_AFTER = 600.0
 """Seconds after which the windows of a reader that does not ask for them any more are dropped."""
@@ -61,7 +64,7 @@ class _State:
     """Of one revision. `books`: by reader, as they are stored.
 
     `saved`: the ConfigMap of an earlier operator, until its reference is known; `taken`: who else has it; `known`: the
-    pods that are stored.
+    pods that are stored; `mute`: looks in a row that no pod answered.
     """
 
     revision: str
@@ -74,7 +77,7 @@ class _State:
     books: dict[str, Book] = field(default_factory=dict)
     known: frozenset[str] | None = None
     not_stored: str | None = None
-    looked_at: float = float("-inf")
+    mute: int = 0
     pods: tuple[PodMonitor, ...] = ()
     judged: tuple[Window, tuple[Decision, ...]] | None = None
     shown: Monitored | None = None
@@ -83,14 +86,16 @@ class _State:
 class Monitoring:
     """`clock`: monotonic seconds. Times of windows are the wall clock's, which the caller gives."""
 
-    def __init__(self, api: Api, monitors: Monitors, clock: Callable[[], float]) -> None:
+    def __init__(self, api: Api, monitors: Monitors, poller: Poller, clock: Callable[[], float]) -> None:
         self._api = api
+        self._poller = poller
         self._monitors = monitors
         self._clock = clock
         self._states: dict[Key, _State] = {}
 
     def forget(self, owner: Key) -> None:
         self._states.pop(owner, None)
+        self._poller.drop(Question("monitors", owner))
 
     def shown(self) -> dict[tuple[str, str], Monitored]:
         """What was last said of each ModelDeployment with a monitor, by namespace and name."""
@@ -98,10 +103,10 @@ class Monitoring:
             (key.namespace, key.name): state.shown for key, state in self._states.items() if state.shown is not None
         }
 
-    async def look(self, owner: ModelDeployment, observed: Observed) -> tuple[Monitored | None, float | None]:
-        """What is to be said of the stable revision's monitors, and seconds until the next look.
-
-        None where spec asks for no monitor, or nothing is served yet. Raises ApiError, ApiUnreachableError.
+    def look(self, owner: ModelDeployment, observed: Observed) -> tuple[Monitored | None, float | None]:
+        """What is to be said of the stable revision's monitors, as of the last look at them, and seconds until the next
+        (None: one is under way). None where spec asks for no monitor, or nothing is served yet.
+        Raises PendingError where the revision's were asked for the first time just now.
         """
         key = Key(owner.namespace, owner.name)
         wanted, routes = owner.spec.monitor, observed.router.routes
@@ -110,12 +115,13 @@ class Monitoring:
             return None, None
         state = self._state(key, routes.stable, wanted)
         pods = _pods(observed, routes.stable)
-        every = _pause(state, pods)
-        if self._clock() - state.looked_at >= every:
-            await self._read(owner, state, pods, observed.clock.now)
-            state.looked_at, every = self._clock(), _pause(state, pods)
+        read = functools.partial(self._read, owner, state, pods, observed.clock.now - self._clock())
+        question = Question("monitors", key)
+        again_in = self._poller.ask(question, read, _pause(state, pods), state.revision)
+        if self._poller.is_pending(question):
+            raise PendingError
         state.shown = _told(state, wanted)
-        return state.shown, max(0.05, state.looked_at + every - self._clock())
+        return state.shown, again_in
 
     def window(self, owner: Key, revision: str, reader: str, settings: WindowSettings, now: float) -> Look:
         """A reader's windows, as of the last look at the pods. `revision`: that the reader takes for the stable one."""
@@ -140,7 +146,9 @@ class Monitoring:
         state.readers[OWN] = _Reader(settings, self._clock())
         return state
 
-    async def _read(self, owner: ModelDeployment, state: _State, pods: tuple[PodFacts, ...], now: float) -> None:
+    async def _read(self, owner: ModelDeployment, state: _State, pods: tuple[PodFacts, ...], offset: float) -> None:
+        """`offset`: of the wall clock to the monotonic one, seconds. Raises ApiError, ApiUnreachableError."""
+        now = self._clock() + offset
         if not state.loaded:
             name = render.store_name(state.revision)
             found = await self._api.get(CONFIG_MAPS, owner.namespace, name)
@@ -148,6 +156,7 @@ class Monitoring:
             state.saved = found if found is not None and belongs_to(found, owner) else None
             state.loaded = True
         answers = dict(zip(pods, await asyncio.gather(*map(self._monitors.counts, pods)), strict=True))
+        state.mute = 0 if any(answer != Answer() for answer in answers.values()) else state.mute + 1
         reference = await self._reference(state, answers)
         if reference is None:
             state.pods = tuple(_heard(pod, answer, None)[1] for pod, answer in answers.items())
@@ -252,13 +261,12 @@ def _pods(observed: Observed, revision: str) -> tuple[PodFacts, ...]:
     )
 
 
-def _pause(state: _State, pods: Iterable[PodFacts]) -> float:
+def _pause(state: _State, pods: Collection[PodFacts]) -> float:
     """Seconds between two looks."""
     if any(pod.terminating for pod in pods):
         return FAREWELL_EVERY
-    if state.pods and all(each.digest is None and each.learning is None for each in state.pods):
-        # Pods that only begin answer soon; those that never do must not cost a time-out at every look.
-        return READ_EVERY if state.pool is None else MUTE_EVERY
+    if pods and state.mute:
+        return min(MUTE_EVERY, READ_EVERY * 2.0 ** min(state.mute - 1, 16))
     shortest = min((reader.settings.duration for reader in state.readers.values()), default=READ_EVERY)
     return max(1.0, min(READ_EVERY, shortest / 4))
 

@@ -1,4 +1,4 @@
-"""From cached objects to facts. Reads the cache alone; only router pods are asked, and only what is not known yet."""
+"""From cached objects to facts. Reads the cache, and what router pods were heard to say."""
 
 from dataclasses import dataclass, replace
 
@@ -34,7 +34,7 @@ def wanted_of(owner: ModelDeployment, platform: Platform) -> Wanted:
     )
 
 
-async def observe(
+def observe(
     owner: ModelDeployment,
     cache: Cache,
     platform: Platform,
@@ -43,7 +43,7 @@ async def observe(
     wanted: Wanted | None = None,
 ) -> Observed:
     """Everything that a reconcile of `owner` looks at, but for the evidence. `now`: seconds since the epoch. `wanted`:
-    where it is known already."""
+    where it is known already. Raises PendingError where the router's pods have just been asked."""
     key = Key(owner.namespace, owner.name)
     wanted = wanted or wanted_of(owner, platform)
     fresh, intent, variants = wanted.fresh, wanted.intent, wanted.variants
@@ -54,7 +54,7 @@ async def observe(
         cache.children(key, resource) for resource in (DEPLOYMENTS, CONTROLLER_REVISIONS, SERVICES, PODS)
     )
     revisions = revisions_of(owner, deployments, records, services, pods)
-    router = await routers.look(owner, asked, revisions)
+    router = routers.look(owner, asked, revisions)
     progress = router.progress if router.routes else progress_of(told)
     unchanged = (
         owner.status.get("observedGeneration") == owner.generation

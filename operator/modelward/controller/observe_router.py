@@ -31,10 +31,9 @@ class RouterObserver:
         self._clock = clock
         self._since: dict[Key, Since] = {}
 
-    async def look(
-        self, owner: ModelDeployment, asked: set[str], revisions: Mapping[str, RevisionFacts]
-    ) -> RouterFacts:
-        """What is known now. `asked`: revisions that it has to be known of whether the router reaches them."""
+    def look(self, owner: ModelDeployment, asked: set[str], revisions: Mapping[str, RevisionFacts]) -> RouterFacts:
+        """What is known now. `asked`: revisions that it has to be known of whether the router reaches them. Raises
+        PendingError where that is not known yet."""
         own, former = self._stored(owner, routers.wanted(owner)), self._stored(owner, routers.former(owner))
         pods = [
             pod
@@ -43,7 +42,7 @@ class RouterObserver:
             and is_pod_of(pod, render_router.name_of(owner))
         ]
         if owner.spec.router.gateway is None:
-            facts = await self._own_envoy(owner, own, pods, asked, revisions)
+            facts = self._own_envoy(owner, own, pods, asked, revisions)
         else:
             facts = RouterFacts(gateway=self._gateway(owner, own, revisions), former=bool(pods))
         facts = replace(facts, former=facts.former or self._remains(owner), version=own.version if own else None)
@@ -66,7 +65,7 @@ class RouterObserver:
         )
         return any(body is not None and belongs_to(body, owner) for body in found)
 
-    async def _own_envoy(
+    def _own_envoy(
         self,
         owner: ModelDeployment,
         own: Stored | None,
@@ -80,7 +79,7 @@ class RouterObserver:
             return RouterFacts(workload)
         wanted = {own.routes.stable, *asked} & set(own.routes.revisions)
         ways = {name: self._way(owner, revisions.get(name)) for name in sorted(wanted)}
-        told = await self._probe.look(_key(owner), workload.pods if workload else (), own.version, ways)
+        told = self._probe.look(_key(owner), workload.pods if workload else (), own.version, ways)
         return RouterFacts(workload, pods=told)
 
     def _way(self, owner: ModelDeployment, facts: RevisionFacts | None) -> str:

@@ -204,6 +204,8 @@ class PolicyReconciler:
         run, facts = memory.run, target.facts
         order = Order(policy, run, facts)
         outcome = await self._do(effect_of(policy, facts, run, now), order)
+        if outcome is not None and outcome.state == runs.ASKED:
+            return target, min(ASK_EVERY, ASK_EVERY if again_in is None else again_in)
         if is_to_be_stopped(policy, facts, run, outcome, now):
             log.info("%s/%s: stopping %s", policy.namespace, policy.name, run.name)
             await self._triggers[run.kind].cancel(order)

@@ -1,7 +1,8 @@
 """One reconcile: observe, plan, apply what differs, one status patch.
 
 Level-triggered: it looks at how things are, not at what happened, so it may run at any time and be repeated after any
-crash. A reconcile of a converged object writes nothing and reads nothing from the API server.
+crash. A reconcile of a converged object writes nothing and reads nothing from the API server, and none waits for
+anybody else: pods are asked by the poller, which makes the object due when there is an answer.
 """
 
 import logging
@@ -17,6 +18,7 @@ from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
+from modelward.cluster.poller import AWAITED, PendingError
 from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.consents import platform_of
@@ -39,8 +41,9 @@ log = logging.getLogger(__name__)
 COUNTS_EVERY = 5.0
 """Seconds between two writes of a status in which nothing but counts changed."""
 
-PROBE_FIRST, PROBE_GROWTH, PROBE_MAX = 0.2, 1.3, 5.0
-"""Seconds: how soon router pods are asked again, the factor by which that grows, and its end."""
+PROBE_FIRST, PROBE_GROWTH, PROBE_MAX = 0.2, 1.14, 5.0
+"""Seconds: how soon router pods are asked again, the factor by which that grows, and its end. Of two reconciles,
+one has them asked and one has their answer: by two of these factors it grows as ASK_GROWTH of routerprobe.py does."""
 
 RETOUCH_AFTER = 5.0
 """Seconds after which a touched router pod that still follows the old configuration is touched again."""
@@ -123,14 +126,20 @@ class Reconciler:
         now = self._now().timestamp()
         platform = platform_of(self._platform, self._cache, owner.namespace)
         await find_lost(owner, self._cache, self._api)
-        observed = await observe(owner, self._cache, platform, self._routers, now, _wanted(owner, platform, memory))
-        seen = await self._evidence.look(owner, observed)
+        try:
+            observed = observe(owner, self._cache, platform, self._routers, now, _wanted(owner, platform, memory))
+        except PendingError:
+            return Outcome(again_in=AWAITED)
+        seen = self._evidence.look(owner, observed)
         observed = replace(observed, judgement=seen.judgement)
         planned = self._plan(owner, observed, platform, memory)
         refused = await self._act(owner, planned, memory)
         if owner.command is not None and refused is None:
             await self._take_up(owner, owner.command, planned)
-        monitored, look_again = await self._monitoring.look(owner, observed)
+        try:
+            monitored, look_again = self._monitoring.look(owner, observed)
+        except PendingError:
+            return Outcome(again_in=AWAITED)
         seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
         return await self._report(owner, observed, planned, refused or memory.changed, seen, memory)
 

@@ -59,8 +59,10 @@ class Report:
 
 
 WORKING, SUCCEEDED, BROKE, WAITS, UNTOLD, DONE = "Working", "Succeeded", "Broke", "Waits", "Untold", "Done"
-"""States of an Outcome. Waits: it could not be done or asked now, to be tried again; Untold: it goes on elsewhere, and
-nobody tells of it; Done: what the operator itself did is done."""
+ASKED = "Asked"
+"""States of an Outcome. Waits: it could not be done or asked now, to be tried again; Asked: there is no answer yet, and
+nothing is to be decided before; Untold: it goes on elsewhere, and nobody tells of it; Done: what the operator itself
+did is done."""
 
 
 @dataclass(frozen=True)

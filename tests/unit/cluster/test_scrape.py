@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +21,16 @@ from prometheus_client import REGISTRY, generate_latest
 from builders import pod
 from modelward.cluster import pods
 from modelward.cluster.body import open_session
+from modelward.cluster.cache import Key
 from modelward.cluster.monitors import Monitors
+from modelward.cluster.poller import Poller
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import NEWEST, Scraper, clusters_of, router_counts, server_counts
 from modelward.domain.pairs import Sample
 from modelward.domain.tally import Counts
 from modelward_inference.metrics import GONE, REFUSED, Requests
 from modelward_inference.samples import Samples
+from polled import told
 
 A, B = "fraud-a", "fraud-b"
 ENVOY = (Path(__file__).parent / "envoy_stats.txt").read_text()
@@ -292,7 +296,9 @@ async def test_a_pod_sends_the_operator_nowhere(
     own = pod("p", ip="127.0.0.1")
     await scraper.servers({A: [own]}, None)
     await scraper.samples(own, 0)
-    await RouterProbe(session, port).look(("n", "m"), [own], "v", {A: "way"})
+    poller = Poller(lambda _: None, time.monotonic)
+    probe = RouterProbe(session, poller, port)
+    await told(poller, lambda: probe.look(Key("n", "m"), [own], "v", {A: "way"}))
     await Monitors(session, port).reference(own)
     assert asked
     assert "/internal" not in asked

@@ -9,6 +9,7 @@ from builders import container, observed, owner, pod, revision, router
 from modelward.api.modeldeployment import ModelDeployment, Monitor, MonitorWindow
 from modelward.cluster.cache import Key
 from modelward.cluster.client import ApiError
+from modelward.cluster.poller import Poller
 from modelward.controller.monitoring import FAREWELL_EVERY, MUTE_EVERY, OWN, READ_EVERY, Monitoring
 from modelward.domain import monitored
 from modelward.domain.facts import Clock, Observed, PodFacts
@@ -16,6 +17,7 @@ from modelward.domain.monitored import Monitored
 from modelward.domain.windows import WindowSettings
 from modelward.statusmetrics import StatusMetrics
 from nodeless.monitors import FakeMonitor, FakeMonitors, as_monitors, reference
+from polled import told
 
 REVISION = "fraud-a"
 WINDOW = MonitorWindow("1h", 500)
@@ -53,15 +55,20 @@ class Operator:
         self.restart()
 
     def restart(self) -> None:
-        self.monitoring = Monitoring(self.api, as_monitors(self.monitors), lambda: self.now)  # type: ignore[arg-type]
+        self.due: list[Key] = []
+        self.poller = Poller(self.due.append, lambda: self.now)
+        self.monitoring = Monitoring(
+            self.api, as_monitors(self.monitors), self.poller, lambda: self.now  # type: ignore[arg-type]
+        )  # fmt: skip
 
     def observed(self) -> Observed:
         facts = revision(self.revision, pods=tuple(self.pods.values()))
         return observed(self.revision, facts, router=router(self.revision), clock=Clock(self.now))
 
     async def look(self, after: float = READ_EVERY) -> Monitored:
+        """What a reconcile is told once the pods have answered that an earlier one had asked."""
         self.now += after
-        seen, self.again_in = await self.monitoring.look(self.owner, self.observed())
+        seen, self.again_in = await told(self.poller, lambda: self.monitoring.look(self.owner, self.observed()))
         assert seen is not None
         return seen
 
@@ -187,13 +194,21 @@ async def test_a_pod_that_can_not_be_counted_is_named(monitor: FakeMonitor, expe
     assert seen.window.rows == 500
 
 
-async def test_where_no_monitor_answers_each_look_waits_longer() -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["they answered once", "they never did"])
+async def test_where_no_monitor_answers_each_look_waits_longer(known: bool) -> None:
     one = Operator()
-    await one.look()
+    if known:
+        await one.look()
     for name in one.pods:
         one.monitors.of(name).mute = True
-    await one.look()
-    assert one.again_in == pytest.approx(MUTE_EVERY)
+    pauses = []
+    for _ in range(5):
+        await one.look(after=pauses[-1] if pauses else READ_EVERY)
+        pauses.append(one.again_in)
+    assert pauses == pytest.approx([READ_EVERY, 2 * READ_EVERY, 4 * READ_EVERY, MUTE_EVERY, MUTE_EVERY])
+    one.monitors.of("one").mute = False
+    await one.look(MUTE_EVERY)
+    assert one.again_in == pytest.approx(READ_EVERY)
 
 
 async def test_a_reference_is_learned_by_one_and_given_to_all() -> None:
@@ -343,4 +358,4 @@ async def test_metrics_name_the_worst_features_only() -> None:
 async def test_nothing_is_said_without_spec_monitor() -> None:
     one = Operator()
     one.owner = owner()
-    assert await one.monitoring.look(one.owner, one.observed()) == (None, None)
+    assert one.monitoring.look(one.owner, one.observed()) == (None, None)

@@ -131,7 +131,7 @@ class Probe:
 
     asked: tuple[str, ...] = ()
 
-    async def look(self, _key: Any, pods: Any, _version: Any, _revisions: Any) -> tuple[Any, ...]:
+    def look(self, _key: Any, pods: Any, _version: Any, _revisions: Any) -> tuple[Any, ...]:
         self.asked = tuple(each.name for each in pods)
         return ()
 
@@ -153,7 +153,7 @@ async def test_only_pods_of_the_own_deployments_are_evidence() -> None:
     ):
         cache.upsert(PODS, made)
     routers = RouterObserver(cache, probe, time.monotonic)  # type: ignore[arg-type]
-    found = await observe(OWNER, cache, PLATFORM, routers)
+    found = observe(OWNER, cache, PLATFORM, routers)
     assert [each.name for each in found.revisions[A].workload.pods] == ["good"]
     assert probe.asked == ("envoy",)
 

@@ -160,7 +160,7 @@ def test_a_namesake_is_not_the_former_router() -> None:
 class Probe:
     """Router pods that follow what is asked for."""
 
-    async def look(
+    def look(
         self, _owner: Key, pods: tuple[PodFacts, ...], version: str | None, revisions: list[str]
     ) -> tuple[RouterPodFacts, ...]:
         return tuple(RouterPodFacts(each, version, frozenset(revisions)) for each in pods)
@@ -171,7 +171,7 @@ class Probe:
 
 async def look(by: ModelDeployment, world: World) -> RouterFacts:
     observer = RouterObserver(world.cache, Probe(), lambda: 0.0)  # type: ignore[arg-type]
-    return await observer.look(by, {A}, {A: revision(A), B: revision(B)})
+    return observer.look(by, {A}, {A: revision(A), B: revision(B)})
 
 
 @pytest.mark.parametrize(("was", "becomes"), [(OWN, SHARED), (SHARED, OWN)], ids=["to the gateway", "to an own Envoy"])
