@@ -13,6 +13,7 @@ from typing import Any
 
 from modelward.api import names
 from modelward.cluster.cache import Cache, Key
+from modelward.cluster.client import ApiError
 from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource
 from modelward.controller.evidence import Seen
 from modelward.controller.reconcile import Outcome, Reconciler
@@ -121,6 +122,8 @@ class ClusterWorld:
     async def merge(self, resource: Resource, _namespace: str, name: str, patch: Json) -> Json:
         self.writes += 1
         body = copy.deepcopy(self.objects[resource, name])
+        if patch["metadata"].get("resourceVersion", version_of(body)) != version_of(body):
+            raise ApiError(409, "Conflict", "it has been changed since")
         _merge(body, patch)
         return self.put(resource, body)
 
@@ -251,6 +254,10 @@ class ClusterWorld:
         assert loaded is not None
         routes = loaded[0]
         return {routes.stable: routes.stable_weight} | {arm.revision: arm.weight for arm in routes.arms}
+
+
+def version_of(body: Json) -> str:
+    return str(body["metadata"]["resourceVersion"])
 
 
 class _Evidence:

@@ -6,7 +6,7 @@ watched is told of as deleted, too: it is heard of again once it is newer than t
 the integers they are (KEP-5504). One event loop owns the cache; there are no locks.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,8 @@ class Cache:
         """What the watches tell of: of anything else, that nothing is here says nothing."""
         self._objects: dict[Resource, dict[_Name, Object]] = {resource: {} for resource in (*WATCHED, *OPTIONAL)}
         self._children: dict[Key, dict[Resource, set[str]]] = {}
+        self.on_change: Callable[[Resource, Object], None] = lambda _resource, _body: None
+        """Told of every object that is news, whoever brings it: a watch, a list, or the answer to a write of ours."""
         self._tombstones: dict[str, float] = {}
         """The resource version up to which nothing of a uid counts any more."""
 
@@ -105,6 +107,7 @@ class Cache:
         if owner is not None and resource not in OWNERS:
             self._children.setdefault(owner, {}).setdefault(resource, set()).add(metadata["name"])
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
+        self.on_change(resource, self._objects[resource][key])
         return owner
 
     def remove(self, resource: Resource, body: Object, *, final: bool = False) -> Key | None:
@@ -131,6 +134,7 @@ class Cache:
         del self._objects[resource][key]
         self._unlink(resource, key, known)
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
+        self.on_change(resource, known)
         return _owner(resource, known)
 
     def restore(self, resource: Resource, body: Object) -> None:
@@ -153,13 +157,24 @@ class Cache:
         Only what was known before and has not changed since may be dropped: what is newer than the list is not in it
         for a good reason. Returns the objects for which something was repaired.
         """
+        seen: set[str] = set()
+        return self.upsert_listed(resource, listed, seen) | self.drop_unlisted(resource, before, seen)
+
+    def upsert_listed(self, resource: Resource, page: Iterable[Object], seen: set[str]) -> set[Key]:
+        """Take in a part of a list, and add the uids of it to `seen`. Returns what was repaired."""
         repaired = set()
-        seen = set()
-        for body in listed:
+        for body in page:
             seen.add(body["metadata"]["uid"])
             owner = self.upsert(resource, body)
             if owner:
                 repaired.add(owner)
+        return repaired
+
+    def drop_unlisted(
+        self, resource: Resource, before: Mapping[str, tuple[_Name, str]], seen: Collection[str]
+    ) -> set[Key]:
+        """The end of `reconcile_with`, once every part of the list is taken in. `seen`: the uids of all."""
+        repaired = set()
         for uid, (key, version) in before.items():
             known = self._objects[resource].get(key)
             if uid in seen or known is None:

@@ -26,8 +26,11 @@ async def resync(api: Api, cache: Cache, queue: WorkQueue) -> int:
     try:
         for resource in cache.watched:
             before = cache.snapshot(resource)
-            listed = [body async for page in api.pages(resource) for body in page]
-            repaired |= cache.reconcile_with(resource, before, listed)
+            listed: set[str] = set()
+            async for page in api.pages(resource):
+                # Page by page, which the cache prunes: all of them whole would be hundreds of megabytes.
+                repaired |= cache.upsert_listed(resource, page, listed)
+            repaired |= cache.drop_unlisted(resource, before, listed)
     except Exception:
         telemetry.RESYNCS.labels("error").inc()
         raise

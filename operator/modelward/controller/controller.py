@@ -74,6 +74,7 @@ class Controller:
         self._resync_seconds = resync_seconds
         self._poller = poller
         self._started: dict[Key, float] = {}
+        cache.on_change = self._wake_watchers
 
     def observe_event(self, resource: Resource, kind: str | None, body: Object) -> None:
         """Take in one watch event (`kind`: ADDED, MODIFIED, DELETED, or None for one of an initial list)."""
@@ -86,9 +87,12 @@ class Controller:
             if kind == "DELETED" and resource in OWNERS and self._poller is not None:
                 self._poller.forget(owner)
             self._queue.add(owner)
-            if resource is MODEL_DEPLOYMENTS:
-                for watcher in watchers_of(self._cache, body):
-                    self._queue.add(watcher)
+
+    def _wake_watchers(self, resource: Resource, body: Object) -> None:
+        """Not where events come in: the answer to a write of ours is there before its event, which is no news then."""
+        if resource is MODEL_DEPLOYMENTS:
+            for watcher in watchers_of(self._cache, body):
+                self._queue.add(watcher)
 
     def stuck(self) -> str | None:
         """Why the loop is not well, in a sentence, or None."""

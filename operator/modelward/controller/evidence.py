@@ -56,8 +56,9 @@ class Seen:
 
 @dataclass
 class _Book:
-    """One candidate's evidence as it is being collected."""
+    """One candidate's evidence as it is being collected. `owner`: the ModelDeployment's uid: never a namesake's."""
 
+    owner: str
     case: Case
     looks: Looks
 
@@ -66,6 +67,7 @@ class _Book:
 class _Record:
     """One variant's."""
 
+    owner: str
     totals: Totals
     looks: Looks
 
@@ -118,7 +120,7 @@ class EvidenceCollector:
             self._books.pop(key, None)
             return None, None, None
         book = self._book(key, owner, observed, routes.stable, progress.attempt)
-        about = (book.case.stable, book.case.candidate, book.case.attempt)
+        about = (owner.uid, book.case.stable, book.case.candidate, book.case.attempt)
         again = [
             self._poller.ask(Question("evidence", key), lambda: self._look(book, observed, arm), LOOK_EVERY, about)
         ]
@@ -136,12 +138,14 @@ class EvidenceCollector:
         wanted = observed.rollout.gates
         book = self._books.get(key)
         about = (stable, observed.target, attempt)
-        if book is None or (book.case.stable, book.case.candidate, book.case.attempt) != about:
+        if book is None or (book.owner, book.case.stable, book.case.candidate, book.case.attempt) != (
+            owner.uid, *about,
+        ):  # fmt: skip
             stored = owner.status.get("rollout") or {}
             same = (stored.get("from"), stored.get("revision"), stored.get("attempt")) == about
             case = gates.opened(wanted, *about, stored.get("gates") or () if same else ())
             book = self._books[key] = _Book(
-                case, Looks(stable, observed.target, Pairs(_tolerance(wanted.disagreement)))
+                owner.uid, case, Looks(stable, observed.target, Pairs(_tolerance(wanted.disagreement)))
             )
         elif gates.limits(book.case) != gates.limits(gates.opened(wanted, *about)):
             # Somebody changed the gates: what still has the same limit goes on.
@@ -201,7 +205,7 @@ class EvidenceCollector:
                     Question("comparison", key, arm.name),
                     functools.partial(self._compare, record, arm, routes.stable, observed),
                     COMPARE_EVERY,
-                    (routes.stable, arm.revision),
+                    (owner.uid, routes.stable, arm.revision),
                 )
             )
         shown = {arm.name: comparison.rendered(records[arm.name].totals) for arm in arms}
@@ -212,14 +216,14 @@ class EvidenceCollector:
     ) -> _Record:
         record = records.get(arm.name)
         about = (stable, arm.revision)
-        if record is None or (record.looks.stable, record.looks.revision) != about:
+        if record is None or (record.owner, record.looks.stable, record.looks.revision) != (owner.uid, *about):
             stored: Mapping[str, Any] = next(
                 (each for each in owner.status.get("variants") or () if each["name"] == arm.name), {}
             )
             same = (stored.get("against"), stored.get("revision")) == about
             totals = comparison.restored(stored.get("comparisons") or () if same else ())
             tolerance = _tolerance(observed.rollout.gates.disagreement)
-            record = records[arm.name] = _Record(totals, Looks(*about, Pairs(tolerance)))
+            record = records[arm.name] = _Record(owner.uid, totals, Looks(*about, Pairs(tolerance)))
         return record
 
     async def _compare(self, record: _Record, arm: Arm, stable: str, observed: Observed) -> None:

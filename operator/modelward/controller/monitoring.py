@@ -61,12 +61,13 @@ class _Reader:
 
 @dataclass
 class _State:
-    """Of one revision. `books`: by reader, as they are stored.
+    """Of one revision of the ModelDeployment with this uid. `books`: by reader, as they are stored.
 
     `saved`: the ConfigMap of an earlier operator, until its reference is known; `taken`: who else has it; `known`: the
     pods that are stored; `mute`: looks in a row that no pod answered.
     """
 
+    owner: str
     revision: str
     readers: dict[str, _Reader]
     began: float
@@ -113,11 +114,11 @@ class Monitoring:
         if wanted is None or routes is None:
             self.forget(key)
             return None, None
-        state = self._state(key, routes.stable, wanted)
+        state = self._state(key, owner.uid, routes.stable, wanted)
         pods = _pods(observed, routes.stable)
         read = functools.partial(self._read, owner, state, pods, observed.clock.now - self._clock())
         question = Question("monitors", key)
-        again_in = self._poller.ask(question, read, _pause(state, pods), state.revision)
+        again_in = self._poller.ask(question, read, _pause(state, pods), (owner.uid, state.revision))
         if self._poller.is_pending(question):
             raise PendingError
         state.shown = _told(state, wanted)
@@ -136,12 +137,12 @@ class Monitoring:
         unread = None if pool.whole else "some pods have not been read again since the operator began"
         return Look(pool.reference, current, book.closed, book.missing or unread)
 
-    def _state(self, key: Key, revision: str, wanted: Monitor) -> _State:
+    def _state(self, key: Key, owner: str, revision: str, wanted: Monitor) -> _State:
         state = self._states.get(key)
-        if state is None or state.revision != revision:
+        if state is None or (state.owner, state.revision) != (owner, revision):
             # Another reference and other pods: every reader's windows begin anew.
             readers = {} if state is None else dict(state.readers)
-            state = self._states[key] = _State(revision, readers, self._clock())
+            state = self._states[key] = _State(owner, revision, readers, self._clock())
         settings = WindowSettings(seconds(wanted.window.duration), wanted.window.min_samples)
         state.readers[OWN] = _Reader(settings, self._clock())
         return state

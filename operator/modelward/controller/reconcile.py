@@ -57,6 +57,7 @@ class ApiInstalledError(Exception):
 class _Memory:
     """What a restart may forget: it only spares work."""
 
+    uid: str = ""
     status_written_at: float = float("-inf")
     probes: int = 0
     touched_at: dict[str, float] = field(default_factory=dict)
@@ -120,6 +121,11 @@ class Reconciler:
         except InvalidObjectError as error:
             log.error("%s: %s", key, error)
             return Outcome(refused=True)
+        if memory.uid not in ("", owner.uid):
+            # A namesake: what is remembered is of the one before.
+            self._forget(key)
+            memory = self._memories[key] = _Memory()
+        memory.uid = owner.uid
         if owner.deleting:
             # Owner references make the garbage collector remove every child.
             return Outcome()
@@ -229,13 +235,21 @@ class Reconciler:
         self._cache.upsert(PODS, touched)
 
     async def _take_up(self, owner: ModelDeployment, command: str, planned: Plan) -> None:
-        """Tell of a command, and take its annotation away: what it led to is stored with the routes."""
+        """Tell of a command, and take its annotation away: what it led to is stored with the routes.
+
+        Only off the very object that was seen: somebody may have written another command since, which is one to come.
+        """
         await events.post(self._api, owner, command_event(command, planned.decision, owner), self._identity)
-        patch = {"metadata": {"annotations": {ANNOTATION_COMMAND: None}}}
+        seen = self._cache.get(MODEL_DEPLOYMENTS, owner.namespace, owner.name)
+        if seen is None or _command_of(seen) != command:
+            return
+        version = seen["metadata"]["resourceVersion"]
+        patch = {"metadata": {"annotations": {ANNOTATION_COMMAND: None}, "resourceVersion": version}}
         try:
             taken = await self._api.merge(MODEL_DEPLOYMENTS, owner.namespace, owner.name, patch)
         except ApiError as error:
-            if error.status == 404:
+            if error.status in (404, 409):
+                # The watch tells what there is instead, and makes it due.
                 return
             raise
         self._cache.upsert(MODEL_DEPLOYMENTS, taken)
@@ -302,6 +316,10 @@ class Reconciler:
         self._evidence.forget(key)
         self._monitoring.forget(key)
         telemetry.forget_model(key.namespace, key.name)
+
+
+def _command_of(body: Object) -> str | None:
+    return (body["metadata"].get("annotations") or {}).get(ANNOTATION_COMMAND)
 
 
 def _parsed(body: Object, memory: _Memory) -> ModelDeployment:

@@ -28,8 +28,14 @@ def workload_facts(body: Object, pods: list[Object]) -> WorkloadFacts:
             and int(status.get("updatedReplicas") or 0) >= desired
         ),
         failure=failure,
-        pods=tuple(pod_facts(pod) for pod in pods),
+        pods=tuple(pod_facts(pod) for pod in pods if not _has_ended(pod)),
     )
+
+
+def _has_ended(body: Object) -> bool:
+    """Evicted, or its node was shut down: nothing of it runs any more or will, and another one takes its place. The API
+    server keeps it for long."""
+    return (body.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
 def pod_facts(body: Object) -> PodFacts:

@@ -41,8 +41,11 @@ class Problem:
 def diagnose(workload: WorkloadFacts, memory_limit_field: str) -> Problem | None:
     """The problem that keeps `workload` from being complete, or None while it may just need time.
 
-    `memory_limit_field`: the field that a user raises when memory was too little, such as spec.resources.limits.memory.
+    A complete one has none, whatever is with pods that it does not need. `memory_limit_field`: the field that a user
+    raises when memory was too little, such as spec.resources.limits.memory.
     """
+    if workload.complete:
+        return None
     if workload.failure:
         return Problem(
             "PodsRejected",

@@ -64,7 +64,7 @@ def loss_of(observed: Observed, stable: str) -> Problem | None:
     if stable == observed.target:
         return None
     if (facts := observed.revisions.get(stable)) is not None:
-        problem = None if facts.workload.complete else diagnose(facts.workload, SERVER_MEMORY_FIELD)
+        problem = diagnose(facts.workload, SERVER_MEMORY_FIELD)
         return replace(problem, message=f"{stable}, which has the traffic: {problem.message}") if problem else None
     return Problem(
         "StableGone",

@@ -77,6 +77,7 @@ class Operator:
     def __init__(self, scraper: FakeScraper, prometheus: FakePrometheus | None = None) -> None:
         self.scraper, self.prometheus, self.now = scraper, prometheus, 5000.0
         self.status: dict[str, Any] = {}
+        self.uid = owner().uid
         self.restart()
 
     def restart(self) -> None:
@@ -88,7 +89,9 @@ class Operator:
     async def look(self, facts: Observed, later: float = 0.0) -> Seen:
         """What a reconcile is told once those have answered whom an earlier one had asked."""
         self.now += later
-        seen = await polled.told(self.poller, lambda: self.evidence.look(replace(owner(), status=self.status), facts))
+        seen = await polled.told(
+            self.poller, lambda: self.evidence.look(replace(owner(), uid=self.uid, status=self.status), facts)
+        )
         progress = facts.router.progress
         if progress is not None and seen.gates is not None:
             told = {"from": A, "revision": progress.revision, "attempt": progress.attempt, "gates": seen.gates}
@@ -387,3 +390,16 @@ async def test_what_is_forgotten_begins_anew(operator: Operator, scraper: FakeSc
     scraper.count(ROUTER, a=HUNDRED, b=BAD, c=BAD)
     assert candidate(await operator.look(rolling())) == (0, 0)
     assert compared(await operator.look(AB)) == {}
+
+
+async def test_a_namesake_begins_with_evidence_of_its_own(operator: Operator, scraper: FakeScraper) -> None:
+    """Deleted and made anew between two reconciles, under the same name and with the same models."""
+    arms = (Arm("candidate", B, 10), Arm("b", C, 20))
+    both = among(arms, B, Progress(B), rollout=CANARIES, variants=(VARIANT,))
+    await operator.look(both)
+    scraper.count(ROUTER, a=HUNDRED, b=BAD, c=BAD)
+    seen = await operator.look(both, COMPARE_EVERY)
+    assert (candidate(seen), compared(seen)) == ((100, 60), {"errorRate": (100, 60)})
+    operator.uid, operator.status = "another", {}
+    seen = await operator.look(both, COMPARE_EVERY)
+    assert (candidate(seen), compared(seen)) == ((0, 0), {})

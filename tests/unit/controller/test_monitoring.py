@@ -1,6 +1,7 @@
 """What an operator makes of its pods' monitors: windows, a condition, and what it stores before it shows it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -359,3 +360,14 @@ async def test_nothing_is_said_without_spec_monitor() -> None:
     one = Operator()
     one.owner = owner()
     assert one.monitoring.look(one.owner, one.observed()) == (None, None)
+
+
+async def test_a_namesake_begins_with_counts_of_its_own() -> None:
+    """Deleted and made anew between two reconciles, with the same model."""
+    one = Operator()
+    await one.look()
+    one.take("one", 600)
+    assert (await one.look(3600.0)).window is not None
+    one.owner, one.api.stored = replace(one.owner, uid="another"), {}
+    seen = await one.look()
+    assert seen.window is None

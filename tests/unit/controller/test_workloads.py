@@ -1,5 +1,7 @@
 """From objects as the API server stores them to facts."""
 
+import pytest
+
 from modelward.controller.workloads import pod_facts, workload_facts
 
 
@@ -34,6 +36,19 @@ def test_the_end_of_the_run_before_is_seen_while_a_container_waits() -> None:
     }
     (container,) = pod_facts(body).containers
     assert (container.waiting_reason, container.exit_code, container.exit_message) == ("CrashLoopBackOff", 1, "m")
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Succeeded"])
+def test_a_pod_that_has_ended_for_good_is_none(phase: str) -> None:
+    """Evicted ones are kept with their address and the last state of their containers, until somebody deletes them."""
+    killed = {"name": "server", "ready": False, "state": {"terminated": {"exitCode": 137}}}
+    evicted = {
+        "metadata": {"name": "evicted", "uid": "e"},
+        "status": {"phase": phase, "reason": "Evicted", "podIP": "10.0.0.9", "containerStatuses": [killed]},
+    }
+    running = {"metadata": {"name": "running", "uid": "r"}, "status": {"phase": "Running", "podIP": "10.0.0.8"}}
+    body = {"metadata": {}, "spec": {"replicas": 1}, "status": {}}
+    assert [each.name for each in workload_facts(body, [evicted, running]).pods] == ["running"]
 
 
 def test_a_pod_that_no_node_takes() -> None:

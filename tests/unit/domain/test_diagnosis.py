@@ -55,6 +55,13 @@ CASES = {
 }  # fmt: skip
 
 
+def test_what_is_complete_has_no_problem() -> None:
+    killed = container("server", exit_code=137)
+    spare = pod("spare", ready=False, containers=(killed,))
+    assert diagnose(workload(1, pods=(pod("one"), spare)), FIELD) is None
+    assert diagnose(workload(2, ready=1, pods=(pod("one"), spare)), FIELD) is not None
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_container(case: str) -> None:
     facts, reason, words = CASES[case]

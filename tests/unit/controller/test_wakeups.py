@@ -1,0 +1,93 @@
+"""Who is woken by a change, whoever brings it: a watch, a list, or the answer to a write of our own."""
+
+import time
+from typing import Any
+
+import pytest
+
+from modelward.api import modeldeployment
+from modelward.cluster.cache import Cache, Key
+from modelward.cluster.queue import WorkQueue
+from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, PODS
+from modelward.cluster.resync import resync
+from modelward.controller.controller import Controller
+from modelward.controller.statuses import write_status
+
+MODEL, POLICY = Key("ml", "fraud"), Key("ml", "watcher", DRIFT_POLICIES.kind)
+
+
+def model(version: int, **status: Any) -> dict[str, Any]:
+    metadata = {"namespace": "ml", "name": "fraud", "uid": "m", "resourceVersion": str(version), "generation": 1}
+    return {"metadata": metadata, "spec": {"model": {"uri": "s3://models/fraud.onnx"}}, "status": status}
+
+
+def policy(name: str, target: str) -> dict[str, Any]:
+    metadata = {"namespace": "ml", "name": name, "uid": name, "resourceVersion": "1", "generation": 1}
+    return {"metadata": metadata, "spec": {"target": {"name": target}}}
+
+
+class Api:
+    """Answers a write with the object as it is afterwards; lists `pages`, and looks at the cache as it gives them."""
+
+    def __init__(self, cache: Cache, pages: tuple[list[dict[str, Any]], ...] = ()) -> None:
+        self.cache, self._pages = cache, pages
+        self.known: list[int] = []
+
+    async def apply(self, _resource: Any, manifest: Any, _subresource: str) -> dict[str, Any]:
+        return model(5, **manifest["status"])
+
+    async def pages(self, resource: Any) -> Any:
+        for page in self._pages if resource is PODS else ():
+            self.known.append(len(self.cache.all(PODS)))
+            yield page
+
+
+class World:
+    def __init__(self) -> None:
+        self.cache, self.queue = Cache(), WorkQueue(time.monotonic)
+        self.controller = Controller(None, self.cache, self.queue, None, {})  # type: ignore[arg-type]
+        self.cache.upsert(DRIFT_POLICIES, policy("watcher", "fraud"))
+        self.cache.upsert(DRIFT_POLICIES, policy("of-another", "other"))
+        self.cache.upsert(MODEL_DEPLOYMENTS, model(1))
+        self.take()
+
+    def take(self) -> set[Key]:
+        due = set(self.queue._due)
+        self.queue._due.clear()
+        return due
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_the_answer_to_a_write_wakes_the_policies_and_its_event_nobody_any_more(world: World) -> None:
+    owner = modeldeployment.parse(world.cache.all(MODEL_DEPLOYMENTS)[0])
+    status = {"stable": {"revision": "fraud-a"}}
+    api: Any = Api(world.cache)
+    assert await write_status(api, world.cache, MODEL_DEPLOYMENTS, owner, status)
+    assert world.take() == {POLICY}, "not the model itself, whose own write that was"
+    world.controller.observe_event(MODEL_DEPLOYMENTS, "MODIFIED", model(5, **status))
+    assert world.take() == set()
+
+
+@pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", None])
+async def test_an_event_wakes_the_model_and_its_policies(world: World, kind: str | None) -> None:
+    world.controller.observe_event(MODEL_DEPLOYMENTS, kind, model(2))
+    assert world.take() == {MODEL, POLICY}
+
+
+async def test_a_list_is_taken_in_page_by_page() -> None:
+    """Whole objects of a page are there at once, never those of all pages."""
+
+    def pod(name: str) -> dict[str, Any]:
+        return {"metadata": {"namespace": "ml", "name": name, "uid": name, "resourceVersion": "3"}, "status": {}}
+
+    cache = Cache()
+    cache.watched = (PODS,)
+    cache.upsert(PODS, {**pod("gone"), "metadata": {**pod("gone")["metadata"], "resourceVersion": "1"}})
+    api: Any = Api(cache, ([pod("a"), pod("b")], [pod("c")], []))
+    await resync(api, cache, WorkQueue(time.monotonic))
+    assert api.known == [1, 3, 4]
+    assert sorted(body["metadata"]["name"] for body in cache.all(PODS)) == ["a", "b", "c"]
