@@ -32,7 +32,7 @@ from modelward.controller.plan import Converged, Plan, plan
 from modelward.controller.statuses import write_status
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed
-from modelward.domain.status import build_status, is_urgent
+from modelward.domain.status import build_status, is_urgent, patience_left
 from modelward.domain.transitions import command_event, transitions
 from modelward.render.platform import Platform
 
@@ -272,8 +272,9 @@ class Reconciler:
         # What was deleted is out of the cache already, so that its watch event would be no news.
         deleted = 0.0 if planned.deletes else None
         again_in = soonest(
-            self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in, deleted
-        )
+            self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in, deleted,
+            patience_left(observed, planned.decision.routes.stable),
+        )  # fmt: skip
         if status != owner.status:
             counts_due_in = memory.status_written_at + COUNTS_EVERY - self._clock()
             if is_urgent(owner.status, status) or counts_due_in <= 0:

@@ -5,6 +5,7 @@ from typing import Any
 
 from modelward.cluster.cache import Object
 from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
+from modelward.domain.times import read_time
 
 
 def workload_facts(body: Object, pods: list[Object]) -> WorkloadFacts:
@@ -51,8 +52,18 @@ def pod_facts(body: Object) -> PodFacts:
         ready=conditions.get("Ready", {}).get("status") == "True",
         terminating=bool(body["metadata"].get("deletionTimestamp")),
         unschedulable=str(scheduled.get("message", "")) if scheduled.get("reason") == "Unschedulable" else None,
+        waits_since=_false_since(conditions.get("Ready") or scheduled),
         containers=tuple(_container_facts(container) for container in containers),
     )
+
+
+def _false_since(condition: Mapping[str, Any]) -> float | None:
+    if condition.get("status") != "False":
+        return None
+    try:
+        return read_time(condition["lastTransitionTime"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _container_facts(raw: Mapping[str, Any]) -> ContainerFacts:

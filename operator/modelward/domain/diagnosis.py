@@ -4,7 +4,7 @@ The text must not hold counters or times: it becomes a condition's message, and 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.domain.foreign import decoded, printable, quoted
@@ -25,6 +25,10 @@ MAX_MESSAGE = 1024
 _REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
 
 _IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_MAY_PASS = frozenset({"ErrImagePull", "ImagePullBackOff"})
+
+PATIENCE = 300.0
+"""Seconds in which a node that is wanted is made by an autoscaler, and a registry that stumbled is back."""
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
 _SIGKILL_EXIT = 137
 """Without OOMKilled: a failed liveness probe, or memory of a child process."""
@@ -32,10 +36,16 @@ _SIGKILL_EXIT = 137
 
 @dataclass(frozen=True)
 class Problem:
-    """What a person has to look at. `reason`: one CamelCase word; `message`: the cause and the cure."""
+    """What a person has to look at. `reason`: one CamelCase word; `message`: the cause and the cure. `until`: seconds
+    since the epoch; before, it may well pass by itself."""
 
     reason: str
     message: str
+    until: float | None = None
+
+    def may_pass(self, now: float) -> bool:
+        """Whether nobody need look at it yet."""
+        return self.until is not None and now < self.until
 
 
 def diagnose(workload: WorkloadFacts, memory_limit_field: str) -> Problem | None:
@@ -52,13 +62,10 @@ def diagnose(workload: WorkloadFacts, memory_limit_field: str) -> Problem | None
             f"The cluster refuses to create the pods: {_clip(workload.failure)}. Change the policy or quota of the "
             "namespace, or what spec asks for",
         )
-    for pod in workload.pods:
-        if pod.ready or pod.terminating:
-            continue
-        problem = _pod_problem(pod, memory_limit_field)
-        if problem:
-            return problem
-    return None
+    waiting = (pod for pod in workload.pods if not (pod.ready or pod.terminating))
+    problems = [problem for pod in waiting if (problem := _pod_problem(pod, memory_limit_field))]
+    # What may pass by itself must not hide what does not; of those, what a person has to look at first.
+    return min(problems, key=lambda problem: problem.until or 0.0, default=None)
 
 
 def _pod_problem(pod: PodFacts, memory_limit_field: str) -> Problem | None:
@@ -66,14 +73,19 @@ def _pod_problem(pod: PodFacts, memory_limit_field: str) -> Problem | None:
         return Problem(
             "Unschedulable",
             f"No node takes the pod: {_clip(pod.unschedulable)}. Lower spec.resources.requests or add nodes",
+            _until(pod),
         )
     for container in pod.containers:
         if container.ready:
             continue
         problem = _waiting_problem(container) or _exit_problem(container, memory_limit_field)
         if problem:
-            return problem
+            return replace(problem, until=_until(pod)) if container.waiting_reason in _MAY_PASS else problem
     return None
+
+
+def _until(pod: PodFacts) -> float | None:
+    return None if pod.waits_since is None else pod.waits_since + PATIENCE
 
 
 def _waiting_problem(container: ContainerFacts) -> Problem | None:

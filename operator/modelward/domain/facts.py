@@ -28,7 +28,8 @@ class ContainerFacts:
 
 @dataclass(frozen=True)
 class PodFacts:
-    """One pod. `unschedulable`: the scheduler's message, where it found no node."""
+    """One pod. `unschedulable`: the scheduler's message, where it found no node. `waits_since`: since when it is not
+    ready, seconds since the epoch; None: it is, or nobody says."""
 
     name: str
     uid: str
@@ -36,6 +37,7 @@ class PodFacts:
     ready: bool = False
     terminating: bool = False
     unschedulable: str | None = None
+    waits_since: float | None = None
     containers: tuple[ContainerFacts, ...] = ()
 
 

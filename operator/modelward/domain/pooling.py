@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from modelward.domain.stored import known
 from modelward_drift.counts import Counts, zero
 from modelward_drift.reading import Intake, Reading
 from modelward_drift.reference import Reference
@@ -149,7 +150,7 @@ def load(raw: Any, reference: Reference) -> Pool | None:
         return Pool(
             reference,
             load_counts(raw["departed"], reference),
-            Intake(**raw["departedIntake"]),
+            known(Intake, raw["departedIntake"]),
             awaited={uid: Seen(str(each["epoch"]), int(each["rows"])) for uid, each in raw["pods"].items()},
             generation=int(raw["generation"]),
             abrupt=int(raw["abrupt"]),

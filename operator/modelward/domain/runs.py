@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from modelward.domain.revision import content_hash
+from modelward.domain.stored import known
 from modelward.domain.times import read_time, show_time
 from modelward.domain.verdicts import Judged, read_window, show_window
 
@@ -150,12 +151,12 @@ def read_run(raw: Mapping[str, Any]) -> Run:
         reason=raw.get("reason", ""),
         started_at=read_time(raw["startedAt"]),
         revision=raw["revision"],
-        from_model=Artifact(**raw["from"]),
+        from_model=known(Artifact, raw["from"]),
         attempt=int(raw.get("attempt", 1)),
         phase=raw["phase"],
         result=raw.get("result"),
         message=raw.get("message", ""),
-        model=None if model is None else Artifact(**model),
+        model=None if model is None else known(Artifact, model),
         holdout=raw.get("holdout"),
         version=raw.get("version"),
         handle=raw.get("handle"),

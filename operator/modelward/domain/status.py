@@ -78,10 +78,19 @@ def assess(
     owner: ModelDeployment, observed: Observed, decision: Decision, version: str, refused: Problem | None
 ) -> Assessment:
     """Judge the facts. `version`: of the configuration that `decision` asks of the router."""
-    problem = problem_of(observed, refused) or loss_of(observed, decision.routes.stable) or rejection(owner, decision)
-    answering = _servable(observed, decision.routes.stable)
-    waiting_for, reason = _waits_for(observed, decision, version)
-    return Assessment(answering, problem, waiting_for, reason)
+    answering, now = _servable(observed, decision.routes.stable), observed.clock.now
+    problem = problem_of(observed, refused) or loss_of(observed, decision.routes.stable)
+    if problem is None or not problem.may_pass(now):
+        waiting_for, reason = _waits_for(observed, decision, version)
+        return Assessment(answering, problem or rejection(owner, decision), waiting_for, reason)
+    passing = f"what may pass by itself. {problem.message}"
+    return Assessment(answering, rejection(owner, decision), passing, problem.reason)
+
+
+def patience_left(observed: Observed, stable: str) -> float | None:
+    """Seconds after which a person has to look at what may pass by itself until then; no event tells of that moment."""
+    problem, now = problem_of(observed, None) or loss_of(observed, stable), observed.clock.now
+    return problem.until - now if problem is not None and problem.until is not None and problem.may_pass(now) else None
 
 
 def rejection(owner: ModelDeployment, decision: Decision) -> Problem | None:

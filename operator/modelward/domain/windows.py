@@ -10,6 +10,7 @@ from typing import Any
 
 from modelward.domain import pooling
 from modelward.domain.pooling import Pool
+from modelward.domain.stored import known
 from modelward_drift.counts import Counts
 from modelward_drift.judging import WindowSettings as WindowSettings
 from modelward_drift.reading import Intake
@@ -147,13 +148,13 @@ def load(raw: Mapping[str, Any], reference: Reference) -> Book | None:
         ended = tuple(
             Window(
                 str(each["revision"]), reference.digest, float(each["start"]), float(each["end"]),
-                pooling.load_counts(each["counts"], reference), Intake(**each["intake"]), int(each["abrupt"]),
+                pooling.load_counts(each["counts"], reference), known(Intake, each["intake"]), int(each["abrupt"]),
             )
             for each in raw["ended"]
         )  # fmt: skip
         return Book(
             float(raw["start"]), pooling.load_counts(raw["baseline"], reference), int(raw["generation"]), ended,
-            raw["missing"], Intake(**raw["intake"]), int(raw["abrupt"]),
+            raw["missing"], known(Intake, raw["intake"]), int(raw["abrupt"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError):
         return None

@@ -52,6 +52,25 @@ def test_a_pod_that_has_ended_for_good_is_none(phase: str) -> None:
 
 
 def test_a_pod_that_no_node_takes() -> None:
-    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
+    condition = {
+        "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes",
+        "lastTransitionTime": "1970-01-01T00:01:00Z",
+    }  # fmt: skip
     body = {"metadata": {"name": "p", "uid": "u"}, "status": {"conditions": [condition]}}
-    assert pod_facts(body).unschedulable == "0/1 nodes"
+    assert (pod_facts(body).unschedulable, pod_facts(body).waits_since) == ("0/1 nodes", 60.0)
+
+
+@pytest.mark.parametrize(
+    ("ready", "since"),
+    [
+        ({"status": "False", "lastTransitionTime": "1970-01-01T00:02:00Z"}, 120.0),
+        ({"status": "True", "lastTransitionTime": "1970-01-01T00:02:00Z"}, None),
+        ({"status": "False"}, None),
+        ({"status": "False", "lastTransitionTime": "yesterday"}, None),
+        ({"status": "False", "lastTransitionTime": 7}, None),
+    ],
+)
+def test_since_when_a_pod_is_not_ready(ready: dict[str, object], since: float | None) -> None:
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": "1970-01-01T00:01:00Z"}
+    body = {"metadata": {"name": "p", "uid": "u"}, "status": {"conditions": [scheduled, {"type": "Ready", **ready}]}}
+    assert pod_facts(body).waits_since == since

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from modelward.domain import pooling, windows
 from modelward.domain.pooling import Pool, heard
+from modelward.domain.runs import Artifact, Run, read_run, show_run
 from modelward.domain.windows import WindowSettings
 from modelward_drift.builder import profile_of
 from modelward_drift.counting import count
@@ -144,3 +146,20 @@ def test_a_counter_that_fell_ends_the_window_without_numbers() -> None:
     book = windows.advanced(book, pool, SETTINGS, "r", 100.0)
     assert (book.start, book.closed, book.generation) == (100.0, None, 2)
     assert book.missing == pool.loss
+
+
+def test_what_a_later_operator_adds_is_left_out() -> None:
+    """So that an upgrade can be taken back, with the windows as they are."""
+
+    def later(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {**{name: later(each) for name, each in value.items()}, "addedLater": 1}
+        return [later(each) for each in value] if isinstance(value, list) else value
+
+    pool = pooling.opened(REFERENCE)
+    stored = {**later(pooling.dump(pool)), "pods": {}}
+    assert pooling.load(stored, REFERENCE) == pool
+    book = windows.opened(pool, 0.0)
+    assert windows.load(later(windows.dump(book)), REFERENCE) == book
+    run = Run("n", "k", "Job", "Drift", "", 0.0, "a", Artifact("u"), model=Artifact("v"))
+    assert read_run(later(show_run(run))) == run

@@ -9,10 +9,10 @@ from builders import MODEL, container, observed, owner, pod, revision, router, s
 from modelward.api.conditions import by_type
 from modelward.api.modeldeployment import Gateway, ParentReference, Router
 from modelward.api.rollout import CANARY, SHADOW, Rollout, Shadow, Step
-from modelward.domain.diagnosis import Problem
-from modelward.domain.facts import Arm, Clock, Observed, Progress, RevisionFacts, VariantFacts
+from modelward.domain.diagnosis import PATIENCE, Problem, diagnose
+from modelward.domain.facts import Arm, Clock, Observed, PodFacts, Progress, RevisionFacts, VariantFacts
 from modelward.domain.rollout import decide
-from modelward.domain.status import build_status, is_urgent
+from modelward.domain.status import build_status, is_urgent, patience_left
 
 A, B, C, D = "fraud-a", "fraud-b", "fraud-c", "fraud-d"
 NOW = "2026-01-01T00:00:00Z"
@@ -362,3 +362,48 @@ def test_copies_relieve_nobody() -> None:
     shadow = Rollout(SHADOW, shadow=Shadow(100, requests=10))
     facts = observed(B, revision(A), revision(B), router=routers, rollout=shadow, clock=Clock(10.0, step=9.0))
     assert status_of(facts)["selector"] == f"{SERVERS}={A}"
+NO_NODE = pod("new", ready=False, unschedulable="0/5 nodes: Insufficient memory", waits_since=1000.0)
+NO_IMAGE = pod(
+    "new", ready=False, waits_since=1000.0,
+    containers=(container(waiting_reason="ErrImagePull", waiting_message='Back-off pulling image "x:1"'),),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("waits", "reason"), [(NO_NODE, "Unschedulable"), (NO_IMAGE, "ImagePullFailed")])
+def test_what_may_pass_by_itself_stalls_after_a_while_only(waits: PodFacts, reason: str) -> None:
+    """An HPA asks for one more, and the autoscaler makes a node for it."""
+
+    def after(seconds: float) -> Observed:
+        scaled = revision(A, desired=3, ready=2, pods=(pod("p1"), pod("p2"), waits))
+        return observed(A, scaled, router=router(A), replicas=3, clock=Clock(1000.0 + seconds))
+
+    status = status_of(after(PATIENCE - 1))
+    assert summary(status) == {
+        "Ready": f"False {reason}", "Servable": "True Answering",
+        "Reconciling": f"True {reason}", "Stalled": "False NoProblem",
+    }  # fmt: skip
+    assert status["phase"] == "Progressing"
+    problem = diagnose(after(0).revisions[A].workload, "spec.resources.limits.memory")
+    assert problem is not None
+    assert problem.message in by_type(status["conditions"])["Ready"]["message"]
+    assert patience_left(after(PATIENCE - 1), A) == 1.0
+    status = status_of(after(PATIENCE))
+    assert (summary(status)["Stalled"], status["phase"]) == (f"True {reason}", "Failed")
+    assert patience_left(after(PATIENCE), A) is None
+
+
+def test_what_passes_hides_nothing_that_does_not() -> None:
+    failing = dataclasses.replace(FAILING, waits_since=1000.0)
+    for pods in ((NO_NODE, failing), (failing, NO_NODE)):
+        facts = observed(A, revision(A, desired=2, ready=0, pods=pods), router=router(A), clock=Clock(1000.0))
+        assert summary(status_of(facts))["Stalled"] == "True X"
+        assert patience_left(facts, A) is None
+
+
+def test_a_candidate_that_was_rolled_back_stays_stalled_while_something_passes() -> None:
+    progress = Progress(B, 0, "RolledBack", "it was worse")
+    facts = observed(
+        B, revision(A, desired=2, ready=1, pods=(pod("p1"), NO_NODE)), router=router(A, progress=progress),
+        clock=Clock(1000.0),
+    )  # fmt: skip
+    assert summary(status_of(facts))["Stalled"] == "True RolledBack"
