@@ -25,6 +25,13 @@ NO_ROUTER = RouterFacts()
 MODEL = ModelFacts("s3://models/a.onnx", "auto")
 
 
+class FixedKeys:
+    """Instead of a Keyring: the operator's public keys never change."""
+
+    async def public(self) -> tuple[str, ...]:
+        return ("key",)
+
+
 def owner(name: str = "fraud", **spec: Any) -> ModelDeployment:
     return ModelDeployment("ml", name, "uid-1", 1, Spec(**({"model": Model("s3://models/a.onnx")} | spec)))
 

@@ -111,6 +111,7 @@ def _fetch() -> None:
 
 
 def _download() -> None:
+    from modelward_auth.verifier import make_key
     from modelward_inference import consent, errors
     from modelward_inference.fetch import limits, obtain, report, run
 
@@ -119,7 +120,9 @@ def _download() -> None:
     received = obtain.obtain(
         run.Request.from_environment(), _artifact(), consent.from_environment(), limits.Limits.from_environment()
     )
-    errors.write_report(report.of_download(received))
+    # Last: what is announced is told of a download that ended well, and stands in the pod's status for ever.
+    key = os.environ.get("POD_KEY")
+    errors.write_report(report.of_download(received, make_key(Path(key)) if key else None))
 
 
 def _load() -> None:

@@ -19,6 +19,9 @@ from modelward_inference.state import State
 
 EXTENSIONS = ["binary_tensor_data", *triton.EXTENSIONS]
 
+PRIVATE_PREFIX = "/modelward/"
+"""What is below it is for the operator alone; who asks is known before (rest.py)."""
+
 MAX_DIGITS = 18
 """Of a sequence number: more can't be one."""
 
@@ -132,7 +135,7 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
     async def prometheus() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    @get("/modelward/samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
+    @get(f"{PRIVATE_PREFIX}samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
     async def samples(request: Request) -> Response:
         after = request.query_params.get("after", "0")
         if not after.isdecimal() or len(after) > MAX_DIGITS:
@@ -209,6 +212,7 @@ def _samples_documentation() -> dict[str, Any]:
             "that see the same requests sample the same ones. Sampling ends "
             f"{ASKED_FOR:.0f} s after the last question. The oldest samples come first, at most {PAGE}; ask for more "
             "with `next`. A `seq` that is left out was lost; another `epoch` means another process, which counts anew. "
+            "Only the operator is answered, by the signature in x-modelward-auth. "
             "`outputs` has the first rows of whole numbers, booleans and texts, else of floating numbers to 6 digits, "
             "and `error` is null; or `error` is the answer's code, and `outputs` null."
         ),
@@ -216,5 +220,6 @@ def _samples_documentation() -> dict[str, Any]:
         "responses": {
             "200": {"description": "Samples behind `after`", "content": {"application/json": {"example": answer}}},
             "400": {"description": "`after` is no sequence number"},
+            "401": {"description": "It was not the operator that asked"},
         },
     }

@@ -8,14 +8,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
+from modelward_auth.guard import Guard
+from modelward_auth.verifier import Verifier
 from modelward_inference import codec, compression, http, metrics
 from modelward_inference.bodies import LARGE, Held
 from modelward_inference.dataplane import DataPlane
-from modelward_inference.endpoints import small_endpoints
+from modelward_inference.endpoints import PRIVATE_PREFIX, small_endpoints
 from modelward_inference.protocol import (
     DeadlineExceededError,
     InferRequest,
@@ -39,6 +41,9 @@ JSON_LENGTH = b"inference-header-content-length"
 TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 """The router sets it to the milliseconds that it is going to wait; other clients may as well."""
 
+MAX_PRIVATE_BODY = 64 << 10
+"""Bytes; the operator sends none here."""
+
 MAX_DIGITS = 18
 """Of a number in a header: more can't be the length of anything."""
 
@@ -55,6 +60,10 @@ _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
 _CLOSE = (b"connection", b"close")
 _RETRY = (b"retry-after", b"1")
+
+
+NOBODY: Final = Verifier("", None)
+"""Refuses every request for what is the operator's."""
 
 
 class ClientGoneError(Exception):
@@ -74,9 +83,17 @@ class Form(Protocol):
 
 
 class Rest:
-    """The ASGI application. `max_body`: bytes that a request may have, also after decompression."""
+    """The ASGI application. `max_body`: bytes that a request may have, also after decompression; `verifier`: knows the
+    operator, whose the paths below PRIVATE_PREFIX are; None: they are everybody's, and left out: nobody's."""
 
-    def __init__(self, plane: DataPlane, state: State, max_body: int, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        state: State,
+        max_body: int,
+        tracing: Tracing | None = None,
+        verifier: Verifier | None = NOBODY,
+    ) -> None:
         self._plane = plane
         self._state = state
         self._max_body = max_body
@@ -94,7 +111,9 @@ class Rest:
         self._requests = metrics.Requests(plane.name, plane.version, "rest")
         self._samples = plane.samples
         self._bodies = plane.bodies
-        self._others = small_endpoints(plane, state)
+        self._others = Guard(
+            small_endpoints(plane, state), verifier, lambda path: path.startswith(PRIVATE_PREFIX), MAX_PRIVATE_BODY
+        )
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         form = self._forms.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None

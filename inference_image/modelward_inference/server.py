@@ -16,7 +16,8 @@ from typing import Protocol
 import uvicorn
 import uvloop
 
-from modelward_inference import admission, consent, cors, golden, http, logs, metrics, tracing
+from modelward_auth.messages import SERVER
+from modelward_inference import admission, consent, cors, golden, http, logs, metrics, operatoraccess, tracing
 from modelward_inference.bodies import BUDGET, Bodies
 from modelward_inference.consent import Allowed
 from modelward_inference.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
@@ -196,7 +197,7 @@ def serve(settings: Settings) -> None:
     metrics.PENDING.set_function(lambda: plane.pending)
     metrics.BODY_BYTES.set_function(lambda: plane.bodies.held)
     state = State()
-    rest = rest_server(Rest(plane, state, settings.max_body, tracer), state, settings)
+    rest = rest_server(Rest(plane, state, settings.max_body, tracer, operatoraccess.of(SERVER)), state, settings)
     companions = _companions(settings, plane, state, tracer)
     log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)
     gc.collect()

@@ -1,5 +1,7 @@
 """The monitor's HTTP API: what the operator reads, what people look at, and KServe's events. Errors are {"error": "…"}.
 
+Who may ask what is decided before (`OPEN`, and run.py): nothing here looks at who asks.
+
 Nothing is shown that is not on the disk: who has read a count never sees less of it in the same epoch.
 """
 
@@ -29,6 +31,10 @@ MAX_EVENT: Final = 4 << 20
 """Bytes. As Python's objects they take ten times as much."""
 
 MAX_REFERENCE: Final = 16 << 20
+
+OPEN: Final = frozenset({"/", "/healthz", "/metrics", "/v1/windows", "/docs", "/openapi.json"})
+"""What everybody may ask who reaches the port: figures of this pod alone. The rest is the operator's: counts, whose
+reading ends a farewell, and references."""
 
 
 def application(

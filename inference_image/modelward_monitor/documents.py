@@ -45,6 +45,7 @@ _LEARNING: Final = _example(
     "There is no reference yet, or (with `problem`) the bundle's can't be used",
     {"error": "there is no reference yet: …", "learning": {"rows": 1200, "of": 5000}},
 )
+_UNKNOWN: Final = _error("It was not the operator that asked", "only the operator may ask this, by the header …")
 _FULL: Final = _error("The snapshot can't be written", "the snapshot can't be written: …; make room in …")
 
 HEALTHZ: Final[dict[str, Any]] = {"summary": "Whether the monitor listens"}
@@ -52,7 +53,7 @@ METRICS: Final[dict[str, Any]] = {"summary": "Prometheus metrics"}
 
 GET_REFERENCE: Final[dict[str, Any]] = {
     "summary": "What is counted against",
-    "responses": {200: _example("The reference", _REFERENCE), 404: _LEARNING, 503: _FULL},
+    "responses": {200: _example("The reference", _REFERENCE), 401: _UNKNOWN, 404: _LEARNING, 503: _FULL},
 }
 PUT_REFERENCE: Final[dict[str, Any]] = {
     "summary": "Give a reference",
@@ -61,6 +62,7 @@ PUT_REFERENCE: Final[dict[str, Any]] = {
     "responses": {
         200: _example("It is the reference now, or was already", {"digest": _DIGEST}),
         400: _error("The body is no reference", "this is no reference: …"),
+        401: _UNKNOWN,
         409: _error("There is another one", "this pod counts against sha256:… already; it can't count against …"),
         503: _FULL,
     },
@@ -74,7 +76,7 @@ COUNTS: Final[dict[str, Any]] = {
         "`final`: the server has ended, and nothing will come any more. "
         "With `final=1` the caller says that it keeps what it reads: a monitor that was told to end then does."
     ),
-    "responses": {200: _example("The counts", _READING), 404: _LEARNING, 503: _FULL},
+    "responses": {200: _example("The counts", _READING), 401: _UNKNOWN, 404: _LEARNING, 503: _FULL},
 }
 WINDOWS: Final[dict[str, Any]] = {
     "summary": "What this pod saw in its last windows, the one that goes on first",

@@ -10,9 +10,11 @@ from types import FrameType
 import orjson
 import uvicorn
 
+from modelward_auth.guard import Guard, closed_but
+from modelward_auth.messages import MONITOR
 from modelward_drift.errors import ProfileError
 from modelward_drift.reference import FILE, Reference
-from modelward_inference import logs
+from modelward_inference import logs, operatoraccess
 from modelward_inference.bundle import Manifest
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
 from modelward_monitor import api, metrics
@@ -55,14 +57,16 @@ def plan_of(settings: Settings) -> tuple[Plan, Reference | None]:
 
 
 async def _run(settings: Settings) -> None:
+    verifier = operatoraccess.of(MONITOR)
     plan, reference = plan_of(settings)
     windows = Windows(settings.window, time.monotonic, time.time)
     monitor = Monitor(Store(settings.state, reference), plan, windows, settings.pod)
     farewell = asyncio.Event()
     async with Intake(monitor, settings.socket) as intake:
         registry = metrics.registry(monitor, settings.top, lambda: intake.connections)
+        application = api.application(monitor, registry, settings.model, farewell, events=settings.events)
         server = _Server(uvicorn.Config(
-            api.application(monitor, registry, settings.model, farewell, events=settings.events),
+            Guard(application, verifier, closed_but(api.OPEN), api.MAX_REFERENCE),
             host=settings.host, port=settings.port,
             ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False,
             timeout_graceful_shutdown=5,

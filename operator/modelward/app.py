@@ -19,6 +19,8 @@ from modelward import health, settings
 from modelward.cluster.body import open_session
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
+from modelward.cluster.credentials import Credentials
+from modelward.cluster.keyring import Keyring
 from modelward.cluster.lease import LeaseSettings
 from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.monitors import Monitors
@@ -113,15 +115,18 @@ def build(
     cache, queue = Cache(), WorkQueue(clock)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
     api = Api(client, may_write=lease.is_held)
+    keyring = Keyring(api, configured.namespace, clock, time.time)
+    credentials = Credentials(keyring.signing, time.time)
     poller = Poller(queue.add, clock)
     probe = RouterProbe(session, poller)
     prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
     evidence = EvidenceCollector(
-        Scraper(session), prometheus, poller, namespace_label=configured.prometheus_namespace_label
-    )
-    monitoring = Monitoring(api, Monitors(session), poller, clock)
+        Scraper(session, credentials=credentials), prometheus, poller,
+        namespace_label=configured.prometheus_namespace_label,
+    )  # fmt: skip
+    monitoring = Monitoring(api, Monitors(session, credentials=credentials), poller, clock)
     reconciler = Reconciler(
-        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now
+        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring
     )
     jobs = JobTrigger(api, cache, now)
     webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)

@@ -25,6 +25,11 @@ API_REQUESTS = Counter(
     "Requests to the API server by verb, resource and HTTP code; watches are kopf's and not in here.",
     ["verb", "resource", "code"],
 )
+POD_REQUESTS = Counter(
+    "modelward_pod_requests",
+    "Requests to servers and monitors: mutual where both sides proved who they are, none to earlier versions.",
+    ["proof"],
+)
 CACHED_OBJECTS = Gauge("modelward_cached_objects", "Objects that the cache holds.", ["resource"])
 RESYNCS = Counter("modelward_resyncs", "Full comparisons of the cache with the API server, by result.", ["result"])
 REPAIRED = Counter("modelward_resync_repairs", "Objects of which a resync found that the watch had missed a change.")

@@ -57,13 +57,19 @@ IMAGES = {
         Image(
             "operator",
             "operator/Dockerfile",
-            ("operator/requirements.lock", "operator/modelward", "inference_image/modelward_drift"),
+            (
+                "operator/requirements.lock",
+                "operator/modelward",
+                "inference_image/modelward_auth",
+                "inference_image/modelward_drift",
+            ),
         ),
         Image(
             "inference",
             "inference_image/Dockerfile",
             (
                 "inference_image/requirements.lock",
+                "inference_image/modelward_auth",
                 "inference_image/modelward_inference",
                 "inference_image/modelward_drift",
                 "inference_image/modelward_monitor",

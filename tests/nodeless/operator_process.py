@@ -16,6 +16,7 @@ import aiohttp
 from modelward import app
 from modelward.cluster.cache import Cache
 from modelward.cluster.client import Api, connect
+from modelward.cluster.keyring import Keyring
 from modelward.cluster.lease import LeaseSettings
 from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.poller import Poller
@@ -127,7 +128,8 @@ async def operator(
         evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, poller, ask_every=1.0)
         monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), poller, clock)
         reconciler = Reconciler(
-            api, cache, PLATFORM, routers, evidence, monitoring, identity, clock, now  # type: ignore[arg-type]
+            api, cache, PLATFORM, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
+            Keyring(api, LEASE.namespace, clock, time.time),
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from builders import FixedKeys
 from modelward.api import names
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import ApiError
@@ -49,7 +50,7 @@ class ClusterWorld:
                 self.cache.upsert(resource, copy.deepcopy(body))
         self.reconciler = Reconciler(
             self, self.cache, Platform(image, "envoy:1"), self, _Evidence(self), _Unmonitored(), "me",  # type: ignore[arg-type]
-            lambda: self.now, lambda: datetime.fromtimestamp(self.now, UTC),
+            lambda: self.now, lambda: datetime.fromtimestamp(self.now, UTC), FixedKeys(),
         )  # fmt: skip
 
     async def run(self, rounds: int = 12) -> None:

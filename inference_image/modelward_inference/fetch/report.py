@@ -14,8 +14,9 @@ _MAX_TEXT = 400
 """Characters of one warning or reason."""
 
 
-def of_download(receipt: Receipt) -> str:
-    """One JSON object."""
+def of_download(receipt: Receipt, key: str | None = None) -> str:
+    """One JSON object. `key`: the pod's public one, by which the operator knows it: only the kubelet can say what a
+    container of this pod left, so nobody else announces it."""
     found: dict[str, Any] = {
         "reason": "Downloaded",
         "message": f"{receipt.format} model of {receipt.size} bytes",
@@ -24,7 +25,7 @@ def of_download(receipt: Receipt) -> str:
         "format": receipt.format,
         "model": receipt.model,
     }
-    return json.dumps(found)
+    return json.dumps(found | ({"key": key} if key else {}))
 
 
 def of_compile(manifest: Manifest) -> str:

@@ -72,5 +72,8 @@ ANNOTATION_RUN: Final = f"{GROUP}/run-record"
 ANNOTATION_REPORTER: Final = f"{GROUP}/reporter"
 """On a run's Job: the container whose termination message is the report."""
 
+VOLUME_IDENTITY: Final = "identity"
+"""Of model pods that have a key of their own: a pod without this volume was made before there were any."""
+
 GRPC_PORT: Final = 9000
 """Of model pods, and of the model's Service for clients: KServe's number for gRPC."""

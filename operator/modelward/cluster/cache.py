@@ -18,6 +18,7 @@ from modelward.api.names import (
     LABEL_COMPONENT,
     LABEL_INSTANCE,
     LABEL_POLICY,
+    VOLUME_IDENTITY,
 )
 from modelward.cluster.resources import (
     CONFIG_MAPS,
@@ -246,7 +247,13 @@ def _pruned(resource: Resource, body: Object) -> Object:
         if ANNOTATION_CONFIG in annotations:
             metadata["annotations"] = {ANNOTATION_CONFIG: annotations[ANNOTATION_CONFIG]}
         status = body.get("status") or {}
-        return {"metadata": metadata, "status": {field: status[field] for field in _POD_STATUS if field in status}}
+        volumes = (body.get("spec") or {}).get("volumes") or ()
+        kept = [{"name": each["name"]} for each in volumes if each["name"] == VOLUME_IDENTITY]
+        return {
+            "metadata": metadata,
+            "status": {field: status[field] for field in _POD_STATUS if field in status},
+            **({"spec": {"volumes": kept}} if kept else {}),
+        }
     if resource is CONFIG_MAPS and (metadata.get("labels") or {}).get(LABEL_COMPONENT) == COMPONENT_MONITOR:
         return {"metadata": metadata}  # read once by an operator that starts anew, from the API server
     if resource is NAMESPACES:

@@ -147,6 +147,12 @@ class Api:
         query = {"fieldValidation": "Strict"} if strict else None
         return await self.request("POST", resource, resource.path(namespace), query=query, body=manifest)
 
+    async def replace(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Write over the object as it was read: ApiError with 409 where it has changed since."""
+        self._check_fence()
+        metadata = body["metadata"]
+        return await self.request("PUT", resource, resource.path(metadata["namespace"], metadata["name"]), body=body)
+
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete the very object with this uid; its pods follow. Nothing happens where it is gone already."""
         self._check_fence()

@@ -6,9 +6,11 @@ from typing import Any
 import aiohttp
 
 from modelward.api.names import MONITOR_PORT
+from modelward.cluster.credentials import Credentials
 from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.domain.facts import PodFacts
 from modelward.domain.foreign import decoded, quoted
+from modelward_auth.messages import MONITOR
 from modelward_drift.reference import Reference
 
 
@@ -25,8 +27,10 @@ class Answer:
 class Monitors:
     """`port` is an argument for tests."""
 
-    def __init__(self, session: aiohttp.ClientSession, port: int = MONITOR_PORT) -> None:
-        self._pods = Pods(session)
+    def __init__(
+        self, session: aiohttp.ClientSession, port: int = MONITOR_PORT, credentials: Credentials | None = None
+    ) -> None:
+        self._pods = Pods(session, credentials=credentials)
         self._port = port
 
     async def counts(self, pod: PodFacts) -> Answer:
@@ -45,7 +49,7 @@ class Monitors:
 
     async def _ask(self, method: str, pod: PodFacts, path: str, body: Any = None) -> Answer:
         try:
-            return await self._pods.ask(pod, self._port, path, _answer, method, body)
+            return await self._pods.ask(pod, self._port, path, _answer, method, body, MONITOR)
         except NoAnswerError:
             return Answer()
         except BadAnswerError as error:

@@ -1,11 +1,13 @@
 """Asks pods by HTTP. A pod is never believed: what it serves may have changed what answers.
 
-Invariants: no redirect is followed and nothing unpacked (see body.py); an answer has 2 MiB at most; what takes time to
+Invariants: a server or monitor that has a key is asked with a signature, and what it answers is read only with its own;
+no redirect is followed and nothing unpacked (see body.py); an answer has 2 MiB at most; what takes time to
 read is read beside the event loop, a few at once, so that neither the lease nor other models wait for it; and a pod
 whose answers can't be read is left alone for a while, longer each time.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
@@ -14,7 +16,10 @@ import aiohttp
 from yarl import URL
 
 from modelward.cluster.body import read
+from modelward.cluster.credentials import Credentials, NoCredentialError, NotYetError, Signed
 from modelward.domain.facts import PodFacts
+from modelward.domain.foreign import decoded, quoted
+from modelward_auth import messages
 
 T = TypeVar("T")
 
@@ -48,12 +53,29 @@ class BadAnswerError(Exception):
     in words of ours."""
 
 
-class Pods:
-    """`clock`: monotonic seconds."""
+class UnprovenError(Exception):
+    """What answers does not prove that it is the pod. The text says what it is told of, in words of ours.
 
-    def __init__(self, session: aiohttp.ClientSession, clock: Callable[[], float] = time.monotonic) -> None:
+    `refusal`: it refuses to be asked, which passes: a pod may not know the operator's newest key yet.
+    """
+
+    def __init__(self, message: str, *, refusal: bool) -> None:
+        super().__init__(message)
+        self.refusal = refusal
+
+
+class Pods:
+    """`clock`: monotonic seconds; `credentials`: without them, pods that have a key are not asked."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        clock: Callable[[], float] = time.monotonic,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._session = session
         self._clock = clock
+        self._credentials = credentials or Credentials(lambda: None, time.time)
         self._readers = asyncio.Semaphore(READERS)
         self._left_alone: dict[str, tuple[float, float, str]] = {}
 
@@ -65,21 +87,41 @@ class Pods:
         parse: Callable[[int, bytes], T],
         method: str = "GET",
         body: Any = None,
+        process: str | None = None,
     ) -> T:
         """What `parse` makes of status and body; it runs in another thread, so it must not touch anything shared.
 
-        `path`: quoted already; `body`: sent as JSON. Raises NoAnswerError, BadAnswerError.
+        `path`: quoted already; `body`: sent as JSON; `process`: which one of a model's pod is asked, None for a pod of
+        another kind, which can prove nothing. Raises NoAnswerError, BadAnswerError.
         """
         pause, until, why = self._left_alone.get(pod.uid, (0.0, float("-inf"), ""))
         if self._clock() < until:
             raise BadAnswerError(why)
+        sent = b"" if body is None else json.dumps(body).encode()
+        signed = self._signed(pod, process, method, path, sent)
+        headers = {messages.HEADER: signed.header} if signed else {}
         try:
             async with self._session.request(
-                method, url(pod, port, path), json=body, timeout=TIMEOUT, allow_redirects=False
+                method,
+                url(pod, port, path),
+                data=sent or None,
+                headers=headers | ({"Content-Type": "application/json"} if sent else {}),
+                timeout=TIMEOUT,
+                allow_redirects=False,
             ) as response:
                 raw = await read(response.content, MAX_BYTES)
-                status = response.status
-            found = await self._parsed(parse, status, raw)
+                status, proof = response.status, response.headers.get(messages.PROOF)
+
+            def proven(status: int, raw: bytes) -> T:
+                if signed is not None and not signed.proves(status, raw, proof):
+                    raise _unproven(status, raw)
+                return parse(status, raw)
+
+            found = await self._parsed(proven, status, raw)
+        except UnprovenError as error:
+            if not error.refusal:
+                self._leave_alone(pod, pause, str(error))
+            raise BadAnswerError(str(error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NoAnswerError from error
         except UNREADABLE as error:
@@ -88,6 +130,16 @@ class Pods:
             raise BadAnswerError(why) from error
         self._left_alone.pop(pod.uid, None)
         return found
+
+    def _signed(self, pod: PodFacts, process: str | None, method: str, path: str, body: bytes) -> Signed | None:
+        if process is None:
+            return None
+        try:
+            return self._credentials.sign(pod, process, method, path, body)
+        except NotYetError as error:
+            raise NoAnswerError from error
+        except NoCredentialError as error:
+            raise BadAnswerError(str(error)) from error
 
     async def _parsed(self, parse: Callable[[int, bytes], T], status: int, raw: bytes) -> T:
         if len(raw) <= AT_ONCE_BYTES:
@@ -101,6 +153,16 @@ class Pods:
         self._left_alone[pod.uid] = (longer, self._clock() + longer, why)
         while len(self._left_alone) > REMEMBERED:
             del self._left_alone[next(iter(self._left_alone))]
+
+
+def _unproven(status: int, raw: bytes) -> UnprovenError:
+    if status != 401:
+        return UnprovenError("what answers at its address does not prove that it is this pod", refusal=False)
+    try:
+        said = quoted(decoded(raw)["error"])
+    except UNREADABLE:
+        said = "it does not say why"
+    return UnprovenError(f"it refuses the operator: {said}", refusal=True)
 
 
 def url(pod: PodFacts, port: int, path: str) -> URL:

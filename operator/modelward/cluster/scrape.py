@@ -13,6 +13,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Line
 
+from modelward.cluster.credentials import Credentials
 from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.domain.facts import PodFacts
 from modelward.domain.foreign import decoded
@@ -22,6 +23,7 @@ from modelward.domain.tally import Counts, Readings
 from modelward.render.envoy import INTERNAL_PORT
 from modelward.render.envoy_routes import ARM, OWN, cluster_of
 from modelward.render.revision import HTTP_PORT, SAMPLES_PATH
+from modelward_auth.messages import SERVER
 
 T = TypeVar("T")
 
@@ -51,9 +53,13 @@ class Scraper:
     """Looks at pods. The ports are arguments for tests."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, router_port: int = INTERNAL_PORT, server_port: int = HTTP_PORT
+        self,
+        session: aiohttp.ClientSession,
+        router_port: int = INTERNAL_PORT,
+        server_port: int = HTTP_PORT,
+        credentials: Credentials | None = None,
     ) -> None:
-        self._pods = Pods(session)
+        self._pods = Pods(session, credentials=credentials)
         self._router_port = router_port
         self._server_port = server_port
 
@@ -76,14 +82,19 @@ class Scraper:
             def parse(text: str, revision: str = revision) -> Mapping[str, Counts]:
                 return {revision: server_counts(text, slo)}
 
-            readings |= await self._each(own, self._server_port, "/metrics", parse)
+            readings |= await self._each(own, self._server_port, "/metrics", parse, SERVER)
         return readings
 
     async def _each(
-        self, pods: Collection[PodFacts], port: int, path: str, parse: Callable[[str], Mapping[str, Counts]]
+        self,
+        pods: Collection[PodFacts],
+        port: int,
+        path: str,
+        parse: Callable[[str], Mapping[str, Counts]],
+        process: str | None = None,
     ) -> dict[str, Mapping[str, Counts]]:
         asked = [pod for pod in pods if pod.ip is not None and pod.ready]
-        counts = await asyncio.gather(*(self._get(pod, port, path, parse) for pod in asked))
+        counts = await asyncio.gather(*(self._get(pod, port, path, parse, process) for pod in asked))
         return {pod.uid: counted for pod, counted in zip(asked, counts, strict=True) if counted is not None}
 
     async def samples(self, pod: PodFacts, after: int) -> tuple[str, int, list[Sample]] | None:
@@ -91,16 +102,18 @@ class Scraper:
 
         None: it does not answer. Numbers are those of an epoch, which is another one in each process.
         """
-        return await self._get(pod, self._server_port, f"{SAMPLES_PATH}?after={after}", _page)
+        return await self._get(pod, self._server_port, f"{SAMPLES_PATH}?after={after}", _page, SERVER)
 
-    async def _get(self, pod: PodFacts, port: int, path: str, parse: Callable[[str], T]) -> T | None:
-        """What a pod's answer says, None where there is no such answer."""
+    async def _get(
+        self, pod: PodFacts, port: int, path: str, parse: Callable[[str], T], process: str | None
+    ) -> T | None:
+        """What a pod's answer says, None where there is none. `process`: None for a router, which has no key."""
 
         def whole(status: int, raw: bytes) -> T | None:
             return parse(raw.decode()) if status == 200 else None
 
         try:
-            return await self._pods.ask(pod, port, path, whole)
+            return await self._pods.ask(pod, port, path, whole, process=process)
         except (NoAnswerError, BadAnswerError):
             return None
 

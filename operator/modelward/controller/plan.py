@@ -27,7 +27,7 @@ from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.domain.facts import Observed, Promotion, RouterPodFacts
 from modelward.domain.revision import is_revision_of
 from modelward.domain.rollout import Decision, decide
-from modelward.render import disruption, network, pin, record, revision
+from modelward.render import disruption, identity, network, pin, record, revision
 from modelward.render.monitor import store_name
 from modelward.render.platform import Platform
 
@@ -216,6 +216,8 @@ def _manifests(
     by_gateway = any(each.spec.router.gateway is not None for each in both)
     policies = [each for one in both for each in network.policies(one, platform, by_gateway=by_gateway)]
     yield from {each["metadata"]["name"]: each for each in policies}.values()
+    if platform.operator_keys:
+        yield identity.config_map(owner, platform.operator_keys)
     for name in dict.fromkeys([*(name for name in models if name in decision.replicas), *decision.replicas]):
         kept = _ours(owner, live(CONTROLLER_REVISIONS, name))
         if name in models:

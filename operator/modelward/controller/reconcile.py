@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from modelward import telemetry
 from modelward.api import modeldeployment
@@ -79,6 +79,12 @@ class Outcome:
     refused: bool = False
 
 
+class Keys(Protocol):
+    """Tells the operator's public keys, as Keyring.public does."""
+
+    async def public(self) -> tuple[str, ...]: ...
+
+
 class Reconciler:
     """Reconciles ModelDeployments. `clock`: monotonic seconds; `now`: the wall clock, UTC."""
 
@@ -93,6 +99,7 @@ class Reconciler:
         identity: str,
         clock: Callable[[], float],
         now: Callable[[], datetime],
+        keyring: Keys,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -103,6 +110,7 @@ class Reconciler:
         self._identity = identity
         self._clock = clock
         self._now = now
+        self._keyring = keyring
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -131,6 +139,7 @@ class Reconciler:
             return Outcome()
         now = self._now().timestamp()
         platform = platform_of(self._platform, self._cache, owner.namespace)
+        platform = replace(platform, operator_keys=await self._keyring.public())
         await find_lost(owner, self._cache, self._api)
         try:
             observed = observe(owner, self._cache, platform, self._routers, now, _wanted(owner, platform, memory))

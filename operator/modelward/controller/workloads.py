@@ -1,9 +1,12 @@
 """From Deployments and pods, as the API server stores them, to facts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
+from modelward.api.names import VOLUME_IDENTITY
 from modelward.cluster.cache import Object
+from modelward.domain.artifact import announced_key
 from modelward.domain.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.domain.times import read_time
 
@@ -45,7 +48,7 @@ def pod_facts(body: Object) -> PodFacts:
     conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
     scheduled = conditions.get("PodScheduled", {})
     containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
-    return PodFacts(
+    found = PodFacts(
         name=body["metadata"]["name"],
         uid=body["metadata"]["uid"],
         ip=status.get("podIP"),
@@ -54,7 +57,11 @@ def pod_facts(body: Object) -> PodFacts:
         unschedulable=str(scheduled.get("message", "")) if scheduled.get("reason") == "Unschedulable" else None,
         waits_since=_false_since(conditions.get("Ready") or scheduled),
         containers=tuple(_container_facts(container) for container in containers),
+        namespace=body["metadata"].get("namespace", ""),
     )
+    # By its spec, which nobody can change: what a status lacks must not make a pod one that is asked unsigned.
+    has_key = any(volume["name"] == VOLUME_IDENTITY for volume in (body.get("spec") or {}).get("volumes") or ())
+    return replace(found, key=announced_key(found)) if has_key else found
 
 
 def _false_since(condition: Mapping[str, Any]) -> float | None:

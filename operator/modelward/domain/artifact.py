@@ -27,6 +27,12 @@ class Artifact:
     warnings: tuple[str, ...] = ()
 
 
+def announced_key(pod: PodFacts) -> str:
+    """The pod's public key, by the word of its download; empty where there is none yet."""
+    key = (_report(pod, DOWNLOAD_CONTAINER) or {}).get("key")
+    return key if isinstance(key, str) else ""
+
+
 def artifacts_of(workload: WorkloadFacts) -> tuple[Artifact, ...]:
     """The different artifacts of a revision's pods, in the order of the pods' names: one, where all is well."""
     found = (_reported(pod) for pod in sorted(workload.pods, key=lambda pod: pod.name) if not pod.terminating)

@@ -29,7 +29,9 @@ class ContainerFacts:
 @dataclass(frozen=True)
 class PodFacts:
     """One pod. `unschedulable`: the scheduler's message, where it found no node. `waits_since`: since when it is not
-    ready, seconds since the epoch; None: it is, or nobody says."""
+    ready, seconds since the epoch; None: it is, or nobody says. `key`: its public key, as its download announced it;
+    empty: it has one, and has not announced it; None: it was made before pods had keys, or is no model's.
+    """
 
     name: str
     uid: str
@@ -39,6 +41,8 @@ class PodFacts:
     unschedulable: str | None = None
     waits_since: float | None = None
     containers: tuple[ContainerFacts, ...] = ()
+    key: str | None = None
+    namespace: str = ""
 
 
 @dataclass(frozen=True)

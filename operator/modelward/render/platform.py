@@ -14,7 +14,8 @@ class Platform:
     `max_model_size`: bytes of an artifact. `node_credentials`: whether a download may use the node's own role.
     `https_proxy`, `no_proxy`: of downloads; `ca_config_map`: a ConfigMap in each model's namespace whose key `ca.crt`
     has certificates that downloads trust besides. `operator_namespace`: whose operator is let through by the
-    NetworkPolicies; None where none are made.
+    NetworkPolicies; None where none are made. `operator_keys`: public keys of the operator, by which pods know it; none
+    where it could not read its own.
     """
 
     server_image: str
@@ -27,3 +28,4 @@ class Platform:
     no_proxy: str = ""
     ca_config_map: str = ""
     operator_namespace: str | None = None
+    operator_keys: tuple[str, ...] = ()

@@ -12,7 +12,7 @@ from modelward.api.quantities import amount
 from modelward.domain.diagnosis import MONITOR_CONTAINER
 from modelward.domain.facts import ModelFacts, Promotion
 from modelward.domain.revision import content_hash, revision_name
-from modelward.render import common, steps
+from modelward.render import common, identity, steps
 from modelward.render.platform import Platform
 
 HTTP_PORT = 8080
@@ -220,41 +220,44 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
     monitor = {"name": "monitor", "mountPath": MONITOR_DIR}
     watched = spec.monitor is not None
     shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
-    volumes = [*steps.volumes(model, platform), steps.folder(steps.tmp("server")["name"], steps.SCRATCH)]
+    volumes = [
+        *steps.volumes(model, platform),
+        steps.folder(steps.tmp("server")["name"], steps.SCRATCH),
+        *identity.volumes(owner),
+    ]
     init = [
-        steps.download(spec, model, platform, container, shared, _pin(model, revision)),
+        identity.made(steps.download(spec, model, platform, container, shared, _pin(model, revision))),
         steps.compiling(spec, model, platform, container, shared, bundle),
     ]
     if spec.monitor is not None:
         volumes += [steps.folder("monitor", steps.SCRATCH), steps.folder(steps.tmp("monitor")["name"], steps.SCRATCH)]
         mounts = [{**bundle, "readOnly": True}, steps.tmp("monitor"), monitor]
-        init.append(_monitor(shared, container, spec.monitor, mounts))
+        init.append(identity.known(_monitor(shared, container, spec.monitor, mounts)))
     settings = {**_server_settings(spec), **steps.formats(model, platform), "ARTIFACT_DIR": steps.ARTIFACT_DIR}
+    server = {
+        **container,
+        "name": "server",
+        "args": ["serve"],
+        "env": common.environment({**shared, **settings}),
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
+        ],
+        "volumeMounts": [
+            {**bundle, "readOnly": True},
+            steps.ARTIFACT,
+            steps.tmp("server"),
+            *([monitor] if watched else ()),
+        ],
+        **_probes(),
+    }
     built: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": common.POD_SECURITY_CONTEXT,
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "initContainers": init,
-        "containers": [
-            {
-                **container,
-                "name": "server",
-                "args": ["serve"],
-                "env": common.environment({**shared, **settings}),
-                "ports": [
-                    {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
-                    {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
-                ],
-                "volumeMounts": [
-                    {**bundle, "readOnly": True},
-                    steps.ARTIFACT,
-                    steps.tmp("server"),
-                    *([monitor] if watched else ()),
-                ],
-                **_probes(),
-            }
-        ],
+        "containers": [identity.known(server)],
         "volumes": volumes,
     }
     if spec.service_account_name:
@@ -285,13 +288,12 @@ def _monitor(
         "LEARN_ROWS": str(monitor.learn_rows),
         "TOP_FEATURES": str(monitor.top_features),
     }
-    uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}
     return {
         **container,
         "name": MONITOR_CONTAINER,
         "args": ["keep", "monitor"],
         "restartPolicy": "Always",
-        "env": [*common.environment({**shared, **settings}), uid],
+        "env": common.environment({**shared, **settings}),
         "ports": [{"name": "monitor", "containerPort": names.MONITOR_PORT, "protocol": "TCP"}],
         "resources": common.resources(monitor.resources, DEFAULT_MONITOR_RESOURCES),
         "volumeMounts": mounts,

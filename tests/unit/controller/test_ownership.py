@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders import PLATFORM, observed, owner
+from builders import PLATFORM, FixedKeys, observed, owner
 from modelward.api import names
 from modelward.api.driftpolicy import parse as parse_policy
 from modelward.api.modeldeployment import Model, ModelDeployment, Spec
@@ -56,7 +56,8 @@ async def apply(who: ModelDeployment, cache: Cache, server: Server) -> str | Non
     unused: Any = None
     clock = time.monotonic
     reconciler = Reconciler(
-        server, cache, PLATFORM, unused, unused, unused, "me", clock, lambda: datetime.now(UTC)  # type: ignore[arg-type]
+        server, cache, PLATFORM, unused, unused, unused, "me", clock,  # type: ignore[arg-type]
+        lambda: datetime.now(UTC), FixedKeys(),
     )  # fmt: skip
     problem = await reconciler._apply(who, stamped(router.service(who)))
     return problem.message if problem else None

@@ -362,6 +362,8 @@ def test_copies_relieve_nobody() -> None:
     shadow = Rollout(SHADOW, shadow=Shadow(100, requests=10))
     facts = observed(B, revision(A), revision(B), router=routers, rollout=shadow, clock=Clock(10.0, step=9.0))
     assert status_of(facts)["selector"] == f"{SERVERS}={A}"
+
+
 NO_NODE = pod("new", ready=False, unschedulable="0/5 nodes: Insufficient memory", waits_since=1000.0)
 NO_IMAGE = pod(
     "new", ready=False, waits_since=1000.0,

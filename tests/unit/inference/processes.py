@@ -67,7 +67,7 @@ class ServerProcess:
         self._folder = folder
         self._settings: Mapping[str, str] = {
             "BUNDLE_DIR": str(folder), "HOST": "127.0.0.1", "PORT": str(self.port), "GRPC_PORT": "",
-            "TERMINATION_LOG": str(folder / "termination"), **settings,
+            "TERMINATION_LOG": str(folder / "termination"), "OPERATOR_UNAUTHENTICATED": "true", **settings,
         }  # fmt: skip
         self.log = ""
 

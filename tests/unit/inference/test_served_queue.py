@@ -44,7 +44,9 @@ class RestOnSocket:
             self.plane = data_plane(gate)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listening.getsockname()[1]
-        self._server = rest_server(Rest(self.plane, State(), MAX_BODY), State(), Settings.from_environment(1, {}))
+        self._server = rest_server(
+            Rest(self.plane, State(), MAX_BODY, verifier=None), State(), Settings.from_environment(1, {})
+        )
         self._task = asyncio.ensure_future(self._server.serve(sockets=[self._listening]))
 
     async def stop(self) -> None:

@@ -102,7 +102,7 @@ async def test_the_page_of_the_interface_tells_of_samples(rest: RestOnSocket) ->
     assert status == 200
     told = json.loads(body)["paths"][SAMPLES]["get"]
     assert [parameter["name"] for parameter in told["parameters"]] == ["after"]
-    assert set(told["responses"]) == {"200", "400"}
+    assert set(told["responses"]) == {"200", "400", "401"}
 
 
 def test_two_processes_choose_the_same_requests_and_have_epochs_of_their_own(tmp_path: Path) -> None:

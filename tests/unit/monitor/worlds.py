@@ -96,7 +96,8 @@ class MonitorProcess:
         self._environment = {
             **os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1", "MODEL_NAME": "m",
             "BUNDLE_DIR": str(folder), "MONITOR_DIR": str(self.folder), "MONITOR_PORT": str(self.port),
-            "HOST": "127.0.0.1", "POD_UID": "pod-1", "TERMINATION_LOG": str(folder / "termination"), **settings,
+            "HOST": "127.0.0.1", "POD_UID": "pod-1", "TERMINATION_LOG": str(folder / "termination"),
+            "OPERATOR_UNAUTHENTICATED": "true", **settings,
         }  # fmt: skip
         self._pool = HTTPConnectionPool("127.0.0.1", self.port, retries=False, timeout=DEADLINE)
 

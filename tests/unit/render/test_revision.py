@@ -104,9 +104,29 @@ def test_every_folder_has_one_writer_but_the_socket_s_and_a_limit() -> None:
     assert writers.pop("monitor") == ["monitor", "server"]
     assert writers == {
         "artifact": ["download"], "bundle": ["compile"], "tmp-download": ["download"], "tmp-compile": ["compile"],
-        "tmp-monitor": ["monitor"], "tmp-server": ["server"],
+        "tmp-monitor": ["monitor"], "tmp-server": ["server"], "identity": ["download"], "operator-keys": [],
     }  # fmt: skip
-    assert all(each["emptyDir"]["sizeLimit"] for each in pod["volumes"])
+    assert all(each["emptyDir"]["sizeLimit"] for each in pod["volumes"] if "configMap" not in each)
+
+
+def test_the_pods_key_is_made_by_the_download_and_what_loads_the_model_never_sees_it() -> None:
+    pod = pod_of(monitor=Monitor())
+    seen = {name: {each["name"] for each in found["volumeMounts"]} for name, found in by_name(pod).items()}
+    assert [name for name, mounts in seen.items() if "identity" in mounts] == ["download", "monitor", "server"]
+    assert next(each for each in pod["volumes"] if each["name"] == "identity")["emptyDir"]["medium"] == "Memory"
+    for name in ("server", "monitor"):
+        container = by_name(pod)[name]
+        assert {each["name"] for each in container["env"]} >= {"POD_UID", "POD_KEY", "OPERATOR_KEYS"}
+        folder = next(each for each in container["volumeMounts"] if each["name"] == "operator-keys")
+        assert "subPath" not in folder, "the kubelet refreshes whole mounts only"
+        # Settings of ours that a user could have reached would be read here as the image reads them.
+        assert "OPERATOR_UNAUTHENTICATED" not in {each["name"] for each in container["env"]}
+
+
+def test_the_operators_keys_change_no_template() -> None:
+    rotated = replace(PLATFORM, operator_keys=("a", "b"))
+    assert revision.name_of(owner(), rotated) == NAME
+    assert revision.deployment(owner(), rotated, NAME, 1) == revision.deployment(owner(), PLATFORM, NAME, 1)
 
 
 @pytest.mark.parametrize("kind", ["limits", "requests"])
@@ -235,7 +255,7 @@ SERVER = Server("500ms", "1Mi", 10, 0, Batching(32, "2ms"), ("https://a.example"
 def test_only_settings_that_were_given_reach_the_server() -> None:
     def given(server: Server) -> dict[str, str]:
         pod = revision.deployment(owner(server=server), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
-        return {each["name"]: each["value"] for each in pod["containers"][0]["env"]}
+        return {each["name"]: each["value"] for each in pod["containers"][0]["env"] if "value" in each}
 
     assert given(SERVER).items() - given(Server()).items() == {
         ("REQUEST_TIMEOUT_SECONDS", "0.5"), ("MAX_REQUEST_BYTES", "1048576"), ("MAX_ROWS", "10"),
