@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from builders import container, pod
 from modelward.cluster.credentials import Credentials
@@ -73,7 +74,7 @@ def credentials(operator: KeyPair | None = OPERATOR) -> Credentials:
 async def raw(port: int, method: str, path: str, header: str | None, body: bytes = b"") -> tuple[int, bytes, bool]:
     """A plain request: status, body, and whether the answer has a proof."""
     headers = {} if header is None else {messages.HEADER: header}
-    url = f"http://127.0.0.1:{port}{path}"
+    url = URL(f"http://127.0.0.1:{port}{path}", encoded=True)
     async with (
         aiohttp.ClientSession() as session,
         session.request(method, url, data=body or None, headers=headers) as answer,

@@ -22,8 +22,8 @@ BEHIND: Final = 60_000
 """Milliseconds that a request may be old by the pod's clock."""
 
 AHEAD: Final = 5_000
-"""Milliseconds that the operator's clock may be ahead of the pod's. A process takes nothing that may have been made before
-it began, so it also takes nothing for so long: an earlier process of the pod may have answered that."""
+"""Milliseconds that the operator's clock may be ahead of the pod's. A process takes nothing that may be older than
+itself, so it takes nothing at all for so long: an earlier process of the pod may have answered that."""
 
 MOST_KEYS: Final = 4
 """Of the operator; it has two while one follows another."""
