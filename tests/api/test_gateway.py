@@ -82,7 +82,8 @@ async def test_the_life_of_a_model_behind_a_gateway(cluster: Cluster, model: Mod
         model.apply(router=ROUTER)
         await until(settles(model, gateways), "ready")
         first = model.stable()["revision"]
-        assert set(model.objects()) == {f"Deployment/{first}", f"Service/{first}"}
+        keys = "ConfigMap/modelward-fraud-operator"
+        assert set(model.objects()) == {f"Deployment/{first}", f"Service/{first}", keys}
         assert weights(gateways) == {first: 100}
         assert gateways.routes()[0]["spec"]["hostnames"] == ["fraud.example"]
         model.apply(version=2, router=ROUTER)

@@ -161,6 +161,7 @@ async def test_killed_after_any_write_the_end_is_the_same(cluster: Cluster, mode
         await until(model.is_second, "the second version alone")
     (revision,) = model.revisions()
     name = revision.removeprefix("Deployment/")
+    keys, router = "ConfigMap/modelward-fraud-operator", "ConfigMap/fraud-router"
     assert model.objects() == sorted(
-        [revision, f"Service/{name}", "ConfigMap/fraud-router", "Deployment/fraud-router", "Service/fraud"]
+        [revision, f"Service/{name}", router, "Deployment/fraud-router", "Service/fraud", keys]
     )

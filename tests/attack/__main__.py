@@ -7,7 +7,18 @@ import json
 import sys
 import time
 
-from attack import bodies, clients, files, latency, pods, programs, store, surroundings, tenants  # noqa: F401  they register
+from attack import (  # they register
+    bodies,  # noqa: F401
+    clients,  # noqa: F401
+    files,  # noqa: F401
+    impostors,  # noqa: F401
+    latency,
+    pods,  # noqa: F401
+    programs,  # noqa: F401
+    store,  # noqa: F401
+    surroundings,  # noqa: F401
+    tenants,  # noqa: F401
+)
 from attack.attack import ATTACKS, Attack, tried
 
 

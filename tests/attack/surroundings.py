@@ -3,8 +3,8 @@
 from attack.attack import not_tried
 
 not_tried(
-    "counts from any pod",
-    "nobody but the operator reads or ends what a monitor counts",
+    "requests from any pod",
+    "nobody but router, operator and scrapers connects to model pods",
     "a network plugin that enforces NetworkPolicies",
 )
 not_tried("training pods that reach their node", "no training Job reaches beyond its pods", "a kubelet")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from attack import bodies, clients, files, pods, programs, store, surroundings  # noqa: F401  they register
+from attack import bodies, clients, files, impostors, pods, programs, store, surroundings  # noqa: F401  they register
 from attack.attack import ATTACKS, Attack, attack, folder, tried
 from localcluster import binaries
 

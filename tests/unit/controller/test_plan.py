@@ -15,7 +15,7 @@ from modelward.cluster.resources import Resource, resource_of
 from modelward.controller.diff import stamped
 from modelward.controller.plan import Converged, Plan, plan
 from modelward.domain.facts import Observed, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable
-from modelward.render import disruption, network
+from modelward.render import disruption, identity, network
 from modelward.render import revision as render_revision
 from modelward.render import router as render_router
 from modelward.render.record import record
@@ -122,6 +122,21 @@ def test_what_is_remembered_is_of_these_facts_alone() -> None:
     for by, seen, platform in others:
         planned(facts, world, converged=kept)
         assert plan(by, seen, platform, world.live, converged=kept) == plan(by, seen, platform, world.live)
+
+
+def test_pods_learn_of_the_operators_keys_before_they_are_there_and_whenever_these_change() -> None:
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    known, rotated = (replace(PLATFORM, operator_keys=each) for each in (("one",), ("one", "two")))
+    first = applied(plan(OWNER, observed(A), known, World().live))
+    assert first.index("ConfigMap modelward-fraud-operator") < first.index(f"Deployment {A}")
+    world = converged().take(identity.config_map(OWNER, ("one",)))
+    assert applied(plan(OWNER, facts, known, world.live)) == []
+    (changed,) = plan(OWNER, facts, rotated, world.live).applies
+    assert changed["data"] == {"keys": "one\ntwo\n"}
+    assert applied(plan(OWNER, facts, PLATFORM, world.live)) == [], "an operator without keys takes none away"
+    assert applied(plan(OWNER, facts, known, converged().live)) == ["ConfigMap modelward-fraud-operator"], (
+        "it is repaired"
+    )
 
 
 def test_nothing_is_written_when_converged() -> None:

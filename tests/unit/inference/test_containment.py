@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from modelward_auth import keys
+from modelward_auth.keys import KeyPair
 from modelward_inference import admission, digests, errors, sandbox, save_bundle
 from modelward_inference.bundle import Manifest
 from modelward_inference.fetch.receipt import Receipt
@@ -125,6 +127,28 @@ def test_the_download_loads_nothing(made: MakePod) -> None:
         [sys.executable, "-c", program], env=environment(), capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_the_download_makes_the_pods_key_and_announces_what_is_public_of_it(made: MakePod, tmp_path: Path) -> None:
+    pod, file = made("m.joblib", evil(tmp_path, PROBE)), tmp_path / "identity"
+    told = [pod.run("download", POD_KEY=str(file))[1]["key"]]
+    pair = KeyPair.of(int(file.read_text(), 16))
+    assert told == [keys.shown(pair.public)]
+    assert len((pod.folder / "log-download").read_bytes()) < 4096, "the kubelet cuts what is longer"
+    assert not list(pod.artifact.rglob("identity*"))
+    assert pod.run("compile")[0] == 0
+    assert "POD_KEY" not in json.loads((tmp_path / "probe.json").read_text())["environment"]
+    # A download that runs again, after its node did, announces the key that is there then.
+    told.append(pod.run("download", POD_KEY=str(file))[1]["key"])
+    assert told[1] == keys.shown(KeyPair.of(int(file.read_text(), 16)).public) != told[0]
+    assert "key" not in pod.run("download")[1]
+
+
+def test_a_download_that_fails_announces_no_key(made: MakePod, tmp_path: Path) -> None:
+    code, told = made("m.joblib", b"").run("download", POD_KEY=str(tmp_path / "identity"))
+    assert code == 1
+    assert "key" not in told
+    assert not (tmp_path / "identity").exists()
 
 
 def test_what_is_loaded_sees_no_network_and_nothing_of_the_store(made: MakePod, tmp_path: Path) -> None:
