@@ -43,7 +43,7 @@ def test_no_lock_names_a_registry() -> None:
 def test_every_promise_of_security_names_a_test() -> None:
     text = (ROOT / "docs/security.md").read_text()
     table = text[text.index("| promise | mechanism | test |") :].split("\n\n")[0].splitlines()[2:]
-    assert len(table) >= 40
+    assert len(table) >= 35
     for row in table:
         cells = row.split("|")
         assert len(cells) == 5, row
