@@ -19,8 +19,8 @@ DEADLINE = 60.0
 
 
 class LiveEnvoy:
-    """`upstreams`: the loopback's ports by revision. `ports`: where it listens, by the listener's name; `http`: to ask
-    with, `timeout` seconds. To be closed."""
+    """`upstreams`: the loopback's ports by revision; `certificate`: the folder with it, where clients speak TLS.
+    `ports`: where it listens, by the listener's name; `http`: to ask with, `timeout` seconds. To be closed."""
 
     def __init__(
         self,
@@ -31,10 +31,15 @@ class LiveEnvoy:
         upstreams: Mapping[str, int],
         log_level: str = "error",
         timeout: float = 10.0,
+        certificate: Path | None = None,
     ) -> None:
         for name, text in envoy_routes.configuration(routes, traffic, "ml", "cluster.local").items():
             (folder / name).write_text(json.dumps(_nearby(json.loads(text), upstreams)))
-        text = json.dumps(envoy.bootstrap()).replace(envoy.CONFIG_DIR, str(folder)).replace("0.0.0.0", "127.0.0.1")
+        if certificate is not None:
+            for name, text in envoy.certificate().items():
+                (folder / name).write_text(text.replace(envoy.TLS_DIR, str(certificate)))
+        text = json.dumps(envoy.bootstrap(tls=certificate is not None))
+        text = text.replace(envoy.CONFIG_DIR, str(folder)).replace("0.0.0.0", "127.0.0.1")
         bootstrap = json.loads(text)
         listeners = bootstrap["static_resources"]["listeners"]
         for listener in (*listeners, bootstrap["admin"]):

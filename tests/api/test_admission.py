@@ -66,6 +66,10 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a gateway": (
         model(router=GATEWAY), (("gateway.networking.k8s.io", "httproutes", "create", ""),), "may not create HTTP",
     ),
+    "a router's certificate": (
+        model(router={"tls": {"secretName": "store"}}), (("", "secrets", "get", "store"),),
+        "spec.router.tls.secretName: ",
+    ),
     "a job": (job(), (JOBS,), "may not create Jobs in namespace"),
     "a job's account": (
         job(serviceAccountName="cloud"), (JOBS, ("", "serviceaccounts", "impersonate", "cloud")),

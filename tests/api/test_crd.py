@@ -183,6 +183,12 @@ BAD: dict[str, tuple[Object, str]] = {
     "a monitor without a unit": (
         with_model(monitor={"resources": {"limits": {"memory": "512"}}}), "did you forget the unit",
     ),
+    "TLS behind a gateway": (
+        with_model(router={"gateway": {"parentRefs": [{"name": "public"}]}, "tls": {"secretName": "fraud-tls"}}),
+        "behind a Gateway it is the Gateway's listener",
+    ),
+    "TLS without a Secret": (with_model(router={"tls": {}}), "tls.secretName: Required value"),
+    "TLS with a path": (with_model(router={"tls": {"secretName": "../x"}}), "write the name of a Secret"),
     "a gateway without a parent": (with_model(router={"gateway": {}}), "gateway.parentRefs: Required value"),
     "a field that does not exist": (with_model(replica=3), 'unknown field "spec.replica"'),
     "a misspelt nested field": (model(URI="x"), 'unknown field "spec.model.URI"'),
@@ -253,6 +259,7 @@ GOOD: dict[str, Object] = {
             "resources": {"limits": {"memory": "512Mi"}},
         }
     ),
+    "with TLS": with_model(router={"tls": {"secretName": "fraud-tls"}}),
     "behind a gateway": with_model(router={"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}),
     "everything": with_model(
         replicas=3,

@@ -94,12 +94,21 @@ class Gateway:
 
 
 @dataclass(frozen=True)
+class Tls:
+    """The certificate that clients see: a Secret of the same namespace with the keys tls.crt and tls.key."""
+
+    secret_name: str
+
+
+@dataclass(frozen=True)
 class Router:
-    """What is in front of the model: an Envoy of its own, or where `gateway` is set, the cluster's Gateway API."""
+    """What is in front of the model: an Envoy of its own, or where `gateway` is set, the cluster's Gateway API.
+    `tls`: None where clients speak plain HTTP with that Envoy; never beside `gateway`."""
 
     replicas: int = DEFAULT_ROUTER_REPLICAS
     resources: Resources = Resources()
     gateway: Gateway | None = None
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -262,11 +271,12 @@ def _monitor(raw: Mapping[str, Any]) -> Monitor:
 
 
 def _router(raw: Mapping[str, Any]) -> Router:
-    gateway = raw.get("gateway")
+    gateway, tls = raw.get("gateway"), raw.get("tls")
     return Router(
         replicas=int(raw.get("replicas", DEFAULT_ROUTER_REPLICAS)),
         resources=_resources(raw.get("resources")),
         gateway=None if gateway is None else parse_gateway(gateway),
+        tls=None if tls is None else Tls(str(tls["secretName"])),
     )
 
 

@@ -45,7 +45,12 @@ class RouterObserver:
             facts = self._own_envoy(owner, own, pods, asked, revisions)
         else:
             facts = RouterFacts(gateway=self._gateway(owner, own, revisions), former=bool(pods))
-        facts = replace(facts, former=facts.former or self._remains(owner), version=own.version if own else None)
+        facts = replace(
+            facts,
+            former=facts.former or self._remains(owner),
+            version=own.version if own else None,
+            tls=self._tls(owner, facts),
+        )
         # Where the new router has nothing yet, it begins where the former one is.
         found = own or former
         return replace(facts, routes=found.routes, progress=found.progress) if found else facts
@@ -64,6 +69,16 @@ class RouterObserver:
             self._cache.get(resource, owner.namespace, name) for resource, name in routers.former(owner).objects(owner)
         )
         return any(body is not None and belongs_to(body, owner) for body in found)
+
+    def _tls(self, owner: ModelDeployment, facts: RouterFacts) -> bool:
+        found = (
+            self._cache.get(resource, owner.namespace, name)
+            for resource, name in routers.OWN_ENVOY.objects(owner)
+            if resource in (SERVICES, DEPLOYMENTS)
+        )
+        service, deployment = (body if body and belongs_to(body, owner) else None for body in found)
+        complete = facts.workload is not None and facts.workload.complete
+        return routers.clients_speak_tls(owner, service, deployment, complete=complete)
 
     def _own_envoy(
         self,

@@ -235,7 +235,9 @@ def _manifests(
             if digest is not None and shape.model.digest is None:
                 yield pin.pin(owner, name, digest)
     for each in both:
-        yield from routers.wanted(each).manifests(each, platform, decision.routes, decision.progress)
+        yield from routers.wanted(each).manifests(
+            each, platform, decision.routes, decision.progress, tls=observed.router.tls
+        )
 
 
 def _ours(owner: ModelDeployment, body: Object | None) -> Object | None:

@@ -4,7 +4,7 @@ Whichever spec asks for, routes and progress are the same and are stored the sam
 other was. When spec changes from one to the other, both are kept up to date until the new one is live.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -21,7 +21,7 @@ from modelward.cluster.resources import (
 )
 from modelward.controller.ownership import is_ours
 from modelward.domain.facts import Progress, RouteTable
-from modelward.render import gateway, router
+from modelward.render import certificate, gateway, router
 from modelward.render.platform import Platform
 from modelward.render.routes import load_routes
 
@@ -34,9 +34,16 @@ class Router(Protocol):
         ...
 
     def manifests(
-        self, owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+        self,
+        owner: ModelDeployment,
+        platform: Platform,
+        routes: RouteTable,
+        progress: Progress | None,
+        *,
+        tls: bool = False,
     ) -> Iterator[Mapping[str, Any]]:
-        """What it makes, in the order in which it can be applied."""
+        """What it makes, in the order in which it can be applied. `tls`: whether clients speak TLS with an Envoy of the
+        model's own by now."""
         ...
 
     def version_of(self, owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
@@ -52,9 +59,15 @@ class OwnEnvoy:
         return ((SERVICES, owner.name), (DISRUPTION_BUDGETS, name), (DEPLOYMENTS, name), (CONFIG_MAPS, name))
 
     def manifests(
-        self, owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+        self,
+        owner: ModelDeployment,
+        platform: Platform,
+        routes: RouteTable,
+        progress: Progress | None,
+        *,
+        tls: bool = False,
     ) -> Iterator[Mapping[str, Any]]:
-        return router.manifests(owner, platform, routes, progress)
+        return router.manifests(owner, platform, routes, progress, tls=tls)
 
     def version_of(self, owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
         return router.version_of(owner, platform, routes)
@@ -67,7 +80,13 @@ class GatewayApi:
         return ((HTTP_ROUTES, gateway.name_of(owner)),)
 
     def manifests(
-        self, owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+        self,
+        owner: ModelDeployment,
+        platform: Platform,
+        routes: RouteTable,
+        progress: Progress | None,
+        *,
+        tls: bool = False,  # noqa: ARG002
     ) -> Iterator[Mapping[str, Any]]:
         return gateway.manifests(owner, platform, routes, progress)
 
@@ -107,12 +126,30 @@ def stored(body: Object | None, owner: ModelDeployment) -> Stored | None:
     return None if loaded is None else Stored(body, *loaded)
 
 
-def before(owner: ModelDeployment, objects: Iterable[Object]) -> ModelDeployment | None:
+def before(owner: ModelDeployment, objects: Sequence[Object]) -> ModelDeployment | None:
     """`owner` as it was when spec asked for the other router, `objects` of which are still there; None where it holds
     no routes (any more)."""
     found = next((body for body in objects if stored(body, owner)), None)
     if found is None:
         return None
     gateway_then = parse_gateway(found["spec"]) if found["kind"] == HTTP_ROUTES.kind else None
-    spec = replace(owner.spec, router=replace(owner.spec.router, gateway=gateway_then))
-    return replace(owner, spec=spec)
+    tls_then = certificate.tls_of(next((body for body in objects if body["kind"] == DEPLOYMENTS.kind), None))
+    then = replace(owner.spec.router, gateway=gateway_then, tls=tls_then)
+    return replace(owner, spec=replace(owner.spec, router=then))
+
+
+def clients_speak_tls(
+    owner: ModelDeployment, service: Object | None, deployment: Object | None, *, complete: bool
+) -> bool:
+    """Whether clients are led to pods that speak TLS: as spec asks, as soon as all router pods are made so and ready.
+
+    Until then everything stays as it is: pods of a new kind that do not come up, since the Secret is missing, take no
+    client away from those that serve. `service`, `deployment`: the own Envoy's; `complete`: all of its pods.
+    """
+    if service is None:
+        return owner.spec.router.tls is not None
+    now = certificate.leads_to_tls(service)
+    if owner.spec.router.gateway is not None:
+        return now
+    made = deployment is not None and certificate.tls_of(deployment) == owner.spec.router.tls
+    return owner.spec.router.tls is not None if made and complete else now

@@ -210,7 +210,8 @@ class RouterFacts:
     """The router as it is. `routes`, `progress`, `version`: stored with its configuration, None where there is none.
 
     `gateway`: None for an Envoy of the model's own, whose pods are asked. `former`: something of the other kind of
-    router, which spec asked for before, is still there and may send requests to any revision.
+    router, which spec asked for before, is still there and may send requests to any revision. `tls`: clients are led
+    to pods of the model's own Envoy that speak TLS.
     """
 
     workload: WorkloadFacts | None = None
@@ -220,6 +221,7 @@ class RouterFacts:
     progress: Progress | None = None
     gateway: GatewayFacts | None = None
     former: bool = False
+    tls: bool = False
 
     @property
     def serving(self) -> tuple[RouterPodFacts, ...]:

@@ -228,7 +228,7 @@ def build_status(
     status: dict[str, Any] = {
         "observedGeneration": deployment.generation,
         "phase": phase_of(built, decision.progress, stalled=assessment.problem is not None),
-        **_addresses(deployment),
+        **_addresses(deployment, observed.router.tls),
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
         "selector": _selector(deployment, decision),
@@ -258,12 +258,12 @@ def _selector(deployment: ModelDeployment, decision: Decision) -> str:
     return f"{LABEL_INSTANCE}={deployment.name},{LABEL_COMPONENT}={COMPONENT_SERVER},{LABEL_REVISION}{which}"
 
 
-def _addresses(deployment: ModelDeployment) -> dict[str, str]:
+def _addresses(deployment: ModelDeployment, tls: bool) -> dict[str, str]:
     """Only Gateways themselves know by which scheme and port they are reached, and from where."""
     if deployment.spec.router.gateway is not None:
         return {}
     host = f"{deployment.name}.{deployment.namespace}.svc"
-    return {"url": f"http://{host}", "grpcAddress": f"{host}:{GRPC_PORT}"}
+    return {"url": f"http{'s' if tls else ''}://{host}", "grpcAddress": f"{host}:{GRPC_PORT}"}
 
 
 def _router(observed: Observed, version: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api.
 """
 
+import json
 from typing import Any, Final
 
 from modelward.domain import latency
@@ -15,6 +16,15 @@ from modelward.render.envoy_routes import (
 )
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
+
+CERTIFICATE_FILE: Final = "certificate.json"
+"""Beside clusters and routes: says where the certificate is (SDS)."""
+
+TLS_DIR: Final = "/etc/envoy/tls"
+"""Where the Secret with the certificate is mounted."""
+
+TLS_FILES: Final = ("tls.crt", "tls.key")
+"""A certificate chain and its private key, PEM, as Secrets of the type kubernetes.io/tls hold them."""
 
 HTTP_PORT: Final = 8080
 INTERNAL_PORT: Final = 9901
@@ -50,6 +60,9 @@ _HEAP: Final = "type.googleapis.com/envoy.extensions.resource_monitors.fixed_hea
 _CONNECTIONS: Final = (
     "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
 )
+_TLS: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
+_SDS_RESOURCE: Final = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+_CERTIFICATE: Final = "certificate"
 _STDOUT: Final = "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog"
 
 _LIMITS: Final = {
@@ -70,8 +83,9 @@ windows that let a body of some megabytes through without a pause. Headers with 
 them for others."""
 
 
-def bootstrap(memory: int = DEFAULT_MEMORY) -> dict[str, Any]:
-    """The static part; the same for every router. `memory`: bytes that the container may use."""
+def bootstrap(memory: int = DEFAULT_MEMORY, *, tls: bool = False) -> dict[str, Any]:
+    """The static part; the same for every router. `memory`: bytes that the container may use; `tls`: clients speak TLS
+    with the traffic listener, and nothing else."""
     return {
         "node": {"id": "router", "cluster": "modelward"},
         "admin": {"address": _socket("127.0.0.1", ADMIN_PORT)},
@@ -92,7 +106,7 @@ def bootstrap(memory: int = DEFAULT_MEMORY) -> dict[str, Any]:
                     },
                 }
             ],
-            "listeners": [_traffic_listener(), _internal_listener(), _inside_listener()],
+            "listeners": [_traffic_listener(tls), _internal_listener(), _inside_listener()],
         },
         "overload_manager": _overload_manager(memory),
     }
@@ -124,7 +138,7 @@ def _overload_manager(memory: int) -> dict[str, Any]:
     }
 
 
-def _traffic_listener() -> dict[str, Any]:
+def _traffic_listener(tls: bool) -> dict[str, Any]:
     errors_only = {
         "name": "errors",
         "filter": {
@@ -161,7 +175,39 @@ def _traffic_listener() -> dict[str, Any]:
             _set(CLIENT_ID_HEADER, "%REQ(X-REQUEST-ID)%"), {"remove": "x-request-id"}, {"remove": INSIDE_HEADER}
         ),
     }
-    return _listener(CLIENTS, HTTP_PORT, manager)
+    listener = _listener(CLIENTS, HTTP_PORT, manager)
+    if tls:
+        sds = {"name": _CERTIFICATE, "sds_config": _file(CERTIFICATE_FILE)}
+        listener["filter_chains"][0]["transport_socket"] = _tls({"tls_certificate_sds_secret_configs": [sds]})
+    return listener
+
+
+def _tls(certificate: dict[str, Any]) -> dict[str, Any]:
+    """gRPC and HTTP by one port: clients choose by ALPN."""
+    common = {"tls_params": {"tls_minimum_protocol_version": "TLSv1_2"}, "alpn_protocols": ["h2", "http/1.1"]}
+    context = {"@type": _TLS, "common_tls_context": {**common, **certificate}}
+    return {"name": "envoy.transport_sockets.tls", "typed_config": context}
+
+
+def _certificate() -> dict[str, Any]:
+    chain, key = ({"filename": f"{TLS_DIR}/{name}"} for name in TLS_FILES)
+    return {"certificate_chain": chain, "private_key": key}
+
+
+def certificate() -> dict[str, str]:
+    """The file that leads to the certificate, by name. A new certificate is taken up when the mount changes, without a
+    restart; one that can't be loaded is not, and the one before goes on."""
+    watched = {**_certificate(), "watched_directory": {"path": TLS_DIR}}
+    secret = {"@type": _SDS_RESOURCE, "name": _CERTIFICATE, "tls_certificate": watched}
+    return {CERTIFICATE_FILE: json.dumps({"resources": [secret]}, indent=1) + "\n"}
+
+
+def certificate_check() -> dict[str, Any]:
+    """A configuration that Envoy finds valid (`--mode validate`) where it can load the certificate: a listener whose
+    certificate is told by SDS comes up without one, and would close every connection."""
+    listener = _listener("check", HTTP_PORT, {"stat_prefix": "check", "route_config": {"name": "check"}})
+    listener["filter_chains"][0]["transport_socket"] = _tls({"tls_certificates": [_certificate()]})
+    return {"static_resources": {"listeners": [listener]}}
 
 
 def _inside_listener() -> dict[str, Any]:

@@ -9,11 +9,11 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.api.quantities import amount
 from modelward.domain.facts import Progress, RouteTable
-from modelward.render import common, disruption, envoy, envoy_routes
+from modelward.render import certificate, common, disruption, envoy, envoy_routes
 from modelward.render.platform import Platform
 from modelward.render.routes import dump_routes
 
-SERVICE_PORT = 80
+SERVICE_PORT, SERVICE_TLS_PORT = 80, 443
 
 DRAIN_SECONDS = 10
 """How long a router pod that ends tells its clients to go elsewhere (`Connection: close`) while it serves those who do
@@ -39,14 +39,15 @@ def version_of(owner: ModelDeployment, platform: Platform, routes: RouteTable) -
 
 
 def manifests(
-    owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None
+    owner: ModelDeployment, platform: Platform, routes: RouteTable, progress: Progress | None, *, tls: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """Everything, the configuration before the pods that mount it."""
+    """Everything, the configuration before the pods that mount it. `tls`: whether the Service leads to pods that speak
+    TLS, which is what spec asks for as soon as there are such pods."""
     yield config_map(owner, platform, routes, progress)
     if owner.spec.router.replicas >= disruption.LEAST:
         yield disruption.of_router(owner, name_of(owner))
     yield deployment(owner, platform)
-    yield service(owner)
+    yield service(owner, tls=tls)
 
 
 def config_map(
@@ -58,13 +59,16 @@ def config_map(
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER, annotations=annotations),
-        "data": envoy_routes.configuration(routes, owner.spec.traffic, owner.namespace, platform.cluster_domain),
+        "data": {
+            **envoy_routes.configuration(routes, owner.spec.traffic, owner.namespace, platform.cluster_domain),
+            **(envoy.certificate() if owner.spec.router.tls else {}),
+        },
     }
 
 
 def deployment(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
     """Envoy. Its pods never change with the traffic: only the ConfigMap does."""
-    selector = _selector(owner)
+    selector, tls = _selector(owner), owner.spec.router.tls
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -82,7 +86,10 @@ def deployment(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
                     "securityContext": {**common.POD_SECURITY_CONTEXT, "runAsUser": common.NON_ROOT_USER},
                     "terminationGracePeriodSeconds": GRACE_SECONDS,
                     "containers": [_container(owner, platform)],
-                    "volumes": [{"name": "config", "configMap": {"name": name_of(owner)}}],
+                    "volumes": [
+                        {"name": "config", "configMap": {"name": name_of(owner)}},
+                        *([certificate.volume(tls)] if tls else ()),
+                    ],
                     "topologySpreadConstraints": [
                         {
                             "maxSkew": 1,
@@ -118,8 +125,11 @@ while answering; do sleep 0.5; done
 """.strip()
 
 
-def service(owner: ModelDeployment) -> dict[str, Any]:
-    """The model's address: `http://<name>.<namespace>.svc`, and for gRPC `<name>.<namespace>.svc:9000`."""
+def service(owner: ModelDeployment, *, tls: bool = False) -> dict[str, Any]:
+    """The model's address: `http://<name>.<namespace>.svc`, and for gRPC `<name>.<namespace>.svc:9000`; with `tls`
+    `https://<name>.<namespace>.svc`, and gRPC over TLS. Ports are told by name, so that no pod gets what it does not
+    speak."""
+    name = certificate.PORT_NAME if tls else "http"
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -128,14 +138,20 @@ def service(owner: ModelDeployment) -> dict[str, Any]:
             "type": "ClusterIP",
             "selector": _selector(owner),
             "ports": [
-                {"name": "http", "port": SERVICE_PORT, "targetPort": "http", "protocol": "TCP"},
+                {
+                    "name": name,
+                    "port": SERVICE_TLS_PORT if tls else SERVICE_PORT,
+                    "targetPort": name,
+                    "protocol": "TCP",
+                    **({"appProtocol": "https"} if tls else {}),
+                },
                 # The same listener speaks both; a port of its own is what gRPC clients and meshes expect.
                 {
                     "name": "grpc",
                     "port": names.GRPC_PORT,
-                    "targetPort": "http",
+                    "targetPort": name,
                     "protocol": "TCP",
-                    "appProtocol": "kubernetes.io/h2c",
+                    "appProtocol": "https" if tls else "kubernetes.io/h2c",
                 },
             ],
         },
@@ -147,15 +163,16 @@ def _selector(owner: ModelDeployment) -> dict[str, str]:
 
 
 def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
-    resources = owner.spec.router.resources
+    resources, tls = owner.spec.router.resources, owner.spec.router.tls
+    port = certificate.PORT_NAME if tls else "http"
     return {
         "name": "envoy",
         "image": platform.router_image,
         "imagePullPolicy": "IfNotPresent",
-        "command": ["envoy"],
+        **(certificate.container(owner, tls) if tls else {"command": ["envoy"]}),
         "args": [
             "--config-yaml",
-            json.dumps(envoy.bootstrap(_memory(resources)), separators=(",", ":")),
+            json.dumps(envoy.bootstrap(_memory(resources), tls=tls is not None), separators=(",", ":")),
             "--concurrency",
             str(_worker_threads(resources)),
             "--drain-time-s",
@@ -167,7 +184,7 @@ def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
             "warning",
         ],
         "ports": [
-            {"name": "http", "containerPort": envoy.HTTP_PORT, "protocol": "TCP"},
+            {"name": port, "containerPort": envoy.HTTP_PORT, "protocol": "TCP"},
             {"name": "internal", "containerPort": envoy.INTERNAL_PORT, "protocol": "TCP"},
             {"name": "inside", "containerPort": envoy.INSIDE_PORT, "protocol": "TCP"},
         ],
@@ -178,7 +195,10 @@ def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
         "readinessProbe": _probe(period=2, failures=2),
         "startupProbe": _probe(period=1, failures=60),
         "livenessProbe": _probe(period=10, failures=3),
-        "volumeMounts": [{"name": "config", "mountPath": envoy.CONFIG_DIR, "readOnly": True}],
+        "volumeMounts": [
+            {"name": "config", "mountPath": envoy.CONFIG_DIR, "readOnly": True},
+            *([certificate.mount()] if tls else ()),
+        ],
     }
 
 
