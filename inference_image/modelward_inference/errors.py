@@ -40,6 +40,14 @@ class DigestMismatch(ModelError):  # noqa: N818
     """The artifact is another one than spec.model.digest pins."""
 
 
+class SignatureMissing(ModelError):  # noqa: N818
+    """spec.model.signature asks for a signature, and there is none beside the artifact."""
+
+
+class SignatureInvalid(ModelError):  # noqa: N818
+    """The artifact is not what the holder of spec.model.signature's key signed."""
+
+
 class ArtifactChanged(ModelError):  # noqa: N818
     """It is another one than the first pod of the same revision fetched."""
 

@@ -15,6 +15,13 @@ DIGEST = "sha256:" + "0123456789abcdef" * 4
 Object = dict[str, Any]
 
 
+PEM = """-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEkkQ/1tnBKKuT7gWIqG0t2mUcYkvC
+1KqYkp0BzH1cCkqKqv+Sq5Y5cPUcTj3zOBfdzVK3mNfP5q2nG1XkL7d7yQ==
+-----END PUBLIC KEY-----
+"""
+
+
 def model(uri: str = S3, **fields: Any) -> Object:
     return {"model": {"uri": uri, **fields}}
 
@@ -183,6 +190,9 @@ BAD: dict[str, tuple[Object, str]] = {
     "a monitor without a unit": (
         with_model(monitor={"resources": {"limits": {"memory": "512"}}}), "did you forget the unit",
     ),
+    "a key that is none": (model(signature={"publicKey": "ssh-ed25519 AAAA"}), "publicKey: write the key in PEM"),
+    "a private key": (model(signature={"publicKey": PEM.replace("PUBLIC", "PRIVATE")}), "write the key in PEM"),
+    "a signature of nobody": (model(signature={}), "signature.publicKey: Required value"),
     "TLS behind a gateway": (
         with_model(router={"gateway": {"parentRefs": [{"name": "public"}]}, "tls": {"secretName": "fraud-tls"}}),
         "behind a Gateway it is the Gateway's listener",
@@ -259,6 +269,8 @@ GOOD: dict[str, Object] = {
             "resources": {"limits": {"memory": "512Mi"}},
         }
     ),
+    "signed": model(signature={"publicKey": PEM}),
+    "signed, by a key with other ends of lines": model(signature={"publicKey": PEM.replace("\n", "\r\n")}),
     "with TLS": with_model(router={"tls": {"secretName": "fraud-tls"}}),
     "behind a gateway": with_model(router={"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}),
     "everything": with_model(

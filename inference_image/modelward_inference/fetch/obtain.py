@@ -21,7 +21,12 @@ DOWNLOAD = ".download"
 
 def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limits = DEFAULT) -> Receipt:
     """Make the folder's receipt and the files that it names. Raises ModelError, and leaves nothing then."""
-    finished = _finished(request, folder)
+    key = None
+    if request.signer is not None:
+        from modelward_inference.fetch.signature import Key  # cryptography takes a while to import
+
+        key = Key.of(request.signer)
+    finished = _finished(request, folder, key.name if key else None)
     if finished is not None:
         consent.check(finished.model, allowed, finished.uri, finished.digest)
         say(f"{finished.file} with {finished.digest} is there already")
@@ -40,8 +45,14 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
                 "artifact was overwritten. Restore it and publish each version under an address of its own, or pin the "
                 "new one with spec.model.digest, so that it rolls out as another version"
             )
+        check = None
+        if key is not None:
+            check = key.check_of(request, folder, limits)
+            check.artifact(digest)
         try:
-            artifact = packed.opened(temporary, folder, address)
+            artifact = packed.opened(temporary, folder, address, limits, check.unpacked if check else None)
+            if check is not None:
+                check.finish()
             kind = run.format_of(request, artifact)
             inner = _unpacked(artifact.path, folder) if kind == formats.BUNDLE else kind
         except (ArtifactCorrupt, BundleInvalid) as error:
@@ -53,15 +64,15 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
         if inner == formats.ONNX:
             onnxfile.check(folder / formats.FILES[inner], address)
         files = {name: digests.of(folder / name) for name in sorted(archive.NAMES) if (folder / name).exists()}
-        receipt = Receipt(address, digest, size, kind, inner, files)
+        receipt = Receipt(address, digest, size, kind, inner, files, key.name if key else None)
         receipt.write(folder)
-    say(f"{kind} model, {size} bytes, {digest}")
+    say(f"{kind} model, {size} bytes, {digest}" + (f", signed by {key.name}" if key else ""))
     return receipt
 
 
 def clear(folder: Path) -> None:
     """Leave nothing of a download that failed, or of an earlier one: the next one needs the room."""
-    for name in (*archive.NAMES, DOWNLOAD, FILE):
+    for name in (*archive.NAMES, DOWNLOAD, run.SIGNATURE, FILE):
         (folder / name).unlink(missing_ok=True)
     packed.clear(folder)
 
@@ -88,7 +99,7 @@ def _mismatch(request: Request, digest: str) -> str:
     )
 
 
-def _finished(request: Request, folder: Path) -> Receipt | None:
+def _finished(request: Request, folder: Path, signed_by: str | None) -> Receipt | None:
     """The download of an earlier run of this very container, where it is complete and still what is asked for."""
     try:
         found = Receipt.read(folder)
@@ -96,4 +107,5 @@ def _finished(request: Request, folder: Path) -> Receipt | None:
     except BundleInvalid:
         return None
     fits = found.uri == shown(request.uri) and request.format in ("auto", found.format)
+    fits = fits and signed_by in (None, found.signed_by)
     return found if fits and (request.digest or request.first) in (None, found.digest) else None

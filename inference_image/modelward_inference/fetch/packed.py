@@ -12,16 +12,24 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from modelward_inference import formats
 from modelward_inference.bundle import GOLDEN
-from modelward_inference.errors import ArtifactCorrupt, BundleInvalid, FormatUnknown, ModelError, ModelUnsupported
+from modelward_inference.errors import (
+    ArtifactCorrupt,
+    ArtifactTooLarge,
+    BundleInvalid,
+    FormatUnknown,
+    ModelError,
+    ModelUnsupported,
+)
 from modelward_inference.fetch import onnxfile
 from modelward_inference.fetch.archive import opened_tar
+from modelward_inference.fetch.limits import DEFAULT, Limits
 
 FOLDER = ".unpacked"
 """Where an archive's files are until the model is chosen."""
@@ -33,6 +41,9 @@ MAX_RATIO = 100
 
 SMALL = 1 << 30
 """Unpacked bytes that are never too many."""
+
+HEADERS = 32 << 20
+"""Bytes of a tar beside those of its files, 10,000 of them with long names."""
 
 MAX_NAME = 1024
 _MAX_PART = 255
@@ -61,20 +72,27 @@ class _Entry:
     source: IO[bytes]
 
 
-def opened(downloaded: Path, folder: Path, address: str) -> Artifact:
+Look = Callable[[list[str], Path], None]
+"""At all files of an archive, by name below a folder, before one of them is chosen; raises ModelError."""
+
+
+def opened(
+    downloaded: Path, folder: Path, address: str, limits: Limits = DEFAULT, look: Look | None = None
+) -> Artifact:
     """The download itself, or the one model that is in it; an archive is deleted once it is unpacked below `folder`.
 
-    Raises ArtifactCorrupt (its message goes on behind the address), ModelUnsupported and FormatUnknown.
+    Raises ArtifactCorrupt (its message goes on behind the address), ModelUnsupported, FormatUnknown, and
+    ArtifactTooLarge where it unpacks to more than `limits` let a model have.
     """
     if formats.looks_like(downloaded)[0] != formats.ARCHIVE:
         return Artifact(downloaded)
     with downloaded.open("rb") as handle:
         head = handle.read(262)
     zipped, plain = head.startswith(b"PK\x03\x04"), head[257:] == b"ustar"
-    limit = max(SMALL, MAX_RATIO * downloaded.stat().st_size)
+    limit = _Limit(max(SMALL, MAX_RATIO * downloaded.stat().st_size), limits.size, address)
     try:
         if not zipped and not plain:
-            _decompress(downloaded, folder / FOLDER, limit, address)
+            _decompress(downloaded, folder / FOLDER, replace(limit, most=limit.most + HEADERS))
             if formats.looks_like(downloaded)[0] == formats.BUNDLE:
                 return Artifact(downloaded)
         entries = _of_zip(downloaded, address) if zipped else _of_tar(downloaded, address)
@@ -90,36 +108,56 @@ def opened(downloaded: Path, folder: Path, address: str) -> Artifact:
             raise
         raise ArtifactCorrupt(f"can't be unpacked: {str(error)[:200]}; pack it again") from error
     downloaded.unlink()
+    if look is not None:
+        look(files, folder / FOLDER)
     return _model(files, folder / FOLDER, address)
 
 
-def _decompress(packed: Path, folder: Path, limit: int, address: str) -> None:
+@dataclass(frozen=True)
+class _Limit:
+    """Bytes that an archive may unpack to: `ratio` by its own size, `most` by the installation's setting."""
+
+    ratio: int
+    most: int
+    address: str
+
+    def check(self, unpacked: int) -> None:
+        if unpacked > self.most:
+            raise ArtifactTooLarge(
+                f"{self.address} unpacks to more than {self.most} bytes, and no more are allowed. Publish a smaller "
+                "model, or let an administrator raise MODELWARD_MAX_MODEL_SIZE"
+            )
+        if unpacked > self.ratio:
+            raise ModelUnsupported(
+                f"{self.address} unpacks to more than {self.ratio} bytes, over {MAX_RATIO} for each packed one; "
+                "publish the model itself, unpacked"
+            )
+
+
+def _decompress(packed: Path, folder: Path, limit: _Limit) -> None:
     """In its place, the tar inside: its headers are then read by seeking, and nothing is unpacked twice."""
     folder.mkdir()
     plain = folder / "archive.tar"
     with formats.decompressed(packed) as source, plain.open("xb") as target:
-        _copy(source, target, limit, address)
+        _copy(source, target, limit)
     plain.replace(packed)
     folder.rmdir()
 
 
-def _copy(source: IO[bytes], target: IO[bytes], limit: int, address: str) -> int:
-    copied = 0
+def _copy(source: IO[bytes], target: IO[bytes], limit: _Limit, before: int = 0) -> int:
+    """`before`: bytes that were unpacked already; returns them and what was copied."""
     while chunk := source.read(_CHUNK):
-        copied += len(chunk)
-        if copied > limit:
-            raise ModelUnsupported(
-                f"{address} unpacks to more than {limit} bytes, over {MAX_RATIO} for each packed one; publish the "
-                "model itself, unpacked"
-            )
+        before += len(chunk)
+        limit.check(before)
         target.write(chunk)
-    return copied
+    return before
 
 
-def _unpack(entries: Iterator[_Entry], folder: Path, limit: int, address: str) -> list[str]:
+def _unpack(entries: Iterator[_Entry], folder: Path, limit: _Limit, address: str) -> list[str]:
     """Write all files below `folder`; returns their names."""
     folder.mkdir()
     names: list[str] = []
+    unpacked = 0
     for entry in entries:
         path = _checked(entry.name, address)
         if _is_litter(path):
@@ -130,7 +168,7 @@ def _unpack(entries: Iterator[_Entry], folder: Path, limit: int, address: str) -
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as handle:
-                limit -= _copy(entry.source, handle, limit, address)
+                unpacked = _copy(entry.source, handle, limit, unpacked)
         except (FileExistsError, NotADirectoryError):
             raise ModelUnsupported(f"{address} holds {str(path)[:200]!r} twice; pack each file once") from None
         names.append(str(path))

@@ -24,7 +24,8 @@ _MAX = 1 << 20
 @dataclass(frozen=True)
 class Receipt:
     """`uri`: without what grants access; `digest`, `size`: of the artifact as it came; `format`: of the artifact;
-    `model`: of the model in it, which differs for a bundle; `files`: digest by name of each file that it became."""
+    `model`: of the model in it, which differs for a bundle; `files`: digest by name of each file that it became;
+    `signed_by`: the key by which its signature was verified, `sha256:<hex>`, None where nobody asked."""
 
     uri: str
     digest: str
@@ -32,6 +33,7 @@ class Receipt:
     format: str
     model: str
     files: Mapping[str, str] = field(default_factory=dict)
+    signed_by: str | None = None
 
     @property
     def file(self) -> str:
@@ -62,6 +64,8 @@ class Receipt:
         texts = (self.uri, self.digest, self.format, self.model)
         if not all(isinstance(each, str) for each in texts) or not isinstance(self.size, int):
             raise TypeError("a field is of another type")
+        if self.signed_by is not None and not isinstance(self.signed_by, str):
+            raise TypeError("signed_by has to name a key")
         if not isinstance(self.files, dict) or not all(isinstance(each, str) for each in self.files.values()):
             raise TypeError("files has to name digests")
         if self.model not in formats.FILES or self.model == formats.BUNDLE or self.file not in self.files:

@@ -24,6 +24,7 @@ def of_download(receipt: Receipt, key: str | None = None) -> str:
         "size": receipt.size,
         "format": receipt.format,
         "model": receipt.model,
+        **({"signed_by": receipt.signed_by} if receipt.signed_by else {}),
     }
     return json.dumps(found | ({"key": key} if key else {}))
 

@@ -36,10 +36,15 @@ _ARTIFACT = ".artifact"
 """Where the artifact lies while it is compiled."""
 
 
+SIGNATURE = ".signature"
+"""Where an artifact's signature lies while it is read."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What to fetch. `digest`: `sha256:<hex>` or None where nothing is pinned; `first`: what the first pod got, where
-    that is known; `optimise`: Auto or Off."""
+    that is known; `optimise`: Auto or Off; `signer`: the public key, PEM, of whom the artifact has to be signed by, or
+    None."""
 
     uri: str
     format: str
@@ -48,6 +53,7 @@ class Request:
     folder: Path
     optimise: str = AUTO
     first: str | None = None
+    signer: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Request":
@@ -62,7 +68,8 @@ class Request:
         folder = Path(environment.get("BUNDLE_DIR", "/bundle"))
         digest = environment.get("MODEL_DIGEST") or None
         first = environment.get("MODEL_FIRST_DIGEST") or None
-        return cls(uri, wanted, digest, name, folder, optimise, first)
+        signer = environment.get("MODEL_SIGNATURE_KEY") or None
+        return cls(uri, wanted, digest, name, folder, optimise, first, signer)
 
 
 def name_and_optimise(environment: Mapping[str, str] = os.environ) -> tuple[str, str]:
@@ -141,7 +148,8 @@ def _finished(request: Request) -> Manifest | None:
     except BundleInvalid:
         return None
     fits = found.uri == shown(request.uri) and request.format in ("auto", found.artifact_format)
-    pinned = (request.digest or request.first) in (None, found.digest)
+    # A manifest says nothing of signatures.
+    pinned = (request.digest or request.first) in (None, found.digest) and request.signer is None
     off = found.compilation is not None and found.compilation.form == COMPILED and request.optimise == OFF
     return found if fits and pinned and not off and (request.folder / found.file).exists() else None
 

@@ -42,6 +42,13 @@ class SecretReference:
 
 
 @dataclass(frozen=True)
+class Signature:
+    """Whose signature the artifact has to have: a public key, PEM."""
+
+    public_key: str
+
+
+@dataclass(frozen=True)
 class Model:
     """The artifact and how to read it. `digest` is `sha256:<hex>` or None where nothing is pinned.
 
@@ -53,6 +60,7 @@ class Model:
     digest: str | None = None
     optimise: str = "Auto"
     credentials_secret: SecretReference | None = None
+    signature: Signature | None = None
 
 
 @dataclass(frozen=True)
@@ -237,13 +245,14 @@ def _variant(raw: Mapping[str, Any]) -> Variant:
 
 
 def _model(raw: Mapping[str, Any]) -> Model:
-    secret = raw.get("credentialsSecret")
+    secret, signature = raw.get("credentialsSecret"), raw.get("signature")
     return Model(
         uri=str(raw["uri"]),
         format=str(raw.get("format", "auto")),
         digest=raw.get("digest"),
         optimise=str(raw.get("optimise", "Auto")),
         credentials_secret=SecretReference(name=str(secret["name"])) if secret else None,
+        signature=None if signature is None else Signature(public_key=str(signature["publicKey"])),
     )
 
 

@@ -18,13 +18,15 @@ MAX_WARNINGS = 32
 
 @dataclass(frozen=True)
 class Artifact:
-    """One fetched artifact. `form`: Compiled or Original; `fallback`: why it is not compiled, where that was tried."""
+    """One fetched artifact. `form`: Compiled or Original; `fallback`: why it is not compiled, where that was tried;
+    `signed_by`: the key by which the download verified its signature, where it did."""
 
     digest: str
     format: str
     form: str
     fallback: str | None = None
     warnings: tuple[str, ...] = ()
+    signed_by: str | None = None
 
 
 def announced_key(pod: PodFacts) -> str:
@@ -60,6 +62,7 @@ def _reported(pod: PodFacts) -> Artifact | None:
         digest, kind = str(download["digest"]), str(download["format"])
     except KeyError:
         return None
+    signed_by = download.get("signed_by")
     fallback, warnings = compile_.get("fallback"), compile_.get("warnings")
     return Artifact(
         digest=digest,
@@ -67,6 +70,7 @@ def _reported(pod: PodFacts) -> Artifact | None:
         form=COMPILED if compile_.get("form") == "compiled" else ORIGINAL,
         fallback=None if fallback is None else _plain(str(fallback)),
         warnings=tuple(_plain(str(each)) for each in warnings[:MAX_WARNINGS]) if isinstance(warnings, list) else (),
+        signed_by=None if signed_by is None else _plain(str(signed_by)),
     )
 
 

@@ -288,6 +288,7 @@ def _revision(observed: Observed, decision: Decision, name: str) -> dict[str, An
         "uri": model.uri,
         "format": artifact.format if artifact else model.format,
         "digest": artifact.digest if artifact else model.digest,
+        "signedBy": artifact.signed_by if artifact else None,
         "form": artifact.form if artifact else None,
         "fallback": artifact.fallback if artifact else None,
         "warnings": list(artifact.warnings) if artifact and artifact.warnings else None,

@@ -95,6 +95,7 @@ def download(
     }
     optional = {
         "MODEL_DIGEST": model.digest,
+        "MODEL_SIGNATURE_KEY": model.signature.public_key if model.signature else None,
         "HTTPS_PROXY": platform.https_proxy,
         "NO_PROXY": platform.no_proxy,
         "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",

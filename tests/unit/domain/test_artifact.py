@@ -36,6 +36,18 @@ def test_the_reason_of_a_fallback_and_warnings_are_kept() -> None:
     )
 
 
+def test_who_signed_it_is_said_by_the_download_alone() -> None:
+    download = ended("download", json.dumps({**DOWNLOADED, "signed_by": "sha256:k"}))
+    forged = ended("compile", json.dumps({**COMPILED, "signed_by": "sha256:forged"}))
+    signed = pod(containers=(download, forged))
+    unsigned = pod(containers=(ended("download", json.dumps(DOWNLOADED)), forged))
+    assert [each.signed_by for each in artifacts_of(workload(pods=(signed,)))] == ["sha256:k"]
+    assert [each.signed_by for each in artifacts_of(workload(pods=(unsigned,)))] == [None]
+    facts = observed("a", revision("a", pods=(signed,)), router=router("a"))
+    status = build_status(owner(), facts, decide(facts, None), "v1", None, "2026-01-01T00:00:00Z")
+    assert status["stable"]["signedBy"] == "sha256:k"
+
+
 @pytest.mark.parametrize("message", ["", "serving", "{}", "[]", '{"digest": "sha256:a"', '{"digest": 1}'])
 def test_what_is_no_report_is_no_fact(message: str) -> None:
     containers = (ended("download", message), ended("compile", json.dumps({**COMPILED, **DOWNLOADED})))

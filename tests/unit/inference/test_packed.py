@@ -20,6 +20,8 @@ from onnx import helper, numpy_helper
 import modelward_inference
 from modelward_inference import errors, formats
 from modelward_inference.fetch import archive, packed
+from modelward_inference.fetch.limits import Limits
+from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.runtimes.base import Model
 
 from .artifacts import estimator, lightgbm_file, onnx, pickled, rows, skops_file, xgboost_file, zipped
@@ -349,3 +351,38 @@ def test_archives_are_known_by_their_content(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         found[name] = formats.looks_like(tmp_path / name)[0]
     assert found == dict.fromkeys(["gz", "tar", "zip"], formats.ARCHIVE)
+
+
+LARGE = {"weights.bin": b"w" * (600 << 10), "more.bin": b"m" * (600 << 10)}
+"""1.2 MB, of which no file has more than 1 MB."""
+
+
+def limited(volume: Volume, name: str, content: bytes, most: int) -> None:
+    (volume.files / name).write_bytes(content)
+    fetch(Request(f"pvc://claim/{name}", "auto", None, "m", volume.bundle), None, Limits(most))
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_an_archive_unpacks_to_no_more_than_a_model_may_have(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """MAX_MODEL_BYTES counts once it is unpacked, too, and over all of its files."""
+    monkeypatch.setattr(packed, "HEADERS", 0)
+    content = PACKINGS[name]({**LARGE, "m.joblib": pickled(estimator())})
+    small = 1 << 20
+    with pytest.raises(errors.ArtifactTooLarge, match=r"MODELWARD_MAX_MODEL_SIZE"):
+        limited(volume, name, content, small)
+    (volume.files / name).write_bytes(content)
+    # Also where the archive itself is as small as it may be.
+    with pytest.raises(errors.ArtifactTooLarge, match=f"unpacks to more than {small} bytes"):
+        packed.opened(volume.files / name, volume.bundle, name, Limits(small))
+    packed.clear(volume.bundle)
+    limited(volume, name, content, 2 << 20)
+
+
+def test_the_headers_of_an_archive_are_no_bytes_of_the_model(volume: Volume) -> None:
+    files = {f"empty-{number}": b"" for number in range(100)} | {"m.joblib": pickled(estimator())}
+    content = tarred(files, "w:gz")
+    most = len(files["m.joblib"]) + 1
+    assert most < 50 << 10 < len(tarred(files))
+    limited(volume, "m.tar.gz", content, max(most, len(content)))

@@ -17,6 +17,7 @@ from modelward.api.modeldeployment import (
     Router,
     SecretReference,
     Server,
+    Signature,
 )
 from modelward.render import common, revision, router, steps
 from modelward.render.platform import Platform
@@ -144,6 +145,27 @@ def formats_of(pod: dict[str, Any]) -> set[str]:
     """The one answer that all three containers get."""
     found = {settings_of(by_name(pod)[name])["MODEL_ALLOWED_FORMATS"] for name in ("download", "compile", "server")}
     return set(found.pop().split(",")) if len(found) == 1 else set()
+
+
+def test_the_download_alone_is_told_whose_signature_counts() -> None:
+    def pod(key: str | None) -> Any:
+        model = Model("s3://models/a.onnx", signature=None if key is None else Signature(key))
+        signed = owner(model=model)
+        name = revision.name_of(signed, PLATFORM)
+        return name, revision.deployment(signed, PLATFORM, name, 1)["spec"]["template"]["spec"]
+
+    names, pods = zip(*(pod(key) for key in (None, "one key", "another key")), strict=True)
+    assert len(set(names)) == 3
+    told = [
+        {
+            (container["name"], each["value"])
+            for container in (*made["initContainers"], *made["containers"])
+            for each in container["env"]
+            if each["name"] == "MODEL_SIGNATURE_KEY"
+        }
+        for made in pods
+    ]
+    assert told == [set(), {("download", "one key")}, {("download", "another key")}]
 
 
 def test_a_pickle_needs_a_digest_or_consent() -> None:
