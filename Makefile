@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz parity attack setup \
-	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd sbom lock lock-peers \
+	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift
 
 help: ## list the targets
@@ -109,6 +109,9 @@ docs: $(READY) ## generate the reference of the CRD
 
 sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist/
 	@$(BIN)/python manifests/sbom.py dist
+
+pinned: $(READY) ## a kustomization with images by digest, in dist/pinned (OPERATOR=…@sha256:… INFERENCE=… ROUTER=…)
+	@$(BIN)/python manifests/pin.py dist/pinned --operator '$(OPERATOR)' --inference '$(INFERENCE)' --router '$(ROUTER)'
 
 argocd: $(READY) ## generate the patch that shows Argo CD what a ModelDeployment is
 	@$(BIN)/python manifests/argocd/generate.py

@@ -12,6 +12,12 @@ from modelward.api.quantities import amount
 from modelward.domain import consent
 from modelward.render.platform import Platform
 
+_IMAGE = re.compile(
+    r"([a-zA-Z0-9][a-zA-Z0-9.-]*|\[[0-9a-fA-F:]+\])(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*"
+    r"(:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64}|@sha512:[0-9a-f]{128})?"
+)
+"""As https://github.com/distribution/reference has it: a registry with a port, a path, a tag, a digest."""
+
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -44,8 +50,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     namespace = environment.get("POD_NAMESPACE") or _own_namespace()
     return Settings(
         platform=Platform(
-            server_image=_required(environment, "MODELWARD_SERVER_IMAGE"),
-            router_image=_required(environment, "MODELWARD_ROUTER_IMAGE"),
+            server_image=_image(environment, "MODELWARD_SERVER_IMAGE"),
+            router_image=_image(environment, "MODELWARD_ROUTER_IMAGE"),
             cluster_domain=environment.get("MODELWARD_CLUSTER_DOMAIN", "cluster.local"),
             allowed_formats=_formats(environment, "MODELWARD_ALLOWED_FORMATS"),
             max_model_size=_bytes(environment, "MODELWARD_MAX_MODEL_SIZE", "10Gi"),
@@ -67,10 +73,15 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def _required(environment: Mapping[str, str], name: str) -> str:
+def _image(environment: Mapping[str, str], name: str) -> str:
     value = environment.get(name, "").strip()
     if not value:
         raise SettingsError(f"{name} is not set; set it to an image reference, as manifests/base/operator.yaml does")
+    if not _IMAGE.fullmatch(value):
+        # Told by us at once, and not by each pod that nobody can start.
+        raise SettingsError(
+            f"{name} is {value!r}, which is no image; write name:tag, name@sha256:<64 hex digits> or name:tag@sha256:…"
+        )
     return value
 
 

@@ -2,6 +2,9 @@
 
 import pytest
 
+from builders import owner
+from modelward.api.modeldeployment import Monitor
+from modelward.render import revision, router
 from modelward.settings import SettingsError, load
 
 COMPLETE = {"MODELWARD_SERVER_IMAGE": "a:1", "MODELWARD_ROUTER_IMAGE": "b:1", "POD_NAME": "p", "POD_UID": "u"}
@@ -31,6 +34,35 @@ def test_a_switch_is_true_or_false() -> None:
 def test_a_missing_image_is_named(missing: str) -> None:
     with pytest.raises(SettingsError, match=missing):
         load({name: value for name, value in COMPLETE.items() if name != missing})
+
+
+DIGEST = "sha256:" + "0a" * 32
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["envoy", "envoy:v1.40.0", f"envoy@{DIGEST}", f"docker.io/envoyproxy/envoy:v1.40.0@{DIGEST}", "localhost:5000/a/b",
+     f"localhost:5000/a/b:1@{DIGEST}", "registry.example.com/my__team/in-house_server.2:2026.11_rc-1",
+     f"[2001:db8::1]:5000/a@{DIGEST}", "a@sha512:" + "0" * 128, "Registry.Example.com/a"],
+)  # fmt: skip
+def test_images_by_tag_and_by_digest_reach_the_pods_as_they_stand(image: str) -> None:
+    platform = load({**COMPLETE, "MODELWARD_SERVER_IMAGE": image, "MODELWARD_ROUTER_IMAGE": image}).platform
+    served = revision.deployment(owner(monitor=Monitor()), platform, "fraud-a", 1)["spec"]["template"]["spec"]
+    routed = router.deployment(owner(), platform)["spec"]["template"]["spec"]
+    containers = [*served["initContainers"], *served["containers"], *routed["containers"]]
+    assert len(containers) == 5
+    assert {each["image"] for each in containers} == {image}
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["envoy@sha256:0a", f"envoy@{DIGEST}0", f"envoy@{DIGEST.upper()}", f"@{DIGEST}", "envoy@", "envoy:", "a b",
+     "a/../b", "envoy:v1:v2", f"envoy@{DIGEST}@{DIGEST}", "https://registry/a", "/a", "a/B:1", "a@md5:" + "0" * 32],
+)  # fmt: skip
+def test_what_is_no_image_is_told_at_once(image: str) -> None:
+    for name in ("MODELWARD_SERVER_IMAGE", "MODELWARD_ROUTER_IMAGE"):
+        with pytest.raises(SettingsError, match=rf"{name} is .* no image; write name:tag, name@sha256"):
+            load({**COMPLETE, name: image})
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", ""])
