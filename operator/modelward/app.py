@@ -18,8 +18,10 @@ from kubernetes.aio.config.config_exception import ConfigException
 from modelward import health, settings
 from modelward.cluster.body import open_session
 from modelward.cluster.cache import Cache
+from modelward.cluster.claims import Claims
 from modelward.cluster.client import Api, connect
 from modelward.cluster.credentials import Credentials
+from modelward.cluster.discovery import Scope
 from modelward.cluster.keyring import Keyring
 from modelward.cluster.lease import LeaseSettings
 from modelward.cluster.leasethread import LeaseThread
@@ -35,6 +37,7 @@ from modelward.controller.evidence import EvidenceCollector
 from modelward.controller.monitoring import Monitoring
 from modelward.controller.policies import PolicyReconciler
 from modelward.controller.reconcile import Reconciler
+from modelward.controller.territory import Territory
 from modelward.controller.triggers.job import JobTrigger
 from modelward.controller.triggers.polled import PolledTrigger
 from modelward.controller.triggers.webhook import WebhookTrigger
@@ -114,7 +117,10 @@ def build(
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
-    api = Api(client, may_write=lease.is_held)
+    # Claims are written by unfenced requests, and everything else asks them: the one knows the other.
+    api = Api(client, may_write=lease.is_held, owns=lambda namespace: claims.may_write(namespace))
+    claims = Claims(api, configured.namespace, configured.watch_namespaces, clock)
+    territory = Territory(api, cache, queue, claims, configured.watch_namespaces)
     keyring = Keyring(api, configured.namespace, clock, time.time)
     credentials = Credentials(keyring.signing, time.time)
     poller = Poller(queue.add, clock)
@@ -139,7 +145,7 @@ def build(
             return StatusMetrics()
         return StatusMetrics(cache.all(MODEL_DEPLOYMENTS), cache.all(DRIFT_POLICIES), monitoring.shown())
 
-    controller = Controller(api, cache, queue, lease, reconcilers, clock, configured.resync_seconds, poller)
+    controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller)
     return controller, statuses
 
 
@@ -148,13 +154,18 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def watch(controller: Controller, resources: Awaitable[tuple[Resource, ...]], stop: threading.Event) -> None:
-    """Let kopf watch `resources` and hand each event to the controller, until `stop`.
+async def watch(controller: Controller, discovered: Awaitable[Scope], stop: threading.Event) -> None:
+    """Let kopf watch what was `discovered` and hand each event to the controller, until `stop`.
 
     kopf gets a thread and an event loop of its own: it takes every task of the loop that it runs in for its own, and
     cancels them all when it ends, the release of the lease among them.
     """
-    watched = await resources
+    scope = await discovered
+    if scope.namespaces is not None and not scope.namespaces:
+        # kopf takes no namespaces for all of them.
+        log.error("none of the namespaces of MODELWARD_WATCH_NAMESPACES can be read; waiting until one can")
+        await asyncio.to_thread(stop.wait)
+        return
     registry = kopf.OperatorRegistry()
     loop = asyncio.get_running_loop()
 
@@ -167,13 +178,13 @@ async def watch(controller: Controller, resources: Awaitable[tuple[Resource, ...
         async def observe(event: kopf.RawEvent, **_: Any) -> None:
             loop.call_soon_threadsafe(controller.observe_event, resource, event["type"], event["object"])
 
-    for resource in watched:
+    for resource in scope.resources:
         watch_one(resource)
-    configured = _kopf_settings(watched)
     try:
         await asyncio.to_thread(
-            kopf.run, registry=registry, settings=configured, standalone=True, clusterwide=True, stop_flag=stop
-        )
+            kopf.run, registry=registry, settings=_kopf_settings(scope.resources), standalone=True, stop_flag=stop,
+            clusterwide=scope.namespaces is None, namespaces=scope.namespaces or (),
+        )  # fmt: skip
     except Exception as error:
         raise WatchEndedError(f"the watches ended: {type(error).__name__}: {error}") from error
     if not stop.is_set():

@@ -31,7 +31,7 @@ class Settings:
 
     `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `prometheus_namespace_label`: by which these
     are narrowed to a namespace, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
-    DriftPolicies may be sent to.
+    DriftPolicies may be sent to. `watch_namespaces`: that the installation is for, None: all.
     """
 
     platform: Platform
@@ -43,6 +43,7 @@ class Settings:
     prometheus_url: str | None = None
     prometheus_namespace_label: str | None = None
     webhook_hosts: tuple[str, ...] = ()
+    watch_namespaces: tuple[str, ...] | None = None
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -69,6 +70,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         resync_seconds=_number(environment, "MODELWARD_RESYNC_SECONDS", 600),
         prometheus_url=environment.get("MODELWARD_PROMETHEUS_URL", "").strip() or None,
         prometheus_namespace_label=_label(environment, "MODELWARD_PROMETHEUS_NAMESPACE_LABEL"),
+        watch_namespaces=_namespaces(environment, "MODELWARD_WATCH_NAMESPACES"),
         webhook_hosts=tuple(environment.get("MODELWARD_WEBHOOK_HOSTS", "").replace(",", " ").split()),
     )
 
@@ -115,6 +117,21 @@ def _label(environment: Mapping[str, str], name: str) -> str | None:
     if text and not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", text):
         raise SettingsError(f"{name} is {text!r}; set it to the name of a label of Prometheus, such as namespace")
     return text or None
+
+
+def _namespaces(environment: Mapping[str, str], name: str) -> tuple[str, ...] | None:
+    text = environment.get(name, "").strip()
+    if not text:
+        return None
+    found = tuple(dict.fromkeys(text.replace(",", " ").split()))
+    wrong = [each for each in found if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", each)]
+    if wrong or not found:
+        # A slip of the pen must not make it an installation for all namespaces.
+        raise SettingsError(
+            f"{name} is {text!r}: {', '.join(wrong) or 'it'} can't be a namespace's name; set it to names of "
+            "namespaces with blanks between them, or leave it empty for all"
+        )
+    return found
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str) -> bool:

@@ -198,7 +198,7 @@ def policies(cluster: Cluster) -> None:
     """As they are installed, by kustomize, and in force."""
     built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
     parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
-    assert len(parts) == 6
+    assert len(parts) == 8
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
     somebody = Somebody(cluster, "default").may()
     for body in (model(serviceAccountName="cloud"), job()):
@@ -303,3 +303,30 @@ def test_the_operators_account_takes_nothing_of_others(somebody: Somebody) -> No
     ours = config_map()
     assert operator.does("apply", ours, "--server-side")[0]
     assert operator.does("delete", ours, "--wait=false")[0]
+
+
+def claim(name: str = "modelward-claim") -> Object:
+    metadata = {"name": name, "labels": {"modelward.io/claim": "x"}}
+    spec = {"holderIdentity": "somebody"}
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+
+
+def test_only_who_operates_models_in_a_namespace_claims_it(somebody: Somebody) -> None:
+    leases: tuple[Rule, ...] = tuple(("coordination.k8s.io", "leases", verb, "") for verb in ("get", "create", "patch"))
+    operate: Rule = ("modelward.io", "modeldeployments", "operate", "")
+    tenant = somebody.may(*leases)
+    installation = Somebody(somebody.cluster, somebody.namespace).may(*leases, operate)
+
+    def makes(who: Somebody, body: Object, *options: str) -> tuple[bool, str]:
+        body = {**body, "metadata": {**body["metadata"], "namespace": who.namespace}}
+        return who.writes(body, "apply", "--server-side", *options)
+
+    for body in (claim(), claim("modelward-claim-all"), claim("other")):
+        taken, said = makes(tenant, body)
+        assert not taken
+        assert "only an installation of Modelward that works on the namespace may claim it" in said
+    assert not makes(installation, claim("modelward-claim-all"))[0]
+    assert makes(installation, claim())[0]
+    unlabelled = {**claim(), "metadata": {"name": "modelward-claim"}}
+    assert not makes(tenant, unlabelled, "--force-conflicts")[0]
+    assert makes(tenant, {**unlabelled, "metadata": {"name": "of-an-app"}})[0]

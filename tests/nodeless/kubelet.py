@@ -14,19 +14,20 @@ from modelward.render.routes import load_routes
 
 from .cluster import Cluster
 
-FAILED = {"terminated": {"exitCode": 1, "message": '{"reason": "ArtifactNotFound", "message": "not there"}'}}
+FAILED = '{"reason": "%s", "message": "not there"}'
 MERGE = "application/merge-patch+json"
 
 
 class FakeKubelet:
     """Makes Deployments ready when the test says so. `broken`: revisions whose pods fail; `broken_but`: those
-    of every other revision do."""
+    of every other revision do; `failure`: the reason that they give."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
         self._namespace = namespace
         self.broken: set[str] = set()
         self.broken_but = ""
+        self.failure = "ArtifactNotFound"
 
     def settle(self) -> None:
         """Every Deployment gets its pods and its status; pods without one go."""
@@ -74,10 +75,11 @@ class FakeKubelet:
         inits = deployment["spec"]["template"]["spec"].get("initContainers", [])
         sidecars = [each for each in inits if each.get("restartPolicy") == "Always"]
         container = {"name": "download", "ready": ready, "restartCount": 0, "image": "i", "imageID": ""}
+        failed = {"terminated": {"exitCode": 1, "message": FAILED % self.failure}}
         status = {
             "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}],
             "initContainerStatuses": [
-                {**container, "state": {} if ready else FAILED},
+                {**container, "state": {} if ready else failed},
                 *({**container, "name": each["name"], "state": {}} for each in sidecars),
             ],
         }  # fmt: skip

@@ -8,13 +8,16 @@ import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from modelward import app
 from modelward.cluster.cache import Cache
+from modelward.cluster.claims import Claims
 from modelward.cluster.client import Api, connect
 from modelward.cluster.keyring import Keyring
 from modelward.cluster.lease import LeaseSettings
@@ -29,6 +32,7 @@ from modelward.controller.monitoring import Monitoring
 from modelward.controller.policies import Monitoring as Windows
 from modelward.controller.policies import PolicyReconciler
 from modelward.controller.reconcile import Reconciler
+from modelward.controller.territory import Territory
 from modelward.controller.triggers.job import JobTrigger
 from modelward.controller.triggers.polled import PolledTrigger
 from modelward.controller.triggers.webhook import WebhookTrigger
@@ -112,15 +116,25 @@ async def operator(
     sidecars: FakeMonitors | None = None,
     monitors: Windows | None = None,
     webhook_hosts: tuple[str, ...] = (),
+    installation: str = LEASE.namespace,
+    namespaces: tuple[str, ...] | None = None,
+    kubeconfig: Path | None = None,
+    handover: float = 0.0,
 ) -> AsyncIterator[Operator]:
-    os.environ["KUBECONFIG"] = str(cluster.server.kubeconfig)
+    """`installation`: the namespace that it is pretended to lie in; `namespaces`: those that it is for; `kubeconfig`:
+    whose account it has, the administrator's by default; `handover`: seconds, none where nobody else writes."""
+    os.environ["KUBECONFIG"] = str(kubeconfig or cluster.server.kubeconfig)
     clock = time.monotonic
     stop = threading.Event()
     async with await connect() as client, aiohttp.ClientSession() as session:
         cache, queue = Cache(), WorkQueue(clock)
-        api = MortalApi(client, may_write=lambda: lease.is_held())
+        api = MortalApi(client, may_write=lambda: lease.is_held(), owns=lambda namespace: claims.may_write(namespace))
         api.dies_after = dies_after
-        lease = LeaseThread(LEASE, identity, clock, lambda: _connection_of_the_lease(api))
+        lease = LeaseThread(
+            replace(LEASE, namespace=installation), identity, clock, lambda: _connection_of_the_lease(api)
+        )
+        claims = Claims(api, installation, namespaces, clock, handover)
+        territory = Territory(api, cache, queue, claims, namespaces, look_every=0.5)
         routers = FakeRouters()
         routers.cache = cache
         prometheus = Prometheus(session, prometheus_url) if prometheus_url else None
@@ -137,7 +151,7 @@ async def operator(
             api, cache, monitors or monitoring, jobs, {WEBHOOK: webhooks}, identity, now, look_every=0.2
         )
         reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
-        controller = Controller(api, cache, queue, lease, reconcilers, clock, resync_seconds, poller)
+        controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, resync_seconds, poller)
         discovering = asyncio.create_task(controller.discover())
         watching = asyncio.create_task(app.watch(controller, discovering, stop))
         made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run(discovering)))

@@ -109,3 +109,20 @@ def test_formats_and_downloads() -> None:
 def test_a_wrong_setting_of_downloads_is_named(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load({**COMPLETE, name: text})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (None, None), ("", None), ("  ", None), ("ml", ("ml",)), ("ml team-a", ("ml", "team-a")),
+        (" ml,team-a ,\n9 ml", ("ml", "team-a", "9")), ("a" * 63, ("a" * 63,)),
+    ],
+)  # fmt: skip
+def test_namespaces(text: str | None, found: tuple[str, ...] | None) -> None:
+    assert load(COMPLETE | ({} if text is None else {"MODELWARD_WATCH_NAMESPACES": text})).watch_namespaces == found
+
+
+@pytest.mark.parametrize("text", [",", "*", "ml,Team", "ml -a", "a-", "team_a", "team.a", "!ml", "a" * 64, "ml;b"])
+def test_what_is_no_namespace_is_named_and_never_means_all(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"MODELWARD_WATCH_NAMESPACES is .* can't be a namespace's name"):
+        load({**COMPLETE, "MODELWARD_WATCH_NAMESPACES": text})

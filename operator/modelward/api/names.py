@@ -33,6 +33,9 @@ LABEL_RUN: Final = f"{GROUP}/run"
 LABEL_ALLOWED_FORMATS: Final = f"{GROUP}/allowed-formats"
 """On a namespace: formats that its models may have besides, such as `sklearn`; several with dots between them."""
 
+LABEL_CLAIM: Final = f"{GROUP}/claim"
+"""On the Lease by which an installation says that a namespace, or every one, is its own: `namespace` or `all`."""
+
 MANAGED_BY: Final = "modelward"
 MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 """Selects every object and pod that the operator made, and nothing else."""

@@ -62,6 +62,12 @@ class Cache:
     def __init__(self) -> None:
         self.watched: tuple[Resource, ...] = WATCHED
         """What the watches tell of: of anything else, that nothing is here says nothing."""
+        self.places: tuple[str | None, ...] = (None,)
+        """The namespaces that are watched; None: all."""
+        self.withheld: Mapping[Resource, str] = {}
+        """Kinds that the cluster may serve and this account may not list, and what the API server says of it."""
+        self.unread: dict[str, str] = {}
+        """Namespaces whose own labels could not be read by name, and what the API server says of it."""
         self._objects: dict[Resource, dict[_Name, Object]] = {resource: {} for resource in (*WATCHED, *OPTIONAL)}
         self._children: dict[Key, dict[Resource, set[str]]] = {}
         self.on_change: Callable[[Resource, Object], None] = lambda _resource, _body: None
@@ -85,6 +91,14 @@ class Cache:
         """The objects of `resource` that belong to the owner, ordered by name."""
         found = self._children.get(owner, {}).get(resource, set())
         return [self._objects[resource][owner.namespace, name] for name in sorted(found)]
+
+    def namespaces(self) -> set[str]:
+        """Those in which there is something that is reconciled."""
+        return {key.namespace for key in self.keys()}
+
+    def keys_of(self, namespace: str) -> list[Key]:
+        """Every object of a namespace that is reconciled."""
+        return [key for key in self.keys() if key.namespace == namespace]
 
     def in_namespace(self, namespace: str) -> list[Key]:
         """Every ModelDeployment of a namespace."""
@@ -143,11 +157,15 @@ class Cache:
         self._tombstones.pop(body["metadata"]["uid"], None)
         self.upsert(resource, body)
 
-    def snapshot(self, resource: Resource) -> dict[str, tuple[_Name, str]]:
-        """What is known now, by uid: name and resource version. To be given to `reconcile_with` after a list."""
+    def snapshot(self, resource: Resource, namespace: str | None = None) -> dict[str, tuple[_Name, str]]:
+        """What is known now, by uid: name and resource version. To be given to `reconcile_with` after a list.
+
+        `namespace`: that is listed; None: all.
+        """
         return {
             body["metadata"]["uid"]: (key, body["metadata"]["resourceVersion"])
             for key, body in self._objects[resource].items()
+            if namespace in (None, key[0])
         }
 
     def reconcile_with(

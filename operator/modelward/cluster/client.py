@@ -30,6 +30,7 @@ PAGE_SIZE = 500
 """Objects a page of a list, as client-go has it."""
 
 _HTTP_OK = range(200, 300)
+_FORBIDDEN = 403
 _NOT_FOUND = 404
 
 
@@ -56,6 +57,10 @@ class NotLeaderError(Exception):
     """A write was asked for without holding the lease."""
 
 
+class NotOursError(Exception):
+    """A write was asked for in a namespace that another installation has, or may have."""
+
+
 async def connect() -> ApiClient:
     """A client with the credentials of the pod, or else of the kubeconfig (KUBECONFIG).
 
@@ -71,11 +76,15 @@ async def connect() -> ApiClient:
 
 
 class Api:
-    """Verbs on resources. `may_write` is asked before each write: the fence of the lease."""
+    """Verbs on resources. `may_write` is asked before each write: the fence of the lease; `owns`, too: whether the
+    namespace is this installation's."""
 
-    def __init__(self, client: ApiClient, may_write: Callable[[], bool]) -> None:
+    def __init__(
+        self, client: ApiClient, may_write: Callable[[], bool], owns: Callable[[str], bool] = lambda _: True
+    ) -> None:
         self._client = client
         self._may_write = may_write
+        self._owns = owns
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
         """One object, or None where there is none."""
@@ -96,11 +105,22 @@ class Api:
             raise
         return any(each["name"] == resource.plural for each in answer["resources"])
 
-    async def pages(self, resource: Resource) -> AsyncIterator[list[dict[str, Any]]]:
-        """Every object of all namespaces that the resource's selector takes, page by page."""
+    async def why_unreadable(self, resource: Resource, namespace: str | None) -> str | None:
+        """What the API server says where this account may not list `resource` there (None: everywhere); else None."""
+        try:
+            await self.request("GET", resource, resource.path(namespace), query={"limit": "1"}, verb="list")
+        except ApiError as error:
+            if error.status == _FORBIDDEN:
+                return error.message
+            if error.status != _NOT_FOUND:
+                raise
+        return None
+
+    async def pages(self, resource: Resource, namespace: str | None = None) -> AsyncIterator[list[dict[str, Any]]]:
+        """Every object that the resource's selector takes, page by page. `namespace`: None: of all."""
         query = {"limit": str(PAGE_SIZE)} | ({"labelSelector": resource.selector} if resource.selector else {})
         while True:
-            answer = await self.request("GET", resource, resource.path(), query=query, verb="list")
+            answer = await self.request("GET", resource, resource.path(namespace), query=query, verb="list")
             yield [{"apiVersion": resource.api_version, "kind": resource.kind, **item} for item in answer["items"]]
             token = answer["metadata"].get("continue")
             if not token:
@@ -115,8 +135,8 @@ class Api:
         field_manager: str = FIELD_MANAGER,
     ) -> dict[str, Any]:
         """Server-side apply: creates the object or changes the fields that differ; repeating it is harmless."""
-        self._check_fence()
         metadata = manifest["metadata"]
+        self._check_fence(metadata["namespace"])
         return await self.request(
             "PATCH",
             resource,
@@ -129,7 +149,7 @@ class Api:
 
     async def merge(self, resource: Resource, namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """JSON merge patch of an object that exists."""
-        self._check_fence()
+        self._check_fence(namespace)
         return await self.request(
             "PATCH",
             resource,
@@ -143,7 +163,7 @@ class Api:
         self, resource: Resource, namespace: str, manifest: Mapping[str, Any], *, strict: bool = False
     ) -> dict[str, Any]:
         """`strict`: refuse fields that the kind does not have, instead of dropping them."""
-        self._check_fence()
+        self._check_fence(namespace)
         query = {"fieldValidation": "Strict"} if strict else None
         return await self.request("POST", resource, resource.path(namespace), query=query, body=manifest)
 
@@ -155,7 +175,7 @@ class Api:
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:
         """Delete the very object with this uid; its pods follow. Nothing happens where it is gone already."""
-        self._check_fence()
+        self._check_fence(namespace)
         options = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
             await self.request("DELETE", resource, resource.path(namespace, name), body=options)
@@ -163,9 +183,11 @@ class Api:
             if error.status not in (_NOT_FOUND, 409):
                 raise
 
-    def _check_fence(self) -> None:
+    def _check_fence(self, namespace: str) -> None:
         if not self._may_write():
             raise NotLeaderError("this operator does not hold the lease, so it must not write")
+        if not self._owns(namespace):
+            raise NotOursError(f"namespace {namespace} is not this installation's, so it must not write there")
 
     async def request(
         self,

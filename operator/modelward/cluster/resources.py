@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from modelward.api.names import GROUP, LABEL_ALLOWED_FORMATS, MANAGED_SELECTOR, VERSION
+from modelward.api.names import GROUP, LABEL_ALLOWED_FORMATS, LABEL_CLAIM, MANAGED_SELECTOR, VERSION
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies",
 DISRUPTION_BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
+CLAIMS: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector=LABEL_CLAIM)
+"""Of namespaces, by installations (cluster/claims.py)."""
 
 CHILDREN: Final = (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES, DISRUPTION_BUDGETS)
 """What the operator applies."""

@@ -25,12 +25,13 @@ async def resync(api: Api, cache: Cache, queue: WorkQueue) -> int:
     repaired = set()
     try:
         for resource in cache.watched:
-            before = cache.snapshot(resource)
-            listed: set[str] = set()
-            async for page in api.pages(resource):
-                # Page by page, which the cache prunes: all of them whole would be hundreds of megabytes.
-                repaired |= cache.upsert_listed(resource, page, listed)
-            repaired |= cache.drop_unlisted(resource, before, listed)
+            for namespace in cache.places:
+                before = cache.snapshot(resource, namespace)
+                listed: set[str] = set()
+                async for page in api.pages(resource, namespace):
+                    # Page by page, which the cache prunes: all of them whole would be hundreds of megabytes.
+                    repaired |= cache.upsert_listed(resource, page, listed)
+                repaired |= cache.drop_unlisted(resource, before, listed)
     except Exception:
         telemetry.RESYNCS.labels("error").inc()
         raise

@@ -10,9 +10,14 @@ from modelward.domain import consent
 from modelward.render.platform import Platform
 
 
+def why_unread(cache: Cache, namespace: str) -> str | None:
+    """Why the namespace's label is not known, in the API server's words; None where it is."""
+    return cache.unread.get(namespace) or cache.withheld.get(NAMESPACES)
+
+
 def platform_of(platform: Platform, cache: Cache, namespace: str) -> Platform:
-    """`platform` with the formats that the namespace's label names besides."""
-    body = cache.get(NAMESPACES, "", namespace)
+    """`platform` with the formats that the namespace's label names besides; a label that can't be read names none."""
+    body = None if why_unread(cache, namespace) else cache.get(NAMESPACES, "", namespace)
     value = None if body is None else label(body, LABEL_ALLOWED_FORMATS)
     found = {*platform.allowed_formats, *consent.of_label(value)}
     return replace(platform, allowed_formats=tuple(each for each in consent.FORMATS if each in found))

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from modelward import telemetry
 from modelward.cluster.cache import Cache, Key, Object
-from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError
-from modelward.cluster.discovery import discover
+from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError, NotOursError
+from modelward.cluster.discovery import Scope
 from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.poller import Poller
 from modelward.cluster.queue import WorkQueue
@@ -22,6 +22,7 @@ from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, OWNERS, R
 from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
 from modelward.controller.policies import watchers_of
 from modelward.controller.reconcile import ApiInstalledError, Outcome
+from modelward.controller.territory import NamespaceOpenedError, Territory
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class CrdMissingError(Exception):
     """The cluster does not know our kinds."""
 
 
-ENDS = (LeaseLostError, NotLeaderError, CrdMissingError, ApiInstalledError)
+ENDS = (LeaseLostError, NotLeaderError, CrdMissingError, ApiInstalledError, NamespaceOpenedError)
 """What `run` ends with; another process may do better."""
 
 
@@ -49,6 +50,8 @@ class Reconciles(Protocol):
     """Brings one object a step on, as Reconciler.reconcile does."""
 
     async def reconcile(self, key: Key) -> Outcome: ...
+
+    def forget(self, key: Key) -> None: ...
 
 
 class Controller:
@@ -60,6 +63,7 @@ class Controller:
         cache: Cache,
         queue: WorkQueue,
         lease: LeaseThread,
+        territory: Territory,
         reconcilers: Mapping[str, Reconciles],
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
@@ -69,6 +73,7 @@ class Controller:
         self._cache = cache
         self._queue = queue
         self._lease = lease
+        self._territory = territory
         self._reconcilers = reconcilers
         self._clock = clock
         self._resync_seconds = resync_seconds
@@ -102,18 +107,20 @@ class Controller:
                 return f"the reconcile of {key} has been running for {now - since:.0f} s"
         return None
 
-    async def discover(self) -> tuple[Resource, ...]:
+    async def discover(self) -> Scope:
         """What is to be watched in this cluster."""
-        return await discover(self._api)
+        return await self._territory.discover()
 
-    async def run(self, resources: Awaitable[tuple[Resource, ...]]) -> None:
-        """Work as the leader until cancelled, or raise one of ENDS. `resources`: what is watched."""
-        self._cache.watched = await resources
+    async def run(self, scope: Awaitable[Scope]) -> None:
+        """Work as the leader until cancelled, or raise one of ENDS. `scope`: what is watched."""
+        self._territory.enter(await scope)
         try:
             await self._lease.acquire()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_lease(), name="lease")
+                await self._territory.first_look()
                 await self._first_sync()
+                tasks.create_task(self._territory.look_for_ever(), name="territory")
                 tasks.create_task(self._resync_for_ever(), name="resync")
                 for number in range(WORKERS):
                     tasks.create_task(self._work_for_ever(), name=f"worker-{number}")
@@ -163,10 +170,21 @@ class Controller:
                 self._queue.done(key)
 
     async def _work(self, key: Key) -> None:
+        wait = self._territory.wait(key.namespace)
+        if wait is None:
+            # It comes back with the claim. Another installation writes what is remembered of it here.
+            self._reconcilers[key.kind].forget(key)
+            return
+        if wait > 0:
+            self._queue.add(key, wait)
+            return
         try:
             outcome = await self._reconcilers[key.kind].reconcile(key)
         except (NotLeaderError, ApiInstalledError):
             raise
+        except NotOursError as error:
+            log.info("%s: %s", key, error)
+            self._queue.retry(key)
         except (ApiError, ApiUnreachableError) as error:
             telemetry.RECONCILES.labels("error").inc()
             delay = self._queue.retry(key)

@@ -108,7 +108,7 @@ class PolicyReconciler:
         """Bring one policy a step on. Raises ApiError, ApiUnreachableError: the caller tries again; NotLeaderError."""
         body = self._cache.get(DRIFT_POLICIES, key.namespace, key.name)
         if body is None:
-            telemetry.forget_policy(key.namespace, key.name)
+            self.forget(key)
             return Reconciled()
         try:
             policy = driftpolicy.parse(body)
@@ -130,6 +130,10 @@ class PolicyReconciler:
         finally:
             self._claims = {target: claim for target, claim in self._claims.items() if claim[0] != policy.name}
         return Reconciled(again_in=again_in)
+
+    def forget(self, key: Key) -> None:
+        """It is gone, or another installation's."""
+        telemetry.forget_policy(key.namespace, key.name)
 
     def _targets(self, policy: DriftPolicy) -> list[_Target]:
         """By name: those that spec means, and those whose runs have not ended."""

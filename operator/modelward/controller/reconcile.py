@@ -21,7 +21,7 @@ from modelward.cluster.client import Api, ApiError
 from modelward.cluster.poller import AWAITED, PendingError
 from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
-from modelward.controller.consents import platform_of
+from modelward.controller.consents import platform_of, why_unread
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.foreign import LABELS_CHANGED, find_lost, repaired, stays_changed
 from modelward.controller.monitoring import Monitoring
@@ -121,7 +121,7 @@ class Reconciler:
         """
         body = self._cache.get(MODEL_DEPLOYMENTS, key.namespace, key.name)
         if body is None:
-            self._forget(key)
+            self.forget(key)
             return Outcome()
         memory = self._memories.setdefault(key, _Memory())
         try:
@@ -146,7 +146,7 @@ class Reconciler:
         except PendingError:
             return Outcome(again_in=AWAITED)
         seen = self._evidence.look(owner, observed)
-        observed = replace(observed, judgement=seen.judgement)
+        observed = replace(observed, judgement=seen.judgement, consent_unread=why_unread(self._cache, owner.namespace))
         planned = self._plan(owner, observed, platform, memory)
         refused = await self._act(owner, planned, memory)
         if owner.command is not None and refused is None:
@@ -224,6 +224,14 @@ class Reconciler:
 
     async def _not_served(self, resource: Resource) -> Problem:
         """What was not there when the watches began must not be applied: nobody would see what becomes of it."""
+        withheld = await self._why_withheld(resource)
+        if withheld is not None:
+            return Problem(
+                "GatewayForbidden",
+                f"The operator may not see {resource.kind} of {resource.api_version}, which spec.router.gateway needs: "
+                f"{withheld.rstrip('.')}. Give its account the rule for {resource.plural} of manifests/base/rbac.yaml, "
+                "or leave spec.router.gateway out",
+            )
         if await self._api.serves(resource):
             raise ApiInstalledError(f"the cluster serves {resource.kind} now; starting anew to watch it")
         return Problem(
@@ -231,6 +239,22 @@ class Reconciler:
             f"The cluster does not know {resource.kind} of {resource.api_version}, which spec.router.gateway needs. "
             "Install the Gateway API and a controller for it, or leave spec.router.gateway out",
         )
+
+    async def _why_withheld(self, resource: Resource) -> str | None:
+        """Why the kind still can't be watched, where that was for want of a right."""
+        if resource not in self._cache.withheld:
+            return None
+        try:
+            if not await self._api.serves(resource):
+                return None
+        except ApiError as error:
+            if not error.is_refusal:
+                raise
+            return error.message
+        for place in self._cache.places:
+            if (why := await self._api.why_unreadable(resource, place)) is not None:
+                return why
+        return None
 
     async def _touch(self, owner: ModelDeployment, pod: str, value: str, memory: _Memory) -> None:
         patch = {"metadata": {"annotations": {ANNOTATION_CONFIG: value}}}
@@ -320,7 +344,8 @@ class Reconciler:
         memory.probes += 1
         return min(PROBE_MAX, PROBE_FIRST * PROBE_GROWTH ** min(memory.probes, 50))
 
-    def _forget(self, key: Key) -> None:
+    def forget(self, key: Key) -> None:
+        """It is gone, or another installation's: what is remembered of it holds no more."""
         self._memories.pop(key, None)
         self._routers.forget(key)
         self._evidence.forget(key)

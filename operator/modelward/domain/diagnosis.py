@@ -17,6 +17,9 @@ _WORK = {DOWNLOAD_CONTAINER: "looking at the artifact", COMPILE_CONTAINER: "load
          MONITOR_CONTAINER: "counting"}  # fmt: skip
 """What containers do, by name."""
 
+FORMAT_NOT_ALLOWED = "FormatNotAllowed"
+"""The inference image's word for a file that nobody has consented to load."""
+
 SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
 
 MAX_MESSAGE = 1024

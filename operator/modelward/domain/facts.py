@@ -312,6 +312,7 @@ class Observed:
     """Everything that one reconcile looks at.
 
     `target`: the revision that spec asks for; `held`: as an earlier operator made it. `intent`: see Progress.
+    `consent_unread`: why nobody knows which formats the namespace allows, where that is so.
     """
 
     target: str
@@ -334,6 +335,7 @@ class Observed:
     history_limit: int = 0
     intent: str = ""
     held: bool = False
+    consent_unread: str | None = None
 
     def pods_of(self, revision: str) -> tuple[PodFacts, ...]:
         """The pods of a revision that answer now."""

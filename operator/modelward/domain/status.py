@@ -22,7 +22,7 @@ from modelward.api.names import (
 from modelward.api.traffic import CANDIDATE
 from modelward.domain import monitored
 from modelward.domain.artifact import artifacts_of, differing
-from modelward.domain.diagnosis import SERVER_MEMORY_FIELD, Problem, diagnose
+from modelward.domain.diagnosis import FORMAT_NOT_ALLOWED, SERVER_MEMORY_FIELD, Problem, diagnose
 from modelward.domain.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts, RouterFacts
 from modelward.domain.monitored import Monitored
 from modelward.domain.report import rollout_essence, rollout_status
@@ -50,12 +50,25 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
         return refused
     target = observed.revisions.get(observed.target)
     problem = (diagnose(target.workload, SERVER_MEMORY_FIELD) or differing(target.workload)) if target else None
+    if problem is not None and observed.consent_unread is not None:
+        problem = with_unread_consent(problem, observed.consent_unread)
     if problem is None and observed.router.gateway and observed.router.gateway.refused:
         return Problem("GatewayRefused", observed.router.gateway.refused)
     if problem is None and observed.router.workload:
         router = diagnose(observed.router.workload, ROUTER_MEMORY_FIELD)
         problem = replace(router, message=f"The router does not come up. {router.message}") if router else None
     return problem
+
+
+def with_unread_consent(problem: Problem, why: str) -> Problem:
+    """Where a format is refused: the namespace may allow it, and nobody could see that."""
+    if problem.reason != FORMAT_NOT_ALLOWED:
+        return problem
+    return replace(
+        problem,
+        message=f"{problem.message}. Whether the namespace has that label could not be read, so it counts as absent: "
+        f"{why.rstrip('.')}. Give the operator's account the right to get the namespace",
+    )
 
 
 def loss_of(observed: Observed, stable: str) -> Problem | None:

@@ -8,7 +8,7 @@ from builders import PLATFORM
 from modelward.api.names import LABEL_ALLOWED_FORMATS
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES
-from modelward.controller.consents import platform_of
+from modelward.controller.consents import platform_of, why_unread
 from modelward.controller.controller import Controller
 
 
@@ -36,9 +36,21 @@ def test_a_namespace_allows_its_own_models_more(label: str, allowed: set[str]) -
 @pytest.mark.parametrize("kind", ["ADDED", "MODIFIED", "DELETED", None])
 def test_every_model_of_the_namespace_is_looked_at_again(kind: str | None) -> None:
     cache, queue = Cache(), Told()
-    controller = Controller(None, cache, queue, None, {})  # type: ignore[arg-type]
+    controller = Controller(None, cache, queue, None, None, {})  # type: ignore[arg-type]
     for owner in ("ml", "other"):
         metadata = {"namespace": owner, "name": "fraud", "uid": f"uid-{owner}-m", "resourceVersion": "1"}
         cache.upsert(MODEL_DEPLOYMENTS, {"metadata": metadata})
     controller.observe_event(NAMESPACES, kind, namespace("ml", "sklearn"))
     assert queue == [Key("ml", "fraud")]
+
+
+def test_a_label_that_can_not_be_read_any_more_allows_nothing() -> None:
+    cache = Cache()
+    cache.upsert(NAMESPACES, namespace("ml", "sklearn"))
+    cache.unread["ml"] = "no right"
+    assert platform_of(PLATFORM, cache, "ml") == PLATFORM
+    assert why_unread(cache, "ml") == "no right"
+    cache.unread.clear()
+    assert "sklearn" in platform_of(PLATFORM, cache, "ml").allowed_formats
+    cache.withheld = {NAMESPACES: "no list"}
+    assert platform_of(PLATFORM, cache, "ml") == PLATFORM

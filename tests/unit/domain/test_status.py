@@ -409,3 +409,19 @@ def test_a_candidate_that_was_rolled_back_stays_stalled_while_something_passes()
         clock=Clock(1000.0),
     )  # fmt: skip
     assert summary(status_of(facts))["Stalled"] == "True RolledBack"
+
+
+@pytest.mark.parametrize(
+    ("reason", "why", "said"),
+    [("FormatNotAllowed", "no right.", True), ("FormatNotAllowed", None, False), ("X", "no right", False)],
+)
+def test_a_refused_format_is_not_told_as_the_namespaces_word_where_nobody_could_read_it(
+    reason: str, why: str | None, said: bool
+) -> None:
+    refused = container("download", exit_code=1, exit_message=f'{{"reason": "{reason}", "message": "a pickle"}}')
+    facts = observed(
+        B, revision(A), revision(B, ready=0, pods=(pod(ready=False, containers=(refused,)),)), router=router(A)
+    )
+    message = by_type(status_of(dataclasses.replace(facts, consent_unread=why))["conditions"])["Stalled"]["message"]
+    assert "a pickle. " in message
+    assert ("could not be read, so it counts as absent: no right. Give" in message) == said
