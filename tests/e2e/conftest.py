@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 
 import pytest
 from examples.demo.cluster import create_namespace, install_store, publish
@@ -18,6 +19,12 @@ from .model import Model
 @pytest.fixture(scope="session")
 def trained() -> Trained:
     return train(trees=20)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def began() -> str:
+    """When the tier's first test began, as audit logs write times."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 @pytest.fixture(scope="session")
