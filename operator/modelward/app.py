@@ -121,7 +121,8 @@ def build(
     api = Api(client, may_write=lease.is_held, owns=lambda namespace: claims.may_write(namespace))
     claims = Claims(api, configured.namespace, configured.watch_namespaces, clock)
     territory = Territory(api, cache, queue, claims, configured.watch_namespaces)
-    keyring = Keyring(api, configured.namespace, clock, time.time)
+    # The operator's own namespace needs no claim.
+    keyring = Keyring(Api(client, may_write=lease.is_held), configured.namespace, clock, time.time)
     credentials = Credentials(keyring.signing, time.time)
     poller = Poller(queue.add, clock)
     probe = RouterProbe(session, poller)

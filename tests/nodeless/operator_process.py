@@ -143,7 +143,7 @@ async def operator(
         monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), poller, clock)
         reconciler = Reconciler(
             api, cache, PLATFORM, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
-            Keyring(api, LEASE.namespace, clock, time.time),
+            Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time),
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)

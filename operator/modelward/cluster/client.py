@@ -169,8 +169,8 @@ class Api:
 
     async def replace(self, resource: Resource, body: Mapping[str, Any]) -> dict[str, Any]:
         """Write over the object as it was read: ApiError with 409 where it has changed since."""
-        self._check_fence()
         metadata = body["metadata"]
+        self._check_fence(metadata["namespace"])
         return await self.request("PUT", resource, resource.path(metadata["namespace"], metadata["name"]), body=body)
 
     async def delete(self, resource: Resource, namespace: str, name: str, uid: str) -> None:

@@ -131,7 +131,7 @@ class Reconciler:
             return Outcome(refused=True)
         if memory.uid not in ("", owner.uid):
             # A namesake: what is remembered is of the one before.
-            self._forget(key)
+            self.forget(key)
             memory = self._memories[key] = _Memory()
         memory.uid = owner.uid
         if owner.deleting:
