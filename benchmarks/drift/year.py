@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.domain import runs
 from modelward.domain.policy import Memory, TargetFacts
-from modelward.domain.policy_run import advance
+from modelward.domain.policy_run import advance, settled
 from modelward.domain.policy_start import begin
 from modelward.domain.runs import Artifact, Outcome, Report, Run
 from modelward.domain.verdicts import verdict_on
@@ -85,9 +85,9 @@ class Model:
         verdict = verdict_on(given, self.revision, Look(self.reference, None, window), self.memory.verdict, fresh=False)
         step = begin(given, self._facts(), replace(self.memory, verdict=verdict), None, end)
         self.memory = step.memory
-        if step.memory.run is None:
+        if step.run is None:
             return False
-        self._promote(given, step.memory.run, end)
+        self._promote(given, step.run, end)
         return True
 
     @property
@@ -97,13 +97,12 @@ class Model:
     def _promote(self, given: DriftPolicy, run: Run, now: float) -> None:
         model = Artifact(f"s3://models/{self.version + 1}")
         made = Outcome(runs.SUCCEEDED, report=Report(model))
-        for outcome in (Outcome(runs.WORKING), made, Outcome(runs.DONE, generation=1)):
-            moved = advance(given, self._facts(), self.memory, run, outcome, now).run
-            assert moved is not None
-            run = moved
+        for outcome in (Outcome(runs.WORKING), made):
+            run = advance(given, self._facts(), self.memory, run, outcome, now)
         self.version += 1
         self._train()
-        self.memory = advance(given, self._facts(), self.memory, run, None, now)
+        ended = advance(given, self._facts(), self.memory, run, None, now)
+        self.memory = settled(self._facts(), self.memory, ended, now)
         assert self.memory.runs[0].result == runs.PROMOTED
 
     def _facts(self) -> TargetFacts:

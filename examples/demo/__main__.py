@@ -137,6 +137,7 @@ def report(stages: Stages, figures: dict[str, Any]) -> None:
     kubectl get modeldeployments -n {NAMESPACE}
     kubectl describe modeldeployment {MODEL} -n {NAMESPACE}
     kubectl describe driftpolicy {MODEL} -n {NAMESPACE}
+    kubectl get retrainingruns -n {NAMESPACE}
     kubectl port-forward -n {NAMESPACE} service/{MODEL} 8080:80 &
     curl -s localhost:8080/v2/models/{MODEL}
     kubectl annotate driftpolicy {MODEL} -n {NAMESPACE} modelward.io/retrain=now

@@ -54,6 +54,7 @@ def close_the_loop(
         kubectl("patch", "modeldeployment", MODEL, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(gates))
         _back_to_stable()
         kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=policy())
+        before = live.get(NAMESPACE, MODEL)["metadata"]["generation"]
         figures["accuracy_before"] = _accuracy(trained.rows, trained, predict)
         print(f"    accuracy {figures['accuracy_before']:.3f}")
     with stage("the scanner was changed: black on white from now on"):
@@ -70,6 +71,10 @@ def close_the_loop(
         figures["lost_requests"] += lost
         figures["requests"] += sum(clients.results.values())
         print(f"    accuracy {figures['accuracy_after']:.3f}; {lost} requests lost meanwhile")
+        # Each write that changes a spec raises its generation.
+        figures["spec_writes"] = live.get(NAMESPACE, MODEL)["metadata"]["generation"] - before
+        print(f"    {figures['spec_writes']} writes to the ModelDeployment's spec: Git still says what it said")
+        print("\n" + kubectl("get", "retrainingruns", "-n", NAMESPACE))
         print("\n" + kubectl("get", "driftpolicies,modeldeployments", "-n", NAMESPACE))
 
 
@@ -104,17 +109,23 @@ def _watch() -> dict[str, Any]:
     began = time.monotonic()
     shown: dict[str, str] = {}
     while True:
-        target = _target()
-        for topic, text in _lines(target):
+        target, runs = _target(), _runs()
+        for topic, text in _lines(target, runs):
             if shown.get(topic) != text:
                 shown[topic] = text
                 print(f"    {time.monotonic() - began:5.1f}s  {text}", flush=True)
-        ended = target.get("runs", ())
+        ended = [each["status"]["phase"] for each in runs if "finishedAt" in each.get("status", {})]
         if ended:
-            return {"retraining_jobs": len(ended), "retrained_promoted": ended[0]["result"] == "Promoted"}
+            return {"retraining_jobs": len(ended), "retrained_promoted": ended[0] == "Promoted"}
         if time.monotonic() - began > LOOP_SECONDS:
             raise live.NotReadyError(f"the loop did not close in {LOOP_SECONDS:.0f} s: {shown}")
         time.sleep(0.5)
+
+
+def _runs() -> list[dict[str, Any]]:
+    """The retraining runs, the latest first."""
+    items: list[dict[str, Any]] = json.loads(kubectl("get", "retrainingruns", "-n", NAMESPACE, "-o", "json"))["items"]
+    return sorted(items, key=lambda each: str(each["spec"]["requestedAt"]), reverse=True)
 
 
 def _target() -> dict[str, Any]:
@@ -123,15 +134,16 @@ def _target() -> dict[str, Any]:
     return next(iter(body.get("status", {}).get("targets", ())), {})
 
 
-def _lines(target: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _lines(target: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """What there is to see, by topic."""
     if "window" in target:
         worst = "".join(f"  {each['name']} {each['metric']} {each['value']}" for each in target["features"][:1])
         many = f"{len(target.get('drifted', ()))} of {target.get('judged', 0)} features"
         yield "verdict", f"{target['verdict']}: {many} in a window of {target['window']['rows']} rows{worst}"
-    for run in (*target.get("runs", ()), *filter(None, [target.get("run")])):
-        told = [run.get("result") or run["phase"], run.get("holdout"), run.get("message")]
-        yield run["name"], f"{run['name']}: {'; '.join(filter(None, told))}"
+    for run in runs:
+        name, status = run["metadata"]["name"], run.get("status", {})
+        told = [status.get("phase"), status.get("holdout"), status.get("message")]
+        yield name, f"{name}: {'; '.join(filter(None, told))}"
     model = live.get(NAMESPACE, MODEL)["status"]
     if model.get("rollout", {}).get("phase") == "Progressing":
         yield "rollout", live.line(model)

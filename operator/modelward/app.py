@@ -144,7 +144,9 @@ def build(
         # Who stands by says nothing: two that tell of the same model would make it two.
         if not lease.is_held():
             return StatusMetrics()
-        return StatusMetrics(cache.all(MODEL_DEPLOYMENTS), cache.all(DRIFT_POLICIES), monitoring.shown())
+        return StatusMetrics(
+            cache.all(MODEL_DEPLOYMENTS), cache.all(DRIFT_POLICIES), monitoring.shown(), policies.shown()
+        )
 
     controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller)
     return controller, statuses

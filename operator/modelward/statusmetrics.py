@@ -15,6 +15,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from modelward.domain.monitored import Monitored, condition
+from modelward.domain.policy_status import Told
+from modelward.domain.verdicts import DRIFTED, NO_DRIFT
 
 log = logging.getLogger(__name__)
 
@@ -70,11 +72,13 @@ _VERDICTS: Final = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
 
 @dataclass(frozen=True)
 class StatusMetrics(Collector):
-    """What is shown in one scrape. `models`, `policies`: as they are cached; `monitored`: by namespace and name."""
+    """What is shown in one scrape. `models`, `policies`: as they are cached; `monitored`, `targets`: by namespace and
+    name, since a policy's status tells of a few of its targets alone."""
 
     models: Sequence[Mapping[str, Any]] = ()
     policies: Sequence[Mapping[str, Any]] = ()
     monitored: Mapping[tuple[str, str], Monitored] = field(default_factory=dict)
+    targets: Mapping[tuple[str, str], Sequence[Told]] = field(default_factory=dict)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = {
@@ -91,6 +95,8 @@ class StatusMetrics(Collector):
             yield from _readable(of_policy, body)
         for owner, seen in self.monitored.items():
             yield from of_monitors(owner, seen)
+        for owner, told in self.targets.items():
+            yield from of_targets(owner, told)
 
 
 def _readable(render: Callable[[Mapping[str, Any]], Iterable[Series]], body: Mapping[str, Any]) -> list[Series]:
@@ -137,13 +143,16 @@ def of_monitors(owner: tuple[str, str], seen: Monitored) -> Iterator[Series]:
 
 
 def of_policy(body: Mapping[str, Any]) -> Iterator[Series]:
-    """Of a DriftPolicy; a model that is not judged yet has no verdict. Raises KeyError, TypeError as of_model does."""
-    status, owner = body["status"], _name_of(body)
-    for target in status.get("targets") or ():
-        if target["verdict"] in ("Drifted", "NoDrift"):
-            yield "drift_detected", (*owner, target["name"]), float(target["verdict"] == "Drifted")
-        yield "retraining_active", (*owner, target["name"]), float("run" in target)
-    yield "driftpolicy_stalled", owner, _is_true(status, "Stalled")
+    """Of a DriftPolicy. Raises KeyError, TypeError as of_model does."""
+    yield "driftpolicy_stalled", _name_of(body), _is_true(body["status"], "Stalled")
+
+
+def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]:
+    """Of a DriftPolicy's targets; a model that is not judged yet has no verdict."""
+    for each in told:
+        if each.verdict in (DRIFTED, NO_DRIFT):
+            yield "drift_detected", (*owner, each.model), float(each.verdict == DRIFTED)
+        yield "retraining_active", (*owner, each.model), float(each.retraining)
 
 
 def _name_of(body: Mapping[str, Any]) -> tuple[str, str]:

@@ -3,14 +3,12 @@
 Labels are bounded, but for the series of what ended: of one object, and a few results. They go with the object.
 """
 
-from collections.abc import Collection, Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Collection
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from modelward.domain.facts import ABORTED, PROMOTED, ROLLED_BACK
-from modelward.domain.runs import RESULTS
+from modelward.domain.runs import RESULTS, Run
 
 RECONCILES = Counter("modelward_reconciles", "Reconciles by result: ok, waiting, refused or error.", ["result"])
 RECONCILE_SECONDS = Histogram(
@@ -61,15 +59,10 @@ def show_left_alone(reason: str, namespaces: Collection[str]) -> None:
         LEFT_ALONE.labels(namespace, reason).set(1)
 
 
-def count_runs(namespace: str, name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
-    """Count the runs that have ended between two statuses of a DriftPolicy."""
-    before = {run["name"] for each in old.get("targets") or () for run in each.get("runs") or ()}
-    for target in new.get("targets") or ():
-        for run in target.get("runs") or ():
-            if run["name"] not in before:
-                RETRAINING_RUNS.labels(namespace, name, run["result"]).inc()
-                began, ended = (datetime.fromisoformat(run[time]) for time in ("startedAt", "endedAt"))
-                RETRAINING_SECONDS.observe((ended - began).total_seconds())
+def count_run(namespace: str, name: str, run: Run) -> None:
+    """Count a run that has ended."""
+    RETRAINING_RUNS.labels(namespace, name, run.result).inc()
+    RETRAINING_SECONDS.observe((run.ended_at or run.started_at) - run.started_at)
 
 
 def forget_model(namespace: str, name: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelward.cluster.resources import DRIFT_POLICIES, JOBS, MODEL_DEPLOYMENTS
+from modelward.cluster.resources import CONFIG_MAPS, DRIFT_POLICIES, JOBS, RETRAINING_RUNS
 from nodeless.cluster import Cluster
 from nodeless.model import S3, Model
 from nodeless.operator_process import Operator, operator, until
@@ -42,8 +42,8 @@ async def ended(policy: Policy, *expected: tuple[str, str]) -> Any:
     try:
         await until(lambda: policy.settled_runs() == list(expected), f"the runs {expected}", 60)
     except AssertionError as error:
-        raise AssertionError(f"{error}; there is {json.dumps(policy.target())}") from error
-    return policy.target()["runs"][0]
+        raise AssertionError(f"{error}; there is {json.dumps(policy.objects())}") from error
+    return policy.ended()[0]["status"]
 
 
 async def test_drift_leads_to_a_job_a_rollout_and_a_new_stable(
@@ -58,7 +58,8 @@ async def test_drift_leads_to_a_job_a_rollout_and_a_new_stable(
         monitors.drift()
         job = await started(policy)
         body = policy.jobs()[0]
-        assert body["metadata"]["ownerReferences"][0]["kind"] == "DriftPolicy"
+        assert body["metadata"]["ownerReferences"][0]["kind"] == "RetrainingRun"
+        assert policy.active()["metadata"]["ownerReferences"][0]["kind"] == "DriftPolicy"
         assert body["metadata"]["labels"]["team"] == "risk"
         (container,) = body["spec"]["template"]["spec"]["containers"]
         told = {each["name"]: each["value"] for each in container["env"]}
@@ -74,11 +75,14 @@ async def test_drift_leads_to_a_job_a_rollout_and_a_new_stable(
         run = await ended(policy, ("Promoted", "Drift"))
         assert model.stable()["revision"] != first
         await until(lambda: policy.condition("Drifted")["status"] == "False", "no drift of the new one")
-        fields = (
-            model.get()["metadata"].get("managedFields")
-            or cluster.request("GET", MODEL_DEPLOYMENTS.path(model.namespace, "fraud"))["metadata"]["managedFields"]
+        body = model.get()
+        assert (body["metadata"]["generation"], body["spec"]["model"]["uri"]) == (1, S3.format(1)), (
+            "spec is not written"
         )
-        assert "modelward-retrain" in {each["manager"] for each in fields}
+        assert body["status"]["model"]["source"] == "RetrainingRun"
+        assert (body["status"]["model"]["run"], body["status"]["model"]["uri"]) == (job, S3.format(2))
+        assert model.stable()["uri"] == S3.format(2)
+        await until(lambda: f"which the run {job} made" in model.condition("Ready")["message"], "it says so")
         assert "serves" in run["message"]
         reasons = [each for each in model.events() if each.startswith(("Drift", "Retrain"))]
         assert sorted(reasons) == [
@@ -87,6 +91,10 @@ async def test_drift_leads_to_a_job_a_rollout_and_a_new_stable(
         columns = cluster.kubectl("get", "dp", "-n", model.namespace, "--no-headers").split()
         assert columns[:3] == ["fraud", "fraud", "NoDrift"]
         assert "Promoted" in columns
+        header, *rows = cluster.kubectl("get", "retrainingruns", "-n", model.namespace).splitlines()
+        assert header.split() == ["NAME", "TARGET", "PHASE", "REASON", "MODEL", "AGE"]
+        assert rows[0].split()[:5] == [job, "fraud", "Promoted", "Drift", S3.format(2)]
+        assert all(len(row) <= 120 for row in rows)
 
 
 async def test_a_bad_model_is_rolled_back_and_not_made_again(
@@ -101,7 +109,9 @@ async def test_a_bad_model_is_rolled_back_and_not_made_again(
         monitors.drift()
         policy.succeed(await started(policy), NEW)
         run = await ended(policy, ("RolledBack", "Drift"))
-        assert "Look at status.rollout" in run["message"]
+        assert "fraud asks for what it asked for before" in run["message"]
+        spec_again = {"uri": S3.format(1), "source": "Spec"}
+        await until(lambda: model.get()["status"]["model"] == spec_again, "it asks for what it asked for before")
         assert model.stable()["revision"] == first
         monitors.drift()
         await until(lambda: policy.target()["window"]["end"].startswith("2023-11-15T00"), "another drifted window")
@@ -128,7 +138,7 @@ async def test_a_model_that_is_worse_on_the_holdout_gets_no_traffic(
         assert model.get()["spec"]["model"]["uri"] == S3.format(1)
 
 
-@pytest.mark.parametrize("writes", [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
+@pytest.mark.parametrize("writes", list(range(1, 15)))
 async def test_killed_after_any_write_one_job_is_made_and_the_end_is_the_same(
     cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors, writes: int
 ) -> None:
@@ -144,8 +154,9 @@ async def test_killed_after_any_write_one_job_is_made_and_the_end_is_the_same(
     async with operator(cluster, monitors=monitors):
         await until(lambda: _finish(model, policy, monitors), "the end", 60)
         await ended(policy, ("Promoted", "Drift"))
-    assert len(policy.jobs()) == 1
+    assert (len(policy.jobs()), len(policy.objects())) == (1, 1)
     assert model.stable()["uri"] == S3.format(2)
+    assert model.get()["metadata"]["generation"] == 1
 
 
 def _finish(model: Model, policy: Policy, monitors: FakeMonitors) -> bool:
@@ -167,7 +178,7 @@ async def test_failures_back_off_and_end_with_a_person(
         policy.fail(await started(policy), log="Traceback: no labels in s3://data")
         policy.fail(await started(policy, 2), reason="DeadlineExceeded")
         await ended(policy, ("Failed", "Drift"), ("Failed", "Drift"))
-        messages = [each["message"] for each in policy.target()["runs"]]
+        messages = [each["status"]["message"] for each in policy.ended()]
         assert "no labels in s3://data" in messages[1]
         assert "DeadlineExceeded" in messages[0]
         await until(lambda: policy.condition("Stalled")["status"] == "True", "a person is asked for")
@@ -185,10 +196,10 @@ async def test_a_job_that_is_deleted_by_hand_is_a_failed_run_and_another_follows
         policy.apply()
         monitors.drift()
         job = await started(policy)
-        await until(lambda: policy.target().get("run", {}).get("phase") == "Running", "it runs")
+        await until(lambda: policy.phase() == "Running", "it runs")
         cluster.request("DELETE", JOBS.path(policy.namespace, job), {"propagationPolicy": "Background"})
         await until(lambda: policy.runs()[:1] == [("Failed", "Drift")], "the failure")
-        assert "deleted" in policy.target()["runs"][0]["message"]
+        assert "deleted" in policy.ended()[0]["status"]["message"]
         await until(lambda: policy.running() not in ([], [job]), "another run")
 
 
@@ -316,12 +327,12 @@ async def test_a_lost_status_finds_its_run_again(
         policy.apply()
         monitors.drift()
         job = await started(policy)
-        await until(lambda: policy.target().get("run", {}).get("phase") == "Running", "it runs")
+        await until(lambda: policy.phase() == "Running", "it runs")
     patch = '[{"op": "remove", "path": "/status"}]'
     cluster.kubectl("patch", "dp", "fraud", "-n", policy.namespace, "--subresource=status", "--type=json", "-p", patch)
     monitors.drift()
     async with operator(cluster, monitors=monitors):
-        await until(lambda: policy.target().get("run", {}).get("name") == job, "the same run")
+        await until(lambda: policy.target().get("lastRun", {}).get("name") == job, "the same run")
         monitors.usual = 0.5
         policy.succeed(job, NEW)
         await ended(policy, ("Promoted", "Drift"))
@@ -394,3 +405,210 @@ async def test_a_model_that_can_not_be_fetched_is_rolled_back_with_the_cause(
         run = await ended(policy, ("RolledBack", "Drift"))
         assert "not there" in run["message"]
         assert model.stable()["revision"] == first
+
+
+async def test_a_run_that_is_deleted_is_cancelled_and_the_policy_says_when_the_next_one_may_start(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    async with operator(cluster, monitors=monitors):
+        await ready(model)
+        policy.apply({"cooldown": "1h"})
+        monitors.drift()
+        job = await started(policy)
+        await until(lambda: policy.phase() == "Running", "it runs")
+        cluster.kubectl("delete", "rr", job, "-n", policy.namespace)
+        await until(lambda: not policy.jobs(), "its Job is stopped")
+        await until(lambda: "RetrainingDeleted" in model.events(), "an Event tells")
+        await until(
+            lambda: "at the earliest" in policy.target().get("obstacle", ""), "it says when the next one starts"
+        )
+        assert policy.target()["lastRun"] == {"name": job, "phase": "Deleted"}
+        policy.request("please")
+        assert await started(policy) != job
+
+
+async def test_a_run_that_is_deleted_while_nobody_looks_is_cancelled_by_the_next_operator(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    async with operator(cluster, monitors=monitors):
+        await ready(model)
+        policy.apply({"cooldown": "1h"})
+        monitors.drift()
+        job = await started(policy)
+        await until(lambda: policy.phase() == "Running", "it runs")
+    cluster.kubectl("delete", "rr", job, "-n", policy.namespace)
+    async with operator(cluster, monitors=monitors):
+        await until(lambda: not policy.jobs(), "its Job is stopped")
+        await until(lambda: policy.target()["lastRun"] == {"name": job, "phase": "Deleted"}, "it is accounted for")
+
+
+async def test_what_a_run_brought_is_served_when_the_run_is_deleted_and_until_spec_changes(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    async with operator(cluster, monitors=monitors) as one:
+        await ready(model)
+        first = model.stable()["revision"]
+        policy.apply()
+        monitors.drift()
+        job = await started(policy)
+        monitors.usual = 0.5
+        policy.succeed(job, NEW)
+        await ended(policy, ("Promoted", "Drift"))
+        await until(model.is_second, "the second version alone", 60)
+        second = model.stable()["revision"]
+        cluster.kubectl("delete", "rr", job, "-n", policy.namespace)
+        await until(lambda: one.cache.get(RETRAINING_RUNS, policy.namespace, job) is None, "the watch tells")
+        await until(one.is_idle, "nothing to do")
+        assert (model.stable()["revision"], model.get()["status"]["model"]["run"]) == (second, job)
+        model.apply(version=3, rollout=ROLLOUT)
+        await until(lambda: model.is_ready() and model.stable()["uri"] == S3.format(3), "spec wins at once", 60)
+        assert model.get()["status"]["model"] == {"uri": S3.format(3), "source": "Spec"}
+        model.apply(version=1, rollout=ROLLOUT)
+        await until(lambda: model.is_ready() and model.stable()["revision"] == first, "and again", 60)
+
+
+async def test_a_model_on_trial_goes_back_when_its_run_is_deleted(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    paused = {**ROLLOUT, "steps": [{"weight": 10, "hold": "1h"}]}
+    async with operator(cluster, monitors=monitors):
+        model.apply(version=1, rollout=paused)
+        await until(model.is_ready, "the first version")
+        policy.apply({"cooldown": "1h"})
+        monitors.drift()
+        job = await started(policy)
+        policy.succeed(job, NEW)
+        await until(lambda: policy.settled_runs() == [] and "candidate" in model.get()["status"], "the trial", 60)
+        assert model.get()["status"]["model"]["run"] == job
+        cluster.kubectl("delete", "rr", job, "-n", policy.namespace)
+        await until(lambda: model.is_ready() and len(model.revisions()) == 1, "the first version alone", 60)
+        assert (model.stable()["uri"], model.get()["status"]["model"]["source"]) == (S3.format(1), "Spec")
+        await until(lambda: "RetrainingDeleted" in model.events(), "an Event tells")
+
+
+async def test_a_second_run_that_is_rolled_back_leaves_the_first_ones_model(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    traffic = FakeTraffic()
+    async with operator(cluster, monitors=monitors, traffic=traffic):
+        await ready(model)
+        policy.apply()
+        policy.request("1")
+        policy.succeed(await started(policy), NEW)
+        await ended(policy, ("Promoted", "Request"))
+        await until(model.is_second, "the second version alone", 60)
+        traffic.bad_but = model.stable()["revision"]
+        policy.request("2")
+        policy.succeed(await started(policy, 2), {"modelUri": S3.format(3)})
+        await ended(policy, ("RolledBack", "Request"), ("Promoted", "Request"))
+        await until(lambda: model.is_second() and model.condition("Ready")["status"] == "True", "as it was", 60)
+        assert model.get()["status"]["model"]["run"] == policy.objects()[1]["metadata"]["name"]
+        assert model.get()["metadata"]["generation"] == 1
+
+
+async def test_a_model_that_spec_could_not_have_is_refused_in_the_api_servers_words(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    async with operator(cluster, monitors=monitors):
+        await ready(model)
+        policy.apply({"maxFailures": 1})
+        monitors.drift()
+        policy.succeed(await started(policy), {"modelUri": "https://user:secret@models.example.com/fraud/model.onnx"})
+        run = await ended(policy, ("Failed", "Drift"))
+        assert "credentials must not stand in the address" in run["message"]
+        assert (model.get()["metadata"]["generation"], model.get()["status"]["model"]["source"]) == (1, "Spec")
+
+
+async def test_no_more_than_the_last_runs_are_kept_and_always_the_one_that_is_served(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    async with operator(cluster, monitors=monitors):
+        await ready(model)
+        policy.apply({"history": 1, "maxFailures": 9})
+        policy.request("1")
+        policy.succeed(await started(policy), NEW)
+        await ended(policy, ("Promoted", "Request"))
+        await until(model.is_second, "the second version alone", 60)
+        for number in range(2):
+            policy.request(f"again {number}")
+            await until(policy.running, "another run")
+            policy.fail(policy.running()[0], log="no data")
+            await ended(policy, ("Failed", "Request"), ("Promoted", "Request"))
+            await until(lambda: len(policy.objects()) == 2, "the oldest failure is let go")
+
+
+async def test_a_runs_spec_can_not_be_edited(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
+) -> None:
+    async with operator(cluster, monitors=monitors):
+        await ready(model)
+        policy.apply()
+        monitors.drift()
+        job = await started(policy)
+        patch = '{"spec": {"target": {"name": "another"}}}'
+        with pytest.raises(Exception, match="a run stays what it was started for"):
+            cluster.kubectl("patch", "rr", job, "-n", policy.namespace, "--type=merge", "-p", patch)
+
+
+@pytest.mark.parametrize("phase", ["Starting", "Running", "Applying", "RollingOut"])
+async def test_a_run_that_an_earlier_operator_left_in_status_is_taken_over_and_not_started_again(
+    cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors, phase: str
+) -> None:
+    async with operator(cluster, monitors=monitors):
+        await ready(model)
+        policy.apply({"cooldown": "1h"})
+        await until(lambda: policy.condition("Ready")["status"] == "True", "it watches")
+        monitors.drift()
+        job = await started(policy)
+        await until(lambda: policy.phase() == "Running", "it runs")
+    _as_before_runs_were_objects(cluster, model, policy, phase)
+    if phase == "RollingOut":
+        # Which wrote spec, too.
+        model.apply(version=2, rollout=ROLLOUT)
+    async with operator(cluster, monitors=monitors):
+        await until(lambda: policy.active() or policy.ended(), "it is an object")
+        if phase in ("Starting", "Running"):
+            await until(lambda: policy.phase() == "Running", "it runs")
+            policy.succeed(job, NEW)
+        await ended(policy, ("Promoted", "Drift"))
+        assert [each["metadata"]["name"] for each in policy.objects()] == [job]
+        assert len(policy.jobs()) == 1
+        await until(lambda: "run" not in policy.target() and "runs" not in policy.target(), "status has its new form")
+        over = {"name": job, "phase": "Promoted"}
+        await until(lambda: policy.target()["lastRun"] == over, "the policy knows")
+
+
+def _as_before_runs_were_objects(cluster: Cluster, model: Model, policy: Policy, phase: str) -> None:
+    """The policy's status and the Job as an operator of an earlier version left them; no run and no memory is there."""
+    run, metadata = policy.objects()[0], policy.get()["metadata"]
+    name, namespace = run["metadata"]["name"], policy.namespace
+    spec = run["spec"]
+    record = {
+        "name": name, "key": spec["key"], "kind": spec["kind"], "trigger": spec["trigger"], "attempt": 1,
+        "reason": spec["reason"], "phase": phase, "revision": spec["target"]["revision"],
+        "from": spec["target"]["model"], "startedAt": spec["requestedAt"], "drifted": spec["evidence"]["drifted"],
+    }  # fmt: skip
+    if phase in ("Applying", "RollingOut"):
+        record["model"] = {"uri": S3.format(2)}
+    target = {"name": "fraud", "uid": model.get()["metadata"]["uid"], "verdict": "Drifted", "run": record}
+    status = {"observedGeneration": metadata["generation"], "targets": [target], "conditions": []}
+    body = {
+        "apiVersion": "modelward.io/v1alpha1",
+        "kind": "DriftPolicy",
+        "metadata": {"name": "fraud"},
+        "status": status,
+    }
+    cluster.kubectl(
+        "apply", "--server-side", "--subresource=status", "--field-manager=modelward", "-n", namespace, "-f", "-",
+        stdin=json.dumps(body),
+    )  # fmt: skip
+    owner = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "DriftPolicy", "name": "fraud", "uid": metadata["uid"],
+        "controller": True,
+    }  # fmt: skip
+    patch = {"op": "replace", "path": "/metadata/ownerReferences", "value": [owner]}
+    cluster.kubectl("patch", "job", name, "-n", namespace, "--type=json", "-p", json.dumps([patch]))
+    cluster.kubectl("delete", "rr", "--all", "-n", namespace)
+    for body in cluster.request("GET", CONFIG_MAPS.path(namespace))["items"]:
+        if body["metadata"]["name"].endswith("-memory"):
+            cluster.kubectl("delete", "cm", body["metadata"]["name"], "-n", namespace)

@@ -58,21 +58,31 @@ class Policy:
     def target(self) -> dict[str, Any]:
         return next(iter(self.get().get("status", {}).get("targets", ())), {})
 
+    def runs(self) -> list[dict[str, Any]]:
+        """The RetrainingRuns, the latest first."""
+        selector = f"modelward.io/policy={self.model.name}"
+        items: list[dict[str, Any]] = json.loads(
+            kubectl("get", "rr", "-n", self.model.namespace, "-l", selector, "-o", "json")
+        )["items"]
+        return sorted(items, key=lambda each: str(each["spec"]["requestedAt"]), reverse=True)
+
     def ended(self) -> dict[str, Any] | None:
         """The last run that has ended."""
-        return next(iter(self.target().get("runs", ())), None)
+        return next((each for each in self.runs() if "finishedAt" in each.get("status", {})), None)
 
     def timeline(self, run: dict[str, Any]) -> str:
         """Seconds from the end of the window that drifted to what came of it."""
-        body = json.loads(kubectl("get", "job", run["name"], "-n", self.model.namespace, "-o", "json"))
-        label = f"batch.kubernetes.io/job-name={run['name']}"
+        name = run["metadata"]["name"]
+        body = json.loads(kubectl("get", "job", name, "-n", self.model.namespace, "-o", "json"))
+        label = f"batch.kubernetes.io/job-name={name}"
         pods = json.loads(kubectl("get", "pods", "-n", self.model.namespace, "-l", label, "-o", "json"))["items"]
         began = pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"]
         times = {
-            "decided": run["startedAt"], "Job": body["metadata"]["creationTimestamp"], "training began": began,
-            "training done": body["status"]["completionTime"], "promoted": run["endedAt"],
+            "decided": run["spec"]["requestedAt"], "Job": body["metadata"]["creationTimestamp"],
+            "training began": began, "training done": body["status"]["completionTime"],
+            "promoted": run["status"]["finishedAt"],
         }  # fmt: skip
-        start = datetime.fromisoformat(run["window"]["end"])
+        start = datetime.fromisoformat(run["spec"]["evidence"]["window"]["end"])
         return ", ".join(
             f"{what} {(datetime.fromisoformat(at) - start).total_seconds():.0f} s" for what, at in times.items()
         )
@@ -126,16 +136,20 @@ def test_drift_leads_to_a_model_that_sees_again(
         until(lambda: policy.condition("Drifted")["status"] == "True", "drift")
         until(policy.jobs, "a training Job")
         ended = until(policy.ended, "the end of the run", LONG)
-        assert ended["result"] == "Promoted", ended
+        assert ended["status"]["phase"] == "Promoted", ended
         until(lambda: policy.condition("Drifted")["status"] == "False", "no drift against the new reference")
     assert not sent.failed
     after = accuracy(model, changed, trained.labels)
     assert (before > 0.9, drifted < 0.5, after > 0.9) == (True, True, True), (before, drifted, after)
     assert len(policy.jobs()) == 1
-    assert model.get()["spec"]["model"]["uri"] == ended["model"]["uri"]
-    assert ended["trigger"] == "Drift"
+    body = model.get()
+    assert body["spec"]["model"]["uri"].endswith(BUNDLE), "spec is not written"
+    assert body["status"]["model"]["uri"] == ended["status"]["model"]["uri"]
+    assert body["status"]["model"]["run"] == ended["metadata"]["name"]
+    assert ended["spec"]["trigger"] == "Drift"
     measured(f"from the end of the drifted window: {policy.timeline(ended)}")
-    measured(f"accuracy {before:.3f}, drifted {drifted:.3f}, after one training Job {after:.3f}; {ended['holdout']}")
+    holdout = ended["status"]["holdout"]
+    measured(f"accuracy {before:.3f}, drifted {drifted:.3f}, after one training Job {after:.3f}; {holdout}")
 
 
 def test_a_retrained_model_that_fails_is_rolled_back_and_not_trained_in_a_circle(
@@ -154,14 +168,15 @@ def test_a_retrained_model_that_fails_is_rolled_back_and_not_trained_in_a_circle
     assert not sent.failed
     with load(model.namespace, "rest", address(model), *shifted, rate=RATE, longest=400) as sent:
         ended = until(policy.ended, "the end of the run", LONG)
-        assert ended["result"] == "RolledBack", ended
+        assert ended["status"]["phase"] == "RolledBack", ended
         window = policy.target()["window"]["end"]
         until(lambda: policy.target()["window"]["end"] != window, "another drifted window")
         until(lambda: policy.target()["verdict"] == "Drifted", "which still drifts")
     assert model.stable() == stable
     assert len(policy.jobs()) == 1, "the same drift of the same revision does not train again"
-    assert policy.target()["rejected"][0]["uri"] == "s3://models/failing/model.onnx"
-    assert "refusals" in ended["message"]
+    assert model.get()["status"]["model"]["source"] == "Spec"
+    assert ended["status"]["model"]["uri"] == "s3://models/failing/model.onnx"
+    assert "refusals" in ended["status"]["message"]
 
 
 def test_a_model_that_is_worse_on_the_holdout_gets_no_request(model: Model, policy: Policy, trained: Trained) -> None:
@@ -173,7 +188,21 @@ def test_a_model_that_is_worse_on_the_holdout_gets_no_request(model: Model, poli
     asked = kubectl("annotate", "dp", model.name, "-n", model.namespace, "modelward.io/retrain=now")
     assert "annotated" in asked
     ended = until(policy.ended, "the end of the run", LONG)
-    assert ended["result"] == "Refused"
-    assert "0.4" in ended["message"]
+    assert ended["status"]["phase"] == "Refused"
+    assert "0.4" in ended["status"]["message"]
     assert model.get()["spec"]["model"]["uri"].endswith(BUNDLE)
     assert "candidate" not in model.get()["status"]
+
+
+def test_deleting_a_run_stops_its_job_and_its_pods(model: Model, policy: Policy, trained: Trained) -> None:
+    model.apply(BUNDLE, monitor=MONITOR, rollout=CANARY)
+    model.settle()
+    policy.apply(["/bin/sh", "-c", "sleep 600"])
+    kubectl("annotate", "dp", model.name, "-n", model.namespace, "modelward.io/retrain=now")
+    until(lambda: [each for each in policy.runs() if each.get("status", {}).get("phase") == "Running"], "a run", LONG)
+    (run,) = policy.runs()
+    kubectl("delete", "rr", run["metadata"]["name"], "-n", model.namespace)
+    selector = f"modelward.io/run={run['metadata']['name']}"
+    pods = ("get", "pods", "-n", model.namespace, "-l", selector, "-o", "name")
+    until(lambda: not policy.jobs() and not kubectl(*pods).split(), "nothing of it is left", LONG)
+    until(lambda: policy.target().get("lastRun", {}).get("phase") == "Deleted", "the policy knows")

@@ -49,7 +49,7 @@ def test_make_demo_ends_with_its_figures(demo: str) -> None:
     figures = json.loads(demo.splitlines()[-1])
     assert figures.keys() >= {"rows", "accuracy", "agreement", "seconds_to_ready", "requests", "bad_answers"}
     assert (figures["canary_promoted"], figures["bad_version_rolled_back"]) == (True, True)
-    assert (figures["retraining_jobs"], figures["retrained_promoted"]) == (1, True)
+    assert (figures["retraining_jobs"], figures["retrained_promoted"], figures["spec_writes"]) == (1, True, 0)
     assert figures["lost_requests"] == 0
     assert figures["accuracy_before"] > 0.95
     assert figures["accuracy_drifted"] < 0.5

@@ -13,7 +13,7 @@ from localcluster import binaries
 HERE = Path(__file__).parent
 PATCH = HERE.parents[1] / "manifests" / "argocd" / "argocd-cm-patch.yaml"
 KIND = "modelward.io_ModelDeployment"
-KINDS = ("ModelDeployment", "DriftPolicy")
+KINDS = ("ModelDeployment", "DriftPolicy", "RetrainingRun")
 
 Object = dict[str, Any]
 

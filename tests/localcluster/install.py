@@ -18,6 +18,6 @@ def install() -> dict[str, str]:
     (overlay / "kustomization.yaml").write_text(installation(overlay, references))
     with step("installing the operator"):
         kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
-        wait_for_crds("modeldeployments.modelward.io", "driftpolicies.modelward.io")
+        wait_for_crds(*(f"{kind}.modelward.io" for kind in ("modeldeployments", "driftpolicies", "retrainingruns")))
         kubectl("rollout", "status", "deployment/modelward-operator", "-n", NAMESPACE, "--timeout=180s")
     return references

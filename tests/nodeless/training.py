@@ -11,7 +11,8 @@ import numpy as np
 
 from modelward.api import names
 from modelward.cluster.cache import Key
-from modelward.cluster.resources import DRIFT_POLICIES, JOBS, PODS
+from modelward.cluster.resources import DRIFT_POLICIES, JOBS, PODS, RETRAINING_RUNS
+from modelward.domain.run_object import is_over
 from modelward.domain.windows import Look, Window, WindowSettings
 from modelward_drift.counts import Counts, zero
 from modelward_drift.profile import SPECIAL, Profile
@@ -83,9 +84,28 @@ class Policy:
         targets = (self.get() or {}).get("status", {}).get("targets") or ()
         return next((each for each in targets if each["name"] == name), {})
 
+    def objects(self) -> list[Any]:
+        """Its RetrainingRuns, the latest first."""
+        listed = self.cluster.request("GET", RETRAINING_RUNS.path(self.namespace))["items"]
+        own = [each for each in listed if each["metadata"]["labels"].get(names.LABEL_POLICY) == self.name]
+        return sorted(own, key=lambda each: each["spec"]["requestedAt"], reverse=True)
+
+    def active(self) -> Any:
+        """The run that goes on."""
+        return next((each for each in self.objects() if not is_over(each)), None)
+
+    def phase(self) -> str | None:
+        """Of the run that goes on."""
+        found = self.active()
+        return None if found is None else found.get("status", {}).get("phase")
+
+    def ended(self) -> list[Any]:
+        """The runs that have ended, the latest first."""
+        return [each for each in self.objects() if is_over(each)]
+
     def runs(self) -> list[tuple[str, str]]:
         """Results and triggers of the ended runs, the latest first."""
-        return [(each["result"], each["trigger"]) for each in self.target().get("runs") or ()]
+        return [(each["status"]["phase"], each["spec"]["trigger"]) for each in self.ended()]
 
     def settled_runs(self) -> list[tuple[str, str]]:
         """The same, after the kubelet has worked."""

@@ -6,6 +6,7 @@ The operator in it is the real PolicyReconciler over the real cache; only what i
 import asyncio
 import copy
 import itertools
+import json
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,9 +15,21 @@ from typing import Any
 from modelward.api import names
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import ApiError
-from modelward.cluster.resources import DRIFT_POLICIES, EVENTS, JOBS, MODEL_DEPLOYMENTS, PODS, Resource
+from modelward.cluster.resources import (
+    CONFIG_MAPS,
+    DRIFT_POLICIES,
+    EVENTS,
+    JOBS,
+    MODEL_DEPLOYMENTS,
+    PODS,
+    RETRAINING_RUNS,
+    Resource,
+)
 from modelward.controller.policies import PolicyReconciler
 from modelward.controller.triggers.job import JobTrigger
+from modelward.domain.effective import Effective, effective_model, model_status
+from modelward.domain.policy_memory import DATA
+from modelward.domain.run_object import is_over
 from modelward.domain.windows import Look, Window
 from nodeless.training import REFERENCE, counts
 
@@ -29,15 +42,18 @@ class KilledError(BaseException):
 
 
 class World:
-    """`store`: what the API server holds; `made`: how often a Job of each name was created."""
+    """`store`: what the API server holds; `made`, `decided`: how often a Job, and a run, of each name was created;
+    `spec_writes`: of the ModelDeployment, by the operator."""
 
     def __init__(self) -> None:
         self.time = 1_760_000_000.0
         self.store: dict[Resource, dict[str, dict[str, Any]]] = {
-            each: {} for each in (MODEL_DEPLOYMENTS, DRIFT_POLICIES, JOBS, PODS)
+            each: {} for each in (MODEL_DEPLOYMENTS, DRIFT_POLICIES, RETRAINING_RUNS, CONFIG_MAPS, JOBS, PODS)
         }
         self.version = itertools.count(1)
         self.made: Counter[str] = Counter()
+        self.decided: Counter[str] = Counter()
+        self.spec_writes = 0
         self.started: list[tuple[float, str]] = []
         self.writes_left: int | None = None
         self.share = 0.5
@@ -62,25 +78,34 @@ class World:
         if name in self.store[resource]:
             raise ApiError(409, "AlreadyExists", "it exists")
         body = self._put(resource, name, {**copy.deepcopy(dict(manifest)), "status": {}})
-        self.made[name] += 1
-        self.started.append((self.time, name))
+        if resource is JOBS:
+            self.made[name] += 1
+            self.started.append((self.time, name))
+        else:
+            self.decided[name] += 1
         self._written()
         return body
 
     async def apply(
-        self, resource: Resource, manifest: Mapping[str, Any], subresource: str | None = None, **_: Any
+        self,
+        resource: Resource,
+        manifest: Mapping[str, Any],
+        subresource: str | None = None,
+        *,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
         name = manifest["metadata"]["name"]
         body = self.store[resource].get(name)
+        if resource is CONFIG_MAPS:
+            stored = self._put(resource, name, copy.deepcopy(dict(manifest)))
+            self._written()
+            return stored
         if body is None or body["metadata"]["uid"] != manifest["metadata"]["uid"]:
             raise ApiError(409, "Conflict", "uid mismatch")
-        if subresource == "status":
-            body = {**body, "status": copy.deepcopy(manifest["status"])}
-        else:
-            model = {**body["spec"]["model"], **manifest["spec"]["model"]}
-            body = self._edited(body, {**body["spec"], "model": model})
-        # Of its own status the operator learns by the answer, of other objects by the watch, later.
-        stored = self._put(resource, name, body, seen=subresource == "status")
+        if dry_run:
+            return copy.deepcopy(body)
+        self.spec_writes += subresource != "status"
+        stored = self._put(resource, name, {**body, "status": copy.deepcopy(manifest["status"])})
         self._written()
         return stored
 
@@ -107,8 +132,13 @@ class World:
     def watch(self) -> None:
         """The watch tells of everything."""
         for resource, bodies in self.store.items():
+            known = self.cache.of_namespace(resource, "ml")
             for body in bodies.values():
                 self.cache.upsert(resource, copy.deepcopy(body))
+            for body in known:
+                there = bodies.get(body["metadata"]["name"], {"metadata": {"uid": None}})
+                if there["metadata"]["uid"] != body["metadata"]["uid"]:
+                    self.cache.remove(resource, body)
 
     def settle(self) -> None:
         """Reconcile until nothing changes any more."""
@@ -155,10 +185,18 @@ class World:
     def running(self) -> list[str]:
         return [name for name, body in self.store[JOBS].items() if not body["status"].get("conditions")]
 
-    def remove(self, resource: Resource, name: str) -> None:
+    def remove(self, resource: Resource, name: str, *, seen: bool = True) -> None:
+        """With the garbage collector behind it."""
         body = self.store[resource].pop(name, None)
-        if body is not None:
+        if body is None:
+            return
+        if seen:
             self.cache.remove(resource, body)
+        for kind, others in self.store.items():
+            for other, owned in list(others.items()):
+                owners = {each["uid"] for each in owned["metadata"].get("ownerReferences") or ()}
+                if body["metadata"]["uid"] in owners:
+                    self.remove(kind, other, seen=seen)
 
     def new_model(self) -> str:
         return f"s3://models/fraud/{next(self.models)}/model.onnx"
@@ -171,8 +209,9 @@ class World:
     def roll_out(self, *, promote: bool) -> None:
         """What the ModelDeployment's own reconcile makes of its spec."""
         body, status = self.target, copy.deepcopy(self.target["status"])
-        generation, uri = body["metadata"]["generation"], body["spec"]["model"]["uri"]
-        if status["observedGeneration"] == generation:
+        effective = self.effective()
+        generation, uri = body["metadata"]["generation"], effective.model.uri
+        if status["observedGeneration"] == generation and status["model"]["uri"] == uri:
             return
         status["observedGeneration"] = generation
         if uri != status["stable"]["uri"]:
@@ -182,7 +221,12 @@ class World:
             status["rollout"] = {"uri": uri, "phase": phase, "message": f"it is {phase}"}
             if promote:
                 status["stable"] = {"revision": f"fraud-{uri.split('/')[4]}", "uri": uri}
+        status["model"] = model_status(effective, stable=status["stable"]["uri"] == uri)
         self._put(MODEL_DEPLOYMENTS, "fraud", {**body, "status": status})
+
+    def effective(self) -> Effective:
+        """What the ModelDeployment is to serve."""
+        return effective_model(self.target, self.store[RETRAINING_RUNS].values())
 
     def edit(self, policy: str, **spec: Any) -> None:
         body = self.store[DRIFT_POLICIES][policy]
@@ -202,18 +246,25 @@ class World:
     def target(self) -> dict[str, Any]:
         return self.store[MODEL_DEPLOYMENTS]["fraud"]
 
-    def states(self) -> dict[str, dict[str, Any]]:
+    def memories(self) -> dict[str, dict[str, Any]]:
         """What each policy remembers of the target."""
-        return {
-            name: next(iter(body["status"].get("targets") or ()), {})
-            for name, body in self.store[DRIFT_POLICIES].items()
-        }
+        bodies = self.store[CONFIG_MAPS].values()
+        return {body["metadata"]["labels"][names.LABEL_POLICY]: json.loads(body["data"][DATA]) for body in bodies}
+
+    def runs(self, policy: str) -> list[dict[str, Any]]:
+        """The latest first."""
+        own = [
+            body
+            for body in self.store[RETRAINING_RUNS].values()
+            if body["metadata"]["labels"][names.LABEL_POLICY] == policy
+        ]
+        return sorted(own, key=lambda body: str(body["spec"]["requestedAt"]), reverse=True)
 
     def active(self) -> list[dict[str, Any]]:
-        return [state["run"] for state in self.states().values() if "run" in state]
+        return [body for body in self.store[RETRAINING_RUNS].values() if not is_over(body)]
 
     def ended(self) -> list[dict[str, Any]]:
-        return [run for state in self.states().values() for run in state.get("runs") or ()]
+        return [body for body in self.store[RETRAINING_RUNS].values() if is_over(body)]
 
     def _boot(self) -> None:
         self.cache = Cache()
@@ -237,7 +288,9 @@ class World:
         return {**body, "metadata": {**body["metadata"], "generation": generation}, "spec": dict(spec)}
 
     def _put(self, resource: Resource, name: str, body: Mapping[str, Any], *, seen: bool = True) -> dict[str, Any]:
-        metadata = {"generation": 1, "uid": f"{name}-{len(self.made)}", "namespace": "ml", **body["metadata"]}
+        old = self.store[resource].get(name)
+        uid = old["metadata"]["uid"] if old else f"{name}-{next(self.version)}"
+        metadata = {"generation": 1, "uid": uid, "namespace": "ml", **body["metadata"]}
         stored = {**body, "metadata": {**metadata, "resourceVersion": str(next(self.version))}}
         self.store[resource][name] = stored
         if seen and hasattr(self, "cache"):
@@ -245,8 +298,13 @@ class World:
         return copy.deepcopy(stored)
 
     def _create_target(self) -> None:
-        status = {"observedGeneration": 1, "stable": {"revision": "fraud-1", "uri": "s3://models/fraud/1/model.onnx"}}
-        body = {"metadata": {"name": "fraud", "uid": "target"}, "spec": {"model": {"uri": status["stable"]["uri"]}}}
+        uri = "s3://models/fraud/1/model.onnx"
+        status = {
+            "observedGeneration": 1,
+            "stable": {"revision": "fraud-1", "uri": uri},
+            "model": {"uri": uri, "source": "Spec"},
+        }
+        body = {"metadata": {"name": "fraud", "uid": "target"}, "spec": {"model": {"uri": uri}}}
         self._put(MODEL_DEPLOYMENTS, "fraud", {**body, "status": status})
 
     def _create_policy(self, name: str) -> None:

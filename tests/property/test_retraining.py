@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelward.cluster.resources import JOBS
+from modelward.cluster.resources import CONFIG_MAPS, JOBS, RETRAINING_RUNS
+from modelward.domain.run_object import is_over
 from property.retraining_world import BACKOFF, COOLDOWN, DEADLINE, MAX_FAILURES, POLICIES, World
 
 policies = st.sampled_from(POLICIES)
@@ -25,6 +26,7 @@ class Retraining(RuleBasedStateMachine):
         self.requests = 0
         self.published = 0
         self.removed: set[str] = set()
+        self.deleted = 0
 
     @rule(policy=policies)
     def reconcile(self, policy: str) -> None:
@@ -66,7 +68,7 @@ class Retraining(RuleBasedStateMachine):
 
     def job_ends_with(self, end: str, job: str) -> None:
         holdout = {"metric": "auc", "current": 0.9, "candidate": 0.8}
-        uri = self.world.target["spec"]["model"]["uri"] if end == "same" else self.world.new_model()
+        uri = self.world.effective().model.uri if end == "same" else self.world.new_model()
         report: dict[str, Any] = {"modelUri": uri} | ({"metrics": {"holdout": holdout}} if end == "worse" else {})
         texts = {"garbage": "Killed", "failed": None}
         self.world.finish(job, report=texts.get(end, json.dumps(report)))
@@ -77,6 +79,19 @@ class Retraining(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self.world.running()))
         self.removed.add(job)
         self.world.remove(JOBS, job)
+
+    @precondition(lambda self: self.world.store[RETRAINING_RUNS])
+    @rule(data=st.data(), seen=st.booleans())
+    def run_is_deleted(self, data: Any, seen: bool) -> None:
+        """By a person, whether the watch has told of it before the next reconcile or not."""
+        name = data.draw(st.sampled_from(sorted(self.world.store[RETRAINING_RUNS])))
+        body, stable = self.world.store[RETRAINING_RUNS][name], self.world.target["status"]["stable"]["uri"]
+        served = self.world.effective().model.uri
+        self.removed.add(name)
+        self.deleted += 1
+        self.world.remove(RETRAINING_RUNS, name, seen=seen)
+        if is_over(body) and served == stable:
+            assert self.world.effective().model.uri == served, "deleting what is over changes nothing of what is served"
 
     @rule(promote=st.booleans())
     def rollout_ends(self, promote: bool) -> None:
@@ -90,8 +105,6 @@ class Retraining(RuleBasedStateMachine):
     @rule(policy=policies)
     def status_is_lost(self, policy: str) -> None:
         """As after a restore from a backup that left it out."""
-        # Of a run whose Job is gone as well, nothing in the world tells any more.
-        self.removed |= set(self.world.made) - set(self.world.store[JOBS])
         self.world.lose_status(policy)
         self.world.reconcile(policy)
 
@@ -106,6 +119,8 @@ class Retraining(RuleBasedStateMachine):
 
     @invariant()
     def one_run_for_one_trigger(self) -> None:
+        for name, count in self.world.decided.items():
+            assert count == 1 or name in self.removed, f"{name} was decided {count} times"
         for name, count in self.world.made.items():
             # Deleted by hand before the operator had noted that it was there, it is started again.
             assert count == 1 or name in self.removed, f"{name} was started {count} times"
@@ -114,30 +129,38 @@ class Retraining(RuleBasedStateMachine):
     def one_run_at_once(self) -> None:
         assert len(self.world.active()) <= 1
         # A Job runs only for a run that is stored, from before it was made until after it has ended.
-        assert set(self.world.running()) <= {run["name"] for run in self.world.active()}
+        assert set(self.world.running()) <= {body["metadata"]["name"] for body in self.world.active()}
+
+    @invariant()
+    def spec_is_never_written(self) -> None:
+        assert self.world.spec_writes == 0
+        assert self.world.target["metadata"]["generation"] == 1 + self.published
 
     @invariant()
     def nothing_starts_in_the_cooldown(self) -> None:
-        for state in self.world.states().values():
-            runs = [each for each in (state.get("run"), *(state.get("runs") or ())) if each]
-            for later, earlier in pairwise(runs):
-                if later["trigger"] == "Request":
+        for policy in POLICIES:
+            for later, earlier in pairwise(self.world.runs(policy)):
+                if later["spec"]["trigger"] == "Request" or not is_over(earlier):
                     continue
-                pause = BACKOFF if earlier["result"] == "Failed" else COOLDOWN
-                pause = 0.0 if earlier["result"] == "Cancelled" else pause
-                assert seconds(later["startedAt"]) - seconds(earlier["endedAt"]) >= pause - SLACK
+                result = earlier["status"]["phase"]
+                pause = {"Failed": BACKOFF, "Cancelled": 0.0}.get(result, COOLDOWN)
+                waited = seconds(later["spec"]["requestedAt"]) - seconds(earlier["status"]["finishedAt"])
+                assert waited >= pause - SLACK
 
     @invariant()
     def nothing_is_superseded_but_by_somebody_else(self) -> None:
-        assert sum(run["result"] == "Superseded" for run in self.world.ended()) <= self.published
+        assert sum(run["status"]["phase"] == "Superseded" for run in self.world.ended()) <= self.published
 
     @invariant()
     def failures_in_a_row_are_bounded(self) -> None:
-        assert all(state.get("failures", 0) <= MAX_FAILURES + self.requests for state in self.world.states().values())
+        memories = self.world.memories().values()
+        assert all(each.get("failures", 0) <= MAX_FAILURES + self.requests for each in memories)
 
     @invariant()
-    def a_status_stays_small(self) -> None:
-        assert all(len(json.dumps(state)) < 40_000 for state in self.world.states().values())
+    def what_is_stored_stays_small(self) -> None:
+        assert all(len(json.dumps(body)) < 40_000 for body in self.world.store[CONFIG_MAPS].values())
+        # Between its end and the next step of its policy, one more is there; and the last that was promoted stays.
+        assert all(len(self.world.runs(policy)) <= 5 + 2 for policy in POLICIES)
 
     def teardown(self) -> None:
         """Left alone, everything comes to its end: no run goes on, or status says what it waits for."""

@@ -129,13 +129,14 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Retrain:
-    """Exactly one of `job` and `webhook` is set. Durations as 12h."""
+    """Exactly one of `job` and `webhook` is set. Durations as 12h. `history`: ended runs of a model that are kept."""
 
     apply: str = AUTOMATIC
     cooldown: str = "12h"
     deadline: str = "6h"
     max_failures: int = 3
     backoff: str = "10m"
+    history: int = 5
     job: Job | None = None
     webhook: Webhook | None = None
 
@@ -264,6 +265,7 @@ def _retrain(raw: Mapping[str, Any]) -> Retrain:
         deadline=str(raw.get("deadline", Retrain.deadline)),
         max_failures=int(raw.get("maxFailures", Retrain.max_failures)),
         backoff=str(raw.get("backoff", Retrain.backoff)),
+        history=int(raw.get("history", Retrain.history)),
         job=None if job is None else Job(dict(job["template"])),
         webhook=None
         if webhook is None

@@ -7,11 +7,7 @@ VERSION: Final = "v1alpha1"
 API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 FIELD_MANAGER: Final = "modelward"
-"""The one field manager of everything that the operator applies, but for what runs bring."""
-
-RETRAIN_MANAGER: Final = "modelward-retrain"
-"""Field manager of spec.model.uri and spec.model.digest of a ModelDeployment, where a run brought them: so that Argo CD
-and Flux can be told to leave those to it."""
+"""The one field manager of everything that the operator applies."""
 
 # Recommended labels: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 LABEL_NAME: Final = "app.kubernetes.io/name"
@@ -22,7 +18,7 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_REVISION: Final = f"{GROUP}/revision"
 
 LABEL_POLICY: Final = f"{GROUP}/policy"
-"""On the Jobs of a DriftPolicy and their pods: the policy's name."""
+"""On what belongs to a DriftPolicy (runs, their Jobs and pods, memories): the policy's name."""
 
 LABEL_TARGET: Final = f"{GROUP}/target"
 """On the same: the ModelDeployment that the run is for."""
@@ -68,9 +64,6 @@ ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 
 MONITOR_PORT: Final = 8081
 """Of the monitor in model pods."""
-
-ANNOTATION_RUN: Final = f"{GROUP}/run-record"
-"""JSON of the run that a Job is for: from it a lost status is made anew."""
 
 ANNOTATION_REPORTER: Final = f"{GROUP}/reporter"
 """On a run's Job: the container whose termination message is the report."""

@@ -30,6 +30,7 @@ from modelward.cluster.resources import (
     OPTIONAL,
     OWNERS,
     PODS,
+    RETRAINING_RUNS,
     WATCHED,
     Resource,
 )
@@ -57,7 +58,10 @@ _Name = tuple[str, str]
 
 
 class Cache:
-    """Objects by resource and name, and children by the ModelDeployment or DriftPolicy that owns them."""
+    """Objects by resource and name, and children by the ModelDeployment or DriftPolicy that owns them.
+
+    A RetrainingRun is a child of the policy that owns it, and of the ModelDeployment that it is for.
+    """
 
     def __init__(self) -> None:
         self.watched: tuple[Resource, ...] = WATCHED
@@ -119,8 +123,8 @@ class Cache:
             self._unlink(resource, key, known)
         self._objects[resource][key] = _pruned(resource, body)
         owner = _owner(resource, body)
-        if owner is not None and resource not in OWNERS:
-            self._children.setdefault(owner, {}).setdefault(resource, set()).add(metadata["name"])
+        for each in _parents(resource, body, owner):
+            self._children.setdefault(each, {}).setdefault(resource, set()).add(metadata["name"])
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
         self.on_change(resource, self._objects[resource][key])
         return owner
@@ -205,13 +209,11 @@ class Cache:
         return repaired
 
     def _unlink(self, resource: Resource, key: _Name, body: Object) -> None:
-        owner = _owner(resource, body)
-        if owner is None or resource in OWNERS:
-            return
-        by_resource = self._children.get(owner, {})
-        by_resource.get(resource, set()).discard(key[1])
-        if not any(by_resource.values()):
-            self._children.pop(owner, None)
+        for owner in _parents(resource, body, _owner(resource, body)):
+            by_resource = self._children.get(owner, {})
+            by_resource.get(resource, set()).discard(key[1])
+            if not any(by_resource.values()):
+                self._children.pop(owner, None)
 
     def _bury(self, uid: str, version: float) -> None:
         self._tombstones[uid] = max(version, self._tombstones.get(uid, -1))
@@ -240,6 +242,18 @@ def _owner(resource: Resource, body: Object) -> Key | None:
         return Key(metadata["namespace"], labels[LABEL_POLICY], DRIFT_POLICIES.kind)
     instance = labels.get(LABEL_INSTANCE)
     return Key(metadata["namespace"], instance) if instance else None
+
+
+def target_of(run: Object) -> Key | None:
+    """The ModelDeployment that a RetrainingRun is for; None where it does not say."""
+    name = ((run.get("spec") or {}).get("target") or {}).get("name")
+    return Key(run["metadata"]["namespace"], str(name)) if name else None
+
+
+def _parents(resource: Resource, body: Object, owner: Key | None) -> list[Key]:
+    """Under whom it is found as a child."""
+    target = target_of(body) if resource is RETRAINING_RUNS else None
+    return [] if resource in OWNERS else [each for each in (owner, target) if each is not None]
 
 
 def _is_newer(body: Object, known: Object) -> bool:

@@ -132,16 +132,20 @@ class Api:
         resource: Resource,
         manifest: Mapping[str, Any],
         subresource: str | None = None,
-        field_manager: str = FIELD_MANAGER,
+        *,
+        dry_run: bool = False,
     ) -> dict[str, Any]:
-        """Server-side apply: creates the object or changes the fields that differ; repeating it is harmless."""
+        """Server-side apply: creates the object or changes the fields that differ; repeating it is harmless.
+
+        `dry_run`: only ask what would come of it; nothing is stored.
+        """
         metadata = manifest["metadata"]
         self._check_fence(metadata["namespace"])
         return await self.request(
             "PATCH",
             resource,
             resource.path(metadata["namespace"], metadata["name"], subresource),
-            query={"fieldManager": field_manager, "force": "true"},
+            query={"fieldManager": FIELD_MANAGER, "force": "true"} | ({"dryRun": "All"} if dry_run else {}),
             body=manifest,
             content_type="application/apply-patch+yaml",
             verb="apply",

@@ -33,6 +33,7 @@ class Resource:
 
 MODEL_DEPLOYMENTS: Final = Resource(GROUP, VERSION, "modeldeployments", "ModelDeployment", selector="")
 DRIFT_POLICIES: Final = Resource(GROUP, VERSION, "driftpolicies", "DriftPolicy", selector="")
+RETRAINING_RUNS: Final = Resource(GROUP, VERSION, "retrainingruns", "RetrainingRun", selector="")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 CONTROLLER_REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 SERVICES: Final = Resource("", "v1", "services", "Service")
@@ -57,7 +58,7 @@ CHILDREN: Final = (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NET
 OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES)
 """What is reconciled."""
 
-WATCHED: Final = (*OWNERS, *CHILDREN, JOBS, PODS, NAMESPACES)
+WATCHED: Final = (*OWNERS, RETRAINING_RUNS, *CHILDREN, JOBS, PODS, NAMESPACES)
 """What is watched in every cluster."""
 
 OPTIONAL: Final = (HTTP_ROUTES,)

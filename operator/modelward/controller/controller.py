@@ -12,13 +12,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from modelward import telemetry
-from modelward.cluster.cache import Cache, Key, Object
+from modelward.cluster.cache import Cache, Key, Object, target_of
 from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError, NotOursError
 from modelward.cluster.discovery import Scope
 from modelward.cluster.leasethread import LeaseThread
 from modelward.cluster.poller import Poller
 from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, OWNERS, Resource
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, NAMESPACES, OWNERS, RETRAINING_RUNS, Resource
 from modelward.cluster.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
 from modelward.controller.policies import watchers_of
 from modelward.controller.reconcile import ApiInstalledError, Outcome
@@ -88,6 +88,9 @@ class Controller:
             for key in self._cache.in_namespace(body["metadata"]["name"]):
                 self._queue.add(key)
         owner = self._cache.remove(resource, body) if kind == "DELETED" else self._cache.upsert(resource, body)
+        if resource is RETRAINING_RUNS and (target := target_of(body)) is not None:
+            # Also where the operator wrote it itself: what the ModelDeployment is to serve may be another model now.
+            self._queue.add(target)
         if owner is not None:
             if kind == "DELETED" and resource in OWNERS and self._poller is not None:
                 self._poller.forget(owner)
@@ -142,8 +145,8 @@ class Controller:
             except (ApiError, ApiUnreachableError) as error:
                 if isinstance(error, ApiError) and error.status == 404:
                     raise CrdMissingError(
-                        "the cluster does not know ModelDeployment and DriftPolicy; install them with `kubectl apply "
-                        "-k crds`"
+                        "the cluster does not know ModelDeployment, DriftPolicy or RetrainingRun; install them with "
+                        "`kubectl apply -k crds`"
                     ) from error
                 log.warning("the cluster's state could not be read, trying again: %s", error)
                 await asyncio.sleep(1)

@@ -56,8 +56,10 @@ def observe(
     revisions = revisions_of(owner, deployments, records, services, pods)
     router = routers.look(owner, asked, revisions)
     progress = router.progress if router.routes else progress_of(told)
+    served = owner.status.get("model")
     unchanged = (
         owner.status.get("observedGeneration") == owner.generation
+        and (served is None or (served["uri"], served.get("digest")) == (owner.spec.model.uri, owner.spec.model.digest))
         and progress is not None
         and progress.revision in tried
     )

@@ -12,16 +12,16 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modelward import telemetry
-from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
 from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.poller import AWAITED, PendingError
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, SERVICES, Resource, resource_of
+from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, RETRAINING_RUNS, SERVICES, Resource, resource_of
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.consents import platform_of, why_unread
+from modelward.controller.effective import as_served
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.foreign import LABELS_CHANGED, find_lost, repaired, stays_changed
 from modelward.controller.monitoring import Monitoring
@@ -31,6 +31,7 @@ from modelward.controller.ownership import claim_of_another
 from modelward.controller.plan import Converged, Plan, plan
 from modelward.controller.statuses import write_status
 from modelward.domain.diagnosis import Problem
+from modelward.domain.effective import Effective
 from modelward.domain.facts import Observed
 from modelward.domain.status import build_status, is_urgent, patience_left
 from modelward.domain.transitions import command_event, transitions
@@ -63,7 +64,7 @@ class _Memory:
     touched_at: dict[str, float] = field(default_factory=dict)
     changed: Problem | None = None
     """What the cluster makes of our labels, as of the last reconcile."""
-    parsed: tuple[Object, ModelDeployment] | None = None
+    served: tuple[tuple[Object, ...], tuple[ModelDeployment, Effective]] | None = None
     wanted: tuple[ModelDeployment, Platform, Wanted] | None = None
     converged: Converged = field(default_factory=Converged)
 
@@ -125,7 +126,7 @@ class Reconciler:
             return Outcome()
         memory = self._memories.setdefault(key, _Memory())
         try:
-            owner = _parsed(body, memory)
+            owner, effective = _served(body, self._cache, memory)
         except InvalidObjectError as error:
             log.error("%s: %s", key, error)
             return Outcome(refused=True)
@@ -156,7 +157,7 @@ class Reconciler:
         except PendingError:
             return Outcome(again_in=AWAITED)
         seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
-        return await self._report(owner, observed, planned, refused or memory.changed, seen, memory)
+        return await self._report(owner, observed, planned, refused or memory.changed, seen, memory, effective)
 
     def _plan(self, owner: ModelDeployment, observed: Observed, platform: Platform, memory: _Memory) -> Plan:
         return plan(
@@ -295,12 +296,13 @@ class Reconciler:
         refused: Problem | None,
         seen: Seen,
         memory: _Memory,
+        effective: Effective,
     ) -> Outcome:
         """Events and the one status patch, where something is to be told; and when to look again."""
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         status = build_status(
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,
-            seen.monitored,
+            seen.monitored, effective,
         )  # fmt: skip
         # What was deleted is out of the cache already, so that its watch event would be no news.
         deleted = 0.0 if planned.deletes else None
@@ -357,11 +359,18 @@ def _command_of(body: Object) -> str | None:
     return (body["metadata"].get("annotations") or {}).get(ANNOTATION_COMMAND)
 
 
-def _parsed(body: Object, memory: _Memory) -> ModelDeployment:
-    """Raises InvalidObjectError. A cached object is replaced when it changes: the very same one says the same."""
-    if memory.parsed is None or memory.parsed[0] is not body:
-        memory.parsed = (body, modeldeployment.parse(body))
-    return memory.parsed[1]
+def _served(body: Object, cache: Cache, memory: _Memory) -> tuple[ModelDeployment, Effective]:
+    """Raises InvalidObjectError. A cached object is replaced when it changes: the very same ones say the same."""
+    metadata = body["metadata"]
+    said_by = (body, *cache.children(Key(metadata["namespace"], metadata["name"]), RETRAINING_RUNS))
+    known = memory.served
+    if (
+        known is None
+        or len(known[0]) != len(said_by)
+        or any(a is not b for a, b in zip(known[0], said_by, strict=True))
+    ):
+        memory.served = known = (said_by, as_served(body, cache))
+    return known[1]
 
 
 def _wanted(owner: ModelDeployment, platform: Platform, memory: _Memory) -> Wanted:

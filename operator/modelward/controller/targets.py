@@ -1,39 +1,43 @@
 """From a ModelDeployment, as it is cached, to what a policy sees of it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from modelward.api import conditions
 from modelward.cluster.cache import Object
+from modelward.domain.effective import effective_model
 from modelward.domain.facts import ABORTED, PROMOTED, ROLLED_BACK
 from modelward.domain.policy import RolloutFacts, TargetFacts
-from modelward.domain.runs import Artifact
+from modelward.domain.run_object import read_artifact
 
 _AT_REST = (None, PROMOTED, ROLLED_BACK, ABORTED)
 
 
-def target_facts(body: Object) -> TargetFacts:
-    """Raises KeyError for what is no ModelDeployment."""
+def target_facts(body: Object, runs: Iterable[Object] = ()) -> TargetFacts:
+    """`runs`: the RetrainingRuns for it. Raises KeyError for what is no ModelDeployment."""
     metadata, status = body["metadata"], body.get("status") or {}
     generation, observed = int(metadata.get("generation") or 0), int(status.get("observedGeneration", -1))
     stable, rollout = status.get("stable") or {}, status.get("rollout") or {}
     stalled = conditions.by_type(status.get("conditions") or ()).get(conditions.STALLED, {})
     needs_a_person = stalled.get("status") == "True" and stalled.get("reason") not in (ROLLED_BACK, ABORTED)
+    asked, effective = read_artifact(body["spec"]["model"]), effective_model(body, runs)
+    # Without it the status is by an operator of an earlier version, which served what spec asks for.
+    told = status.get("model")
+    behind = observed < generation or effective.model != (read_artifact(told) if told else asked)
     return TargetFacts(
         name=metadata["name"],
         uid=metadata["uid"],
         generation=generation,
         observed_generation=observed,
-        asked=_artifact(body["spec"]["model"]),
+        asked=asked,
         stable_revision=stable.get("revision"),
-        stable=_artifact(stable) if "uri" in stable else None,
+        stable=read_artifact(stable) if "uri" in stable else None,
         rollout=RolloutFacts(rollout.get("uri", ""), rollout.get("phase", ""), rollout.get("message", ""))
         if rollout
         else None,
-        moving="candidate" in status or rollout.get("phase") not in _AT_REST or observed < generation,
+        moving="candidate" in status or rollout.get("phase") not in _AT_REST or behind,
         stalled=str(stalled.get("message", "")) if needs_a_person else None,
+        effective=effective.model,
+        effective_run=effective.by.run if effective.by else None,
+        accepted_at=effective.by.at if effective.by else None,
+        behind=behind,
     )
-
-
-def _artifact(raw: Mapping[str, Any]) -> Artifact:
-    return Artifact(str(raw["uri"]), raw.get("digest"))

@@ -1,4 +1,4 @@
-"""What a DriftPolicy knows of one model: what it sees of it, and what it remembers in status."""
+"""What a DriftPolicy knows of one model: what it sees of it, and what it remembers."""
 
 from dataclasses import dataclass, field
 
@@ -17,8 +17,10 @@ class RolloutFacts:
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """A ModelDeployment as the policy sees it. `stable`: what its stable revision serves; `stalled`: why it needs a
-    person, None where it does not; `moving`: a candidate is being tried."""
+    """A ModelDeployment as the policy sees it. `asked`: what its spec asks for; `stable`: what its stable revision
+    serves; `stalled`: why it needs a person, None where it does not; `moving`: a candidate is being tried; `effective`:
+    what it is to serve, None: what spec asks for; `effective_run`: the run that made that, `accepted_at`: and when it
+    was accepted, seconds since the epoch; `behind`: its status speaks of an earlier spec or effective model."""
 
     name: str
     uid: str
@@ -30,6 +32,15 @@ class TargetFacts:
     rollout: RolloutFacts | None = None
     moving: bool = False
     stalled: str | None = None
+    effective: Artifact | None = None
+    effective_run: str | None = None
+    accepted_at: float | None = None
+    behind: bool = False
+
+    @property
+    def serves(self) -> Artifact:
+        """What it is to serve."""
+        return self.effective or self.asked
 
 
 @dataclass(frozen=True)
@@ -51,8 +62,25 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """What is remembered of a run that has ended, whether its object is still there or not. Times: seconds since the
+    epoch."""
+
+    name: str
+    trigger: str
+    occasion: str
+    attempt: int
+    result: str
+    started_at: float
+    ended_at: float
+    message: str = ""
+
+
+@dataclass(frozen=True)
 class Memory:
-    """What status remembers of one target. `scheduled_at`: the last time of the schedule that is dealt with."""
+    """What is remembered of one target. `scheduled_at`: the last time of the schedule that is dealt with; `run`: the
+    one that is not settled yet, without its evidence; `runs`: of those that were, the latest and the latest with a
+    result, the latest first."""
 
     name: str
     uid: str
@@ -63,4 +91,4 @@ class Memory:
     answered: Answered | None = None
     rejected: tuple[Rejected, ...] = ()
     run: Run | None = None
-    runs: tuple[Run, ...] = ()
+    runs: tuple[Ended, ...] = ()

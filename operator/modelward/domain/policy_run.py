@@ -1,7 +1,8 @@
-"""How a retraining run goes on, and how it ends. Pure.
+"""How a retraining run goes on, how it ends, and what is remembered of it. Pure.
 
 A run moves from phase to phase. What a phase tells of (`effect_of`) is done only after it has been stored, and may be
-done again: so a crash anywhere neither loses a run nor starts it twice.
+done again: so a crash anywhere neither loses a run nor starts it twice. Its end is stored first, and then accounted for
+(`settled`), once, since the memory names the run until then.
 """
 
 from dataclasses import replace
@@ -10,23 +11,19 @@ from typing import Final
 from modelward.api.driftpolicy import MANUAL, DriftPolicy, Retrain
 from modelward.api.durations import seconds
 from modelward.domain import runs
-from modelward.domain.policy import Answered, Memory, Rejected, TargetFacts
+from modelward.domain.policy import Answered, Ended, Memory, Rejected, TargetFacts
 from modelward.domain.runs import Artifact, Outcome, Report, Run
+from modelward.domain.times import read_time
 
-RUNS_KEPT: Final = 10
 REJECTED_KEPT: Final = 10
-ENDED_NAMED: Final = 20
-ENDED_SHOWN: Final = 3
 
-START, ASK, APPLY = "Start", "Ask", "Apply"
+START, ASK = "Start", "Ask"
 
 
 def effect_of(policy: DriftPolicy, facts: TargetFacts | None, run: Run, now: float) -> str | None:
     """What has to be done for a stored run. `facts`: None where the target is gone."""
     if facts is None:
         return None
-    if run.phase == runs.APPLYING and run.model is not None:
-        return APPLY if facts.asked == run.from_model and not _covers(facts.asked, run.model) else None
     if run.phase == runs.STARTING:
         return None if _overdue(policy, run, now) else START
     return ASK if run.phase == runs.RUNNING else None
@@ -44,10 +41,12 @@ def is_to_be_stopped(
 
 def advance(
     policy: DriftPolicy, facts: TargetFacts | None, memory: Memory, run: Run, outcome: Outcome | None, now: float
-) -> Memory:
-    """The memory after a step of its run. `outcome`: what the effect led to, None where there was none."""
+) -> Run:
+    """The run after a step. `outcome`: what the effect led to, None where there was none."""
     moved = _moved(policy, facts, memory, run, outcome, now)
-    return replace(memory, run=moved) if moved.phase != runs.ENDED else _ended(facts, memory, moved, now)
+    if run.phase == runs.STARTING and moved.begun_at is None and outcome is not None and outcome.state != runs.WAITS:
+        moved = replace(moved, begun_at=now)
+    return replace(moved, ended_at=now) if moved.phase == runs.ENDED else moved
 
 
 def _overdue(policy: DriftPolicy, run: Run, now: float) -> bool:
@@ -68,13 +67,11 @@ def _moved(
         if is_to_be_stopped(policy, facts, run, outcome, now):
             why = f": {run.message}" if run.message else ""
             return _end(run, runs.FAILED, f"Not finished within spec.retrain.deadline, so it was stopped{why}")
-        return run if outcome is None else _told(policy, facts, memory, run, outcome)
-    if run.phase == runs.APPLYING:
-        return _applied(facts, run, outcome)
+        return run if outcome is None else _told(policy, facts, memory, run, outcome, now)
     return _followed(policy, facts, run, now)
 
 
-def _told(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, outcome: Outcome) -> Run:
+def _told(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, outcome: Outcome, now: float) -> Run:
     """What the trigger says of it."""
     match outcome.state:
         case runs.BROKE:
@@ -84,15 +81,15 @@ def _told(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, out
         case runs.WORKING:
             return replace(run, phase=runs.RUNNING, handle=outcome.handle or run.handle, message=outcome.message)
         case runs.SUCCEEDED if outcome.report is not None:
-            return _reported(policy, facts, memory, run, outcome.report)
+            return _reported(policy, facts, memory, run, outcome.report, now)
     # Nobody tells how it goes: it has ended when the model that spec asks for is another.
     if facts.asked == run.from_model:
         return replace(run, phase=runs.RUNNING, message=outcome.message)
     message = f"spec.model was changed to {facts.asked.uri}"
-    return replace(run, phase=runs.ROLLING_OUT, model=facts.asked, target_generation=facts.generation, message=message)
+    return replace(run, phase=runs.ROLLING_OUT, model=facts.asked, accepted_at=now, message=message)
 
 
-def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, report: Report) -> Run:
+def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, report: Report, now: float) -> Run:
     """A new model is there: may it have traffic at all?"""
     held, model = report.holdout, report.model
     run = replace(run, model=model, version=report.version, holdout=None if held is None else str(held), message="")
@@ -103,12 +100,12 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
     before = next((each for each in memory.rejected if _is_same(each.model, model)), None)
     if before is not None:
         return _end(run, runs.REFUSED, f"{model.uri} was rejected before: {before.reason}")
-    if model.uri == facts.asked.uri and model.digest in (
+    if model.uri == facts.serves.uri and model.digest in (
         None,
-        facts.asked.digest,
+        facts.serves.digest,
         facts.stable and facts.stable.digest,
     ):
-        return _end(run, runs.UNCHANGED, f"The run brought {model.uri}, which spec asks for already")
+        return _end(run, runs.UNCHANGED, f"The run brought {model.uri}, which is to be served already")
     if facts.asked != run.from_model:
         return _end(run, runs.SUPERSEDED, _superseded(facts, run))
     if facts.asked.digest is not None and model.digest is None:
@@ -116,44 +113,38 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
         return _end(run, runs.FAILED, told)
     if policy.spec.retrain is None or policy.spec.retrain.apply == MANUAL:
         return _end(run, runs.REPORTED, f"Write {_spelt(model)} into the ModelDeployment {facts.name} to roll it out")
-    return replace(run, phase=runs.APPLYING)
+    # Later than any other, whatever the clocks of two operators say: the newest counts.
+    return replace(run, phase=runs.ROLLING_OUT, accepted_at=max(now, (facts.accepted_at or 0.0) + 0.001))
 
 
-def _applied(facts: TargetFacts, run: Run, outcome: Outcome | None) -> Run:
-    assert run.model is not None
-    if outcome is not None and outcome.state == runs.BROKE:
-        return _end(run, runs.FAILED, outcome.message)
-    if outcome is not None and outcome.state == runs.DONE:
-        return replace(run, phase=runs.ROLLING_OUT, target_generation=outcome.generation)
-    if _covers(facts.asked, run.model):
-        return replace(run, phase=runs.ROLLING_OUT, target_generation=facts.generation)
-    return run if facts.asked == run.from_model else _end(run, runs.SUPERSEDED, _superseded(facts, run))
+def unacceptable(run: Run, why: str, now: float) -> Run:
+    """The API server refuses the run's model as that of its target."""
+    told = f"The API server refuses {run.model.uri if run.model else ''} as spec.model of {run.target}: {why}"
+    return replace(_end(run, runs.FAILED, told), accepted_at=None, ended_at=now)
 
 
 def _followed(policy: DriftPolicy, facts: TargetFacts, run: Run, now: float) -> Run:
     """What the ModelDeployment's own rollout makes of it."""
     assert run.model is not None
     model, rollout = run.model, facts.rollout
-    if facts.generation < (run.target_generation or 0):
-        # What is seen is older than what was applied.
-        return run
-    if not _covers(facts.asked, model):
+    # It counts as accepted, or spec asks for the same: a person wrote it there, or an operator of an earlier version.
+    if facts.effective_run != run.name and not _covers(facts.serves, model):
         return _end(run, runs.SUPERSEDED, _superseded(facts, run))
-    if facts.observed_generation < (run.target_generation or 0):
+    if facts.behind:
         return run
     if facts.stable is not None and _covers(facts.stable, model) and not facts.moving:
         return _end(run, runs.PROMOTED, f"{facts.stable_revision} serves {model.uri}")
     if rollout is not None and rollout.uri == model.uri and rollout.phase in ("RolledBack", "Aborted"):
         what = "was aborted by hand" if rollout.phase == "Aborted" else "was rolled back"
-        look = f"Look at status.rollout of the ModelDeployment {facts.name}, and at the data that the run learnt from"
-        return _end(run, runs.ROLLED_BACK, f"{model.uri} {what}: {rollout.message}. {look}")
+        told = f"{model.uri} {what}: {rollout.message}. {facts.name} asks for what it asked for before"
+        return _end(run, runs.ROLLED_BACK, f"{told}. Look at the data that the run learnt from")
     if facts.stalled is not None and now >= run.started_at + deadline_of(policy):
         return _end(run, runs.FAILED, f"{model.uri} does not come up: {facts.stalled}")
     return replace(run, message=facts.stalled or "")
 
 
-def _ended(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> Memory:
-    run = replace(run, ended_at=now)
+def settled(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> Memory:
+    """The memory when `run` has ended: what it was in vain for, what of it was rejected, failures in a row."""
     answered, rejected = memory.answered, memory.rejected
     if run.result in runs.IN_VAIN and run.drifted and facts is not None and facts.stable_revision == run.revision:
         answered = Answered(run.revision, run.drifted, run.name, str(run.result))
@@ -162,22 +153,38 @@ def _ended(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> M
     known = run.model is not None and any(_is_same(each.model, run.model) for each in rejected)
     if run.result in (runs.ROLLED_BACK, runs.REFUSED) and run.model is not None and not known:
         rejected = (Rejected(run.model, run.message), *rejected)[:REJECTED_KEPT]
-    failures = {runs.FAILED: memory.failures + 1, runs.CANCELLED: memory.failures}.get(str(run.result), 0)
+    unjudged = (runs.CANCELLED, runs.DELETED)
+    failures = memory.failures if run.result in unjudged else memory.failures + 1 if run.result == runs.FAILED else 0
     scheduled_at = memory.scheduled_at
     if run.result == runs.FAILED and run.trigger == runs.SCHEDULE and scheduled_at is not None:
         # The time that it was for is due again, after the backoff.
-        scheduled_at -= 1
-    # Of the evidence, an ended run keeps the worst alone: a status must not grow without end.
-    run = replace(run, drifted=run.drifted[:ENDED_NAMED], features=run.features[:ENDED_SHOWN])
+        scheduled_at = read_time(run.occasion) - 1
+    ended = Ended(
+        run.name, run.trigger, run.occasion, run.attempt, str(run.result), run.started_at, run.ended_at or now,
+        run.message,
+    )  # fmt: skip
     return replace(
         memory,
         run=None,
         scheduled_at=scheduled_at,
-        runs=(run, *memory.runs)[:RUNS_KEPT],
+        runs=remembered((ended, *memory.runs)),
         failures=failures,
         answered=answered,
         rejected=rejected,
     )
+
+
+def deleted(run: Run, now: float) -> Run:
+    """The end of a run whose object somebody deleted. `run`: as the memory has it."""
+    told = f"Somebody deleted the run {run.name}: what it began is stopped, and a model that it had on trial goes back"
+    return replace(_end(run, runs.DELETED, told), ended_at=now)
+
+
+def remembered(ended: tuple[Ended, ...]) -> tuple[Ended, ...]:
+    """The latest, and the latest with a result: backoff and cooldown are from their ends."""
+    judged = [each for each in ended if each.result != runs.CANCELLED]
+    with_result = [each for each in judged if each.result != runs.FAILED]
+    return tuple(dict.fromkeys([ended[0], *judged[:1], *with_result[:1]]))
 
 
 def _end(run: Run, result: str, message: str) -> Run:
@@ -196,10 +203,7 @@ def _covers(seen: Artifact, wanted: Artifact) -> bool:
 
 
 def _superseded(facts: TargetFacts, run: Run) -> str:
-    return (
-        f"spec.model of {facts.name} was changed to {facts.asked.uri} meanwhile, by somebody else; "
-        f"{_spelt(run.model)} is left to you"
-    )
+    return f"spec.model of {facts.name} was changed to {facts.asked.uri} meanwhile; {_spelt(run.model)} is left to you"
 
 
 def _spelt(model: Artifact | None) -> str:

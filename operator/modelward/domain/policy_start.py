@@ -4,7 +4,7 @@ A wish is judged anew each time from what is stored, so nothing is lost with an 
 run starts it when what was in its way is gone, if it still is one then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,28 +13,41 @@ from modelward.api.durations import seconds
 from modelward.domain import runs
 from modelward.domain.cron import ScheduleError, last_due, next_due
 from modelward.domain.podtemplate import problem_of
-from modelward.domain.policy import Memory, TargetFacts
-from modelward.domain.runs import Run, run_name
+from modelward.domain.policy import Ended, Memory, TargetFacts
+from modelward.domain.revision import content_hash
+from modelward.domain.runs import Artifact, Run, run_name
 from modelward.domain.times import show_time
 from modelward.domain.verdicts import NAMED, holding, to_retrain_for
 
 BACKOFF_MAX: Final = 24 * 3600.0
 """Seconds."""
 
+LONGEST_REQUEST: Final = 200
+"""Characters."""
+
 
 @dataclass(frozen=True)
 class Step:
-    """What became of the memory, and what is waited for. `obstacle`: why a run that is wanted does not start;
-    `stalled`: that only a person removes it; `again_in`: seconds until time alone changes something."""
+    """What became of the memory, and what is waited for. `run`: the one to start; `obstacle`: why a run that is wanted
+    does not start; `stalled`: that only a person removes it; `again_in`: seconds until time alone changes something."""
 
     memory: Memory
+    run: Run | None = None
     obstacle: str | None = None
     stalled: str | None = None
     again_in: float | None = None
 
 
-def begin(policy: DriftPolicy, facts: TargetFacts, memory: Memory, busy: str | None, now: float) -> Step:
-    """Start a run where one is due and nothing is in its way. `busy`: another policy's run for the same model."""
+def begin(
+    policy: DriftPolicy,
+    facts: TargetFacts,
+    memory: Memory,
+    busy: str | None,
+    now: float,
+    taken: Callable[[str], bool] = lambda _name: False,
+) -> Step:
+    """Start a run where one is due and nothing is in its way. `busy`: another policy's run for the same model; `taken`:
+    whether a run of this name is there."""
     try:
         memory, due, next_time = _schedule(policy, memory, now)
     except ScheduleError as error:
@@ -54,18 +67,36 @@ def begin(policy: DriftPolicy, facts: TargetFacts, memory: Memory, busy: str | N
         return Step(memory, stalled=_too_many(policy, memory), again_in=later)
     obstacle = _obstacle(policy, facts, busy)
     if obstacle:
-        return Step(memory, obstacle, again_in=later)
+        return Step(memory, obstacle=obstacle, again_in=later)
     left = 0.0 if trigger == runs.REQUEST else _pause(retrain, memory, now)
     if left > 0:
         at = show_time(round(now + left))
-        return Step(memory, f"The next run starts at {at} at the earliest (cooldown or backoff)", again_in=left)
-    return Step(_started(policy, retrain, facts, memory, trigger, what, reason, due, now), again_in=0.0)
+        told = f"The next run starts at {at} at the earliest (cooldown or backoff)"
+        return Step(memory, obstacle=told, again_in=left)
+    return Step(memory, _run(policy, retrain, facts, memory, trigger, what, reason, now, taken), again_in=0.0)
+
+
+def knows(memory: Memory, run: Run) -> Memory:
+    """The memory that is stored before the run is started: with what it deals with, so that its object may go."""
+    brief = Run(
+        run.name, run.key, run.kind, run.trigger, "", run.started_at, "", Artifact(""), run.attempt,
+        handle=run.handle, target=run.target, target_uid=run.target_uid, occasion=run.occasion, uid=run.uid,
+    )  # fmt: skip
+    if memory.run is not None and memory.run.name == run.name:
+        return replace(memory, run=brief)
+    if memory.scheduled_at is not None:
+        # Whatever was due when it began is dealt with by it.
+        memory = replace(memory, scheduled_at=max(memory.scheduled_at, run.started_at))
+    if run.trigger == runs.REQUEST:
+        memory = replace(memory, handled_request=run.occasion, failures=0, answered=None)
+    return replace(memory, run=brief)
 
 
 def _wish(policy: DriftPolicy, memory: Memory, due: float | None) -> tuple[str, str, str] | None:
     """Trigger, what makes it one of its own, and the reason in a sentence."""
-    if policy.request is not None and policy.request != memory.handled_request:
-        return runs.REQUEST, policy.request, f"Asked for by annotation ({policy.request})"
+    asked = None if policy.request is None else _short(policy.request)
+    if asked is not None and asked != memory.handled_request:
+        return runs.REQUEST, asked, f"Asked for by annotation ({asked})"
     if due is not None:
         return runs.SCHEDULE, show_time(due), "It is time, by spec.schedule"
     verdict = memory.verdict
@@ -83,13 +114,14 @@ def _nothing_to_do(policy: DriftPolicy, memory: Memory, later: float | None) -> 
     held = holding(policy.spec, memory.verdict)
     if held:
         told = f"No run starts while {held[0]} drifts (spec.actions has Hold for it): repair the data first"
-        return Step(memory, told, again_in=later)
+        return Step(memory, obstacle=told, again_in=later)
     answered = memory.answered
     if answered is None:
         return Step(memory, again_in=later)
     last = next((each for each in memory.runs if each.name == answered.run), None)
     if answered.result == runs.REPORTED:
-        return Step(memory, last.message if last else f"Take up what {answered.run} brought", again_in=later)
+        told = last.message if last else f"Take up what {answered.run} brought"
+        return Step(memory, obstacle=told, again_in=later)
     message = (
         f"{answered.revision} still drifts, and the run {answered.run} for it ended as {answered.result}. "
         f"{last.message if last else ''}. The same drift starts no other; {_how_to_ask(policy)}"
@@ -133,16 +165,16 @@ def _pause(retrain: Retrain, memory: Memory, now: float) -> float:
     """Seconds that the next run has to wait, none or less: it need not."""
     ends = [now]
     last = _last(memory, but=(runs.CANCELLED, runs.FAILED))
-    if last is not None and last.ended_at is not None:
+    if last is not None:
         ends.append(last.ended_at + seconds(retrain.cooldown))
     latest = _last(memory, but=(runs.CANCELLED,))
-    if latest is not None and latest.ended_at is not None and latest.result == runs.FAILED:
+    if latest is not None and latest.result == runs.FAILED:
         doubled = seconds(retrain.backoff) * 2.0 ** min(max(memory.failures - 1, 0), 40)
         ends.append(latest.ended_at + min(BACKOFF_MAX, doubled))
     return max(ends) - now
 
 
-def _last(memory: Memory, but: tuple[str, ...]) -> Run | None:
+def _last(memory: Memory, but: tuple[str, ...]) -> Ended | None:
     return next((each for each in memory.runs if each.result not in but), None)
 
 
@@ -161,14 +193,14 @@ def _schedule(policy: DriftPolicy, memory: Memory, now: float) -> tuple[Memory, 
         return replace(memory, scheduled_at=now), None, following
     due = last_due(schedule, memory.scheduled_at, now)
     last = _last(memory, but=(runs.CANCELLED, runs.FAILED))
-    if due is None or last is None or last.ended_at is None:
+    if due is None or last is None:
         return memory, due, following
     if last.started_at <= due <= last.ended_at + seconds(retrain.cooldown):
         return replace(memory, scheduled_at=due), None, following
     return memory, due, following
 
 
-def _started(
+def _run(
     policy: DriftPolicy,
     retrain: Retrain,
     facts: TargetFacts,
@@ -176,14 +208,15 @@ def _started(
     trigger: str,
     what: str,
     reason: str,
-    due: float | None,
     now: float,
-) -> Memory:
-    key = f"{policy.uid}/{facts.uid}/{trigger}/{what}"
+    taken: Callable[[str], bool],
+) -> Run:
     # One that failed is tried again for the same reason, which must be another run.
-    attempt = next((each.attempt + 1 for each in memory.runs if each.key.split("#")[0] == key), 1)
-    key = key if attempt == 1 else f"{key}#{attempt}"
-    run = Run(
+    alike = (each for each in memory.runs if (each.trigger, each.occasion) == (trigger, what))
+    attempt = next((each.attempt + 1 for each in alike), 1)
+    while taken(run_name(policy.name, key := _key(policy, facts, trigger, what, attempt))):
+        attempt += 1
+    return Run(
         name=run_name(policy.name, key),
         key=key,
         kind=runs.JOB if retrain.job is not None else runs.WEBHOOK,
@@ -196,13 +229,20 @@ def _started(
         drifted=memory.verdict.drifted,
         features=memory.verdict.features,
         window=memory.verdict.window,
+        target=facts.name,
+        target_uid=facts.uid,
+        occasion=what,
     )
-    return replace(
-        memory,
-        run=run,
-        scheduled_at=due if due is not None else memory.scheduled_at,
-        handled_request=what if trigger == runs.REQUEST else memory.handled_request,
-    )
+
+
+def _key(policy: DriftPolicy, facts: TargetFacts, trigger: str, what: str, attempt: int) -> str:
+    key = f"{policy.uid}/{facts.uid}/{trigger}/{what}"
+    return key if attempt == 1 else f"{key}#{attempt}"
+
+
+def _short(request: str) -> str:
+    """Annotations may be of any length; what is stored of one may not."""
+    return request if len(request) <= LONGEST_REQUEST else f"{request[:80]}… ({content_hash({'request': request})})"
 
 
 def busy_with(active: Mapping[str, str]) -> str | None:

@@ -9,22 +9,41 @@ from modelward.api.conditions import Condition
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.domain import runs
 from modelward.domain.policy import Memory
-from modelward.domain.policy_memory import show_memory
+from modelward.domain.runs import Run
 from modelward.domain.times import show_time
-from modelward.domain.verdicts import DRIFTED, NO_DRIFT
+from modelward.domain.verdicts import DRIFTED, NO_DRIFT, show_window
 
 DRIFTED_CONDITION: Final = "Drifted"
+
+SHOWN_TARGETS: Final = 10
+"""Of more, those that matter most are in status: it has to fit into one object, however many there are."""
+
+NAMED: Final = 20
+"""Drifted features of a target that status names."""
+
+LONGEST: Final = 1000
+"""Characters of a sentence."""
 
 
 @dataclass(frozen=True)
 class TargetState:
-    """One target as this reconcile leaves it. `obstacle`: why a wanted run does not start; `stalled`: what needs a
-    person; `missing`: why it can't be watched yet."""
+    """One target as this reconcile leaves it. `run`: the one that goes on; `obstacle`: why a wanted run does not start;
+    `stalled`: what needs a person; `missing`: why it can't be watched yet."""
 
     memory: Memory
+    run: Run | None = None
     obstacle: str | None = None
     stalled: str | None = None
     missing: str | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What metrics tell of a target."""
+
+    model: str
+    verdict: str
+    retraining: bool
 
 
 def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) -> dict[str, Any]:
@@ -32,7 +51,8 @@ def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) 
     built = {
         "observedGeneration": policy.generation,
         "summary": _summary(targets),
-        "targets": [show_memory(each.memory, each.obstacle) for each in targets],
+        "counts": _counts(targets),
+        "targets": [_shown(each) for each in _telling(targets)],
         "conditions": conditions.render(
             (*_health(policy, targets), _drifted(targets)),
             policy.status.get("conditions") or (),
@@ -41,6 +61,55 @@ def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) 
         ),
     }
     return {name: value for name, value in built.items() if value}
+
+
+def _counts(targets: Sequence[TargetState]) -> dict[str, int]:
+    """Of all targets, whether they are shown or not."""
+    phases = [each.run.phase for each in targets if each.run is not None]
+    return {
+        "targets": len(targets),
+        "drifted": sum(each.memory.verdict.verdict == DRIFTED for each in targets),
+        "stalled": sum(each.stalled is not None for each in targets),
+        "starting": phases.count(runs.STARTING),
+        "running": phases.count(runs.RUNNING),
+        "rollingOut": phases.count(runs.ROLLING_OUT),
+    }
+
+
+def _telling(targets: Sequence[TargetState]) -> list[TargetState]:
+    """Those that matter most, by name."""
+
+    def weight(each: TargetState) -> tuple[bool, bool, bool, int]:
+        verdict = each.memory.verdict
+        drifted = verdict.verdict == DRIFTED
+        return bool(each.stalled or each.missing), each.run is not None, drifted, len(verdict.drifted) if drifted else 0
+
+    kept = sorted(targets, key=weight, reverse=True)[:SHOWN_TARGETS]
+    return sorted(kept, key=lambda each: each.memory.name)
+
+
+def _shown(target: TargetState) -> dict[str, Any]:
+    memory, verdict = target.memory, target.memory.verdict
+    run, last = target.run, next(iter(memory.runs), None)
+    shown = {
+        "name": memory.name,
+        "uid": memory.uid,
+        "revision": verdict.revision,
+        "verdict": verdict.verdict,
+        "message": verdict.message[:LONGEST],
+        "obstacle": None if target.obstacle is None else target.obstacle[:LONGEST],
+        "window": show_window(verdict.window),
+        "judged": verdict.judged or None,
+        "drifted": list(verdict.drifted[:NAMED]),
+        "features": [dict(each) for each in verdict.features],
+        "failures": memory.failures or None,
+        "lastRun": {"name": run.name, "phase": run.shown_phase}
+        if run
+        else {"name": last.name, "phase": last.result}
+        if last
+        else None,
+    }
+    return {name: value for name, value in shown.items() if value not in (None, "", [])}
 
 
 def _health(policy: DriftPolicy, targets: Sequence[TargetState]) -> tuple[Condition, ...]:
@@ -105,10 +174,10 @@ def _drifted(targets: Sequence[TargetState]) -> Condition:
 
 
 def _what_comes(target: TargetState) -> str:
-    memory = target.memory
-    if memory.run is not None:
-        said = f": {memory.run.message}" if memory.run.message else ""
-        return f"{memory.verdict.message}. The run {memory.run.name} is {memory.run.phase}{said}"
+    memory, run = target.memory, target.run
+    if run is not None:
+        said = f": {run.message}" if run.message else ""
+        return f"{memory.verdict.message}. The run {run.name} is {run.phase}{said}"
     return ". ".join(part for part in (memory.verdict.message, target.obstacle) if part)
 
 
@@ -117,7 +186,7 @@ def _told(sentences: Sequence[tuple[str, str | None]], targets: int) -> str:
     if targets == 1:
         return "; ".join(str(sentence) for _, sentence in sentences)
     more = f"; and {len(sentences) - 3} more" if len(sentences) > 3 else ""
-    return "; ".join(f"{name}: {sentence}" for name, sentence in sentences[:3]) + more
+    return "; ".join(f"{name}: {str(sentence)[:LONGEST]}" for name, sentence in sentences[:3]) + more
 
 
 def _summary(targets: Sequence[TargetState]) -> dict[str, Any]:
@@ -127,29 +196,22 @@ def _summary(targets: Sequence[TargetState]) -> dict[str, Any]:
     shown = max(targets, key=lambda each: (each.memory.verdict.verdict == DRIFTED, len(each.memory.verdict.drifted)))
     memory = shown.memory
     worst: Mapping[str, Any] = next(iter(memory.verdict.features), {})
-    run = memory.run or next(iter(memory.runs), None)
+    run, last = shown.run, next(iter(memory.runs), None)
+    name, began, word = (
+        (run.name, run.started_at, run.shown_phase)
+        if run
+        else (last.name, last.started_at, last.result)
+        if last
+        else (None, None, None)
+    )
     more = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
     built = {
         "target": f"{memory.name}{more}",
         "verdict": memory.verdict.verdict,
         "feature": worst.get("name"),
         "value": f"{worst['metric']} {worst['value']}" if worst else None,
-        "run": run.name if run else None,
-        "runStartedAt": show_time(run.started_at) if run else None,
-        "runResult": (run.result or run.phase) if run else None,
+        "run": name,
+        "runStartedAt": None if began is None else show_time(began),
+        "runResult": word,
     }
     return {name: value for name, value in built.items() if value is not None}
-
-
-def phases(status: Mapping[str, Any]) -> dict[str, str]:
-    """How far the runs are that go on, by name."""
-    return {each["run"]["name"]: each["run"]["phase"] for each in status.get("targets") or () if "run" in each}
-
-
-def active_runs(status: Mapping[str, Any]) -> dict[str, str]:
-    """Names of runs that go on, by target, of a stored status."""
-    return {
-        each["name"]: each["run"]["name"]
-        for each in status.get("targets") or ()
-        if (each.get("run") or {}).get("phase", runs.ENDED) != runs.ENDED
-    }

@@ -23,10 +23,12 @@ from modelward.api.traffic import CANDIDATE
 from modelward.domain import monitored
 from modelward.domain.artifact import artifacts_of, differing
 from modelward.domain.diagnosis import FORMAT_NOT_ALLOWED, SERVER_MEMORY_FIELD, Problem, diagnose
+from modelward.domain.effective import Effective, model_status
 from modelward.domain.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts, RouterFacts
 from modelward.domain.monitored import Monitored
 from modelward.domain.report import rollout_essence, rollout_status
 from modelward.domain.rollout import Decision
+from modelward.domain.runs import Artifact
 from modelward.domain.stages import stages_of
 from modelward.domain.variants import variants_status
 
@@ -178,8 +180,10 @@ def _servable(observed: Observed, stable: str) -> Condition:
     return Condition(conditions.SERVABLE, True, "Answering", f"{routed} answers requests")
 
 
-def build_conditions(observed: Observed, assessment: Assessment, stable: str) -> tuple[Condition, ...]:
-    """The four conditions, always all of them."""
+def build_conditions(
+    observed: Observed, assessment: Assessment, stable: str, made_by: str | None = None
+) -> tuple[Condition, ...]:
+    """The four conditions, always all of them. `made_by`: the run whose model the target is, None: spec's own."""
     problem, waiting = assessment.problem, assessment.waiting_for
     keeps = f" Until then {stable} keeps serving." if stable != observed.target and assessment.servable.status else ""
     if problem:
@@ -197,6 +201,7 @@ def build_conditions(observed: Observed, assessment: Assessment, stable: str) ->
     else:
         replicas = f"{observed.replicas} replica{'s' if observed.replicas > 1 else ''}"
         message = f"{observed.target} answers on {replicas} with {observed.target_model.uri}"
+        message += f", which the run {made_by} made" if made_by else ""
         ready = Condition(conditions.READY, True, "Serving", message)
         reconciling = Condition(conditions.RECONCILING, False, "UpToDate", "Everything is as spec asks")
         stalled = Condition(conditions.STALLED, False, "NoProblem", "Nothing needs a person")
@@ -225,15 +230,18 @@ def build_status(
     gates: Sequence[Mapping[str, Any]] | None = None,
     comparisons: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     watched: Monitored | None = None,
+    effective: Effective | None = None,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
-    `watched`: by monitors, None: by none.
+    `watched`: by monitors, None: by none; `effective`: None: what spec asks for.
     """
     assessment = assess(deployment, observed, decision, version, refused)
     stable = decision.routes.stable
-    built = build_conditions(observed, assessment, stable)
+    asked = Artifact(deployment.spec.model.uri, deployment.spec.model.digest)
+    effective = effective or Effective(asked, asked)
+    built = build_conditions(observed, assessment, stable, effective.by.run if effective.by else None)
     if watched is not None:
         built = (*built, monitored.condition(watched))
     stable_facts = observed.revisions.get(stable)
@@ -242,6 +250,7 @@ def build_status(
         "observedGeneration": deployment.generation,
         "phase": phase_of(built, decision.progress, stalled=assessment.problem is not None),
         **_addresses(deployment, observed.router.tls),
+        "model": model_status(effective, stable=stable == observed.target),
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
         "selector": _selector(deployment, decision),

@@ -1,16 +1,17 @@
 """The Job of a retraining run: the user's template, and what makes it ours."""
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
+from modelward.api.owners import owner_reference
 from modelward.domain.briefing import briefing, environment
 from modelward.domain.policy import TargetFacts
 from modelward.domain.policy_run import deadline_of
-from modelward.domain.runs import Run, show_run
+from modelward.domain.run_object import KIND
+from modelward.domain.runs import Run
 
 RESERVED: Final = (names.GROUP, "app.kubernetes.io")
 """Prefixes of labels and annotations by which objects are told apart here."""
@@ -33,10 +34,9 @@ def job(policy: DriftPolicy, template: Mapping[str, Any], facts: TargetFacts, ru
             "labels": {**_foreign(metadata.get("labels")), **own},
             "annotations": {
                 **_foreign(metadata.get("annotations")),
-                names.ANNOTATION_RUN: json.dumps(show_run(run), sort_keys=True),
                 names.ANNOTATION_REPORTER: pod["containers"][0]["name"],
             },
-            "ownerReferences": [policy.owner_reference],
+            "ownerReferences": [owner_reference(KIND, run.name, run.uid)],
         },
         "spec": {
             "backoffLimit": 0,

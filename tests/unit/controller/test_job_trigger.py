@@ -22,7 +22,7 @@ from modelward.render.retraining import job as rendered
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MODEL = Artifact("s3://models/fraud/1/fraud.tar")
 FACTS = TargetFacts("fraud", "t", 1, 1, MODEL, "fraud-a", MODEL)
-RUN = Run("fraud-1", "k", "Job", "Drift", "", NOW.timestamp(), "fraud-a", MODEL, phase=runs.RUNNING)
+RUN = Run("fraud-1", "k", "Job", "Drift", "", NOW.timestamp(), "fraud-a", MODEL, phase=runs.RUNNING, uid="r")
 TEMPLATE = {"spec": {"template": {"spec": {"containers": [{"name": "train", "image": "t:1"}]}}}}
 REPORT = json.dumps({"modelUri": "s3://models/fraud/2/fraud.tar"})
 
@@ -67,8 +67,8 @@ class Stage:
         self.server, self.cache = Server(), Cache()
         self.trigger = JobTrigger(self.server, self.cache, lambda: NOW)  # type: ignore[arg-type]
 
-    def job(self, kind: str | None = None, ago: float = 0.0, message: str = "", owner: str = "p", **meta: Any) -> None:
-        made = rendered(policy(owner), TEMPLATE, FACTS, RUN)
+    def job(self, kind: str | None = None, ago: float = 0.0, message: str = "", owner: str = "r", **meta: Any) -> None:
+        made = rendered(policy(), TEMPLATE, FACTS, replace(RUN, uid=owner))
         at = (NOW - timedelta(seconds=ago)).isoformat()
         conditions = [{"type": kind, "status": "True", "lastTransitionTime": at, "message": message}] if kind else []
         metadata = {**made["metadata"], "uid": "j", "resourceVersion": "7", **meta}
@@ -120,7 +120,7 @@ async def test_a_second_start_makes_no_second_job(stage: Stage) -> None:
 async def test_a_job_of_somebody_else_is_left_alone(stage: Stage) -> None:
     stage.job(owner="another")
     state, message = await start(stage)
-    assert (state, "that is not of this policy" in message) == (runs.BROKE, True)
+    assert (state, "that is not of this run" in message) == (runs.BROKE, True)
     await stage.trigger.cancel(Order(policy(), RUN, FACTS))
     assert stage.server.deleted == []
 
@@ -176,7 +176,7 @@ BAD: dict[str, tuple[dict[str, Any], list[tuple[int, str]], str]] = {
     "out of time": ({"kind": "Failed", "message": "Job was active longer than its deadline"}, [], "active longer"),
     "an exit code": ({"kind": "Failed"}, [(137, "")], "Error (exit code 137)"),
     "taken away": ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, [], "is being deleted"),
-    "another policy's": ({"owner": "q"}, [], "is gone: somebody deleted it"),
+    "another run's": ({"owner": "q"}, [], "is gone: somebody deleted it"),
 }
 
 
@@ -208,24 +208,12 @@ async def test_it_goes_on_while_nothing_says_otherwise(stage: Stage) -> None:
     assert await stage.poll() == (runs.WORKING, "")
 
 
-async def test_ended_jobs_are_swept_and_no_others(stage: Stage) -> None:
-    stage.job()
-    await stage.trigger.sweep(policy(), {"fraud-1"})
-    assert stage.server.deleted == []
-    stage.job("Complete", resourceVersion="8")
-    await stage.trigger.sweep(policy(), {"fraud-0"})
-    assert stage.server.deleted == []
-    await stage.trigger.sweep(policy(), {"fraud-1"})
+async def test_a_job_that_an_earlier_operator_made_for_the_policy_is_the_runs(stage: Stage) -> None:
+    stage.job(owner="p")
+    assert await start(stage) == (runs.WORKING, "")
+    assert await stage.poll() == (runs.WORKING, "")
+    await stage.trigger.cancel(Order(policy(), RUN, FACTS))
     assert stage.server.deleted == ["fraud-1/j"]
-
-
-async def test_a_run_that_status_forgot_is_found(stage: Stage) -> None:
-    stage.job()
-    found = stage.trigger.lost(policy(), "fraud", set())
-    assert found == RUN
-    assert stage.trigger.lost(policy(), "fraud", {"fraud-1"}) is None
-    assert stage.trigger.lost(policy(), "other", set()) is None
-    assert stage.trigger.lost(policy("q"), "fraud", set()) is None
 
 
 def test_labels_say_whose_it_is() -> None:

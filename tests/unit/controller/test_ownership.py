@@ -165,7 +165,7 @@ def test_a_training_pod_joins_no_service_whatever_its_template_says() -> None:
         "team": "risk", "sub.modelward.io/x": "y", "app.kubernetes.io/version": "1", "example.io/revision": "r",
     }  # fmt: skip
     template = {
-        "metadata": {"labels": stolen, "annotations": {names.ANNOTATION_RUN: "{}", "modelward.io/other": "z"}},
+        "metadata": {"labels": stolen, "annotations": {"modelward.io/run-record": "{}", "modelward.io/other": "z"}},
         "spec": {"template": {"metadata": {"labels": stolen}, "spec": {"containers": [{"name": "c", "image": "i"}]}}},
     }
     body = {

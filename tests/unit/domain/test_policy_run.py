@@ -8,7 +8,7 @@ import pytest
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.domain import runs
 from modelward.domain.policy import Memory, Rejected, RolloutFacts, TargetFacts
-from modelward.domain.policy_run import APPLY, ASK, START, advance, effect_of, is_to_be_stopped
+from modelward.domain.policy_run import ASK, START, advance, deleted, effect_of, is_to_be_stopped, settled, unacceptable
 from modelward.domain.runs import Artifact, Holdout, Outcome, Report, Run
 
 NOW = 1_767_225_600.0
@@ -39,16 +39,17 @@ def after(
     now: float = NOW,
 ) -> tuple[str, str, Memory]:
     """Phase or result, message, and all of it."""
-    moved = advance(given or policy(), facts, replace(memory, run=run), run, outcome, now)
-    latest = moved.run or moved.runs[0]
-    return latest.result or latest.phase, latest.message, moved
+    memory = replace(memory, run=run)
+    moved = advance(given or policy(), facts, memory, run, outcome, now)
+    after = settled(facts, memory, moved, now) if moved.phase == runs.ENDED else replace(memory, run=moved)
+    return moved.shown_phase, moved.message, after
 
 
 STARTING = replace(RUN, phase=runs.STARTING)
-APPLYING = replace(RUN, phase=runs.APPLYING, model=NEW)
-ROLLING = replace(RUN, phase=runs.ROLLING_OUT, model=NEW, target_generation=2)
+ROLLING = replace(RUN, phase=runs.ROLLING_OUT, model=NEW, accepted_at=NOW)
 MOVING, BACK = RolloutFacts(NEW.uri, "Progressing"), RolloutFacts(NEW.uri, "RolledBack", "slow")
-APPLIED = replace(FACTS, generation=2, observed_generation=2, asked=NEW)
+TAKEN = replace(FACTS, effective=NEW, effective_run="fraud-1", accepted_at=NOW)
+WRITTEN = replace(FACTS, generation=2, observed_generation=2, asked=NEW)
 LATE = NOW + 3600
 
 CASES: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -59,13 +60,13 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "it fails": ({"outcome": Outcome(runs.BROKE, "exit code 1")}, "Failed", "exit code 1"),
     "it takes too long": ({"outcome": Outcome(runs.WORKING), "now": LATE}, "Failed", "spec.retrain.deadline"),
     "it was never started in time": ({"run": STARTING, "outcome": None, "now": LATE}, "Failed", "deadline"),
-    "it ended in time, and is found late": ({"outcome": made(), "now": LATE}, "Applying", ""),
-    "it made a model": ({"outcome": made()}, "Applying", ""),
+    "it ended in time, and is found late": ({"outcome": made(), "now": LATE}, "RollingOut", ""),
+    "it made a model": ({"outcome": made()}, "RollingOut", ""),
     "it made a model by hand": (
         {"outcome": made(), "given": policy(apply="Manual")}, "Reported", "Write spec.model.uri: s3://models/fraud/2/",
     ),
     "it made a worse model": ({"outcome": made(holdout=WORSE)}, "Refused", "auc 0.8, the current model 0.9"),
-    "it made no other model": ({"outcome": made(OLD)}, "Unchanged", "spec asks for already"),
+    "it made no other model": ({"outcome": made(OLD)}, "Unchanged", "is to be served already"),
     "it made a model that was rejected": (
         {"outcome": made(), "memory": replace(MEMORY, rejected=(Rejected(NEW, "too slow"),))}, "Refused",
         "was rejected before: too slow",
@@ -80,44 +81,48 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "the target is gone": ({"outcome": None, "facts": None}, "Cancelled", "is gone"),
     "nobody tells": ({"outcome": Outcome(runs.UNTOLD)}, "Running", ""),
     "nobody tells, but spec has another model": (
-        {"outcome": Outcome(runs.UNTOLD), "facts": APPLIED}, "RollingOut", "was changed to s3://models/fraud/2",
+        {"outcome": Outcome(runs.UNTOLD), "facts": WRITTEN}, "RollingOut", "was changed to s3://models/fraud/2",
     ),
-    "it is applied": ({"run": APPLYING, "outcome": Outcome(runs.DONE, generation=2)}, "RollingOut", ""),
-    "it was applied before a crash": ({"run": APPLYING, "outcome": None, "facts": APPLIED}, "RollingOut", ""),
-    "applying is refused": ({"run": APPLYING, "outcome": Outcome(runs.BROKE, "no such scheme")}, "Failed", "no such"),
-    "somebody else was quicker": (
-        {"run": APPLYING, "outcome": None, "facts": replace(FACTS, asked=OTHER)}, "Superseded", "is left to you",
+    "it made the model that an earlier run made": (
+        {"outcome": made(OTHER), "facts": replace(FACTS, effective=OTHER, effective_run="fraud-0")}, "Unchanged",
+        "fraud/3",
     ),
-    "what is seen is older": ({"run": ROLLING, "outcome": None}, "RollingOut", ""),
+    "a person wrote its model into spec": (
+        {"run": ROLLING, "outcome": None, "facts": replace(WRITTEN, stable_revision="fraud-b", stable=NEW)}, "Promoted",
+        "",
+    ),
+    "what is seen is older": (
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, behind=True)}, "RollingOut", "",
+    ),
     "the rollout has not begun": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, observed_generation=1, moving=True)}, "RollingOut",
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, behind=True, moving=True)}, "RollingOut",
         "",
     ),
     "the rollout goes on": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, moving=True, rollout=MOVING)},
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, moving=True, rollout=MOVING)},
         "RollingOut", "",
     ),
     "the rollout promotes": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, stable_revision="fraud-b", stable=NEW)}, "Promoted",
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, stable_revision="fraud-b", stable=NEW)}, "Promoted",
         "fraud-b serves s3://models/fraud/2",
     ),
     "the rollout rolls back": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, rollout=BACK)},
-        "RolledBack", "was rolled back: slow. Look at status.rollout",
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, rollout=BACK)},
+        "RolledBack", "was rolled back: slow. fraud asks for what it asked for before",
     ),
     "a person aborts": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, rollout=RolloutFacts(NEW.uri, "Aborted", "no"))},
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, rollout=RolloutFacts(NEW.uri, "Aborted", "no"))},
         "RolledBack", "was aborted by hand",
     ),
     "somebody else publishes in mid-rollout": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, asked=OTHER)}, "Superseded", "fraud/3",
+        {"run": ROLLING, "outcome": None, "facts": replace(FACTS, asked=OTHER)}, "Superseded", "fraud/3",
     ),
     "the new model does not come up": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, moving=True, stalled="not found")}, "RollingOut",
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, moving=True, stalled="not found")}, "RollingOut",
         "not found",
     ),
     "the new model does not come up at all": (
-        {"run": ROLLING, "outcome": None, "facts": replace(APPLIED, moving=True, stalled="not found"), "now": LATE},
+        {"run": ROLLING, "outcome": None, "facts": replace(TAKEN, moving=True, stalled="not found"), "now": LATE},
         "Failed", "does not come up: not found",
     ),
 }  # fmt: skip
@@ -129,7 +134,7 @@ def test_what_becomes_of_a_run(case: str) -> None:
     found, message, memory = after(**given)
     assert found == expected
     assert sentence in message
-    assert (memory.run is None) == (expected not in ("Starting", "Running", "Applying", "RollingOut"))
+    assert (memory.run is None) == (expected not in ("Starting", "Running", "RollingOut"))
 
 
 @pytest.mark.parametrize(
@@ -139,10 +144,7 @@ def test_what_becomes_of_a_run(case: str) -> None:
         (runs.STARTING, FACTS, LATE, None),
         (runs.RUNNING, FACTS, NOW, ASK),
         (runs.RUNNING, FACTS, LATE, ASK),
-        (runs.APPLYING, FACTS, NOW, APPLY),
-        (runs.APPLYING, APPLIED, NOW, None),
-        (runs.APPLYING, replace(FACTS, asked=OTHER), NOW, None),
-        (runs.ROLLING_OUT, APPLIED, NOW, None),
+        (runs.ROLLING_OUT, TAKEN, NOW, None),
         (runs.RUNNING, None, NOW, None),
     ],
 )
@@ -176,7 +178,7 @@ def test_failures_are_counted_in_a_row() -> None:
 
 
 def test_a_failed_time_of_the_schedule_is_due_again() -> None:
-    nightly = replace(RUN, trigger=runs.SCHEDULE)
+    nightly = replace(RUN, trigger=runs.SCHEDULE, occasion="2026-01-01T00:00:00Z")
     memory = replace(MEMORY, scheduled_at=NOW)
     assert after(Outcome(runs.BROKE, "x"), nightly, memory=memory)[2].scheduled_at == NOW - 1
     assert after(made(holdout=WORSE), nightly, memory=memory)[2].scheduled_at == NOW
@@ -187,18 +189,36 @@ def test_what_was_in_vain_is_remembered_and_forgotten_with_success() -> None:
     assert refused.answered is not None
     assert (refused.answered.revision, refused.answered.drifted) == ("fraud-a", ("amount",))
     assert [each.model for each in refused.rejected] == [NEW]
-    promoted = replace(APPLIED, stable_revision="fraud-b", stable=NEW)
+    promoted = replace(TAKEN, stable_revision="fraud-b", stable=NEW)
     assert after(None, ROLLING, promoted, memory=refused)[2].answered is None
 
 
-def test_history_is_bounded() -> None:
+def test_what_is_remembered_of_ended_runs_is_bounded() -> None:
     memory = MEMORY
     for number in range(30):
         model = Artifact(f"s3://models/fraud/{100 + number}/fraud.tar")
         run = replace(RUN, name=f"run-{number}", drifted=tuple(f"feature {each}" for each in range(100)))
         memory = after(made(model, WORSE), run, memory=memory)[2]
-    assert (len(memory.runs), len(memory.rejected)) == (10, 10)
-    assert memory.runs[0].name == "run-29"
-    assert len(memory.runs[0].drifted) == 20
+    memory = after(Outcome(runs.BROKE, "x"), replace(RUN, name="failed"), memory=memory)[2]
+    assert ([each.name for each in memory.runs], len(memory.rejected)) == (["failed", "run-29"], 10)
     assert memory.answered is not None
     assert len(memory.answered.drifted) == 100
+
+
+def test_acceptance_is_later_than_any_before_whatever_the_clocks_say() -> None:
+    moved = advance(policy(), replace(FACTS, accepted_at=NOW + 99), MEMORY, RUN, made(), NOW)
+    assert moved.accepted_at is not None
+    assert moved.accepted_at > NOW + 99
+
+
+def test_a_model_that_the_api_server_refuses_is_a_failure_and_is_never_accepted() -> None:
+    moved = unacceptable(replace(ROLLING, target="fraud"), "start it with https://", NOW)
+    assert (moved.shown_phase, moved.accepted_at, moved.ended_at) == ("Failed", None, NOW)
+    assert "refuses s3://models/fraud/2/fraud.tar as spec.model of fraud: start it with" in moved.message
+
+
+def test_a_run_that_somebody_deleted_counts_for_the_cooldown_and_as_no_failure() -> None:
+    ended = deleted(RUN, NOW)
+    memory = settled(FACTS, replace(MEMORY, failures=2), ended, NOW)
+    assert (memory.run, memory.failures, memory.answered, memory.rejected) == (None, 2, None, ())
+    assert [(each.result, each.ended_at) for each in memory.runs] == [("Deleted", NOW)]

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from modelward.api.driftpolicy import DriftPolicy, parse
-from modelward.domain.policy import Answered, Memory, TargetFacts
-from modelward.domain.policy_start import Step, begin, busy_with
-from modelward.domain.runs import Artifact, Run
+from modelward.domain.policy import Answered, Ended, Memory, TargetFacts
+from modelward.domain.policy_start import Step, begin, busy_with, knows
+from modelward.domain.runs import Artifact
 from modelward.domain.verdicts import DRIFTED, Judged, Verdict
 
 NOW = 1_767_225_600.0
@@ -34,12 +34,8 @@ def policy(request: str | None = None, retrain: Any = None, **spec: Any) -> Drif
     return parse({"metadata": metadata, "spec": {"target": {"name": "fraud"}, "retrain": settings, **spec}})
 
 
-def run(result: str, ago: float, started: float = HOUR, **fields: Any) -> Run:
-    values = {"name": "fraud-1", "key": "k", "kind": "Job", "trigger": "Drift", "reason": "", "revision": "fraud-a"}
-    return Run(
-        **(values | fields), started_at=NOW - ago - started, from_model=MODEL, phase="Ended", result=result,
-        message="as it was", ended_at=NOW - ago,
-    )  # fmt: skip
+def run(result: str, ago: float, started: float = HOUR, trigger: str = "Drift", occasion: str = "then") -> Ended:
+    return Ended("fraud-1", trigger, occasion, 1, result, NOW - ago - started, NOW - ago, "as it was")
 
 
 def started(given: DriftPolicy, memory: Memory = DRIFTING, busy: str | None = None, **facts: Any) -> Step:
@@ -79,12 +75,12 @@ STARTS: dict[str, tuple[DriftPolicy, Memory, str]] = {
 def test_a_run_starts(case: str) -> None:
     given, memory, trigger = STARTS[case]
     step = started(given, memory)
-    assert step.memory.run is not None, step
-    assert (step.memory.run.trigger, step.memory.run.phase) == (trigger, "Starting")
+    assert step.run is not None, step
+    assert (step.run.trigger, step.run.phase) == (trigger, "Starting")
     assert (step.obstacle, step.stalled) == (None, None)
-    again = started(given, step.memory) if step.memory.run is None else begin(given, FACTS, memory, None, NOW + 5)
-    assert again.memory.run is not None
-    assert again.memory.run.name == step.memory.run.name, "the same trigger has the same name, whenever it is decided"
+    again = begin(given, FACTS, memory, None, NOW + 5)
+    assert again.run is not None
+    assert again.run.name == step.run.name, "the same trigger has the same name, whenever it is decided"
 
 
 WAITS: dict[str, tuple[DriftPolicy, Memory, dict[str, Any], str | None, float | None]] = {
@@ -124,7 +120,7 @@ WAITS: dict[str, tuple[DriftPolicy, Memory, dict[str, Any], str | None, float | 
 def test_no_run_starts_and_it_is_said_why(case: str) -> None:
     given, memory, facts, sentence, again_in = WAITS[case]
     step = started(given, memory, facts.pop("busy", None), **facts)
-    assert step.memory.run is None
+    assert step.run is None
     assert step.stalled is None
     assert (sentence is None) is (step.obstacle is None)
     assert sentence is None or sentence in str(step.obstacle)
@@ -152,21 +148,47 @@ STALLS: dict[str, tuple[DriftPolicy, Memory, str]] = {
 def test_a_person_is_asked_for(case: str) -> None:
     given, memory, sentence = STALLS[case]
     step = started(given, memory)
-    assert step.memory.run is None
+    assert step.run is None
     assert sentence in str(step.stalled)
 
 
 def test_a_retry_for_the_same_window_is_another_run() -> None:
-    first = started(policy()).memory.run
+    first = started(policy()).run
     assert first is not None
-    failed = replace(first, phase="Ended", result="Failed", ended_at=NOW - HOUR)
-    second = started(policy(), replace(DRIFTING, failures=1, runs=(failed,))).memory.run
+    failed = run("Failed", HOUR, occasion=first.occasion)
+    second = started(policy(), replace(DRIFTING, failures=1, runs=(failed,))).run
+    assert second is not None
+    assert (second.attempt, second.name == first.name) == (2, False)
+
+
+def test_a_name_that_is_taken_is_never_given_again() -> None:
+    first = started(policy()).run
+    assert first is not None
+    second = begin(policy(), FACTS, DRIFTING, None, NOW, lambda name: name == first.name).run
     assert second is not None
     assert (second.attempt, second.name == first.name) == (2, False)
 
 
 def test_a_drift_that_no_longer_is_one_starts_nothing() -> None:
-    assert started(policy(), CALM).memory.run is None
+    assert started(policy(), CALM).run is None
+
+
+def test_what_a_run_deals_with_is_known_from_its_object_alone() -> None:
+    """So that a crash between the object and the memory asks for nothing twice."""
+    asked = started(policy("now"), replace(CALM, failures=3, answered=ANSWERED)).run
+    assert asked is not None
+    memory = knows(replace(CALM, failures=3, answered=ANSWERED, scheduled_at=NOW - HOUR), asked)
+    assert (memory.handled_request, memory.failures, memory.answered) == ("now", 0, None)
+    assert memory.scheduled_at == NOW, "and whatever was due when it began"
+    assert started(policy("now"), replace(memory, run=None)).run is None
+    assert knows(memory, asked) == memory
+
+
+def test_a_request_of_any_length_is_stored_in_short() -> None:
+    found = started(policy("x" * 10_000), CALM).run
+    assert found is not None
+    assert (len(found.occasion) < 120, len(found.key) < 300) == (True, True)
+    assert found.occasion != getattr(started(policy("x" * 10_001), CALM).run, "occasion", None)
 
 
 def test_who_is_busy() -> None:

@@ -1,5 +1,6 @@
-"""The status of a policy: conditions, columns, what survives being stored, and what is told of changes."""
+"""The status of a policy: conditions, columns, its size, what survives being stored, and what is told of changes."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import yaml
 from api_schema import fits
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.domain import runs
-from modelward.domain.policy import Answered, Memory, Rejected
-from modelward.domain.policy_events import policy_transitions
-from modelward.domain.policy_memory import memories_of
-from modelward.domain.policy_status import TargetState, active_runs, build_status, phases
+from modelward.domain.policy import Answered, Ended, Memory, Rejected
+from modelward.domain.policy_events import health_transitions, run_transitions, verdict_transitions
+from modelward.domain.policy_legacy import legacy_memory, legacy_run
+from modelward.domain.policy_memory import load_memory, memory_manifest, memory_name
+from modelward.domain.policy_start import knows
+from modelward.domain.policy_status import TargetState, build_status
 from modelward.domain.runs import Artifact, Run
 from modelward.domain.verdicts import DRIFTED, NO_DRIFT, UNKNOWN, Judged, Recent, Verdict
 
@@ -34,12 +37,16 @@ CALM = replace(DRIFT, verdict=NO_DRIFT, message="nothing drifts", drifted=())
 RUN = Run(
     "fraud-1", "k", "Job", "Drift", "amount drifts", 5000.5, "fraud-a", MODEL, attempt=2, phase=runs.ROLLING_OUT,
     model=Artifact("s3://models/fraud/2/fraud.tar"), holdout="auc 0.9, the current model 0.8", version="7", handle="/r",
-    target_generation=3, message="so it is", drifted=("amount",), features=(NUMBERS,), window=DRIFT.window,
+    message="so it is", drifted=("amount",), features=(NUMBERS,), window=DRIFT.window, target="fraud", target_uid="t",
+    occasion="then", uid="u", begun_at=5001.0, accepted_at=5002.0,
 )  # fmt: skip
-ENDED = replace(RUN, name="fraud-0", phase=runs.ENDED, result=runs.ROLLED_BACK, ended_at=4000.0)
-FULL = Memory(
-    "fraud", "t", DRIFT, 100.0, "please", 2, Answered("fraud-a", ("amount",), "fraud-0", "RolledBack"),
-    (Rejected(MODEL, "too slow"),), RUN, (ENDED,),
+ENDED = Ended("fraud-0", "Drift", "then", 1, runs.ROLLED_BACK, 3000.0, 4000.0, "too slow")
+FULL = knows(
+    Memory(
+        "fraud", "t", DRIFT, 100.0, "please", 2, Answered("fraud-a", ("amount",), "fraud-0", "RolledBack"),
+        (Rejected(MODEL, "too slow"),), None, (ENDED,),
+    ),
+    RUN,
 )  # fmt: skip
 
 
@@ -52,25 +59,103 @@ def status_of(*states: TargetState, given: DriftPolicy | None = None) -> dict[st
     return build_status(given or policy(), states, NOW)
 
 
-def test_what_is_stored_is_what_is_read() -> None:
-    status = status_of(TargetState(FULL, "waits"))
+def test_what_is_remembered_is_what_is_read() -> None:
+    body = memory_manifest(policy(), FULL)
+    assert load_memory(body, forgiven=False) == FULL
+    assert body["metadata"]["ownerReferences"][0]["uid"] == "p"
+
+
+def test_a_memory_that_somebody_wrote_over_is_none() -> None:
+    body = memory_manifest(policy(), FULL)
+    assert load_memory({**body, "data": {"memory": "[]"}}, forgiven=False) is None
+    assert load_memory({**body, "data": None}, forgiven=False) is None
+
+
+def test_a_namesake_has_a_memory_of_its_own() -> None:
+    assert memory_name(policy(), "t") != memory_name(policy(), "another")
+    assert memory_name(policy(), "t") == memory_name(policy(generation=2), "t")
+
+
+def test_a_status_is_built_from_what_is_there_and_fits_the_crd() -> None:
+    status = status_of(TargetState(FULL, RUN, "waits"))
     fits(status, STATUS, "status")
-    assert memories_of(policy(status)) == {"fraud": FULL}
-    assert build_status(policy(status), [TargetState(FULL, "waits")], "later") == status, "nothing to write"
+    assert status["targets"][0]["lastRun"] == {"name": "fraud-1", "phase": "RollingOut"}
+    assert status["counts"] == {
+        "targets": 1, "drifted": 1, "stalled": 0, "starting": 0, "running": 0, "rollingOut": 1,
+    }  # fmt: skip
+    assert build_status(policy(status), [TargetState(FULL, RUN, "waits")], "later") == status, "nothing to write"
+
+
+def test_a_policy_of_five_hundred_models_that_all_drift_has_a_status_that_fits() -> None:
+    names = tuple(f"transaction_feature_with_a_long_name_{number}" for number in range(20))
+    numbers = tuple({**NUMBERS, "name": name} for name in names[:10])
+    drift = replace(
+        DRIFT,
+        message="x" * 5000,
+        drifted=names,
+        features=numbers,
+        recent=tuple(Recent(float(n), names) for n in range(24)),
+    )
+    uri = "s3://models/" + "x" * 1000
+    states = []
+    for number in range(500):
+        run = replace(RUN, target=f"model-{number}", message="y" * 5000, drifted=names, features=numbers)
+        memory = Memory(
+            f"model-{number}", f"uid-{number}", drift, 100.0, "please", 2, Answered("a", names, "x-0", "RolledBack"),
+            tuple(Rejected(Artifact(f"{uri}{each}"), "z" * 5000) for each in range(10)), None, (ENDED, ENDED, ENDED),
+        )  # fmt: skip
+        states.append(TargetState(knows(memory, run), run, "o" * 5000, "p" * 5000))
+    status = status_of(*states)
+    assert len(json.dumps(status)) < 64 * 1024
+    assert (len(status["targets"]), status["counts"]["targets"], status["counts"]["drifted"]) == (10, 500, 500)
+    largest = max(len(json.dumps(memory_manifest(policy(), each.memory))) for each in states)
+    assert largest < 64 * 1024, "and what is remembered of each is small, too"
 
 
 def test_who_changes_spec_has_looked() -> None:
-    status = status_of(TargetState(FULL))
-    (memory,) = memories_of(policy(status, generation=2)).values()
-    assert (memory.failures, memory.answered, memory.run) == (0, None, RUN)
+    memory = load_memory(memory_manifest(policy(), FULL), forgiven=True)
+    assert memory is not None
+    assert (memory.failures, memory.answered, memory.run) == (0, None, FULL.run)
 
 
 def test_a_verdict_that_could_not_be_given_stays_a_problem() -> None:
-    memory = Memory(
-        "fraud", "t", Verdict(UNKNOWN, "no such feature", "fraud-a", DRIFT.window, problem="no such feature")
-    )
-    (found,) = memories_of(policy(status_of(TargetState(memory)))).values()
+    verdict = Verdict(UNKNOWN, "no such feature", "fraud-a", DRIFT.window, problem="no such feature")
+    found = load_memory(memory_manifest(policy(), Memory("fraud", "t", verdict)), forgiven=False)
+    assert found is not None
     assert found.verdict.problem == "no such feature"
+
+
+LEGACY = {
+    "name": "fraud", "uid": "t", "revision": "fraud-a", "verdict": "Drifted", "message": "amount drifts", "failures": 1,
+    "handledRequest": "please",
+    "run": {
+        "name": "fraud-2", "key": "p/t/Request/a#b#2", "kind": "Webhook", "trigger": "Request", "attempt": 2,
+        "reason": "asked", "phase": "Applying", "revision": "fraud-a", "from": {"uri": MODEL.uri},
+        "model": {"uri": "s3://models/fraud/2/fraud.tar"}, "startedAt": NOW, "handle": "/runs/2",
+    },
+    "runs": [
+        {
+            "name": f"fraud-{number}", "key": f"p/t/Drift/{NOW}", "kind": "Job", "trigger": "Drift", "result": "Failed",
+            "phase": "Ended", "message": "no data", "startedAt": NOW, "endedAt": NOW,
+        }
+        for number in range(10)
+    ],
+}  # fmt: skip
+
+
+def test_what_an_earlier_operator_stored_in_status_is_taken_over() -> None:
+    memory, run = legacy_memory(LEGACY, forgiven=False), legacy_run(LEGACY)
+    assert memory is not None
+    assert (memory.failures, memory.handled_request, memory.verdict.verdict) == (1, "please", DRIFTED)
+    assert [(each.name, each.result, each.occasion) for each in memory.runs] == [("fraud-0", "Failed", NOW)]
+    assert run is not None
+    assert (run.name, run.occasion, run.attempt, run.phase) == ("fraud-2", "a#b", 2, runs.ROLLING_OUT)
+    assert (run.from_model, run.handle, run.target_uid) == (Artifact(MODEL.uri), "/runs/2", "t")
+
+
+@pytest.mark.parametrize("entry", [{}, {"name": "fraud", "run": "fraud-1"}, {"name": "fraud", "run": {"name": "x"}}])
+def test_what_can_not_be_read_of_an_earlier_status_is_no_run(entry: dict[str, Any]) -> None:
+    assert legacy_run(entry) is None
 
 
 CONDITIONS: dict[str, tuple[tuple[TargetState, ...], dict[str, tuple[str, str]]]] = {
@@ -80,11 +165,12 @@ CONDITIONS: dict[str, tuple[tuple[TargetState, ...], dict[str, tuple[str, str]]]
          "Reconciling": ("False", "as spec asks")},
     ),
     "drift and a run": (
-        (TargetState(FULL),),
+        (TargetState(FULL, RUN),),
         {"Ready": ("True", ""), "Drifted": ("True", "amount drifts. The run fraud-1 is RollingOut: so it is")},
     ),
     "drift and an obstacle": (
-        (TargetState(Memory("fraud", "t", DRIFT), "one at a time"),), {"Drifted": ("True", "drifts. one at a time")},
+        (TargetState(Memory("fraud", "t", DRIFT), obstacle="one at a time"),),
+        {"Drifted": ("True", "drifts. one at a time")},
     ),
     "nobody to watch": ((), {"Ready": ("False", "There is no ModelDeployment fraud in ml; create it"),
                              "Reconciling": ("True", ""), "Drifted": ("Unknown", "nothing to watch")}),
@@ -114,7 +200,7 @@ def test_conditions(case: str) -> None:
 
 
 def test_columns_show_the_target_that_drifts_most() -> None:
-    shown = status_of(TargetState(Memory("a", "t", CALM)), TargetState(FULL))["summary"]
+    shown = status_of(TargetState(Memory("a", "t", CALM)), TargetState(FULL, RUN))["summary"]
     assert (shown["target"], shown["verdict"], shown["feature"], shown["value"], shown["runResult"]) == (
         "fraud and 1 more", "Drifted", "amount", "psi 0.31", "RollingOut",
     )  # fmt: skip
@@ -126,29 +212,33 @@ def test_a_selector_that_takes_nobody_is_named() -> None:
     assert "No ModelDeployment of ml has the labels team=risk" in ready["message"]
 
 
-def test_what_runs() -> None:
-    status = status_of(TargetState(FULL), TargetState(Memory("b", "t", CALM)))
-    assert active_runs(status) == {"fraud": "fraud-1"}
-    assert phases(status) == {"fraud-1": "RollingOut"}
-
-
-def reasons(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return [each.reason for each in policy_transitions(old, new)]
-
-
 def test_each_change_is_told_once() -> None:
-    nothing: dict[str, Any] = {}
-    calm = status_of(TargetState(Memory("fraud", "t", CALM)))
+    def told(old: TargetState | None, new: TargetState) -> list[str]:
+        before = status_of(old) if old else {}
+        found = [
+            *verdict_transitions("fraud", old.memory.verdict if old else Verdict(), new.memory.verdict),
+            *health_transitions(before, status_of(new)),
+        ]
+        return [each.reason for each in found]
+
+    calm, drifts = TargetState(Memory("fraud", "t", CALM)), TargetState(Memory("fraud", "t", DRIFT))
+    stuck = TargetState(Memory("fraud", "t", CALM), stalled="look")
+    assert told(None, calm) == ["Watching"]
+    assert told(calm, drifts) == ["DriftDetected"]
+    assert told(drifts, calm) == ["DriftEnded"]
+    assert told(calm, stuck) == ["Stalled"]
+    assert all(told(each, each) == [] for each in (calm, drifts, stuck))
+
+
+def test_each_step_of_a_run_is_told_once() -> None:
     starting = replace(RUN, phase=runs.STARTING)
-    drifts = status_of(TargetState(Memory("fraud", "t", DRIFT, run=starting)))
-    rolling = status_of(TargetState(Memory("fraud", "t", DRIFT, run=RUN)))
     over = replace(RUN, phase=runs.ENDED, result=runs.PROMOTED, ended_at=9000.0)
-    promoted = status_of(TargetState(Memory("fraud", "t", CALM, runs=(over,))))
-    stuck = status_of(TargetState(Memory("fraud", "t", CALM, runs=(over,)), stalled="look"))
-    assert reasons(nothing, calm) == ["Watching"]
-    assert reasons(calm, drifts) == ["DriftDetected", "RetrainingStarted"]
-    assert reasons(drifts, rolling) == ["RetrainedModelRollsOut"]
-    assert reasons(rolling, promoted) == ["DriftEnded", "RetrainingPromoted"]
-    assert reasons(promoted, stuck) == ["Stalled"]
-    assert reasons(stuck, status_of()) == []
-    assert all(reasons(each, each) == [] for each in (calm, drifts, rolling, promoted, stuck))
+
+    def told(old: Run | None, new: Run) -> list[str]:
+        return [each.reason for each in run_transitions(old, new)]
+
+    assert told(None, starting) == ["RetrainingStarted"]
+    assert told(starting, replace(RUN, phase=runs.RUNNING)) == []
+    assert told(starting, RUN) == ["RetrainedModelRollsOut"]
+    assert told(RUN, over) == ["RetrainingPromoted"]
+    assert all(told(each, each) == [] for each in (starting, RUN, over))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gitops.tools import ArgoCd, Judge, RefusedError, Verdict
 from modelward.domain.diagnosis import Problem
 from modelward.domain.facts import Observed, RouterPodFacts
 from modelward.domain.rollout import decide
+from modelward.domain.run_object import run_status
+from modelward.domain.runs import Artifact, Run
 from modelward.domain.status import build_status
 
 ARGOCD = Path(__file__).parents[3] / "manifests" / "argocd"
@@ -201,3 +204,43 @@ def policy(*conditions: tuple[str, str], **spec: Any) -> Object:
 def test_what_is_shown_of_a_policy(judge: Judge, argocd: ArgoCd, shown: Object, health: str, kstatus: str) -> None:
     assert argocd.health(shown).status == health
     assert judge.kstatus(shown).status == kstatus
+
+
+def retraining_run(phase: str, result: str | None = None) -> Object:
+    model = Artifact("s3://models/fraud/1/model.onnx")
+    run = Run("fraud-1", "k", "Job", "Drift", "it drifts", 1.0, "fraud-a", model, phase=phase, result=result)
+    status = run_status(replace(run, message="so it is"), (), "2026-01-01T00:00:00Z")
+    return {
+        "apiVersion": "modelward.io/v1alpha1",
+        "kind": "RetrainingRun",
+        "metadata": {"name": "fraud-1", "namespace": "ml", "generation": 1},
+        "spec": {"target": {"name": "fraud"}},
+        "status": status,
+    }
+
+
+@pytest.mark.parametrize(
+    ("phase", "result", "health", "kstatus"),
+    [
+        ("Starting", None, "Progressing", "InProgress"),
+        ("Running", None, "Progressing", "InProgress"),
+        ("RollingOut", None, "Progressing", "InProgress"),
+        *[
+            ("Ended", each, "Healthy", "Current")
+            for each in ("Promoted", "Reported", "Unchanged", "Superseded", "Cancelled")
+        ],
+        *[("Ended", each, "Degraded", "Failed") for each in ("Failed", "RolledBack", "Refused")],
+    ],
+)
+def test_what_is_shown_of_a_run(
+    judge: Judge, argocd: ArgoCd, phase: str, result: str | None, health: str, kstatus: str
+) -> None:
+    shown = retraining_run(phase, result)
+    assert (argocd.health(shown).status, argocd.health(shown).message) == (health, "so it is")
+    assert judge.kstatus(shown).status == kstatus
+
+
+def test_a_run_that_the_operator_has_not_touched_yet_is_at_work(judge: Judge, argocd: ArgoCd) -> None:
+    shown = {**retraining_run("Starting"), "status": {"observedGeneration": -1}}
+    assert argocd.health(shown).status == "Progressing"
+    assert judge.kstatus(shown).status == "InProgress"

@@ -5,7 +5,7 @@ from typing import Any
 
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.domain.policy import TargetFacts
-from modelward.domain.runs import Artifact, Run, read_run, run_name
+from modelward.domain.runs import Artifact, Run, run_name
 from modelward.domain.verdicts import Judged
 from modelward.render.retraining import job
 
@@ -14,6 +14,7 @@ FACTS = TargetFacts("fraud", "t", 1, 1, MODEL, "fraud-a", MODEL)
 RUN = Run(
     "fraud-1", "k", "Job", "Drift", "amount drifts", 1_767_225_600.0, "fraud-a", MODEL, drifted=("amount",),
     features=({"name": "amount", "value": "0.3"},), window=Judged(0.0, 3600.0, 900, "sha256:2"),
+    uid="r",
 )  # fmt: skip
 
 
@@ -48,7 +49,8 @@ def test_it_is_ours_by_labels_and_owner_and_the_users_by_everything_else() -> No
     labels = made["metadata"]["labels"]
     assert (labels["team"], labels["app.kubernetes.io/managed-by"]) == ("risk", "modelward")
     assert made["metadata"]["annotations"]["a"] == "b"
-    assert made["metadata"]["ownerReferences"][0]["uid"] == "p"
+    (owner,) = made["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("RetrainingRun", "fraud-1", "r"), "it goes with the run"
     assert (made["spec"]["backoffLimit"], made["spec"]["activeDeadlineSeconds"]) == (2, 90)
     pod = made["spec"]["template"]
     assert pod["metadata"]["labels"] == {"x": "y", **{key: labels[key] for key in labels if key != "team"}}
@@ -82,11 +84,6 @@ def test_every_container_is_told_and_what_the_user_sets_wins() -> None:
         "MODELWARD_REFERENCE_DIGEST": "sha256:2",
         "MODELWARD_DEADLINE": "2026-01-01T00:01:30Z",
     }
-
-
-def test_its_record_makes_a_lost_status_anew() -> None:
-    record = rendered()["metadata"]["annotations"]["modelward.io/run-record"]
-    assert read_run(json.loads(record)) == RUN
 
 
 def test_a_name_is_the_keys_for_ever_and_short_enough_for_a_pod() -> None:

@@ -1,6 +1,5 @@
-"""A run as a Kubernetes Job: its name is made from the run's key, so the API server refuses a second one."""
+"""A run as a Kubernetes Job: its name is the run's, so the API server refuses a second, and it goes with the run."""
 
-import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final
@@ -10,12 +9,11 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.resources import DRIFT_POLICIES, JOBS, PODS
-from modelward.controller.ownership import belongs_to, is_pod_of_job
+from modelward.controller.ownership import is_pod_of_job
 from modelward.controller.triggers.trigger import Order
-from modelward.controller.workloads import label
 from modelward.domain.foreign import quoted
 from modelward.domain.podtemplate import problem_of
-from modelward.domain.runs import BROKE, RUNNING, SUCCEEDED, WORKING, Outcome, Run, read_run
+from modelward.domain.runs import BROKE, SUCCEEDED, WORKING, Outcome
 from modelward.domain.trainingreport import ReportError, read_report
 from modelward.render import retraining
 
@@ -58,14 +56,14 @@ class JobTrigger:
                 known = await self._api.get(JOBS, order.policy.namespace, order.run.name)
             if known is not None:
                 self._cache.upsert(JOBS, known)
-        if known is not None and not belongs_to(known, order.policy):
-            told = f"There is a Job {order.run.name} that is not of this policy; delete it, or rename the policy"
+        if known is not None and not _is_of(known, order):
+            told = f"There is a Job {order.run.name} that is not of this run; delete it, or rename the policy"
             return Outcome(BROKE, told)
         return Outcome(WORKING)
 
     async def poll(self, order: Order) -> Outcome:
         job = await self._find(order)
-        if job is None or not belongs_to(job, order.policy):
+        if job is None or not _is_of(job, order):
             return Outcome(BROKE, f"The Job {order.run.name} is gone: somebody deleted it")
         if job["metadata"].get("deletionTimestamp"):
             return Outcome(BROKE, f"The Job {order.run.name} is being deleted by somebody")
@@ -85,30 +83,8 @@ class JobTrigger:
 
     async def cancel(self, order: Order) -> None:
         job = await self._find(order)
-        if job is not None and belongs_to(job, order.policy):
+        if job is not None and _is_of(job, order):
             await self._api.delete(JOBS, order.policy.namespace, order.run.name, job["metadata"]["uid"])
-
-    async def sweep(self, policy: DriftPolicy, over: set[str]) -> None:
-        """Delete the Jobs of the runs `over`.
-
-        Those that nobody remembers stay: where a status was lost, they keep their runs from being started again.
-        """
-        for job in self._cache.children(_key(policy), JOBS):
-            name, metadata = label(job, names.LABEL_RUN), job["metadata"]
-            if name not in over or ending_of(job) is None or not belongs_to(job, policy):
-                continue
-            await self._api.delete(JOBS, policy.namespace, metadata["name"], metadata["uid"])
-            self._cache.remove(JOBS, job, final=True)
-
-    def lost(self, policy: DriftPolicy, target: str, known: set[str]) -> Run | None:
-        """A run that goes on and that status does not know: a status that was lost finds it again."""
-        for job in self._cache.children(_key(policy), JOBS):
-            unknown = label(job, names.LABEL_TARGET) == target and label(job, names.LABEL_RUN) not in known
-            if unknown and belongs_to(job, policy) and ending_of(job) is None:
-                record = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_RUN)
-                if (run := _recorded(record)) is not None:
-                    return run
-        return None
 
     async def _find(self, order: Order) -> Object | None:
         known = self._cache.get(JOBS, order.policy.namespace, order.run.name)
@@ -118,12 +94,10 @@ class JobTrigger:
         return self._cache.children(_key(policy), PODS)
 
 
-def _recorded(record: str | None) -> Run | None:
-    """None where somebody took the record away, or wrote something else."""
-    try:
-        return read_run({**json.loads(record or "null"), "phase": RUNNING})
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None
+def _is_of(job: Object, order: Order) -> bool:
+    """Whether it is the run's; operators of earlier versions made it the policy's."""
+    owners = {each.get("uid") for each in job["metadata"].get("ownerReferences") or ()}
+    return bool(owners & {order.run.uid, order.policy.uid})
 
 
 class _Ending:

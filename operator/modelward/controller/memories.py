@@ -1,0 +1,52 @@
+"""What a policy remembers of its targets, a ConfigMap each: read from the cache, written where it has changed."""
+
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.cluster.cache import Cache, Key
+from modelward.cluster.client import Api
+from modelward.cluster.resources import CONFIG_MAPS, DRIFT_POLICIES
+from modelward.controller.ownership import belongs_to
+from modelward.domain.policy import Memory
+from modelward.domain.policy_legacy import legacy_memory
+from modelward.domain.policy_memory import DATA, is_fresh, load_memory, memory_manifest, memory_name
+
+
+class Memories:
+    """Reads the cache alone; what it writes is in the cache at once."""
+
+    def __init__(self, api: Api, cache: Cache) -> None:
+        self._api = api
+        self._cache = cache
+
+    def of_policy(self, policy: DriftPolicy) -> dict[str, Memory]:
+        """By the uid of the target. Of what has none, what an operator of an earlier version left in status."""
+        fresh = is_fresh(policy)
+        found = {}
+        for entry in policy.status.get("targets") or ():
+            memory = legacy_memory(entry, forgiven=fresh)
+            if memory is not None:
+                found[memory.uid] = memory
+        for body in self._cache.children(Key(policy.namespace, policy.name, DRIFT_POLICIES.kind), CONFIG_MAPS):
+            memory = load_memory(body, forgiven=fresh) if belongs_to(body, policy) else None
+            if memory is not None:
+                found[memory.uid] = memory
+        return found
+
+    def has(self, policy: DriftPolicy, target_uid: str) -> bool:
+        """Whether anything is stored of the target."""
+        return self._cache.get(CONFIG_MAPS, policy.namespace, memory_name(policy, target_uid)) is not None
+
+    async def write(self, policy: DriftPolicy, memory: Memory) -> None:
+        """Where it is not what is stored."""
+        manifest = memory_manifest(policy, memory)
+        stored = self._cache.get(CONFIG_MAPS, policy.namespace, manifest["metadata"]["name"])
+        if stored is None or (stored.get("data") or {}).get(DATA) != manifest["data"][DATA]:
+            applied = await self._api.apply(CONFIG_MAPS, manifest)
+            self._cache.upsert(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", **applied})
+
+    async def forget(self, policy: DriftPolicy, target_uid: str) -> None:
+        """The target is none any more."""
+        name = memory_name(policy, target_uid)
+        stored = self._cache.get(CONFIG_MAPS, policy.namespace, name)
+        if stored is not None and belongs_to(stored, policy):
+            await self._api.delete(CONFIG_MAPS, policy.namespace, name, stored["metadata"]["uid"])
+            self._cache.remove(CONFIG_MAPS, stored, final=True)
