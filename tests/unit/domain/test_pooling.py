@@ -9,7 +9,6 @@ import pytest
 
 from modelward.domain import pooling, windows
 from modelward.domain.pooling import Pool, heard
-from modelward.domain.runs import Artifact, Run, read_run, show_run
 from modelward.domain.windows import WindowSettings
 from modelward_drift.builder import profile_of
 from modelward_drift.counting import count
@@ -161,5 +160,3 @@ def test_what_a_later_operator_adds_is_left_out() -> None:
     assert pooling.load(stored, REFERENCE) == pool
     book = windows.opened(pool, 0.0)
     assert windows.load(later(windows.dump(book)), REFERENCE) == book
-    run = Run("n", "k", "Job", "Drift", "", 0.0, "a", Artifact("u"), model=Artifact("v"))
-    assert read_run(later(show_run(run))) == run
