@@ -124,7 +124,7 @@ def build(
     # The operator's own namespace needs no claim.
     keyring = Keyring(Api(client, may_write=lease.is_held), configured.namespace, clock, time.time)
     credentials = Credentials(keyring.signing, time.time)
-    poller = Poller(queue.add, clock)
+    poller = Poller(queue.add, clock, may_ask=lease.is_held)
     probe = RouterProbe(session, poller)
     prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
     evidence = EvidenceCollector(

@@ -138,7 +138,7 @@ async def operator(
         routers = FakeRouters()
         routers.cache = cache
         prometheus = Prometheus(session, prometheus_url) if prometheus_url else None
-        poller = Poller(queue.add, clock)
+        poller = Poller(queue.add, clock, may_ask=lease.is_held)
         evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, poller, ask_every=1.0)
         monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), poller, clock)
         reconciler = Reconciler(

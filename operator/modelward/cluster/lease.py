@@ -45,6 +45,7 @@ class Lease:
         self._identity = identity
         self._clock = clock
         self._writes_until = float("-inf")
+        self._has_held = False
         self._seen: tuple[str, float] = ("", float("-inf"))
 
     def is_held(self) -> bool:
@@ -106,18 +107,25 @@ class Lease:
             log.warning("the lease could not be taken: %s", error)
             return False
         # Counted from before the request: others count from when the server stored it, which is later.
+        self._has_held = True
         self._writes_until = asked_at + self._settings.duration - self._settings.margin
         return True
 
     def _may_take(self, current: dict[str, Any]) -> bool:
-        """Ours, free, or not renewed for its whole duration as seen by our own clock (clocks of machines differ)."""
+        """Ours, free, or not renewed for its whole duration as seen by our own clock (clocks of machines differ).
+
+        One with our name that this process has not taken is that of the container before: a write of it may still be
+        under way.
+        """
         spec = current["spec"]
-        if spec.get("holderIdentity") in (self._identity, "", None):
+        ours = spec.get("holderIdentity") == self._identity
+        if spec.get("holderIdentity") in ("", None) or (ours and self._has_held):
             return True
         version = current["metadata"]["resourceVersion"]
         if version != self._seen[0]:
             self._seen = (version, self._clock())
-        return self._clock() >= self._seen[1] + float(spec.get("leaseDurationSeconds") or self._settings.duration)
+        duration = float(spec.get("leaseDurationSeconds") or self._settings.duration)
+        return self._clock() >= self._seen[1] + (self._settings.margin if ours else duration)
 
     async def _replace(self, body: dict[str, Any]) -> None:
         path = LEASES.path(self._settings.namespace, self._settings.name)

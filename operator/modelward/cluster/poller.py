@@ -62,10 +62,18 @@ class _Asked:
 
 
 class Poller:
-    """`due`: makes a key due, called when a look of it has ended. `clock`: monotonic seconds."""
+    """`due`: makes a key due, called when a look of it has ended. `clock`: monotonic seconds. `may_ask`: the fence of
+    the lease: who is asked is told something by it, too (that counts were read, what to compare with)."""
 
-    def __init__(self, due: Callable[[Key], None], clock: Callable[[], float], at_once: int = AT_ONCE) -> None:
+    def __init__(
+        self,
+        due: Callable[[Key], None],
+        clock: Callable[[], float],
+        at_once: int = AT_ONCE,
+        may_ask: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._due = due
+        self._may_ask = may_ask
         self._clock = clock
         self._at_once = at_once
         self._asked: dict[Question, _Asked] = {}
@@ -133,6 +141,8 @@ class Poller:
         try:
             async with self._slot(question, slow=asked.took > SLOW):
                 began = self._clock()
+                if not self._may_ask():
+                    return
                 async with asyncio.timeout(LONGEST):
                     await look()
             asked.answered = True

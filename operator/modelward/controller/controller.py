@@ -34,6 +34,10 @@ STUCK_AFTER = 120.0
 one to the API server."""
 
 
+RESYNC_RETRY = 30.0
+"""Seconds after which a resync that failed is tried again."""
+
+
 class LeaseLostError(Exception):
     """Another operator may write now, so this one must end."""
 
@@ -152,15 +156,18 @@ class Controller:
                 await asyncio.sleep(1)
 
     async def _resync_for_ever(self) -> None:
+        pause = self._resync_seconds
         while True:
             spread = 1 + RESYNC_JITTER * (2 * random.random() - 1)  # noqa: S311
-            await asyncio.sleep(self._resync_seconds * spread)
+            await asyncio.sleep(pause * spread)
             try:
                 repaired = await resync(self._api, self._cache, self._queue)
+                pause = self._resync_seconds
                 if repaired:
                     log.info("resync: changes to %d objects had been missed", repaired)
             except (ApiError, ApiUnreachableError) as error:
-                log.warning("the resync failed and will be repeated: %s", error)
+                pause = min(self._resync_seconds, RESYNC_RETRY)
+                log.warning("the resync failed and will be repeated in about %.0f s: %s", pause, error)
 
     async def _work_for_ever(self) -> None:
         while True:

@@ -64,7 +64,7 @@ class _State:
     """Of one revision of the ModelDeployment with this uid. `books`: by reader, as they are stored.
 
     `saved`: the ConfigMap of an earlier operator, until its reference is known; `taken`: who else has it; `known`: the
-    pods that are stored; `mute`: looks in a row that no pod answered.
+    pods that are stored; `asked`: uids of the pods that there are; `mute`: looks in a row that none of them answered.
     """
 
     owner: str
@@ -78,6 +78,7 @@ class _State:
     books: dict[str, Book] = field(default_factory=dict)
     known: frozenset[str] | None = None
     not_stored: str | None = None
+    asked: frozenset[str] = frozenset()
     mute: int = 0
     pods: tuple[PodMonitor, ...] = ()
     judged: tuple[Window, tuple[Decision, ...]] | None = None
@@ -116,6 +117,8 @@ class Monitoring:
             return None, None
         state = self._state(key, owner.uid, routes.stable, wanted)
         pods = _pods(observed, routes.stable)
+        if state.asked != (uids := frozenset(pod.uid for pod in pods)):
+            state.asked, state.mute = uids, 0  # others may well answer
         read = functools.partial(self._read, owner, state, pods, observed.clock.now - self._clock())
         question = Question("monitors", key)
         again_in = self._poller.ask(question, read, _pause(state, pods), (owner.uid, state.revision))
@@ -157,7 +160,7 @@ class Monitoring:
             state.saved = found if found is not None and belongs_to(found, owner) else None
             state.loaded = True
         answers = dict(zip(pods, await asyncio.gather(*map(self._monitors.counts, pods)), strict=True))
-        state.mute = 0 if any(answer != Answer() for answer in answers.values()) else state.mute + 1
+        state.mute = state.mute + 1 if answers and all(each == Answer() for each in answers.values()) else 0
         reference = await self._reference(state, answers)
         if reference is None:
             state.pods = tuple(_heard(pod, answer, None)[1] for pod, answer in answers.items())
@@ -266,7 +269,7 @@ def _pause(state: _State, pods: Collection[PodFacts]) -> float:
     """Seconds between two looks."""
     if any(pod.terminating for pod in pods):
         return FAREWELL_EVERY
-    if pods and state.mute:
+    if state.mute:
         return min(MUTE_EVERY, READ_EVERY * 2.0 ** min(state.mute - 1, 16))
     shortest = min((reader.settings.duration for reader in state.readers.values()), default=READ_EVERY)
     return max(1.0, min(READ_EVERY, shortest / 4))

@@ -73,14 +73,15 @@ def plan(
     platform: Platform,
     live: Live,
     services: Iterable[Object] = (),
+    config_maps: Iterable[Object] = (),
     retouch: Callable[[str], bool] = lambda _uid: False,
     converged: Converged | None = None,
 ) -> Plan:
     """The writes that lead from `observed` one step on.
 
-    `services`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so long ago that
-    the kubelet must have missed it. `converged`: kept from one plan of the same ModelDeployment to the next; it spares
-    work and changes no plan.
+    `services`, `config_maps`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so
+    long ago that the kubelet must have missed it. `converged`: kept from one plan of the same ModelDeployment to the
+    next; it spares work and changes no plan.
     """
     converged = Converged() if converged is None else converged
     decision = decide(observed, cause_of(observed))
@@ -97,6 +98,7 @@ def plan(
         deletes=(
             *(former if leaves else ()),
             *_deletes(owner, observed, decision, live, services),
+            *_left_behind(owner, observed, decision, config_maps),
             *_needless_policies(owner, converged.policies, live, leaves=leaves),
         ),
     )
@@ -175,6 +177,18 @@ def _deletes(
         name = body["metadata"]["name"]
         if is_revision_of(owner.name, name) and name not in known and belongs_to(body, owner):
             yield SERVICES, body
+
+
+def _left_behind(
+    owner: ModelDeployment, observed: Observed, decision: Decision, config_maps: Iterable[Object]
+) -> Iterator[tuple[Resource, Object]]:
+    """What monitors had counted for a revision that is gone: stored while the revision was being taken away."""
+    known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}
+    for body in config_maps:
+        labels = body["metadata"].get("labels") or {}
+        revision_of, is_store = labels.get(names.LABEL_REVISION), labels.get(names.LABEL_COMPONENT)
+        if is_store == names.COMPONENT_MONITOR and revision_of and revision_of not in known and belongs_to(body, owner):
+            yield CONFIG_MAPS, body
 
 
 def _needless_policies(

@@ -26,6 +26,7 @@ from modelward.controller.statuses import write_status
 from modelward.controller.targets import target_facts
 from modelward.controller.triggers.job import JobTrigger
 from modelward.controller.triggers.trigger import Order, Trigger
+from modelward.controller.unreadable import tell_unreadable
 from modelward.domain import policy_run, runs
 from modelward.domain.policy import Memory, TargetFacts
 from modelward.domain.policy_events import health_transitions, run_transitions, verdict_transitions
@@ -126,7 +127,7 @@ class PolicyReconciler:
         try:
             policy = driftpolicy.parse(body)
         except InvalidObjectError as error:
-            log.error("%s: %s", key, error)
+            await tell_unreadable(self._api, self._cache, DRIFT_POLICIES, body, error, self._now())
             return Reconciled(refused=True)
         if policy.deleting:
             # Owner references make the garbage collector stop what runs.

@@ -18,7 +18,15 @@ from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
 from modelward.cluster.poller import AWAITED, PendingError
-from modelward.cluster.resources import MODEL_DEPLOYMENTS, PODS, RETRAINING_RUNS, SERVICES, Resource, resource_of
+from modelward.cluster.resources import (
+    CONFIG_MAPS,
+    MODEL_DEPLOYMENTS,
+    PODS,
+    RETRAINING_RUNS,
+    SERVICES,
+    Resource,
+    resource_of,
+)
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.consents import platform_of, why_unread
 from modelward.controller.effective import as_served
@@ -30,6 +38,7 @@ from modelward.controller.observe_router import RouterObserver
 from modelward.controller.ownership import claim_of_another
 from modelward.controller.plan import Converged, Plan, plan
 from modelward.controller.statuses import write_status
+from modelward.controller.unreadable import tell_unreadable
 from modelward.domain.diagnosis import Problem
 from modelward.domain.effective import Effective
 from modelward.domain.facts import Observed
@@ -128,7 +137,7 @@ class Reconciler:
         try:
             owner, effective = _served(body, self._cache, memory)
         except InvalidObjectError as error:
-            log.error("%s: %s", key, error)
+            await tell_unreadable(self._api, self._cache, MODEL_DEPLOYMENTS, body, error, self._now())
             return Outcome(refused=True)
         if memory.uid not in ("", owner.uid):
             # A namesake: what is remembered is of the one before.
@@ -166,6 +175,7 @@ class Reconciler:
             platform,
             live=lambda resource, name: self._cache.get(resource, owner.namespace, name),
             services=self._cache.children(Key(owner.namespace, owner.name), SERVICES),
+            config_maps=self._cache.children(Key(owner.namespace, owner.name), CONFIG_MAPS),
             retouch=lambda uid: self._clock() - memory.touched_at.get(uid, float("-inf")) > RETOUCH_AFTER,
             converged=memory.converged,
         )

@@ -157,6 +157,19 @@ async def test_what_is_forgotten_is_stopped_and_makes_nothing_due(world: World) 
 
 
 @simulated
+async def test_who_leads_no_more_asks_nobody(world: World) -> None:
+    leads = True
+    poller = Poller(world.due.append, world.clock, at_once=1, may_ask=lambda: leads)
+    poller.ask(of(0), world.taking(2.0), every=10.0)
+    poller.ask(of(1), world.taking(2.0), every=10.0)
+    await asyncio.sleep(1.0)
+    leads = False
+    await poller.idle()
+    assert world.looks == [0.0], "not even the one that waited for its turn"
+    assert world.due == [of(0).key]
+
+
+@simulated
 async def test_at_the_end_nothing_is_left(world: World) -> None:
     for number in range(AT_ONCE + 8):
         world.poller.ask(of(number), world.taking(2.0), every=10.0)

@@ -304,3 +304,20 @@ def test_somebody_elses_budget_is_left_alone() -> None:
     theirs["metadata"]["ownerReferences"] = [owner("other").owner_reference | {"uid": "another"}]
     facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
     assert planned(facts, converged().take(theirs)).deletes == ()
+
+
+def test_what_monitors_left_of_a_revision_that_is_gone_goes_too() -> None:
+    """It was stored while the revision was being taken away, so that nobody knew of it then."""
+
+    def stored(name: str, **metadata: Any) -> dict[str, Any]:
+        labels = {names.LABEL_COMPONENT: names.COMPONENT_MONITOR, names.LABEL_REVISION: name}
+        made = {"name": f"{name}-monitor", "uid": name, "labels": labels, "ownerReferences": [OWNER.owner_reference]}
+        return {"metadata": {**made, **metadata}}
+
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    somebodys = stored("fraud-0000000001", ownerReferences=[])
+    router_map = render_router.config_map(OWNER, PLATFORM, RouteTable(A))
+    kept = [stored(A), somebodys, router_map]
+    gone = stored("fraud-0000000002")
+    planned_now = planned(facts, converged(), config_maps=[*kept, gone])
+    assert [body for _, body in planned_now.deletes] == [gone]

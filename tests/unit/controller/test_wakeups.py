@@ -1,5 +1,6 @@
 """Who is woken by a change, whoever brings it: a watch, a list, or the answer to a write of our own."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 
 from modelward.api import modeldeployment
 from modelward.cluster.cache import Cache, Key
+from modelward.cluster.client import ApiUnreachableError
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, PODS
 from modelward.cluster.resync import resync
-from modelward.controller.controller import Controller
+from modelward.controller.controller import RESYNC_RETRY, Controller
 from modelward.controller.statuses import write_status
+from simulated import simulate
 
 MODEL, POLICY = Key("ml", "fraud"), Key("ml", "watcher", DRIFT_POLICIES.kind)
 
@@ -91,3 +94,28 @@ async def test_a_list_is_taken_in_page_by_page() -> None:
     await resync(api, cache, WorkQueue(time.monotonic))
     assert api.known == [1, 3, 4]
     assert sorted(body["metadata"]["name"] for body in cache.all(PODS)) == ["a", "b", "c"]
+
+
+def test_a_resync_that_failed_is_tried_again_soon() -> None:
+    class Down:
+        asked: list[float] = []  # noqa: RUF012
+
+        async def pages(self, _resource: Any) -> Any:
+            self.asked.append(asyncio.get_running_loop().time())
+            if len(self.asked) < 4:
+                raise ApiUnreachableError("no answer")
+            yield []
+
+    async def main() -> None:
+        api: Any = Down()
+        cache, clock = Cache(), asyncio.get_running_loop().time
+        cache.watched = (PODS,)
+        controller = Controller(api, cache, WorkQueue(clock), None, {}, clock, resync_seconds=600.0)  # type: ignore[arg-type]
+        task = asyncio.create_task(controller._resync_for_ever())
+        await asyncio.sleep(1800.0)
+        task.cancel()
+        first, *_, last = api.asked[:4]
+        assert last - first <= 3 * 1.2 * RESYNC_RETRY
+        assert len(api.asked) <= 7, "and not so soon once it went well"
+
+    simulate(main())
