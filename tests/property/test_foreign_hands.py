@@ -6,6 +6,7 @@ import pytest
 
 from modelward.api import names
 from modelward.cluster.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES, Resource
+from modelward.controller.reconcile import REAPPLY_AFTER
 from modelward.domain.facts import Judgement
 from modelward.render.revision import pin_name
 
@@ -88,6 +89,32 @@ async def test_a_webhook_that_changes_labels_is_told_by_their_name_and_stops_not
     stalled = world.condition("Stalled")
     assert (stalled["status"], stalled["reason"]) == ("True", "LabelsChanged")
     assert f"label {names.LABEL_MANAGED_BY} (Helm, not modelward)" in stalled["message"]
+
+
+async def test_a_policy_that_rewrites_images_is_not_written_against_for_ever() -> None:
+    """As one that puts a registry's mirror in front of them does."""
+
+    def mirror(resource: Resource, body: Json) -> None:
+        if resource is DEPLOYMENTS:
+            for each in body["spec"]["template"]["spec"]["containers"]:
+                each["image"] = "mirror/" + each["image"].removeprefix("mirror/")
+
+    world = ClusterWorld()
+    world.mutate = mirror
+    world.ask_for(1)
+    await world.run()
+    assert image_of(world, world.stable) == "mirror/inference:1"
+    writes = world.writes
+    await world.run(10)
+    assert world.writes == writes
+    assert world.condition("Ready")["status"] == "True"
+    world.change(DEPLOYMENTS, world.stable, lambda body: body["spec"].update(replicas=7))
+    await world.run(2)
+    assert world.objects[DEPLOYMENTS, world.stable]["spec"]["replicas"] == 1, "everything else is put back as ever"
+    world.mutate = lambda *_: None
+    world.now += REAPPLY_AFTER
+    await world.run(2)
+    assert image_of(world, world.stable) == "inference:1"
 
 
 ANNOTATIONS = [

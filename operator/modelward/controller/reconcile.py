@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from modelward import telemetry
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_CONFIG
+from modelward.api.names import ANNOTATION_APPLIED, ANNOTATION_COMMAND, ANNOTATION_CONFIG
 from modelward.cluster import events
 from modelward.cluster.cache import Cache, Key, Object
 from modelward.cluster.client import Api, ApiError
@@ -29,6 +29,7 @@ from modelward.cluster.resources import (
 )
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.controller.consents import platform_of, why_unread
+from modelward.controller.diff import differs
 from modelward.controller.effective import as_served
 from modelward.controller.evidence import EvidenceCollector, Seen
 from modelward.controller.foreign import LABELS_CHANGED, find_lost, repaired, stays_changed
@@ -59,8 +60,21 @@ RETOUCH_AFTER = 5.0
 """Seconds after which a touched router pod that still follows the old configuration is touched again."""
 
 
+REAPPLY_AFTER = 600.0
+"""Seconds after which what a policy of the cluster rewrites as it is applied (a registry's mirror) is applied again."""
+
+
 class ApiInstalledError(Exception):
     """The cluster serves a kind now that it did not serve when the watches began; a new process watches it."""
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    """What became of a manifest with this digest as it was applied."""
+
+    digest: str
+    became: Object
+    at: float
 
 
 @dataclass
@@ -76,6 +90,7 @@ class _Memory:
     served: tuple[tuple[Object, ...], tuple[ModelDeployment, Effective]] | None = None
     wanted: tuple[ModelDeployment, Platform, Wanted] | None = None
     converged: Converged = field(default_factory=Converged)
+    rewritten: dict[tuple[Resource, str], _Rewritten] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -185,7 +200,7 @@ class Reconciler:
         memory.changed = None
         try:
             for manifest in planned.applies:
-                problem = await self._apply(owner, manifest)
+                problem = await self._apply(owner, manifest, memory)
                 if problem and problem.reason == LABELS_CHANGED:
                     # It is there and works; the rest must not wait for it.
                     memory.changed = problem
@@ -206,7 +221,7 @@ class Reconciler:
             return Problem("ApplyRefused", f"The API server refuses what spec leads to: {error.message}")
         return None
 
-    async def _apply(self, owner: ModelDeployment, manifest: Any) -> Problem | None:
+    async def _apply(self, owner: ModelDeployment, manifest: Any, memory: _Memory) -> Problem | None:
         resource = resource_of(manifest)
         name = manifest["metadata"]["name"]
         if resource not in self._cache.watched:
@@ -225,13 +240,28 @@ class Reconciler:
                 )
             # The uid: never one that took its place since.
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
+        before = memory.rewritten.get((resource, name))
+        if before is not None and self._is_as_rewritten(manifest, known, before):
+            return None
         log.info("%s/%s: applying %s %s", owner.namespace, owner.name, resource.kind, name)
         applied = await self._api.apply(resource, manifest)
         self._cache.upsert(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})
         changed = stays_changed(manifest, applied)
+        memory.rewritten.pop((resource, name), None)
+        if changed is None and differs(manifest, applied):
+            # Not where labels are changed: what the watches don't see is seen by what is answered to a write.
+            digest = manifest["metadata"]["annotations"][ANNOTATION_APPLIED]
+            memory.rewritten[resource, name] = _Rewritten(digest, _content(applied), self._clock())
         if changed is None and known is not None and (told := repaired(manifest, known)) is not None:
             await events.post(self._api, owner, told, self._identity)
         return changed
+
+    def _is_as_rewritten(self, manifest: Any, known: Object | None, before: _Rewritten) -> bool:
+        """Whether applying it once more would only lead to the same again, with each reconcile."""
+        if known is None or self._clock() - before.at >= REAPPLY_AFTER:
+            return False
+        same = manifest["metadata"]["annotations"][ANNOTATION_APPLIED] == before.digest
+        return same and _content(known) == before.became
 
     async def _not_served(self, resource: Resource) -> Problem:
         """What was not there when the watches began must not be applied: nobody would see what becomes of it."""
@@ -363,6 +393,15 @@ class Reconciler:
         self._evidence.forget(key)
         self._monitoring.forget(key)
         telemetry.forget_model(key.namespace, key.name)
+
+
+def _content(body: Object) -> Object:
+    """What is applied, as far as any of it is cached: neither status nor what the API server counts."""
+    metadata = {part: body["metadata"].get(part) or {} for part in ("labels", "annotations")}
+    return {name: value for name, value in body.items() if name not in _NOT_APPLIED} | metadata
+
+
+_NOT_APPLIED = ("metadata", "status", "apiVersion", "kind")
 
 
 def _command_of(body: Object) -> str | None:

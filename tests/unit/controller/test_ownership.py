@@ -18,7 +18,7 @@ from modelward.controller.observe import observe
 from modelward.controller.observe_router import RouterObserver
 from modelward.controller.ownership import claim_of_another
 from modelward.controller.plan import plan
-from modelward.controller.reconcile import Reconciler
+from modelward.controller.reconcile import Reconciler, _Memory
 from modelward.domain.facts import RouteTable
 from modelward.domain.policy import TargetFacts
 from modelward.domain.runs import Run
@@ -59,7 +59,7 @@ async def apply(who: ModelDeployment, cache: Cache, server: Server) -> str | Non
         server, cache, PLATFORM, unused, unused, unused, "me", clock,  # type: ignore[arg-type]
         lambda: datetime.now(UTC), FixedKeys(),
     )  # fmt: skip
-    problem = await reconciler._apply(who, stamped(router.service(who)))
+    problem = await reconciler._apply(who, stamped(router.service(who)), _Memory())
     return problem.message if problem else None
 
 
