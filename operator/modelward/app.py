@@ -17,6 +17,7 @@ from kubernetes.aio.config.config_exception import ConfigException
 
 from modelward import health, settings
 from modelward.cluster.body import open_session
+from modelward.cluster.budget import Budget
 from modelward.cluster.cache import Cache
 from modelward.cluster.claims import Claims
 from modelward.cluster.client import Api, connect
@@ -32,7 +33,7 @@ from modelward.cluster.queue import WorkQueue
 from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, Resource
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import Scraper
-from modelward.controller.controller import ENDS, Controller, Reconciles
+from modelward.controller.controller import ENDS, WORKERS_EACH, Controller, Reconciles
 from modelward.controller.evidence import EvidenceCollector
 from modelward.controller.monitoring import Monitoring
 from modelward.controller.policies import PolicyReconciler
@@ -115,7 +116,7 @@ def build(
 ) -> tuple[Controller, Callable[[], StatusMetrics]]:
     """Put the parts together: what works, and what there is to be scraped."""
     clock = time.monotonic
-    cache, queue = Cache(), WorkQueue(clock)
+    cache, queue = Cache(), WorkQueue(clock, WORKERS_EACH)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
     # Claims are written by unfenced requests, and everything else asks them: the one knows the other.
     api = Api(client, may_write=lease.is_held, owns=lambda namespace: claims.may_write(namespace))
@@ -125,13 +126,14 @@ def build(
     keyring = Keyring(Api(client, may_write=lease.is_held), configured.namespace, clock, time.time)
     credentials = Credentials(keyring.signing, time.time)
     poller = Poller(queue.add, clock, may_ask=lease.is_held)
-    probe = RouterProbe(session, poller)
+    budget = Budget(clock)
+    probe = RouterProbe(session, poller, budget=budget)
     prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
     evidence = EvidenceCollector(
-        Scraper(session, credentials=credentials), prometheus, poller,
+        Scraper(session, credentials=credentials, budget=budget), prometheus, poller,
         namespace_label=configured.prometheus_namespace_label,
     )  # fmt: skip
-    monitoring = Monitoring(api, Monitors(session, credentials=credentials), poller, clock)
+    monitoring = Monitoring(api, Monitors(session, credentials=credentials, budget=budget), poller, clock)
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring
     )

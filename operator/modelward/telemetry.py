@@ -28,6 +28,11 @@ POD_REQUESTS = Counter(
     "Requests to servers and monitors: mutual where both sides proved who they are, none to earlier versions.",
     ["proof"],
 )
+PODS_LEFT_OUT = Counter(
+    "modelward_pods_left_out",
+    "Questions that pods of a namespace were not asked, since they take more time or bytes than there is for one.",
+    ["namespace"],
+)
 CACHED_OBJECTS = Gauge("modelward_cached_objects", "Objects that the cache holds.", ["resource"])
 RESYNCS = Counter("modelward_resyncs", "Full comparisons of the cache with the API server, by result.", ["result"])
 REPAIRED = Counter("modelward_resync_repairs", "Objects of which a resync found that the watch had missed a change.")

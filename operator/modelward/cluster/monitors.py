@@ -6,6 +6,7 @@ from typing import Any
 import aiohttp
 
 from modelward.api.names import MONITOR_PORT
+from modelward.cluster.budget import Budget
 from modelward.cluster.credentials import Credentials
 from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.domain.facts import PodFacts
@@ -28,9 +29,13 @@ class Monitors:
     """`port` is an argument for tests."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, port: int = MONITOR_PORT, credentials: Credentials | None = None
+        self,
+        session: aiohttp.ClientSession,
+        port: int = MONITOR_PORT,
+        credentials: Credentials | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        self._pods = Pods(session, credentials=credentials)
+        self._pods = Pods(session, credentials=credentials, budget=budget)
         self._port = port
 
     async def counts(self, pod: PodFacts) -> Answer:

@@ -2,8 +2,9 @@
 
 Invariants: a server or monitor that has a key is asked with a signature, and what it answers is read only with its own;
 no redirect is followed and nothing unpacked (see body.py); an answer has 2 MiB at most; what takes time to
-read is read beside the event loop, a few at once, so that neither the lease nor other models wait for it; and a pod
-whose answers can't be read is left alone for a while, longer each time.
+read is read beside the event loop, a few at once, so that neither the lease nor other models wait for it; a namespace
+has its share of all that (budget.py); and a pod whose answers can't be read is left alone for a while, longer each
+time.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from modelward.cluster.body import read
+from modelward.cluster.budget import Budget, LeftOutError
 from modelward.cluster.credentials import Credentials, NoCredentialError, NotYetError, Signed
 from modelward.domain.facts import PodFacts
 from modelward.domain.foreign import decoded, quoted
@@ -65,15 +67,18 @@ class UnprovenError(Exception):
 
 
 class Pods:
-    """`clock`: monotonic seconds; `credentials`: without them, pods that have a key are not asked."""
+    """`clock`: monotonic seconds; `credentials`: without them, pods that have a key are not asked; `budget`: shared by
+    all who ask pods."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
         clock: Callable[[], float] = time.monotonic,
         credentials: Credentials | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self._session = session
+        self._budget = budget or Budget(clock)
         self._clock = clock
         self._credentials = credentials or Credentials(lambda: None, time.time)
         self._readers = asyncio.Semaphore(READERS)
@@ -101,23 +106,27 @@ class Pods:
         signed = self._signed(pod, process, method, path, sent)
         headers = {messages.HEADER: signed.header} if signed else {}
         try:
-            async with self._session.request(
-                method,
-                url(pod, port, path),
-                data=sent or None,
-                headers=headers | ({"Content-Type": "application/json"} if sent else {}),
-                timeout=TIMEOUT,
-                allow_redirects=False,
-            ) as response:
-                raw = await read(response.content, MAX_BYTES)
-                status, proof = response.status, response.headers.get(messages.PROOF)
+            async with self._budget.asking(pod) as question:
+                async with self._session.request(
+                    method,
+                    url(pod, port, path),
+                    data=sent or None,
+                    headers=headers | ({"Content-Type": "application/json"} if sent else {}),
+                    timeout=TIMEOUT,
+                    allow_redirects=False,
+                ) as response:
+                    raw = await read(response.content, MAX_BYTES, question.heard)
+                    status, proof = response.status, response.headers.get(messages.PROOF)
+                question.in_vain = False
 
             def proven(status: int, raw: bytes) -> T:
                 if signed is not None and not signed.proves(status, raw, proof):
                     raise _unproven(status, raw)
                 return parse(status, raw)
 
-            found = await self._parsed(proven, status, raw)
+            found = await self._parsed(proven, status, raw, question.readers)
+        except LeftOutError as error:
+            raise (NoAnswerError if error.suspect else BadAnswerError)(str(error)) from error
         except UnprovenError as error:
             if not error.refusal:
                 self._leave_alone(pod, pause, str(error))
@@ -141,10 +150,10 @@ class Pods:
         except NoCredentialError as error:
             raise BadAnswerError(str(error)) from error
 
-    async def _parsed(self, parse: Callable[[int, bytes], T], status: int, raw: bytes) -> T:
+    async def _parsed(self, parse: Callable[[int, bytes], T], status: int, raw: bytes, readers: asyncio.Semaphore) -> T:
         if len(raw) <= AT_ONCE_BYTES:
             return parse(status, raw)
-        async with self._readers:
+        async with readers, self._readers:
             return await asyncio.to_thread(parse, status, raw)
 
     def _leave_alone(self, pod: PodFacts, pause: float, why: str) -> None:

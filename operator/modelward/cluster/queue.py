@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable
 
 from modelward import telemetry
@@ -24,10 +25,17 @@ JITTER = 0.2
 
 
 class WorkQueue:
-    """Keys that are due now or later. `clock`: monotonic seconds."""
+    """Keys that are due now or later. `clock`: monotonic seconds; `each`: keys of one namespace that are worked on at
+    once, so that one whose keys take long leaves workers to the others."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], each: float = float("inf")) -> None:
         self._clock = clock
+        self._each = each
+        self._busy: Counter[str] = Counter()
+        self._waiting: dict[str, dict[Key, float]] = {}
+        """Keys that are due and wait for a worker of their namespace, by namespace, the first to come first."""
+        self._promised: set[Key] = set()
+        """Of the keys that are due: those to whom one that ended has left its place."""
         self._due: dict[Key, float] = {}
         self._later: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
@@ -42,7 +50,7 @@ class WorkQueue:
         if key in self._working:
             self._again[key] = min(at, self._again.get(key, at))
             return
-        if key in self._due:
+        if key in self._due or key in self._waiting.get(key.namespace, ()):
             return
         if delay <= 0:
             self._later.pop(key, None)
@@ -51,7 +59,7 @@ class WorkQueue:
             self._later[key] = at
             heapq.heappush(self._heap, (at, key))
         self._wake.set()
-        telemetry.QUEUE_DEPTH.set(len(self._due))
+        self._show_depth()
 
     def retry(self, key: Key) -> float:
         """Make `key` due after a delay that doubles with every failure; returns the delay in seconds."""
@@ -67,13 +75,17 @@ class WorkQueue:
         self._failures.pop(key, None)
 
     async def get(self) -> Key:
-        """The key that has been due longest; it is the caller's alone until `done`."""
+        """The key that has been due longest, of a namespace that has a worker left; the caller's alone until `done`."""
         while True:
             self._promote()
-            if self._due:
+            while self._due:
                 key = next(iter(self._due))
-                telemetry.QUEUE_SECONDS.observe(max(0.0, self._clock() - self._due.pop(key)))
-                telemetry.QUEUE_DEPTH.set(len(self._due))
+                at = self._due.pop(key)
+                if not self._has_place(key):
+                    self._waiting.setdefault(key.namespace, {})[key] = at
+                    continue
+                telemetry.QUEUE_SECONDS.observe(max(0.0, self._clock() - at))
+                self._show_depth()
                 self._working.add(key)
                 return key
             self._wake.clear()
@@ -87,9 +99,36 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """The worker has ended with `key`."""
         self._working.discard(key)
+        self._leave_place(key.namespace)
         again = self._again.pop(key, None)
         if again is not None:
             self.add(key, again - self._clock())
+
+    def _has_place(self, key: Key) -> bool:
+        if key in self._promised:
+            self._promised.discard(key)
+            return True
+        if self._busy[key.namespace] >= self._each:
+            return False
+        self._busy[key.namespace] += 1
+        return True
+
+    def _leave_place(self, namespace: str) -> None:
+        """To the key of the namespace that has waited longest; it is due behind what is due of others."""
+        waiting = self._waiting.get(namespace)
+        if waiting:
+            key = next(iter(waiting))
+            self._due[key] = waiting.pop(key)
+            self._promised.add(key)
+            self._wake.set()
+            return
+        self._waiting.pop(namespace, None)
+        self._busy[namespace] -= 1
+        if not self._busy[namespace]:
+            del self._busy[namespace]
+
+    def _show_depth(self) -> None:
+        telemetry.QUEUE_DEPTH.set(len(self._due) + sum(map(len, self._waiting.values())))
 
     def _promote(self) -> None:
         now = self._clock()
@@ -97,5 +136,6 @@ class WorkQueue:
             at, key = heapq.heappop(self._heap)
             if self._later.get(key) == at:
                 del self._later[key]
-                self._due.setdefault(key, at)
-        telemetry.QUEUE_DEPTH.set(len(self._due))
+                if key not in self._waiting.get(key.namespace, ()):
+                    self._due.setdefault(key, at)
+        self._show_depth()

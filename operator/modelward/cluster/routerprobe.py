@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import aiohttp
 
+from modelward.cluster.budget import Budget, LeftOutError
 from modelward.cluster.cache import Key
 from modelward.cluster.poller import PendingError, Poller, Question
 from modelward.domain.facts import PodFacts, RouterPodFacts
@@ -50,11 +51,13 @@ class RouterProbe:
         poller: Poller,
         port: int = INSIDE_PORT,
         clock: Callable[[], float] = time.monotonic,
+        budget: Budget | None = None,
     ) -> None:
         self._session = session
         self._poller = poller
         self._port = port
         self._clock = clock
+        self._budget = budget or Budget(clock)
         self._known: dict[Key, dict[str, _Answer]] = {}
         self._asked: dict[Key, tuple[Hashable, int]] = {}
         """What pods were asked for last, and how often."""
@@ -126,8 +129,13 @@ class RouterProbe:
     async def _one(self, pod: PodFacts, revisions: Mapping[str, str]) -> _Answer:
         now = self._clock()
         assert pod.ip is not None
-        live = await self._version(pod.ip)
-        answers = await asyncio.gather(*(self._answers(pod.ip, revision) for revision in revisions))
+        try:
+            async with self._budget.asking(pod) as question:
+                live = await self._version(pod.ip)
+                answers = await asyncio.gather(*(self._answers(pod.ip, revision) for revision in revisions))
+                question.in_vain = live is None
+        except LeftOutError:
+            return _Answer(RouterPodFacts(pod), {}, now)
         reachable = frozenset(revision for revision, answered in zip(revisions, answers, strict=True) if answered)
         return _Answer(RouterPodFacts(pod, live, reachable), {name: revisions[name] for name in reachable}, now)
 

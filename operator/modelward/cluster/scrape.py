@@ -13,6 +13,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample as Line
 
+from modelward.cluster.budget import Budget
 from modelward.cluster.credentials import Credentials
 from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.domain.facts import PodFacts
@@ -58,8 +59,9 @@ class Scraper:
         router_port: int = INTERNAL_PORT,
         server_port: int = HTTP_PORT,
         credentials: Credentials | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        self._pods = Pods(session, credentials=credentials)
+        self._pods = Pods(session, credentials=credentials, budget=budget)
         self._router_port = router_port
         self._server_port = server_port
 

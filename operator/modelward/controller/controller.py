@@ -26,8 +26,11 @@ from modelward.controller.territory import NamespaceOpenedError, Territory
 
 log = logging.getLogger(__name__)
 
-WORKERS = 8
-"""Objects that are worked on at once: each mostly waits for the API server."""
+WORKERS = 24
+"""Objects that are worked on at once: each mostly waits, for the API server or for pods."""
+
+WORKERS_EACH = 8
+"""Of one namespace: pods that keep the operator waiting take no worker from others."""
 
 STUCK_AFTER = 120.0
 """Seconds that one reconcile may take before the health probe fails: every request in it has a shorter time-out, and is

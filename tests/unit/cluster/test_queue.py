@@ -119,3 +119,51 @@ async def test_a_worker_is_cancelled_even_while_it_is_being_woken(clock: Clock, 
     ended, _ = await asyncio.wait([worker], timeout=2)
     assert ended == {worker}
     assert worker.cancelled()
+
+
+async def test_a_namespace_has_so_many_workers_and_the_others_go_on(clock: Clock) -> None:
+    queue = WorkQueue(clock, each=2)
+    busy, free = [Key("busy", f"m{number}") for number in range(4)], Key("free", "m")
+    for key in (*busy, free):
+        queue.add(key)
+    assert [await due(queue) for _ in range(4)] == [busy[0], busy[1], free, None]
+    queue.add(busy[2])
+    queue.add(busy[2], delay=5)
+    queue.done(busy[1])
+    assert [await due(queue), await due(queue)] == [busy[2], None]
+    queue.add(busy[0])
+    queue.done(busy[0])
+    assert [await due(queue), await due(queue)] == [busy[3], None], "first come, first served"
+    queue.done(busy[2])
+    queue.done(busy[3])
+    assert [await due(queue), await due(queue)] == [busy[0], None]
+    queue.done(busy[0])
+    queue.done(free)
+    clock.now += 10
+    assert await due(queue) is None, "what was due already is not due again"
+    assert (queue._waiting, dict(queue._busy), queue._promised) == ({}, {}, set())
+
+
+async def test_a_place_that_is_passed_on_is_not_taken_by_who_comes_later(clock: Clock) -> None:
+    queue = WorkQueue(clock, each=1)
+    first, second, third = (Key("a", name) for name in ("first", "second", "third"))
+    queue.add(first)
+    queue.add(second)
+    assert [await due(queue), await due(queue)] == [first, None]
+    queue.done(first)
+    queue.add(third)
+    queue.add(first)
+    for expected in (second, third, first):
+        assert [await due(queue), await due(queue)] == [expected, None]
+        queue.done(expected)
+
+
+async def test_a_worker_that_waits_hears_of_a_place_that_is_free(clock: Clock) -> None:
+    queue = WorkQueue(clock, each=1)
+    queue.add(A)
+    queue.add(B)
+    assert await due(queue) == A
+    waiting = asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    queue.done(A)
+    assert await asyncio.wait_for(waiting, 5) == B
