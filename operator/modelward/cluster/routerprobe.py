@@ -6,6 +6,7 @@ pod that does not answer is a fact (None), not an error.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,10 @@ import aiohttp
 
 from modelward.cluster.budget import Budget, LeftOutError
 from modelward.cluster.cache import Key
+from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.cluster.poller import PendingError, Poller, Question
 from modelward.domain.facts import PodFacts, RouterPodFacts
-from modelward.render.envoy import INSIDE_PORT
+from modelward.render.envoy import INSIDE_PORT, INTERNAL_PORT
 from modelward.render.envoy_routes import CONFIG_HOST, READY_PATH, revision_host
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
@@ -32,6 +34,13 @@ ASK_FIRST, ASK_GROWTH, ASK_MAX = 0.15, 1.3, 5.0
 KEPT_SECONDS = 60.0
 """How long an answer is believed: no event tells of a way that is blocked."""
 
+_EXPIRES = "envoy_listener_ssl_certificate_expiration_unix_time_seconds{"
+_EXPIRES_PATH = r"/stats/prometheus?filter=\.ssl\.certificate\..*expiration_unix_time_seconds$"
+"""Envoy's gauge of the certificate that it presents, which is not always what the Secret holds by now."""
+
+_LAST = 253402300799.0
+"""The end of the year 9999, behind which no time can be written."""
+
 
 @dataclass(frozen=True)
 class _Answer:
@@ -43,7 +52,8 @@ class _Answer:
 
 
 class RouterProbe:
-    """What router pods said last, by ModelDeployment and pod uid. `port`: where their inside listener is."""
+    """What router pods said last, by ModelDeployment and pod uid. `port`: where their inside listener is; `internal`:
+    where their metrics are."""
 
     def __init__(
         self,
@@ -52,6 +62,7 @@ class RouterProbe:
         port: int = INSIDE_PORT,
         clock: Callable[[], float] = time.monotonic,
         budget: Budget | None = None,
+        internal: int = INTERNAL_PORT,
     ) -> None:
         self._session = session
         self._poller = poller
@@ -61,6 +72,9 @@ class RouterProbe:
         self._known: dict[Key, dict[str, _Answer]] = {}
         self._asked: dict[Key, tuple[Hashable, int]] = {}
         """What pods were asked for last, and how often."""
+        self._pods = Pods(session, clock, budget=self._budget)
+        self._internal = internal
+        self._expiries: dict[Key, float | None] = {}
 
     def look(
         self, owner: Key, pods: Collection[PodFacts], version: str | None, revisions: Mapping[str, str]
@@ -103,10 +117,30 @@ class RouterProbe:
             self._asked.pop(owner, None)
         return tuple(self._facts(pod, known.get(pod.uid), revisions) for pod in pods)
 
+    def expires(self, owner: Key, pods: Collection[PodFacts]) -> float | None:
+        """When the first of the certificates ends that pods present to clients: seconds since the epoch, as they said
+        last; None where no pod said so."""
+
+        async def ask() -> None:
+            told = await asyncio.gather(*(self._expiry(pod) for pod in pods if pod.ready and pod.ip is not None))
+            self._expiries[owner] = min((each for each in told if each is not None), default=None)
+
+        about = frozenset((pod.uid, pod.ip) for pod in pods if pod.ready)
+        self._poller.ask(Question("certificate", owner), ask, KEPT_SECONDS, about)
+        return self._expiries.get(owner)
+
+    async def _expiry(self, pod: PodFacts) -> float | None:
+        try:
+            return await self._pods.ask(pod, self._internal, _EXPIRES_PATH, _expiry)
+        except (NoAnswerError, BadAnswerError):
+            return None
+
     def forget(self, owner: Key) -> None:
         self._known.pop(owner, None)
         self._asked.pop(owner, None)
+        self._expiries.pop(owner, None)
         self._poller.drop(Question("router", owner))
+        self._poller.drop(Question("certificate", owner))
 
     def _suffices(
         self, known: _Answer | None, pod: PodFacts, version: str | None, revisions: Mapping[str, str]
@@ -159,3 +193,12 @@ class RouterProbe:
         return self._session.get(
             f"http://{address}:{self._port}{path}", headers={"Host": host}, timeout=TIMEOUT, allow_redirects=False
         )
+
+
+def _expiry(status: int, raw: bytes) -> float | None:
+    """Raises ValueError for what is no time."""
+    lines = raw.decode().splitlines() if status == 200 else []
+    times = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(_EXPIRES)]
+    if not all(math.isfinite(time) and 0 <= time <= _LAST for time in times):
+        raise ValueError("no time")
+    return min(times, default=None)

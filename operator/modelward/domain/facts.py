@@ -211,7 +211,7 @@ class RouterFacts:
 
     `gateway`: None for an Envoy of the model's own, whose pods are asked. `former`: something of the other kind of
     router, which spec asked for before, is still there and may send requests to any revision. `tls`: clients are led
-    to pods of the model's own Envoy that speak TLS.
+    to pods of the model's own Envoy that speak TLS, by a certificate that `expires` (seconds since the epoch).
     """
 
     workload: WorkloadFacts | None = None
@@ -222,6 +222,7 @@ class RouterFacts:
     gateway: GatewayFacts | None = None
     former: bool = False
     tls: bool = False
+    expires: float | None = None
 
     @property
     def serving(self) -> tuple[RouterPodFacts, ...]:

@@ -5,6 +5,7 @@ Pure: the same facts give the same status but for the times of transition, so a 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from modelward.api import conditions
@@ -59,7 +60,24 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
     if problem is None and observed.router.workload:
         router = diagnose(observed.router.workload, ROUTER_MEMORY_FIELD)
         problem = replace(router, message=f"The router does not come up. {router.message}") if router else None
-    return problem
+    return problem or expired(observed)
+
+
+def expired(observed: Observed) -> Problem | None:
+    """Clients are shown a certificate whose time is over."""
+    expires = observed.router.expires
+    if expires is None or observed.clock.now < expires:
+        return None
+    return Problem(
+        "CertificateExpired",
+        f"The certificate that the router shows clients has expired ({_time(expires)}). Renew it in the Secret that "
+        "spec.router.tls.secretName names; where that is done, what it holds can't be loaded, and the log of the "
+        "router's pods says why",
+    )
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def with_unread_consent(problem: Problem, why: str) -> Problem:
@@ -297,6 +315,7 @@ def _router(observed: Observed, version: str) -> dict[str, Any]:
         "replicas": observed.router_replicas,
         "readyReplicas": router.workload.ready if router.workload else 0,
         "liveReplicas": sum(pod.config_version == version for pod in router.serving),
+        **({"certificateExpires": _time(router.expires)} if router.expires is not None else {}),
     }
 
 

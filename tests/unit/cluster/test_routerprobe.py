@@ -1,6 +1,9 @@
 """What a router pod said is believed while it may still be true."""
 
+import time
+
 import aiohttp
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
@@ -52,3 +55,45 @@ async def test_a_revision_that_was_reached_once_is_not_reached_for_ever() -> Non
         router.answers = False
         now += KEPT_SECONDS
         assert not await reached("service 2, ready"), "and nothing is believed for ever"
+
+
+GAUGE = "envoy_listener_ssl_certificate_expiration_unix_time_seconds"
+
+
+@pytest.mark.parametrize(
+    ("texts", "expires"),
+    [
+        ([f'{GAUGE}{{envoy_tls_certificate="certificate"}} 2000\n', f"# TYPE x\n{GAUGE}{{}} 1000\n"], 1000.0),
+        (["", f"{GAUGE}{{}} 1000\n"], 1000.0),
+        (["", "something_else 5\n"], None),
+        ([f"{GAUGE}{{}} NaN\n", f"{GAUGE}{{}} soon\n", f"{GAUGE}{{}} 1e300\n", f"{GAUGE}{{}} -1\n", "\ud800"], None),
+    ],
+)
+async def test_the_first_certificate_to_end_is_told_and_nonsense_is_not(
+    texts: list[str], expires: float | None
+) -> None:
+    pending = list(texts)
+
+    async def handle(request: web.Request) -> web.Response:
+        assert "expiration" in request.query["filter"]
+        return web.Response(body=pending.pop().encode(errors="surrogatepass"))
+
+    app = web.Application()
+    app.router.add_get("/stats/prometheus", handle)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        poller = Poller(lambda _: None, time.monotonic)
+        probe = RouterProbe(session, poller, internal=server.port or 0)
+        pods = [pod(f"router-{number}", ip="127.0.0.1") for number in range(len(texts))]
+        assert probe.expires(OWNER, pods) is None, "nobody waits for it"
+        await poller.idle()
+        assert probe.expires(OWNER, pods) == expires
+        assert pending == []
+        await poller.idle()
+        assert probe.expires(OWNER, pods) == expires, "it is believed for a while"
+    gone = [pod("gone", ip=None), pod("unready", ready=False)]
+    async with aiohttp.ClientSession() as session:
+        poller = Poller(lambda _: None, time.monotonic)
+        probe = RouterProbe(session, poller)
+        assert probe.expires(OWNER, gone) is None
+        await poller.idle()
+        assert probe.expires(OWNER, gone) is None

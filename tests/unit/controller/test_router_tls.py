@@ -9,7 +9,7 @@ from builders import PLATFORM, container, observed, owner, pod, revision, router
 from modelward.api.modeldeployment import Gateway, ModelDeployment, ParentReference, Router, Tls
 from modelward.controller.plan import plan
 from modelward.controller.routers import before, clients_speak_tls, wanted
-from modelward.domain.facts import RouteTable
+from modelward.domain.facts import Clock, RouteTable
 from modelward.domain.rollout import Decision
 from modelward.domain.status import build_status
 from modelward.render import network
@@ -124,3 +124,14 @@ def test_a_missing_secret_is_the_reason_that_status_tells() -> None:
     assert "kubectl create secret tls fraud-tls" in stalled["message"]
     servable = next(each for each in status["conditions"] if each["type"] == "Servable")
     assert servable["status"] == "True"
+
+
+@pytest.mark.parametrize(("now", "over"), [(999.0, False), (1000.0, True), (5000.0, True)])
+def test_a_certificate_that_has_expired_needs_a_person(now: float, over: bool) -> None:
+    seen = replace(router(A), tls=True, expires=1000.0)
+    facts = observed(A, revision(A), router=seen, clock=Clock(now))
+    status = build_status(SECURE, facts, Decision(RouteTable(A), {A: 1}), "v1", None, "2026-01-01T00:00:00Z")
+    assert status["router"]["certificateExpires"] == "1970-01-01T00:16:40Z"
+    stalled = next(each for each in status["conditions"] if each["type"] == "Stalled")
+    assert (stalled["status"] == "True", stalled["reason"] == "CertificateExpired") == (over, over)
+    assert ("spec.router.tls.secretName" in stalled["message"]) is over

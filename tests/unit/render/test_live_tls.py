@@ -25,6 +25,7 @@ from live_envoy import LiveEnvoy
 from localcluster import binaries
 from modelward.api.modeldeployment import Router, Tls
 from modelward.api.traffic import Traffic
+from modelward.cluster import routerprobe
 from modelward.domain.diagnosis import diagnose
 from modelward.domain.facts import RouteTable
 from modelward.render import envoy, envoy_routes, router
@@ -162,6 +163,22 @@ def test_a_changed_secret_is_taken_up_and_a_bad_one_is_not(live: Live) -> None:
     held.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
     assert held.recv(64).startswith(b"HTTP/1.1 404")
     held.close()
+
+
+def test_the_operator_learns_when_the_certificate_ends_that_clients_see(live: Live) -> None:
+    """By the router's metrics, from the live Envoy: not from what the Secret holds by now."""
+    text = live.http.request("GET", f"http://{live.admin}{routerprobe._EXPIRES_PATH}").data
+    ends = x509.load_pem_x509_certificate(live.first.chain).not_valid_after_utc.timestamp()
+    assert routerprobe._expiry(200, text) == ends
+    live.secret.put({"tls.crt": b"no PEM", "tls.key": b"no PEM"})
+    until("the change is not seen", lambda: live_failures(live) == 1)
+    later = certificates.made(days=9)
+    text = live.http.request("GET", f"http://{live.admin}{routerprobe._EXPIRES_PATH}").data
+    assert routerprobe._expiry(200, text) == ends
+    live.secret.put(later.files)
+    until("the new certificate is not presented", lambda: live.presented() == der(later))
+    text = live.http.request("GET", f"http://{live.admin}{routerprobe._EXPIRES_PATH}").data
+    assert (routerprobe._expiry(200, text) or 0) > ends
 
 
 def live_failures(live: Live) -> int:
