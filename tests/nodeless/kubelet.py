@@ -108,5 +108,9 @@ class FakeRouters:
         }
         return tuple(RouterPodFacts(pod, live, frozenset(reachable)) for pod in pods)
 
+    async def expires(self, _owner: Key, _pods: list[PodFacts]) -> float | None:
+        """There is no certificate."""
+        return None
+
     def forget(self, owner: Key) -> None:
         """Nothing is remembered."""

@@ -146,10 +146,14 @@ def clients_speak_tls(
     Until then everything stays as it is: pods of a new kind that do not come up, since the Secret is missing, take no
     client away from those that serve. `service`, `deployment`: the own Envoy's; `complete`: all of its pods.
     """
-    if service is None:
-        return owner.spec.router.tls is not None
-    now = certificate.leads_to_tls(service)
+    wanted_now = owner.spec.router.tls is not None
+    if service is not None:
+        now = certificate.leads_to_tls(service)
+    else:
+        # Somebody has deleted it, or there never was one.
+        told = owner.status.get("url")
+        now = wanted_now if told is None else str(told).startswith("https:")
     if owner.spec.router.gateway is not None:
         return now
     made = deployment is not None and certificate.tls_of(deployment) == owner.spec.router.tls
-    return owner.spec.router.tls is not None if made and complete else now
+    return wanted_now if made and complete else now

@@ -54,6 +54,14 @@ def test_clients_follow_when_all_pods_do(
     assert clients_speak_tls(spec, *there, complete=complete) is speak
 
 
+@pytest.mark.parametrize(("url", "speak"), [("http://fraud.ml.svc", False), ("https://fraud.ml.svc", True)])
+def test_a_service_that_somebody_deleted_comes_back_as_it_was(url: str, speak: bool) -> None:
+    for spec in (PLAIN, SECURE):
+        known = replace(spec, status={"url": url})
+        assert clients_speak_tls(known, None, deployment(SECURE), complete=False) is speak
+    assert clients_speak_tls(replace(SECURE, status={"url": url}), None, deployment(SECURE), complete=True)
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_the_service_and_status_tell_what_clients_are_led_to(tls: bool) -> None:
     """Not what spec asks for, which the pods may not do yet."""
