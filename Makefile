@@ -13,7 +13,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
 .PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz parity attack setup \
-	cluster-up cluster-down cluster-status gateway-up gateway-down kubeconfig images install grpc-types docs argocd sbom pinned lock lock-peers \
+	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs argocd sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift
 
 help: ## list the targets
@@ -88,6 +88,12 @@ gateway-up: cluster-up ## install a Gateway API implementation into the cluster;
 
 gateway-down: ## take it away
 	@$(LOCALCLUSTER) gateway-down
+
+policies-up: cluster-up ## enforce NetworkPolicies in the cluster; a minute once
+	@$(LOCALCLUSTER) policies-up
+
+policies-down: ## let everything through again
+	@$(LOCALCLUSTER) policies-down
 
 images: ## build the images and load them into the cluster
 	@$(LOCALCLUSTER) images

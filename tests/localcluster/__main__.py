@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 
-from localcluster import binaries, cluster, gatewayapi, images, install
+from localcluster import binaries, cluster, gatewayapi, images, install, policies
 from localcluster.progress import SetupError, say
 
 
@@ -24,6 +24,8 @@ def main() -> int:
     verbs.add_parser("install", help="build the images and install the operator from this checkout")
     verbs.add_parser("gateway-up", help="install a Gateway API implementation, Envoy Gateway; ten minutes once")
     verbs.add_parser("gateway-down", help="take it away")
+    verbs.add_parser("policies-up", help="enforce NetworkPolicies; kind always does")
+    verbs.add_parser("policies-down", help="let everything through again")
     arguments = parser.parse_args()
     try:
         return run_verb(arguments)
@@ -57,6 +59,10 @@ def run_verb(arguments: argparse.Namespace) -> int:
             say(f"Gateway {gatewayapi.GATEWAY} of namespace {gatewayapi.NAMESPACE} takes routes of every namespace")
         case "gateway-down":
             gatewayapi.down()
+        case "policies-up":
+            policies.up()
+        case "policies-down":
+            policies.down()
     return 0
 
 

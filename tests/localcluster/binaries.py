@@ -83,6 +83,11 @@ def envoy_gateway() -> Path:
     return _built(what, folder, "github.com/envoyproxy/gateway/cmd/envoy-gateway")
 
 
+def network_policies() -> Path:
+    """What enforces NetworkPolicies, in the network namespace that it runs in."""
+    return _built("the NetworkPolicy engine, once and for some minutes", settings.SOURCES / "networkpolicies", ".")
+
+
 def program(what: str, folder: Path) -> Path:
     """A program whose Go sources lie in `folder`."""
     return _built(what, folder, ".")

@@ -22,6 +22,8 @@ CLUSTER_PACKAGES = {
 }
 """Package by a program of it."""
 
+POLICY_PACKAGES = {"ip": "iproute2", "ipset": "ipset", "iptables": "iptables", "nsenter": "util-linux"}
+
 APISERVER_PACKAGES = {name: CLUSTER_PACKAGES[name] for name in ("etcd", "openssl")}
 
 

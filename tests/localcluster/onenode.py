@@ -26,6 +26,9 @@ PROCESSES = (
 )  # fmt: skip
 """In the order of their start."""
 
+POLICIES = "networkpolicies"
+"""The process that enforces NetworkPolicies, where that was asked for (policies.py)."""
+
 CLIENTS = {"kubelet-client": "/O=system:masters/CN=kube-apiserver-kubelet-client"}
 
 
@@ -174,7 +177,7 @@ def down() -> None:
     state = settings.state_dir()
     with locked("cluster"), step("taking the cluster down"):
         # First those that would start things anew.
-        for name in ("kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler"):
+        for name in (POLICIES, "kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler"):
             process(name).stop()
         _end_pods(state)
         for name in ("containerd", "kube-apiserver", "etcd"):
