@@ -6,7 +6,7 @@ from modelward.cluster.client import Api
 from modelward.cluster.resources import CONFIG_MAPS, DRIFT_POLICIES
 from modelward.controller.ownership import belongs_to
 from modelward.domain.policy import Memory
-from modelward.domain.policy_legacy import legacy_memory
+from modelward.domain.policy_legacy import legacy_memory, legacy_targets
 from modelward.domain.policy_memory import DATA, is_fresh, load_memory, memory_manifest, memory_name
 
 
@@ -21,7 +21,7 @@ class Memories:
         """By the uid of the target. Of what has none, what an operator of an earlier version left in status."""
         fresh = is_fresh(policy)
         found = {}
-        for entry in policy.status.get("targets") or ():
+        for entry in legacy_targets(policy):
             memory = legacy_memory(entry, forgiven=fresh)
             if memory is not None:
                 found[memory.uid] = memory
@@ -30,10 +30,6 @@ class Memories:
             if memory is not None:
                 found[memory.uid] = memory
         return found
-
-    def has(self, policy: DriftPolicy, target_uid: str) -> bool:
-        """Whether anything is stored of the target."""
-        return self._cache.get(CONFIG_MAPS, policy.namespace, memory_name(policy, target_uid)) is not None
 
     async def write(self, policy: DriftPolicy, memory: Memory) -> None:
         """Where it is not what is stored."""

@@ -30,9 +30,17 @@ from modelward.controller.unreadable import tell_unreadable
 from modelward.domain import policy_run, runs
 from modelward.domain.policy import Memory, TargetFacts
 from modelward.domain.policy_events import health_transitions, run_transitions, verdict_transitions
-from modelward.domain.policy_legacy import legacy_run
+from modelward.domain.policy_legacy import legacy_run, legacy_targets
 from modelward.domain.policy_memory import is_fresh
-from modelward.domain.policy_run import advance, deleted, effect_of, is_to_be_stopped, settled, unacceptable
+from modelward.domain.policy_run import (
+    advance,
+    deleted,
+    effect_of,
+    is_to_be_stopped,
+    recalled,
+    settled,
+    unacceptable,
+)
 from modelward.domain.policy_start import begin, busy_with, knows
 from modelward.domain.policy_status import TargetState, Told, build_status
 from modelward.domain.run_object import is_deleted, is_over, read_run
@@ -155,9 +163,9 @@ class PolicyReconciler:
 
     async def _take_over(self, policy: DriftPolicy) -> None:
         """Runs that an operator of an earlier version left in the policy's status become objects under their names."""
-        for entry in policy.status.get("targets") or ():
+        for entry in legacy_targets(policy):
             run = legacy_run(entry)
-            if run is None or self._memories.has(policy, run.target_uid):
+            if run is None:
                 continue
             body = self._cache.get(RETRAINING_RUNS, policy.namespace, run.name)
             if body is None and await self._runs.create(policy, run):
@@ -190,8 +198,8 @@ class PolicyReconciler:
                 continue
             body = chosen.get(uid) or self._find(policy, run or (memory.run if memory else None), uid)
             name = body["metadata"]["name"] if body else run.target if run else memory.name if memory else ""
-            known = memory or Memory(name, uid)
             facts = None if body is None else target_facts(body, self._runs_for(policy, name))
+            known = memory or recalled(Memory(name, uid), facts, filter(None, map(read_run, bodies)))
             targets.append(_Target(known, known.verdict, run, bodies, body, facts, uid in chosen))
         return sorted(targets, key=lambda each: (each.memory.name, each.memory.uid))
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from modelward.api.driftpolicy import DriftPolicy
 from modelward.domain import runs
 from modelward.domain.policy import Ended, Memory
 from modelward.domain.policy_memory import read_memory
@@ -18,6 +19,11 @@ from modelward.domain.times import read_time
 from modelward.domain.verdicts import read_window
 
 _APPLYING = "Applying"
+
+
+def legacy_targets(policy: DriftPolicy) -> tuple[Mapping[str, Any], ...]:
+    """The entries of a status that an operator of an earlier version wrote: it counted nothing."""
+    return () if "counts" in policy.status else tuple(policy.status.get("targets") or ())
 
 
 def legacy_memory(entry: Mapping[str, Any], *, forgiven: bool) -> Memory | None:

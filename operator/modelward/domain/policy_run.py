@@ -5,6 +5,7 @@ done again: so a crash anywhere neither loses a run nor starts it twice. Its end
 (`settled`), once, since the memory names the run until then.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +13,7 @@ from modelward.api.driftpolicy import MANUAL, DriftPolicy, Retrain
 from modelward.api.durations import seconds
 from modelward.domain import runs
 from modelward.domain.policy import Answered, Ended, Memory, Rejected, TargetFacts
+from modelward.domain.policy_start import knows
 from modelward.domain.runs import Artifact, Outcome, Report, Run
 from modelward.domain.times import read_time
 
@@ -172,6 +174,14 @@ def settled(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> 
         answered=answered,
         rejected=rejected,
     )
+
+
+def recalled(memory: Memory, facts: TargetFacts | None, known: Iterable[Run]) -> Memory:
+    """A memory that was lost, as far as the runs that are there tell of it. `memory`: with nothing in it."""
+    for run in sorted(known, key=lambda each: each.started_at):
+        if run.phase == runs.ENDED:
+            memory = settled(facts, knows(memory, run), run, run.ended_at or run.started_at)
+    return memory
 
 
 def deleted(run: Run, now: float) -> Run:

@@ -1,49 +1,78 @@
-"""What a policy does to a model that it retrains."""
+"""The policy's reconcile around a trigger that is no Job: what is told to the other side, and when."""
 
-from dataclasses import replace
 from typing import Any
 
-import pytest
-
-from modelward.cluster.cache import Cache
-from modelward.cluster.client import ApiError
-from modelward.cluster.resources import MODEL_DEPLOYMENTS
-from modelward.controller.policies import PolicyReconciler
+from modelward.cluster.resources import CONFIG_MAPS, RETRAINING_RUNS
 from modelward.controller.triggers.trigger import Order
-from modelward.domain import runs
-from modelward.domain.runs import Artifact
-
-from .test_webhook import FACTS, RUN, policy
-
-ORDER = Order(policy("http://hook"), replace(RUN, phase=runs.APPLYING, model=Artifact("s3://models/fraud/2")), FACTS)
-ANYTHING: Any = None
+from modelward.domain.runs import WORKING, Outcome
+from property.retraining_world import World
 
 
-class Api:
-    """One model, whose `version` the watch may not have told of yet."""
+class OtherSystem:
+    """A webhook's other side; in memory, since tests/unit/controller/test_webhook.py has the real one."""
 
-    def __init__(self, version: str) -> None:
-        self.version = version
+    def __init__(self) -> None:
+        self.cancelled: list[tuple[str, str | None]] = []
 
-    async def apply(self, _resource: Any, manifest: Any, field_manager: str) -> Any:
-        if manifest["metadata"].get("resourceVersion", self.version) != self.version:
-            raise ApiError(409, "Conflict", f"{field_manager} is behind")
-        return {"metadata": {**manifest["metadata"], "generation": 2}}
+    async def start(self, _order: Order) -> Outcome:
+        return Outcome(WORKING, handle="https://ci/runs/7")
 
+    async def poll(self, _order: Order) -> Outcome:
+        return Outcome(WORKING)
 
-def policies(api: Any) -> PolicyReconciler:
-    cache = Cache()
-    metadata = {"namespace": "ml", "name": "fraud", "uid": "t", "resourceVersion": "7", "generation": 1}
-    cache.upsert(MODEL_DEPLOYMENTS, {"metadata": metadata, "spec": {"model": {"uri": "s3://models/fraud/1"}}})
-    return PolicyReconciler(api, cache, ANYTHING, ANYTHING, {}, "me", ANYTHING)
+    async def cancel(self, order: Order) -> None:
+        self.cancelled.append((order.run.name, order.run.handle))
 
 
-async def test_a_new_model_is_applied_to_what_was_seen() -> None:
-    outcome = await policies(Api("7"))._apply(ORDER)
-    assert (outcome.state, outcome.generation) == (runs.DONE, 2)
+def by_webhook() -> tuple[World, OtherSystem]:
+    world, other = World(), OtherSystem()
+    webhook = {"url": "https://ci/retrain", "secretRef": {"name": "key"}}
+    world.edit("drift", retrain={"cooldown": "1h", "webhook": webhook})
+    world.edit("nightly", suspend=True)
+    world.operator._triggers["Webhook"] = other
+    return world, other
 
 
-async def test_what_somebody_wrote_meanwhile_is_not_overwritten() -> None:
-    with pytest.raises(ApiError, match="behind") as refused:
-        await policies(Api("8"))._apply(ORDER)
-    assert not refused.value.is_refusal, "it is tried again, once the watch has told"
+def started(world: World) -> str:
+    world.request("drift", "please")
+    world.settle()
+    (run,) = world.active()
+    assert run["status"]["phase"] == "Running"
+    return str(run["metadata"]["name"])
+
+
+def test_deleting_a_run_cancels_it_elsewhere_once() -> None:
+    world, other = by_webhook()
+    name = started(world)
+    world.remove(RETRAINING_RUNS, name)
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert (world.active(), world.memories()["drift"]["runs"][0]["result"]) == ([], "Deleted")
+
+
+def test_an_operator_that_never_saw_the_run_cancels_it_elsewhere_too() -> None:
+    world, _ = by_webhook()
+    name = started(world)
+    world.remove(RETRAINING_RUNS, name)
+    world._boot()
+    other = OtherSystem()
+    world.operator._triggers["Webhook"] = other
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+
+
+def test_a_lost_memory_asks_for_nothing_again() -> None:
+    world, _ = by_webhook()
+    world.request("drift", "please")
+    world.settle()
+    (run,) = world.active()
+    failed: dict[str, Any] = {
+        **run,
+        "status": {**run["status"], "phase": "Failed", "finishedAt": "2025-10-09T09:00:00Z"},
+    }
+    world._put(RETRAINING_RUNS, run["metadata"]["name"], failed)
+    world.settle()
+    for name in list(world.store[CONFIG_MAPS]):
+        world.remove(CONFIG_MAPS, name)
+    world.settle()
+    assert [each["metadata"]["name"] for each in world.runs("drift")] == [run["metadata"]["name"]]

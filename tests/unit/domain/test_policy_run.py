@@ -8,7 +8,17 @@ import pytest
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.domain import runs
 from modelward.domain.policy import Memory, Rejected, RolloutFacts, TargetFacts
-from modelward.domain.policy_run import ASK, START, advance, deleted, effect_of, is_to_be_stopped, settled, unacceptable
+from modelward.domain.policy_run import (
+    ASK,
+    START,
+    advance,
+    deleted,
+    effect_of,
+    is_to_be_stopped,
+    recalled,
+    settled,
+    unacceptable,
+)
 from modelward.domain.runs import Artifact, Holdout, Outcome, Report, Run
 
 NOW = 1_767_225_600.0
@@ -222,3 +232,18 @@ def test_a_run_that_somebody_deleted_counts_for_the_cooldown_and_as_no_failure()
     memory = settled(FACTS, replace(MEMORY, failures=2), ended, NOW)
     assert (memory.run, memory.failures, memory.answered, memory.rejected) == (None, 2, None, ())
     assert [(each.result, each.ended_at) for each in memory.runs] == [("Deleted", NOW)]
+
+
+def test_a_memory_that_was_lost_is_made_anew_from_the_runs_that_are_there() -> None:
+    asked = replace(RUN, name="a", trigger=runs.REQUEST, occasion="please", started_at=NOW - 900)
+    failed = replace(RUN, name="b", started_at=NOW - 600)
+    ended = [
+        replace(asked, phase=runs.ENDED, result=runs.ROLLED_BACK, model=NEW, ended_at=NOW - 700, message="slow"),
+        replace(failed, phase=runs.ENDED, result=runs.FAILED, ended_at=NOW - 500),
+        replace(RUN, name="c"),
+    ]
+    memory = recalled(Memory("fraud", "t"), FACTS, ended[::-1])
+    assert (memory.handled_request, memory.failures) == ("please", 1)
+    assert [each.name for each in memory.runs] == ["b", "a"]
+    assert [each.model for each in memory.rejected] == [NEW]
+    assert memory.run is None
