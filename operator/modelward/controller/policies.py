@@ -117,7 +117,6 @@ class PolicyReconciler:
         self._api = api
         self._cache = cache
         self._monitoring = monitoring
-        self._jobs = jobs
         self._triggers: dict[str, Trigger] = {runs.JOB: jobs, **triggers}
         self._identity = identity
         self._now = now

@@ -16,6 +16,12 @@ from modelward.domain.verdicts import read_window, show_window
 
 KIND: Final = "RetrainingRun"
 
+LONGEST: Final = 4000
+"""Characters of a reason: what the CRD takes is bounded, so that no model's feature names can hold up a policy."""
+
+LONGEST_NAME: Final = 1024
+"""Characters of a feature's name."""
+
 _BAD: Final = frozenset({runs.FAILED, runs.ROLLED_BACK, runs.REFUSED})
 """Results that a person should look at."""
 
@@ -46,7 +52,7 @@ def run_manifest(policy: DriftPolicy, run: Run) -> dict[str, Any]:
                 },
                 "trigger": run.trigger,
                 "occasion": run.occasion,
-                "reason": run.reason,
+                "reason": run.reason[:LONGEST],
                 "kind": run.kind,
                 "key": run.key,
                 "attempt": run.attempt,
@@ -54,8 +60,14 @@ def run_manifest(policy: DriftPolicy, run: Run) -> dict[str, Any]:
                 "evidence": _some(
                     {
                         "window": show_window(run.window),
-                        "drifted": list(run.drifted),
-                        "features": [dict(each) for each in run.features],
+                        "drifted": [name[:LONGEST_NAME] for name in run.drifted],
+                        "features": [
+                            {
+                                key: value[:LONGEST_NAME] if isinstance(value, str) else value
+                                for key, value in each.items()
+                            }
+                            for each in run.features
+                        ],
                     }
                 ),
             }

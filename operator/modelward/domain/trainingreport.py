@@ -10,6 +10,9 @@ from modelward.domain.runs import Artifact, Holdout, Report
 
 EXAMPLE: Final = '{"modelUri": "s3://models/fraud/5/fraud.tar"}'
 
+LONGEST_URI: Final = 1024
+"""Characters, as spec.model.uri may have."""
+
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -34,6 +37,10 @@ def parse_report(raw: Any) -> Report:
     """Raises ReportError."""
     if not isinstance(raw, Mapping) or not isinstance(raw.get("modelUri"), str) or not raw["modelUri"].strip():
         raise ReportError(f"it does not name its model; write such as {EXAMPLE}")
+    if len(raw["modelUri"].strip()) > LONGEST_URI:
+        raise ReportError(
+            f"its modelUri has more than {LONGEST_URI} characters; publish the model under a shorter address"
+        )
     digest, version = raw.get("digest"), raw.get("version")
     if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
         raise ReportError(f"its digest is {quoted(digest)!r}; write sha256: and 64 hex digits, or leave it out")

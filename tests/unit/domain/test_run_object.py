@@ -85,6 +85,17 @@ def test_conditions(phase: str, result: str | None, expected: tuple[str, str, st
     assert all(each["message"] for each in found.values())
 
 
+def test_names_and_reasons_of_any_length_fit_what_the_crd_takes() -> None:
+    long = "x" * 100_000
+    run = replace(RUN, reason=long, drifted=(long,), features=({**NUMBERS, "name": long},))
+    spec, fields = run_manifest(policy(), run)["spec"], SCHEMA["spec"]["properties"]
+    evidence = fields["evidence"]["properties"]
+    assert len(spec["reason"]) <= fields["reason"]["maxLength"]
+    assert len(spec["evidence"]["drifted"][0]) <= evidence["drifted"]["items"]["maxLength"]
+    numbers = evidence["features"]["items"]["properties"]
+    assert len(spec["evidence"]["features"][0]["name"]) <= numbers["name"]["maxLength"]
+
+
 def test_every_field_is_described() -> None:
     described(SCHEMA["spec"], "spec")
     described(SCHEMA["status"], "status")

@@ -32,6 +32,7 @@ def test_the_address_alone_is_enough() -> None:
         ("{}", "does not name its model"),
         ('{"modelUri": 3}', "does not name its model"),
         ('{"modelUri": " "}', "does not name its model"),
+        (json.dumps({"modelUri": f"s3://models/{'x' * 1013}"}), "has more than 1024 characters"),
         (json.dumps({"modelUri": URI, "digest": "abc"}), "its digest is 'abc'"),
         (json.dumps({"modelUri": URI, "metrics": {"holdout": 0.9}}), "metrics.holdout can't be read"),
         (json.dumps({"modelUri": URI, "metrics": {"holdout": {"current": 1}}}), "metrics.holdout can't be read"),
