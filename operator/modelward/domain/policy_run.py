@@ -115,8 +115,26 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
         return _end(run, runs.FAILED, told)
     if policy.spec.retrain is None or policy.spec.retrain.apply == MANUAL:
         return _end(run, runs.REPORTED, f"Write {_spelt(model)} into the ModelDeployment {facts.name} to roll it out")
+    claim = _claim_of(model)
+    if claim is not None and claim not in _claims(policy, facts):
+        told = f"The run brought {model.uri}, but its policy's author was asked for no right to the claim {claim}"
+        cure = "mount it in spec.retrain.job.template, or write the address into spec.model"
+        return _end(run, runs.FAILED, f"{told}; {cure}")
     # Later than any other, whatever the clocks of two operators say: the newest counts.
     return replace(run, phase=runs.ROLLING_OUT, accepted_at=max(now, (facts.accepted_at or 0.0) + 0.001))
+
+
+def _claim_of(model: Artifact) -> str | None:
+    """The PersistentVolumeClaim that a model lies on."""
+    return model.uri.removeprefix("pvc://").split("/")[0] if model.uri.startswith("pvc://") else None
+
+
+def _claims(policy: DriftPolicy, facts: TargetFacts) -> set[str]:
+    """Those that authors were asked for rights to, when they wrote spec.model or the Job's template."""
+    job = policy.spec.retrain.job if policy.spec.retrain is not None else None
+    pod = ((job.template.get("spec") or {}).get("template") or {}).get("spec") or {} if job is not None else {}
+    mounted = (each.get("persistentVolumeClaim") or {} for each in pod.get("volumes") or ())
+    return {name for name in (_claim_of(facts.asked), *(each.get("claimName") for each in mounted)) if name}
 
 
 def unacceptable(run: Run, why: str, now: float) -> Run:

@@ -247,3 +247,25 @@ def test_a_memory_that_was_lost_is_made_anew_from_the_runs_that_are_there() -> N
     assert [each.name for each in memory.runs] == ["b", "a"]
     assert [each.model for each in memory.rejected] == [NEW]
     assert memory.run is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "volumes", "taken"),
+    [
+        ("s3://models/fraud/1/fraud.tar", [], False),
+        ("s3://models/fraud/1/fraud.tar", [{"name": "a", "persistentVolumeClaim": {"claimName": "others"}}], False),
+        ("s3://models/fraud/1/fraud.tar", [{"name": "a", "persistentVolumeClaim": {"claimName": "models"}}], True),
+        ("pvc://models/fraud/1/fraud.tar", [{"name": "a", "emptyDir": {}}], True),
+    ],
+)
+def test_a_model_on_a_claim_that_no_author_was_asked_for_is_not_taken(
+    asked: str, volumes: list[dict[str, Any]], taken: bool
+) -> None:
+    """A Job's report must not make the operator mount what its policy's author may not."""
+    template = {"spec": {"template": {"spec": {"containers": [], "volumes": volumes}}}}
+    model = Artifact(asked)
+    facts = replace(FACTS, asked=model, stable=model)
+    outcome = made(Artifact("pvc://models/fraud/2/fraud.tar"))
+    found, message, _ = after(outcome, replace(RUN, from_model=model), facts, policy(job={"template": template}))
+    assert found == ("RollingOut" if taken else "Failed")
+    assert taken or "no right to the claim models" in message
