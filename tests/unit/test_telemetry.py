@@ -14,8 +14,10 @@ from modelward import health, telemetry
 from modelward.api.rollout import CANARY, Rollout, Step
 from modelward.domain import runs
 from modelward.domain.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
+from modelward.domain.policy_status import Told
 from modelward.domain.rollout import decide
 from modelward.domain.status import build_status
+from modelward.domain.verdicts import DRIFTED, NO_DRIFT, UNKNOWN
 from modelward.statusmetrics import METRICS, StatusMetrics
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
@@ -30,13 +32,15 @@ class Fleet:
     def __init__(self) -> None:
         self.models: dict[str, dict[str, Any]] = {}
         self.policies: dict[str, dict[str, Any]] = {}
+        self.targets: dict[str, tuple[Told, ...]] = {}
 
     def show(self, facts: Observed, gates: list[dict[str, Any]] | None = None, name: str = NAME) -> None:
         self.models[name] = body(name, build_status(owner(), facts, decide(facts), "v1", None, WHEN, gates))
 
     def told(self, name: str = NAME, label: str = "name") -> dict[str, float]:
         """Every series of the object: metric, and what it is about."""
-        scrape = StatusMetrics(list(self.models.values()), list(self.policies.values()))
+        targets = {(NAMESPACE, policy): told for policy, told in self.targets.items()}
+        scrape = StatusMetrics(list(self.models.values()), list(self.policies.values()), targets=targets)
         return series(scrape.collect(), name, label)
 
 
@@ -138,11 +142,8 @@ def test_what_ended_is_counted_until_the_object_goes() -> None:
 
 
 def test_a_policy_tells_of_its_targets(fleet: Fleet) -> None:
-    targets = [
-        {"name": "a", "verdict": "Drifted", "run": {"name": "r"}}, {"name": "b", "verdict": "NoDrift"},
-        {"name": "c", "verdict": "Unknown"},
-    ]  # fmt: skip
-    fleet.policies["p"] = body("p", {"targets": targets, "conditions": [{"type": "Stalled", "status": "True"}]})
+    fleet.policies["p"] = body("p", {"conditions": [{"type": "Stalled", "status": "True"}]})
+    fleet.targets["p"] = (Told("a", DRIFTED, True), Told("b", NO_DRIFT, False), Told("c", UNKNOWN, False))
     assert fleet.told("p", "policy") == {
         "drift_detected/a": 1.0, "drift_detected/b": 0.0,
         "retraining_active/a": 1.0, "retraining_active/b": 0.0, "retraining_active/c": 0.0,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from builders import container, observed, owner, pod, revision, router
+from everywhere import Everywhere
 from modelward.api.modeldeployment import Monitor
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.monitors import Answer
@@ -144,11 +145,14 @@ def asked_among(*neighbours: Key) -> Asked:
 
     async def main() -> Asked:
         asked = Asked()
-        queue = WorkQueue(asked.now)
+        cache, queue = Cache(), WorkQueue(asked.now)
+        cache.watched = ()
         poller = Poller(queue.add, asked.now)
         tenants = Tenants(asked, poller)
         kinds = {MODEL_DEPLOYMENTS.kind: tenants, DRIFT_POLICIES.kind: tenants}
-        controller = Controller(None, Cache(), queue, _Led(), kinds, asked.now, poller=poller)  # type: ignore[arg-type]
+        controller = Controller(
+            None, cache, queue, _Led(), Everywhere(), kinds, asked.now, poller=poller,  # type: ignore[arg-type]
+        )  # fmt: skip
         for key in (*neighbours, CANARY):
             queue.add(key)
         running = asyncio.create_task(controller.run(_nothing()))

@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 
 import pytest
 
+from modelward.api.driftpolicy import DriftPolicy
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import ApiUnreachableError
 from modelward.cluster.poller import Poller
-from modelward.controller.policies import ASK_EVERY, PolicyReconciler, _Target
+from modelward.controller.policies import PolicyReconciler, _Target
 from modelward.controller.triggers.polled import EVERY, PolledTrigger
 from modelward.controller.triggers.trigger import Order
 from modelward.domain import runs
 from modelward.domain.policy import Memory
-from modelward.domain.runs import ASKED, SUCCEEDED, WORKING, Outcome
+from modelward.domain.runs import ASKED, SUCCEEDED, WORKING, Outcome, Run
 from simulated import simulate
 
 from .test_webhook import FACTS, MODEL, RUN, policy
@@ -23,6 +24,15 @@ KEY = Key("ml", "fraud", "DriftPolicy")
 ORDER = Order(policy("http://hook"), RUN, FACTS)
 POLLED = replace(ORDER, run=replace(RUN, phase=runs.RUNNING, handle="http://hook/1"))
 DONE = Outcome(SUCCEEDED, report=runs.Report(replace(MODEL, uri="s3://models/fraud/2/fraud.tar")))
+
+
+class Stored:
+    """The runs' objects: whatever is stored is so."""
+
+    async def refusal(self, _policy: DriftPolicy, _run: Run) -> None: ...
+
+    async def store(self, _policy: DriftPolicy, run: Run, _now: str) -> Run:
+        return run
 
 
 class OtherSide:
@@ -132,15 +142,14 @@ def test_a_run_that_is_overdue_is_asked_once_more_before_it_is_stopped() -> None
         reconciler = PolicyReconciler(
             anything, Cache(), anything, anything, {runs.WEBHOOK: other.trigger}, "me", lambda: late  # type: ignore[arg-type]
         )  # fmt: skip
+        reconciler._runs = Stored()  # type: ignore[assignment]
         memory = Memory("fraud", "t", run=POLLED.run)
-        target = _Target(memory, {}, FACTS, selected=True)
-        seen, again_in = await reconciler._go_on(POLLED.policy, (target, None))
-        assert (seen, again_in) == (target, ASK_EVERY)
+        target = _Target(memory, memory.verdict, POLLED.run, (), {}, FACTS, selected=True)
+        assert await reconciler._step(POLLED.policy, target, POLLED.run) == POLLED.run
         await other.poller.idle()
-        seen, _ = await reconciler._go_on(POLLED.policy, (target, None))
+        moved = await reconciler._step(POLLED.policy, target, POLLED.run)
         assert DONE.report is not None
-        assert seen.memory.run is not None
-        assert (seen.memory.run.model, seen.memory.run.phase) == (DONE.report.model, runs.APPLYING)
+        assert (moved.model, moved.phase) == (DONE.report.model, runs.ROLLING_OUT)
         assert other.ended == []
 
     simulate(main())

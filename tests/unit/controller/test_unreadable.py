@@ -38,7 +38,7 @@ def body(**status: Any) -> dict[str, Any]:
 
 async def reconcile(resource: Resource, cache: Cache, api: Any) -> Any:
     made: Any = Reconciler(
-        api, cache, ANYTHING, ANYTHING, ANYTHING, ANYTHING, "me", lambda: 0.0, lambda: NOW
+        api, cache, ANYTHING, ANYTHING, ANYTHING, ANYTHING, "me", lambda: 0.0, lambda: NOW, ANYTHING
     )  # fmt: skip
     if resource is DRIFT_POLICIES:
         made = PolicyReconciler(api, cache, ANYTHING, ANYTHING, {}, "me", lambda: NOW)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from everywhere import Everywhere
 from modelward.api import modeldeployment
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import ApiUnreachableError
@@ -39,7 +40,7 @@ class Api:
     async def apply(self, _resource: Any, manifest: Any, _subresource: str) -> dict[str, Any]:
         return model(5, **manifest["status"])
 
-    async def pages(self, resource: Any) -> Any:
+    async def pages(self, resource: Any, _namespace: str | None = None) -> Any:
         for page in self._pages if resource is PODS else ():
             self.known.append(len(self.cache.all(PODS)))
             yield page
@@ -48,7 +49,7 @@ class Api:
 class World:
     def __init__(self) -> None:
         self.cache, self.queue = Cache(), WorkQueue(time.monotonic)
-        self.controller = Controller(None, self.cache, self.queue, None, {})  # type: ignore[arg-type]
+        self.controller = Controller(None, self.cache, self.queue, None, Everywhere(), {})  # type: ignore[arg-type]
         self.cache.upsert(DRIFT_POLICIES, policy("watcher", "fraud"))
         self.cache.upsert(DRIFT_POLICIES, policy("of-another", "other"))
         self.cache.upsert(MODEL_DEPLOYMENTS, model(1))
@@ -100,7 +101,7 @@ def test_a_resync_that_failed_is_tried_again_soon() -> None:
     class Down:
         asked: list[float] = []  # noqa: RUF012
 
-        async def pages(self, _resource: Any) -> Any:
+        async def pages(self, _resource: Any, _namespace: str | None = None) -> Any:
             self.asked.append(asyncio.get_running_loop().time())
             if len(self.asked) < 4:
                 raise ApiUnreachableError("no answer")
@@ -110,7 +111,9 @@ def test_a_resync_that_failed_is_tried_again_soon() -> None:
         api: Any = Down()
         cache, clock = Cache(), asyncio.get_running_loop().time
         cache.watched = (PODS,)
-        controller = Controller(api, cache, WorkQueue(clock), None, {}, clock, resync_seconds=600.0)  # type: ignore[arg-type]
+        controller = Controller(
+            api, cache, WorkQueue(clock), None, Everywhere(), {}, clock, resync_seconds=600.0,  # type: ignore[arg-type]
+        )  # fmt: skip
         task = asyncio.create_task(controller._resync_for_ever())
         await asyncio.sleep(1800.0)
         task.cancel()
