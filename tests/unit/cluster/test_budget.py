@@ -8,6 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 import virtualtime
 from builders import pod
@@ -275,3 +277,35 @@ async def test_a_namespace_without_bytes_left_is_told_so(clock: Clock) -> None:
     async with open_session() as session:
         with pytest.raises(BadAnswerError, match="more bytes than the operator has for them"):
             await Pods(session, clock, budget=budget).ask(one, 1, "/", lambda _, raw: raw)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_greedy_pods_use_up_the_bytes_of_their_own_namespace(clock: Clock, whole: bool) -> None:
+    """Also with answers that never come to an end."""
+    size = 1 << 20
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Length": str(size if whole else 2 * size)})
+        await answer.prepare(request)
+        await answer.write(b" " * size)
+        if not whole and request.transport is not None:
+            request.transport.close()
+        return answer
+
+    application = web.Application()
+    application.router.add_get("/", handler)
+    async with TestServer(application, host="127.0.0.1") as server, open_session() as session:
+        pods = Pods(session, clock, budget=Budget(clock))
+
+        async def ask(namespace: str) -> int:
+            asked = pod("one", uid=f"one-{namespace}", ip="127.0.0.1", namespace=namespace)
+            return await pods.ask(asked, server.port or 0, "/", lambda _, raw: len(raw))
+
+        for _ in range(BYTES // size):
+            with suppress(NoAnswerError):
+                assert await ask("greedy") == size
+        with pytest.raises((BadAnswerError, NoAnswerError)) as told:
+            await ask("greedy")
+        assert isinstance(told.value.__cause__, LeftOutError)
+        with suppress(NoAnswerError):
+            assert await ask("other") == size
