@@ -95,7 +95,8 @@ def knows(memory: Memory, run: Run) -> Memory:
 def _wish(policy: DriftPolicy, memory: Memory, due: float | None) -> tuple[str, str, str] | None:
     """Trigger, what makes it one of its own, and the reason in a sentence."""
     asked = None if policy.request is None else _short(policy.request)
-    if asked is not None and asked != memory.handled_request:
+    # Operators of earlier versions remembered it in its whole length.
+    if asked is not None and memory.handled_request not in (asked, policy.request):
         return runs.REQUEST, asked, f"Asked for by annotation ({asked})"
     if due is not None:
         return runs.SCHEDULE, show_time(due), "It is time, by spec.schedule"

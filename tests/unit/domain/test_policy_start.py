@@ -112,6 +112,9 @@ WAITS: dict[str, tuple[DriftPolicy, Memory, dict[str, Any], str | None, float | 
     "a time of the schedule in the cooldown": (
         policy(**NIGHTLY), replace(CALM, scheduled_at=NOW - HOUR, runs=(run("Promoted", 60),)), {}, None, 24 * HOUR,
     ),
+    "a long request that an earlier operator took up": (
+        policy("x" * 999), replace(CALM, handled_request="x" * 999), {}, None, None,
+    ),
     "a request that was taken up": (policy("1"), replace(CALM, handled_request="1"), {}, None, None),
 }  # fmt: skip
 
