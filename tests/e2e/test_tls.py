@@ -30,10 +30,10 @@ def write(namespace: str, name: str, made: Certificate) -> None:
 def ready_by(model: Model, made: Certificate) -> bool:
     """Whether a client that trusts this certificate alone is answered."""
     trusting = ssl.create_default_context(cadata=made.chain.decode())
-    with forwarded(model.namespace, model.name, 443) as port:
-        http = urllib3.PoolManager(retries=False, timeout=10.0, ssl_context=trusting, assert_hostname="localhost")
+    with forwarded(model.namespace, model.name, 443) as address:
+        http = urllib3.PoolManager(retries=False, timeout=10.0, ssl_context=trusting)
         try:
-            return http.request("GET", f"https://127.0.0.1:{port}/v2/health/ready").status == 200
+            return http.request("GET", f"https://{address}/v2/health/ready").status == 200
         except urllib3.exceptions.HTTPError:
             return False
 

@@ -4,6 +4,7 @@ A parser says what is wrong by a ModelError (or gives an answer); anything else 
 inside, and packed anew: a changed byte of the packed form would end at a checksum nearly always.
 """
 
+import base64
 import copy
 import io
 import json
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelward_inference import formats, golden, runtimes, save_bundle
 from modelward_inference.bundle import MANIFEST, Manifest
@@ -26,6 +29,7 @@ from modelward_inference.errors import ModelError
 from modelward_inference.fetch import archive
 from modelward_inference.fetch.receipt import FILE as RECEIPT
 from modelward_inference.fetch.receipt import Receipt
+from modelward_inference.fetch.signature import Key, verified
 from modelward_inference.golden import GoldenRows
 from unit.inference.artifacts import onnx, rows, skops_file
 
@@ -179,6 +183,32 @@ def _predict(folder: Path) -> None:
         return
 
 
+_PRIVATE = ec.derive_private_key(7, ec.SECP256R1())
+_SIGNED = Path(__file__).parents[1] / "unit/inference/signatures/model.p256.sig"
+
+
+def _key() -> Key:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return Key.of(_PRIVATE.public_key().public_bytes(serialization.Encoding.PEM, form).decode())
+
+
+def _signed(statement: bytes) -> bytes:
+    """A signature of it, whatever it is, by somebody who has the key."""
+    kind = "application/vnd.in-toto+json"
+    pae = b"DSSEv1 %d %s %d %s" % (len(kind), kind.encode(), len(statement), statement)
+    signature = base64.b64encode(_PRIVATE.sign(pae, ec.ECDSA(hashes.SHA256()))).decode()
+    envelope = {
+        "payload": base64.b64encode(statement).decode(),
+        "payloadType": kind,
+        "signatures": [{"sig": signature}],
+    }
+    return json.dumps({**json.loads(_SIGNED.read_bytes()), "dsseEnvelope": envelope}).encode()
+
+
+def _statement() -> bytes:
+    return base64.b64decode(json.loads(_SIGNED.read_bytes())["dsseEnvelope"]["payload"])
+
+
 def _plain_json(content: bytes, chance: random.Random) -> bytes:
     return (changed_json if chance.randrange(3) else changed_bytes)(content, chance)
 
@@ -195,5 +225,17 @@ LOADERS = {
     "tar": Loader("bundle.tar", _unpack, bundle, changed_tar),
     "skops": Loader("model.skops", _predict, skops_file, partial(changed_zip, inner="schema")),
     "skops-arrays": Loader("model.skops", _predict, skops_file, partial(changed_zip, inner=".npy")),
+    "signature": Loader(
+        "m.sig",
+        lambda folder: verified((folder / "m.sig").read_bytes(), _key(), "m.sig"),
+        lambda: _signed(_statement()),
+        _plain_json,
+    ),
+    "statement": Loader(
+        "statement.json",
+        lambda folder: verified(_signed((folder / "statement.json").read_bytes()), _key(), "m.sig"),
+        _statement,
+        _plain_json,
+    ),
     "head": Loader("model", lambda folder: formats.looks_like(folder / "model"), skops_file, _head),
 }

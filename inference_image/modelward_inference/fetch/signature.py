@@ -37,7 +37,7 @@ from modelward_inference.fetch.source import download
 SUFFIX = ".sig"
 """Of the signature's address, behind that of the artifact."""
 
-MAX_BYTES = 8 << 20
+MAX_BYTES = 4 << 20
 """Of a signature: 10,000 files are 2 MiB."""
 
 _PAYLOAD_TYPE = "application/vnd.in-toto+json"

@@ -52,6 +52,9 @@ MAX_CONNECTIONS: Final = 5000
 DEFAULT_MEMORY: Final = 256 << 20
 """Bytes that Envoy may use where the container has no limit that says so."""
 
+HANDSHAKE_TIMEOUT: Final = "10s"
+"""For TLS: as long as for a request's headers. A connection that never gets so far is no request that times out."""
+
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_FILTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _GRPC_STATS: Final = "type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
@@ -178,7 +181,11 @@ def _traffic_listener(tls: bool) -> dict[str, Any]:
     listener = _listener(CLIENTS, HTTP_PORT, manager)
     if tls:
         sds = {"name": _CERTIFICATE, "sds_config": _file(CERTIFICATE_FILE)}
-        listener["filter_chains"][0]["transport_socket"] = _tls({"tls_certificate_sds_secret_configs": [sds]})
+        (chain,) = listener["filter_chains"]
+        chain |= {
+            "transport_socket": _tls({"tls_certificate_sds_secret_configs": [sds]}),
+            "transport_socket_connect_timeout": HANDSHAKE_TIMEOUT,
+        }
     return listener
 
 

@@ -148,6 +148,11 @@ def test_slow_and_greedy_clients_are_bounded_and_probes_are_not() -> None:
         assert manager["http2_protocol_options"]["max_concurrent_streams"] == 100
         assert listener.get("bypass_overload_manager", False) is (listener["name"] != "traffic")
         assert listener.get("ignore_global_conn_limit", False) is (listener["name"] != "traffic")
+    (traffic, *others) = (
+        each["filter_chains"][0] for each in envoy.bootstrap(tls=True)["static_resources"]["listeners"]
+    )
+    assert traffic["transport_socket_connect_timeout"] == "10s"
+    assert not any("transport_socket" in each for each in others)
     heap, connections = (each["typed_config"] for each in built["overload_manager"]["resource_monitors"])
     assert heap["max_heap_size_bytes"] == 256 << 20
     assert connections["max_active_downstream_connections"] == envoy.MAX_CONNECTIONS
