@@ -9,7 +9,7 @@ from typing import Any
 from modelward.api import names
 from modelward.cluster.cache import Key
 from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
-from modelward.domain.facts import PodFacts, RouterPodFacts
+from modelward.domain.facts import CertificateFacts, PodFacts, RouterPodFacts
 from modelward.render.routes import load_routes
 
 from .cluster import Cluster
@@ -108,9 +108,9 @@ class FakeRouters:
         }
         return tuple(RouterPodFacts(pod, live, frozenset(reachable)) for pod in pods)
 
-    async def expires(self, _owner: Key, _pods: list[PodFacts]) -> float | None:
-        """There is no certificate."""
-        return None
+    async def certificate(self, _owner: Key, _pods: list[PodFacts]) -> CertificateFacts:
+        """There is none."""
+        return CertificateFacts()
 
     def forget(self, owner: Key) -> None:
         """Nothing is remembered."""

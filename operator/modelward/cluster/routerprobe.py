@@ -8,7 +8,7 @@ pod that does not answer is a fact (None), not an error.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -17,7 +17,7 @@ from modelward.cluster.budget import Budget, LeftOutError
 from modelward.cluster.cache import Key
 from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.cluster.poller import PendingError, Poller, Question
-from modelward.domain.facts import PodFacts, RouterPodFacts
+from modelward.domain.facts import CertificateFacts, PodFacts, RouterPodFacts
 from modelward.render.envoy import INSIDE_PORT, INTERNAL_PORT
 from modelward.render.envoy_routes import CONFIG_HOST, READY_PATH, revision_host
 
@@ -35,11 +35,29 @@ KEPT_SECONDS = 60.0
 """How long an answer is believed: no event tells of a way that is blocked."""
 
 _EXPIRES = "envoy_listener_ssl_certificate_expiration_unix_time_seconds{"
-_EXPIRES_PATH = r"/stats/prometheus?filter=\.ssl\.certificate\..*expiration_unix_time_seconds$"
-"""Envoy's gauge of the certificate that it presents, which is not always what the Secret holds by now."""
+_FAILED = "envoy_sds_key_rotation_failed{"
+_CERTIFICATE_PATH = (
+    r"/stats/prometheus?filter=(\.ssl\.certificate\..*expiration_unix_time_seconds|^sds\..*key_rotation_failed)$"
+)
+"""Of Envoy's metrics: when the certificate ends that it presents, which is not always what the Secret holds by now; and
+how often it could not load what the Secret held, since it began."""
 
 _LAST = 253402300799.0
 """The end of the year 9999, behind which no time can be written."""
+
+
+_DIGITS = 18
+
+
+@dataclass(frozen=True)
+class _Presented:
+    """By one pod. `failures`: changes of the Secret that it could not load."""
+
+    expires: float | None = None
+    failures: int = 0
+
+
+_UNKNOWN = _Presented()
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,8 @@ class RouterProbe:
         """What pods were asked for last, and how often."""
         self._pods = Pods(session, clock, budget=self._budget)
         self._internal = internal
-        self._expiries: dict[Key, float | None] = {}
+        self._presented_by: dict[Key, Mapping[str, _Presented]] = {}
+        self._certificates: dict[Key, CertificateFacts] = {}
 
     def look(
         self, owner: Key, pods: Collection[PodFacts], version: str | None, revisions: Mapping[str, str]
@@ -117,28 +136,40 @@ class RouterProbe:
             self._asked.pop(owner, None)
         return tuple(self._facts(pod, known.get(pod.uid), revisions) for pod in pods)
 
-    def expires(self, owner: Key, pods: Collection[PodFacts]) -> float | None:
-        """When the first of the certificates ends that pods present to clients: seconds since the epoch, as they said
-        last; None where no pod said so."""
+    def certificate(self, owner: Key, pods: Collection[PodFacts]) -> CertificateFacts:
+        """What pods said last of the certificate that they present to clients. What is news is told once."""
+        asked = [pod for pod in pods if pod.ready and pod.ip is not None]
 
         async def ask() -> None:
-            told = await asyncio.gather(*(self._expiry(pod) for pod in pods if pod.ready and pod.ip is not None))
-            self._expiries[owner] = min((each for each in told if each is not None), default=None)
+            before = self._presented_by.get(owner, {})
+            answers = await asyncio.gather(*(self._presented(pod) for pod in asked))
+            told = dict(zip((pod.uid for pod in asked), answers, strict=True))
+            news = {
+                pod.name: told[pod.uid].failures
+                for pod in asked
+                if told[pod.uid].failures not in (0, before.get(pod.uid, _UNKNOWN).failures)
+            }
+            self._presented_by[owner] = told
+            self._certificates[owner] = CertificateFacts(_first(answers), news)
 
-        about = frozenset((pod.uid, pod.ip) for pod in pods if pod.ready)
+        about = frozenset((pod.uid, pod.ip) for pod in asked)
         self._poller.ask(Question("certificate", owner), ask, KEPT_SECONDS, about)
-        return self._expiries.get(owner)
+        found = self._certificates.get(owner, CertificateFacts())
+        if found.refused:
+            self._certificates[owner] = CertificateFacts(found.expires)
+        return found
 
-    async def _expiry(self, pod: PodFacts) -> float | None:
+    async def _presented(self, pod: PodFacts) -> "_Presented":
         try:
-            return await self._pods.ask(pod, self._internal, _EXPIRES_PATH, _expiry)
+            return await self._pods.ask(pod, self._internal, _CERTIFICATE_PATH, _presented)
         except (NoAnswerError, BadAnswerError):
-            return None
+            return _UNKNOWN
 
     def forget(self, owner: Key) -> None:
         self._known.pop(owner, None)
         self._asked.pop(owner, None)
-        self._expiries.pop(owner, None)
+        self._presented_by.pop(owner, None)
+        self._certificates.pop(owner, None)
         self._poller.drop(Question("router", owner))
         self._poller.drop(Question("certificate", owner))
 
@@ -195,10 +226,17 @@ class RouterProbe:
         )
 
 
-def _expiry(status: int, raw: bytes) -> float | None:
-    """Raises ValueError for what is no time."""
+def _first(presented: Iterable[_Presented]) -> float | None:
+    return min((each.expires for each in presented if each.expires is not None), default=None)
+
+
+def _presented(status: int, raw: bytes) -> _Presented:
+    """Raises ValueError for what is no time or no number."""
     lines = raw.decode().splitlines() if status == 200 else []
     times = [float(line.rpartition(" ")[2]) for line in lines if line.startswith(_EXPIRES)]
     if not all(math.isfinite(time) and 0 <= time <= _LAST for time in times):
         raise ValueError("no time")
-    return min(times, default=None)
+    counts = [line.rpartition(" ")[2] for line in lines if line.startswith(_FAILED)]
+    if not all(count.isdecimal() and len(count) <= _DIGITS for count in counts):
+        raise ValueError("no number")
+    return _Presented(min(times, default=None), sum(map(int, counts)))

@@ -52,7 +52,8 @@ class RouterObserver:
             tls=self._tls(owner, facts),
         )
         if facts.tls:
-            facts = replace(facts, expires=self._probe.expires(_key(owner), [each.pod for each in facts.serving]))
+            presented = self._probe.certificate(_key(owner), [each.pod for each in facts.serving])
+            facts = replace(facts, certificate=presented)
         # Where the new router has nothing yet, it begins where the former one is.
         found = own or former
         return replace(facts, routes=found.routes, progress=found.progress) if found else facts

@@ -44,7 +44,7 @@ from modelward.domain.diagnosis import Problem
 from modelward.domain.effective import Effective
 from modelward.domain.facts import Observed
 from modelward.domain.status import build_status, is_urgent, patience_left
-from modelward.domain.transitions import command_event, transitions
+from modelward.domain.transitions import certificate_events, command_event, transitions
 from modelward.render.platform import Platform
 
 log = logging.getLogger(__name__)
@@ -339,6 +339,8 @@ class Reconciler:
         effective: Effective,
     ) -> Outcome:
         """Events and the one status patch, where something is to be told; and when to look again."""
+        for told in certificate_events(owner, observed.router.certificate):
+            await events.post(self._api, owner, told, self._identity)
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         status = build_status(
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,

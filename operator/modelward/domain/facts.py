@@ -206,12 +206,24 @@ class GatewayFacts:
 
 
 @dataclass(frozen=True)
+class CertificateFacts:
+    """What clients of a router are shown.
+
+    `expires`: the first of its pods' certificates, in seconds since the epoch; `refused`: how many changes of the
+    Secret a pod, by name, could not load since it began, where that is news.
+    """
+
+    expires: float | None = None
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RouterFacts:
     """The router as it is. `routes`, `progress`, `version`: stored with its configuration, None where there is none.
 
     `gateway`: None for an Envoy of the model's own, whose pods are asked. `former`: something of the other kind of
     router, which spec asked for before, is still there and may send requests to any revision. `tls`: clients are led
-    to pods of the model's own Envoy that speak TLS, by a certificate that `expires` (seconds since the epoch).
+    to pods of the model's own Envoy that speak TLS.
     """
 
     workload: WorkloadFacts | None = None
@@ -222,7 +234,7 @@ class RouterFacts:
     gateway: GatewayFacts | None = None
     former: bool = False
     tls: bool = False
-    expires: float | None = None
+    certificate: CertificateFacts | None = None
 
     @property
     def serving(self) -> tuple[RouterPodFacts, ...]:

@@ -65,7 +65,7 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
 
 def expired(observed: Observed) -> Problem | None:
     """Clients are shown a certificate whose time is over."""
-    expires = observed.router.expires
+    expires = observed.router.certificate.expires if observed.router.certificate else None
     if expires is None or observed.clock.now < expires:
         return None
     return Problem(
@@ -310,12 +310,13 @@ def _router(observed: Observed, version: str) -> dict[str, Any]:
     router = observed.router
     if router.gateway is not None:
         return {"configVersion": version, "live": router.follows(version)}
+    expires = router.certificate.expires if router.certificate else None
     return {
         "configVersion": version,
         "replicas": observed.router_replicas,
         "readyReplicas": router.workload.ready if router.workload else 0,
         "liveReplicas": sum(pod.config_version == version for pod in router.serving),
-        **({"certificateExpires": _time(router.expires)} if router.expires is not None else {}),
+        **({"certificateExpires": _time(expires)} if expires is not None else {}),
     }
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelward.api import conditions
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK
+from modelward.domain.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK, CertificateFacts
 from modelward.domain.rollout import STABLE_GONE, Decision
 from modelward.domain.trial import COMMANDS
 
@@ -140,3 +140,18 @@ def _revision(status: Mapping[str, Any], role: str) -> str | None:
 
 def _uri(status: Mapping[str, Any], role: str) -> str:
     return str(status[role]["uri"])
+
+
+def certificate_events(deployment: ModelDeployment, certificate: CertificateFacts | None) -> list[Transition]:
+    """Changes of the router's Secret that its pods could not load."""
+    tls = deployment.spec.router.tls
+    if certificate is None or tls is None:
+        return []
+    message = (
+        "Router pod {} could not load what Secret {} held when it was changed, and goes on with the certificate that "
+        "it had. Pods that start anew would not come up: write a certificate chain and its private key there"
+    )
+    return [
+        Transition("Warning", "CertificateNotTakenUp", message.format(pod, tls.secret_name), f"{pod}@{count}")
+        for pod, count in certificate.refused.items()
+    ]

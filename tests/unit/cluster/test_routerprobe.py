@@ -1,6 +1,7 @@
 """What a router pod said is believed while it may still be true."""
 
-import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
@@ -11,6 +12,7 @@ from builders import pod
 from modelward.cluster.cache import Key
 from modelward.cluster.poller import Poller
 from modelward.cluster.routerprobe import ASK_MAX, KEPT_SECONDS, RouterProbe
+from modelward.domain.facts import CertificateFacts, PodFacts
 from modelward.render.envoy_routes import CONFIG_HOST
 from polled import told
 
@@ -58,6 +60,30 @@ async def test_a_revision_that_was_reached_once_is_not_reached_for_ever() -> Non
 
 
 GAUGE = "envoy_listener_ssl_certificate_expiration_unix_time_seconds"
+FAILED = "envoy_sds_key_rotation_failed"
+
+
+class Presenting:
+    """Router pods that all give out the texts that they are told, one after the other."""
+
+    def __init__(self, *texts: str) -> None:
+        self.texts = list(texts)
+
+    async def handle(self, request: web.Request) -> web.Response:
+        assert "expiration" in request.query["filter"]
+        return web.Response(body=self.texts.pop(0).encode(errors="surrogatepass"))
+
+    @asynccontextmanager
+    async def probe(self, clock: Callable[[], float]) -> AsyncIterator[tuple[RouterProbe, Poller]]:
+        app = web.Application()
+        app.router.add_get("/stats/prometheus", self.handle)
+        async with TestServer(app) as server, aiohttp.ClientSession() as session:
+            poller = Poller(lambda _: None, clock)
+            yield RouterProbe(session, poller, clock=clock, internal=server.port or 0), poller
+
+
+def router_pods(count: int) -> list[PodFacts]:
+    return [pod(f"router-{number}", ip="127.0.0.1") for number in range(count)]
 
 
 @pytest.mark.parametrize(
@@ -66,34 +92,43 @@ GAUGE = "envoy_listener_ssl_certificate_expiration_unix_time_seconds"
         ([f'{GAUGE}{{envoy_tls_certificate="certificate"}} 2000\n', f"# TYPE x\n{GAUGE}{{}} 1000\n"], 1000.0),
         (["", f"{GAUGE}{{}} 1000\n"], 1000.0),
         (["", "something_else 5\n"], None),
-        ([f"{GAUGE}{{}} NaN\n", f"{GAUGE}{{}} soon\n", f"{GAUGE}{{}} 1e300\n", f"{GAUGE}{{}} -1\n", "\ud800"], None),
+        (
+            [f"{GAUGE}{{}} NaN\n", f"{GAUGE}{{}} soon\n", f"{GAUGE}{{}} 1e300\n", f"{GAUGE}{{}} -1\n", "\ud800",
+             f"{FAILED}{{}} -1\n", f"{FAILED}{{}} {'9' * 5000}\n"], None,
+        ),
     ],
-)
+)  # fmt: skip
 async def test_the_first_certificate_to_end_is_told_and_nonsense_is_not(
     texts: list[str], expires: float | None
 ) -> None:
-    pending = list(texts)
-
-    async def handle(request: web.Request) -> web.Response:
-        assert "expiration" in request.query["filter"]
-        return web.Response(body=pending.pop().encode(errors="surrogatepass"))
-
-    app = web.Application()
-    app.router.add_get("/stats/prometheus", handle)
-    async with TestServer(app) as server, aiohttp.ClientSession() as session:
-        poller = Poller(lambda _: None, time.monotonic)
-        probe = RouterProbe(session, poller, internal=server.port or 0)
-        pods = [pod(f"router-{number}", ip="127.0.0.1") for number in range(len(texts))]
-        assert probe.expires(OWNER, pods) is None, "nobody waits for it"
-        await poller.idle()
-        assert probe.expires(OWNER, pods) == expires
-        assert pending == []
-        await poller.idle()
-        assert probe.expires(OWNER, pods) == expires, "it is believed for a while"
+    presenting = Presenting(*texts)
+    async with presenting.probe(lambda: 0.0) as (probe, poller):
+        assert probe.certificate(OWNER, router_pods(len(texts))) == CertificateFacts(), "nobody waits for it"
+        for _ in range(2):  # what is known, and what nobody says, is not asked for again at once
+            await poller.idle()
+            assert probe.certificate(OWNER, router_pods(len(texts))) == CertificateFacts(expires)
+    assert presenting.texts == []
     gone = [pod("gone", ip=None), pod("unready", ready=False)]
-    async with aiohttp.ClientSession() as session:
-        poller = Poller(lambda _: None, time.monotonic)
-        probe = RouterProbe(session, poller)
-        assert probe.expires(OWNER, gone) is None
+    async with Presenting().probe(lambda: 0.0) as (probe, poller):
+        probe.certificate(OWNER, gone)
         await poller.idle()
-        assert probe.expires(OWNER, gone) is None
+        assert probe.certificate(OWNER, gone) == CertificateFacts()
+
+
+async def test_a_change_that_could_not_be_loaded_is_news_once() -> None:
+    def says(failures: int, expires: int = 9000) -> str:
+        return f"{GAUGE}{{}} {expires}\n{FAILED}{{}} {failures}\n"
+
+    now = 0.0
+    texts = (says(0), says(2), says(2), says(3, 8000), says(1), says(0))
+    async with Presenting(*texts).probe(lambda: now) as (probe, poller):
+        news = []
+        for _ in texts:
+            probe.certificate(OWNER, router_pods(1))
+            await poller.idle()
+            told = probe.certificate(OWNER, router_pods(1))
+            assert probe.certificate(OWNER, router_pods(1)) == CertificateFacts(told.expires), "it is believed"
+            news.append(dict(told.refused))
+            now += KEPT_SECONDS
+    # A process that was started anew counts from the beginning.
+    assert news == [{}, {"router-0": 2}, {}, {"router-0": 3}, {"router-0": 1}, {}]

@@ -9,9 +9,10 @@ from builders import PLATFORM, container, observed, owner, pod, revision, router
 from modelward.api.modeldeployment import Gateway, ModelDeployment, ParentReference, Router, Tls
 from modelward.controller.plan import plan
 from modelward.controller.routers import before, clients_speak_tls, wanted
-from modelward.domain.facts import Clock, RouteTable
+from modelward.domain.facts import CertificateFacts, Clock, RouteTable
 from modelward.domain.rollout import Decision
 from modelward.domain.status import build_status
+from modelward.domain.transitions import certificate_events
 from modelward.render import network
 from modelward.render import revision as render_revision
 from modelward.render import router as render_router
@@ -136,10 +137,21 @@ def test_a_missing_secret_is_the_reason_that_status_tells() -> None:
 
 @pytest.mark.parametrize(("now", "over"), [(999.0, False), (1000.0, True), (5000.0, True)])
 def test_a_certificate_that_has_expired_needs_a_person(now: float, over: bool) -> None:
-    seen = replace(router(A), tls=True, expires=1000.0)
+    seen = replace(router(A), tls=True, certificate=CertificateFacts(1000.0))
     facts = observed(A, revision(A), router=seen, clock=Clock(now))
     status = build_status(SECURE, facts, Decision(RouteTable(A), {A: 1}), "v1", None, "2026-01-01T00:00:00Z")
     assert status["router"]["certificateExpires"] == "1970-01-01T00:16:40Z"
     stalled = next(each for each in status["conditions"] if each["type"] == "Stalled")
     assert (stalled["status"] == "True", stalled["reason"] == "CertificateExpired") == (over, over)
     assert ("spec.router.tls.secretName" in stalled["message"]) is over
+
+
+def test_a_change_that_could_not_be_loaded_is_an_event_of_each_pod_and_each_change() -> None:
+    refused = CertificateFacts(1000.0, {"router-1": 1, "router-2": 3})
+    first, second = certificate_events(SECURE, refused)
+    assert (first.kind, first.reason) == ("Warning", "CertificateNotTakenUp")
+    assert "router-1 could not load what Secret fraud-tls held" in first.message
+    again = certificate_events(SECURE, CertificateFacts(1000.0, {"router-1": 2}))
+    assert len({each.name("fraud", "u") for each in (first, second, *again)}) == 3
+    assert certificate_events(SECURE, CertificateFacts(1000.0)) == certificate_events(PLAIN, refused) == []
+    assert certificate_events(SECURE, None) == []
