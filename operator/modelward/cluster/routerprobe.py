@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -36,8 +37,8 @@ KEPT_SECONDS = 60.0
 
 _EXPIRES = "envoy_listener_ssl_certificate_expiration_unix_time_seconds{"
 _FAILED = "envoy_sds_key_rotation_failed{"
-_CERTIFICATE_PATH = (
-    r"/stats/prometheus?filter=(\.ssl\.certificate\..*expiration_unix_time_seconds|^sds\..*key_rotation_failed)$"
+_CERTIFICATE_PATH = "/stats/prometheus?" + urlencode(
+    {"filter": r"(\.ssl\.certificate\..*expiration_unix_time_seconds|^sds\..*key_rotation_failed)$"}
 )
 """Of Envoy's metrics: when the certificate ends that it presents, which is not always what the Secret holds by now; and
 how often it could not load what the Secret held, since it began."""
