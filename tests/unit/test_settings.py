@@ -43,7 +43,8 @@ DIGEST = "sha256:" + "0a" * 32
     "image",
     ["envoy", "envoy:v1.40.0", f"envoy@{DIGEST}", f"docker.io/envoyproxy/envoy:v1.40.0@{DIGEST}", "localhost:5000/a/b",
      f"localhost:5000/a/b:1@{DIGEST}", "registry.example.com/my__team/in-house_server.2:2026.11_rc-1",
-     f"[2001:db8::1]:5000/a@{DIGEST}", "a@sha512:" + "0" * 128, "Registry.Example.com/a"],
+     f"[2001:db8::1]:5000/a@{DIGEST}", "a@sha512:" + "0" * 128, "Registry.Example.com/a",
+     "my_image__x:1", f"my_image@{DIGEST}"],
 )  # fmt: skip
 def test_images_by_tag_and_by_digest_reach_the_pods_as_they_stand(image: str) -> None:
     platform = load({**COMPLETE, "MODELWARD_SERVER_IMAGE": image, "MODELWARD_ROUTER_IMAGE": image}).platform
@@ -57,7 +58,8 @@ def test_images_by_tag_and_by_digest_reach_the_pods_as_they_stand(image: str) ->
 @pytest.mark.parametrize(
     "image",
     ["envoy@sha256:0a", f"envoy@{DIGEST}0", f"envoy@{DIGEST.upper()}", f"@{DIGEST}", "envoy@", "envoy:", "a b",
-     "a/../b", "envoy:v1:v2", f"envoy@{DIGEST}@{DIGEST}", "https://registry/a", "/a", "a/B:1", "a@md5:" + "0" * 32],
+     "a/../b", "envoy:v1:v2", f"envoy@{DIGEST}@{DIGEST}", "https://registry/a", "/a", "a/B:1", "Upper", "a//b", "a/",
+     "a__", "registry:5000/", "a..b", "a@md5:" + "0" * 32],
 )  # fmt: skip
 def test_what_is_no_image_is_told_at_once(image: str) -> None:
     for name in ("MODELWARD_SERVER_IMAGE", "MODELWARD_ROUTER_IMAGE"):

@@ -45,6 +45,9 @@ _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 _SERIALIZATION = {"method": "files", "hash_type": "sha256"}
 
+_ITSELF = "."
+"""The name of a file that was signed by itself."""
+
 _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
     "secp256r1": hashes.SHA256, "secp384r1": hashes.SHA384, "secp521r1": hashes.SHA512,
 }  # fmt: skip
@@ -107,8 +110,11 @@ class Check:
         self._done = False
 
     def artifact(self, digest: str) -> None:
-        """The artifact as it came: it may be the one file that was signed."""
+        """The artifact as it came: it may be the one file that was signed. Raises SignatureInvalid where it is not, and
+        no folder was signed, so that nobody need look into it."""
         self._done = list(self._signed.values()) == [digest]
+        if self._signed.keys() == {_ITSELF}:
+            self.finish()
 
     def unpacked(self, names: Sequence[str], folder: Path) -> None:
         """The files of the archive that the artifact is. Raises SignatureInvalid."""
@@ -121,9 +127,11 @@ class Check:
     def finish(self) -> None:
         """Raises SignatureInvalid where nothing that came was found signed."""
         if not self._done:
+            one = self._signed.keys() == {_ITSELF}
+            what = "one file of other bytes" if one else f"a folder with {_listed(list(self._signed))}"
             raise SignatureInvalid(
-                f"{self._address} is not what {self._signature} is for: a signature of {_listed(self._signed)}. "
-                "Publish the artifact that was signed, or sign this one"
+                f"{self._address} is not what {self._signature} is for ({what}). Publish the artifact that was signed, "
+                "or sign this one"
             )
 
 
@@ -234,7 +242,7 @@ def _compare(address: str, signature: str, signed: Mapping[str, str], came: Mapp
         )
 
 
-def _listed(names: Mapping[str, str] | Sequence[str]) -> str:
-    shown_names = [repr(name[:100]) for name in list(names)[:_SHOWN]]
+def _listed(names: Sequence[str]) -> str:
+    shown_names = [repr(name[:100]) for name in names[:_SHOWN]]
     more = len(names) - len(shown_names)
     return ", ".join(shown_names) + (f" and {more} more" if more else "")

@@ -146,7 +146,10 @@ FILES: dict[str, tuple[str, bytes, bytes, str]] = {
     "another model with this one's signature": ("m.onnx", OTHER, SIGNED_MODEL, "is not what"),
     "a folder's signature for one file of it": ("m.onnx", FOLDER["model.onnx"], SIGNED_FOLDER, "is not what"),
     "the signature of another key": ("m.onnx", MODEL, (HERE / "model.p384.sig").read_bytes(), "was not made with"),
-    "an archive whose file is signed by itself": ("m.zip", zipped({"model.onnx": MODEL}), SIGNED_MODEL, "'.'"),
+    "an archive whose file is signed by itself": ("m.zip", zipped({"model.onnx": MODEL}), SIGNED_MODEL, "is not what"),
+    "what is not unpacked for a signature of one file": (
+        "m.tar", tarred({"../out.onnx": MODEL}, "w"), SIGNED_MODEL, "one file of other bytes",
+    ),
     "a weight that changed": (
         "m.tar.gz", tarred({**FOLDER, "weights.bin": changed(FOLDER["weights.bin"])}), SIGNED_FOLDER,
         "other bytes: 'weights.bin'",
