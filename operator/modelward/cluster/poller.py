@@ -29,6 +29,12 @@ REST: Final = 5.0
 LONGEST: Final = 60.0
 """Seconds that a look may take; each request in it has a shorter time-out of its own."""
 
+FAILED, FAILED_MAX = 1.0, 60.0
+"""Seconds that a question rests after a look that raised, at least; it doubles with each in a row, up to the second."""
+
+REMEMBERED: Final = 3600.0
+"""Seconds after which a question that nobody asks any more is forgotten."""
+
 AWAITED: Final = 5.0
 """Seconds for which a first answer is waited for before it counts as none."""
 
@@ -51,13 +57,15 @@ class Question:
 @dataclass
 class _Asked:
     """`about`: what the look was for; `began`: when, monotonic seconds; `took`: seconds, of the last that has ended;
-    `since`: when the first was asked that has no answer yet; `answered`: whether any look about this went well."""
+    `since`: when the first was asked that has no answer yet; `answered`: whether any look about this went well;
+    `failures`: looks in a row that raised."""
 
     about: Hashable
     began: float
     since: float
     took: float = 0.0
     answered: bool = False
+    failures: int = 0
     task: "asyncio.Task[None] | None" = None
 
 
@@ -77,6 +85,7 @@ class Poller:
         self._clock = clock
         self._at_once = at_once
         self._asked: dict[Question, _Asked] = {}
+        self._pruned_at = clock()
         self._under_way: dict[tuple[str, str, bool], asyncio.Semaphore] = {}
 
     def ask(self, question: Question, look: Look, every: float, about: Hashable = None) -> float | None:
@@ -89,7 +98,8 @@ class Poller:
         if last is not None and last.about == about:
             if last.task is not None:
                 return None
-            left = last.began + max(every, REST * last.took) - now
+            failed = min(FAILED_MAX, FAILED * 2.0 ** min(last.failures - 1, 16)) if last.failures else 0.0
+            left = last.began + max(every, REST * last.took, failed) - now
             if left > 0:
                 return left
             asked = replace(last, began=now)
@@ -99,6 +109,7 @@ class Poller:
                 asked.took, asked.since = last.took, now if last.answered else last.since
             if last is not None and last.task is not None:
                 last.task.cancel()
+        self._prune(now)
         self._asked[question] = asked
         asked.task = asyncio.create_task(self._look(question, asked, look), name=f"{question.kind} {question.key}")
         return None
@@ -145,14 +156,22 @@ class Poller:
                     return
                 async with asyncio.timeout(LONGEST):
                     await look()
-            asked.answered = True
+            asked.answered, asked.failures = True, 0
         except Exception as error:
             known = isinstance(error, TimeoutError) or type(error).__module__ == "modelward.cluster.client"
+            asked.failures += 1
             log.warning("%s, %s: the look failed: %r", question.key, question.kind, error, exc_info=not known)
         finally:
             asked.task, asked.took = None, self._clock() - began
         if self._asked.get(question) is asked:
             self._due(question.key)
+
+    def _prune(self, now: float) -> None:
+        if now - self._pruned_at >= REMEMBERED:
+            self._pruned_at = now
+            old = [each for each, asked in self._asked.items() if asked.task is None and now - asked.began > REMEMBERED]
+            for question in old:
+                del self._asked[question]
 
     def _slot(self, question: Question, *, slow: bool) -> asyncio.Semaphore:
         line = (question.kind, question.key.namespace, slow)

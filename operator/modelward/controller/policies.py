@@ -90,7 +90,10 @@ def watchers_of(cache: Cache, body: Object) -> Iterator[Key]:
     metadata = body["metadata"]
     found = {}
     for policy in cache.of_namespace(DRIFT_POLICIES, metadata["namespace"]):
-        target = driftpolicy.parse_target(policy["spec"]["target"])
+        try:
+            target = driftpolicy.parse_target(policy["spec"]["target"])
+        except (InvalidObjectError, LookupError, TypeError, AttributeError):
+            continue  # its own reconcile tells of that; nobody else's may end with it
         if target.takes(metadata["name"], metadata.get("labels") or {}):
             found[policy["metadata"]["name"]] = True
     for run in cache.children(Key(metadata["namespace"], metadata["name"]), RETRAINING_RUNS):

@@ -1,6 +1,7 @@
 """One look at a time, a few of one namespace, and nobody waits for a look that is not theirs."""
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from modelward.cluster.cache import Key
 from modelward.cluster.client import NotLeaderError
-from modelward.cluster.poller import AT_ONCE, AWAITED, LONGEST, REST, Poller, Question
+from modelward.cluster.poller import AT_ONCE, AWAITED, FAILED_MAX, LONGEST, REMEMBERED, REST, Poller, Question
 from simulated import simulate
 
 KEY = Key("ml", "fraud")
@@ -133,6 +134,33 @@ def test_a_look_that_fails_stops_nothing(error: Exception) -> None:
         assert not world.poller.is_pending(ONE)
 
     simulate(main())
+
+
+@simulated
+async def test_what_fails_is_asked_less_and_less_often_until_it_goes_well(world: World) -> None:
+    times: list[float] = []
+
+    async def fails() -> None:
+        times.append(world.clock())
+        if len(times) < 12:
+            raise BugError
+
+    for _ in range(400):
+        world.poller.ask(ONE, fails, every=0.5)
+        await asyncio.sleep(1.0)
+    pauses = [after - before for before, after in itertools.pairwise(times)]
+    assert pauses[:5] == [1.0, 2.0, 4.0, 8.0, 16.0]
+    assert max(pauses) == FAILED_MAX
+    assert pauses[-1] == 1.0
+
+
+@simulated
+async def test_what_nobody_asks_any_more_is_not_remembered_for_ever(world: World) -> None:
+    for number in range(100):
+        world.poller.ask(of(number), world.taking(0.1), every=1.0)
+    await asyncio.sleep(REMEMBERED + 1.0)
+    world.poller.ask(ONE, world.taking(0.1), every=1.0)
+    assert list(world.poller._asked) == [ONE]
 
 
 @simulated

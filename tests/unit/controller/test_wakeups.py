@@ -97,6 +97,15 @@ async def test_a_list_is_taken_in_page_by_page() -> None:
     assert sorted(body["metadata"]["name"] for body in cache.all(PODS)) == ["a", "b", "c"]
 
 
+async def test_a_policy_that_cannot_be_read_keeps_nobody_else_from_being_woken(world: World) -> None:
+    for number, target in enumerate([None, 3, {"selector": "all"}]):
+        unreadable = policy(f"a-{number}", "fraud")
+        unreadable["spec"]["target"] = target
+        world.cache.upsert(DRIFT_POLICIES, unreadable)
+    world.controller.observe_event(MODEL_DEPLOYMENTS, "MODIFIED", model(2))
+    assert world.take() == {MODEL, POLICY}
+
+
 def test_a_resync_that_failed_is_tried_again_soon() -> None:
     class Down:
         asked: list[float] = []  # noqa: RUF012
