@@ -426,7 +426,7 @@ def _served(body: Object, cache: Cache, memory: _Memory) -> tuple[ModelDeploymen
 
 def _wanted(owner: ModelDeployment, platform: Platform, memory: _Memory) -> Wanted:
     known = memory.wanted
-    if known is None or known[0] is not owner or known[1] != platform:
+    if known is None or (known[0], known[1]) != (owner, platform):
         memory.wanted = known = (owner, platform, wanted_of(owner, platform))
     return known[2]
 

@@ -1,0 +1,36 @@
+"""How the parts are put together, as far as it can be seen without a cluster."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import generate_latest
+
+from modelward import app, settings
+from modelward.cluster.body import open_session
+from modelward.cluster.leasethread import LeaseThread
+from modelward.cluster.resources import MODEL_DEPLOYMENTS
+
+ENVIRONMENT = {"MODELWARD_SERVER_IMAGE": "inference:1", "MODELWARD_ROUTER_IMAGE": "envoy:1", "POD_NAMESPACE": "ml"}
+MODEL: dict[str, Any] = {
+    "metadata": {"namespace": "ml", "name": "fraud", "uid": "u", "resourceVersion": "1"},
+    "spec": {"model": {"uri": "s3://models/fraud.onnx"}},
+    "status": {"conditions": [{"type": "Ready", "status": "True"}], "stable": {"weight": 100}},
+}
+
+
+async def test_who_stands_by_tells_nothing_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that tell of the same model would make it two in every sum."""
+    anything: Any = None
+    async with open_session() as session:
+        controller, statuses = app.build(settings.load(ENVIRONMENT), anything, session)
+        controller.observe_event(MODEL_DEPLOYMENTS, None, MODEL)
+        ready = b'modelward_modeldeployment_ready{name="fraud",namespace="ml"} 1.0'
+        assert ready not in generate_latest(statuses())
+        monkeypatch.setattr(LeaseThread, "is_held", lambda _: True)
+        assert ready in generate_latest(statuses())
+
+
+async def test_mute_pods_of_one_tenant_take_no_connection_of_another() -> None:
+    async with open_session() as session:
+        assert session.connector is not None
+        assert session.connector.limit == 0
