@@ -128,7 +128,12 @@ def build(
     poller = Poller(queue.add, clock, may_ask=lease.is_held)
     budget = Budget(clock)
     probe = RouterProbe(session, poller, budget=budget)
-    prometheus = Prometheus(session, configured.prometheus_url) if configured.prometheus_url else None
+    prometheus = None
+    if configured.prometheus_url:
+        prometheus = Prometheus(
+            session, configured.prometheus_url, token_file=configured.prometheus_token_file,
+            tenant=configured.prometheus_tenant,
+        )  # fmt: skip
     evidence = EvidenceCollector(
         Scraper(session, credentials=credentials, budget=budget), prometheus, poller,
         namespace_label=configured.prometheus_namespace_label,

@@ -31,7 +31,8 @@ class Settings:
     """`namespace`: where the Lease lies. `identity`: who holds it; the same for a restarted container of the pod.
 
     `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `prometheus_namespace_label`: by which these
-    are narrowed to a namespace, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
+    are narrowed to a namespace, None: not at all. `prometheus_token_file`, `prometheus_tenant`: how the operator makes
+    itself known there, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
     DriftPolicies may be sent to. `watch_namespaces`: that the installation is for, None: all.
     """
 
@@ -43,6 +44,8 @@ class Settings:
     resync_seconds: float = 600.0
     prometheus_url: str | None = None
     prometheus_namespace_label: str | None = None
+    prometheus_token_file: Path | None = None
+    prometheus_tenant: str | None = None
     webhook_hosts: tuple[str, ...] = ()
     watch_namespaces: tuple[str, ...] | None = None
 
@@ -72,6 +75,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         prometheus_url=environment.get("MODELWARD_PROMETHEUS_URL", "").strip() or None,
         prometheus_namespace_label=_label(environment, "MODELWARD_PROMETHEUS_NAMESPACE_LABEL"),
         watch_namespaces=_namespaces(environment, "MODELWARD_WATCH_NAMESPACES"),
+        prometheus_token_file=_path(environment, "MODELWARD_PROMETHEUS_TOKEN_FILE"),
+        prometheus_tenant=_tenant(environment, "MODELWARD_PROMETHEUS_TENANT"),
         webhook_hosts=tuple(environment.get("MODELWARD_WEBHOOK_HOSTS", "").replace(",", " ").split()),
     )
 
@@ -133,6 +138,20 @@ def _namespaces(environment: Mapping[str, str], name: str) -> tuple[str, ...] | 
             "namespaces with blanks between them, or leave it empty for all"
         )
     return found
+
+
+def _path(environment: Mapping[str, str], name: str) -> Path | None:
+    text = environment.get(name, "").strip()
+    if text and not Path(text).is_absolute():
+        raise SettingsError(f"{name} is {text!r}; set it to the whole path of a file in the operator's container")
+    return Path(text) if text else None
+
+
+def _tenant(environment: Mapping[str, str], name: str) -> str | None:
+    text = environment.get(name, "").strip()
+    if text and not re.fullmatch(r"[A-Za-z0-9!._*'()|-]{1,150}", text):
+        raise SettingsError(f"{name} is {text!r}; set it to the name of a tenant, or to several with | between them")
+    return text or None
 
 
 def _switch(environment: Mapping[str, str], name: str, default: str) -> bool:

@@ -128,3 +128,24 @@ def test_namespaces(text: str | None, found: tuple[str, ...] | None) -> None:
 def test_what_is_no_namespace_is_named_and_never_means_all(text: str) -> None:
     with pytest.raises(SettingsError, match=r"MODELWARD_WATCH_NAMESPACES is .* can't be a namespace's name"):
         load({**COMPLETE, "MODELWARD_WATCH_NAMESPACES": text})
+
+
+def test_how_prometheus_knows_the_operator() -> None:
+    assert (load(COMPLETE).prometheus_token_file, load(COMPLETE).prometheus_tenant) == (None, None)
+    given = {"MODELWARD_PROMETHEUS_TOKEN_FILE": "/var/run/token", "MODELWARD_PROMETHEUS_TENANT": "team-a|team-b"}
+    found = load({**COMPLETE, **given})
+    assert (str(found.prometheus_token_file), found.prometheus_tenant) == ("/var/run/token", "team-a|team-b")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MODELWARD_PROMETHEUS_TOKEN_FILE", "token"),
+        ("MODELWARD_PROMETHEUS_TENANT", "a b"),
+        ("MODELWARD_PROMETHEUS_TENANT", "a\nX-Other: b"),
+        ("MODELWARD_PROMETHEUS_TENANT", "a" * 151),
+    ],
+)
+def test_a_wrong_setting_of_prometheus_is_named(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        load({**COMPLETE, name: text})

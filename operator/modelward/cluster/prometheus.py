@@ -7,6 +7,7 @@ API: https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 
 import contextlib
 import math
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -46,11 +47,20 @@ class PrometheusError(Exception):
 class Prometheus:
     """One Prometheus, by its base URL: `http://prometheus.monitoring:9090`, with the prefix of its paths if it has one.
 
-    `timeout`: seconds for one query. Headers that it wants (a token, a tenant) are the session's. Raises ValueError for
-    a base URL that is none.
+    `timeout`: seconds for one query. `token_file`: holds the bearer token, and is read for each query, since whoever
+    gives it renews it; `tenant`: of Mimir, Thanos or Cortex. Raises ValueError for a base URL that is none.
     """
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        timeout: float = TIMEOUT,
+        token_file: Path | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        self._token_file = token_file
+        self._tenant = tenant
         base = _base(url)
         self._session = session
         self._endpoint = base / "api/v1/query"
@@ -79,8 +89,11 @@ class Prometheus:
         """HTTP status and body. By POST, since a long query does not fit into an address."""
         form = {"query": promql, "timeout": f"{_SERVER_SHARE * self._timeout}"}
         limit = aiohttp.ClientTimeout(total=self._timeout)
+        headers = self._headers()
         try:
-            async with self._session.post(self._endpoint, data=form, timeout=limit, allow_redirects=False) as response:
+            async with self._session.post(
+                self._endpoint, data=form, headers=headers, timeout=limit, allow_redirects=False
+            ) as response:
                 body = await _read(response.content)
         except TimeoutError:
             raise PrometheusError(
@@ -96,6 +109,21 @@ class Prometheus:
             target = response.headers.get("Location", "another address")
             raise PrometheusError(f"Prometheus at {self._shown} redirects to {_quote(target)}. Write where it leads to")
         return response.status, body
+
+    def _headers(self) -> dict[str, str]:
+        headers = {} if self._tenant is None else {"X-Scope-OrgID": self._tenant}
+        if self._token_file is None:
+            return headers
+        try:
+            token = self._token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PrometheusError(
+                f"The token for Prometheus can't be read from {self._token_file}: {type(error).__name__}. Mount it "
+                "there, or correct MODELWARD_PROMETHEUS_TOKEN_FILE in the operator's settings"
+            ) from error
+        if not token or not token.isascii() or not token.isprintable():
+            raise PrometheusError(f"{self._token_file} holds no token for Prometheus: one line of printable ASCII")
+        return headers | {"Authorization": f"Bearer {token}"}
 
 
 def _number(kind: str, result: Any) -> float | None:

@@ -5,6 +5,7 @@ import json
 import math
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -215,3 +216,39 @@ async def test_what_is_sent(session: aiohttp.ClientSession, serve: Any) -> None:
 async def test_an_address_that_is_none(session: aiohttp.ClientSession, url: str) -> None:
     with pytest.raises(ValueError, match="is no address of Prometheus; write one such as"):
         Prometheus(session, url)
+
+
+async def test_it_is_told_who_asks(
+    session: aiohttp.ClientSession, serve: Callable[[Handler], Awaitable[str]], tmp_path: Path
+) -> None:
+    asked: list[tuple[str | None, str | None]] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append((request.headers.get("Authorization"), request.headers.get("X-Scope-OrgID")))
+        return web.json_response(success("scalar", [0, "1"]))
+
+    url, file = await serve(handler), tmp_path / "token"
+    await Prometheus(session, url).query("up")
+    known = Prometheus(session, url, token_file=file, tenant="team|other")
+    for token in ("first\n", "renewed"):
+        file.write_text(token)
+        await known.query("up")
+    assert asked == [(None, None), ("Bearer first", "team|other"), ("Bearer renewed", "team|other")]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"two\nlines", "t\u00f6ken".encode(), b"\xff"])
+async def test_without_its_token_it_is_not_asked(
+    session: aiohttp.ClientSession,
+    serve: Callable[[Handler], Awaitable[str]],
+    tmp_path: Path,
+    content: bytes | None,
+) -> None:
+    async def handler(_: web.Request) -> web.Response:
+        raise AssertionError
+
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(PrometheusError, match=str(file)) as error:
+        await Prometheus(session, await serve(handler), token_file=file).query("up")
+    assert "two" not in str(error.value)
