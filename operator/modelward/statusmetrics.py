@@ -103,7 +103,9 @@ def _readable(render: Callable[[Mapping[str, Any]], Iterable[Series]], body: Map
     if not body.get("status"):
         return []
     try:
-        return list(render(body))
+        # One series of a kind, and of texts: anything else would spoil what is shown of everybody else.
+        shown = {(name, tuple(map(str, labels))): value for name, labels, value in render(body)}
+        return [(name, labels, value) for (name, labels), value in shown.items()]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         metadata = body["metadata"]
         log.warning("%s/%s: no metrics, the status can't be read: %r", metadata["namespace"], metadata["name"], error)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from prometheus_client import REGISTRY, Metric
+from prometheus_client import REGISTRY, Metric, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from builders import MODEL, observed, owner, revision, router
@@ -166,6 +166,16 @@ def test_a_status_of_other_hands_hides_itself_alone(fleet: Fleet, status: Any) -
     fleet.show(ALONE)
     assert fleet.told() == OF_ONE
     assert fleet.told("first") == {}
+
+
+def test_a_status_of_other_hands_spoils_no_scrape(fleet: Fleet) -> None:
+    gates = [{"name": 3, "verdict": "Pass"}, {"name": "a", "verdict": "Pass"}, {"name": "a", "verdict": "Fail"}]
+    rollout = {"phase": ["Promoted"], "step": 1, "gates": gates}
+    fleet.show(ALONE)
+    fleet.models[NAME]["status"]["rollout"] = rollout
+    text = generate_latest(StatusMetrics(list(fleet.models.values()))).decode()
+    found = [line for line in text.splitlines() if line.startswith("modelward_rollout_gate{")]
+    assert [line.rpartition(" ")[2] for line in found] == ["1.0", "-1.0"]
 
 
 async def test_a_scrape_has_both_and_shows_the_fleet_of_its_moment(unused_tcp_port: int, fleet: Fleet) -> None:
