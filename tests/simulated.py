@@ -11,14 +11,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+TICK = 1e-11
+"""Seconds that each turn of the loop takes at least: time that stood still would be waited for for ever."""
+
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
     now = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
-        if not ready and timeout:
-            self.now += timeout
+        if not ready:
+            self.now += max(TICK, timeout or 0.0)
         return ready
 
 

@@ -11,14 +11,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-import virtualtime
 from builders import pod
+from everywhere import Everywhere
 from modelward.cluster import budget as module
 from modelward.cluster.body import open_session
 from modelward.cluster.budget import CONNECTIONS, Budget, LeftOutError
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.monitors import Answer, Monitors
 from modelward.cluster.pods import BadAnswerError, NoAnswerError, Pods
+from modelward.cluster.poller import Poller
 from modelward.cluster.queue import WorkQueue
 from modelward.cluster.routerprobe import RouterProbe
 from modelward.cluster.scrape import Scraper
@@ -26,6 +27,8 @@ from modelward.controller.controller import WORKERS, WORKERS_EACH, Controller
 from modelward.controller.reconcile import Outcome
 from modelward.domain.facts import PodFacts
 from modelward.domain.purse import BYTES, SECONDS, SECONDS_EACH, SOON, WAIT
+from polled import told
+from simulated import simulate
 
 LOOK_EVERY = 10.0
 HEALTHY = 0.02
@@ -79,7 +82,7 @@ def looks(silent: dict[str, float], seconds: float = 600.0) -> dict[str, list[fl
         pods = Pods(Network(silent), clock, budget=Budget(clock))  # type: ignore[arg-type]
         made = Looks(pods, clock)
         unused: Any = None
-        controller = Controller(unused, Cache(), queue, unused, {"ModelDeployment": made}, clock)
+        controller = Controller(unused, Cache(), queue, unused, Everywhere(), {"ModelDeployment": made}, clock)
         for number in range(60):
             for namespace in silent:
                 queue.add(Key(namespace, f"m{number}"))
@@ -90,7 +93,7 @@ def looks(silent: dict[str, float], seconds: float = 600.0) -> dict[str, list[fl
         await asyncio.gather(*workers, return_exceptions=True)
         return {key.name: at for key, at in made.at.items() if key.namespace == "good"}
 
-    return virtualtime.run(run())
+    return simulate(run())
 
 
 @pytest.mark.parametrize("takes", [60.0, WAIT - 0.01, SOON, SOON - 0.01])
@@ -218,7 +221,7 @@ def test_whoever_waits_for_a_connection_does_not_for_ever() -> None:
                     pass
             return asyncio.get_running_loop().time()
 
-    assert virtualtime.run(run()) == pytest.approx(WAIT)
+    assert simulate(run()) == pytest.approx(WAIT)
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
@@ -264,7 +267,9 @@ async def test_all_who_ask_pods_keep_to_it(clock: Clock) -> None:
         assert await scraper.samples(one, 0) is None
         assert await scraper.servers({"a": [one]}, None) == {}
         assert await scraper.routers([one], "a", "b", None) == {}
-        (router,) = await RouterProbe(session, port, budget=budget).look(Key("a", "m"), [one], "v", {"r": "w"})
+        poller = Poller(lambda _: None, clock)
+        probe = RouterProbe(session, poller, port, budget=budget)
+        (router,) = await told(poller, lambda: probe.look(Key("a", "m"), [one], "v", {"r": "w"}))
         assert router.config_version is None
         assert silent.connections == 0
 

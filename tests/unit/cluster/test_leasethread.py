@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from everywhere import Everywhere
 from modelward.cluster.cache import Cache, Key
 from modelward.cluster.client import Api, ApiError, ApiUnreachableError, NotLeaderError
 from modelward.cluster.lease import Lease, LeaseSettings
@@ -102,7 +103,11 @@ class Blocks:
 
 def controller(leases: Leases, lease: LeaseThread, reconciler: Any) -> tuple[Controller, WorkQueue]:
     cache, queue = Cache(), WorkQueue(leases.clock)
-    return Controller(None, cache, queue, lease, {KEY.kind: reconciler}, leases.clock), queue  # type: ignore[arg-type]
+    cache.watched = ()
+    made = Controller(
+        None, cache, queue, lease, Everywhere(), {KEY.kind: reconciler}, leases.clock,  # type: ignore[arg-type]
+    )  # fmt: skip
+    return made, queue
 
 
 async def nothing_watched() -> tuple[()]:
