@@ -40,7 +40,7 @@ class Guard:
             accepted = self._verifier.check(_one(given), scope["method"], _target(scope))
             body = await self._body(receive, accepted)
         except RefusedError as error:
-            await _refuse(send, str(error))
+            await _refuse(send, error)
             return
         await self._application(scope, _again(body, receive), _Signed(send, accepted))
 
@@ -113,8 +113,8 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def _refuse(send: Send, message: str) -> None:
-    body = json.dumps({"error": message}).encode()
+async def _refuse(send: Send, error: RefusedError) -> None:
+    body = json.dumps({"error": str(error), **({"early": True} if error.early else {})}).encode()
     headers = [
         (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)),
         (b"www-authenticate", b"Modelward"), (b"connection", b"close"),

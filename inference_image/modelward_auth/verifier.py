@@ -25,6 +25,9 @@ AHEAD: Final = 5_000
 """Milliseconds that the operator's clock may be ahead of the pod's. A process takes nothing that may be older than
 itself, so it takes nothing at all for so long: an earlier process of the pod may have answered that."""
 
+MOST_USED: Final = 10_000
+"""Numbers of requests that are remembered; the operator makes some hundred in a minute."""
+
 MOST_KEYS: Final = 4
 """Of the operator; it has two while one follows another."""
 
@@ -35,7 +38,12 @@ _OPEN: Final = "OPERATOR_UNAUTHENTICATED"
 
 
 class RefusedError(Exception):
-    """The request is not to be answered. The text says why, and is for whoever asked."""
+    """The request is not to be answered. The text says why, and is for whoever asked. `early`: the process has only
+    begun, and the same question, asked anew, is answered in some seconds."""
+
+    def __init__(self, message: str, *, early: bool = False) -> None:
+        super().__init__(message)
+        self.early = early
 
 
 class SettingError(ValueError):
@@ -97,8 +105,10 @@ class Verifier:
         self._audience = audience
         self._operators = operators
         self._clock = clock
-        self._began = self._now()
         self._used: dict[str, int] = {}
+        self._after = self._now() + AHEAD
+        """Only requests that were made after this can't have been answered before: by an earlier process of the pod, or
+        by this one, which has forgotten their numbers since."""
         if operators is not None:
             operators.session("")  # computed now, and not while somebody waits
 
@@ -123,8 +133,8 @@ class Verifier:
             raise RefusedError(
                 f"the request is of another time: the clocks of operator and pod differ by {apart:.0f} s"
             )
-        if claim.moment <= self._began + AHEAD:
-            raise RefusedError("the request may be older than this process; ask again in some seconds")
+        if claim.moment <= self._after:
+            raise RefusedError("the request may be older than this process; ask again in some seconds", early=True)
         if claim.nonce in self._used:
             raise RefusedError("the request was made before; each is answered once")
         self._remember(claim.nonce, claim.moment, now)
@@ -133,8 +143,11 @@ class Verifier:
     def _remember(self, nonce: str, moment: int, now: int) -> None:
         """Only what the operator signed comes here: nobody else fills this."""
         self._used[nonce] = moment
-        for old in [each for each, made in self._used.items() if now - made > BEHIND]:
-            del self._used[old]
+        oldest = next(iter(self._used))
+        while now - self._used[oldest] > BEHIND or len(self._used) > MOST_USED:
+            # Whatever the clock does after this, what is forgotten is not taken again.
+            self._after = max(self._after, self._used.pop(oldest))
+            oldest = next(iter(self._used))
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

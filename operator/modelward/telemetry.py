@@ -25,7 +25,7 @@ API_REQUESTS = Counter(
 )
 POD_REQUESTS = Counter(
     "modelward_pod_requests",
-    "Requests to servers and monitors: mutual where both sides proved who they are, none to earlier versions.",
+    "Requests to servers and monitors: signed, or none (without a signature) to pods of an earlier version.",
     ["proof"],
 )
 PODS_LEFT_OUT = Counter(

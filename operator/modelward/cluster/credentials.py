@@ -66,7 +66,7 @@ class Credentials:
             raise NoCredentialError("the operator has no key to ask it with; see the operator's log")
         session = self._session(own, pod)
         request = messages.asked(messages.audience(pod.uid, process), method, target, body, int(self._now() * 1000))
-        telemetry.POD_REQUESTS.labels("mutual").inc()
+        telemetry.POD_REQUESTS.labels("signed").inc()
         return Signed(messages.header(request, own.identifier, session), request.mac(session), session)
 
     def _session(self, own: KeyPair, pod: PodFacts) -> Session:

@@ -58,12 +58,14 @@ class BadAnswerError(Exception):
 class UnprovenError(Exception):
     """What answers does not prove that it is the pod. The text says what it is told of, in words of ours.
 
-    `refusal`: it refuses to be asked, which passes: a pod may not know the operator's newest key yet.
+    `refusal`: it refuses to be asked, which passes: a pod may not know the operator's newest key yet. `early`: it does
+    so since it has only begun, which is no problem.
     """
 
-    def __init__(self, message: str, *, refusal: bool) -> None:
+    def __init__(self, message: str, *, refusal: bool, early: bool = False) -> None:
         super().__init__(message)
         self.refusal = refusal
+        self.early = early
 
 
 class Pods:
@@ -130,7 +132,7 @@ class Pods:
         except UnprovenError as error:
             if not error.refusal:
                 self._leave_alone(pod, pause, str(error))
-            raise BadAnswerError(str(error)) from error
+            raise (NoAnswerError if error.early else BadAnswerError)(str(error)) from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NoAnswerError from error
         except UNREADABLE as error:
@@ -168,10 +170,11 @@ def _unproven(status: int, raw: bytes) -> UnprovenError:
     if status != 401:
         return UnprovenError("what answers at its address does not prove that it is this pod", refusal=False)
     try:
-        said = quoted(decoded(raw)["error"])
+        told = decoded(raw)
+        said, early = quoted(told["error"]), told.get("early") is True
     except UNREADABLE:
-        said = "it does not say why"
-    return UnprovenError(f"it refuses the operator: {said}", refusal=True)
+        said, early = "it does not say why", False
+    return UnprovenError(f"it refuses the operator: {said}", refusal=True, early=early)
 
 
 def url(pod: PodFacts, port: int, path: str) -> URL:

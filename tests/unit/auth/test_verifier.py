@@ -77,6 +77,32 @@ def test_numbers_that_were_used_are_forgotten_only_when_their_time_is_over(world
     assert len(world.verifier._used) <= (BEHIND + AHEAD) / 1000 + 1
 
 
+def test_what_was_forgotten_is_not_taken_again_when_a_clock_goes_back(world: World) -> None:
+    first = world.header()
+    world.check(first)
+    world.now += 10 * BEHIND / 1000
+    world.check(world.header())
+    assert len(world.verifier._used) == 1
+    world.now -= 10 * BEHIND / 1000
+    with pytest.raises(RefusedError):
+        world.check(first)
+
+
+def test_so_many_numbers_are_remembered_and_none_of_the_others_is_taken_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifier, "MOST_USED", 5)
+    headers = []
+    for _ in range(20):
+        world.now += 0.1
+        headers.append(world.header())
+        world.check(headers[-1])
+    assert len(world.verifier._used) == 5
+    for header in headers:
+        with pytest.raises(RefusedError):
+            world.check(header)
+
+
 @pytest.mark.parametrize("apart", [-61.0, 6.0, 1e6])
 def test_a_request_of_another_time_is_refused(world: World, apart: float) -> None:
     with pytest.raises(RefusedError, match=f"differ by {apart:.0f} s"):

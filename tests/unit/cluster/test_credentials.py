@@ -1,5 +1,6 @@
 """The operator reads a pod's answer only where this pod proves that it gave it, to this very request."""
 
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -131,6 +132,11 @@ async def test_a_refusal_is_told_in_its_words_and_the_pod_is_asked_again(
     assert await client.counts(pod.access.facts()) == Answer(problem="it refuses the operator: not yet")
     pod.answer = lambda _, __: web.Response(status=401, body=b"[")
     assert await client.counts(pod.access.facts()) == Answer(problem="it refuses the operator: it does not say why")
+    for early in (True, False, "yes"):
+        said = json.dumps({"error": "it begins", "early": early})
+        pod.answer = lambda _, __, said=said: web.Response(status=401, text=said)  # type: ignore[misc]
+        told = Answer() if early is True else Answer(problem="it refuses the operator: it begins")
+        assert await client.counts(pod.access.facts()) == told
     pod.answer = lambda _, mac: pod.proven(BODY, mac)
     assert (await client.counts(pod.access.facts())).content is not None
 

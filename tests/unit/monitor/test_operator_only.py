@@ -52,7 +52,7 @@ class World:
     async def until_asked(self) -> None:
         """It takes no request that may be older than itself."""
         end = time.monotonic() + DEADLINE
-        while "older than this process" in ((await self.counts()).problem or ""):
+        while (answer := await self.counts()).problem is None and answer.content is None and answer.learning is None:
             assert time.monotonic() < end
             await asyncio.sleep(POLL)
 
