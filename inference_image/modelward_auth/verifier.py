@@ -176,9 +176,15 @@ def from_environment(process: str, environment: Mapping[str, str] = os.environ) 
 
 
 def make_key(path: Path) -> str:
-    """Make the pod's key, for nobody else's eyes; returns the public one, to be announced."""
+    """Make the pod's key, for nobody else's eyes; returns the public one, to be announced.
+
+    One that is there already stays: a download may run again beside processes that have read it.
+    """
+    try:
+        return keys.shown(keys.KeyPair.of(int(path.read_text(), 16)).public)
+    except (OSError, ValueError):
+        path.unlink(missing_ok=True)
     made = keys.KeyPair.new()
-    path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w") as file:
         file.write(f"{made.secret:x}")
     return keys.shown(made.public)

@@ -233,9 +233,14 @@ def test_only_the_word_true_opens_a_process() -> None:
         from_environment(MONITOR, {"OPERATOR_UNAUTHENTICATED": "yes"})
 
 
-def test_a_pods_key_is_for_its_own_eyes_and_another_one_each_time(tmp_path: Path) -> None:
+def test_a_pods_key_is_for_its_own_eyes_and_stays_what_it_was_announced_as(tmp_path: Path) -> None:
     path = tmp_path / "key"
     first = verifier.make_key(path)
     assert path.stat().st_mode & 0o777 == 0o400
+    assert verifier.make_key(path) == first
+    assert verifier.make_key(tmp_path / "another") != first
+    path.unlink()
+    path.write_text("half a k")
     assert verifier.make_key(path) != first
+    assert path.stat().st_mode & 0o777 == 0o400
     assert OperatorKeys(tmp_path / "none", OPERATOR).session("") is None

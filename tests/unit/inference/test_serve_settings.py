@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelward_auth import verifier
 from modelward_inference import cpu, tracing
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.server import Settings
@@ -107,6 +108,7 @@ def test_the_table_lists_every_variable_and_no_other(monkeypatch: pytest.MonkeyP
     Settings.from_environment(1, environment)
     assert set(GIVEN) == environment.asked
     tracing.from_environment("m", environment)
+    verifier.from_environment("server", environment)
     threads: dict[str, str] = {}
     monkeypatch.setattr(os, "environ", threads)
     cpu.limit_library_threads()
