@@ -5,6 +5,7 @@ that was made before pods had keys is asked without a signature, as it always wa
 never is.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Credentials:
         self._signing = signing
         self._now = now
         self._agreement: tuple[str, Agreement] | None = None
+        self._computing = asyncio.Lock()
         self._sessions: OrderedDict[tuple[str, str, str], Session] = OrderedDict()
         self._unsigned: OrderedDict[str, None] = OrderedDict()
 
@@ -69,27 +71,39 @@ class Credentials:
         telemetry.POD_REQUESTS.labels("signed").inc()
         return Signed(messages.header(request, own.identifier, session), request.mac(session), session)
 
+    async def prepare(self, pod: PodFacts) -> None:
+        """Compute what `sign` needs of a pod beside the event loop: of many new pods, those that are asked already
+        would run out of their time meanwhile. Raises NoCredentialError."""
+        own = self._signing()
+        if not pod.key or own is None or _name(own, pod) in self._sessions:
+            return
+        async with self._computing:
+            if _name(own, pod) not in self._sessions:
+                self._keep(own, pod, await asyncio.to_thread(self._computed, own, pod))
+
     def _session(self, own: KeyPair, pod: PodFacts) -> Session:
-        assert pod.key is not None
-        name = (own.identifier, pod.uid, pod.key)
-        session = self._sessions.get(name)
-        if session is None:
-            if not pod.key:
-                if all(each.exit_code != 0 for each in pod.containers if each.name == DOWNLOAD_CONTAINER):
-                    raise NotYetError("its download has not ended")
-                raise NoCredentialError("its download announced no key; run operator and pods of the same version")
-            if self._agreement is None or self._agreement[0] != own.identifier:
-                self._agreement = (own.identifier, Agreement(own))
-            try:
-                public = keys.parsed(pod.key)
-            except ValueError:
-                raise NoCredentialError("the key that it announced is none") from None
-            session = Session.of(self._agreement[1].with_(public), own.public, public)
-            self._sessions[name] = session
-            while len(self._sessions) > REMEMBERED:
-                self._sessions.popitem(last=False)
-        self._sessions.move_to_end(name)
+        session = self._sessions.get(_name(own, pod)) or self._computed(own, pod)
+        self._keep(own, pod, session)
         return session
+
+    def _computed(self, own: KeyPair, pod: PodFacts) -> Session:
+        if not pod.key:
+            if all(each.exit_code != 0 for each in pod.containers if each.name == DOWNLOAD_CONTAINER):
+                raise NotYetError("its download has not ended")
+            raise NoCredentialError("its download announced no key; run operator and pods of the same version")
+        if self._agreement is None or self._agreement[0] != own.identifier:
+            self._agreement = (own.identifier, Agreement(own))
+        try:
+            public = keys.parsed(pod.key)
+        except ValueError:
+            raise NoCredentialError("the key that it announced is none") from None
+        return Session.of(self._agreement[1].with_(public), own.public, public)
+
+    def _keep(self, own: KeyPair, pod: PodFacts, session: Session) -> None:
+        self._sessions[_name(own, pod)] = session
+        self._sessions.move_to_end(_name(own, pod))
+        while len(self._sessions) > REMEMBERED:
+            self._sessions.popitem(last=False)
 
     def _tell(self, pod: PodFacts) -> None:
         telemetry.POD_REQUESTS.labels("none").inc()
@@ -102,3 +116,8 @@ class Credentials:
         self._unsigned[pod.uid] = None
         while len(self._unsigned) > REMEMBERED:
             self._unsigned.popitem(last=False)
+
+
+def _name(own: KeyPair, pod: PodFacts) -> tuple[str, str, str]:
+    """Of a session."""
+    return own.identifier, pod.uid, pod.key or ""

@@ -105,7 +105,7 @@ class Pods:
         if self._clock() < until:
             raise BadAnswerError(why)
         sent = b"" if body is None else json.dumps(body).encode()
-        signed = self._signed(pod, process, method, path, sent)
+        signed = await self._signed(pod, process, method, path, sent)
         headers = {messages.HEADER: signed.header} if signed else {}
         try:
             async with self._budget.asking(pod) as question:
@@ -142,10 +142,11 @@ class Pods:
         self._left_alone.pop(pod.uid, None)
         return found
 
-    def _signed(self, pod: PodFacts, process: str | None, method: str, path: str, body: bytes) -> Signed | None:
+    async def _signed(self, pod: PodFacts, process: str | None, method: str, path: str, body: bytes) -> Signed | None:
         if process is None:
             return None
         try:
+            await self._credentials.prepare(pod)
             return self._credentials.sign(pod, process, method, path, body)
         except NotYetError as error:
             raise NoAnswerError from error

@@ -1,7 +1,9 @@
 """The operator reads a pod's answer only where this pod proves that it gave it, to this very request."""
 
+import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,7 +24,7 @@ from modelward.cluster.resources import PODS
 from modelward.cluster.scrape import Scraper
 from modelward.controller.workloads import pod_facts
 from modelward_auth import keys, messages
-from modelward_auth.keys import KeyPair
+from modelward_auth.keys import Agreement, KeyPair
 from modelward_auth.messages import MONITOR, PROOF
 from operatoraccess import OPERATOR, STRANGER, Access, credentials
 
@@ -202,6 +204,25 @@ def test_an_agreement_is_computed_once_for_each_pod(tmp_path: Path, monkeypatch:
     assert made.sign(access.facts(), MONITOR, "GET", "/x", b"") is not None
     with pytest.raises(TypeError):
         made.sign(access.facts(uid="pod-2"), MONITOR, "GET", "/x", b"")
+
+
+async def test_agreements_are_computed_beside_the_loop_and_once_for_all_who_ask(
+    pod: Pod, session: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the loop, those of many new pods would use up the time of the pods that are asked already."""
+    threads: list[int] = []
+    compute = Agreement.with_
+
+    def watched(self: Agreement, public: bytes) -> bytes:
+        threads.append(threading.get_ident())
+        return compute(self, public)
+
+    monkeypatch.setattr(Agreement, "with_", watched)
+    client = Monitors(session, pod.port, credentials())
+    answers = await asyncio.gather(*(client.counts(pod.access.facts()) for _ in range(5)))
+    assert all(each.content is not None for each in answers)
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 def test_no_key_of_a_pod_is_used_without_a_look(tmp_path: Path) -> None:
