@@ -58,4 +58,5 @@ def test_the_role_has_the_rules_of_the_cluster_role(base: dict[tuple[str, str], 
         ("", "namespaces", "get", ""),
         ("coordination.k8s.io", "leases", "create", ""),
         ("coordination.k8s.io", "leases", "get", "modelward-claim"),
+        ("coordination.k8s.io", "leases", "patch", "modelward-claim"),
     }

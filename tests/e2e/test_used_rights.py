@@ -15,6 +15,7 @@ RBAC = HERE.parents[1] / "manifests" / "base" / "rbac.yaml"
 OPERATOR = "system:serviceaccount:modelward-system:modelward-operator"
 
 GATEWAY = "no test of this tier has the Gateway API; the gateway tier has"
+ONCE = "once in the life of an installation, maybe before this run"
 NOT_AN_API = "no request: admission asks the authorizer for it (ours, and OwnerReferencesPermissionEnforcement)"
 RARE: Final[Mapping[Right, str]] = {
     # What may stay unused here, and why it is given.
@@ -30,7 +31,8 @@ RARE: Final[Mapping[Right, str]] = {
     Right("networking.k8s.io", "networkpolicies", "delete"): "only for another router, or with policies switched off",
     Right("batch", "jobs", "get"): "only before a watch has told of a Job, or after somebody has deleted it",
     Right("batch", "jobs", "delete"): "only of runs that are stopped, and beyond the last three of a model",
-    Right("coordination.k8s.io", "leases", "create"): "once in the life of an installation, maybe before this run",
+    Right("coordination.k8s.io", "leases", "create"): ONCE,
+    Right("coordination.k8s.io", "leases", "patch", "modelward-claim-all"): ONCE,
 }  # fmt: skip
 
 EXPECTED: Final[Mapping[str, str]] = {

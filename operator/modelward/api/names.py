@@ -32,6 +32,9 @@ LABEL_ALLOWED_FORMATS: Final = f"{GROUP}/allowed-formats"
 LABEL_CLAIM: Final = f"{GROUP}/claim"
 """On the Lease by which an installation says that a namespace, or every one, is its own: `namespace` or `all`."""
 
+ANNOTATION_SETTLED: Final = f"{GROUP}/settled"
+"""On that Lease: the holder that has waited for the last write of whoever had it before."""
+
 MANAGED_BY: Final = "modelward"
 MANAGED_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 """Selects every object and pod that the operator made, and nothing else."""

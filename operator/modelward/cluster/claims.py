@@ -2,7 +2,8 @@
 
 A claim is a Lease that is made once and not renewed (domain/claims.py says why). The leader of each installation reads
 the claims every LOOK_EVERY seconds and writes to a namespace only while what it read is younger than FRESH; whoever
-gets a namespace that may have been another's waits HANDOVER before the first write. So a claim that an administrator
+gets a namespace that may have been another's waits HANDOVER before the first write, and notes on the claim that it has:
+the next leader need not wait again, but has to where this one did not come so far. So a claim that an administrator
 deletes passes on without two writing at once, whoever of them is slow.
 
 Failure: claims that can't be read are nobody's; nothing is written until they can.
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from modelward import telemetry
 from modelward.api import names
-from modelward.cluster.client import WRITE_TIMEOUT, Api, ApiError
+from modelward.cluster.client import WRITE_TIMEOUT, Api, ApiError, ApiUnreachableError
 from modelward.cluster.resources import CLAIMS
 from modelward.domain.claims import Claim, claim_on, refusal
 
@@ -56,6 +57,8 @@ class Claims:
         self._looked_at = float("-inf")
         self._quiet: dict[str | None, float] = {}
         """Until when a namespace (None: each) may still be written to by whoever had it before."""
+        self._waited_for: set[str] = set()
+        """Uids of our claims that were not settled when they were first seen."""
         self._told: dict[str, str] = {}
 
     def refusal(self, namespace: str) -> str | None:
@@ -83,6 +86,7 @@ class Claims:
         self._looked_at = asked_at
         if known is not None:
             self._pass_on(known, self._claims)
+        await self._settle(self._claims)
         return known != self._claims
 
     def tell(self, namespaces: set[str]) -> None:
@@ -109,9 +113,8 @@ class Claims:
         """None: there can be no claim (a right is missing, or the namespace is going); others must not wait for it."""
         try:
             while (found := await self._api.get(CLAIMS, namespace, NAME)) is None:
+                # Who had it until now may be an installation for all namespaces, of which nothing is seen here.
                 if (made := await self._make(namespace, NAME, of_all=False)) is not None:
-                    # Who had it until now may be an installation for all namespaces, of which nothing is seen here.
-                    self._quiet[namespace] = self._clock() + self._handover
                     return made
         except ApiError as error:
             if not error.is_refusal:
@@ -126,15 +129,36 @@ class Claims:
             await self._make(self._installation, NAME_OF_ALL, of_all=True)
             # Listed again: of two that make theirs at once, each sees the other's now.
             found = await self._list()
-            if any(each.holder != self._installation for each in found):
-                self._quiet[None] = self._clock() + self._handover
         return found
+
+    async def _settle(self, claims: tuple[Claim, ...]) -> None:
+        """Wait for what may still be on its way to what is newly ours, then note that it was waited for."""
+        alone = self._namespaces is None and all(each.holder == self._installation for each in claims)
+        for claim in claims:
+            if claim.holder != self._installation or claim.settled or not claim.authentic:
+                continue
+            place = None if claim.of_all else claim.namespace
+            if claim.uid not in self._waited_for and not alone:
+                self._waited_for.add(claim.uid)
+                self._quiet[place] = self._clock() + self._handover
+            if self._clock() >= self._quiet.get(place, 0.0):
+                await self._note_settled(claim)
+
+    async def _note_settled(self, claim: Claim) -> None:
+        patch = {"metadata": {"annotations": {names.ANNOTATION_SETTLED: self._installation}}}
+        path, content = CLAIMS.path(claim.namespace, claim.name), "application/merge-patch+json"
+        try:
+            await self._api.request("PATCH", CLAIMS, path, body=patch, content_type=content)
+        except (ApiError, ApiUnreachableError) as error:
+            log.warning(
+                "the claim %s/%s can't be changed; the next leader will wait: %s", claim.namespace, claim.name, error
+            )
 
     async def _list(self) -> list[Claim]:
         return [_claim(body) async for page in self._api.pages(CLAIMS) for body in page]
 
     async def _make(self, namespace: str, name: str, *, of_all: bool) -> Claim | None:
-        """None: somebody else was faster."""
+        """None: somebody else was faster. What is made is not settled yet."""
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         labels = {names.LABEL_CLAIM: "all" if of_all else "namespace", names.LABEL_MANAGED_BY: names.MANAGED_BY}
         body = {
@@ -165,4 +189,6 @@ def _claim(body: dict[str, Any]) -> Claim:
         name=metadata["name"],
         holder=str(spec.get("holderIdentity") or "") if labelled else "",
         of_all=metadata["name"] == NAME_OF_ALL,
+        # By name: a claim whose holder somebody changed is newly the other's.
+        settled=(metadata.get("annotations") or {}).get(names.ANNOTATION_SETTLED) == spec.get("holderIdentity"),
     )

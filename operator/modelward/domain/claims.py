@@ -6,13 +6,14 @@ another, which would move every pod to its own images and settings.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, order=True)
 class Claim:
     """`since`: RFC 3339, when the API server took it; `uid` settles the order of two of one second. `namespace`: where
-    it lies. `holder`: the installation, by the namespace of its operator."""
+    it lies. `holder`: the installation, by the namespace of its operator. `settled`: the holder has waited until the
+    last write of whoever had it before had arrived."""
 
     since: str
     uid: str
@@ -20,6 +21,7 @@ class Claim:
     name: str
     holder: str
     of_all: bool = False
+    settled: bool = field(default=False, compare=False)
 
     @property
     def authentic(self) -> bool:

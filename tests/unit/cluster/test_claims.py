@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelward.api.names import LABEL_CLAIM
+from modelward.api.names import ANNOTATION_SETTLED, LABEL_CLAIM
 from modelward.cluster.claims import FRESH, HANDOVER, LOOK_EVERY, NAME, NAME_OF_ALL, Claims
 from modelward.cluster.client import WRITE_TIMEOUT, ApiError, ApiUnreachableError
 from modelward.cluster.resources import Resource
@@ -22,11 +22,16 @@ class Leases:
         self.gone = False
         self.made = 0
 
-    def put(self, namespace: str, name: str, holder: str, labels: Json | None = None) -> None:
+    def put(
+        self, namespace: str, name: str, holder: str, labels: Json | None = None, settled: str | None = None
+    ) -> None:
+        """`settled`: by whom; None: by the holder, as one that is long there."""
         self.made += 1
         labels = {LABEL_CLAIM: "x"} if labels is None else labels
         created = f"2026-11-29T10:00:{self.made:02}Z"
+        annotations = {ANNOTATION_SETTLED: holder if settled is None else settled}
         metadata = {"name": name, "namespace": namespace, "uid": f"u{self.made}", "labels": labels}
+        metadata["annotations"] = annotations
         body = {"metadata": {**metadata, "creationTimestamp": created}, "spec": {"holderIdentity": holder}}
         self.there[namespace, name] = body
 
@@ -38,13 +43,20 @@ class Leases:
         self._answer("")
         yield [each for each in self.there.values() if LABEL_CLAIM in each["metadata"]["labels"]]
 
-    async def request(self, method: str, _: Resource, path: str, body: Json) -> Json:
+    async def request(self, method: str, _: Resource, path: str, body: Json, **_more: str) -> Json:
+        if method == "PATCH":
+            *_rest, namespace, _kind, name = path.split("/")
+            self._answer(namespace)
+            found = self.there[namespace, name]
+            annotations = {**found["metadata"].get("annotations", {}), **body["metadata"]["annotations"]}
+            self.there[namespace, name] = {**found, "metadata": {**found["metadata"], "annotations": annotations}}
+            return found
         assert (method, path.split("/")[-1]) == ("POST", "leases")
         namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
         self._answer(namespace)
         if (namespace, name) in self.there:
             raise ApiError(409, "AlreadyExists", "exists")
-        self.put(namespace, name, body["spec"]["holderIdentity"], body["metadata"]["labels"])
+        self.put(namespace, name, body["spec"]["holderIdentity"], body["metadata"]["labels"], settled="")
         return self.there[namespace, name]
 
     def _answer(self, namespace: str) -> None:
@@ -203,3 +215,47 @@ async def test_who_is_slower_to_claim_sees_the_others(leases: Leases, clock: Clo
     one = claims(racing, clock, "a", "ml")
     await one.look(("ml",))
     assert "namespace b has claimed it" in (one.refusal("ml") or "")
+
+
+async def test_the_next_leader_waits_where_the_last_one_had_not_waited_to_the_end(leases: Leases, clock: Clock) -> None:
+    await claims(leases, clock, "a", "ml").look(("ml",))
+    clock.now += 1.0
+    following = claims(leases, clock, "a", "ml")
+    await following.look(("ml",))
+    assert following.wait("ml") == HANDOVER
+    clock.now += HANDOVER
+    await following.look(("ml",))
+    assert following.may_write("ml")
+    third = claims(leases, clock, "a", "ml")
+    await third.look(("ml",))
+    assert third.may_write("ml")
+
+
+async def test_one_for_all_that_claimed_beside_others_waits_as_well(leases: Leases, clock: Clock) -> None:
+    leases.put("ml", NAME, "a")
+    for _ in range(2):
+        wide = claims(leases, clock, "w")
+        await wide.look(None)
+        assert wide.wait("other") == HANDOVER
+
+
+async def test_a_claim_whose_holder_somebody_changed_is_newly_the_others(leases: Leases, clock: Clock) -> None:
+    leases.put("ml", NAME, "b", settled="a")
+    one = claims(leases, clock, "b", "ml")
+    await one.look(("ml",))
+    assert one.wait("ml") == HANDOVER
+
+
+async def test_a_claim_that_may_not_be_changed_is_waited_for_each_time(leases: Leases, clock: Clock) -> None:
+    class Poor(Leases):
+        async def request(self, method: str, resource: Resource, path: str, **more: Any) -> Json:
+            if method == "PATCH":
+                raise ApiError(403, "Forbidden", "no right")
+            return await super().request(method, resource, path, **more)
+
+    poor = Poor()
+    one = claims(poor, clock, "a", "ml")
+    await one.look(("ml",))
+    clock.now += HANDOVER
+    await one.look(("ml",))
+    assert one.may_write("ml")
