@@ -57,12 +57,17 @@ CONNECT_TIMEOUT = 30
 """Seconds."""
 
 
+SETTINGS_EXIT = 2
+"""Exit code: starting anew helps nothing before somebody has corrected a setting."""
+
+
 def main() -> None:
     """Run the operator until SIGTERM. Exit code 0: asked to end; 1: it has to be started anew; 2: settings."""
     try:
         configured = settings.load()
     except settings.SettingsError as error:
-        sys.exit(f"modelward-operator: {error}")
+        sys.stderr.write(f"modelward-operator: {error}\n")
+        sys.exit(SETTINGS_EXIT)
     logging.basicConfig(
         level=configured.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )

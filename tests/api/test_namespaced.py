@@ -231,6 +231,20 @@ async def test_a_namespace_that_may_not_be_read_holds_up_nobody(
         await until(closed.is_ready, "ready")
 
 
+async def test_where_no_namespace_may_be_read_it_waits_and_reads_no_other(
+    cluster: Cluster, namespaces: Callable[[], str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Installation(cluster, tmp_path, (namespaces(),))
+    cluster.kubectl("delete", "rolebinding", f"modelward-operator-{one.name}", "-n", one.namespaces[0])
+    async with one.runs() as running:
+        await until(lambda: "waiting until one can" in caplog.text, "words")
+        assert not running.task.done()
+        assert {each["objectRef"].get("namespace") for each in one.requests()} == {one.name, *one.namespaces}
+        again = [each for each in one.objects if each["kind"] == "RoleBinding"]
+        cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(again))
+        await until(running.task.done, "the end, for a new start")
+
+
 async def test_consent_that_may_not_be_read_is_not_given_and_said(
     cluster: Cluster, namespaces: Callable[[], str], tmp_path: Path
 ) -> None:

@@ -1,5 +1,9 @@
 """The operator's settings."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from builders import owner
@@ -149,3 +153,12 @@ def test_how_prometheus_knows_the_operator() -> None:
 def test_a_wrong_setting_of_prometheus_is_named(name: str, text: str) -> None:
     with pytest.raises(SettingsError, match=name):
         load({**COMPLETE, name: text})
+
+
+def test_a_wrong_setting_ends_the_process_with_words_and_a_code_of_its_own() -> None:
+    given = {**os.environ, **COMPLETE, "MODELWARD_WATCH_NAMESPACES": "Team A"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "modelward"], env=given, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("modelward-operator: MODELWARD_WATCH_NAMESPACES is 'Team A': Team, A can't be")
