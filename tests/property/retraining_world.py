@@ -81,6 +81,10 @@ class World:
         if resource is JOBS:
             self.made[name] += 1
             self.started.append((self.time, name))
+            owners = {each["metadata"]["uid"] for each in self.store[RETRAINING_RUNS].values()}
+            if body["metadata"]["ownerReferences"][0]["uid"] not in owners:
+                # Its run was deleted meanwhile: the garbage collector finds it without an owner.
+                del self.store[JOBS][name]
         else:
             self.decided[name] += 1
         self._written()
