@@ -109,6 +109,8 @@ class World:
         if dry_run:
             return copy.deepcopy(body)
         self.spec_writes += subresource != "status"
+        told = [each["name"] for each in manifest["status"].get("targets") or ()]
+        assert len(told) == len(set(told)), "the API server takes a name once"
         stored = self._put(resource, name, {**body, "status": copy.deepcopy(manifest["status"])})
         self._written()
         return stored

@@ -143,7 +143,7 @@ class PolicyReconciler:
             # Owner references make the garbage collector stop what runs.
             return Reconciled()
         await self._take_over(policy)
-        states: list[TargetState] = []
+        named: dict[str, TargetState] = {}
         times: list[float | None] = []
         for target in [self._look(policy, each) for each in self._targets(policy)]:
             try:
@@ -151,8 +151,10 @@ class PolicyReconciler:
             finally:
                 self._unclaim(policy, target.memory.name)
             times.append(again_in)
-            if state is not None:
-                states.append(state)
+            if state is not None and (target.watched or target.memory.name not in named):
+                # One that is gone is told of until its run has ended, but not in the place of another of its name.
+                named[target.memory.name] = state
+        states = list(named.values())
         status = build_status(policy, states, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"))
         if status != policy.status:
             for transition in health_transitions(policy.status, status):

@@ -21,8 +21,11 @@ SHOWN_TARGETS: Final = 10
 NAMED: Final = 20
 """Drifted features of a target that status names."""
 
-LONGEST: Final = 1000
+LONGEST: Final = 400
 """Characters of a sentence."""
+
+LONGEST_NAME: Final = 64
+"""Characters of a feature's name."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,8 @@ def _shown(target: TargetState) -> dict[str, Any]:
         "obstacle": None if target.obstacle is None else target.obstacle[:LONGEST],
         "window": show_window(verdict.window),
         "judged": verdict.judged or None,
-        "drifted": list(verdict.drifted[:NAMED]),
-        "features": [dict(each) for each in verdict.features],
+        "drifted": [name[:LONGEST_NAME] for name in verdict.drifted[:NAMED]],
+        "features": [{**each, "name": str(each["name"])[:LONGEST_NAME]} for each in verdict.features],
         "failures": memory.failures or None,
         "lastRun": {"name": run.name, "phase": run.shown_phase}
         if run

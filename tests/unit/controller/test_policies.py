@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelward.cluster.resources import CONFIG_MAPS, RETRAINING_RUNS
+from modelward.cluster.resources import CONFIG_MAPS, MODEL_DEPLOYMENTS, RETRAINING_RUNS
 from modelward.controller.triggers.trigger import Order
 from modelward.domain.runs import WORKING, Outcome
 from property.retraining_world import World
@@ -76,3 +76,16 @@ def test_a_lost_memory_asks_for_nothing_again() -> None:
         world.remove(CONFIG_MAPS, name)
     world.settle()
     assert [each["metadata"]["name"] for each in world.runs("drift")] == [run["metadata"]["name"]]
+
+
+def test_a_model_that_is_made_anew_under_its_name_ends_the_formers_run_and_is_watched_at_once() -> None:
+    world, other = by_webhook()
+    name, former = started(world), world.target
+    world.remove(MODEL_DEPLOYMENTS, "fraud")
+    world._put(MODEL_DEPLOYMENTS, "fraud", {**former, "metadata": {**former["metadata"], "uid": "a-new-one"}})
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert world.memories()["drift"]["uid"] == "a-new-one"
+    # It is for the new one, which has not been asked for by this value yet.
+    assert [each["spec"]["target"]["uid"] for each in world.active()] == ["a-new-one"]
+    assert [each["metadata"]["name"] for each in world.ended()] == [], "runs of a model that is gone go, too"
