@@ -1,8 +1,10 @@
 """The policy's reconcile around a trigger that is no Job: what is told to the other side, and when."""
 
+import copy
+import json
 from typing import Any
 
-from modelward.cluster.resources import CONFIG_MAPS, MODEL_DEPLOYMENTS, RETRAINING_RUNS
+from modelward.cluster.resources import CONFIG_MAPS, DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
 from modelward.controller.triggers.trigger import Order
 from modelward.domain.runs import WORKING, Outcome
 from property.retraining_world import World
@@ -89,3 +91,21 @@ def test_a_model_that_is_made_anew_under_its_name_ends_the_formers_run_and_is_wa
     # It is for the new one, which has not been asked for by this value yet.
     assert [each["spec"]["target"]["uid"] for each in world.active()] == ["a-new-one"]
     assert [each["metadata"]["name"] for each in world.ended()] == [], "runs of a model that is gone go, too"
+
+
+def test_five_hundred_models_that_drift_at_once_are_all_retrained_by_one_policy() -> None:
+    world = World()
+    world.edit("nightly", suspend=True)
+    for number in range(500):
+        body = copy.deepcopy(world.target)
+        body["metadata"] |= {"name": f"m{number}", "uid": f"uid-{number}", "labels": {"team": "risk"}}
+        world._put(MODEL_DEPLOYMENTS, f"m{number}", body)
+    world.edit("drift", target={"selector": {"matchLabels": {"team": "risk"}}})
+    world.end_window(drifts=True)
+    for _ in range(3):
+        world.reconcile("drift")
+    assert (len(world.active()), len(world.running())) == (500, 500)
+    assert set(world.made.values()) == {1}
+    status = world.store[DRIFT_POLICIES]["drift"]["status"]
+    assert (status["counts"]["running"], len(status["targets"])) == (500, 10)
+    assert len(json.dumps(status)) < 64 * 1024
