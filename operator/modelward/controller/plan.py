@@ -1,7 +1,7 @@
 """What has to be written so that the cluster becomes what was decided. Pure: the same input gives the same plan."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelward.api import names
@@ -85,7 +85,7 @@ def plan(
     """
     converged = Converged() if converged is None else converged
     decision = decide(observed, cause_of(observed))
-    version = _version(owner, platform, decision, converged)
+    version = _version(as_rendered(owner), platform, decision, converged)
     former = tuple(_former(owner, live))
     leaves = is_live(observed, decision, version)
     before = None if leaves else routers.before(owner, [body for _, body in former])
@@ -102,6 +102,11 @@ def plan(
             *_needless_policies(owner, converged.policies, live, leaves=leaves),
         ),
     )
+
+
+def as_rendered(owner: ModelDeployment) -> ModelDeployment:
+    """Without what no manifest is made of: it changes with each write of the status."""
+    return replace(owner, status={}, resource_version="", command=None)
 
 
 def _version(owner: ModelDeployment, platform: Platform, decision: Decision, converged: Converged) -> str:
@@ -123,7 +128,8 @@ def _applies(
 ) -> tuple[Mapping[str, Any], ...]:
     """The manifests that are not as they should be."""
     made_of = (
-        owner, before, platform, observed.held, observed.target, observed.variants, observed.revisions,
+        as_rendered(owner), before and as_rendered(before), _told_digests(owner), platform,
+        observed.held, observed.target, observed.variants, observed.revisions,
         decision.replicas, decision.routes, decision.promotion, decision.progress,
     )  # fmt: skip
     if converged.holds(made_of, live):
@@ -262,11 +268,19 @@ def _first_digest(owner: ModelDeployment, observed: Observed, name: str, kept: O
     """What the revision's first pod fetched: as it is pinned, as status has it, or as a pod says."""
     if (digest := pin.pinned(kept)) is not None:
         return digest
-    facts, status = observed.revisions.get(name), owner.status
-    told = [status.get("stable"), status.get("candidate"), *(status.get("history") or ())]
-    known = [each["digest"] for each in told if each and each.get("revision") == name and each.get("digest")]
+    facts = observed.revisions.get(name)
+    known = [told for revision, told in _told_digests(owner) if revision == name]
     fetched = [artifact.digest for artifact in artifacts_of(facts.workload)] if facts else []
     return next(iter((*known, *fetched)), None)
+
+
+def _told_digests(owner: ModelDeployment) -> tuple[tuple[str, str], ...]:
+    """Of revisions, as status has them."""
+    status = owner.status
+    told = [status.get("stable"), status.get("candidate"), *(status.get("history") or ())]
+    return tuple(
+        (each["revision"], each["digest"]) for each in told if each and each.get("revision") and each.get("digest")
+    )
 
 
 def _promoted(observed: Observed, name: str) -> Promotion | None:

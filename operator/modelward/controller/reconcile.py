@@ -37,7 +37,7 @@ from modelward.controller.monitoring import Monitoring
 from modelward.controller.observe import Wanted, observe, wanted_of
 from modelward.controller.observe_router import RouterObserver
 from modelward.controller.ownership import claim_of_another
-from modelward.controller.plan import Converged, Plan, plan
+from modelward.controller.plan import Converged, Plan, as_rendered, plan
 from modelward.controller.statuses import write_status
 from modelward.controller.unreadable import tell_unreadable
 from modelward.domain.diagnosis import Problem
@@ -425,9 +425,9 @@ def _served(body: Object, cache: Cache, memory: _Memory) -> tuple[ModelDeploymen
 
 
 def _wanted(owner: ModelDeployment, platform: Platform, memory: _Memory) -> Wanted:
-    known = memory.wanted
-    if known is None or (known[0], known[1]) != (owner, platform):
-        memory.wanted = known = (owner, platform, wanted_of(owner, platform))
+    known, rendered = memory.wanted, as_rendered(owner)
+    if known is None or (known[0], known[1]) != (rendered, platform):
+        memory.wanted = known = (rendered, platform, wanted_of(rendered, platform))
     return known[2]
 
 

@@ -6,8 +6,11 @@ from collections import Counter
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from modelward import telemetry
-from property.cluster_world import ClusterWorld
+from modelward.cluster.resources import MODEL_DEPLOYMENTS
+from property.cluster_world import KEY, ClusterWorld
 
 
 def with_neighbours(world: ClusterWorld, number: int) -> None:
@@ -56,12 +59,19 @@ async def test_a_reconcile_takes_as_many_steps_among_many_models_as_alone() -> N
             telemetry.forget_model(f"other-{count}", "fraud")
 
 
-async def test_what_is_as_it_should_be_is_not_rendered_again() -> None:
+@pytest.mark.parametrize("writes_status", [False, True])
+async def test_what_is_as_it_should_be_is_not_rendered_again(writes_status: bool) -> None:
+    """Nor where the operator wrote what its counters say, as it does every few seconds."""
     world = ClusterWorld()
     world.ask_for()
     await world.run()
     for _ in range(3):
         await world.step()
+    if writes_status:
+        body = copy.deepcopy(world.objects[MODEL_DEPLOYMENTS, "fraud"])
+        body["status"]["router"]["readyReplicas"] += 1
+        world.put(MODEL_DEPLOYMENTS, body)
+        world.reconciler._memories[KEY].status_written_at = world.now
     counted = await lines_run(world)
     rendering = ("render/envoy.py", "render/envoy_routes.py", "render/steps.py", "controller/diff.py")
     assert [file for file in counted if file.endswith(rendering)] == []

@@ -117,6 +117,7 @@ def test_what_is_remembered_is_of_these_facts_alone() -> None:
         (OWNER, facts, replace(PLATFORM, router_image="envoy:2")),
         (OWNER, facts, replace(PLATFORM, cluster_domain="example.org")),
         (owner(replicas=3), replace(facts, replicas=3), PLATFORM),
+        (replace(OWNER, status={"stable": {"revision": A, "digest": "sha256:" + "1" * 64}}), facts, PLATFORM),
         (OWNER, facts, PLATFORM),
     ]
     for by, seen, platform in others:
