@@ -3,12 +3,11 @@
 Labels are bounded, but for the series of what ended: of one object, and a few results. They go with the object.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from modelward.domain.facts import ABORTED, PROMOTED, ROLLED_BACK
-from modelward.domain.runs import RESULTS, Run
 
 RECONCILES = Counter("modelward_reconciles", "Reconciles by result: ok, waiting, refused or error.", ["result"])
 RECONCILE_SECONDS = Histogram(
@@ -64,10 +63,10 @@ def show_left_alone(reason: str, namespaces: Collection[str]) -> None:
         LEFT_ALONE.labels(namespace, reason).set(1)
 
 
-def count_run(namespace: str, name: str, run: Run) -> None:
-    """Count a run that has ended."""
-    RETRAINING_RUNS.labels(namespace, name, run.result).inc()
-    RETRAINING_SECONDS.observe((run.ended_at or run.started_at) - run.started_at)
+def count_run(namespace: str, name: str, result: str, seconds: float) -> None:
+    """Count a run that has ended, after so many seconds."""
+    RETRAINING_RUNS.labels(namespace, name, result).inc()
+    RETRAINING_SECONDS.observe(seconds)
 
 
 def forget_model(namespace: str, name: str) -> None:
@@ -76,7 +75,7 @@ def forget_model(namespace: str, name: str) -> None:
         ROLLOUTS.remove(namespace, name, result)
 
 
-def forget_policy(namespace: str, name: str) -> None:
+def forget_policy(namespace: str, name: str, results: Iterable[str]) -> None:
     """Drop what was counted of a DriftPolicy that is gone."""
-    for result in RESULTS:
+    for result in results:
         RETRAINING_RUNS.remove(namespace, name, result)

@@ -134,11 +134,11 @@ def test_what_ended_is_counted_until_the_object_goes() -> None:
             telemetry.RETRAINING_RUNS.labels(NAMESPACE, name, result).inc()
     assert series(REGISTRY.collect(), NAME)["rollouts_total/Promoted"] == 1.0
     telemetry.forget_model(NAMESPACE, NAME)
-    telemetry.forget_policy(NAMESPACE, NAME)
+    telemetry.forget_policy(NAMESPACE, NAME, runs.RESULTS)
     assert series(REGISTRY.collect(), NAME) == series(REGISTRY.collect(), NAME, "policy") == {}
     assert len(series(REGISTRY.collect(), "other")) == 3
     telemetry.forget_model(NAMESPACE, "other")
-    telemetry.forget_policy(NAMESPACE, "other")
+    telemetry.forget_policy(NAMESPACE, "other", runs.RESULTS)
 
 
 def test_a_policy_tells_of_its_targets(fleet: Fleet) -> None:

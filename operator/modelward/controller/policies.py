@@ -182,7 +182,7 @@ class PolicyReconciler:
     def forget(self, key: Key) -> None:
         """It is gone, or another installation's."""
         self._told.pop(key, None)
-        telemetry.forget_policy(key.namespace, key.name)
+        telemetry.forget_policy(key.namespace, key.name, (*runs.RESULTS, runs.DELETED))
 
     def shown(self) -> dict[tuple[str, str], tuple[Told, ...]]:
         """What the metrics tell of each policy's targets."""
@@ -267,7 +267,8 @@ class PolicyReconciler:
         if run.phase == runs.ENDED:
             memory = settled(target.facts, memory, run, self._now().timestamp())
             await self._memories.write(policy, memory)
-            telemetry.count_run(policy.namespace, policy.name, run)
+            lasted = (run.ended_at or run.started_at) - run.started_at
+            telemetry.count_run(policy.namespace, policy.name, run.result or "", lasted)
             await self._trim(policy, target)
         going = None if run.phase == runs.ENDED else run
         verdict = memory.verdict
