@@ -1,4 +1,7 @@
-"""Container images named by content: the same files have the same tag, and are neither built nor loaded twice."""
+"""Container images named by content: the same files have the same tag, and are neither built nor loaded twice.
+
+What was built is kept as an archive, too: a new cluster only has to take it in.
+"""
 
 import json
 import os
@@ -10,7 +13,7 @@ from pathlib import Path
 
 from localcluster import baseimage, binaries, kind, settings
 from localcluster.clients import ctr, node_images
-from localcluster.commands import locked, run
+from localcluster.commands import locked, replacing, run
 from localcluster.digest import digest_of
 from localcluster.progress import say, step
 
@@ -104,6 +107,10 @@ def ensure(roles: list[str]) -> dict[str, str]:
             references[role] = image.reference()
             if references[role] in _present():
                 continue
+            if not kind.is_chosen() and _archive(references[role]).exists():
+                with step(f"loading the image {references[role]}"):
+                    _load(_archive(references[role]))
+                continue
             with step(f"building the image {references[role]}"):
                 _build(image, references[role])
     return references
@@ -132,7 +139,8 @@ def _build(image: Image, reference: str) -> None:
         "build", "--isolation=chroot", "--layers", "--pull=never", "--format=oci", *arguments, *mounts,
         f"--file={dockerfile}", f"--tag={reference}", str(context),
     )  # fmt: skip
-    _load(reference)
+    _keep(reference, _archive(reference))
+    _load(_archive(reference))
     _prune(image.role, keep=reference)
 
 
@@ -155,12 +163,25 @@ def _ensure_base() -> None:
         _buildah("build", "--isolation=chroot", f"--tag={LOCAL_BASE}", folder)
 
 
-def _load(reference: str) -> None:
-    """Into the node, by way of an archive."""
-    with tempfile.TemporaryDirectory(dir=settings.cache_dir()) as folder:
-        archive = Path(folder) / "image.tar"
-        _buildah("push", reference, f"oci-archive:{archive}:{reference}")
-        ctr("images", "import", archive)
+def _archive(reference: str) -> Path:
+    """Where the image is kept, or would be."""
+    role, _, tag = reference.rpartition("/")[2].partition(":")
+    return settings.cache_dir() / "images" / f"{role}_{tag}.tar"
+
+
+def _keep(reference: str, archive: Path) -> None:
+    """In Docker's form, whose layers are not compressed: to press and unpress them takes longer than to read them."""
+    archive.parent.mkdir(exist_ok=True)
+    with replacing(archive) as temporary:
+        _buildah("push", reference, f"docker-archive:{temporary}:{reference}")
+    for old in archive.parent.glob(f"{archive.name.partition('_')[0]}_*.tar"):
+        if old != archive:
+            old.unlink()
+
+
+def _load(archive: Path) -> None:
+    """Into the node."""
+    ctr("images", "import", archive)
 
 
 def _prune(role: str, keep: str) -> None:
@@ -176,10 +197,14 @@ def _prune(role: str, keep: str) -> None:
 
 def import_scratch(reference: str, binary: Path, path: str) -> None:
     """Load an image that is one static binary."""
-    with tempfile.TemporaryDirectory(dir=settings.cache_dir()) as folder:
-        shutil.copy2(binary, Path(folder) / "binary")
-        dockerfile = f'FROM scratch\nCOPY binary {path}\nENTRYPOINT ["{path}"]\n'
-        (Path(folder) / "Dockerfile").write_text(dockerfile)
-        _buildah("build", "--isolation=chroot", "--format=oci", f"--tag={reference}", folder)
-        _load(reference)
-        _buildah("rmi", reference)
+    name = reference.rpartition("/")[2].partition(":")[0]
+    archive = settings.cache_dir() / "images" / f"{name}_{digest_of([binary], [reference, path])}.tar"
+    if not archive.exists():
+        with tempfile.TemporaryDirectory(dir=settings.cache_dir()) as folder:
+            shutil.copy2(binary, Path(folder) / "binary")
+            dockerfile = f'FROM scratch\nCOPY binary {path}\nENTRYPOINT ["{path}"]\n'
+            (Path(folder) / "Dockerfile").write_text(dockerfile)
+            _buildah("build", "--isolation=chroot", "--format=oci", f"--tag={reference}", folder)
+            _keep(reference, archive)
+            _buildah("rmi", reference)
+    _load(archive)

@@ -4,6 +4,7 @@ from manifests.pin import installation
 
 from localcluster import images, settings
 from localcluster.clients import kubectl, wait_for_crds
+from localcluster.commands import locked
 from localcluster.progress import step
 
 NAMESPACE = "modelward-system"
@@ -15,8 +16,8 @@ def install() -> dict[str, str]:
     references = images.ensure(ROLES)
     overlay = settings.state_dir() / "install"
     overlay.mkdir(parents=True, exist_ok=True)
-    (overlay / "kustomization.yaml").write_text(installation(overlay, references))
-    with step("installing the operator"):
+    with locked("install"), step("installing the operator"):
+        (overlay / "kustomization.yaml").write_text(installation(overlay, references))
         kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
         wait_for_crds(*(f"{kind}.modelward.io" for kind in ("modeldeployments", "driftpolicies", "retrainingruns")))
         kubectl("rollout", "status", "deployment/modelward-operator", "-n", NAMESPACE, "--timeout=180s")
