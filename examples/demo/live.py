@@ -1,11 +1,10 @@
 """Shows a ModelDeployment while it changes: its conditions until it is ready, and its rollout step by step."""
 
-import json
 import time
 from collections.abc import Collection
 from typing import Any
 
-from localcluster.clients import kubectl
+from examples.demo import objects
 
 READY_SECONDS = 300.0
 
@@ -18,8 +17,7 @@ class NotReadyError(Exception):
 
 
 def get(namespace: str, name: str) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(kubectl("get", "modeldeployment", name, "-n", namespace, "-o", "json"))
-    return body
+    return objects.get("modeldeployments", namespace, name)
 
 
 def wait_until_ready(namespace: str, name: str, generation: int | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from examples.demo import objects
 from localcluster import images
 from localcluster.clients import kubectl
 from localcluster.progress import wait_for
@@ -119,7 +120,7 @@ class Load:
         self.seen = told["seen"]
 
     def _phase(self) -> str:
-        return kubectl("get", "pod", self.pod, "-n", self.namespace, "-o", "jsonpath={.status.phase}")
+        return str(objects.get("pods", self.namespace, self.pod)["status"].get("phase"))
 
 
 @contextlib.contextmanager

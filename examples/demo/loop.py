@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from examples.demo import live
+from examples.demo import live, objects
 from examples.demo.cluster import HERE, forwarded, publish
 from examples.demo.load import load
 from examples.demo.model import Trained
@@ -130,7 +130,7 @@ def _runs() -> list[dict[str, Any]]:
 
 def _target() -> dict[str, Any]:
     """What the policy says of the model."""
-    body = json.loads(kubectl("get", "driftpolicy", MODEL, "-n", NAMESPACE, "-o", "json"))
+    body = objects.get("driftpolicies", NAMESPACE, MODEL)
     return next(iter(body.get("status", {}).get("targets", ())), {})
 
 

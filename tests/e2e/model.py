@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import tritonclient.http as triton
+from examples.demo import objects
 from examples.demo.cluster import forwarded
 from examples.demo.model import Trained
 
@@ -50,8 +51,7 @@ class Model:
         kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
     def get(self) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(kubectl("get", "md", self.name, "-n", self.namespace, "-o", "json"))
-        return body
+        return objects.get("modeldeployments", self.namespace, self.name)
 
     def condition(self, kind: str) -> dict[str, str]:
         conditions = self.get().get("status", {}).get("conditions", ())
@@ -73,10 +73,10 @@ class Model:
         return str(self.get()["status"]["stable"]["revision"])
 
     def objects(self) -> list[str]:
-        """Everything in the namespace that belongs to it, pods included."""
-        kinds = "deployments,services,configmaps,replicasets,pods,endpointslices"
+        """Everything in the namespace that belongs to it, pods included: `deployment/<name>`, `pod/<name>`, …"""
+        kinds = ("deployments", "services", "configmaps", "replicasets", "pods", "endpointslices")
         selector = f"app.kubernetes.io/instance={self.name}"
-        return kubectl("get", kinds, "-n", self.namespace, "-l", selector, "-o", "name").split()
+        return [f"{kind[:-1]}/{name}" for kind in kinds for name in objects.names(kind, self.namespace, selector)]
 
     @contextlib.contextmanager
     def client(self) -> Iterator[triton.InferenceServerClient]:
@@ -101,7 +101,7 @@ class Model:
         return float(np.mean(answer == expected))
 
     def events(self) -> list[str]:
-        listed = json.loads(kubectl("get", "events", "-n", self.namespace, "-o", "json"))["items"]
+        listed = objects.find_all("events", self.namespace)
         return [each["reason"] for each in listed if each["involvedObject"]["name"] == self.name]
 
     def describe(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from examples.demo import objects
 from examples.demo.cluster import publish
 from examples.demo.load import load
 from examples.demo.loop import inverted
@@ -50,10 +51,7 @@ class Policy:
         kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
     def get(self) -> dict[str, Any]:
-        body: dict[str, Any] = json.loads(
-            kubectl("get", "dp", self.model.name, "-n", self.model.namespace, "-o", "json")
-        )
-        return body
+        return objects.get("driftpolicies", self.model.namespace, self.model.name)
 
     def target(self) -> dict[str, Any]:
         return next(iter(self.get().get("status", {}).get("targets", ())), {})
@@ -73,9 +71,8 @@ class Policy:
     def timeline(self, run: dict[str, Any]) -> str:
         """Seconds from the end of the window that drifted to what came of it."""
         name = run["metadata"]["name"]
-        body = json.loads(kubectl("get", "job", name, "-n", self.model.namespace, "-o", "json"))
-        label = f"batch.kubernetes.io/job-name={name}"
-        pods = json.loads(kubectl("get", "pods", "-n", self.model.namespace, "-l", label, "-o", "json"))["items"]
+        body = objects.get("jobs", self.model.namespace, name)
+        pods = objects.find_all("pods", self.model.namespace, f"batch.kubernetes.io/job-name={name}")
         began = pods[0]["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"]
         times = {
             "decided": run["spec"]["requestedAt"], "Job": body["metadata"]["creationTimestamp"],
@@ -93,7 +90,7 @@ class Policy:
 
     def jobs(self) -> list[str]:
         selector = f"modelward.io/policy={self.model.name}"
-        return kubectl("get", "jobs", "-n", self.model.namespace, "-l", selector, "-o", "name").split()
+        return objects.names("jobs", self.model.namespace, selector)
 
 
 @pytest.fixture

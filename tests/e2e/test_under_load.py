@@ -1,9 +1,9 @@
 """Steady load through the Service while things change: not one request is lost."""
 
-import json
 from collections.abc import Callable
 
 import pytest
+from examples.demo import objects
 from examples.demo.load import load
 from examples.demo.model import Trained
 
@@ -26,7 +26,7 @@ def grpc(model: Model, trained: Trained) -> tuple[str, str, str]:
 
 def pods(model: Model, component: str) -> list[str]:
     selector = f"app.kubernetes.io/instance={model.name},app.kubernetes.io/component={component}"
-    listed = json.loads(kubectl("get", "pods", "-n", model.namespace, "-l", selector, "-o", "json"))["items"]
+    listed = objects.find_all("pods", model.namespace, selector)
     return [each["metadata"]["name"] for each in listed if not each["metadata"].get("deletionTimestamp")]
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from examples.demo import objects
 
 from localcluster import gatewayapi
 from localcluster.clients import kubectl
@@ -77,13 +78,11 @@ class Bench:
 
     async def look(self, *revisions: str) -> RouterFacts:
         """What the operator would know now."""
-        kinds = ",".join(resource.plural for resource in SEEN)
-        listed = json.loads(await _kubectl("get", kinds, "-n", self.owner.namespace, "-o", "json"))["items"]
-        for body in listed:
-            if body["kind"] != PODS.kind:  # these have their ReplicaSet
-                body["metadata"]["ownerReferences"] = [self.owner.owner_reference]
         for resource in SEEN:
-            bodies = [body for body in listed if body["kind"] == resource.kind]
+            bodies = await asyncio.to_thread(objects.find_all, resource.plural, self.owner.namespace)
+            if resource != PODS:  # these have their ReplicaSet
+                for body in bodies:
+                    body["metadata"]["ownerReferences"] = [self.owner.owner_reference]
             self._cache.reconcile_with(resource, self._cache.snapshot(resource), bodies)
         found = (self._cache.get(DEPLOYMENTS, self.owner.namespace, name) for name in revisions)
         facts = {
@@ -103,8 +102,9 @@ class Bench:
     async def remains(self) -> list[str]:
         """What of the router is there, pods included."""
         selector = f"{names.LABEL_INSTANCE}={self.owner.name},{names.LABEL_COMPONENT}={names.COMPONENT_ROUTER}"
-        kinds = "deployments,services,configmaps,httproutes,pods"
-        return (await _kubectl("get", kinds, "-n", self.owner.namespace, "-l", selector, "-o", "name")).split()
+        kinds = ("deployments", "services", "configmaps", "httproutes", "pods")
+        listed = [await asyncio.to_thread(objects.names, each, self.owner.namespace, selector) for each in kinds]
+        return [name for names_of_kind in listed for name in names_of_kind]
 
     def clients(self) -> Clients:
         """By the way that spec asks for."""
@@ -135,4 +135,4 @@ async def _kubectl(*arguments: str, stdin: str | None = None) -> str:
 
 
 def _address(namespace: str, service: str) -> str:
-    return kubectl("get", "service", service, "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
+    return str(objects.get("services", namespace, service)["spec"]["clusterIP"])

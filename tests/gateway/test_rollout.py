@@ -1,11 +1,11 @@
 """Models behind a real Gateway, through the installed operator."""
 
-import json
 import secrets
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from examples.demo import objects
 from examples.demo.cluster import install_store
 from examples.demo.load import Load, load
 from examples.demo.model import Trained, train
@@ -76,10 +76,7 @@ def sending(model: Model, trained: Trained, marked: float = 0.0) -> Any:
 
 def routes(model: Model) -> list[dict[str, Any]]:
     selector = f"app.kubernetes.io/instance={model.name}"
-    found: list[dict[str, Any]] = json.loads(
-        kubectl("get", "httproutes", "-n", model.namespace, "-l", selector, "-o", "json")
-    )["items"]
-    return found
+    return objects.find_all("httproutes", model.namespace, selector)
 
 
 def weights(model: Model) -> dict[str, int]:
