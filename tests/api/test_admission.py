@@ -3,6 +3,7 @@
 import json
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -137,17 +138,17 @@ class Somebody:
         return self
 
     def _apply(self, body: Object) -> None:
-        self.cluster.kubectl("apply", "-n", self.namespace, "-f", "-", stdin=json.dumps(body))
+        self.cluster.apply(body, self.namespace)
 
-    def writes(self, body: Object, verb: str = "create", *options: str) -> tuple[bool, str]:
+    def writes(self, body: Object, *, dry_run: bool = False) -> tuple[bool, str]:
         """Whether the API server takes it, and what it says. Rights take a moment until they are known."""
         metadata = {"name": "fraud", "namespace": self.namespace}
-        text = json.dumps({"apiVersion": "modelward.io/v1alpha1", "metadata": metadata, **body})
+        whole = {"apiVersion": "modelward.io/v1alpha1", "metadata": metadata, **body}
         end = time.monotonic() + 20.0
         while True:
-            done = self.cluster.run(f"--as={self.name}", verb, "-f", "-", *options, stdin=text)
-            if done.returncode == 0 or "cannot " not in done.stderr or time.monotonic() > end:
-                return done.returncode == 0, done.stderr
+            taken, said = self.cluster.create(whole, self.namespace, user=self.name, dry_run=dry_run)
+            if taken or "cannot " not in said or time.monotonic() > end:
+                return taken, said
             time.sleep(0.05)
 
 
@@ -165,13 +166,26 @@ class Operator(Somebody):
         super().__init__(cluster, namespace)
         self.name = "system:serviceaccount:modelward-system:modelward-operator"
 
+    def creates(self, body: Object) -> tuple[bool, str]:
+        """Whether it could: nothing is made."""
+        return self._does(lambda: self.cluster.create(body, self.namespace, user=self.name, dry_run=True))
+
     def does(self, verb: str, body: Object, *options: str) -> tuple[bool, str]:
-        end = time.monotonic() + 20.0
-        words = [f"--as={self.name}", verb, "-n", self.namespace, "-f", "-", *(options or ("--dry-run=server",))]
-        while True:
+        """By kubectl."""
+        words = [f"--as={self.name}", verb, "-n", self.namespace, "-f", "-", *options]
+
+        def run() -> tuple[bool, str]:
             done = self.cluster.run(*words, stdin=json.dumps(body))
-            if done.returncode == 0 or "cannot " not in done.stderr or time.monotonic() > end:
-                return done.returncode == 0, done.stderr
+            return done.returncode == 0, done.stderr
+
+        return self._does(run)
+
+    def _does(self, attempt: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
+        end = time.monotonic() + 20.0
+        while True:
+            taken, said = attempt()
+            if taken or "cannot " not in said or time.monotonic() > end:
+                return taken, said
             time.sleep(0.05)
 
 
@@ -203,12 +217,12 @@ def policies(cluster: Cluster) -> None:
     somebody = Somebody(cluster, "default").may()
     for body in (model(serviceAccountName="cloud"), job()):
         end = time.monotonic() + 60.0
-        while somebody.writes(body, "create", "--dry-run=server")[0]:
+        while somebody.writes(body, dry_run=True)[0]:
             assert time.monotonic() < end, "the policies are not in force"
             time.sleep(0.1)
     operator = Operator(cluster, "default").may(*WRITES)
     end = time.monotonic() + 60.0
-    while operator.does("create", config_map(labels={}))[0]:
+    while operator.creates(config_map(labels={}))[0]:
         assert time.monotonic() < end, "the policies are not in force"
         time.sleep(0.1)
 
@@ -221,7 +235,7 @@ def somebody(cluster: Cluster, namespace: str) -> Somebody:
 def test_what_takes_no_other_right_is_taken(somebody: Somebody) -> None:
     somebody.may()
     for body in (model(), model(variants=[{"name": "b", "weight": 5, "model": {"uri": S3}}]), drift()):
-        taken, said = somebody.writes(body, "create", "--dry-run=server")
+        taken, said = somebody.writes(body, dry_run=True)
         assert taken, said
 
 
@@ -229,13 +243,13 @@ def test_what_takes_no_other_right_is_taken(somebody: Somebody) -> None:
 def test_what_somebody_may_not_do_himself_is_not_done_for_him(somebody: Somebody, case: str) -> None:
     body, rights, sentence = CASES[case]
     somebody.may(*rights)
-    taken, said = somebody.writes(body, "create", "--dry-run=server")
+    taken, said = somebody.writes(body, dry_run=True)
     assert taken, said
     for left_out in rights:
         if not sentence and left_out != rights[0]:
             continue
         poor = Somebody(somebody.cluster, somebody.namespace).may(*(rule for rule in rights if rule is not left_out))
-        taken, said = poor.writes(body, "create", "--dry-run=server")
+        taken, said = poor.writes(body, dry_run=True)
         assert not taken, left_out
         assert poor.name in said
         if left_out is rights[-1]:
@@ -245,7 +259,7 @@ def test_what_somebody_may_not_do_himself_is_not_done_for_him(somebody: Somebody
 
 def test_another_objects_right_is_none(somebody: Somebody) -> None:
     somebody.may(("", "secrets", "get", "other"))
-    taken, said = somebody.writes(model(model=CREDENTIALS), "create", "--dry-run=server")
+    taken, said = somebody.writes(model(model=CREDENTIALS), dry_run=True)
     assert not taken
     assert "may not get Secret store" in said
 
@@ -268,14 +282,14 @@ def test_the_operator_is_not_asked(somebody: Somebody) -> None:
         ("modelward.io", "modeldeployments", "operate", ""), ("modelward.io", "driftpolicies", "operate", "")
     )
     for body in (model(model=CREDENTIALS, serviceAccountName="cloud"), job(apply="Automatic")):
-        taken, said = operator.writes(body, "create", "--dry-run=server")
+        taken, said = operator.writes(body, dry_run=True)
         assert taken, said
 
 
 def test_the_operators_account_writes_only_what_is_the_operators(somebody: Somebody) -> None:
     operator = Operator(somebody.cluster, somebody.namespace).may(*WRITES)
     for body in (config_map(), workload("Deployment"), workload("Job")):
-        assert operator.does("create", body)[0], body
+        assert operator.creates(body)[0], body
     for body in (
         config_map(labels={}), config_map(labels=None), config_map(labels={"app.kubernetes.io/managed-by": "helm"}),
         config_map(owner="apps/v1"), workload("Deployment", hostNetwork=True), workload("Job", hostPID=True),
@@ -283,7 +297,7 @@ def test_the_operators_account_writes_only_what_is_the_operators(somebody: Someb
         workload("Deployment", {"securityContext": {"privileged": True}}),
         workload("Job", initContainers=[{"name": "i", "image": "i", "securityContext": {"privileged": True}}]),
     ):  # fmt: skip
-        taken, said = operator.does("create", body)
+        taken, said = operator.creates(body)
         assert not taken, body
         # Some API servers have no privileged containers at all.
         assert "the operator " in said or "disallowed by cluster policy" in said

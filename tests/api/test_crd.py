@@ -287,8 +287,7 @@ def create(cluster: Cluster, spec: Object, name: str = "fraud") -> tuple[bool, s
         "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment",
         "metadata": {"name": name, "namespace": "default"}, "spec": spec,
     }  # fmt: skip
-    result = cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body))
-    return result.returncode == 0, result.stderr
+    return cluster.create(body, "default", dry_run=True)
 
 
 def test_the_table_is_long_enough() -> None:

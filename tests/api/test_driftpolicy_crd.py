@@ -147,8 +147,7 @@ def create(cluster: Cluster, spec: Object, name: str = "fraud") -> tuple[bool, s
         "apiVersion": "modelward.io/v1alpha1", "kind": "DriftPolicy",
         "metadata": {"name": name, "namespace": "default"}, "spec": spec,
     }  # fmt: skip
-    result = cluster.run("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body))
-    return result.returncode == 0, result.stderr
+    return cluster.create(body, "default", dry_run=True)
 
 
 @pytest.mark.parametrize("case", BAD)

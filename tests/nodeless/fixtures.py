@@ -8,6 +8,7 @@ import pytest
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
+from modelward.cluster.resources import MODEL_DEPLOYMENTS
 
 from .cluster import REPOSITORY, Cluster
 from .model import Model
@@ -36,7 +37,7 @@ def cluster(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Cl
 def namespace(cluster: Cluster) -> str:
     """A namespace of the test's own."""
     name = f"t-{secrets.token_hex(4)}"
-    cluster.kubectl("create", "namespace", name)
+    cluster.create_namespace(name)
     return name
 
 
@@ -44,4 +45,4 @@ def namespace(cluster: Cluster) -> str:
 def model(cluster: Cluster, namespace: str) -> Iterator[Model]:
     """A ModelDeployment of the test's own; taken away at the end."""
     yield Model(cluster, namespace)
-    cluster.kubectl("delete", "md", "--all", "-n", namespace)
+    cluster.request("DELETE", MODEL_DEPLOYMENTS.path(namespace))

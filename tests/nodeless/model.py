@@ -1,9 +1,8 @@
 """One ModelDeployment on an API server without nodes, as a test handles it."""
 
-import json
 from typing import Any
 
-from modelward.cluster.resources import MODEL_DEPLOYMENTS
+from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, MODEL_DEPLOYMENTS, SERVICES
 
 from .cluster import Cluster
 from .kubelet import FakeKubelet
@@ -20,7 +19,7 @@ class Model:
         self.kubelet = FakeKubelet(cluster, namespace)
 
     def apply(self, version: int = 1, **spec: Any) -> None:
-        self.cluster.kubectl("apply", "-f", "-", stdin=json.dumps(manifest(self.namespace, "fraud", version, **spec)))
+        self.cluster.apply(manifest(self.namespace, "fraud", version, **spec), self.namespace)
 
     def get(self) -> Any:
         return self.cluster.request("GET", MODEL_DEPLOYMENTS.path(self.namespace, "fraud"))
@@ -41,15 +40,18 @@ class Model:
         return self.get()["status"]["stable"]
 
     def objects(self) -> list[str]:
-        found = self.cluster.get("deployments,services,configmaps", "-n", self.namespace)["items"]
-        names = [f"{each['kind']}/{each['metadata']['name']}" for each in found]
+        names = [
+            f"{kind.kind}/{each['metadata']['name']}"
+            for kind in (DEPLOYMENTS, SERVICES, CONFIG_MAPS)
+            for each in self.cluster.request("GET", kind.path(self.namespace))["items"]
+        ]
         return sorted(name for name in names if name != "ConfigMap/kube-root-ca.crt")
 
     def revisions(self) -> list[str]:
         return [name for name in self.objects() if name.startswith("Deployment/") and not name.endswith("-router")]
 
     def events(self) -> list[str]:
-        return [each["reason"] for each in self.cluster.get("events", "-n", self.namespace)["items"]]
+        return [each["reason"] for each in self.cluster.request("GET", EVENTS.path(self.namespace))["items"]]
 
     def writes(self) -> list[dict[str, Any]]:
         """The operator's writes in the namespace, by the API server's audit log."""

@@ -75,7 +75,7 @@ class Policy:
             "metadata": {"name": self.name, "namespace": self.namespace},
             "spec": {"target": {"name": "fraud"}, "retrain": {**TRAINING, **(retrain or {})}, **spec},
         }  # fmt: skip
-        self.cluster.kubectl("apply", "--server-side", "-f", "-", stdin=json.dumps(body))
+        self.cluster.apply(body, self.namespace)
 
     def get(self) -> Any:
         return self.cluster.request("GET", DRIFT_POLICIES.path(self.namespace, self.name))
