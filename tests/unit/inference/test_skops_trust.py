@@ -1,6 +1,5 @@
 """What a skops file may hold: exactly what estimators are made of, and no tree that leads astray."""
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -112,31 +111,28 @@ def test_what_would_read_the_files_that_rows_name_is_refused(tmp_path: Path, vec
         load(tmp_path, model)
 
 
-def fitted() -> list[Any]:
-    found = []
-    for name, kind in all_estimators(type_filter=["classifier", "regressor", "cluster"]):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model = kind().fit(np.abs(X), Y)
-                data = skops.io.dumps(model)
-        except Exception:  # noqa: BLE001  it needs arguments or other data, or skops can't write it
-            continue
-        if hasattr(model, "predict"):
-            found.append(pytest.param(model, data, id=name))
-    return found
-
+ESTIMATORS = dict(all_estimators(type_filter=["classifier", "regressor", "cluster"]))
+LEFT_OUT = {
+    "AgglomerativeClustering", "Birch", "CCA", "ClassifierChain", "DBSCAN", "FeatureAgglomeration",
+    "FixedThresholdClassifier", "GammaRegressor", "HDBSCAN", "IsotonicRegression", "MultiOutputClassifier",
+    "MultiOutputRegressor", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso", "MultiTaskLassoCV",
+    "OPTICS", "OneVsOneClassifier", "OneVsRestClassifier", "OutputCodeClassifier", "PLSCanonical", "RegressorChain",
+    "SelfTrainingClassifier", "SpectralClustering", "StackingClassifier", "StackingRegressor",
+    "TunedThresholdClassifierCV", "VotingClassifier", "VotingRegressor",
+}  # fmt: skip
+"""They need arguments or other data, predict nothing for new rows, or skops can't write them."""
 
 FUNCTIONS = {"BisectingKMeans"}
 """What holds a function, which skops does not trust."""
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("model", "data"), fitted())
-def test_every_estimator_is_read_as_it_was(tmp_path: Path, model: Any, data: bytes) -> None:
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if name not in LEFT_OUT])
+def test_every_estimator_is_read_as_it_was(tmp_path: Path, name: str) -> None:
+    model = ESTIMATORS[name]().fit(np.abs(X), Y)
     path = tmp_path / "model.skops"
-    path.write_bytes(data)
-    if type(model).__name__ in FUNCTIONS:
+    skops.io.dump(model, path)
+    if name in FUNCTIONS:
         with pytest.raises(ModelUnsupported, match="not trusted"):
             runtimes.load("skops", path)
         return
