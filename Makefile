@@ -27,7 +27,7 @@ demo-down: $(READY) ## take the demo away, and the cluster with it
 	@$(LOCALCLUSTER) down
 
 test: $(READY) check ## set everything up and run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tiers
 
 check: lint types ## what needs no running
 
@@ -43,8 +43,11 @@ format: $(READY) ## put the code into the project's form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-unit property api e2e gateway chaos scale: $(READY) ## one tier of the tests
-	@$(BIN)/python -m pytest -m $@
+unit property: $(READY) ## one tier of the tests
+	@$(BIN)/python -m pytest -n auto --dist=loadfile tests/$@
+
+api e2e gateway chaos scale: $(READY)
+	@$(BIN)/python -m pytest tests/$@
 
 fuzz: $(READY) ## change requests and files at random for a minute each and watch every parser (FUZZ=-max_total_time=600: ten)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CACHE)/atheris \

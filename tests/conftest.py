@@ -1,31 +1,43 @@
 """Order of the tiers, one marker for each (the folder that a test lies in), and the figures that tests measured."""
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import threadpoolctl
+
+from tiers.tally import Tally
 
 pytest_plugins = ["nodeless.fixtures"]
 
 TIERS = ("unit", "property", "api", "e2e", "gateway", "chaos", "scale")
+LONG = ("e2e/test_rollouts.py", "e2e/test_readme.py", "e2e/test_loop.py", "e2e/test_under_load.py")
+"""Files that begin in their tier: where tests run beside each other, the short ones fill what is left."""
+
 HERE = Path(__file__).parent
-MEASURED = pytest.StashKey[list[str]]()
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[MEASURED] = []
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tally", type=Path, help="where to write what came of the tests, for tests/tiers")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier, and run the fast tiers first."""
+    """Mark each test with its tier, and run the fast tiers first, and of a tier the long files."""
 
     def tier(item: pytest.Item) -> str:
         return item.path.relative_to(HERE).parts[0]
 
     for item in items:
         item.add_marker(tier(item))
-    items.sort(key=lambda item: TIERS.index(tier(item)))
+    items.sort(key=lambda item: (TIERS.index(tier(item)), str(item.path.relative_to(HERE)) not in LONG))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Where workers share the processor, a library that starts a thread for each core only waits for the others."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        threadpoolctl.threadpool_limits(1)
 
 
 @pytest.fixture(scope="session")
@@ -38,11 +50,14 @@ def in_sight(request: pytest.FixtureRequest) -> Callable[[], contextlib.Abstract
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Takes a figure that is shown at the end of the run; nothing is asserted about it."""
-    return request.config.stash[MEASURED].append
+    return lambda text: request.node.user_properties.append(("measured", text))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if config.stash[MEASURED]:
+    tally = Tally.of(terminalreporter.stats)
+    if tally.measured:
         terminalreporter.section("measured")
-        for line in config.stash[MEASURED]:
+        for line in tally.measured:
             terminalreporter.line(line)
+    if config.option.tally:
+        tally.write(config.option.tally)

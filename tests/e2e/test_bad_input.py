@@ -79,6 +79,7 @@ def test_a_bad_first_version_is_repaired(model: Model, trained: Trained) -> None
     assert model.agreement(trained) == 1.0
 
 
+@pytest.mark.alone
 def test_an_image_that_no_node_can_pull(good: Model, trained: Trained) -> None:
     """As after an upgrade of the operator with a wrong image: what serves goes on, and the condition says why."""
     stable = good.stable()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 import tritonclient.http as triton
 from examples.demo.model import Trained
 
@@ -70,6 +71,7 @@ def test_a_change_of_replicas_keeps_the_revision(model: Model) -> None:
     assert model.stable() == first
 
 
+@pytest.mark.alone
 def test_a_killed_operator_goes_on_where_it_was(model: Model, trained: Trained) -> None:
     """SIGKILL for both operator pods in the middle of a rollout."""
     model.apply("digits/1/model.onnx")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
+from examples.demo import objects
 from examples.demo.load import load
 from examples.demo.model import Trained
 
@@ -51,8 +53,7 @@ def counted(model: Model) -> int:
 
 def pods(model: Model) -> list[str]:
     selector = f"app.kubernetes.io/instance={model.name},app.kubernetes.io/component=server"
-    found = kubectl("get", "pods", "-n", model.namespace, "-l", selector, "-o", "name").split()
-    return [name.removeprefix("pod/") for name in found]
+    return objects.names("pods", model.namespace, selector)
 
 
 def window(seconds: int, rows: int) -> dict[str, Any]:
@@ -84,6 +85,7 @@ def test_a_shift_of_the_inputs_is_told(model: Model, trained: Trained, measured:
              f"{worst['name']} {worst['metric']} {worst['value']}, cut {worst['cut']}")  # fmt: skip
 
 
+@pytest.mark.alone
 def test_every_row_is_counted_once_whatever_dies(
     model: Model, trained: Trained, measured: Callable[[str], None]
 ) -> None:

@@ -1,9 +1,9 @@
 """What breaks in the middle of a rollout loses no request, and the rollout ends as it would have."""
 
-import json
 from typing import Any
 
 import pytest
+from examples.demo import objects
 from examples.demo.load import load
 from examples.demo.model import Trained
 
@@ -41,16 +41,15 @@ def is_live(model: Model) -> bool:
 
 
 def pods(model: Model, selector: str) -> list[str]:
-    listed = kubectl("get", "pods", "-n", model.namespace, "-l", selector, "-o", "json")
-    return [
-        each["metadata"]["name"] for each in json.loads(listed)["items"] if "deletionTimestamp" not in each["metadata"]
-    ]
+    listed = objects.find_all("pods", model.namespace, selector)
+    return [each["metadata"]["name"] for each in listed if "deletionTimestamp" not in each["metadata"]]
 
 
 def delete(model: Model, *pods: str) -> None:
     kubectl("delete", "pods", "-n", model.namespace, *pods)
 
 
+@pytest.mark.alone
 def test_operator_router_and_a_candidate_pod_are_killed_in_the_middle_of_a_step(model: Model, trained: Trained) -> None:
     spec = {"rollout": STEP, "replicas": 2, "router": {"replicas": 2}}
     model.apply(GOOD, **spec)

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 import urllib3
+from examples.demo import objects
 from scipy.stats import binom
 
-from localcluster.clients import kubectl
 from modelward.domain.facts import Arm, Match, RouteTable
 
 from . import backends
@@ -16,6 +16,8 @@ from .bench import Bench, until
 from .clients import Clients
 
 Open = Callable[[Bench], Awaitable[Clients]]
+
+pytestmark = pytest.mark.alone  # an overloaded machine loses copies of requests, which are nobody's promise
 
 DOUBT = 1e-6
 """Chance that a right share is taken for a wrong one."""
@@ -47,7 +49,7 @@ PRIVATE = (
 
 def sent_to(table: Bench, name: str) -> dict[str, int]:
     """What the backend itself counted, asked directly."""
-    address = kubectl("get", "service", name, "-n", table.owner.namespace, "-o", "jsonpath={.spec.clusterIP}")
+    address = objects.get("services", table.owner.namespace, name)["spec"]["clusterIP"]
     answer = urllib3.request("GET", f"http://{address}:8080/counts", retries=False)
     return dict.fromkeys(PROTOCOLS, 0) | json.loads(answer.data)
 
