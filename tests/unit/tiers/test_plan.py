@@ -1,5 +1,6 @@
 """No test is left out of `make test`, and none is run twice."""
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def test_every_folder_that_has_tests_is_run_once(tmp_path: Path) -> None:
     for folder in folders:
         marks = sorted(marks for name, marks in chosen.elements() if name == folder)
         assert marks in ([""], ["alone", "not alone"]), folder
+
+
+def test_the_long_files_are_there() -> None:
+    conftest = (TESTS / "conftest.py").read_text()
+    named = re.findall(r'"(e2e/test_\w+\.py)"', conftest)
+    assert len(named) >= 2
+    assert all((TESTS / name).exists() for name in named)
 
 
 def test_each_leaves_its_own_tally(tmp_path: Path) -> None:
