@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grpc_tools import protoc
 
-FOLDER = Path(__file__).parent / "modelward_inference" / "grpc_api"
+FOLDER = Path(__file__).parent / "modelward_inference" / "serve" / "grpc_api"
 PROTO = "open_inference.proto"
 PYTHON = "open_inference_pb2.py"
 TYPES = "open_inference_pb2.pyi"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelward.api.modeldeployment import Model, ModelDeployment, Spec
-from modelward.domain.facts import (
+from modelward.facts import (
     Arm,
     ContainerFacts,
     GatewayFacts,
@@ -18,7 +18,7 @@ from modelward.domain.facts import (
     RouteTable,
     WorkloadFacts,
 )
-from modelward.render.platform import Platform
+from modelward.platform import Platform
 
 PLATFORM = Platform(server_image="inference:1", router_image="envoy:1")
 NO_ROUTER = RouterFacts()

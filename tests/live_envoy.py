@@ -11,8 +11,9 @@ from typing import Any
 import urllib3
 
 from modelward.api.traffic import Traffic
-from modelward.domain.facts import RouteTable
-from modelward.render import envoy, envoy_routes
+from modelward.facts import RouteTable
+from modelward.routing.envoy import bootstrap as envoy
+from modelward.routing.envoy import routes as envoy_routes
 
 DEADLINE = 60.0
 """Seconds until it listens."""

@@ -7,8 +7,8 @@ import aiohttp
 from yarl import URL
 
 from builders import container, pod
-from modelward.cluster.credentials import Credentials
-from modelward.domain.facts import PodFacts
+from modelward.facts import PodFacts
+from modelward.net.credentials import Credentials
 from modelward_auth import keys, messages, verifier
 from modelward_auth.keys import KeyPair
 from modelward_auth.messages import Session

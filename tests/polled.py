@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
-from modelward.cluster.poller import PendingError, Poller
+from modelward.kube.poller import PendingError, Poller
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 TICK = 1e-11
-"""Seconds that each turn of the loop takes at least: time that stood still would be waited for for ever."""
+"""Seconds that pass at least: less is lost beside a large number, and would be waited for for ever."""
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
@@ -20,8 +20,8 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
-        if not ready:
-            self.now += max(TICK, timeout or 0.0)
+        if not ready and timeout:
+            self.now += max(TICK, timeout)
         return ready
 
 

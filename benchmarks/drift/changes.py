@@ -22,14 +22,14 @@ from benchmarks.drift.delays import FIXED, KS_P, first
 from benchmarks.drift.false_alarms import PER_30_DAYS
 from benchmarks.serving.environments import python_for
 from modelward_drift.arrays import Array, Floats
-from modelward_drift.bootstrap import FEWEST, inflation
-from modelward_drift.budget import Budget
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
+from modelward_drift.building.bootstrap import FEWEST, inflation
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
 from modelward_drift.errors import DriftError
-from modelward_drift.profile import Profile
-from modelward_drift.statistic import measure
-from modelward_drift.verdict import Rule, decide
+from modelward_drift.judging.budget import Budget
+from modelward_drift.judging.statistic import measure
+from modelward_drift.judging.verdict import Rule, decide
+from modelward_drift.profiles.profile import Profile
 
 PEERS: Final = Path(__file__).parent / "peers"
 SMALLEST: Final = 5

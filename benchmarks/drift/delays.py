@@ -15,9 +15,9 @@ from scipy.stats import ks_2samp
 from benchmarks.drift.false_alarms import PER_30_DAYS, REFERENCE, ROWS, counted, profile
 from benchmarks.drift.looks import Looks, psis
 from modelward_drift.arrays import Array, Floats
-from modelward_drift.bins import quantile_grid
-from modelward_drift.budget import HOURLY, Budget
-from modelward_drift.verdict import Rule
+from modelward_drift.judging.budget import HOURLY, Budget
+from modelward_drift.judging.verdict import Rule
+from modelward_drift.profiles.bins import quantile_grid
 
 SHIFTS: Final = (0.0, 0.1, 0.25, 0.5, 1.0)
 """In standard deviations. The first shows false alarms."""

@@ -20,12 +20,12 @@ from scipy.stats import beta
 
 from benchmarks.drift.looks import Looks, psis
 from modelward_drift.arrays import Array, Floats
-from modelward_drift.bins import Grid, quantile_grid
-from modelward_drift.bootstrap import inflation
-from modelward_drift.budget import HOURLY, Budget
-from modelward_drift.inflation import Inflation
-from modelward_drift.profile import SPECIAL, Profile
-from modelward_drift.verdict import Rule
+from modelward_drift.building.bootstrap import inflation
+from modelward_drift.judging.budget import HOURLY, Budget
+from modelward_drift.judging.verdict import Rule
+from modelward_drift.profiles.bins import Grid, quantile_grid
+from modelward_drift.profiles.inflation import Inflation
+from modelward_drift.profiles.profile import SPECIAL, Profile
 
 ROWS: Final = 500
 """A window has."""

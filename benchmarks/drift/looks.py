@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from modelward_drift.arrays import Array, Floats
-from modelward_drift.counts import QUALITY, Counts
+from modelward_drift.counting.counts import QUALITY, Counts
+from modelward_drift.judging.significance import two_sample
+from modelward_drift.judging.statistic import measure
+from modelward_drift.judging.verdict import Decision, Rule, decide
 from modelward_drift.metrics.shares import SMOOTHING
-from modelward_drift.profile import SPECIAL, Profile
-from modelward_drift.significance import two_sample
-from modelward_drift.statistic import measure
-from modelward_drift.verdict import Decision, Rule, decide
+from modelward_drift.profiles.profile import SPECIAL, Profile
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from localcluster.progress import SetupError
-from modelward_drift.builder import profile_of
-from modelward_drift.reference import Feature, Reference
+from modelward_drift.building.builder import profile_of
+from modelward_drift.profiles.reference import Feature, Reference
 
 FEATURES: Final = 100
 REQUESTS: Final = 200

@@ -7,14 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from modelward.domain import pooling, windows
-from modelward.domain.drift import Rules, judged
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.judging import WindowSettings
-from modelward_drift.reading import Reading
-from modelward_drift.reference import Feature, Reference
-from modelward_drift.verdict import Decision
+from modelward.monitoring import pooling, windows
+from modelward.monitoring.judging import Rules, judged
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.reading import Reading
+from modelward_drift.judging.judge import WindowSettings
+from modelward_drift.judging.verdict import Decision
+from modelward_drift.profiles.reference import Feature, Reference
 
 PODS: Final = 200
 FEATURES: Final = 100

@@ -15,12 +15,12 @@ from benchmarks.markdown import markdown
 from localcluster.progress import say
 from modelward_drift import evidently
 from modelward_drift.arrays import Array
-from modelward_drift.budget import Budget
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.profile import Kind
-from modelward_drift.statistic import measure
-from modelward_drift.verdict import Rule, decide
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.judging.budget import Budget
+from modelward_drift.judging.statistic import measure
+from modelward_drift.judging.verdict import Rule, decide
+from modelward_drift.profiles.profile import Kind
 
 REFERENCE: Final = 50_000
 WINDOW: Final = 3600

@@ -9,9 +9,9 @@ from modelward_inference import cpu
 
 cores = cpu.limit_library_threads()
 
-from modelward_inference import server  # noqa: E402  numpy must not be imported before the limit is set
-from modelward_inference.computing import Observer  # noqa: E402
-from modelward_inference.dataplane import DataPlane  # noqa: E402
+from modelward_inference.engine.computing import Observer  # noqa: E402
+from modelward_inference.engine.dataplane import DataPlane  # noqa: E402
+from modelward_inference.serve import process as server  # noqa: E402  numpy must not be imported before the limit is set
 
 
 class Switched(DataPlane):

@@ -12,9 +12,9 @@ import numpy as np
 
 from benchmarks.serving.environments import python_for
 from localcluster.progress import SetupError, say
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count_table
-from modelward_drift.statistic import measure
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count_table
+from modelward_drift.judging.statistic import measure
 
 PEERS: Final = Path(__file__).parent / "peers"
 

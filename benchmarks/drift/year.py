@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from modelward.api.driftpolicy import DriftPolicy, parse
-from modelward.domain import runs
-from modelward.domain.policy import Memory, TargetFacts
-from modelward.domain.policy_run import advance, settled
-from modelward.domain.policy_start import begin
-from modelward.domain.runs import Artifact, Outcome, Report, Run
-from modelward.domain.verdicts import verdict_on
-from modelward.domain.windows import Look, Window
-from modelward_drift.bins import Grid
-from modelward_drift.counts import Counts, zero
-from modelward_drift.profile import Profile
-from modelward_drift.reference import Feature, Reference
+from modelward.drift.verdicts import verdict_on
+from modelward.monitoring.windows import Look, Window
+from modelward.retraining import run as runs
+from modelward.retraining.progress import advance, settled
+from modelward.retraining.run import Artifact, Outcome, Report, Run
+from modelward.retraining.start import begin
+from modelward.retraining.target import Memory, TargetFacts
+from modelward_drift.counting.counts import Counts, zero
+from modelward_drift.profiles.bins import Grid
+from modelward_drift.profiles.profile import Profile
+from modelward_drift.profiles.reference import Feature, Reference
 
 FEATURES, BINS = 20, 10
 REFERENCE_ROWS, WINDOW_ROWS = 20_000, 1_000

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.rollout.traffic import DISAGREEING, ERRORS, LOOK, SLOW, Array, Traffic
-from modelward.domain.sequential import Comparison, start, verdict
+from modelward.rollouts.statistics.sequential import Comparison, start, verdict
 
 STEPS: Final = (0.05, 0.25, 0.5)
 """The candidate's share of the traffic, for all analyses."""

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from modelward.domain.outcomes import Outcomes
+from modelward.rollouts.statistics.outcomes import Outcomes
 
 LOOK: Final = 2.0
 """Seconds from look to look."""

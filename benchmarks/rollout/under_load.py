@@ -18,7 +18,7 @@ from e2e import versions
 from e2e.model import Model, until
 from localcluster.clients import kubectl
 from modelward.api.names import ANNOTATION_COMMAND, GRPC_PORT
-from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
+from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
 
 RATE = 150.0
 """Requests a second by REST, enough for a verdict in seconds and little enough for two cores; a third of it by gRPC."""

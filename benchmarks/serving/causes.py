@@ -45,9 +45,9 @@ def serve(out: Path) -> None:
     from modelward_inference import cpu
 
     cores = cpu.limit_library_threads()
-    from modelward_inference import http as own
-    from modelward_inference import server
-    from modelward_inference.dataplane import DataPlane
+    from modelward_inference.engine.dataplane import DataPlane
+    from modelward_inference.serve import http as own
+    from modelward_inference.serve import process as server
 
     notes: list[tuple[float, float, int, float]] = []
     spent: dict[Any, float] = {}

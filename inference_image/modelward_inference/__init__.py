@@ -14,7 +14,7 @@ __all__ = ["__version__", "make_reference", "save_bundle", "save_reference"]
 def __getattr__(name: str) -> Any:
     # Not imported at once: numpy must not be loaded before the server has set the number of threads.
     if name == "save_bundle":
-        from modelward_inference.save import save_bundle
+        from modelward_inference.training.save import save_bundle
 
         return save_bundle
     if name == "make_reference":

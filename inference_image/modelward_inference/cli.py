@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return keeper.keep([sys.executable, "-m", "modelward_inference", options.kept])
     if options.verb == "load":
-        from modelward_inference import sandbox
+        from modelward_inference.compile import sandbox
 
         if not sandbox.enter():  # before a library starts a thread, which would not be in it
             print("compile: this kernel has no filter, so that only a NetworkPolicy holds the model", file=sys.stderr)
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "fetch":
                 _fetch()
             case "serve":
-                from modelward_inference import server
+                from modelward_inference.serve import process as server
 
                 server.serve(server.Settings.from_environment(cores))
             case "monitor":
@@ -103,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fetch() -> None:
-    from modelward_inference import consent, errors
+    from modelward_inference import errors
+    from modelward_inference.artifact import consent
     from modelward_inference.fetch import limits, report, run
 
     made = run.fetch(run.Request.from_environment(), consent.from_environment(), limits.Limits.from_environment())
@@ -112,7 +113,8 @@ def _fetch() -> None:
 
 def _download() -> None:
     from modelward_auth.verifier import make_key
-    from modelward_inference import consent, errors
+    from modelward_inference import errors
+    from modelward_inference.artifact import consent
     from modelward_inference.fetch import limits, obtain, report, run
 
     # A container's first process is deaf to a signal that it has no handler for, and would be waited for.
@@ -126,7 +128,8 @@ def _download() -> None:
 
 
 def _load() -> None:
-    from modelward_inference import consent, errors
+    from modelward_inference import errors
+    from modelward_inference.artifact import consent
     from modelward_inference.fetch import compiling, report, run
 
     name, optimise = run.name_and_optimise()
@@ -140,7 +143,7 @@ def _artifact() -> Path:
 
 
 def _save(options: argparse.Namespace) -> None:
-    from modelward_inference import save
+    from modelward_inference.training import save
 
     written = save.save_bundle(
         options.out, options.model, options.data, reference=options.reference, ignore=options.ignore, progress=True

@@ -17,10 +17,10 @@ from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
 from modelward_drift.errors import ProfileError
-from modelward_drift.reference import Reference
+from modelward_drift.profiles.reference import Reference
 from modelward_inference import __version__
 from modelward_inference.capture.wire import Batch
-from modelward_inference.protocol import RequestError
+from modelward_inference.protocol.messages import RequestError
 from modelward_monitor import documents, logger
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.monitor import Monitor

@@ -10,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
-from modelward_drift.reference import Side
+from modelward_drift.profiles.reference import Side
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.features import Layout
 from modelward_inference.capture.wire import Batch
-from modelward_inference.features import Layout
-from modelward_inference.runtimes.base import Array
 
 SIDES: Final[tuple[Side, ...]] = ("input", "output")
 

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from modelward_drift.counts import Counts, zero
-from modelward_drift.reading import Intake, Reading
-from modelward_drift.reference import Reference
-from modelward_inference.bundle import Signature
+from modelward_drift.counting.counts import Counts, zero
+from modelward_drift.counting.reading import Intake, Reading
+from modelward_drift.profiles.reference import Reference
+from modelward_inference.artifact.bundle import Signature
+from modelward_inference.artifact.features import Layout
 from modelward_inference.capture.wire import Batch
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.features import Layout
-from modelward_inference.protocol import RequestError
+from modelward_inference.protocol.messages import RequestError
 from modelward_monitor import learning
 from modelward_monitor.arrivals import SIDES, Arrival, joined, tabulate
 from modelward_monitor.held import FEWEST, MAX_BYTES, Held

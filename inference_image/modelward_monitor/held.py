@@ -5,7 +5,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from modelward_inference.features import Layout
+from modelward_inference.artifact.features import Layout
 from modelward_monitor.arrivals import Table, joined
 
 MAX_BYTES: Final = 16 << 20

@@ -1,13 +1,13 @@
 """A reference from the first rows of live traffic, where the model came without one."""
 
-from modelward_drift.builder import Builder
-from modelward_drift.counting import count
-from modelward_drift.counts import Counts, missing, zero
-from modelward_drift.profile import Kind
-from modelward_drift.rare import share_of_bytes
-from modelward_drift.reference import Feature, Reference
-from modelward_inference.features import Slot, texts_kind
-from modelward_inference.runtimes.base import Array
+from modelward_drift.building.builder import Builder
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import Counts, missing, zero
+from modelward_drift.profiles.profile import Kind
+from modelward_drift.profiles.rare import share_of_bytes
+from modelward_drift.profiles.reference import Feature, Reference
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.features import Slot, texts_kind
 from modelward_monitor.arrivals import Table
 from modelward_monitor.held import Held
 

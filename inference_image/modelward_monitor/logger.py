@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from modelward_drift.reference import Side
+from modelward_drift.profiles.reference import Side
+from modelward_inference.artifact.arrays import DTYPES, Array
 from modelward_inference.capture.wire import Batch
-from modelward_inference.protocol import RequestError
-from modelward_inference.runtimes.base import DTYPES, Array
-from modelward_inference.tensors import MAX_DIMENSIONS, from_json, kind_of, shown
+from modelward_inference.protocol.messages import RequestError
+from modelward_inference.protocol.tensors import MAX_DIMENSIONS, from_json, kind_of, shown
 from modelward_monitor.arrivals import Arrival
 
 KINDS: Final[Mapping[str, Side]] = {

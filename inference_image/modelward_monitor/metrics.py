@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from modelward_drift.counts import quality
+from modelward_drift.counting.counts import quality
 from modelward_monitor.monitor import Monitor
 
 ISSUES = ("missing", "non_finite", "out_of_range", "new_categories", "type_errors")

@@ -12,10 +12,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from modelward_drift.reading import Reading
-from modelward_drift.reference import Reference, Side
-from modelward_inference.features import Layout
-from modelward_inference.protocol import RequestError
+from modelward_drift.counting.reading import Reading
+from modelward_drift.profiles.reference import Reference, Side
+from modelward_inference.artifact.features import Layout
+from modelward_inference.protocol.messages import RequestError
 from modelward_monitor import counter
 from modelward_monitor.arrivals import SIDES, Arrival
 from modelward_monitor.counter import Plan, State

@@ -10,10 +10,10 @@ from math import prod
 
 import numpy as np
 
-from modelward_drift.reference import OUTPUT_PREFIX, Side
-from modelward_inference.features import Layout, Slot
-from modelward_inference.protocol import RequestError
-from modelward_inference.runtimes.base import Array
+from modelward_drift.profiles.reference import OUTPUT_PREFIX, Side
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.features import Layout, Slot
+from modelward_inference.protocol.messages import RequestError
 from modelward_monitor.arrivals import Arrival
 
 MOST = 300

@@ -13,10 +13,11 @@ import uvicorn
 from modelward_auth.guard import Guard, closed_but
 from modelward_auth.messages import MONITOR
 from modelward_drift.errors import ProfileError
-from modelward_drift.reference import FILE, Reference
-from modelward_inference import logs, operatoraccess
-from modelward_inference.bundle import Manifest
+from modelward_drift.profiles.reference import FILE, Reference
+from modelward_inference import operatoraccess
+from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
+from modelward_inference.telemetry import logs
 from modelward_monitor import api, metrics
 from modelward_monitor.counter import Plan
 from modelward_monitor.intake import Intake

@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import orjson
 
-from modelward_drift.counts import Counts
+from modelward_drift.counting.counts import Counts
+from modelward_drift.counting.reading import Intake
 from modelward_drift.errors import DriftError
-from modelward_drift.reading import Intake
-from modelward_drift.reference import Reference
+from modelward_drift.profiles.reference import Reference
+from modelward_inference.artifact.features import Layout, Slot
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch, WireError
-from modelward_inference.features import Layout, Slot
 from modelward_monitor.arrivals import Table
 from modelward_monitor.counter import Run, State
 from modelward_monitor.held import Held

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from modelward_drift.errors import ProfileError
-from modelward_drift.reference import FILE, Reference
+from modelward_drift.profiles.reference import FILE, Reference
 from modelward_monitor import snapshot
 from modelward_monitor.counter import State, begin, with_reference
 from modelward_monitor.snapshot import SnapshotError

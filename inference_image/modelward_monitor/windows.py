@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from modelward_drift.counts import Counts, Quality, quality
-from modelward_drift.statistic import Statistic, measure
+from modelward_drift.counting.counts import Counts, Quality, quality
+from modelward_drift.judging.statistic import Statistic, measure
 from modelward_monitor.counter import State
 
 KEPT: Final = 24

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelward.api.quantities import amount
-from modelward.domain import consent
-from modelward.render.platform import Platform
+from modelward.models import consent
+from modelward.platform import Platform
+from modelward.values.quantities import amount
 
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _IMAGE = re.compile(

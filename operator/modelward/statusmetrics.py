@@ -14,9 +14,9 @@ from typing import Any, Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from modelward.domain.monitored import Monitored, condition
-from modelward.domain.policy_status import Told
-from modelward.domain.verdicts import DRIFTED, NO_DRIFT
+from modelward.drift.verdicts import DRIFTED, NO_DRIFT
+from modelward.monitoring.status import Monitored, condition
+from modelward.retraining.status import Told
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from modelward.domain.facts import ABORTED, PROMOTED, ROLLED_BACK
+from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK
 
 RECONCILES = Counter("modelward_reconciles", "Reconciles by result: ok, waiting, refused or error.", ["result"])
 RECONCILE_SECONDS = Histogram(

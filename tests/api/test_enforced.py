@@ -18,7 +18,9 @@ from builders import PLATFORM, owner
 from localcluster import binaries
 from modelward.api import names
 from modelward.api.modeldeployment import Gateway, ModelDeployment, Monitor, ParentReference, Router
-from modelward.render import network, revision, router
+from modelward.revisions import deployment as revision
+from modelward.routing import network_policies as network
+from modelward.routing.envoy import objects as router
 from nodeless.cluster import REPOSITORY, Cluster
 from nodeless.network import NODE_IP, Network, Space, why_not_here
 from nodeless.operator_process import until

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from modelward.cluster.keyring import NAME
-from modelward.domain.keyring import load
+from modelward.kube.keyring import NAME
+from modelward.net.key_rotation import load
 from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import operator, until

@@ -13,8 +13,8 @@ import yaml
 
 from localcluster import gatewayapi
 from modelward.api.names import LABEL_ALLOWED_FORMATS
-from modelward.cluster.claims import NAME, NAME_OF_ALL
-from modelward.cluster.resources import LEASES
+from modelward.kube.claims import NAME, NAME_OF_ALL
+from modelward.kube.resources import LEASES
 from modelward.telemetry import LEFT_ALONE
 from nodeless.cluster import Cluster
 from nodeless.fixtures import api_server

@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 
 from builders import PLATFORM, owner
-from modelward.cluster.resources import NETWORK_POLICIES
-from modelward.controller.diff import differs, stamped
-from modelward.render import network
+from modelward.kube.diff import differs, stamped
+from modelward.kube.resources import NETWORK_POLICIES
+from modelward.routing import network_policies as network
 from nodeless.cluster import Cluster
 
 

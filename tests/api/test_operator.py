@@ -3,7 +3,7 @@
 import pytest
 
 from modelward.api import names
-from modelward.cluster.resources import MODEL_DEPLOYMENTS
+from modelward.kube.resources import MODEL_DEPLOYMENTS
 from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import Operator, operator, until

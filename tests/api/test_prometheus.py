@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import aiohttp
 import pytest
 
-from modelward.cluster.prometheus import Prometheus, PrometheusError
-from modelward.domain.promql import render
-from modelward.domain.promqlscope import scoped
+from modelward.net.prometheus import Prometheus, PrometheusError
+from modelward.rollouts.gates.query import render
+from modelward.rollouts.gates.query_scope import scoped
 from promserver.page import MetricsPage
 from promserver.server import PrometheusServer
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelward.cluster.resources import CONFIG_MAPS, DRIFT_POLICIES, JOBS, RETRAINING_RUNS
+from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, JOBS, RETRAINING_RUNS
 from nodeless.cluster import Cluster
 from nodeless.model import S3, Model
 from nodeless.operator_process import Operator, operator, until

@@ -11,7 +11,7 @@ from typing import Any
 from attack.attack import attack
 from attack.raw import exchange, request
 from attack.router import CANDIDATE, STABLE, Router, envoy_before, mirroring, router
-from modelward.render.envoy_routes import CONFIG_HOST, INSIDE_HEADER, READY_PATH, revision_host
+from modelward.routing.envoy.routes import CONFIG_HOST, INSIDE_HEADER, READY_PATH, revision_host
 from threaded import answering
 from unit.inference.processes import DEADLINE
 

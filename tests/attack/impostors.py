@@ -17,9 +17,9 @@ from aiohttp import web
 
 from attack.attack import attack, folder
 from attack.pods import _serving
-from modelward.cluster.body import open_session
-from modelward.cluster.monitors import Monitors
-from modelward.cluster.scrape import Scraper
+from modelward.monitoring.client import Monitors
+from modelward.net.body import open_session
+from modelward.rollouts.evidence.scrape import Scraper
 from modelward_auth import messages
 from modelward_auth.messages import MONITOR, SERVER
 from modelward_auth.verifier import AHEAD

@@ -20,12 +20,12 @@ from aiohttp.test_utils import TestServer
 
 from attack.attack import attack
 from builders import pod
-from modelward.cluster.body import open_session
-from modelward.cluster.cache import Key
-from modelward.cluster.monitors import Monitors
-from modelward.cluster.poller import Poller
-from modelward.cluster.routerprobe import RouterProbe
-from modelward.cluster.scrape import Scraper
+from modelward.kube.cache import Key
+from modelward.kube.poller import Poller
+from modelward.monitoring.client import Monitors
+from modelward.net.body import open_session
+from modelward.rollouts.evidence.scrape import Scraper
+from modelward.routing.envoy.probe import RouterProbe
 from modelward_drift.errors import DriftError
 from polled import told
 from unit.monitor.worlds import reference

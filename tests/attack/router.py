@@ -11,7 +11,7 @@ import urllib3
 from live_envoy import LiveEnvoy
 from localcluster import binaries
 from modelward.api.traffic import Traffic
-from modelward.domain.facts import Arm, RouteTable
+from modelward.facts import Arm, RouteTable
 from unit.inference.processes import DEADLINE, ServerProcess
 
 STABLE, CANDIDATE = "fraud-aaaaaaaaaa", "fraud-bbbbbbbbbb"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attack.attack import attack
-from modelward.cluster.resources import JOBS
+from modelward.kube.resources import JOBS
 from nodeless.cluster import Cluster
 from nodeless.fixtures import api_server
 from nodeless.model import Model, manifest

@@ -3,8 +3,8 @@
 import asyncio
 import json
 
-from modelward.cluster.client import NotLeaderError
-from modelward.controller.controller import LeaseLostError
+from modelward.kube.client import NotLeaderError
+from modelward.reconcilers.loop import LeaseLostError
 from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import LEASE, KilledError, operator, until

@@ -22,7 +22,7 @@ from benchmarks.rollout.under_load import (
     publish_versions,
 )  # fmt: skip
 from localcluster.clients import kubectl
-from modelward.render.envoy import INSIDE_PORT
+from modelward.routing.envoy.bootstrap import INSIDE_PORT
 
 from . import versions
 from .model import Model, until

@@ -23,14 +23,15 @@ import numpy as np
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelward_inference import formats, golden, runtimes, save_bundle
-from modelward_inference.bundle import MANIFEST, Manifest
+from modelward_inference import runtimes, save_bundle
+from modelward_inference.artifact import archive, formats
+from modelward_inference.artifact.bundle import MANIFEST, Manifest
+from modelward_inference.artifact.receipt import FILE as RECEIPT
+from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.errors import ModelError
-from modelward_inference.fetch import archive
-from modelward_inference.fetch.receipt import FILE as RECEIPT
-from modelward_inference.fetch.receipt import Receipt
 from modelward_inference.fetch.signature import Key, verified
-from modelward_inference.golden import GoldenRows
+from modelward_inference.parity import golden
+from modelward_inference.parity.golden import GoldenRows
 from unit.inference.artifacts import onnx, rows, skops_file
 
 NUMBERS = (b"-1", b"0", b"1e999", b"9" * 30, b"null", b"true", b'"a"', b"[]", b"{}", b"NaN")

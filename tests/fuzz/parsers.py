@@ -13,11 +13,11 @@ import atheris
 import numpy as np
 
 with atheris.instrument_imports():
-    from modelward_inference import codec, compression, largejson
     from modelward_inference.capture import wire
-    from modelward_inference.grpc_api import messages
-    from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
-    from modelward_inference.protocol import RequestError
+    from modelward_inference.protocol import codec, compression, largejson
+    from modelward_inference.protocol.messages import RequestError
+    from modelward_inference.serve.grpc_api import messages
+    from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
 
 from unit.inference.malformed import corpus
 

@@ -7,7 +7,8 @@ from localcluster import images
 from localcluster.clients import kubectl
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.render import common, revision
+from modelward.kube import manifests as common
+from modelward.revisions import deployment as revision
 
 SCRIPT = """
 import collections, http.server, json, sys

@@ -15,15 +15,15 @@ from localcluster.clients import kubectl
 from modelward.api import names
 from modelward.api.modeldeployment import Gateway, Model, ModelDeployment, ParentReference, Spec
 from modelward.api.modeldeployment import Router as RouterSpec
-from modelward.cluster.cache import Cache
-from modelward.cluster.poller import Poller
-from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, PODS
-from modelward.cluster.routerprobe import RouterProbe
-from modelward.controller import routers
-from modelward.controller.observe_router import RouterObserver
-from modelward.controller.workloads import workload_facts
-from modelward.domain.facts import ModelFacts, RevisionFacts, RouterFacts, RouteTable
-from modelward.render.platform import Platform
+from modelward.facts import ModelFacts, RevisionFacts, RouterFacts, RouteTable
+from modelward.kube.cache import Cache
+from modelward.kube.poller import Poller
+from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, PODS
+from modelward.platform import Platform
+from modelward.revisions.workloads import workload_facts
+from modelward.routing import routers
+from modelward.routing.envoy.probe import RouterProbe
+from modelward.routing.observe import RouterObserver
 from polled import told
 
 from .backends import without_owner
@@ -112,7 +112,7 @@ class Bench:
             address = _address(self.owner.namespace, self.owner.name)
             return Clients(f"{address}:80", f"{address}:{names.GRPC_PORT}", None, told=True)
         address = _address(gatewayapi.NAMESPACE, gatewayapi.GATEWAY)
-        # No part of the API names the backend in an answer without a cost (render/gateway.py).
+        # No part of the API names the backend in an answer without a cost (routing/gateway/route.py).
         return Clients(f"{address}:80", f"{address}:80", host_of(self.owner.namespace, self.owner.name), told=False)
 
 

@@ -10,7 +10,7 @@ from examples.demo.cluster import create_namespace
 
 from localcluster import cluster, gatewayapi, images, kind
 from localcluster.clients import kubectl
-from modelward.render.platform import Platform
+from modelward.platform import Platform
 
 from . import backends
 from .bench import Bench, bench, owner, until

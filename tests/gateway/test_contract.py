@@ -9,7 +9,7 @@ import urllib3
 from examples.demo import objects
 from scipy.stats import binom
 
-from modelward.domain.facts import Arm, Match, RouteTable
+from modelward.facts import Arm, Match, RouteTable
 
 from . import backends
 from .bench import Bench, until

@@ -8,7 +8,7 @@ import pytest
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
-from modelward.cluster.resources import MODEL_DEPLOYMENTS
+from modelward.kube.resources import MODEL_DEPLOYMENTS
 
 from .cluster import REPOSITORY, Cluster
 from .model import Model

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelward.cluster.resources import HTTP_ROUTES
+from modelward.kube.resources import HTTP_ROUTES
 
 from .cluster import Cluster
 

@@ -7,10 +7,10 @@ replica, ready at once, and router pods that follow their ConfigMap and reach ev
 from typing import Any
 
 from modelward.api import names
-from modelward.cluster.cache import Key
-from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
-from modelward.domain.facts import CertificateFacts, PodFacts, RouterPodFacts
-from modelward.render.routes import load_routes
+from modelward.facts import CertificateFacts, PodFacts, RouterPodFacts
+from modelward.kube.cache import Key
+from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
+from modelward.routing.stored import load_routes
 
 from .cluster import Cluster
 

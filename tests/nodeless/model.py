@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, MODEL_DEPLOYMENTS, SERVICES
+from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, MODEL_DEPLOYMENTS, SERVICES
 
 from .cluster import Cluster
 from .kubelet import FakeKubelet

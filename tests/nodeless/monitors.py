@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from modelward.cluster.monitors import Answer
-from modelward.domain.facts import PodFacts
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import zero
+from modelward.facts import PodFacts
+from modelward.monitoring.client import Answer
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import zero
+from modelward_drift.counting.reading import Intake, Reading
 from modelward_drift.errors import ProfileError
-from modelward_drift.reading import Intake, Reading
-from modelward_drift.reference import Feature, Reference
+from modelward_drift.profiles.reference import Feature, Reference
 
 
 def reference(*, source: Any = "training", shift: float = 0.0) -> Reference:

@@ -16,28 +16,28 @@ from typing import Any
 import aiohttp
 
 from modelward import app
-from modelward.cluster.cache import Cache
-from modelward.cluster.claims import Claims
-from modelward.cluster.client import Api, connect
-from modelward.cluster.keyring import Keyring
-from modelward.cluster.lease import LeaseSettings
-from modelward.cluster.leasethread import LeaseThread
-from modelward.cluster.poller import Poller
-from modelward.cluster.prometheus import Prometheus
-from modelward.cluster.queue import WorkQueue
-from modelward.cluster.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS
-from modelward.controller.controller import Controller, Reconciles
-from modelward.controller.evidence import EvidenceCollector
-from modelward.controller.monitoring import Monitoring
-from modelward.controller.policies import Monitoring as Windows
-from modelward.controller.policies import PolicyReconciler
-from modelward.controller.reconcile import Reconciler
-from modelward.controller.territory import Territory
-from modelward.controller.triggers.job import JobTrigger
-from modelward.controller.triggers.polled import PolledTrigger
-from modelward.controller.triggers.webhook import WebhookTrigger
-from modelward.domain.runs import WEBHOOK
-from modelward.render.platform import Platform
+from modelward.kube.cache import Cache
+from modelward.kube.claims import Claims
+from modelward.kube.client import Api, connect
+from modelward.kube.keyring import Keyring
+from modelward.kube.lease import LeaseSettings
+from modelward.kube.lease_thread import LeaseThread
+from modelward.kube.poller import Poller
+from modelward.kube.queue import WorkQueue
+from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS
+from modelward.monitoring.reader import Monitoring
+from modelward.net.prometheus import Prometheus
+from modelward.platform import Platform
+from modelward.reconcilers.driftpolicy.reconcile import Monitoring as Windows
+from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
+from modelward.reconcilers.loop import Controller, Reconciles
+from modelward.reconcilers.modeldeployment.reconcile import Reconciler
+from modelward.reconcilers.territory import Territory
+from modelward.retraining.run import WEBHOOK
+from modelward.retraining.triggers.job import JobTrigger
+from modelward.retraining.triggers.polled import PolledTrigger
+from modelward.retraining.triggers.webhook import WebhookTrigger
+from modelward.rollouts.evidence.collector import EvidenceCollector
 
 from .cluster import Cluster
 from .kubelet import FakeRouters

@@ -6,9 +6,9 @@ A mock, because nothing sends requests on a bare API server; the e2e tier reads 
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from modelward.domain.facts import PodFacts
-from modelward.domain.pairs import Sample
-from modelward.domain.tally import Counts, Readings
+from modelward.facts import PodFacts
+from modelward.rollouts.evidence.pairs import Sample
+from modelward.rollouts.evidence.tally import Counts, Readings
 
 REQUESTS = 2000
 """Of each revision between two looks."""

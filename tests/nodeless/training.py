@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from modelward.api import names
-from modelward.cluster.cache import Key
-from modelward.cluster.resources import DRIFT_POLICIES, JOBS, PODS, RETRAINING_RUNS
-from modelward.domain.run_object import is_over
-from modelward.domain.windows import Look, Window, WindowSettings
-from modelward_drift.counts import Counts, zero
-from modelward_drift.profile import SPECIAL, Profile
-from modelward_drift.reference import Feature, Reference
+from modelward.kube.cache import Key
+from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS, RETRAINING_RUNS
+from modelward.monitoring.windows import Look, Window, WindowSettings
+from modelward.retraining.run_object import is_over
+from modelward_drift.counting.counts import Counts, zero
+from modelward_drift.profiles.profile import SPECIAL, Profile
+from modelward_drift.profiles.reference import Feature, Reference
 
 from .cluster import Cluster
 from .kubelet import MERGE, FakeKubelet

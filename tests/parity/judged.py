@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from modelward_inference import errors, runtimes
+from modelward_inference.artifact.arrays import datatype_of
 from modelward_inference.compile import timing
-from modelward_inference.dataplane import DataPlane
+from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.protocol import InferRequest, Input, RequestError
-from modelward_inference.runtimes.base import datatype_of
+from modelward_inference.protocol.messages import InferRequest, Input, RequestError
 
 from .drawn import Drawn
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from builders import FixedKeys
 from modelward.api import names
-from modelward.cluster.cache import Cache, Key
-from modelward.cluster.client import ApiError
-from modelward.cluster.resources import CONFIG_MAPS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource
-from modelward.controller.evidence import Seen
-from modelward.controller.reconcile import Outcome, Reconciler
-from modelward.domain.facts import Judgement, PodFacts, RouterPodFacts
-from modelward.render.platform import Platform
-from modelward.render.routes import load_routes
+from modelward.facts import Judgement, PodFacts, RouterPodFacts
+from modelward.kube.cache import Cache, Key
+from modelward.kube.client import ApiError
+from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource
+from modelward.platform import Platform
+from modelward.reconcilers.modeldeployment.reconcile import Outcome, Reconciler
+from modelward.rollouts.evidence.collector import Seen
+from modelward.routing.stored import load_routes
 
 KEY = Key("ml", "fraud")
 CANARY = {"strategy": "Canary", "steps": [{"weight": 10, "hold": "1h"}]}

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelward.api import names
-from modelward.cluster.cache import Cache, Key
-from modelward.cluster.client import ApiError
-from modelward.cluster.resources import (
+from modelward.kube.cache import Cache, Key
+from modelward.kube.client import ApiError
+from modelward.kube.resources import (
     CONFIG_MAPS,
     DRIFT_POLICIES,
     EVENTS,
@@ -25,12 +25,12 @@ from modelward.cluster.resources import (
     RETRAINING_RUNS,
     Resource,
 )
-from modelward.controller.policies import PolicyReconciler
-from modelward.controller.triggers.job import JobTrigger
-from modelward.domain.effective import Effective, effective_model, model_status
-from modelward.domain.policy_memory import DATA
-from modelward.domain.run_object import is_over
-from modelward.domain.windows import Look, Window
+from modelward.monitoring.windows import Look, Window
+from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
+from modelward.retraining.effective import Effective, effective_model, model_status
+from modelward.retraining.memory import DATA
+from modelward.retraining.run_object import is_over
+from modelward.retraining.triggers.job import JobTrigger
 from nodeless.training import REFERENCE, counts
 
 COOLDOWN, BACKOFF, DEADLINE, MAX_FAILURES = 3600.0, 600.0, 7200.0, 3

@@ -4,11 +4,11 @@ Told from the world itself, not by the functions that decide.
 """
 
 from modelward.api.traffic import CANDIDATE
-from modelward.domain.facts import PAUSED, PROGRESSING, PROMOTED, Arm, Observed, Progress
-from modelward.domain.history import last_promoted
-from modelward.domain.rollout import Decision, decide, stable_of
-from modelward.domain.stages import keep_seconds, stages_of
-from modelward.domain.trial import begin
+from modelward.facts import PAUSED, PROGRESSING, PROMOTED, Arm, Observed, Progress
+from modelward.rollouts.decision import Decision, decide, stable_of
+from modelward.rollouts.history import last_promoted
+from modelward.rollouts.strategies import keep_seconds, stages_of
+from modelward.rollouts.trial import begin
 
 from .rollout_world import ASKING, GOOD, World, model_of, receivers, with_manifests
 

@@ -6,7 +6,7 @@ from typing import Any
 from builders import MODEL, pod, workload
 from modelward.api.rollout import AT_ONCE, Rollout
 from modelward.api.traffic import HeaderMatch
-from modelward.domain.facts import (
+from modelward.facts import (
     Judgement,
     Observed,
     Progress,
@@ -18,10 +18,10 @@ from modelward.domain.facts import (
     VariantFacts,
     WorkloadFacts,
 )
-from modelward.domain.intent import held
-from modelward.domain.report import clock_of, progress_of, rollout_status
-from modelward.domain.rollout import Decision
-from modelward.domain.trial import begin
+from modelward.revisions.intent import held
+from modelward.rollouts.decision import Decision
+from modelward.rollouts.status import clock_of, progress_of, rollout_status
+from modelward.rollouts.trial import begin
 
 GOOD = Judgement(passed=True, compared=10**9)
 UNDECIDED = Judgement(passed=False, waits_for="errorRate: 3 of 100 requests", compared=3)

@@ -9,8 +9,8 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward_inference import batching
-from modelward_inference.protocol import DeadlineExceededError, OverloadedError
+from modelward_inference.engine import batching
+from modelward_inference.protocol.messages import DeadlineExceededError, OverloadedError
 from unit.inference.queueing import Queue, turns
 
 ARRIVES = st.tuples(

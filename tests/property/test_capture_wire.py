@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from modelward_inference.artifact.arrays import DTYPES
 from modelward_inference.capture.wire import LENGTHS, Batch, WireError, dump_batch, frame, lengths, load_batch
-from modelward_inference.runtimes.base import DTYPES
 
 NUMBERS = [dtype for dtype in DTYPES.values() if dtype.kind != "O"]
 COUNTS = st.integers(0, 2**63 - 1)

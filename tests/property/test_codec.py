@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modelward_inference import codec
-from modelward_inference.protocol import InferRequest, InferResponse, RequestError
-from modelward_inference.runtimes.base import DTYPES, datatype_of
+from modelward_inference.artifact.arrays import DTYPES, datatype_of
+from modelward_inference.protocol import codec
+from modelward_inference.protocol.messages import InferRequest, InferResponse, RequestError
 
 NUMERIC = [name for name in DTYPES if name != "BYTES"]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward_inference import compression
-from modelward_inference.protocol import RequestError
+from modelward_inference.protocol import compression
+from modelward_inference.protocol.messages import RequestError
 
 ENCODINGS = st.sampled_from(["gzip", "deflate"])
 LIMIT = 200

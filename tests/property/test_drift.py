@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from modelward_drift import counting
-from modelward_drift.bins import quantile_grid
-from modelward_drift.builder import Builder, profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import Counts, zero
+from modelward_drift.building.builder import Builder, profile_of
+from modelward_drift.building.sample import Sample
+from modelward_drift.counting import counting
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import Counts, zero
+from modelward_drift.judging.significance import two_sample
+from modelward_drift.judging.statistic import measure
+from modelward_drift.judging.verdict import Rule, decide
 from modelward_drift.metrics.registry import METRICS
-from modelward_drift.profile import KINDS, Profile
-from modelward_drift.sample import Sample
-from modelward_drift.significance import two_sample
-from modelward_drift.statistic import measure
-from modelward_drift.verdict import Rule, decide
+from modelward_drift.profiles.bins import quantile_grid
+from modelward_drift.profiles.profile import KINDS, Profile
 
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=3), st.dates(),

@@ -5,10 +5,10 @@ import json
 import pytest
 
 from modelward.api import names
-from modelward.cluster.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES, Resource
-from modelward.controller.reconcile import REAPPLY_AFTER
-from modelward.domain.facts import Judgement
-from modelward.render.revision import pin_name
+from modelward.facts import Judgement
+from modelward.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES, Resource
+from modelward.reconcilers.modeldeployment.reconcile import REAPPLY_AFTER
+from modelward.revisions.deployment import pin_name
 
 from .cluster_world import ClusterWorld, Json
 

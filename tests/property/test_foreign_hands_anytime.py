@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from modelward.api import names
-from modelward.cluster.resources import (
-    CONFIG_MAPS,
-    CONTROLLER_REVISIONS,
-    DEPLOYMENTS,
-    MODEL_DEPLOYMENTS,
-    PODS,
-    SERVICES,
-)
-from modelward.domain.facts import Judgement
+from modelward.facts import Judgement
+from modelward.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES
 
 from .cluster_world import ClusterWorld, Json
 

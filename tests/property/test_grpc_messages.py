@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modelward_inference.grpc_api import messages
-from modelward_inference.grpc_api import open_inference_pb2 as types
-from modelward_inference.protocol import InferRequest, InferResponse, RequestError
-from modelward_inference.runtimes.base import DTYPES, datatype_of
+from modelward_inference.artifact.arrays import DTYPES, datatype_of
+from modelward_inference.protocol.messages import InferRequest, InferResponse, RequestError
+from modelward_inference.serve.grpc_api import messages
+from modelward_inference.serve.grpc_api import open_inference_pb2 as types
 
 NUMERIC = [name for name in DTYPES if name != "BYTES"]
 SHAPES = hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5)

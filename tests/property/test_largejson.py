@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward_inference import codec, largejson
-from modelward_inference.protocol import InferRequest, RequestError
+from modelward_inference.protocol import codec, largejson
+from modelward_inference.protocol.messages import InferRequest, RequestError
 
 DATATYPES = ("FP32", "FP64", "INT64", "INT8", "UINT8", "BOOL", "BYTES", "FP16")
 

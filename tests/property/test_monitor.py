@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.reading import Reading
-from modelward_drift.reference import Feature, Reference
-from modelward_inference.bundle import Signature, Tensor
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.reading import Reading
+from modelward_drift.profiles.reference import Feature, Reference
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.capture.wire import Batch
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.counter import Plan, Run

@@ -6,12 +6,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelward.domain import pooling, windows
-from modelward.domain.windows import Book, WindowSettings
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.reading import Intake, Reading
-from modelward_drift.reference import Feature, Reference
+from modelward.monitoring import pooling, windows
+from modelward.monitoring.windows import Book, WindowSettings
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.reading import Intake, Reading
+from modelward_drift.profiles.reference import Feature, Reference
 
 PROFILE = profile_of("x", "numeric", [float(value) for value in range(100)])
 REFERENCE = Reference((Feature("input", "x", None, PROFILE),))

@@ -5,8 +5,8 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward.domain.promql import QueryError, Reading, Threshold, judge, render
-from modelward.domain.promqlscope import scoped
+from modelward.rollouts.gates.query import QueryError, Reading, Threshold, judge, render
+from modelward.rollouts.gates.query_scope import scoped
 
 THRESHOLD = Threshold(max=0.5)
 GOOD, BAD, NONE, ERROR = Reading(0.1), Reading(0.9), Reading(), Reading(error="unreachable")

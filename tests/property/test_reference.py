@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelward_drift.counting import count
+from modelward_drift.counting.counting import count
 from modelward_inference import make_reference
 from modelward_inference.reference import source
 from modelward_inference.reference.types import joined, type_of, type_of_texts

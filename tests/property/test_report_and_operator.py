@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modelward.api.driftpolicy import parse
-from modelward.domain.verdicts import UNKNOWN, Verdict, action_on, verdict_on
-from modelward.domain.windows import Look
-from modelward.domain.windows import Window as OperatorsWindow
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import Counts
+from modelward.drift.verdicts import UNKNOWN, Verdict, action_on, verdict_on
+from modelward.monitoring.windows import Look
+from modelward.monitoring.windows import Window as OperatorsWindow
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import Counts
 from modelward_drift.errors import DriftError
-from modelward_drift.reference import Feature, Reference
+from modelward_drift.profiles.reference import Feature, Reference
 from modelward_inference.drift_report.findings import Window, findings
 from modelward_inference.drift_report.policyfile import read_policy
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from modelward_drift.reference import Reference
-from modelward_drift.statistic import measure
+from modelward_drift.judging.statistic import measure
+from modelward_drift.profiles.reference import Reference
 from modelward_inference.drift_report.inputs import read_data
 from modelward_inference.reference.make import make_reference
 

@@ -9,8 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelward.cluster.resources import CONFIG_MAPS, JOBS, RETRAINING_RUNS
-from modelward.domain.run_object import is_over
+from modelward.kube.resources import CONFIG_MAPS, JOBS, RETRAINING_RUNS
+from modelward.retraining.run_object import is_over
 from property.retraining_world import BACKOFF, COOLDOWN, DEADLINE, MAX_FAILURES, POLICIES, World
 
 policies = st.sampled_from(POLICIES)

@@ -22,8 +22,8 @@ from modelward.api.rollout import (
     Step,
 )
 from modelward.api.traffic import HeaderMatch
-from modelward.domain.facts import PAUSED, Judgement, VariantFacts
-from modelward.domain.trial import COMMANDS
+from modelward.facts import PAUSED, Judgement, VariantFacts
+from modelward.rollouts.trial import COMMANDS
 
 from .rollout_checks import rest, step
 from .rollout_world import BAD, GOOD, UNDECIDED, World

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from modelward_inference.runtimes.base import DTYPES
-from modelward_inference.samples import CAPACITY, MAX_BYTES, MOST, Samples, compact
+from modelward_inference.artifact.arrays import DTYPES
+from modelward_inference.telemetry.samples import CAPACITY, MAX_BYTES, MOST, Samples, compact
 
 IDS = st.lists(st.uuids().map(lambda each: str(each).encode()) | st.binary(min_size=1), max_size=MOST, unique=True)
 LEVELS = st.integers(0, 5)

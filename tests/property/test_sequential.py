@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from modelward.domain import evalue
-from modelward.domain.outcomes import Outcomes
-from modelward.domain.sequential import MAX_MARGIN, Comparison, Evidence, restore, start
+from modelward.rollouts.statistics import evalue
+from modelward.rollouts.statistics.outcomes import Outcomes
+from modelward.rollouts.statistics.sequential import MAX_MARGIN, Comparison, Evidence, restore, start
 
 ROUNDING = 1e-9
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward.domain.tally import Counts, Readings, between, remembered
+from modelward.rollouts.evidence.tally import Counts, Readings, between, remembered
 
 POD, REVISION = "uid-router", "fraud-a"
 COUNTS = st.builds(Counts, *(st.integers(0, 50) for _ in range(4)))

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from modelward.cluster.resources import MODEL_DEPLOYMENTS
+from modelward.kube.resources import MODEL_DEPLOYMENTS
 from nodeless.cluster import Cluster
 from nodeless.kubelet import FakeKubelet
 from nodeless.model import is_settled, manifest

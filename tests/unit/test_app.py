@@ -6,9 +6,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from modelward import app, settings
-from modelward.cluster.body import open_session
-from modelward.cluster.leasethread import LeaseThread
-from modelward.cluster.resources import MODEL_DEPLOYMENTS
+from modelward.kube.lease_thread import LeaseThread
+from modelward.kube.resources import MODEL_DEPLOYMENTS
+from modelward.net.body import open_session
 
 ENVIRONMENT = {"MODELWARD_SERVER_IMAGE": "inference:1", "MODELWARD_ROUTER_IMAGE": "envoy:1", "POD_NAMESPACE": "ml"}
 MODEL: dict[str, Any] = {

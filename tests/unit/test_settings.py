@@ -8,7 +8,8 @@ import pytest
 
 from builders import owner
 from modelward.api.modeldeployment import Monitor
-from modelward.render import revision, router
+from modelward.revisions import deployment as revision
+from modelward.routing.envoy import objects as router
 from modelward.settings import SettingsError, load
 
 COMPLETE = {"MODELWARD_SERVER_IMAGE": "a:1", "MODELWARD_ROUTER_IMAGE": "b:1", "POD_NAME": "p", "POD_UID": "u"}

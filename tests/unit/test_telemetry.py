@@ -12,12 +12,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from builders import MODEL, observed, owner, revision, router
 from modelward import health, telemetry
 from modelward.api.rollout import CANARY, Rollout, Step
-from modelward.domain import runs
-from modelward.domain.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
-from modelward.domain.policy_status import Told
-from modelward.domain.rollout import decide
-from modelward.domain.status import build_status
-from modelward.domain.verdicts import DRIFTED, NO_DRIFT, UNKNOWN
+from modelward.drift.verdicts import DRIFTED, NO_DRIFT, UNKNOWN
+from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
+from modelward.reconcilers.modeldeployment.status import build_status
+from modelward.retraining import run as runs
+from modelward.retraining.status import Told
+from modelward.rollouts.decision import decide
 from modelward.statusmetrics import METRICS, StatusMetrics
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"

@@ -12,7 +12,7 @@ from modelward_drift.arrays import Integers
 from modelward_drift.errors import SettingError
 from modelward_drift.metrics import contingency, divergence, grid
 from modelward_drift.metrics.shares import moved
-from modelward_drift.profile import Profile
+from modelward_drift.profiles.profile import Profile
 
 
 @dataclass(frozen=True)

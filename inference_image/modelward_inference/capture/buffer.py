@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.capture.calls import OVERHEAD, Call, call, groups, joined
 from modelward_inference.capture.wire import Batch, WireError, dump_batch
-from modelward_inference.runtimes.base import Array
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelward_inference.runtimes.base import Array
+from modelward_inference.artifact.arrays import Array
 
 OVERHEAD: Final = 250
 """Bytes that an array takes besides its elements: its own head, its allocation, its place in a dictionary."""

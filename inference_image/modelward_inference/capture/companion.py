@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from modelward_inference.capture.buffer import Buffer
 from modelward_inference.capture.link import Link
-from modelward_inference.metrics import CaptureCollector, CaptureFigures
+from modelward_inference.telemetry.metrics import CaptureCollector, CaptureFigures
 
 log = logging.getLogger(__name__)
 

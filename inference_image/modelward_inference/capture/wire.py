@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import orjson
 
-from modelward_inference.runtimes.base import Array
+from modelward_inference.artifact.arrays import Array
 
 LENGTHS: Final = struct.Struct(">IQ")
 MAX_HEAD: Final = 64 << 20

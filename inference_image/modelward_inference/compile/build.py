@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelward_inference import formats, golden, runtimes
-from modelward_inference import rows as generated
-from modelward_inference.bundle import Compilation, Joining, Refusal, Signature
-from modelward_inference.compile import adversarial, choose, joining
-from modelward_inference.golden import GoldenRows
+from modelward_inference import runtimes
+from modelward_inference.artifact import formats
+from modelward_inference.artifact.bundle import Compilation, Joining, Refusal, Signature
+from modelward_inference.compile import choose, joining
+from modelward_inference.parity import adversarial, golden
+from modelward_inference.parity.golden import GoldenRows
+from modelward_inference.runtimes import rows as generated
 from modelward_inference.runtimes.base import Model
 
 

@@ -14,12 +14,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelward_inference import formats, golden, runtimes
-from modelward_inference.bundle import Compilation
+from modelward_inference import runtimes
+from modelward_inference.artifact import formats
+from modelward_inference.artifact.bundle import Compilation
+from modelward_inference.artifact.forms import AUTO, COMPILED, OFF, ORIGINAL
 from modelward_inference.compile import convert, timing
-from modelward_inference.compile.adversarial import Probes
-from modelward_inference.forms import AUTO, COMPILED, OFF, ORIGINAL
-from modelward_inference.golden import GoldenRows
+from modelward_inference.parity import golden
+from modelward_inference.parity.adversarial import Probes
+from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes.base import Model
 
 _MAX_REASON = 400

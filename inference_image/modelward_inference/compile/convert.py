@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from modelward_inference.bundle import Signature
+from modelward_inference.artifact.bundle import Signature
 from modelward_inference.compile import converters, graph
 from modelward_inference.runtimes import categories, columns
 from modelward_inference.runtimes.base import Model
@@ -77,7 +77,7 @@ def _exact(estimator: Any) -> Any:
 def _with_gaps(model: Any, estimator: Any) -> Any:
     """A pipeline whose XGBoost is given what it is at training: to it the zeros of a sparse matrix are missing values,
     and the converted steps before it give zeros."""
-    from modelward_inference import rows
+    from modelward_inference.runtimes import rows
     from modelward_inference.runtimes.estimator import EstimatorModel
 
     inner = columns.unwrapped(estimator)

@@ -10,7 +10,7 @@ import onnx
 import onnx.compose
 from onnx import TensorProto, helper
 
-from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.runtimes.base import PREDICT_PROBA
 from modelward_inference.runtimes.onnx import TAKES_MISSING_TEXTS
 

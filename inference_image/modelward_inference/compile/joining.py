@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from modelward_inference.bundle import Joining, Signature, Tensor
-from modelward_inference.runtimes.base import DTYPES, Array, Model
+from modelward_inference.artifact.arrays import DTYPES, Array
+from modelward_inference.artifact.bundle import Joining, Signature, Tensor
+from modelward_inference.runtimes.base import Model
 
 ROWS = 12
 """Rows that are asked: some kinds of influence show in the first, the last, or the largest only."""

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from modelward_inference.golden import GoldenRows
-from modelward_inference.runtimes.base import Array, Model
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.parity.golden import GoldenRows
+from modelward_inference.runtimes.base import Model
 
 SIZES = (1, 1000)
 """Rows a call: one is a user who waits, a thousand is a batch."""

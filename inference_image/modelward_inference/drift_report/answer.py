@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from modelward_drift.policy import Policy
+from modelward_drift.judging.policy import Policy
 from modelward_inference.drift_report.findings import Finding, Since
 from modelward_inference.drift_report.svg import day
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from modelward_drift.profile import SPECIAL
+from modelward_drift.profiles.profile import SPECIAL
 from modelward_inference.drift_report.findings import Finding
 
 _SPECIAL: Final = dict(zip(SPECIAL, ("other values", "not finite", "no value"), strict=True))

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from modelward_drift.budget import Persistence
 from modelward_drift.errors import DriftError
-from modelward_drift.judging import Rules
-from modelward_drift.policy import Policy
-from modelward_drift.reference import Reference
+from modelward_drift.judging.budget import Persistence
+from modelward_drift.judging.judge import Rules
+from modelward_drift.judging.policy import Policy
+from modelward_drift.profiles.reference import Reference
 from modelward_inference.drift_report import inputs
 from modelward_inference.drift_report.findings import Window
 from modelward_inference.drift_report.page import html

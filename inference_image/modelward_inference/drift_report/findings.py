@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from modelward_drift.badvalues import PREFIX, BadValues
-from modelward_drift.budget import Persistence
-from modelward_drift.counts import Counts, Quality, quality
-from modelward_drift.policy import Judgement, Policy, judge, lasting
-from modelward_drift.reference import Feature, Reference
-from modelward_drift.verdict import Decision, persists
+from modelward_drift.counting.counts import Counts, Quality, quality
+from modelward_drift.judging.badvalues import PREFIX, BadValues
+from modelward_drift.judging.budget import Persistence
+from modelward_drift.judging.policy import Judgement, Policy, judge, lasting
+from modelward_drift.judging.verdict import Decision, persists
+from modelward_drift.profiles.reference import Feature, Reference
 
 NULL = -1
 """The last cell of a profile."""

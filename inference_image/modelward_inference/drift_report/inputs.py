@@ -7,17 +7,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelward_drift.counting import count_table
-from modelward_drift.counts import Counts, zero
+from modelward_drift.counting.counting import count_table
+from modelward_drift.counting.counts import Counts, zero
 from modelward_drift.errors import DriftError
-from modelward_drift.profile import Kind
-from modelward_drift.reference import OUTPUT_PREFIX, Reference
+from modelward_drift.profiles.profile import Kind
+from modelward_drift.profiles.reference import OUTPUT_PREFIX, Reference
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.drift_report.findings import Window
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.numerals import Notation, notations, number
 from modelward_inference.reference.source import open_source
 from modelward_inference.reference.types import NULLS
-from modelward_inference.runtimes.base import Array
 
 _TRUTHS: Final = {"true": 1.0, "false": 0.0}
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from modelward_drift.causes import percent
-from modelward_drift.policy import Policy
-from modelward_drift.reference import Reference
-from modelward_drift.verdict import Outcome
+from modelward_drift.judging.causes import percent
+from modelward_drift.judging.policy import Policy
+from modelward_drift.judging.verdict import Outcome
+from modelward_drift.profiles.reference import Reference
 from modelward_inference.drift_report import answer, svg
 from modelward_inference.drift_report.cells import Cell, cells
 from modelward_inference.drift_report.findings import Finding, Window, findings

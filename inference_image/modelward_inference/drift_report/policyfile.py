@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from modelward_drift.badvalues import Limits
-from modelward_drift.budget import Persistence
-from modelward_drift.judging import FeatureRule, Rules, WindowSettings
+from modelward_drift.judging.badvalues import Limits
+from modelward_drift.judging.budget import Persistence
+from modelward_drift.judging.judge import FeatureRule, Rules, WindowSettings
+from modelward_drift.judging.policy import ACTIONS, Actions, Policy
 from modelward_drift.metrics.registry import metric
-from modelward_drift.policy import ACTIONS, Actions, Policy
 from modelward_inference.errors import InvalidConfiguration
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}

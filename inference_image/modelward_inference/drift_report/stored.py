@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from modelward_drift.counts import Counts
-from modelward_drift.judging import WindowSettings
-from modelward_drift.reference import Reference
+from modelward_drift.counting.counts import Counts
+from modelward_drift.judging.judge import WindowSettings
+from modelward_drift.profiles.reference import Reference
 from modelward_inference.drift_report.findings import Window
 from modelward_inference.errors import InvalidConfiguration
 

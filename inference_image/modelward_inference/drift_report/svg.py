@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from modelward_drift.profile import Profile
-from modelward_drift.verdict import Decision
+from modelward_drift.judging.verdict import Decision
+from modelward_drift.profiles.profile import Profile
 from modelward_inference.drift_report.cells import Cell
 
 WIDTH = 400

@@ -8,16 +8,17 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelward_drift.reference import FILE as REFERENCE
-from modelward_inference import consent, digests, formats, golden
-from modelward_inference.bundle import MANIFEST, Manifest
+from modelward_drift.profiles.reference import FILE as REFERENCE
+from modelward_inference.artifact import archive, consent, digests, formats
+from modelward_inference.artifact.bundle import MANIFEST, Manifest
+from modelward_inference.artifact.consent import Allowed
+from modelward_inference.artifact.forms import COMPILED, OFF
+from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.compile import build
-from modelward_inference.consent import Allowed
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
-from modelward_inference.fetch import archive, reference, run
-from modelward_inference.fetch.receipt import Receipt
+from modelward_inference.fetch import reference, run
 from modelward_inference.fetch.source import say
-from modelward_inference.forms import COMPILED, OFF
+from modelward_inference.parity import golden
 
 
 def compiled(

@@ -6,13 +6,13 @@ that holds the store's credentials.
 
 from pathlib import Path
 
-from modelward_inference import consent, digests, formats
-from modelward_inference.addresses import shown
-from modelward_inference.consent import Allowed
+from modelward_inference.artifact import archive, consent, digests, formats, onnxfile
+from modelward_inference.artifact.consent import Allowed
+from modelward_inference.artifact.receipt import FILE, Receipt
 from modelward_inference.errors import ArtifactChanged, ArtifactCorrupt, BundleInvalid, DigestMismatch
-from modelward_inference.fetch import archive, onnxfile, packed, run
+from modelward_inference.fetch import packed, run
+from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.receipt import FILE, Receipt
 from modelward_inference.fetch.run import Request
 from modelward_inference.fetch.source import download, say
 

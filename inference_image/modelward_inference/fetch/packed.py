@@ -17,8 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from modelward_inference import formats
-from modelward_inference.bundle import GOLDEN
+from modelward_inference.artifact import formats, onnxfile
+from modelward_inference.artifact.archive import opened_tar
+from modelward_inference.artifact.bundle import GOLDEN
 from modelward_inference.errors import (
     ArtifactCorrupt,
     ArtifactTooLarge,
@@ -27,8 +28,6 @@ from modelward_inference.errors import (
     ModelError,
     ModelUnsupported,
 )
-from modelward_inference.fetch import onnxfile
-from modelward_inference.fetch.archive import opened_tar
 from modelward_inference.fetch.limits import DEFAULT, Limits
 
 FOLDER = ".unpacked"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from modelward_drift.reference import FILE
-from modelward_inference.bundle import Signature
+from modelward_drift.profiles.reference import FILE
+from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import BundleInvalid
 from modelward_inference.reference import store
 

@@ -6,9 +6,9 @@ Of the bytes and their format the operator believes the download alone; `compile
 import json
 from typing import Any
 
-from modelward_inference.bundle import Manifest
+from modelward_inference.artifact.bundle import Manifest
+from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.errors import MAX_REPORT
-from modelward_inference.fetch.receipt import Receipt
 
 _MAX_TEXT = 400
 """Characters of one warning or reason."""

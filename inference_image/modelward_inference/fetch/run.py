@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelward_inference import formats
-from modelward_inference.addresses import shown
-from modelward_inference.bundle import Manifest
-from modelward_inference.consent import Allowed
+from modelward_inference.artifact import archive, formats
+from modelward_inference.artifact.bundle import Manifest
+from modelward_inference.artifact.consent import Allowed
+from modelward_inference.artifact.forms import AUTO, COMPILED, OFF
 from modelward_inference.errors import (
     ArtifactCorrupt,
     BundleInvalid,
@@ -25,12 +25,12 @@ from modelward_inference.errors import (
     StorageFull,
     UnsupportedScheme,
 )
-from modelward_inference.fetch import archive, packed
+from modelward_inference.fetch import packed
+from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.pvc import PvcSource
 from modelward_inference.fetch.source import Source, say
-from modelward_inference.forms import AUTO, COMPILED, OFF
 
 _ARTIFACT = ".artifact"
 """Where the artifact lies while it is compiled."""

@@ -21,8 +21,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modelward_inference import digests
-from modelward_inference.addresses import shown
+from modelward_inference.artifact import digests
 from modelward_inference.errors import (
     ArtifactNotFound,
     ArtifactTooLarge,
@@ -30,6 +29,7 @@ from modelward_inference.errors import (
     SignatureInvalid,
     SignatureMissing,
 )
+from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.limits import Limits
 from modelward_inference.fetch.run import SIGNATURE, Request, source_of
 from modelward_inference.fetch.source import download

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference import sparse
 from modelward_inference.reference.source import Chunk, Column, chunk_rows, columns_of, joined_columns
 from modelward_inference.reference.types import Type, type_of
-from modelward_inference.runtimes.base import Array
 from modelward_inference.runtimes.columns import INPUT
 
 

@@ -6,11 +6,11 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from modelward_drift.columns import is_null, label
+from modelward_drift.counting.columns import is_null, label
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Chunk, Column, Texts, chunk_rows, none
 from modelward_inference.reference.types import DATATYPES, Type
-from modelward_inference.runtimes.base import Array
 
 try:
     import pyarrow

@@ -5,13 +5,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelward_drift.bins import BINS
-from modelward_drift.builder import LEVELS, Builder
-from modelward_drift.profile import Kind, Profile
-from modelward_drift.rare import share_of_bytes
-from modelward_drift.reference import Feature, Reference, Source
-from modelward_inference.features import Layout, texts_kind
-from modelward_inference.runtimes.base import Array
+from modelward_drift.building.builder import LEVELS, Builder
+from modelward_drift.profiles.bins import BINS
+from modelward_drift.profiles.profile import Kind, Profile
+from modelward_drift.profiles.rare import share_of_bytes
+from modelward_drift.profiles.reference import Feature, Reference, Source
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.features import Layout, texts_kind
 
 UNDECIDED: Final[tuple[Kind, ...]] = ("categorical", "text")
 """What a feature without a kind may be: both are built, and the data decide at the end. Neither can be None."""

@@ -7,10 +7,10 @@ from typing import Any, Final
 import numpy as np
 
 from modelward_drift.arrays import Integers
-from modelward_drift.bootstrap import calibrated
-from modelward_drift.counts import Counts
-from modelward_drift.ordering import order_log_p
-from modelward_drift.profile import Profile
+from modelward_drift.building.bootstrap import calibrated
+from modelward_drift.building.ordering import order_log_p
+from modelward_drift.counting.counts import Counts
+from modelward_drift.profiles.profile import Profile
 
 PARTS: Final = 8
 """Of a window, in which an order shows that evens out over the window, as that of the hours does over a day."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modelward_inference.bundle import Signature
+    from modelward_inference.artifact.bundle import Signature
 
 # Nothing else is imported up here: numpy must not be loaded before the number of its threads is set.
 
@@ -71,7 +71,7 @@ def _kind(text: str) -> tuple[str, str]:
 
 
 def _signature(path: Path) -> "Signature":
-    from modelward_inference.bundle import signature_of
+    from modelward_inference.artifact.bundle import signature_of
     from modelward_inference.errors import InvalidConfiguration
 
     try:

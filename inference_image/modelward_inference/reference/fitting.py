@@ -9,13 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
-from modelward_drift.columns import is_null
-from modelward_inference import tables
-from modelward_inference.bundle import Signature, Tensor
+from modelward_drift.counting.columns import is_null
+from modelward_inference.artifact import tables
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Source, Table, columns_of, joined_columns, tensors_of
 from modelward_inference.reference.types import DATATYPES, type_of
-from modelward_inference.runtimes.base import Array
 from modelward_inference.runtimes.columns import INPUT
 
 Tensors = dict[str, Array]

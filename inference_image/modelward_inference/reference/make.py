@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from modelward_drift.bins import BINS
-from modelward_drift.builder import LEVELS, recounted
-from modelward_drift.counting import count_table
-from modelward_drift.counts import zero
-from modelward_drift.reference import Reference
-from modelward_drift.sample import CAPACITY
-from modelward_inference.bundle import Signature
+from modelward_drift.building.builder import LEVELS, recounted
+from modelward_drift.building.sample import CAPACITY
+from modelward_drift.counting.counting import count_table
+from modelward_drift.counting.counts import zero
+from modelward_drift.profiles.bins import BINS
+from modelward_drift.profiles.reference import Reference
+from modelward_inference.artifact.bundle import Signature
+from modelward_inference.artifact.features import Layout
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.features import Layout
 from modelward_inference.reference import models, sparse
 from modelward_inference.reference.builder import ReferenceBuilder
 from modelward_inference.reference.calibrating import Calibration

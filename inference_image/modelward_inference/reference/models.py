@@ -9,11 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelward_inference import formats, modelfile, runtimes
-from modelward_inference.bundle import Signature
+from modelward_inference import runtimes
+from modelward_inference.artifact import archive, formats, modelfile
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import FormatUnknown, InvalidConfiguration
-from modelward_inference.fetch import archive
-from modelward_inference.runtimes.base import Array, Model
+from modelward_inference.runtimes.base import Model
 
 AT_ONCE: Final = 4096
 """Rows that the model answers in one call: some models need memory for each."""

@@ -7,10 +7,10 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from modelward_inference.bundle import Tensor
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Tensor
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.types import DATATYPES, Type, joined, type_of
-from modelward_inference.runtimes.base import Array
 from modelward_inference.runtimes.columns import INPUT
 
 MOST_ROWS: Final = 1 << 16

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Chunk, Column, chunk_rows
 from modelward_inference.reference.types import Type
-from modelward_inference.runtimes.base import Array
 from modelward_inference.runtimes.columns import INPUT
 
 FEW = 64

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from modelward_drift.errors import ProfileError
-from modelward_drift.reference import FILE, Reference
-from modelward_inference.bundle import MANIFEST, Signature, signature_of
+from modelward_drift.profiles.reference import FILE, Reference
+from modelward_inference.artifact.archive import MAX_REFERENCE, anonymous
+from modelward_inference.artifact.bundle import MANIFEST, Signature, signature_of
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
-from modelward_inference.fetch.archive import MAX_REFERENCE, anonymous
 
 
 def save_reference(path: str | Path, reference: Reference) -> Path:

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from modelward_drift.columns import is_null
+from modelward_drift.counting.columns import is_null
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.reference.numerals import Notation, number
-from modelward_inference.runtimes.base import Array
 
 
 class Type(StrEnum):

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from modelward_inference import formats
-from modelward_inference.bundle import Signature
+from modelward_inference.artifact import formats
+from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import ModelUnsupported
 from modelward_inference.runtimes.base import Model
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.artifact.arrays import DTYPES, Array, tensor_of, texts
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.runtimes import categories
-from modelward_inference.runtimes.base import DTYPES, PREDICT, PREDICT_PROBA, Array, tensor_of, texts
+from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA
 from modelward_inference.runtimes.columns import INPUT
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import ModelUnsupported
-from modelward_inference.runtimes.base import Array
 
 Categories = Mapping[int, tuple[Any, ...]]
 """By a column's position: its categories, in the order of their codes."""

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from modelward_inference.bundle import Tensor
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Tensor
 from modelward_inference.errors import ModelUnsupported
 from modelward_inference.runtimes import categories
-from modelward_inference.runtimes.base import PREDICT, Array
+from modelward_inference.runtimes.base import PREDICT
 
 INPUT = "input"
 """The one tensor's name where columns have none."""

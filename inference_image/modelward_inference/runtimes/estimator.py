@@ -8,19 +8,12 @@ from typing import Any
 import numpy as np
 import sklearn
 
-from modelward_inference import rows as generated
-from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.artifact.arrays import Array, missing_as_nan, tensor_of, texts
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
 from modelward_inference.runtimes import categories, columns, nones
-from modelward_inference.runtimes.base import (
-    PREDICT,
-    PREDICT_PROBA,
-    TRANSFORM,
-    Array,
-    missing_as_nan,
-    tensor_of,
-    texts,
-)  # fmt: skip
+from modelward_inference.runtimes import rows as generated
+from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, TRANSFORM
 
 
 class EstimatorModel:

@@ -5,8 +5,8 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import ArtifactCorrupt
-from modelward_inference.runtimes.base import Array
 from modelward_inference.runtimes.booster import BoosterModel
 
 _CLASSIFIERS = ("binary", "multiclass", "multiclassova")

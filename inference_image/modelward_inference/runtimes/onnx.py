@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.artifact.arrays import Array, texts
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import ModelUnsupported
 from modelward_inference.runtimes import onnxranks, unloaded
-from modelward_inference.runtimes.base import Array, texts
 
 _TYPES = {
     "tensor(bool)": "BOOL", "tensor(uint8)": "UINT8", "tensor(uint16)": "UINT16", "tensor(uint32)": "UINT32",

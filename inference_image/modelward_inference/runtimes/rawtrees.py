@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from modelward_inference.runtimes.base import Array
+from modelward_inference.artifact.arrays import Array
 
 _LEAF = -1
 """scikit-learn's number of a child that does not exist."""

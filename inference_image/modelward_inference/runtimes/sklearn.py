@@ -13,7 +13,7 @@ import joblib
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 
-from modelward_inference.bundle import Signature
+from modelward_inference.artifact.bundle import Signature
 from modelward_inference.runtimes import unpickled
 from modelward_inference.runtimes.estimator import EstimatorModel
 

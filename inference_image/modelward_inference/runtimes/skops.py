@@ -12,8 +12,8 @@ import skops
 import skops.io
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from modelward_inference import unpacked
-from modelward_inference.bundle import Signature
+from modelward_inference.artifact import unpacked
+from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
 from modelward_inference.runtimes import filereaders, rawtrees
 from modelward_inference.runtimes.estimator import EstimatorModel

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelward_inference.bundle import Signature
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
-from modelward_inference.runtimes.base import Array
 
 
 class TorchScriptModel:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import xgboost
 
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
-from modelward_inference.runtimes.base import Array
 from modelward_inference.runtimes.booster import BoosterModel
 
 PROBABILITY_OBJECTIVES = frozenset({"binary:logistic", "multi:softprob"})

@@ -76,3 +76,7 @@ VOLUME_IDENTITY: Final = "identity"
 
 GRPC_PORT: Final = 9000
 """Of model pods, and of the model's Service for clients: KServe's number for gRPC."""
+
+DOWNLOAD_CONTAINER = "download"
+COMPILE_CONTAINER = "compile"
+MONITOR_CONTAINER = "monitor"

@@ -10,9 +10,9 @@ from api_schema import check, described, fits
 from builders import observed, owner, revision, router
 from modelward.api import modeldeployment
 from modelward.api.modeldeployment import InvalidObjectError, Spec, parse
-from modelward.domain.rollout import decide
-from modelward.domain.status import build_status
-from modelward_inference import formats
+from modelward.reconcilers.modeldeployment.status import build_status
+from modelward.rollouts.decision import decide
+from modelward_inference.artifact import formats
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())
 VERSION = CRD["spec"]["versions"][0]

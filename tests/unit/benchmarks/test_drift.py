@@ -6,11 +6,11 @@ import pytest
 from benchmarks.drift import false_alarms
 from benchmarks.drift.false_alarms import Draw, Result, Setting
 from benchmarks.drift.looks import Looks, log_likelihood_ratios, psis
-from modelward_drift.bins import quantile_grid
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.judging.verdict import Rule
 from modelward_drift.metrics import contingency, divergence
-from modelward_drift.verdict import Rule
+from modelward_drift.profiles.bins import quantile_grid
 
 DRAWS = [false_alarms.independent, false_alarms.correlated(0.9)]
 

@@ -9,7 +9,7 @@ from benchmarks.rollout import simulation
 from benchmarks.rollout.analyses import STEPS, FixedThreshold, by_the_clock, gated
 from benchmarks.rollout.simulation import AT_THE_MARGIN, BASE, EQUAL, HARMLESS, OURS, bad_candidate, false_rollbacks
 from benchmarks.rollout.traffic import ERRORS, WAYS, Scenario, Shares, draw
-from modelward.domain.outcomes import Outcomes
+from modelward.rollouts.statistics.outcomes import Outcomes
 
 THREE_MINUTES = 90
 """Looks."""

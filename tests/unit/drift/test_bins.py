@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from modelward_drift.bins import Grid, quantile_grid
+from modelward_drift.profiles.bins import Grid, quantile_grid
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from modelward_drift.arrays import Array
-from modelward_drift.bootstrap import calibrated, inflation
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
+from modelward_drift.building.bootstrap import calibrated, inflation
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
 from modelward_drift.errors import SettingError
-from modelward_drift.significance import two_sample
+from modelward_drift.judging.significance import two_sample
 
 
 def independent(windows: int, rows: int, seed: int = 0) -> Array:

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.builder import Builder, profile_of, recounted
-from modelward_drift.counting import count
+from modelward_drift.building.builder import Builder, profile_of, recounted
+from modelward_drift.counting.counting import count
 from modelward_drift.errors import MismatchError, ProfileError
-from modelward_drift.profile import Kind, Profile
+from modelward_drift.profiles.profile import Kind, Profile
 
 KINDS: list[tuple[Kind, Any]] = [
     ("numeric", [*np.random.default_rng(0).normal(size=500).tolist(), None, "a", float("inf")]),

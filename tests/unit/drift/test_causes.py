@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.builder import profile_of
-from modelward_drift.causes import causes, hint, percent
-from modelward_drift.counting import count
-from modelward_drift.profile import Kind
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.judging.causes import causes, hint, percent
+from modelward_drift.profiles.profile import Kind
 
 RANDOM = np.random.default_rng(0)
 AGE = RANDOM.normal(40, 10, 10_000)

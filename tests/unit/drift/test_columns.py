@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from modelward_drift.columns import MAX_LABEL, Special, as_booleans, as_labels, as_lengths, as_numbers, column
+from modelward_drift.counting.columns import MAX_LABEL, Special, as_booleans, as_labels, as_lengths, as_numbers, column
 
 NAN = math.nan
 

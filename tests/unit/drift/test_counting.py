@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift import counting
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count, count_table
-from modelward_drift.counts import Quality, missing, quality
-from modelward_drift.profile import Kind
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting import counting
+from modelward_drift.counting.counting import count, count_table
+from modelward_drift.counting.counts import Quality, missing, quality
+from modelward_drift.profiles.profile import Kind
 
 NAN, INF = math.nan, math.inf
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import Counts, zero
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import Counts, zero
 from modelward_drift.errors import MismatchError, ProfileError
 
 PROFILE = profile_of("x", "numeric", [0, 1, 2])

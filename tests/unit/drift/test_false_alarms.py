@@ -11,11 +11,11 @@ from scipy.signal import lfilter
 from scipy.stats import beta
 
 from modelward_drift.arrays import Array
-from modelward_drift.bins import quantile_grid
-from modelward_drift.bootstrap import inflation
-from modelward_drift.budget import Budget
-from modelward_drift.inflation import Inflation
-from modelward_drift.significance import two_sample
+from modelward_drift.building.bootstrap import inflation
+from modelward_drift.judging.budget import Budget
+from modelward_drift.judging.significance import two_sample
+from modelward_drift.profiles.bins import quantile_grid
+from modelward_drift.profiles.inflation import Inflation
 
 ROWS, WINDOWS, LOOKS = 200, 100, 100
 FEATURES = 40

@@ -11,12 +11,12 @@ import pytest
 from scipy.stats import beta
 
 from modelward_drift.arrays import Array
-from modelward_drift.budget import Budget
-from modelward_drift.builder import profile_of
-from modelward_drift.counts import QUALITY, Counts
-from modelward_drift.profile import Kind, Profile
-from modelward_drift.rare import groups, hashed
-from modelward_drift.statistic import measure
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counts import QUALITY, Counts
+from modelward_drift.judging.budget import Budget
+from modelward_drift.judging.statistic import measure
+from modelward_drift.profiles.profile import Kind, Profile
+from modelward_drift.profiles.rare import groups, hashed
 
 ROWS, LOOKS, REFERENCES = 500, 50, 25
 BUDGET = Budget(0.02 * LOOKS, features=1, looks_per_30_days=LOOKS)

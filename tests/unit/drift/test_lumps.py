@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from modelward_drift.arrays import Array
-from modelward_drift.bins import quantile_grid
-from modelward_drift.builder import Builder, profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import quality
+from modelward_drift.building.builder import Builder, profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import quality
 from modelward_drift.errors import MismatchError
-from modelward_drift.judging import FeatureRule, Rules, judged
+from modelward_drift.judging.judge import FeatureRule, Rules, judged
+from modelward_drift.judging.parts import rests
+from modelward_drift.judging.statistic import Statistic, measure
 from modelward_drift.metrics.registry import METRICS
-from modelward_drift.parts import rests
-from modelward_drift.profile import Profile
-from modelward_drift.rare import BYTES, FALSE_POSITIVES, hashed
-from modelward_drift.reference import Feature, Reference
-from modelward_drift.statistic import Statistic, measure
+from modelward_drift.profiles.bins import quantile_grid
+from modelward_drift.profiles.profile import Profile
+from modelward_drift.profiles.rare import BYTES, FALSE_POSITIVES, hashed
+from modelward_drift.profiles.reference import Feature, Reference
 
 ROWS, WINDOW = 50_000, 3600
 THRESHOLDS = {

@@ -10,14 +10,14 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from modelward_drift.arrays import Array
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import missing, zero
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import missing, zero
 from modelward_drift.errors import MismatchError, SettingError
+from modelward_drift.judging.statistic import measure
 from modelward_drift.metrics import contingency, divergence, grid
 from modelward_drift.metrics.registry import METRICS, Metric
-from modelward_drift.profile import Profile
-from modelward_drift.statistic import measure
+from modelward_drift.profiles.profile import Profile
 
 VALUES = np.random.default_rng(7).normal(10, 2, 4000)
 PROFILES = {

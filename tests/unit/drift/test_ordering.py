@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from modelward_drift.ordering import order_log_p
+from modelward_drift.building.ordering import order_log_p
 
 
 def log_p(parts: np.ndarray) -> float:

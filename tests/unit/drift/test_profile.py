@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from modelward_drift.bins import Grid
-from modelward_drift.builder import profile_of
+from modelward_drift.building.builder import profile_of
 from modelward_drift.errors import ProfileError
-from modelward_drift.inflation import Inflation
-from modelward_drift.profile import Kind, Profile
+from modelward_drift.profiles.bins import Grid
+from modelward_drift.profiles.inflation import Inflation
+from modelward_drift.profiles.profile import Kind, Profile
 
 NUMERIC = profile_of("amount", "numeric", [0.5, 1, 2, None, "a", float("inf")])
 HEAVY = profile_of("claims", "numeric", [0.0] * 90 + [1.0, 2.0])

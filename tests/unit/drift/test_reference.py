@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.reading import Intake, Reading
 from modelward_drift.errors import MismatchError, ProfileError
-from modelward_drift.reading import Intake, Reading
-from modelward_drift.reference import Feature, Reference
+from modelward_drift.profiles.reference import Feature, Reference
 
 AMOUNT = profile_of("amount", "numeric", [1.0, 2.0, 3.0, None, float("inf")])
 OTHER = profile_of("amount", "numeric", [1.0])

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from modelward_drift.inflation import Inflation
-from modelward_drift.significance import NOTHING, two_sample
+from modelward_drift.judging.significance import NOTHING, two_sample
+from modelward_drift.profiles.inflation import Inflation
 from modelward_drift.special import chi2_log_sf
 
 REFERENCE = np.array([1000, 2000, 3000, 0])

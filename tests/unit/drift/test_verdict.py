@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.budget import CAUTION, Budget, Persistence
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import zero
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import zero
 from modelward_drift.errors import SettingError
+from modelward_drift.judging.budget import CAUTION, Budget, Persistence
+from modelward_drift.judging.statistic import measure
+from modelward_drift.judging.verdict import Decision, Outcome, Rule, decide, persists
 from modelward_drift.metrics.registry import METRICS
-from modelward_drift.statistic import measure
-from modelward_drift.verdict import Decision, Outcome, Rule, decide, persists
 
 REFERENCE = np.random.default_rng(1).normal(size=50_000)
 PROFILE = profile_of("amount", "numeric", REFERENCE)

@@ -12,7 +12,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from modelward_inference import runtimes
-from modelward_inference.bundle import Joining, Manifest
+from modelward_inference.artifact.bundle import Joining, Manifest
 
 from .artifacts import onnx
 

@@ -11,10 +11,10 @@ from unittest import mock
 import numpy as np
 from prometheus_client import REGISTRY
 
-from modelward_inference import batching
-from modelward_inference.batching import Batcher, Limits
-from modelward_inference.costs import Costs
-from modelward_inference.jobs import Job
+from modelward_inference.engine import batching
+from modelward_inference.engine.batching import Batcher, Limits
+from modelward_inference.engine.costs import Costs
+from modelward_inference.engine.jobs import Job
 
 DEADLINE = 30.0
 """Seconds after which a test fails instead of hanging."""

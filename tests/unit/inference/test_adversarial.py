@@ -24,14 +24,15 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from modelward_inference import golden, runtimes
-from modelward_inference.bundle import Manifest, Refusal, Signature, Tensor
+from modelward_inference import runtimes
+from modelward_inference.artifact.arrays import datatype_of
+from modelward_inference.artifact.bundle import Manifest, Refusal, Signature, Tensor
 from modelward_inference.compile import graph
-from modelward_inference.dataplane import DataPlane
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.engine.refusals import Guard
 from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError
-from modelward_inference.refusals import Guard
-from modelward_inference.runtimes.base import datatype_of
+from modelward_inference.parity import golden
+from modelward_inference.protocol.messages import InferRequest, InferResponse, Input, RequestError
 
 pytestmark = pytest.mark.unit
 

@@ -8,10 +8,10 @@ from unittest import mock
 
 import pytest
 
-from modelward_inference import batching
-from modelward_inference.batching import Batcher, Limits
-from modelward_inference.costs import Costs, Sample
-from modelward_inference.protocol import DeadlineExceededError, OverloadedError
+from modelward_inference.engine import batching
+from modelward_inference.engine.batching import Batcher, Limits
+from modelward_inference.engine.costs import Costs, Sample
+from modelward_inference.protocol.messages import DeadlineExceededError, OverloadedError
 
 from .queueing import DEADLINE, Clock, Doubling, Queue, count, turns
 

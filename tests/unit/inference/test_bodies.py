@@ -10,13 +10,13 @@ from unittest import mock
 import grpc
 import pytest
 
-from modelward_inference import codec, compression
-from modelward_inference.bodies import LARGE, Bodies
-from modelward_inference.dataplane import DataPlane
-from modelward_inference.grpc_api import GrpcServer
-from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
-from modelward_inference.protocol import OverloadedError, RequestError
-from modelward_inference.rest import Rest, State
+from modelward_inference.engine.bodies import LARGE, Bodies
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.protocol import codec, compression
+from modelward_inference.protocol.messages import OverloadedError, RequestError
+from modelward_inference.serve.grpc_api import GrpcServer
+from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
+from modelward_inference.serve.rest import Rest, State
 
 from .grpc_api.served import Identity, data_plane
 from .queueing import DEADLINE

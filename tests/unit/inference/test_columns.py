@@ -27,13 +27,15 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
 import modelward_inference
-from modelward_inference import errors, formats, golden, modelfile, runtimes
-from modelward_inference.bundle import Manifest, Tensor
-from modelward_inference.dataplane import DataPlane
+from modelward_inference import errors, runtimes
+from modelward_inference.artifact import formats, modelfile
+from modelward_inference.artifact.arrays import datatype_of
+from modelward_inference.artifact.bundle import Manifest, Tensor
+from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.protocol import InferRequest, InferResponse, Input, RequestError
+from modelward_inference.parity import golden
+from modelward_inference.protocol.messages import InferRequest, InferResponse, Input, RequestError
 from modelward_inference.runtimes import estimator
-from modelward_inference.runtimes.base import datatype_of
 
 pytestmark = pytest.mark.unit
 

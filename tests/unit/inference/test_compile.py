@@ -13,10 +13,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelward_inference import golden, runtimes
-from modelward_inference.bundle import Manifest
+from modelward_inference import runtimes
+from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.compile import choose, converters
 from modelward_inference.fetch.run import Request, fetch
+from modelward_inference.parity import golden
 from modelward_inference.runtimes import estimator
 from modelward_inference.runtimes.base import Model
 

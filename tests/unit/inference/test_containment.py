@@ -19,9 +19,12 @@ import pytest
 
 from modelward_auth import keys
 from modelward_auth.keys import KeyPair
-from modelward_inference import admission, digests, errors, sandbox, save_bundle
-from modelward_inference.bundle import Manifest
-from modelward_inference.fetch.receipt import Receipt
+from modelward_inference import errors, save_bundle
+from modelward_inference.artifact import digests
+from modelward_inference.artifact.bundle import Manifest
+from modelward_inference.artifact.receipt import Receipt
+from modelward_inference.compile import sandbox
+from modelward_inference.serve import admission
 
 from .artifacts import digest, estimator, onnx, pickled, rows, zipped
 from .processes import DEADLINE, environment, free_port

@@ -5,9 +5,9 @@ import math
 
 import pytest
 
-from modelward_inference.cors import Cors
-from modelward_inference.dataplane import DataPlane
-from modelward_inference.rest import Rest, State
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.serve.cors import Cors
+from modelward_inference.serve.rest import Rest, State
 
 from .grpc_api.served import Echo
 from .test_requests import MANIFEST, MAX_BODY, SIGNATURE, call

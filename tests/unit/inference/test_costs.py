@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from modelward_inference.costs import HELD, INLINE_BUDGET, LEAST, LONGEST_RETRY, MOST, RETRY, WAIT, Costs, Sample
+from modelward_inference.engine.costs import HELD, INLINE_BUDGET, LEAST, LONGEST_RETRY, MOST, RETRY, WAIT, Costs, Sample
 
 SHORT, LONG = INLINE_BUDGET / 2, INLINE_BUDGET * 2
 

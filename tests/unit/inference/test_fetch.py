@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelward_inference import errors
-from modelward_inference.bundle import Manifest
+from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.fetch import compiling, obtain, source
 from modelward_inference.fetch.run import Request, fetch
 from threaded import answering

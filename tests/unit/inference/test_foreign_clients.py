@@ -7,13 +7,13 @@ from typing import Any
 import orjson
 import pytest
 
-from modelward_inference import codec
-from modelward_inference.bundle import Joining, Manifest, Signature, Tensor
-from modelward_inference.dataplane import DataPlane
-from modelward_inference.grpc_api import messages
-from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
-from modelward_inference.protocol import RequestError
-from modelward_inference.runtimes.base import Array
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Joining, Manifest, Signature, Tensor
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.protocol import codec
+from modelward_inference.protocol.messages import RequestError
+from modelward_inference.serve.grpc_api import messages
+from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
 
 pytestmark = pytest.mark.unit
 

@@ -6,8 +6,8 @@ import socket
 
 import pytest
 
-from modelward_inference.rest import Rest, State
-from modelward_inference.server import Settings, rest_server
+from modelward_inference.serve.process import Settings, rest_server
+from modelward_inference.serve.rest import Rest, State
 
 from .grpc_api.served import MAX_BODY, Identity, data_plane
 from .queueing import DEADLINE

@@ -8,10 +8,10 @@ import numpy as np
 import orjson
 import pytest
 
-from modelward_inference import golden
-from modelward_inference.bundle import Manifest, Signature, Tensor
+from modelward_inference.artifact.bundle import Manifest, Signature, Tensor
 from modelward_inference.errors import BundleInvalid, GoldenRowsDiffer
-from modelward_inference.golden import GoldenRows
+from modelward_inference.parity import golden
+from modelward_inference.parity.golden import GoldenRows
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.50001, 0.49999], [0.2, 0.8]])
 LABELS = np.array(["yes", "yes", "no"], dtype=object)

@@ -13,12 +13,13 @@ import numpy as np
 import orjson
 import pytest
 
-from modelward_drift import reference
-from modelward_inference import bundle, errors, formats, golden, runtimes, unpacked
-from modelward_inference.bundle import MAX_MANIFEST, SCHEMA_VERSION, Manifest, Signature, Tensor, signature_of
-from modelward_inference.fetch import archive
+from modelward_drift.profiles import reference
+from modelward_inference import errors, runtimes
+from modelward_inference.artifact import archive, bundle, formats, unpacked
+from modelward_inference.artifact.bundle import MAX_MANIFEST, SCHEMA_VERSION, Manifest, Signature, Tensor, signature_of
 from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.golden import GoldenRows
+from modelward_inference.parity import golden
+from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes import skops
 
 from .artifacts import estimator, pickled, skops_file, zipped

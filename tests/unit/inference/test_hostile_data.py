@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_inference import codec
-from modelward_inference.protocol import RequestError
-from modelward_inference.runtimes.base import DTYPES
-from modelward_inference.tensors import MAX_TENSORS, RAGGED
+from modelward_inference.artifact.arrays import DTYPES
+from modelward_inference.protocol import codec
+from modelward_inference.protocol.messages import RequestError
+from modelward_inference.protocol.tensors import MAX_TENSORS, RAGGED
 
 NUMERIC = [name for name in DTYPES if name != "BYTES"]
 TEXT, COUNT = "x" * 10_000, 5_000

@@ -10,11 +10,11 @@ import pytest
 from onnx import TensorProto, helper
 
 from modelward_inference import runtimes
-from modelward_inference.bundle import Manifest, Signature, Tensor
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Manifest, Signature, Tensor
 from modelward_inference.compile import joining
-from modelward_inference.dataplane import DataPlane
-from modelward_inference.protocol import InferRequest, Input, RequestError
-from modelward_inference.runtimes.base import Array
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.protocol.messages import InferRequest, Input, RequestError
 
 pytestmark = pytest.mark.unit
 

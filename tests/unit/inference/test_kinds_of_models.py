@@ -22,8 +22,8 @@ from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, OneHotEncoder, StandardScaler
 
 import modelward_inference
-from modelward_drift.reference import FILE as REFERENCE
-from modelward_drift.reference import Reference
+from modelward_drift.profiles.reference import FILE as REFERENCE
+from modelward_drift.profiles.reference import Reference
 from modelward_inference import errors
 from modelward_inference.reference import source, sparse
 from modelward_inference.reference.make import make_reference

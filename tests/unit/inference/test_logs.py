@@ -3,7 +3,7 @@
 import json
 import logging
 
-from modelward_inference import logs
+from modelward_inference.telemetry import logs
 
 
 def test_a_log_line_is_one_json_object() -> None:

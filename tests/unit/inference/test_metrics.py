@@ -8,9 +8,9 @@ from prometheus_client import REGISTRY, CollectorRegistry, Histogram, generate_l
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from modelward_inference import metrics
-from modelward_inference.rest import Rest
-from modelward_inference.state import State
+from modelward_inference.serve.rest import Rest
+from modelward_inference.serve.state import State
+from modelward_inference.telemetry import metrics
 
 from .grpc_api.served import Echo, Gate, data_plane
 from .queueing import count

@@ -9,11 +9,13 @@ import pytest
 from onnx import TensorProto, helper
 
 import modelward_inference
-from modelward_inference import codec, protocol, runtimes
-from modelward_inference.bundle import Manifest
-from modelward_inference.dataplane import DataPlane
+from modelward_inference import runtimes
+from modelward_inference.artifact.bundle import Manifest
+from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.protocol import InferResponse, RequestError
+from modelward_inference.protocol import codec
+from modelward_inference.protocol import messages as protocol
+from modelward_inference.protocol.messages import InferResponse, RequestError
 from modelward_inference.runtimes import onnxranks
 
 pytestmark = pytest.mark.unit

@@ -8,9 +8,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from modelward.cluster.body import open_session
-from modelward.cluster.credentials import Credentials
-from modelward.cluster.scrape import Scraper
+from modelward.net.body import open_session
+from modelward.net.credentials import Credentials
+from modelward.rollouts.evidence.scrape import Scraper
 from modelward_auth.messages import MONITOR, SERVER
 from modelward_auth.verifier import AHEAD
 from operatoraccess import OPERATOR, STRANGER, Access, raw

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelward_inference.bundle import Compilation, Manifest, Signature
+from modelward_inference.artifact.bundle import Compilation, Manifest, Signature
 from modelward_inference.errors import MAX_REPORT
 from modelward_inference.fetch import report
 

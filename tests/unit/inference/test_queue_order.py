@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from modelward_inference import batching
-from modelward_inference.jobs import Job
+from modelward_inference.engine import batching
+from modelward_inference.engine.jobs import Job
 
 from .queueing import Clock, Queue, turns
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_inference import codec
-from modelward_inference.bodies import LARGE, Bodies
-from modelward_inference.bundle import Signature, Tensor
-from modelward_inference.protocol import InferRequest, OverloadedError, RequestError
-from modelward_inference.readerprocess import FAR, NICENESS, ReaderProcess, _Answer
-from modelward_inference.v1 import V1
+from modelward_inference.artifact.bundle import Signature, Tensor
+from modelward_inference.engine.bodies import LARGE, Bodies
+from modelward_inference.engine.readerprocess import FAR, NICENESS, ReaderProcess, _Answer
+from modelward_inference.protocol import codec
+from modelward_inference.protocol.messages import InferRequest, OverloadedError, RequestError
+from modelward_inference.protocol.v1 import V1
 
 ROWS = 400_000
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_inference import codec, largejson
-from modelward_inference.bundle import Joining, Manifest
-from modelward_inference.dataplane import DataPlane
-from modelward_inference.protocol import REFUSERS, RequestError
-from modelward_inference.rest import Rest, State
+from modelward_inference.artifact.bundle import Joining, Manifest
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.protocol import codec, largejson
+from modelward_inference.protocol.messages import REFUSERS, RequestError
+from modelward_inference.serve.rest import Rest, State
 
 from .grpc_api.served import Echo
 from .queueing import count

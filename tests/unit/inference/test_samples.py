@@ -8,10 +8,20 @@ import numpy as np
 import orjson
 import pytest
 
-from modelward_inference import samples
-from modelward_inference.rest import Rest
-from modelward_inference.samples import ASKED_FOR, CAPACITY, FEWEST, MAX_BYTES, MOST, PAGE, TEXT, Samples, compact
-from modelward_inference.state import State
+from modelward_inference.serve.rest import Rest
+from modelward_inference.serve.state import State
+from modelward_inference.telemetry import samples
+from modelward_inference.telemetry.samples import (
+    ASKED_FOR,
+    CAPACITY,
+    FEWEST,
+    MAX_BYTES,
+    MOST,
+    PAGE,
+    TEXT,
+    Samples,
+    compact,
+)
 
 from .grpc_api.served import Echo, data_plane
 from .queueing import count

@@ -14,11 +14,13 @@ import xgboost
 from sklearn.cluster import KMeans
 
 import modelward_inference
-from modelward_drift.builder import profile_of
-from modelward_drift.reference import FILE as REFERENCE
-from modelward_drift.reference import Feature, Reference
-from modelward_inference import cli, errors, golden, tables
-from modelward_inference.bundle import MANIFEST, Manifest, Signature, Tensor
+from modelward_drift.building.builder import profile_of
+from modelward_drift.profiles.reference import FILE as REFERENCE
+from modelward_drift.profiles.reference import Feature, Reference
+from modelward_inference import cli, errors
+from modelward_inference.artifact import tables
+from modelward_inference.artifact.bundle import MANIFEST, Manifest, Signature, Tensor
+from modelward_inference.parity import golden
 from modelward_inference.reference import store
 
 from .artifacts import digest, onnx, pickled, rows

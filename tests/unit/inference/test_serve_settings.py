@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from modelward_auth import verifier
-from modelward_inference import cpu, tracing
+from modelward_inference import cpu
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.server import Settings
+from modelward_inference.serve.process import Settings
+from modelward_inference.telemetry import tracing
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/bundle.md").read_text()
 ROWS = re.findall(r"^\| ([A-Z][A-Z0-9_, ]+) \| (?:`(.+?)`)? ?\|", DOCUMENT, re.MULTILINE)

@@ -13,14 +13,15 @@ import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from modelward_inference import batching, metrics
-from modelward_inference.dataplane import DataPlane
-from modelward_inference.grpc_api import GrpcServer
-from modelward_inference.grpc_api.open_inference_pb2 import ModelInferRequest
-from modelward_inference.protocol import InferRequest, Input, WantedOutput
-from modelward_inference.rest import Rest
-from modelward_inference.server import Settings, rest_server
-from modelward_inference.state import State
+from modelward_inference.engine import batching
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.protocol.messages import InferRequest, Input, WantedOutput
+from modelward_inference.serve.grpc_api import GrpcServer
+from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
+from modelward_inference.serve.process import Settings, rest_server
+from modelward_inference.serve.rest import Rest
+from modelward_inference.serve.state import State
+from modelward_inference.telemetry import metrics
 
 from .grpc_api.served import MAX_BODY, Gate, data_plane
 from .queueing import DEADLINE, Fixed, count

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from modelward_inference import errors
+from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.fetch import obtain, report
-from modelward_inference.fetch.receipt import Receipt
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.fetch.signature import MAX_BYTES, Key, address_of
 

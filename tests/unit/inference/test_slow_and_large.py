@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from modelward_inference import http
+from modelward_inference.serve import http
 
 from .malformed import GOOD
 from .rest_process import DEADLINE, Process, ask, serving

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from modelward_inference import errors, runtimes
-from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.artifact.bundle import Signature, Tensor
 
 SIGNATURE = Signature(
     (Tensor("a", "FP32", (-1, 2)), Tensor("b", "FP32", (-1, 2))),

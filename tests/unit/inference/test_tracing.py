@@ -15,11 +15,11 @@ from opentelemetry.trace import SpanKind, StatusCode
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from modelward_inference import tracing
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.protocol import DeadlineExceededError
-from modelward_inference.rest import Rest
-from modelward_inference.state import State
+from modelward_inference.protocol.messages import DeadlineExceededError
+from modelward_inference.serve.rest import Rest
+from modelward_inference.serve.state import State
+from modelward_inference.telemetry import tracing
 
 from .grpc_api.served import DEADLINE, Echo, Identity, Served, data_plane
 from .processes import ServerProcess

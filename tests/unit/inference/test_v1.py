@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_inference.bundle import Joining, Manifest, Signature, Tensor
-from modelward_inference.dataplane import MAX_ROWS, DataPlane
-from modelward_inference.rest import Rest, State
-from modelward_inference.runtimes.base import Array
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Joining, Manifest, Signature, Tensor
+from modelward_inference.engine.dataplane import MAX_ROWS, DataPlane
+from modelward_inference.serve.rest import Rest, State
 
 from .test_requests import call
 

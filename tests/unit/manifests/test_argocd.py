@@ -13,12 +13,12 @@ import pytest
 
 from builders import container, observed, owner, pod, revision, router
 from gitops.tools import ArgoCd, Judge, RefusedError, Verdict
-from modelward.domain.diagnosis import Problem
-from modelward.domain.facts import Observed, RouterPodFacts
-from modelward.domain.rollout import decide
-from modelward.domain.run_object import run_status
-from modelward.domain.runs import Artifact, Run
-from modelward.domain.status import build_status
+from modelward.facts import Observed, RouterPodFacts
+from modelward.reconcilers.modeldeployment.status import build_status
+from modelward.retraining.run import Artifact, Run
+from modelward.retraining.run_object import run_status
+from modelward.revisions.diagnosis import Problem
+from modelward.rollouts.decision import decide
 
 ARGOCD = Path(__file__).parents[3] / "manifests" / "argocd"
 COMMANDS = {"promote", "pause", "resume", "abort", "retry"}

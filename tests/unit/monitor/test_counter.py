@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.counts import quality
-from modelward_drift.reading import Intake
-from modelward_inference.bundle import Signature, Tensor
+from modelward_drift.counting.counts import quality
+from modelward_drift.counting.reading import Intake
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.capture.wire import Batch
 from modelward_monitor import held
 from modelward_monitor.arrivals import Arrival

@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
-from modelward_inference.protocol import RequestError
+from modelward_inference.protocol.messages import RequestError
 from modelward_monitor.logger import arrival
 
 REQUEST, RESPONSE = (f"org.kubeflow.serving.inference.{each}" for each in ("request", "response"))

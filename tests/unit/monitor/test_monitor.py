@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import generate_latest
 
-from modelward_drift.reading import Intake
+from modelward_drift.counting.reading import Intake
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch
 from modelward_monitor import counter, metrics

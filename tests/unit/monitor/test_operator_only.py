@@ -8,13 +8,13 @@ from pathlib import Path
 import orjson
 import pytest
 
-from modelward.cluster.body import open_session
-from modelward.cluster.credentials import Credentials
-from modelward.cluster.monitors import Answer, Monitors
+from modelward.monitoring.client import Answer, Monitors
+from modelward.net.body import open_session
+from modelward.net.credentials import Credentials
 from modelward_auth.keys import KeyPair
 from modelward_auth.messages import HEADER, MONITOR, SERVER
 from modelward_auth.verifier import AHEAD
-from modelward_drift.reading import Reading
+from modelward_drift.counting.reading import Reading
 from operatoraccess import OPERATOR, STRANGER, Access, raw
 
 from .worlds import DEADLINE, POLL, MonitorProcess, batch, reference, send, write_bundle

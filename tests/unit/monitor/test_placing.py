@@ -7,13 +7,13 @@ import numpy as np
 import orjson
 import pytest
 
-from modelward_drift.builder import profile_of
-from modelward_drift.reading import Reading
-from modelward_drift.reference import FILE, Feature, Reference
-from modelward_inference.bundle import Signature, Tensor
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.reading import Reading
+from modelward_drift.profiles.reference import FILE, Feature, Reference
+from modelward_inference.artifact.bundle import Signature, Tensor
+from modelward_inference.artifact.features import Layout
 from modelward_inference.capture.wire import Batch
-from modelward_inference.features import Layout
-from modelward_inference.protocol import RequestError
+from modelward_inference.protocol.messages import RequestError
 from modelward_monitor.arrivals import Arrival, tabulate
 from modelward_monitor.placing import fitted
 

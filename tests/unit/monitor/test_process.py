@@ -9,10 +9,10 @@ import numpy as np
 import orjson
 import pytest
 
-from modelward_drift.counting import count
-from modelward_drift.counts import Counts
-from modelward_drift.reading import Reading
-from modelward_drift.reference import FILE, Reference
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import Counts
+from modelward_drift.counting.reading import Reading
+from modelward_drift.profiles.reference import FILE, Reference
 from modelward_inference.capture.wire import Batch
 
 from .worlds import DEADLINE, MonitorProcess, Sender, batch, reference, send, write_bundle

@@ -17,9 +17,9 @@ import orjson
 from urllib3 import HTTPConnectionPool
 from urllib3.exceptions import HTTPError
 
-from modelward_drift.builder import profile_of
-from modelward_drift.reference import FILE, Feature, Reference
-from modelward_inference.bundle import Joining, Manifest, Signature, Tensor
+from modelward_drift.building.builder import profile_of
+from modelward_drift.profiles.reference import FILE, Feature, Reference
+from modelward_inference.artifact.bundle import Joining, Manifest, Signature, Tensor
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.counts import quality
-from modelward_drift.reference import Feature, Reference
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.counting.counts import quality
+from modelward_drift.profiles.reference import Feature, Reference
 from modelward_inference.cli import main
 from modelward_inference.drift_report import inputs
 from modelward_inference.errors import InvalidConfiguration

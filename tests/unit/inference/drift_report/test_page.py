@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.budget import Persistence
-from modelward_drift.builder import profile_of
-from modelward_drift.counting import count
-from modelward_drift.judging import FeatureRule, Rules, judged
-from modelward_drift.policy import Policy
-from modelward_drift.reference import Feature, Reference
+from modelward_drift.building.builder import profile_of
+from modelward_drift.counting.counting import count
+from modelward_drift.judging.budget import Persistence
+from modelward_drift.judging.judge import FeatureRule, Rules, judged
+from modelward_drift.judging.policy import Policy
+from modelward_drift.profiles.reference import Feature, Reference
 from modelward_inference.drift_report.findings import Window, findings
 from modelward_inference.drift_report.page import html
 

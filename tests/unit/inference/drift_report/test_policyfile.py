@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from modelward_drift.badvalues import Limits
-from modelward_drift.budget import Persistence
-from modelward_drift.judging import FeatureRule, Rules, WindowSettings
-from modelward_drift.policy import Actions, Policy
+from modelward_drift.judging.badvalues import Limits
+from modelward_drift.judging.budget import Persistence
+from modelward_drift.judging.judge import FeatureRule, Rules, WindowSettings
+from modelward_drift.judging.policy import Actions, Policy
 from modelward_inference.drift_report.policyfile import read_policy
 from modelward_inference.errors import InvalidConfiguration
 

@@ -9,10 +9,10 @@ import pytest
 
 from builders import owner, pod
 from modelward.api.modeldeployment import Monitor, MonitorWindow
-from modelward.domain import pooling, windows
-from modelward.domain.windows import WindowSettings
-from modelward.render import monitor as render
-from modelward_drift.reading import Reading
+from modelward.monitoring import pooling, windows
+from modelward.monitoring import store as render
+from modelward.monitoring.windows import WindowSettings
+from modelward_drift.counting.reading import Reading
 from modelward_inference import cli
 from modelward_inference.drift_report.stored import read_stored
 from modelward_inference.errors import InvalidConfiguration

@@ -5,12 +5,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from modelward_inference import grpc_api
-from modelward_inference.bundle import Joining, Manifest, Signature, Tensor
-from modelward_inference.dataplane import DataPlane
-from modelward_inference.rest import State
+from modelward_inference.artifact.bundle import Joining, Manifest, Signature, Tensor
+from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.runtimes.base import Model
-from modelward_inference.tracing import Tracing
+from modelward_inference.serve import grpc_api
+from modelward_inference.serve.rest import State
+from modelward_inference.telemetry.tracing import Tracing
 
 MAX_BODY = 100_000
 DEADLINE = 30.0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from modelward_inference.grpc_api.service import MAX_MESSAGE
+from modelward_inference.serve.grpc_api.service import MAX_MESSAGE
 
 from .served import DEADLINE, MAX_BODY, Echo, Served
 

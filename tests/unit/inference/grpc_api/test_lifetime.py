@@ -13,10 +13,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from modelward_inference import grpc_api
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.rest import State
-from modelward_inference.server import Settings
+from modelward_inference.serve import grpc_api
+from modelward_inference.serve.process import Settings
+from modelward_inference.serve.rest import State
 from unit.inference.processes import ServerProcess, free_port
 
 from .served import DEADLINE, MAX_BODY, Gate, Identity, Served, data_plane

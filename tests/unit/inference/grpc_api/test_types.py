@@ -6,7 +6,7 @@ import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 import generate_grpc
-from modelward_inference.grpc_api import open_inference_pb2
+from modelward_inference.serve.grpc_api import open_inference_pb2
 
 
 @pytest.mark.parametrize("name", [generate_grpc.PYTHON, generate_grpc.TYPES])

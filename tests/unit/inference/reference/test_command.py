@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from modelward_drift.reference import FILE, Reference
+from modelward_drift.profiles.reference import FILE, Reference
 from modelward_inference import cli, make_reference, save_bundle, save_reference
-from modelward_inference.bundle import MANIFEST
+from modelward_inference.artifact.bundle import MANIFEST
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
 from modelward_inference.reference import progress
 from modelward_inference.reference.progress import Progress

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.reference import Reference
-from modelward_drift.statistic import measure
+from modelward_drift.judging.statistic import measure
+from modelward_drift.profiles.reference import Reference
 from modelward_inference import make_reference
 from modelward_inference.drift_report.inputs import read_data
 from modelward_inference.errors import InvalidConfiguration

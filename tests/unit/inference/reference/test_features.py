@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from modelward_drift.reference import Reference
-from modelward_inference.bundle import Signature, Tensor
+from modelward_drift.profiles.reference import Reference
+from modelward_inference.artifact.bundle import Signature, Tensor
+from modelward_inference.artifact.features import Layout, texts_kind
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.features import Layout, texts_kind
 from modelward_inference.reference.builder import ReferenceBuilder
 
 

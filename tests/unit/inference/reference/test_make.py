@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from modelward_drift.counting import count
+from modelward_drift.building.sample import CAPACITY
+from modelward_drift.counting.counting import count
 from modelward_drift.errors import SettingError
-from modelward_drift.inflation import Inflation
-from modelward_drift.reference import Reference
-from modelward_drift.sample import CAPACITY
+from modelward_drift.profiles.inflation import Inflation
+from modelward_drift.profiles.reference import Reference
 from modelward_inference import make_reference, save_bundle
-from modelward_inference.bundle import Signature, Tensor
+from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import FormatUnknown, InvalidConfiguration
 from modelward_inference.reference import models
 from modelward_inference.reference.source import Chunk, open_source

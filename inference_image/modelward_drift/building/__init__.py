@@ -1,0 +1,1 @@
+"""Profiles from a stream of chunks, and how far rows hang together."""

@@ -1,0 +1,1 @@
+"""From values to counts by cell, exact over pods and windows."""

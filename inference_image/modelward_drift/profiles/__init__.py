@@ -1,0 +1,1 @@
+"""What a reference is: one profile a feature, its bins frozen."""

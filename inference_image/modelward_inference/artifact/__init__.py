@@ -1,0 +1,1 @@
+"""What is served, as files: the bundle, its formats, its features and digests."""

@@ -1,0 +1,203 @@
+"""From a decoded request to the model's answer, whatever the transport: the checks, the deadline, the queue.
+
+Predictions that take longer than a moment run in threads, as many as there are cores, so that neither the event loop
+nor a health probe ever waits for one. Who comes when the queue is full is told so at once.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from modelward_inference.artifact.arrays import Array, no_rows, warm_up_inputs
+from modelward_inference.artifact.bundle import Manifest
+from modelward_inference.engine.batching import Batcher, Limits, key_of
+from modelward_inference.engine.bodies import Bodies
+from modelward_inference.engine.computing import Observer
+from modelward_inference.engine.jobs import Job
+from modelward_inference.engine.refusals import Guard
+from modelward_inference.protocol.checks import size_of
+from modelward_inference.protocol.messages import (
+    REFUSERS,
+    DeadlineExceededError,
+    InferRequest,
+    InferResponse,
+    ModelRefusedError,
+    RequestError,
+    Timing,
+)
+from modelward_inference.protocol.names import Names
+from modelward_inference.protocol.tensors import shown
+from modelward_inference.runtimes.base import Model
+from modelward_inference.telemetry import metrics
+from modelward_inference.telemetry.samples import Samples
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIMEOUT = 60.0
+"""Seconds that a request may wait where the client says nothing."""
+
+MAX_ROWS = 100_000
+"""Rows of a request: at 30 features as much as the default limit of a body holds."""
+
+WARM_UP_SECONDS = 2.0
+"""Of predictions that show how the time grows with the rows; a slow model ends it sooner."""
+
+IGNORED = "ignored_inputs"
+"""The parameter of an answer that names the columns which made no difference to it."""
+
+_REFUSALS = frozenset({"InvalidArgument"})
+"""Names of exceptions, besides ValueError, by which a runtime says that the input is at fault: onnxruntime's."""
+
+
+class DataPlane:
+    """One model, ready to answer.
+
+    `workers`: predictions in threads at a time; `max_waiting`: requests that may wait for one; `max_batch_rows`: 1
+    turns batching off; `max_batch_delay`, `timeout`: seconds; `max_rows`: of a request. `samples` are given the
+    answers by the adapters, which alone see every failure; `bodies` is what they share to read requests.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        manifest: Manifest,
+        version: str,
+        workers: int,
+        max_waiting: int,
+        *,
+        max_batch_rows: int = 256,
+        max_batch_delay: float = 0.0,
+        timeout: float = REQUEST_TIMEOUT,
+        max_rows: int = MAX_ROWS,
+        bodies: Bodies | None = None,
+    ) -> None:
+        self.manifest = manifest
+        self.name = manifest.name
+        self.version = version
+        self.signature = manifest.signature
+        self.samples = Samples()
+        self.bodies = bodies or Bodies()
+        self._model = model
+        self._names = Names(self.signature, manifest.columns)
+        self._outputs = tuple(tensor.name for tensor in self.signature.outputs)
+        widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in self.signature.inputs}
+        self._guards = [Guard(each, widths[each.tensor]) for each in manifest.refusals]
+        self._timeout = timeout
+        self.max_rows = max_rows
+        # Along the first axis, where fetch has proven that this changes no answer.
+        joining = manifest.joining
+        joins = joining is not None and joining.joins
+        self.max_batch_rows = max_batch_rows if joins else 1
+        """Rows of different requests that are computed together; 1 for none."""
+        self._batches = self.max_batch_rows > 1
+        self._answers_none = joins and all(
+            -1 not in tensor.shape[1:] and not tensor.any_rank for tensor in self.signature.outputs
+        )
+        self._one_size = joining is None or joining.one_size
+        limits = Limits(workers, max_waiting, max_batch_rows, max_batch_delay)
+        self._batcher = Batcher(model.predict, limits, (self.name, version))
+        self._refused = {by: metrics.REFUSED.labels(self.name, version, by) for by in REFUSERS}
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait for the model or are in it."""
+        return self._batcher.pending
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request that comes now may have to wait."""
+        return self._batcher.busy
+
+    def observe(self, observer: Observer) -> None:
+        """Let it have every answer from now on. Requests for some outputs only are observed with those alone."""
+        self._batcher.observer = observer
+
+    def warm_up(self) -> None:
+        """Answer requests of zeros: the first real client must not pay for what is set up lazily.
+
+        One row, then twice as many each time while that is cheap, so that the costs are known before anyone asks. A
+        sound model may refuse zeros (an encoder that never saw that category): that is logged, and no failure.
+        """
+        self._batcher.measure_hop()
+        inputs = warm_up_inputs(self.signature)
+        end = time.monotonic() + WARM_UP_SECONDS
+        try:
+            cheap = True
+            while cheap and time.monotonic() < end and _rows(inputs) <= self.max_rows:
+                size = sum(map(size_of, inputs.values()))
+                cheap = self._batcher.measure(inputs, self._outputs, size) and self._batches
+                inputs = {name: np.concatenate((array, array)) for name, array in inputs.items()} if cheap else inputs
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  a model may raise anything
+            log.warning("the model was not warmed up, it refuses a row of zeros: %s", error)
+
+    async def infer(self, request: InferRequest, *, deadline: float | None = None) -> InferResponse:
+        """Check, wait, compute. `deadline`: seconds of time.monotonic(); the server's own limit holds in any case.
+
+        Raises RequestError for the client's mistakes, OverloadedError, DeadlineExceededError, and whatever the model
+        raises. A caller that is cancelled while its request waits leaves the queue.
+        """
+        now = time.monotonic()
+        latest = now + self._timeout
+        if deadline is not None and deadline < latest:
+            if deadline <= now:
+                metrics.EXPIRED.inc()
+                raise DeadlineExceededError("the request's time was over when it arrived")
+            latest = deadline
+        try:
+            job = self._job(request, now, latest)
+        except ModelRefusedError as error:
+            self._refused[error.by].inc()
+            raise
+        try:
+            # No rows have no answers; many models fail where they are asked for them.
+            outputs = await self._batcher.run(job) if job.size or not self._answers_none else self._none(job.wanted)
+        except Exception as error:
+            if isinstance(error, ValueError) or type(error).__name__ in _REFUSALS:
+                # Not a failure of the server: one client's NaN must not look like a bad model.
+                self._refused["model"].inc()
+                raise RequestError(f"the model refuses these inputs: {error}") from error
+            raise
+        if request.outputs:
+            outputs = {asked: outputs[name] for asked, name in self._names.outputs(request).items()}
+        timing = Timing(job.queued, job.computed, job.batch)
+        response = InferResponse(self.name, self.version, outputs, request.id, timing=timing)
+        if len(request.inputs) > 1 and (ignored := self._names.ignored(request)):
+            response.parameters = {IGNORED: shown(", ".join(ignored))}
+        return response
+
+    def _none(self, wanted: Iterable[str]) -> dict[str, Array]:
+        outputs = {tensor.name: tensor for tensor in self.signature.outputs}
+        return {name: no_rows(outputs[name]) for name in wanted}
+
+    def _job(self, request: InferRequest, now: float, deadline: float) -> Job:
+        inputs = self._names.inputs(request)
+        rows = self._checked_rows(inputs)
+        for guard in self._guards:
+            guard.check(inputs[guard.tensor])
+        wanted = tuple(self._names.outputs(request).values()) if request.outputs else self._outputs
+        key = key_of(inputs, wanted) if self._batches else None
+        return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline)
+
+    def _checked_rows(self, inputs: Mapping[str, Array]) -> int:
+        rows = -1
+        for name, array in inputs.items():
+            if not self._names.expected[name].rows:
+                continue
+            count = array.shape[0]
+            if self._one_size and rows not in (-1, count):
+                raise RequestError(f"inputs differ in their number of rows: {sorted({rows, count})}")
+            if count > self.max_rows:
+                raise RequestError(
+                    f"inputs ({name}).shape asks for {count} rows; this server takes {self.max_rows} at a time", 413
+                )
+            rows = max(rows, count)
+        return max(rows, 1)
+
+
+def _rows(inputs: Mapping[str, Array]) -> int:
+    return max((array.shape[0] for array in inputs.values() if array.ndim), default=1)

@@ -1,0 +1,1 @@
+"""Rows by which a served form is held against its original."""

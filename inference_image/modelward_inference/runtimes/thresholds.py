@@ -1,0 +1,76 @@
+"""Where the trees of an estimator split: sorted thresholds by feature, whatever library grew the trees."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from modelward_inference.artifact.arrays import Array
+
+MAX_TREES = 200
+"""Trees that are read: more tell nothing new."""
+
+
+def of(step: Any) -> dict[int, Array]:
+    """Thresholds by the feature's position; empty for an estimator without trees."""
+    found: dict[int, list[float]] = {}
+    for feature, threshold in _splits(step):
+        if np.isfinite(threshold):
+            found.setdefault(feature, []).append(threshold)
+    return {feature: np.unique(values) for feature, values in sorted(found.items())}
+
+
+def _splits(step: Any) -> Iterator[tuple[int, float]]:
+    booster = getattr(step, "get_booster", None)
+    if booster is not None:
+        yield from _of_xgboost(booster())
+    elif hasattr(step, "trees_to_dataframe") and hasattr(step, "inplace_predict"):
+        yield from _of_xgboost(step)
+    elif hasattr(step, "booster_") or hasattr(step, "model_to_string"):
+        yield from _of_lightgbm(getattr(step, "booster_", step))
+    elif hasattr(step, "_predictors"):
+        for predictor in [each for stage in step._predictors for each in stage][:MAX_TREES]:
+            inner = predictor.nodes[~predictor.nodes["is_leaf"].astype(bool)]
+            yield from zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
+    else:
+        for tree in _trees(step):
+            inner = tree.feature >= 0
+            yield from zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True)
+
+
+def _trees(step: Any) -> list[Any]:
+    if hasattr(step, "tree_"):
+        return [step.tree_]
+    members = getattr(step, "estimators_", None)
+    if members is None:
+        return []
+    return [each.tree_ for each in np.ravel(np.array(members, dtype=object))[:MAX_TREES] if hasattr(each, "tree_")]
+
+
+def _of_xgboost(booster: Any) -> Iterator[tuple[int, float]]:
+    positions = {name: index for index, name in enumerate(booster.feature_names or ())}
+
+    def walk(node: dict[str, Any]) -> Iterator[tuple[int, float]]:
+        if "split" not in node:
+            return
+        name = node["split"]
+        position = positions.get(name, int(name[1:]) if name[1:].isdecimal() else -1)
+        if position >= 0 and isinstance(node.get("split_condition"), int | float):
+            yield position, float(node["split_condition"])
+        for child in node["children"]:
+            yield from walk(child)
+
+    for dumped in booster.get_dump(dump_format="json")[:MAX_TREES]:
+        yield from walk(json.loads(dumped))
+
+
+def _of_lightgbm(booster: Any) -> Iterator[tuple[int, float]]:
+    features: list[int] = []
+    for line in booster.model_to_string(num_iteration=MAX_TREES).splitlines():
+        if line.startswith("split_feature="):
+            features = [int(each) for each in line.partition("=")[2].split()]
+        elif line.startswith("threshold="):
+            # A categorical split's threshold is the number of a set of categories: harmless as a value.
+            values = [float(each) for each in line.partition("=")[2].split()]
+            yield from zip(features, values, strict=True)

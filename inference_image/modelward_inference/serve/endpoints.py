@@ -1,0 +1,227 @@
+"""What of REST is not inference: health, metadata, metrics, and the page at /docs. FastAPI serves it.
+
+Every error is `{"error": "…"}`, which is what tritonclient and the KServe client read.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+
+from modelward_inference import __version__
+from modelward_inference.artifact import formats
+from modelward_inference.artifact.bundle import Tensor
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.serve import triton
+from modelward_inference.serve.state import State
+from modelward_inference.telemetry.samples import ASKED_FOR, PAGE
+
+EXTENSIONS = ["binary_tensor_data", *triton.EXTENSIONS]
+
+PRIVATE_PREFIX = "/modelward/"
+"""What is below it is for the operator alone; who asks is known before (rest.py)."""
+
+MAX_DIGITS = 18
+"""Of a sequence number: more can't be one."""
+
+
+Handler = Callable[..., Awaitable[Response]]
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
+
+
+def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
+    """The application that answers everything but inference."""
+    app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None, redirect_slashes=False)
+
+    def known(name: str, version: str | None = None) -> None:
+        if name != plane.name:
+            raise HTTPException(404, unknown_model(name, plane.name))
+        if version not in (None, plane.version):
+            raise HTTPException(404, f"model {name!r} has no version {version!r} here; it has {plane.version!r}")
+
+    def get(path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+        """GET, and HEAD, by which load balancers probe."""
+
+        def added(handler: Handler) -> Handler:
+            app.add_api_route(path, handler, methods=["GET"], summary=summary, **more)
+            app.add_api_route(path, handler, methods=["HEAD"], include_in_schema=False)
+            return handler
+
+        return added
+
+    @get("/v2/models", "The model that is here")
+    async def models() -> Response:
+        return _json({"models": [plane.name]})
+
+    @get("/v1/models", "The model that is here, as the V1 protocol has it")
+    async def v1_models() -> Response:
+        return _json({"models": [plane.name]})
+
+    @get("/v1/models/{name}", "Whether the model answers, as KServe's and as TensorFlow Serving's V1 have it")
+    async def v1_model(name: str) -> Response:
+        known(name)
+        status = {"version": plane.version, "state": "UNLOADING" if state.draining else "AVAILABLE"}
+        found = {"name": name, "ready": not state.draining, "model_version_status": [status]}
+        return _json(found, 503 if state.draining else 200)
+
+    @get("/", "Whether the process works, as the V1 protocol has it")
+    async def alive() -> Response:
+        return _json({"status": "alive"})
+
+    @get("/v2", summary="Server metadata")
+    async def server_metadata() -> Response:
+        return _json({"name": "modelward", "version": __version__, "extensions": EXTENSIONS})
+
+    @get("/v2/health/live", summary="Whether the process works")
+    async def live() -> Response:
+        return _json({"live": True})
+
+    # The protocol's text and the KServe client differ in the key of readiness, so both are there.
+    @get("/v2/health/ready", summary="Whether requests should be sent here")
+    async def ready() -> Response:
+        return _json({"live": True, "ready": not state.draining}, 503 if state.draining else 200)
+
+    @get("/v2/models/{name}/ready", summary="Whether the model answers")
+    @get("/v2/models/{name}/versions/{version}/ready", summary="Whether the version of the model answers")
+    async def model_ready(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json({"name": name, "ready": not state.draining}, 503 if state.draining else 200)
+
+    if plane.name != "stats":
+
+        @get("/v2/models/stats", "Statistics of all models, as Triton has them")
+        async def all_stats() -> Response:
+            return _json(triton.statistics(plane))
+
+    @get("/v2/models/{name}/stats", "Statistics, as Triton has them")
+    @get("/v2/models/{name}/versions/{version}/stats", "Statistics of a version of the model")
+    async def stats(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json(triton.statistics(plane))
+
+    @get("/v2/models/{name}", summary="Model metadata")
+    @get("/v2/models/{name}/versions/{version}", summary="Metadata of a version of the model")
+    async def model_metadata(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json(metadata(plane))
+
+    @get("/v2/models/{name}/config", "The model's configuration, as Triton has it")
+    @get("/v2/models/{name}/versions/{version}/config", "Configuration of a version of the model")
+    async def config(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        return _json(triton.configuration(plane))
+
+    @app.post("/v2/repository/index", summary="The models that are here, as Triton has them")
+    async def repository_index() -> Response:
+        return _json(triton.index(plane, not state.draining))
+
+    # The real work is done before FastAPI is asked; this stands here for /docs and for wrong names.
+    @app.post("/v2/models/{name}/infer", summary="Inference", openapi_extra=_infer_documentation(plane))
+    @app.post("/v2/models/{name}/versions/{version}/infer", summary="Inference by a version of the model")
+    async def infer(name: str, version: str | None = None) -> Response:
+        known(name, version)
+        raise HTTPException(404, "no such path")
+
+    @app.post("/v1/models/{name}:predict", summary="Inference by the V1 protocol: instances, or inputs by column")
+    async def predict(name: str) -> Response:
+        known(name)
+        raise HTTPException(404, "no such path")
+
+    @get("/metrics", summary="Prometheus metrics")
+    async def prometheus() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @get(f"{PRIVATE_PREFIX}samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
+    async def samples(request: Request) -> Response:
+        after = request.query_params.get("after", "0")
+        if not after.isdecimal() or len(after) > MAX_DIGITS:
+            raise HTTPException(400, f"after is {after[:50]!r}; set it to the last answer's `next`, or to 0 for all")
+        return _json(plane.samples.page(int(after)))
+
+    @app.exception_handler(HTTPException)
+    async def failed(_: Request, error: HTTPException) -> Response:
+        told = f"there is no such path; inference is POST /v2/models/{plane.name}/infer, all paths stand at /docs"
+        words = told if error.detail in ("Not Found", "Method Not Allowed") else str(error.detail)
+        return Response(orjson.dumps({"error": words}), error.status_code, error.headers, media_type="application/json")
+
+    return app
+
+
+def unknown_model(name: str, known: str) -> str:
+    """Begins as Triton's own words do: clients look for them."""
+    return f"Request for unknown model: there is no model {name!r} here; this server has {known!r}"
+
+
+def metadata(plane: DataPlane) -> dict[str, Any]:
+    """A model's metadata, with everything that the bundle tells of it under `properties`: texts, as the protocol has
+    them; what has parts is JSON in a text."""
+    manifest = plane.manifest
+    properties: dict[str, Any] = {
+        "digest": manifest.digest,
+        "uri": manifest.uri,
+        "format": manifest.format,
+        "libraries": manifest.libraries,
+        "warnings": list(manifest.warnings),
+    }
+    if manifest.compilation is not None:
+        properties["compilation"] = manifest.compilation
+    if manifest.joining is not None:
+        properties["joining"] = manifest.joining
+    if manifest.columns:
+        properties["columns"] = manifest.columns
+    if manifest.refusals:
+        properties["refusals"] = manifest.refusals
+    if manifest.classes:
+        properties["classes"] = manifest.classes
+    if manifest.trained_with:
+        properties["trained_with"] = manifest.trained_with
+    return {
+        "name": plane.name,
+        "versions": [plane.version],
+        "platform": formats.platform_of(manifest.format),
+        "inputs": [_described(tensor) for tensor in plane.signature.inputs],
+        "outputs": [_described(tensor) for tensor in plane.signature.outputs],
+        "properties": {name: _as_text(value) for name, value in properties.items()},
+    }
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _described(tensor: Tensor) -> dict[str, Any]:
+    return {"name": tensor.name, "datatype": tensor.datatype, "shape": list(tensor.shape)}
+
+
+def _infer_documentation(plane: DataPlane) -> dict[str, Any]:
+    inputs = [{**_described(tensor), "data": []} for tensor in plane.signature.inputs]
+    return {"requestBody": {"content": {"application/json": {"example": {"inputs": inputs}}}}}
+
+
+def _samples_documentation() -> dict[str, Any]:
+    after = {"type": "integer", "minimum": 0, "default": 0}
+    sample = {"seq": 8, "hash": 81985529, "id": "0123456789abcdef", "outputs": {"predict": [1, 0]}}
+    answer = {"epoch": "9f86d081884c7d65", "next": 8, "level": 2, "samples": [sample]}
+    return {
+        "description": (
+            "Requests are chosen by a hash of their x-request-id, which has to be below 2^(32 - `level`), so servers "
+            "that see the same requests sample the same ones. Sampling ends "
+            f"{ASKED_FOR:.0f} s after the last question. The oldest samples come first, at most {PAGE}; ask for more "
+            "with `next`. A `seq` that is left out was lost; another `epoch` means another process, which counts anew. "
+            "Only the operator is answered, by the signature in x-modelward-auth. "
+            "`outputs` has the first rows of whole numbers, booleans and texts, else of floating numbers to 6 digits, "
+            "and `error` is null; or `error` is the answer's code, and `outputs` null."
+        ),
+        "parameters": [{"name": "after", "in": "query", "schema": after, "description": "The last answer's `next`"}],
+        "responses": {
+            "200": {"description": "Samples behind `after`", "content": {"application/json": {"example": answer}}},
+            "400": {"description": "`after` is no sequence number"},
+            "401": {"description": "It was not the operator that asked"},
+        },
+    }

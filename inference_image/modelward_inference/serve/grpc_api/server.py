@@ -1,0 +1,106 @@
+"""The gRPC server: binding, health checking, reflection, draining. It runs in the event loop that enters it.
+
+Failure: InvalidConfiguration where the port can't be had.
+"""
+
+import logging
+from typing import Self
+
+import grpc
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import OVERALL_HEALTH
+from grpc_health.v1.health import SERVICE_NAME as HEALTH
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.serve.grpc_api import open_inference_pb2, service
+from modelward_inference.serve.grpc_api.health import Health
+from modelward_inference.serve.state import State
+from modelward_inference.telemetry.tracing import Tracing
+
+log = logging.getLogger(__name__)
+
+MIN_PING_INTERVAL = 10_000
+"""Milliseconds between a client's keepalive pings that are put up with; gRPC's own 5 minutes end many connections."""
+
+MAX_AGE_OF_DRAIN = 0.6
+"""Age at which a connection is asked to end, as a part of the time of draining. gRPC's core fails what arrives in the
+instant of the end (CANCELLED): by then every client shall have been sent away, without loss, to where the cluster sends
+new connections. The price is a new connection now and then."""
+
+UNLIMITED = 2**31 - 1
+
+MAX_CALLS = 2048
+"""Calls at a time, over all connections: gRPC's core holds the whole message of each, before the queue is asked."""
+
+GRACE = 80.0
+"""Seconds for what is being computed when the server ends: the kubelet gives a pod 90, of which 5 drain."""
+
+
+class GrpcServer:
+    """`async with` it to serve on a port (0: any that is free; `port` then says which).
+
+    `max_body`: bytes that a request may have. `drain`: seconds between `state.draining` and the end; 0 where clients
+    may lose what they send in that instant.
+    """
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        state: State,
+        port: int,
+        max_body: int,
+        host: str,
+        *,
+        drain: float = 0.0,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.port = port
+        self._plane = plane
+        self._state = state
+        self._tracing = tracing
+        self._host = f"[{host}]" if ":" in host else host
+        self._options = [
+            ("grpc.max_receive_message_length", max_body),
+            ("grpc.max_send_message_length", -1),
+            # A port that is taken shall be an error, and not be shared with whoever has it.
+            ("grpc.so_reuseport", 0),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.max_connection_age_ms", round(drain * MAX_AGE_OF_DRAIN * 1000) or UNLIMITED),
+        ]
+
+    async def __aenter__(self) -> Self:
+        """Raises InvalidConfiguration where the port can't be had."""
+        server = self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=MAX_CALLS)
+        server.add_generic_rpc_handlers((service.Service(self._plane, self._state, self._tracing).handler(),))
+        health_pb2_grpc.add_HealthServicer_to_server(Health((OVERALL_HEALTH, service.NAME), self._state), server)
+        names = (service.NAME, HEALTH, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server, pool=_descriptions())
+        try:
+            self.port = server.add_insecure_port(f"{self._host}:{self.port}")
+        except RuntimeError as error:
+            raise InvalidConfiguration(
+                f"gRPC can't listen on port {self.port} ({error}); set GRPC_PORT to a free one"
+            ) from None
+        await server.start()
+        log.info("serving gRPC on port %d", self.port)
+        return self
+
+    async def __aexit__(self, *reason: object) -> None:
+        await self.stop()
+
+    async def stop(self, grace: float | None = GRACE) -> None:
+        """Refuse new requests with UNAVAILABLE; end when the last one is answered, at most after `grace` seconds."""
+        self._state.draining = True
+        await self._server.stop(grace)
+
+
+def _descriptions() -> DescriptorPool:
+    """What reflection tells of: our messages have a pool of their own, which lacks the other services'."""
+    pool = DescriptorPool()
+    for module in (open_inference_pb2, health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    return pool

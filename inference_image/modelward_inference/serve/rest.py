@@ -1,0 +1,298 @@
+"""The REST adapter of the data plane: raw ASGI for inference; `endpoints` serves the rest.
+
+No pydantic on the hot path: bytes → orjson → numpy → model → bytes. Every error is `{"error": "…"}`, which is what
+tritonclient and the KServe client read.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from modelward_auth.guard import Guard
+from modelward_auth.verifier import Verifier
+from modelward_inference.engine.bodies import LARGE, Held
+from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.protocol import codec, compression
+from modelward_inference.protocol.messages import (
+    DeadlineExceededError,
+    InferRequest,
+    InferResponse,
+    OverloadedError,
+    RequestError,
+)
+from modelward_inference.protocol.v1 import V1
+from modelward_inference.serve import http
+from modelward_inference.serve.endpoints import PRIVATE_PREFIX, small_endpoints
+from modelward_inference.serve.state import State as State  # adapters take it from here
+from modelward_inference.telemetry import metrics
+from modelward_inference.telemetry.tracing import Tracing
+
+log = logging.getLogger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Headers = dict[bytes, bytes]
+
+REQUEST_ID = b"x-request-id"
+JSON_LENGTH = b"inference-header-content-length"
+TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
+"""The router sets it to the milliseconds that it is going to wait; other clients may as well."""
+
+MAX_PRIVATE_BODY = 64 << 10
+"""Bytes; the operator sends none here."""
+
+MAX_DIGITS = 18
+"""Of a number in a header: more can't be the length of anything."""
+
+READABLE = frozenset({
+    b"", b"application/json", b"application/octet-stream", b"application/vnd.api+json", b"text/json",
+    b"application/x-www-form-urlencoded",  # what curl -d says if it is not told otherwise
+})  # fmt: skip
+"""Content types of requests."""
+
+PACKED = 4 << 10
+"""Bytes from which a compressed body is unpacked in a thread."""
+
+_JSON = (b"content-type", b"application/json")
+_BINARY = (b"content-type", b"application/octet-stream")
+_CLOSE = (b"connection", b"close")
+_RETRY = (b"retry-after", b"1")
+
+
+NOBODY: Final = Verifier("", None)
+"""Refuses every request for what is the operator's."""
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection; nobody is there to answer."""
+
+
+class NeverArrivedError(ClientGoneError):
+    """It did so before its request was complete."""
+
+
+class Form(Protocol):
+    """A protocol's bodies: of a request, and of its answer, with the length of the JSON where more follows."""
+
+    def decode(self, body: bytes, json_length: int | None) -> InferRequest: ...
+
+    def encode(self, response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]: ...
+
+
+class Rest:
+    """The ASGI application. `max_body`: bytes that a request may have, also after decompression; `verifier`: knows the
+    operator, whose the paths below PRIVATE_PREFIX are; None: they are everybody's, and left out: nobody's."""
+
+    def __init__(
+        self,
+        plane: DataPlane,
+        state: State,
+        max_body: int,
+        tracing: Tracing | None = None,
+        verifier: Verifier | None = NOBODY,
+    ) -> None:
+        self._plane = plane
+        self._state = state
+        self._max_body = max_body
+        self._tracing = tracing
+        base = f"/v2/models/{plane.name}"
+        first = f"/v1/models/{plane.name}"
+        v1 = V1(plane.signature, plane.max_rows)
+        self._forms: dict[str, Form] = {
+            f"{base}/infer": codec,
+            f"{base}/versions/{plane.version}/infer": codec,
+            f"{first}:predict": v1,
+            f"{first}/versions/{plane.version}:predict": v1,
+        }
+        """How bodies are read and written, by path."""
+        self._requests = metrics.Requests(plane.name, plane.version, "rest")
+        self._samples = plane.samples
+        self._bodies = plane.bodies
+        self._others = Guard(
+            small_endpoints(plane, state), verifier, lambda path: path.startswith(PRIVATE_PREFIX), MAX_PRIVATE_BODY
+        )
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        form = self._forms.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if form is not None:
+            with self._bodies.hold() as held:
+                await self._infer(scope, dict(scope["headers"]), receive, send, form, held)
+        else:
+            await self._others(_without_slash(scope), receive, send)
+
+    async def _infer(
+        self, scope: Message, headers: Headers, receive: Receive, send: Send, form: Form, held: Held
+    ) -> None:
+        began = time.perf_counter()
+        more: list[tuple[bytes, bytes]] = []
+        kind = _JSON
+        exchange: http.Exchange | None = (scope.get("extensions") or {}).get(http.EXCHANGE)
+        response: InferResponse | None = None
+        try:
+            _check_type(headers)
+            body = await self._body(receive, headers, held)
+            began = time.perf_counter()
+            deadline = time.monotonic() + _number(headers, TIMEOUT) / 1000 if TIMEOUT in headers else None
+            if b"content-encoding" in headers:
+                body = await self._unpacked(body, headers[b"content-encoding"].decode("latin-1"), held)
+            json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
+            if _takes_long(body, json_length):
+                request = await self._bodies.decoded(form.decode, body, json_length)
+            else:
+                request = form.decode(body, json_length)
+            if self._plane.busy:
+                response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
+            else:
+                response = await self._plane.infer(request, deadline=deadline)
+            answer, json_length = form.encode(response, request)
+            status = 200
+            if json_length is not None:
+                kind = _BINARY
+                more.append((JSON_LENGTH, b"%d" % json_length))
+        except NeverArrivedError:
+            return  # as gRPC has it: no request, so nothing is counted
+        except ClientGoneError:
+            status, answer = metrics.GONE, b""
+        except RequestError as error:
+            status, answer = error.status, _error(str(error))
+        except DeadlineExceededError as error:
+            status, answer = 504, _error(str(error))
+        except OverloadedError as error:
+            status, answer = 503, _error(str(error))
+            more.append(_RETRY)
+        except Exception as error:  # a model may raise anything; the process goes on
+            log.exception("the model failed", extra={"request_id": _text(headers, REQUEST_ID)})
+            status, answer = 500, _error(f"the model failed: {type(error).__name__}: {error}")
+        if exchange is not None and exchange.gone():
+            status = metrics.GONE
+        seconds = time.perf_counter() - began
+        self._requests.observe(status, seconds)
+        if self._tracing is not None:
+            labels = (self._plane.name, self._plane.version, "rest")
+            parent = {"traceparent": _text(headers, b"traceparent"), "tracestate": _text(headers, b"tracestate")}
+            self._tracing.record(parent, labels, status, seconds, response.timing if response else None)
+        if status == metrics.GONE:
+            return
+        if status != 200 and log.isEnabledFor(logging.DEBUG):
+            log.debug("%d: %s", status, answer.decode(), extra={"request_id": _text(headers, REQUEST_ID)})
+        if len(answer) >= compression.COMPRESS_FROM and b"accept-encoding" in headers:
+            encoding = compression.chosen(_text(headers, b"accept-encoding")) or ""
+            if encoding:
+                pack = compression.compressed
+                large = len(answer) > LARGE
+                answer = await self._bodies.apart(pack, answer, encoding) if large else pack(answer, encoding)
+                more.append((b"content-encoding", encoding.encode()))
+        await self._send(exchange, send, status, [kind, (b"content-length", b"%d" % len(answer)), *more], answer)
+        if self._samples.active:
+            outputs = response.outputs if response is not None and status == 200 else None
+            self._samples.take(headers.get(REQUEST_ID, b""), status, outputs)
+
+    async def _send(
+        self, exchange: http.Exchange | None, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        if self._state.draining:
+            headers.append(_CLOSE)
+        elif exchange is not None and exchange.answer(
+            status, b"".join([b"%s: %s\r\n" % header for header in headers]), body
+        ):
+            return
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        except RuntimeError as error:
+            # uvloop's word for a connection that the client closed while a request behind another one was computed.
+            log.debug("nobody is there to answer: %s", error)
+
+    async def _body(self, receive: Receive, headers: Headers, held: Held) -> bytes:
+        """The whole body. Raises RequestError where it is too long, OverloadedError, NeverArrivedError."""
+        length = headers.get(b"content-length", b"")
+        if len(length) > MAX_DIGITS or (length.isdigit() and int(length) > self._max_body):
+            raise self._too_large()
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message.get("more_body") or len(body) > LARGE:
+            held.add(len(body))
+        if message.get("more_body"):
+            parts, size = [body], len(body)
+            while message.get("more_body"):
+                if size > LARGE:
+                    await self._bodies.turn()
+                message = await receive()
+                part = message.get("body", b"")
+                size += len(part)
+                if size > self._max_body:
+                    raise self._too_large()
+                held.add(len(part))
+                parts.append(part)
+            body = b"".join(parts)
+        if message["type"] == "http.disconnect":
+            raise NeverArrivedError
+        if len(body) > self._max_body:
+            raise self._too_large()
+        return body
+
+    async def _unpacked(self, body: bytes, encoding: str, held: Held) -> bytes:
+        unpack = compression.decompressed
+        if len(body) > PACKED:
+            body = await self._bodies.apart(unpack, body, encoding, self._max_body)
+        else:
+            body = unpack(body, encoding, self._max_body)
+        if len(body) > LARGE:
+            held.add(len(body))
+        return body
+
+    def _too_large(self) -> RequestError:
+        return RequestError(f"the body has more than {self._max_body} bytes; send fewer rows at a time", 413)
+
+    async def _while_connected(self, receive: Receive, answer: Awaitable[InferResponse]) -> InferResponse:
+        """The answer, as long as someone waits for it. Raises ClientGoneError."""
+        waiting = asyncio.ensure_future(answer)
+        gone = asyncio.ensure_future(receive())  # after the body only a disconnect can come
+        try:
+            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ClientGoneError
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            gone.cancel()
+
+
+def _without_slash(scope: Message) -> Message:
+    """`/v2/` is `/v2`, as the protocol's document has it: a redirect would lead from https to http behind a proxy."""
+    path = scope.get("path", "")
+    return {**scope, "path": path.rstrip("/")} if path.endswith("/") and path.strip("/") else scope
+
+
+def _takes_long(body: bytes, json_length: int | None) -> bool:
+    """Whether it is to be read in a thread. Binary tensors are looked at where they are, but for texts."""
+    if len(body) <= LARGE:
+        return False
+    return json_length is None or json_length > LARGE or b"BYTES" in body[:json_length]
+
+
+def _check_type(headers: Headers) -> None:
+    kind = headers.get(b"content-type", b"")
+    if kind not in READABLE and kind.partition(b";")[0].strip().lower() not in READABLE:
+        raise RequestError(f"Content-Type {kind[:50].decode('latin-1')!r} is not supported; send application/json", 415)
+
+
+def _number(headers: Headers, name: bytes) -> int:
+    raw = headers[name]
+    if not raw.isdigit() or len(raw) > MAX_DIGITS:
+        raise RequestError(f"the header {name.decode()} must be a number, not {raw.decode('latin-1')[:50]!r}")
+    return int(raw)
+
+
+def _text(headers: Headers, name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
+
+
+def _error(message: str) -> bytes:
+    # What a client sent may come back in a message, half a surrogate pair too.
+    return orjson.dumps({"error": message.encode(errors="replace").decode()})

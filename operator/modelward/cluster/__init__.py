@@ -1,1 +1,0 @@
-"""Access to the API server and to router pods: every read, watch and write goes through here."""

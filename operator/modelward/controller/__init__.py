@@ -1,1 +1,0 @@
-"""The reconcile loop: observe, plan, apply, one status patch."""

@@ -1,0 +1,1 @@
+"""Verdicts on windows. Pure; the kernel is modelward_drift."""

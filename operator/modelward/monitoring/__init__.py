@@ -1,0 +1,1 @@
+"""What the monitors in model pods counted, added up to windows."""

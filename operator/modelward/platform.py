@@ -1,0 +1,31 @@
+"""What the operator's installation decides for every model: images and the cluster's DNS domain."""
+
+from dataclasses import dataclass
+
+from modelward.models.consent import SAFE
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Settings of the installation that shape pods.
+
+    `server_image`: the inference image, for fetch and server. `router_image`: Envoy. `cluster_domain`: the DNS domain
+    of Services, `cluster.local` nearly everywhere. `allowed_formats`: of models that may be loaded, whoever made them.
+    `max_model_size`: bytes of an artifact. `node_credentials`: whether a download may use the node's own role.
+    `https_proxy`, `no_proxy`: of downloads; `ca_config_map`: a ConfigMap in each model's namespace whose key `ca.crt`
+    has certificates that downloads trust besides. `operator_namespace`: whose operator is let through by the
+    NetworkPolicies; None where none are made. `operator_keys`: public keys of the operator, by which pods know it; none
+    where it could not read its own.
+    """
+
+    server_image: str
+    router_image: str
+    cluster_domain: str = "cluster.local"
+    allowed_formats: tuple[str, ...] = SAFE
+    max_model_size: int = 10 << 30
+    node_credentials: bool = False
+    https_proxy: str = ""
+    no_proxy: str = ""
+    ca_config_map: str = ""
+    operator_namespace: str | None = None
+    operator_keys: tuple[str, ...] = ()

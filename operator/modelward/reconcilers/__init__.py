@@ -1,0 +1,1 @@
+"""The loops that bring the cluster to what was asked for."""

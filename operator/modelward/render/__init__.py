@@ -1,1 +1,0 @@
-"""Values to plain-dict Kubernetes manifests and Envoy configuration. Pure."""

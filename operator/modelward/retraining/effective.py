@@ -1,0 +1,93 @@
+"""The effective model of a ModelDeployment: what it is to serve, and who said so. Pure.
+
+Spec is the user's and is never written by the operator. A retraining run whose model was accepted says so in its own
+status, and counts for as long as spec.model is the one that the run was made from; so a change of spec.model wins at
+once, and setting it back gives back what was served then. Of several runs the newest counts.
+
+A model that has become stable is also remembered in the ModelDeployment's status, so that deleting its run, or the
+policy with all of its runs, changes nothing of what is served. One that is still being tried is not: deleting its run
+takes it back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelward.retraining import run as runs
+from modelward.retraining.run import Artifact
+from modelward.retraining.run_object import is_deleted, read_artifact, read_run, show_artifact, target_uid
+from modelward.values.times import read_time, show_time
+
+_ACCEPTED = (runs.ROLLING_OUT, runs.PROMOTED)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A run's model that counts. `made_from`: what spec.model was; `at`: seconds since the epoch."""
+
+    run: str
+    model: Artifact
+    made_from: Artifact
+    at: float
+
+
+@dataclass(frozen=True)
+class Effective:
+    """`asked`: what spec says; `model`: what is to be served; `by`: whose it is, None: spec's own; `kept`: the last
+    run's model that became stable, None where there is none made from spec as it stands."""
+
+    asked: Artifact
+    model: Artifact
+    by: Accepted | None = None
+    kept: Accepted | None = None
+
+
+def effective_model(body: Mapping[str, Any], bodies: Iterable[Mapping[str, Any]]) -> Effective:
+    """Of the ModelDeployment `body`, given the RetrainingRuns `bodies` that are for it or for a namesake."""
+    asked, kept = read_artifact(body["spec"]["model"]), _kept(body.get("status") or {})
+    uid = body["metadata"]["uid"]
+    kept = kept if kept is not None and kept.made_from == asked else None
+    found = [each for one in bodies if target_uid(one) == uid and (each := _accepted(one)) is not None]
+    known = [each for each in (*found, kept) if each is not None and each.made_from == asked]
+    newest = max(known, key=lambda each: (each.at, each.run), default=None)
+    return Effective(asked, asked if newest is None else newest.model, newest, kept)
+
+
+def model_status(effective: Effective, *, stable: bool) -> dict[str, Any]:
+    """`status.model`. `stable`: the effective model is what the stable revision serves now."""
+    kept = effective.by if stable and effective.by is not None else effective.kept
+    source = {} if effective.by is None else {"run": effective.by.run, "madeFrom": show_artifact(effective.asked)}
+    shown = {
+        **(show_artifact(effective.model) or {}),
+        "source": "Spec" if effective.by is None else "RetrainingRun",
+        **source,
+    }
+    return shown | ({} if kept is None else {"kept": _show(kept)})
+
+
+def _accepted(body: Mapping[str, Any]) -> Accepted | None:
+    if is_deleted(body) or (body.get("status") or {}).get("phase") not in _ACCEPTED:
+        return None
+    run = read_run(body)
+    if run is None or run.model is None:
+        return None
+    return Accepted(run.name, run.model, run.from_model, run.accepted_at or run.started_at)
+
+
+def _kept(status: Mapping[str, Any]) -> Accepted | None:
+    try:
+        raw = status["model"]["kept"]
+        return Accepted(
+            str(raw["run"]), read_artifact(raw), read_artifact(raw["madeFrom"]), read_time(raw["acceptedAt"])
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _show(kept: Accepted) -> dict[str, Any]:
+    return {
+        "run": kept.run,
+        **(show_artifact(kept.model) or {}),
+        "madeFrom": show_artifact(kept.made_from),
+        "acceptedAt": show_time(kept.at),
+    }

@@ -1,0 +1,56 @@
+"""Kubernetes Events of a DriftPolicy: one for each change that a person would want to have been told of."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelward.api import conditions
+from modelward.drift.verdicts import DRIFTED, Verdict
+from modelward.retraining import run as runs
+from modelward.retraining.run import Run
+from modelward.values.times import show_time
+from modelward.values.transition import Transition
+
+_GOOD = frozenset({runs.PROMOTED, runs.REPORTED, runs.UNCHANGED})
+
+
+def verdict_transitions(name: str, old: Verdict, new: Verdict) -> Iterator[Transition]:
+    """Drift of one target began, or ended."""
+    was, now = old.verdict == DRIFTED, new.verdict == DRIFTED
+    since = show_time(new.window.end) if new.window else "None"
+    if now and not was:
+        yield Transition("Warning", "DriftDetected", f"{name}: {new.message}", since)
+    elif was and not now:
+        why = new.message if old.revision == new.revision else f"{new.revision} has taken over"
+        yield Transition("Normal", "DriftEnded", f"{name}: {why}", since)
+
+
+def run_transitions(old: Run | None, new: Run) -> Iterator[Transition]:
+    """How a run of one target went on. `old`: None where it is new."""
+    if old is None:
+        told = f"{new.name} for {new.target}. {new.reason}"
+        yield Transition("Normal", "RetrainingStarted", told, new.key)
+    elif new.phase == runs.ROLLING_OUT and old.phase != runs.ROLLING_OUT and new.model is not None:
+        held = f" ({new.holdout})" if new.holdout else ""
+        told = f"{new.target} rolls out {new.model.uri}{held}, which {new.name} made"
+        yield Transition("Normal", "RetrainedModelRollsOut", told, new.key)
+    elif new.phase == runs.ENDED and old.phase != runs.ENDED:
+        kind = "Normal" if new.result in _GOOD else "Warning"
+        told = f"{new.name} for {new.target}: {new.message}"
+        yield Transition(kind, f"Retraining{new.result}", told, new.key, new.result)
+
+
+def health_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
+    """The changes between two statuses that are worth an Event."""
+    before = conditions.by_type(old.get("conditions") or ())
+    after = conditions.by_type(new.get("conditions") or ())
+    since = f"{old.get('observedGeneration', 0)}@{before.get(conditions.READY, {}).get('lastTransitionTime')}"
+    for kind, status, event, reason in (
+        (conditions.READY, "True", "Normal", "Watching"),
+        (conditions.READY, "False", "Warning", "NotWatched"),
+        (conditions.STALLED, "True", "Warning", "Stalled"),
+    ):
+        if after[kind]["status"] != status or before.get(kind, {}).get("status") == status:
+            continue
+        if reason == "NotWatched" and after[conditions.STALLED]["status"] == "True":
+            continue
+        yield Transition(event, reason, after[kind]["message"], since)

@@ -1,0 +1,240 @@
+"""How a retraining run goes on, how it ends, and what is remembered of it. Pure.
+
+A run moves from phase to phase. What a phase tells of (`effect_of`) is done only after it has been stored, and may be
+done again: so a crash anywhere neither loses a run nor starts it twice. Its end is stored first, and then accounted for
+(`settled`), once, since the memory names the run until then.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from modelward.api.driftpolicy import MANUAL, DriftPolicy, Retrain
+from modelward.retraining import run as runs
+from modelward.retraining.run import Artifact, Outcome, Report, Run
+from modelward.retraining.start import knows
+from modelward.retraining.target import Answered, Ended, Memory, Rejected, TargetFacts
+from modelward.values.durations import seconds
+from modelward.values.times import read_time
+
+REJECTED_KEPT: Final = 10
+
+START, ASK = "Start", "Ask"
+
+
+def effect_of(policy: DriftPolicy, facts: TargetFacts | None, run: Run, now: float) -> str | None:
+    """What has to be done for a stored run. `facts`: None where the target is gone."""
+    if facts is None:
+        return None
+    if run.phase == runs.STARTING:
+        return None if _overdue(policy, run, now) else START
+    return ASK if run.phase == runs.RUNNING else None
+
+
+def is_to_be_stopped(
+    policy: DriftPolicy, facts: TargetFacts | None, run: Run, outcome: Outcome | None, now: float
+) -> bool:
+    """Whether the trigger has to stop it. One that has ended in time counts, however late that is found out."""
+    if run.phase not in (runs.STARTING, runs.RUNNING):
+        return False
+    ended = outcome is not None and outcome.state in (runs.SUCCEEDED, runs.BROKE)
+    return facts is None or (_overdue(policy, run, now) and not ended)
+
+
+def advance(
+    policy: DriftPolicy, facts: TargetFacts | None, memory: Memory, run: Run, outcome: Outcome | None, now: float
+) -> Run:
+    """The run after a step. `outcome`: what the effect led to, None where there was none."""
+    moved = _moved(policy, facts, memory, run, outcome, now)
+    if run.phase == runs.STARTING and moved.begun_at is None and outcome is not None and outcome.state != runs.WAITS:
+        moved = replace(moved, begun_at=now)
+    return replace(moved, ended_at=now) if moved.phase == runs.ENDED else moved
+
+
+def _overdue(policy: DriftPolicy, run: Run, now: float) -> bool:
+    return now >= run.started_at + deadline_of(policy)
+
+
+def deadline_of(policy: DriftPolicy) -> float:
+    """Seconds that a run may take."""
+    return seconds((policy.spec.retrain or Retrain()).deadline)
+
+
+def _moved(
+    policy: DriftPolicy, facts: TargetFacts | None, memory: Memory, run: Run, outcome: Outcome | None, now: float
+) -> Run:
+    if facts is None:
+        return _end(run, runs.CANCELLED, "The ModelDeployment is gone")
+    if run.phase in (runs.STARTING, runs.RUNNING):
+        if is_to_be_stopped(policy, facts, run, outcome, now):
+            why = f": {run.message}" if run.message else ""
+            return _end(run, runs.FAILED, f"Not finished within spec.retrain.deadline, so it was stopped{why}")
+        return run if outcome is None else _told(policy, facts, memory, run, outcome, now)
+    return _followed(policy, facts, run, now)
+
+
+def _told(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, outcome: Outcome, now: float) -> Run:
+    """What the trigger says of it."""
+    match outcome.state:
+        case runs.BROKE:
+            return _end(run, runs.FAILED, outcome.message)
+        case runs.WAITS:
+            return replace(run, message=outcome.message)
+        case runs.WORKING:
+            return replace(run, phase=runs.RUNNING, handle=outcome.handle or run.handle, message=outcome.message)
+        case runs.SUCCEEDED if outcome.report is not None:
+            return _reported(policy, facts, memory, run, outcome.report, now)
+    # Nobody tells how it goes: it has ended when the model that spec asks for is another.
+    if facts.asked == run.from_model:
+        return replace(run, phase=runs.RUNNING, message=outcome.message)
+    message = f"spec.model was changed to {facts.asked.uri}"
+    return replace(run, phase=runs.ROLLING_OUT, model=facts.asked, accepted_at=now, message=message)
+
+
+def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, report: Report, now: float) -> Run:
+    """A new model is there: may it have traffic at all?"""
+    held, model = report.holdout, report.model
+    run = replace(run, model=model, version=report.version, holdout=None if held is None else str(held), message="")
+    if held is not None and held.worse:
+        return _end(
+            run, runs.REFUSED, f"The new model is worse on the rows held out: {held}. Look at the training data"
+        )
+    before = next((each for each in memory.rejected if _is_same(each.model, model)), None)
+    if before is not None:
+        return _end(run, runs.REFUSED, f"{model.uri} was rejected before: {before.reason}")
+    if model.uri == facts.serves.uri and model.digest in (
+        None,
+        facts.serves.digest,
+        facts.stable and facts.stable.digest,
+    ):
+        return _end(run, runs.UNCHANGED, f"The run brought {model.uri}, which is to be served already")
+    if facts.asked != run.from_model:
+        return _end(run, runs.SUPERSEDED, _superseded(facts, run))
+    if facts.asked.digest is not None and model.digest is None:
+        told = "spec.model.digest of the ModelDeployment pins the model, so the run has to report the digest of its own"
+        return _end(run, runs.FAILED, told)
+    if policy.spec.retrain is None or policy.spec.retrain.apply == MANUAL:
+        return _end(run, runs.REPORTED, f"Write {_spelt(model)} into the ModelDeployment {facts.name} to roll it out")
+    claim = _claim_of(model)
+    if claim is not None and claim not in _claims(policy, facts):
+        told = f"The run brought {model.uri}, but its policy's author was asked for no right to the claim {claim}"
+        cure = "mount it in spec.retrain.job.template, or write the address into spec.model"
+        return _end(run, runs.FAILED, f"{told}; {cure}")
+    # Later than any other, whatever the clocks of two operators say: the newest counts.
+    return replace(run, phase=runs.ROLLING_OUT, accepted_at=max(now, (facts.accepted_at or 0.0) + 0.001))
+
+
+def _claim_of(model: Artifact) -> str | None:
+    """The PersistentVolumeClaim that a model lies on."""
+    return model.uri.removeprefix("pvc://").split("/")[0] if model.uri.startswith("pvc://") else None
+
+
+def _claims(policy: DriftPolicy, facts: TargetFacts) -> set[str]:
+    """Those that authors were asked for rights to, when they wrote spec.model or the Job's template."""
+    job = policy.spec.retrain.job if policy.spec.retrain is not None else None
+    pod = ((job.template.get("spec") or {}).get("template") or {}).get("spec") or {} if job is not None else {}
+    mounted = (each.get("persistentVolumeClaim") or {} for each in pod.get("volumes") or ())
+    return {name for name in (_claim_of(facts.asked), *(each.get("claimName") for each in mounted)) if name}
+
+
+def unacceptable(run: Run, why: str, now: float) -> Run:
+    """The API server refuses the run's model as that of its target."""
+    told = f"The API server refuses {run.model.uri if run.model else ''} as spec.model of {run.target}: {why}"
+    return replace(_end(run, runs.FAILED, told), accepted_at=None, ended_at=now)
+
+
+def _followed(policy: DriftPolicy, facts: TargetFacts, run: Run, now: float) -> Run:
+    """What the ModelDeployment's own rollout makes of it."""
+    assert run.model is not None
+    model, rollout = run.model, facts.rollout
+    # It counts as accepted, or spec asks for the same: a person wrote it there, or an operator of an earlier version.
+    if facts.effective_run != run.name and not _covers(facts.serves, model):
+        return _end(run, runs.SUPERSEDED, _superseded(facts, run))
+    if facts.behind:
+        return run
+    if facts.stable is not None and _covers(facts.stable, model) and not facts.moving:
+        return _end(run, runs.PROMOTED, f"{facts.stable_revision} serves {model.uri}")
+    if rollout is not None and rollout.uri == model.uri and rollout.phase in ("RolledBack", "Aborted"):
+        what = "was aborted by hand" if rollout.phase == "Aborted" else "was rolled back"
+        told = f"{model.uri} {what}: {rollout.message}. {facts.name} asks for what it asked for before"
+        return _end(run, runs.ROLLED_BACK, f"{told}. Look at the data that the run learnt from")
+    if facts.stalled is not None and now >= run.started_at + deadline_of(policy):
+        return _end(run, runs.FAILED, f"{model.uri} does not come up: {facts.stalled}")
+    return replace(run, message=facts.stalled or "")
+
+
+def settled(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> Memory:
+    """The memory when `run` has ended: what it was in vain for, what of it was rejected, failures in a row."""
+    answered, rejected = memory.answered, memory.rejected
+    if run.result in runs.IN_VAIN and run.drifted and facts is not None and facts.stable_revision == run.revision:
+        answered = Answered(run.revision, run.drifted, run.name, str(run.result))
+    if run.result == runs.PROMOTED:
+        answered = None
+    known = run.model is not None and any(_is_same(each.model, run.model) for each in rejected)
+    if run.result in (runs.ROLLED_BACK, runs.REFUSED) and run.model is not None and not known:
+        rejected = (Rejected(run.model, run.message), *rejected)[:REJECTED_KEPT]
+    unjudged = (runs.CANCELLED, runs.DELETED)
+    failures = memory.failures if run.result in unjudged else memory.failures + 1 if run.result == runs.FAILED else 0
+    scheduled_at = memory.scheduled_at
+    if run.result == runs.FAILED and run.trigger == runs.SCHEDULE and scheduled_at is not None:
+        # The time that it was for is due again, after the backoff.
+        scheduled_at = read_time(run.occasion) - 1
+    ended = Ended(
+        run.name, run.trigger, run.occasion, run.attempt, str(run.result), run.started_at, run.ended_at or now,
+        run.message,
+    )  # fmt: skip
+    return replace(
+        memory,
+        run=None,
+        scheduled_at=scheduled_at,
+        runs=remembered((ended, *memory.runs)),
+        failures=failures,
+        answered=answered,
+        rejected=rejected,
+    )
+
+
+def recalled(memory: Memory, facts: TargetFacts | None, known: Iterable[Run]) -> Memory:
+    """A memory that was lost, as far as the runs that are there tell of it. `memory`: with nothing in it."""
+    for run in sorted(known, key=lambda each: each.started_at):
+        if run.phase == runs.ENDED:
+            memory = settled(facts, knows(memory, run), run, run.ended_at or run.started_at)
+    return memory
+
+
+def deleted(run: Run, now: float) -> Run:
+    """The end of a run whose object somebody deleted. `run`: as the memory has it."""
+    told = f"Somebody deleted the run {run.name}: what it began is stopped, and a model that it had on trial goes back"
+    return replace(_end(run, runs.DELETED, told), ended_at=now)
+
+
+def remembered(ended: tuple[Ended, ...]) -> tuple[Ended, ...]:
+    """The latest, and the latest with a result: backoff and cooldown are from their ends."""
+    judged = [each for each in ended if each.result != runs.CANCELLED]
+    with_result = [each for each in judged if each.result != runs.FAILED]
+    return tuple(dict.fromkeys([ended[0], *judged[:1], *with_result[:1]]))
+
+
+def _end(run: Run, result: str, message: str) -> Run:
+    return replace(run, phase=runs.ENDED, result=result, message=message)
+
+
+def _is_same(one: Artifact, other: Artifact) -> bool:
+    """By digest where both have one: an address may be written again."""
+    if one.digest is not None and other.digest is not None:
+        return one.digest == other.digest
+    return one.uri == other.uri
+
+
+def _covers(seen: Artifact, wanted: Artifact) -> bool:
+    return seen.uri == wanted.uri and wanted.digest in (None, seen.digest)
+
+
+def _superseded(facts: TargetFacts, run: Run) -> str:
+    return f"spec.model of {facts.name} was changed to {facts.asked.uri} meanwhile; {_spelt(run.model)} is left to you"
+
+
+def _spelt(model: Artifact | None) -> str:
+    if model is None:
+        return "the run's model"
+    return f"spec.model.uri: {model.uri}" + (f", digest: {model.digest}" if model.digest else "")

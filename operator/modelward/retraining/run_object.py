@@ -1,0 +1,184 @@
+"""A run as the RetrainingRun that stores it: spec says once and for all what it is for, status how far it is.
+
+Reading is tolerant: what a later version adds is ignored, and an object that is none of ours reads as None.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from modelward.api import conditions, names
+from modelward.api.conditions import Condition
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.drift.verdicts import read_window, show_window
+from modelward.retraining import run as runs
+from modelward.retraining.run import Artifact, Run
+from modelward.values.times import read_time, show_time
+
+KIND: Final = "RetrainingRun"
+
+LONGEST: Final = 4000
+"""Characters of a reason: what the CRD takes is bounded, so that no model's feature names can hold up a policy."""
+
+LONGEST_NAME: Final = 1024
+"""Characters of a feature's name."""
+
+_BAD: Final = frozenset({runs.FAILED, runs.ROLLED_BACK, runs.REFUSED})
+"""Results that a person should look at."""
+
+
+def run_manifest(policy: DriftPolicy, run: Run) -> dict[str, Any]:
+    """The object as it is created; its status comes with the first step."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": KIND,
+        "metadata": {
+            "name": run.name,
+            "namespace": policy.namespace,
+            "labels": {
+                names.LABEL_MANAGED_BY: names.MANAGED_BY,
+                names.LABEL_PART_OF: "modelward",
+                names.LABEL_POLICY: policy.name,
+                names.LABEL_TARGET: run.target,
+            },
+            "ownerReferences": [policy.owner_reference],
+        },
+        "spec": _some(
+            {
+                "target": {
+                    "name": run.target,
+                    "uid": run.target_uid,
+                    "revision": run.revision,
+                    "model": show_artifact(run.from_model),
+                },
+                "trigger": run.trigger,
+                "occasion": run.occasion,
+                "reason": run.reason[:LONGEST],
+                "kind": run.kind,
+                "key": run.key,
+                "attempt": run.attempt,
+                "requestedAt": show_time(run.started_at),
+                "evidence": _some(
+                    {
+                        "window": show_window(run.window),
+                        "drifted": [name[:LONGEST_NAME] for name in run.drifted],
+                        "features": [
+                            {
+                                key: value[:LONGEST_NAME] if isinstance(value, str) else value
+                                for key, value in each.items()
+                            }
+                            for each in run.features
+                        ],
+                    }
+                ),
+            }
+        ),
+    }
+
+
+def run_status(run: Run, stored: Iterable[Mapping[str, Any]], now: str) -> dict[str, Any]:
+    """The whole status. `stored`: the conditions that it holds; `now`: RFC 3339, UTC."""
+    return _some(
+        {
+            "observedGeneration": 1,  # spec never changes
+            "phase": run.shown_phase,
+            "message": run.message,
+            "job": run.name if run.kind == runs.JOB and run.begun_at is not None else None,
+            "handle": run.handle,
+            "startedAt": None if run.begun_at is None else show_time(run.begun_at),
+            "acceptedAt": None if run.accepted_at is None else show_time(run.accepted_at),
+            "finishedAt": None if run.ended_at is None else show_time(run.ended_at),
+            "model": show_artifact(run.model),
+            "version": run.version,
+            "holdout": run.holdout,
+            "conditions": conditions.render(_conditions(run), stored, 1, now),
+        }
+    )
+
+
+def _conditions(run: Run) -> tuple[Condition, ...]:
+    """As kstatus reads them: at work, ended as it should, or ended so that a person should look."""
+    word, ended = run.shown_phase, run.phase == runs.ENDED
+    bad = run.result in _BAD
+    message = run.message or (f"It ended as {word}" if ended else f"It is {word}")
+    return (
+        Condition(conditions.READY, ended and not bad, word, message),
+        Condition(conditions.RECONCILING, not ended, word, message if not ended else "It has ended"),
+        Condition(conditions.STALLED, bad, word if bad else "NoProblem", message if bad else "Nothing needs a person"),
+    )
+
+
+def is_deleted(body: Mapping[str, Any]) -> bool:
+    """Somebody has deleted it, though it may be there for a moment yet: it counts no longer."""
+    return bool(body["metadata"].get("deletionTimestamp"))
+
+
+def is_over(body: Mapping[str, Any]) -> bool:
+    """Whether it has ended, without reading the whole."""
+    return (body.get("status") or {}).get("phase") in runs.RESULTS
+
+
+def target_uid(body: Mapping[str, Any]) -> str:
+    """The uid of the ModelDeployment that it is for; empty where the object does not say."""
+    return str(((body.get("spec") or {}).get("target") or {}).get("uid", ""))
+
+
+def read_run(body: Mapping[str, Any]) -> Run | None:
+    """None where it is not what `run_manifest` makes."""
+    try:
+        return _read(body["metadata"], body["spec"], body.get("status") or {})
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def _read(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> Run:
+    target, evidence, model = spec["target"], spec.get("evidence") or {}, status.get("model")
+    phase = status.get("phase", runs.STARTING)
+    over = phase in runs.RESULTS
+    return Run(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        key=spec["key"],
+        kind=spec["kind"],
+        trigger=spec["trigger"],
+        occasion=str(spec.get("occasion", "")),
+        reason=spec.get("reason", ""),
+        started_at=read_time(spec["requestedAt"]),
+        target=target["name"],
+        target_uid=target["uid"],
+        revision=str(target.get("revision", "")),
+        from_model=read_artifact(target["model"]),
+        attempt=int(spec.get("attempt", 1)),
+        phase=runs.ENDED if over else phase,
+        result=phase if over else None,
+        message=status.get("message", ""),
+        model=None if model is None else read_artifact(model),
+        holdout=status.get("holdout"),
+        version=status.get("version"),
+        handle=status.get("handle"),
+        begun_at=_time(status.get("startedAt")),
+        accepted_at=_time(status.get("acceptedAt")),
+        ended_at=_time(status.get("finishedAt")),
+        drifted=tuple(evidence.get("drifted") or ()),
+        features=tuple(evidence.get("features") or ()),
+        window=read_window(evidence.get("window")),
+    )
+
+
+def show_artifact(artifact: Artifact | None) -> dict[str, str] | None:
+    """As objects hold it: `uri`, and `digest` where it is known."""
+    if artifact is None:
+        return None
+    return {"uri": artifact.uri} | ({"digest": artifact.digest} if artifact.digest else {})
+
+
+def read_artifact(raw: Mapping[str, Any]) -> Artifact:
+    """The inverse of show_artifact, also of `spec.model`."""
+    return Artifact(str(raw["uri"]), raw.get("digest"))
+
+
+def _time(text: str | None) -> float | None:
+    return None if text is None else read_time(text)
+
+
+def _some(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value not in (None, "", [], {})}

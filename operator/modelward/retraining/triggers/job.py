@@ -1,0 +1,159 @@
+"""A run as a Kubernetes Job: its name is the run's, so the API server refuses a second, and it goes with the run."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from modelward.api import names
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.kube.cache import Cache, Key, Object
+from modelward.kube.client import Api, ApiError
+from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS
+from modelward.net.untrusted import quoted
+from modelward.retraining.pod_template import problem_of
+from modelward.retraining.report import ReportError, read_report
+from modelward.retraining.run import BROKE, SUCCEEDED, WORKING, Outcome
+from modelward.retraining.triggers import job_manifest as retraining
+from modelward.retraining.triggers.trigger import Order
+from modelward.revisions.ownership import is_pod_of_job
+
+GRACE: Final = 20.0
+"""Seconds that the pod's own end may be told later than the Job's: the two come by different watches."""
+
+LOG_END: Final = 200
+"""Characters of the end of a log that are shown."""
+
+CONFLICT: Final = 409
+
+
+class JobTrigger:
+    """`now`: the wall clock."""
+
+    def __init__(self, api: Api, cache: Cache, now: Callable[[], datetime]) -> None:
+        self._api = api
+        self._cache = cache
+        self._now = now
+
+    async def start(self, order: Order) -> Outcome:
+        known = await self._find(order)
+        if known is None:
+            retrain = order.policy.spec.retrain
+            if retrain is None or retrain.job is None or order.target is None:
+                return Outcome(BROKE, "spec.retrain.job was taken away before the run could start")
+            refused = problem_of(retrain.job.template)
+            if refused is not None:
+                return Outcome(BROKE, refused)
+            manifest = retraining.job(order.policy, retrain.job.template, order.target, order.run)
+            try:
+                known = await self._api.create(JOBS, order.policy.namespace, manifest, strict=True)
+            except ApiError as error:
+                if error.is_refusal:
+                    return Outcome(
+                        BROKE, f"The API server refuses the Job of spec.retrain.job.template: {error.message}"
+                    )
+                if error.status != CONFLICT:
+                    raise
+                known = await self._api.get(JOBS, order.policy.namespace, order.run.name)
+            if known is not None:
+                self._cache.upsert(JOBS, known)
+        if known is not None and not _is_of(known, order):
+            told = f"There is a Job {order.run.name} that is not of this run; delete it, or rename the policy"
+            return Outcome(BROKE, told)
+        return Outcome(WORKING)
+
+    async def poll(self, order: Order) -> Outcome:
+        job = await self._find(order)
+        if job is None or not _is_of(job, order):
+            return Outcome(BROKE, f"The Job {order.run.name} is gone: somebody deleted it")
+        if job["metadata"].get("deletionTimestamp"):
+            return Outcome(BROKE, f"The Job {order.run.name} is being deleted by somebody")
+        end = ending_of(job)
+        if end is None:
+            return Outcome(WORKING)
+        pods = [pod for pod in self._pods(order.policy) if is_pod_of_job(pod, job)]
+        reporter = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_REPORTER)
+        ended = [each for pod in pods if (each := _ended(pod, reporter)) is not None]
+        late = self._now().timestamp() - end.at > GRACE
+        if end.kind == "Complete":
+            return _success(ended, late, order.run.name)
+        # A Job that ran out of time takes its pods away at once.
+        if not ended and pods and not late:
+            return Outcome(WORKING)
+        return Outcome(BROKE, _failure(end.message, ended, pods))
+
+    async def cancel(self, order: Order) -> None:
+        job = await self._find(order)
+        if job is not None and _is_of(job, order):
+            await self._api.delete(JOBS, order.policy.namespace, order.run.name, job["metadata"]["uid"])
+
+    async def _find(self, order: Order) -> Object | None:
+        known = self._cache.get(JOBS, order.policy.namespace, order.run.name)
+        return known or await self._api.get(JOBS, order.policy.namespace, order.run.name)
+
+    def _pods(self, policy: DriftPolicy) -> list[Object]:
+        return self._cache.children(_key(policy), PODS)
+
+
+def _is_of(job: Object, order: Order) -> bool:
+    """Whether it is the run's; operators of earlier versions made it the policy's."""
+    owners = {each.get("uid") for each in job["metadata"].get("ownerReferences") or ()}
+    return bool(owners & {order.run.uid, order.policy.uid})
+
+
+class _Ending:
+    def __init__(self, kind: str, message: str, at: float) -> None:
+        self.kind, self.message, self.at = kind, message, at
+
+
+def ending_of(job: Object) -> _Ending | None:
+    """How a Job ended: Complete or Failed, why, and when (seconds since the epoch); None while it has not."""
+    for condition in (job.get("status") or {}).get("conditions") or ():
+        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
+            at = condition.get("lastTransitionTime")
+            message = condition.get("message") or condition.get("reason") or ""
+            return _Ending(condition["type"], message, datetime.fromisoformat(at).timestamp() if at else 0.0)
+    return None
+
+
+def _key(policy: DriftPolicy) -> Key:
+    return Key(policy.namespace, policy.name, DRIFT_POLICIES.kind)
+
+
+def _ended(pod: Object, reporter: str | None) -> dict[str, Any] | None:
+    """How the reporting container of a pod ended."""
+    for status in (pod.get("status") or {}).get("containerStatuses") or ():
+        if status["name"] == reporter:
+            state = status.get("state") or {}
+            return state.get("terminated") or (status.get("lastState") or {}).get("terminated")
+    return None
+
+
+def _success(ended: list[dict[str, Any]], late: bool, run: str) -> Outcome:
+    good = [each for each in ended if each.get("exitCode") == 0]
+    if not good:
+        told = f"The Job {run} is complete, but its pod, and with it the report, is gone"
+        return Outcome(BROKE, told) if late else Outcome(WORKING)
+    try:
+        latest = max(good, key=lambda each: str(each.get("finishedAt", "")))
+        return Outcome(SUCCEEDED, report=read_report(latest.get("message") or ""))
+    except ReportError as error:
+        return Outcome(BROKE, f"The Job {run} ended well, but {error}")
+
+
+def _failure(message: str, ended: list[dict[str, Any]], pods: list[Object]) -> str:
+    told = [f"The Job failed: {message}" if message else "The Job failed"]
+    told += list(_evictions(pods))
+    bad = [each for each in ended if each.get("exitCode") != 0]
+    if bad:
+        latest = max(bad, key=lambda each: str(each.get("finishedAt", "")))
+        reason = latest.get("reason") or "Error"
+        log = quoted((latest.get("message") or "").strip()[-LOG_END:], LOG_END)
+        told.append(f"{reason} (exit code {latest.get('exitCode')}){f', the end of its log: {log}' if log else ''}")
+    return ". ".join(told)
+
+
+def _evictions(pods: list[Object]) -> Iterator[str]:
+    for pod in pods:
+        status = pod.get("status") or {}
+        if status.get("reason"):
+            yield f"{status['reason']}: {status.get('message', '')}".strip(": ")

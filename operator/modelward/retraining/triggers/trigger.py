@@ -1,0 +1,37 @@
+"""The interface of triggers.
+
+Each method may be repeated for the same run at any time, after a crash too, and by another operator: the run's key is
+the same then, and nothing starts twice.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.retraining.run import Outcome, Run
+from modelward.retraining.target import TargetFacts
+
+
+@dataclass(frozen=True)
+class Order:
+    """A run, whose policy it is, and its target (None: it is gone)."""
+
+    policy: DriftPolicy
+    run: Run
+    target: TargetFacts | None
+
+
+class Trigger(Protocol):
+    """Raises ApiError and ApiUnreachableError of the API server; what goes wrong elsewhere is in the outcome."""
+
+    async def start(self, order: Order) -> Outcome:
+        """See that it runs. Working: it does; Broke: it can't be started; Waits: it could not be started now."""
+        ...
+
+    async def poll(self, order: Order) -> Outcome:
+        """How it goes. Succeeded: with its report; Broke: why, with the end of its log; Untold: nobody tells."""
+        ...
+
+    async def cancel(self, order: Order) -> None:
+        """Stop it, as far as that is possible."""
+        ...

@@ -1,0 +1,186 @@
+"""A run somewhere else: a signed POST starts it, and what that answered tells how it goes.
+
+The same key is sent as Idempotency-Key however often a request is repeated. Only hosts that the operator's
+administrator names are called: whoever may write a DriftPolicy must not make the operator send requests anywhere.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any, Final
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+from yarl import URL
+
+from modelward.api.driftpolicy import DriftPolicy, Webhook
+from modelward.kube.client import Api, ApiError
+from modelward.kube.resources import SECRETS
+from modelward.net.body import read_up_to
+from modelward.net.untrusted import decoded, quoted
+from modelward.retraining.briefing import briefing
+from modelward.retraining.report import ReportError, parse_report
+from modelward.retraining.run import BROKE, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
+from modelward.retraining.triggers.trigger import Order
+
+TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
+MAX_ANSWER: Final = 64 * 1024
+"""Bytes."""
+
+TIMESTAMP, SIGNATURE, KEY = "Modelward-Timestamp", "Modelward-Signature", "Idempotency-Key"
+REQUEST_SIGNATURE: Final = "Modelward-Request-Signature"
+"""Of method and address, too: a question how a run goes, and the request to end it, have the same empty body."""
+
+_LATER = frozenset({408, 425, 429})
+
+
+class _NotNow(Exception):  # noqa: N818
+    """It could not be asked; maybe later."""
+
+
+class _Never(Exception):  # noqa: N818
+    """Asking again will be refused again."""
+
+
+class WebhookTrigger:
+    """`hosts`: names or patterns such as *.example.com; `now`: the wall clock."""
+
+    def __init__(
+        self, api: Api, session: aiohttp.ClientSession, hosts: tuple[str, ...], now: Callable[[], datetime]
+    ) -> None:
+        self._api = api
+        self._session = session
+        self._hosts = hosts
+        self._now = now
+
+    async def start(self, order: Order) -> Outcome:
+        if order.target is None:
+            return Outcome(BROKE, "The ModelDeployment is gone")
+        told = json.dumps(briefing(order.policy, order.target, order.run), sort_keys=True)
+        try:
+            answer = await self._send(order, "POST", _webhook(order.policy).url, told)
+            handle = _address(order.policy, answer, "statusUrl")
+            return Outcome(WORKING, handle=handle)
+        except _NotNow as error:
+            return Outcome(WAITS, str(error))
+        except _Never as error:
+            return Outcome(BROKE, str(error))
+
+    async def poll(self, order: Order) -> Outcome:
+        if order.run.handle is None:
+            return Outcome(UNTOLD)
+        try:
+            answer = await self._send(order, "GET", order.run.handle, "")
+        except _NotNow as error:
+            return Outcome(WORKING, str(error))
+        except _Never as error:
+            return Outcome(BROKE, str(error))
+        message = quoted(answer.get("message") or "")
+        match answer.get("state"):
+            case "Succeeded":
+                try:
+                    return Outcome(SUCCEEDED, message, report=parse_report(answer.get("report")))
+                except ReportError as error:
+                    return Outcome(BROKE, f"{order.run.handle} says that the run ended well, but {error}")
+            case "Failed":
+                return Outcome(BROKE, message or f"{order.run.handle} says that the run failed")
+        return Outcome(WORKING, message)
+
+    async def cancel(self, order: Order) -> None:
+        """DELETE of the status URL: whoever does not know it does nothing."""
+        if order.run.handle is None:
+            return
+        try:
+            await self._send(order, "DELETE", order.run.handle, "")
+        except (_NotNow, _Never):
+            return
+
+    async def _send(self, order: Order, method: str, url: str, body: str) -> Mapping[str, Any]:
+        """The answer. Raises _NotNow, _Never."""
+        host = urlsplit(url).hostname or ""
+        if not any(fnmatchcase(host, pattern) for pattern in self._hosts):
+            raise _Never(
+                f"The operator may not call {host}; its administrator has to name it in MODELWARD_WEBHOOK_HOSTS"
+            )
+        headers = sign(await self._secret(order.policy), method, url, body, int(self._now().timestamp()))
+        headers |= {KEY: order.run.key, "Content-Type": "application/json", "Accept": "application/json"}
+        try:
+            async with self._session.request(
+                method, url, data=body.encode(), headers=headers, timeout=TIMEOUT, allow_redirects=False
+            ) as response:
+                raw = await read_up_to(response.content, MAX_ANSWER)
+                status = response.status
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise _NotNow(f"{url} did not answer, trying again: {type(error).__name__}: {error}") from error
+        if status >= 500 or status in _LATER:
+            raise _NotNow(f"{url} answered {status}, trying again: {_shown(raw)}")
+        if not 200 <= status < 300:
+            raise _Never(f"{url} answered {status}: {_shown(raw)}")
+        try:
+            answer = decoded(raw) if raw.strip() else {}
+        except ValueError:
+            answer = {}
+        return answer if isinstance(answer, Mapping) else {}
+
+    async def _secret(self, policy: DriftPolicy) -> bytes:
+        reference = _webhook(policy).secret_ref
+        where = f"the Secret {reference.name} (spec.retrain.webhook.secretRef)"
+        try:
+            found = await self._api.get(SECRETS, policy.namespace, reference.name)
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            raise _NotNow(
+                f"The operator may not read {where}; give it the right by a Role and a RoleBinding, as "
+                "docs/drift-policies.md shows"
+            ) from error
+        value = ((found or {}).get("data") or {}).get(reference.key)
+        if not value:
+            raise _NotNow(f"There is no entry {reference.key} in {where}; create it")
+        try:
+            return base64.b64decode(value, validate=True)
+        except binascii.Error as error:
+            raise _Never(f"The entry {reference.key} of {where} is no base64") from error
+
+
+def sign(secret: bytes, method: str, url: str, body: str, timestamp: int) -> dict[str, str]:
+    """The headers that prove a request: HMAC-SHA256, hexadecimal, over `<timestamp>.<body>` and, in another one, over
+    `<timestamp>.<method> <path and query>.<body>`."""
+
+    def digest(*parts: str) -> str:
+        return f"v1={hmac.new(secret, '.'.join(parts).encode(), hashlib.sha256).hexdigest()}"
+
+    line = f"{method} {URL(url).raw_path_qs}"
+    return {
+        TIMESTAMP: str(timestamp),
+        SIGNATURE: digest(str(timestamp), body),
+        REQUEST_SIGNATURE: digest(str(timestamp), line, body),
+    }
+
+
+def _webhook(policy: DriftPolicy) -> Webhook:
+    retrain = policy.spec.retrain
+    if retrain is None or retrain.webhook is None:
+        raise _Never("spec.retrain.webhook was taken away while the run was under way")
+    return retrain.webhook
+
+
+def _address(policy: DriftPolicy, answer: Mapping[str, Any], name: str) -> str | None:
+    """An address that the answer names; it has to be of the webhook's own origin."""
+    given = answer.get(name)
+    if not isinstance(given, str) or not given:
+        return None
+    url = _webhook(policy).url
+    address = urljoin(url, given)
+    if urlsplit(address)[:2] != urlsplit(url)[:2]:
+        raise _Never(f"{url} answered with the {name} {given}, which is of another origin; use its own")
+    return address
+
+
+def _shown(raw: bytes) -> str:
+    return quoted(raw[:2000].decode(errors="replace"))

@@ -1,0 +1,1 @@
+"""Revisions of a model: their names, their objects, and what is wrong with their pods."""

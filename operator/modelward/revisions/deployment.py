@@ -1,0 +1,338 @@
+"""A revision's objects: the Deployment that runs the model and the Service that names its pods."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any
+
+from modelward.api import names
+from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
+from modelward.api.names import MONITOR_CONTAINER
+from modelward.facts import ModelFacts, Promotion
+from modelward.kube import manifests as common
+from modelward.platform import Platform
+from modelward.revisions import identity
+from modelward.revisions import init_containers as steps
+from modelward.revisions.naming import revision_name
+from modelward.values.durations import seconds, share
+from modelward.values.hashing import content_hash
+from modelward.values.quantities import amount
+
+HTTP_PORT = 8080
+PRIVATE_PREFIX = "/modelward/"
+"""Paths below it are for the operator; no router passes them on."""
+
+SAMPLES_PATH = f"{PRIVATE_PREFIX}samples"
+
+PIN_KEY = "digest"
+"""In the ConfigMap of the revision's pin."""
+
+BUNDLE_DIR = "/bundle"
+
+DRAIN_SECONDS = 5
+"""How long a server keeps accepting after SIGTERM: until kube-proxy everywhere has dropped the pod."""
+
+TERMINATION_GRACE_SECONDS = 90
+"""DRAIN_SECONDS and the longest prediction that should still be answered."""
+
+STARTUP_SECONDS = 900
+"""How long a large model may take to load before the kubelet starts over."""
+
+MONITOR_DIR = "/monitor"
+CAPTURE_SOCKET = f"{MONITOR_DIR}/capture.sock"
+
+FAREWELL_SECONDS = 20
+"""How long a monitor whose pod ends waits for the operator to read what it counted last."""
+
+DEFAULT_MONITOR_RESOURCES = Resources(requests={"cpu": "20m", "memory": "128Mi"})
+"""No limit: a container that is killed for its memory makes the whole pod unready."""
+
+DEFAULT_RESOURCES = Resources(requests={"cpu": "100m", "memory": "256Mi"})
+
+
+def name_of(deployment: ModelDeployment, platform: Platform, variant: Variant | None = None) -> str:
+    """The name of the revision that `deployment.spec`, or one of its variants, asks for."""
+    if variant is None:
+        return revision_name(deployment.name, _pod_spec(deployment, platform, deployment.spec.model))
+    return revision_name(f"{deployment.name}-{variant.name}", _pod_spec(deployment, platform, variant.model))
+
+
+def intent_of(deployment: ModelDeployment) -> str:
+    """Names what the user wrote of the model and its pods: the same for every operator, whatever pods that makes of it.
+
+    What was left out counts for nothing, so that a field which a later operator adds changes no name.
+    """
+    spec, monitor = deployment.spec, deployment.spec.monitor
+    said = {
+        "model": _said(spec.model),
+        "resources": _said(spec.resources),
+        "server": _said(spec.server),
+        "serviceAccountName": spec.service_account_name,
+        "monitor": None if monitor is None else {**_said(monitor), "window": monitor.window.duration},
+    }
+    return content_hash({name: value for name, value in said.items() if value not in (None, {})})
+
+
+def _said(value: Any) -> Any:
+    """The fields of a dataclass that are not left at their defaults."""
+    if is_dataclass(value):
+        shown = ((each.name, getattr(value, each.name), each) for each in fields(value))
+        return {name: _said(said) for name, said, each in shown if said != _default(each)}
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+
+
+def _default(each: "Field[Any]") -> Any:
+    return each.default_factory() if each.default_factory is not MISSING else each.default
+
+
+def model_of(model: Model) -> ModelFacts:
+    return ModelFacts(uri=model.uri, format=model.format, digest=model.digest)
+
+
+def dump_promotion(promotion: Promotion) -> str:
+    """The promotion as ANNOTATION_PROMOTED holds it."""
+    return json.dumps({"number": promotion.number, "at": promotion.at})
+
+
+def load_promotion(annotation: str | None) -> Promotion | None:
+    """The inverse of `dump_promotion`; None where there is none that can be read."""
+    try:
+        raw = json.loads(annotation or "null")
+        return None if raw is None else Promotion(int(raw["number"]), float(raw["at"]))
+    except (ValueError, KeyError, TypeError, OverflowError):
+        return None
+
+
+def dump_model(model: ModelFacts) -> str:
+    """The model as ANNOTATION_MODEL holds it."""
+    return json.dumps({"uri": model.uri, "format": model.format, "digest": model.digest}, sort_keys=True)
+
+
+def load_model(annotation: str | None) -> ModelFacts | None:
+    """The inverse of `dump_model`; None where there is none that can be read."""
+    try:
+        raw = json.loads(annotation or "null")
+        return ModelFacts(str(raw["uri"]), str(raw["format"]), None if raw.get("digest") is None else raw["digest"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a revision is: its model and its pods. All that it takes to make its objects again."""
+
+    model: ModelFacts
+    template: Mapping[str, Any]
+
+
+def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Model | None = None) -> Shape:
+    """The shape of the revision that `owner.spec` asks for, or one of its variants with its `model`."""
+    model = model or owner.spec.model
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {names.LABEL_REVISION: revision}},
+    }
+    template = {
+        "metadata": {
+            "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
+            "annotations": steps.annotations(owner.spec),
+        },
+        "spec": {**_pod_spec(owner, platform, model, revision), "topologySpreadConstraints": [spread]},
+    }
+    return Shape(model_of(model), template)
+
+
+def deployment(
+    owner: ModelDeployment,
+    platform: Platform,
+    revision: str,
+    replicas: int,
+    model: Model | None = None,
+    promotion: Promotion | None = None,
+) -> dict[str, Any]:
+    """The Deployment of the revision that `owner.spec` asks for, or one of its variants with its `model`."""
+    return deployment_of(owner, shape(owner, platform, revision, model), revision, replicas, promotion)
+
+
+def deployment_of(
+    owner: ModelDeployment, shape: Shape, revision: str, replicas: int, promotion: Promotion | None = None
+) -> dict[str, Any]:
+    """The Deployment that runs `shape`, whether `owner.spec` still asks for it or not."""
+    annotations = {names.ANNOTATION_MODEL: dump_model(shape.model)}
+    if promotion is not None:
+        annotations[names.ANNOTATION_PROMOTED] = dump_promotion(promotion)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": common.metadata(owner, revision, names.COMPONENT_SERVER, revision, annotations),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": STARTUP_SECONDS,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
+            "selector": {"matchLabels": {names.LABEL_REVISION: revision}},
+            "template": shape.template,
+        },
+    }
+
+
+def service(owner: ModelDeployment, revision: str) -> dict[str, Any]:
+    """The Service that the router reaches the revision's pods by.
+
+    A cluster IP, not a headless Service: DNS answers may be cached for 30 s, and an address of a pod that is gone may
+    belong to another model by then; kube-proxy forgets it within a second.
+    """
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": common.metadata(owner, revision, names.COMPONENT_SERVER, revision),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": common.selector(owner, names.COMPONENT_SERVER, revision),
+            "ports": [
+                {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"},
+                {
+                    "name": "grpc",
+                    "port": names.GRPC_PORT,
+                    "targetPort": "grpc",
+                    "protocol": "TCP",
+                    "appProtocol": "kubernetes.io/h2c",
+                },
+            ],
+        },
+    }
+
+
+def pin_name(revision: str) -> str:
+    return f"{revision}-artifact"
+
+
+def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision: str = "") -> dict[str, Any]:
+    """Everything that shapes the pod; its hash, while it has no name, names the revision."""
+    spec = owner.spec
+    container = {
+        "image": platform.server_image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": common.CONTAINER_SECURITY_CONTEXT,
+        "resources": common.resources(spec.resources, DEFAULT_RESOURCES),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+    bundle = {"name": "bundle", "mountPath": BUNDLE_DIR}
+    monitor = {"name": "monitor", "mountPath": MONITOR_DIR}
+    watched = spec.monitor is not None
+    shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
+    volumes = [
+        *steps.volumes(model, platform),
+        steps.folder(steps.tmp("server")["name"], steps.SCRATCH),
+        *identity.volumes(owner),
+    ]
+    init = [
+        identity.made(steps.download(spec, model, platform, container, shared, _pin(model, revision))),
+        steps.compiling(spec, model, platform, container, shared, bundle),
+    ]
+    if spec.monitor is not None:
+        volumes += [steps.folder("monitor", steps.SCRATCH), steps.folder(steps.tmp("monitor")["name"], steps.SCRATCH)]
+        mounts = [{**bundle, "readOnly": True}, steps.tmp("monitor"), monitor]
+        init.append(identity.known(_monitor(shared, container, spec.monitor, mounts)))
+    settings = {**_server_settings(spec), **steps.formats(model, platform), "ARTIFACT_DIR": steps.ARTIFACT_DIR}
+    server = {
+        **container,
+        "name": "server",
+        "args": ["serve"],
+        "env": common.environment({**shared, **settings}),
+        "ports": [
+            {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
+        ],
+        "volumeMounts": [
+            {**bundle, "readOnly": True},
+            steps.ARTIFACT,
+            steps.tmp("server"),
+            *([monitor] if watched else ()),
+        ],
+        **_probes(),
+    }
+    built: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": common.POD_SECURITY_CONTEXT,
+        "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
+        "initContainers": init,
+        "containers": [identity.known(server)],
+        "volumes": volumes,
+    }
+    if spec.service_account_name:
+        built["serviceAccountName"] = spec.service_account_name
+    return built
+
+
+def _pin(model: Model, revision: str) -> list[dict[str, Any]]:
+    """What the first pod fetched, once that is known, where the user pins nothing."""
+    if model.digest:
+        return []
+    reference = {"name": pin_name(revision), "key": PIN_KEY, "optional": True}
+    return [{"name": "MODEL_FIRST_DIGEST", "valueFrom": {"configMapKeyRef": reference}}]
+
+
+def _monitor(
+    shared: dict[str, str], container: dict[str, Any], monitor: Monitor, mounts: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """A native sidecar: it is there before the server, and ends after it, so that it sees the last request.
+
+    No probes: whether the monitor works must never decide whether the pod gets requests.
+    """
+    settings = {
+        "MONITOR_DIR": MONITOR_DIR,
+        "MONITOR_PORT": str(names.MONITOR_PORT),
+        "MONITOR_WINDOW_SECONDS": _plain(seconds(monitor.window.duration)),
+        "MONITOR_FAREWELL_SECONDS": str(FAREWELL_SECONDS),
+        "LEARN_ROWS": str(monitor.learn_rows),
+        "TOP_FEATURES": str(monitor.top_features),
+    }
+    return {
+        **container,
+        "name": MONITOR_CONTAINER,
+        "args": ["keep", "monitor"],
+        "restartPolicy": "Always",
+        "env": common.environment({**shared, **settings}),
+        "ports": [{"name": "monitor", "containerPort": names.MONITOR_PORT, "protocol": "TCP"}],
+        "resources": common.resources(monitor.resources, DEFAULT_MONITOR_RESOURCES),
+        "volumeMounts": mounts,
+    }
+
+
+def _server_settings(spec: Spec) -> dict[str, str]:
+    """Only what the user set: the rest is the image's to decide."""
+    server = spec.server
+    wanted = {
+        "CAPTURE_SOCKET": None if spec.monitor is None else CAPTURE_SOCKET,
+        "CAPTURE_SAMPLING": None if spec.monitor is None else share(spec.monitor.sampling_fraction),
+        "REQUEST_TIMEOUT_SECONDS": None if server.timeout is None else seconds(server.timeout),
+        "MAX_REQUEST_BYTES": None if server.max_request_size is None else int(amount(server.max_request_size)),
+        "MAX_ROWS": server.max_rows,
+        "MAX_WAITING_REQUESTS": server.max_waiting,
+        "MAX_BATCH_ROWS": server.batching.max_rows,
+        "MAX_BATCH_DELAY_MS": None if server.batching.max_delay is None else seconds(server.batching.max_delay) * 1000,
+        "ALLOW_ORIGINS": ",".join(server.allow_origins) or None,
+    }
+    fixed = {"PORT": HTTP_PORT, "GRPC_PORT": names.GRPC_PORT, "DRAIN_SECONDS": DRAIN_SECONDS}
+    return {name: _plain(value) for name, value in {**fixed, **wanted}.items() if value is not None}
+
+
+def _plain(value: float | str) -> str:
+    """To the millionth and without an exponent, which the image does not read."""
+    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _probes() -> dict[str, Any]:
+    def get(path: str) -> dict[str, Any]:
+        return {"httpGet": {"path": path, "port": "http"}}
+
+    ready = get("/v2/health/ready")
+    return {
+        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": STARTUP_SECONDS},
+        "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
+        "livenessProbe": {**get("/v2/health/live"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+    }

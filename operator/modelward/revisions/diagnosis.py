@@ -1,0 +1,154 @@
+"""Why pods don't come up: from what the kubelet and the scheduler said to one cause and one cure.
+
+The text must not hold counters or times: it becomes a condition's message, and each change of that is a write.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from modelward.api.names import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, MONITOR_CONTAINER
+from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
+from modelward.net.untrusted import decoded, printable, quoted
+
+_WORK = {DOWNLOAD_CONTAINER: "looking at the artifact", COMPILE_CONTAINER: "loading the model",
+         MONITOR_CONTAINER: "counting"}  # fmt: skip
+"""What containers do, by name."""
+
+FORMAT_NOT_ALLOWED = "FormatNotAllowed"
+"""The inference image's word for a file that nobody has consented to load."""
+
+SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
+
+MAX_MESSAGE = 1024
+"""Bytes of a foreign message that a condition carries."""
+
+_REASON = re.compile(r"[A-Z][A-Za-z0-9]{0,63}")
+
+_IMAGE_REASONS = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
+_MAY_PASS = frozenset({"ErrImagePull", "ImagePullBackOff"})
+
+PATIENCE = 300.0
+"""Seconds in which a node that is wanted is made by an autoscaler, and a registry that stumbled is back."""
+_CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_SIGKILL_EXIT = 137
+"""Without OOMKilled: a failed liveness probe, or memory of a child process."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a person has to look at. `reason`: one CamelCase word; `message`: the cause and the cure. `until`: seconds
+    since the epoch; before, it may well pass by itself."""
+
+    reason: str
+    message: str
+    until: float | None = None
+
+    def may_pass(self, now: float) -> bool:
+        """Whether nobody need look at it yet."""
+        return self.until is not None and now < self.until
+
+
+def diagnose(workload: WorkloadFacts, memory_limit_field: str) -> Problem | None:
+    """The problem that keeps `workload` from being complete, or None while it may just need time.
+
+    A complete one has none, whatever is with pods that it does not need. `memory_limit_field`: the field that a user
+    raises when memory was too little, such as spec.resources.limits.memory.
+    """
+    if workload.complete:
+        return None
+    if workload.failure:
+        return Problem(
+            "PodsRejected",
+            f"The cluster refuses to create the pods: {_clip(workload.failure)}. Change the policy or quota of the "
+            "namespace, or what spec asks for",
+        )
+    waiting = (pod for pod in workload.pods if not (pod.ready or pod.terminating))
+    problems = [problem for pod in waiting if (problem := _pod_problem(pod, memory_limit_field))]
+    # What may pass by itself must not hide what does not; of those, what a person has to look at first.
+    return min(problems, key=lambda problem: problem.until or 0.0, default=None)
+
+
+def _pod_problem(pod: PodFacts, memory_limit_field: str) -> Problem | None:
+    if pod.unschedulable:
+        return Problem(
+            "Unschedulable",
+            f"No node takes the pod: {_clip(pod.unschedulable)}. Lower spec.resources.requests or add nodes",
+            _until(pod),
+        )
+    for container in pod.containers:
+        if container.ready:
+            continue
+        problem = _waiting_problem(container) or _exit_problem(container, memory_limit_field)
+        if problem:
+            return replace(problem, until=_until(pod)) if container.waiting_reason in _MAY_PASS else problem
+    return None
+
+
+def _until(pod: PodFacts) -> float | None:
+    return None if pod.waits_since is None else pod.waits_since + PATIENCE
+
+
+def _waiting_problem(container: ContainerFacts) -> Problem | None:
+    if container.waiting_reason in _IMAGE_REASONS:
+        return Problem(
+            "ImagePullFailed",
+            f"The image of container {container.name} can't be pulled: {_image_cause(container)}. Check the image that "
+            "the operator is configured with (its MODELWARD_*_IMAGE settings), and the nodes' access to its registry",
+        )
+    if container.waiting_reason in _CONFIG_REASONS:
+        return Problem(
+            "ContainerConfigInvalid",
+            f"Container {container.name} can't be created: {_clip(container.waiting_message)}. Create what is missing "
+            "(a Secret that spec.model.credentialsSecret names, for example), or correct spec",
+        )
+    return None
+
+
+def _image_cause(container: ContainerFacts) -> str:
+    # "Back-off pulling image …" alternates with the real error: both must give one text, so only the image is kept.
+    image = re.search(r'image "([^"]+)"', container.waiting_message)
+    return image.group(1) if image else str(container.waiting_reason)
+
+
+def _exit_problem(container: ContainerFacts, memory_limit_field: str) -> Problem | None:
+    if container.exit_code is None or container.exit_code == 0:
+        return None
+    if container.exit_reason == "OOMKilled":
+        what = _WORK.get(container.name, "serving")
+        if container.name == MONITOR_CONTAINER:
+            memory_limit_field = "spec.monitor.resources.limits.memory"
+        return Problem(
+            "OutOfMemory",
+            f"Container {container.name} was killed while {what}: it needs more memory than its limit. Raise "
+            f"{memory_limit_field}",
+        )
+    reported = _reported(container.exit_message)
+    if reported:
+        return reported
+    if container.exit_code == _SIGKILL_EXIT:
+        return Problem(
+            "ContainerKilled",
+            f"Container {container.name} was killed from outside: it did not answer its liveness probe, or a process "
+            f"of it ran out of memory. Raise {memory_limit_field} or the CPU limit beside it",
+        )
+    last_words = quoted(container.exit_message).rstrip(".") or "it said nothing"
+    return Problem(
+        "ContainerFailed",
+        f"Container {container.name} ended with exit code {container.exit_code}: {last_words}. See the pod's logs",
+    )
+
+
+def _reported(termination_message: str) -> Problem | None:
+    """What the inference image wrote on its way out: {"reason": …, "message": …}."""
+    try:
+        report = decoded(termination_message)
+        reason, message = report["reason"], _clip(str(report["message"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+    # A reason that the API server refuses would keep the whole status from being written.
+    return Problem(reason, message) if isinstance(reason, str) and _REASON.fullmatch(reason) else None
+
+
+def _clip(text: str) -> str:
+    text = " ".join(printable(text).split()).rstrip(".")
+    return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

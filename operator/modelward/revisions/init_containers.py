@@ -1,0 +1,156 @@
+"""The two init containers that bring a model: `download`, then `compile`.
+
+Invariant: the container that loads the artifact has no credentials, no settings of the store, a user of its own and
+folders of its own; it can only read what the download has signed off. The download loads nothing.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from modelward.api.modeldeployment import Model, Resources, Spec
+from modelward.api.names import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, MONITOR_CONTAINER
+from modelward.kube import manifests as common
+from modelward.models import consent
+from modelward.platform import Platform
+
+ARTIFACT_DIR = "/artifact"
+PVC_MOUNT = "/mnt/pvc"
+CA_DIR = "/etc/modelward/ca"
+CA_KEY = "ca.crt"
+
+COMPILE_USER = 65533
+"""Another one than the image's own: it can't write what the download wrote, even where a volume were mounted for it."""
+
+COMPILE_SECONDS = 840
+"""Less than revision.STARTUP_SECONDS: the cause is told before the Deployment says that nothing goes on."""
+
+DOWNLOAD_MEMORY, COMPILE_MEMORY = "2Gi", "8Gi"
+"""Limits where spec.resources names no memory: of what looks into archives that anybody may have written, and of what
+loads a model, since a small file may unpack to more than a node has."""
+
+SCRATCH = "1Gi"
+"""Limit of a container's /tmp."""
+
+ARTIFACT: dict[str, Any] = {"name": "artifact", "mountPath": ARTIFACT_DIR, "readOnly": True}
+"""The mount of everyone but the download."""
+
+
+def annotations(spec: Spec) -> dict[str, str]:
+    """Of the pod: only the download gets the web identity of spec.serviceAccountName."""
+    others = [COMPILE_CONTAINER, "server", *([MONITOR_CONTAINER] if spec.monitor is not None else ())]
+    return {"eks.amazonaws.com/skip-containers": ",".join(others)}
+
+
+def tmp(container: str) -> dict[str, Any]:
+    """The mount of a container's own /tmp; `volumes` has its volume."""
+    return {"name": f"tmp-{container}", "mountPath": "/tmp"}  # noqa: S108  the path inside the container
+
+
+def folder(name: str, size: str | int) -> dict[str, Any]:
+    """A volume that ends with the pod. `size`: bytes, or a quantity; the kubelet ends a pod that writes more."""
+    return {"name": name, "emptyDir": {"sizeLimit": str(size)}}
+
+
+def formats(model: Model, platform: Platform) -> dict[str, str]:
+    """The setting that names the formats that pods of `model` may load."""
+    found = consent.allowed(model.uri, model.format, model.digest, platform.allowed_formats)
+    return {"MODEL_ALLOWED_FORMATS": ",".join(found)}
+
+
+def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
+    """Those of both steps; a saved bundle lies in `artifact` twice while it is unpacked."""
+    found = [
+        folder("artifact", 2 * platform.max_model_size + (64 << 20)),
+        folder("bundle", platform.max_model_size + (512 << 20)),
+        folder(tmp(DOWNLOAD_CONTAINER)["name"], SCRATCH),
+        folder(tmp(COMPILE_CONTAINER)["name"], platform.max_model_size + (512 << 20)),
+    ]
+    address = urlsplit(model.uri)
+    if address.scheme == "pvc":
+        claim = {"claimName": address.netloc, "readOnly": True}
+        found.append({"name": "model", "persistentVolumeClaim": claim})
+    if platform.ca_config_map:
+        # Optional: a namespace without it has the public authorities, as without the setting.
+        found.append({"name": "ca", "configMap": {"name": platform.ca_config_map, "optional": True}})
+    return found
+
+
+def download(
+    spec: Spec,
+    model: Model,
+    platform: Platform,
+    container: dict[str, Any],
+    shared: dict[str, str],
+    pinned: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """`shared`: variables that every container gets; `pinned`: the one with the digest that the first pod got."""
+    settings = {
+        "MODEL_URI": model.uri,
+        "MODEL_FORMAT": model.format,
+        "ARTIFACT_DIR": ARTIFACT_DIR,
+        "MAX_MODEL_BYTES": str(platform.max_model_size),
+        # Also where it is what the image does by itself: variables of a Secret must not overrule it.
+        "AWS_EC2_METADATA_DISABLED": "false" if platform.node_credentials else "true",
+        **formats(model, platform),
+    }
+    optional = {
+        "MODEL_DIGEST": model.digest,
+        "MODEL_SIGNATURE_KEY": model.signature.public_key if model.signature else None,
+        "HTTPS_PROXY": platform.https_proxy,
+        "NO_PROXY": platform.no_proxy,
+        "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
+    }
+    mounts = [{"name": "artifact", "mountPath": ARTIFACT_DIR}, tmp(DOWNLOAD_CONTAINER)]
+    if urlsplit(model.uri).scheme == "pvc":
+        mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
+    if platform.ca_config_map:
+        mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
+    return {
+        **container,
+        "name": DOWNLOAD_CONTAINER,
+        "args": ["download"],
+        "env": [
+            *common.environment({**shared, **settings, **{key: value for key, value in optional.items() if value}}),
+            *pinned,
+        ],
+        **_credentials(model),
+        "resources": _bounded(spec.resources, container["resources"], DOWNLOAD_MEMORY),
+        "volumeMounts": mounts,
+    }
+
+
+def compiling(
+    spec: Spec,
+    model: Model,
+    platform: Platform,
+    container: dict[str, Any],
+    shared: dict[str, str],
+    bundle: dict[str, Any],
+) -> dict[str, Any]:
+    """`bundle`: the mount of the folder that it fills."""
+    settings = {
+        "MODEL_OPTIMISE": model.optimise,
+        "ARTIFACT_DIR": ARTIFACT_DIR,
+        "COMPILE_TIMEOUT_SECONDS": str(COMPILE_SECONDS),
+        **formats(model, platform),
+    }
+    return {
+        **container,
+        "name": COMPILE_CONTAINER,
+        "args": ["compile"],
+        "env": common.environment({**shared, **settings}),
+        "resources": _bounded(spec.resources, container["resources"], COMPILE_MEMORY),
+        "securityContext": {**container["securityContext"], "runAsUser": COMPILE_USER, "runAsGroup": COMPILE_USER},
+        "volumeMounts": [ARTIFACT, bundle, tmp(COMPILE_CONTAINER)],
+    }
+
+
+def _bounded(wanted: Resources, built: dict[str, Any], memory: str) -> dict[str, Any]:
+    if "memory" in wanted.limits or "memory" in wanted.requests:
+        return built
+    return {**built, "limits": {**built.get("limits", {}), "memory": memory}}
+
+
+def _credentials(model: Model) -> dict[str, Any]:
+    secret = model.credentials_secret
+    return {"envFrom": [{"secretRef": {"name": secret.name}}]} if secret else {}

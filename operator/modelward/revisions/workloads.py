@@ -1,0 +1,94 @@
+"""From Deployments and pods, as the API server stores them, to facts."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from modelward.api.names import VOLUME_IDENTITY
+from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
+from modelward.kube.cache import Object
+from modelward.revisions.artifact import announced_key
+from modelward.values.times import read_time
+
+
+def workload_facts(body: Object, pods: list[Object]) -> WorkloadFacts:
+    """A Deployment and the pods that carry its label."""
+    status = body.get("status") or {}
+    desired = int(body["spec"].get("replicas", 1))
+    failure = next(
+        (
+            str(condition.get("message", ""))
+            for condition in status.get("conditions") or ()
+            if condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+        ),
+        None,
+    )
+    return WorkloadFacts(
+        desired=desired,
+        ready=int(status.get("readyReplicas") or 0),
+        available=int(status.get("availableReplicas") or 0),
+        settled=(
+            int(status.get("observedGeneration") or 0) >= int(body["metadata"].get("generation") or 0)
+            and int(status.get("updatedReplicas") or 0) >= desired
+        ),
+        failure=failure,
+        pods=tuple(pod_facts(pod) for pod in pods if not _has_ended(pod)),
+    )
+
+
+def _has_ended(body: Object) -> bool:
+    """Evicted, or its node was shut down: nothing of it runs any more or will, and another one takes its place. The API
+    server keeps it for long."""
+    return (body.get("status") or {}).get("phase") in ("Failed", "Succeeded")
+
+
+def pod_facts(body: Object) -> PodFacts:
+    """One pod, from what the kubelet and the scheduler wrote."""
+    status = body.get("status") or {}
+    conditions = {condition["type"]: condition for condition in status.get("conditions") or ()}
+    scheduled = conditions.get("PodScheduled", {})
+    containers = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    found = PodFacts(
+        name=body["metadata"]["name"],
+        uid=body["metadata"]["uid"],
+        ip=status.get("podIP"),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        terminating=bool(body["metadata"].get("deletionTimestamp")),
+        unschedulable=str(scheduled.get("message", "")) if scheduled.get("reason") == "Unschedulable" else None,
+        waits_since=_false_since(conditions.get("Ready") or scheduled),
+        containers=tuple(_container_facts(container) for container in containers),
+        namespace=body["metadata"].get("namespace", ""),
+    )
+    # By its spec, which nobody can change: what a status lacks must not make a pod one that is asked unsigned.
+    has_key = any(volume["name"] == VOLUME_IDENTITY for volume in (body.get("spec") or {}).get("volumes") or ())
+    return replace(found, key=announced_key(found)) if has_key else found
+
+
+def _false_since(condition: Mapping[str, Any]) -> float | None:
+    if condition.get("status") != "False":
+        return None
+    try:
+        return read_time(condition["lastTransitionTime"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
+    state = raw.get("state") or {}
+    waiting = state.get("waiting") or {}
+    ended = state.get("terminated") or (raw.get("lastState") or {}).get("terminated") or {}
+    return ContainerFacts(
+        name=raw["name"],
+        ready=bool(raw.get("ready")),
+        waiting_reason=waiting.get("reason"),
+        waiting_message=waiting.get("message", ""),
+        exit_code=ended.get("exitCode"),
+        exit_reason=ended.get("reason", ""),
+        exit_message=ended.get("message", ""),
+    )
+
+
+def label(body: Object, name: str) -> str | None:
+    """The value of a label, None where there is none."""
+    value = (body["metadata"].get("labels") or {}).get(name)
+    return None if value is None else str(value)

@@ -1,0 +1,1 @@
+"""What stable and candidate did, counted and compared."""

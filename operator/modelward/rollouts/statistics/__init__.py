@@ -1,0 +1,1 @@
+"""The sequential tests behind the gates. Pure."""

@@ -1,0 +1,328 @@
+"""What the router's Envoy does with a request: clusters (CDS) and routes (RDS), which it rereads from files.
+
+Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api. Routes carry the configuration's version in a
+virtual host of their own, so that "is it live?" is answered by the very configuration that is asked about.
+
+Each revision has its own clusters; `arm` clusters, by which clients' requests reach it while it is not the stable one,
+and which lead to the stable where no connection to it comes about, so that a candidate that dies loses no request; and
+`aside` clusters for what is nobody's request: copies, previews. The counters of a rollout's evidence are the stable's
+own and the candidate's arm's.
+
+Every revision has all of them all the time: Envoy takes up clusters and routes in any order, and a route must never
+lead to a cluster that is only just being made, or already gone.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from modelward.api.names import GRPC_PORT
+from modelward.api.traffic import Traffic
+from modelward.facts import RouteTable
+from modelward.revisions.deployment import HTTP_PORT as SERVER_HTTP_PORT
+from modelward.revisions.deployment import PRIVATE_PREFIX
+from modelward.values.durations import seconds
+from modelward.values.hashing import content_hash
+
+CLUSTERS_FILE: Final = "clusters.json"
+ROUTES_FILE: Final = "routes.json"
+
+INTERNAL_DOMAIN: Final = "modelward.internal"
+CONFIG_HOST: Final = f"config.{INTERNAL_DOMAIN}"
+"""Virtual host that answers with the version of the configuration that is live."""
+
+INSIDE_HEADER: Final = "x-modelward-inside"
+INSIDE_VALUE: Final = "1"
+"""What the inside listener adds and the clients' one takes away: these hosts lead nowhere without it."""
+
+STREAM_IDLE_SECONDS: Final = 300
+"""How long a request may stand still, where it may not take longer anyway."""
+
+REVISION_HEADER: Final = "x-modelward-revision"
+"""Response header: which revision answered."""
+
+UPSTREAM_IDLE_TIMEOUT: Final = "30s"
+"""Shorter than the server's keep-alive, so that Envoy never sends into a connection that is being closed."""
+
+REQUESTS_PER_CONNECTION: Final = 1000
+"""Connections are opened anew after so many requests: new pods of a revision get their share."""
+
+MAX_CONCURRENCY: Final = 10_000
+"""Envoy's circuit breakers default to 1024, which a burst reaches; the server's own queue is the limit that counts."""
+
+Json = dict[str, Any]
+
+READY_PATH: Final = "/v2/health/ready"
+
+_EJECTION: Final[Json] = {
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 3,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "enforcing_local_origin_success_rate": 0,
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_consecutive_gateway_failure": 0,
+    "enforcing_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "5s",
+    "max_ejection_percent": 100,
+}
+"""A revision that refuses three connections in a row is not tried for 5 s, where there is another. What it answers,
+errors too, is no reason: that is for the gates to judge. Single pods are left out by Kubernetes, when not ready."""
+
+_METADATA: Final = "modelward"
+"""Of each endpoint: the revision behind it."""
+
+_ANSWERED_BY: Final[Json] = {
+    "header": {"key": REVISION_HEADER, "value": f'%UPSTREAM_METADATA(["{_METADATA}", "revision"])%'},
+    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+}
+"""By the endpoint that was asked last, not by the arm: the stable may have stood in."""
+
+_AGGREGATE: Final = "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+_PREVIOUS_PRIORITIES: Final = "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+_HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def revision_host(revision: str) -> str:
+    """Virtual host that always leads to `revision`, whatever the weights: for probes and previews."""
+    return f"{revision}.{INTERNAL_DOMAIN}"
+
+
+OWN: Final = ""
+ARM: Final = "-arm"
+ASIDE: Final = "-aside"
+"""Kinds of clusters, see above."""
+
+
+def cluster_of(revision: str, kind: str = OWN, *, grpc: bool = False) -> str:
+    """Name of a cluster of `revision`. `grpc`: HTTP/2, and a port of its own."""
+    return revision + kind + ("-grpc" if grpc else "")
+
+
+RETRIED_BODY: Final = 1 << 20
+"""Bytes of a body that are kept to be sent again, to the stable where a candidate can't be reached. Envoy keeps them
+until the answer comes, not only while it connects: with more, a hundred requests would fill the router's memory."""
+
+# The default of three retries at a time would refuse the fourth request that an unreachable candidate loses.
+_BREAKERS: Final = {
+    "thresholds": [
+        dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), MAX_CONCURRENCY)
+    ]
+}
+
+
+def configuration(routes: RouteTable, traffic: Traffic, namespace: str, cluster_domain: str) -> dict[str, str]:
+    """The files of the router's ConfigMap, by name."""
+    version = version_of(routes, traffic, namespace, cluster_domain)
+    resources = {
+        CLUSTERS_FILE: {"version_info": version, "resources": _clusters(routes, namespace, cluster_domain)},
+        ROUTES_FILE: {"version_info": version, "resources": [_route_configuration(routes, traffic, version)]},
+    }
+    return {name: json.dumps(content, indent=1) + "\n" for name, content in resources.items()}
+
+
+def version_of(routes: RouteTable, traffic: Traffic, namespace: str, cluster_domain: str) -> str:
+    """Names the configuration's content: clusters and routes."""
+    clusters = _clusters(routes, namespace, cluster_domain)
+    return content_hash({"clusters": clusters, "routes": _route_configuration(routes, traffic, version="")})
+
+
+def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[Json]:
+    return [
+        cluster
+        for revision in routes.revisions
+        for cluster in _clusters_of(revision, routes.stable, f"{namespace}.svc.{cluster_domain}.")
+    ]
+
+
+def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
+    for grpc in (False, True):
+        for kind in (OWN, ASIDE):
+            yield _cluster(cluster_of(revision, kind, grpc=grpc), revision, domain, grpc)
+        ways = dict.fromkeys((cluster_of(revision, grpc=grpc), cluster_of(stable, grpc=grpc)))
+        yield {
+            "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+            "name": cluster_of(revision, ARM, grpc=grpc),
+            "connect_timeout": "1s",
+            "lb_policy": "CLUSTER_PROVIDED",
+            "circuit_breakers": _BREAKERS,
+            "cluster_type": {
+                "name": "envoy.clusters.aggregate",
+                "typed_config": {"@type": f"type.googleapis.com/{_AGGREGATE}", "clusters": list(ways)},
+            },
+        }
+
+
+def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
+    # The final dot of the domain keeps the resolver from trying every search domain of the pod first.
+    address = {"address": f"{revision}.{domain}", "port_value": GRPC_PORT if grpc else SERVER_HTTP_PORT}
+    return {
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "type": "STRICT_DNS",
+        "connect_timeout": "1s",
+        "dns_lookup_family": "V4_PREFERRED",
+        "dns_refresh_rate": "5s",
+        "dns_failure_refresh_rate": {"base_interval": "0.2s", "max_interval": "2s"},
+        "circuit_breakers": _BREAKERS,
+        "outlier_detection": _EJECTION,
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "common_http_protocol_options": {
+                    "idle_timeout": UPSTREAM_IDLE_TIMEOUT,
+                    "max_requests_per_connection": REQUESTS_PER_CONNECTION,
+                },
+                "explicit_http_config": {"http2_protocol_options" if grpc else "http_protocol_options": {}},
+            }
+        },
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [
+                {
+                    "lb_endpoints": [
+                        {
+                            "endpoint": {"address": {"socket_address": address}},
+                            "metadata": {"filter_metadata": {_METADATA: {"revision": revision}}},
+                        }
+                    ]
+                }
+            ],
+        },
+    }
+
+
+def _route_configuration(routes: RouteTable, traffic: Traffic, version: str) -> Json:
+    config = {
+        "match": {"prefix": "/", **_inside()},
+        "direct_response": {"status": 200, "body": {"inline_string": version}},
+    }
+    return {
+        "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
+        "name": "model",
+        "ignore_port_in_host_matching": True,
+        "virtual_hosts": [
+            {
+                "name": "traffic",
+                "request_body_buffer_limit": RETRIED_BODY,
+                "domains": ["*"],
+                "routes": list(_traffic(routes, traffic)),
+            },
+            *(_own_host(revision, traffic) for revision in routes.revisions),
+            {"name": "config", "request_body_buffer_limit": RETRIED_BODY, "domains": [CONFIG_HOST], "routes": [config]},
+        ],
+    }
+
+
+def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
+    """What clients send, the first match counts."""
+    yield _private()
+    for match in routes.matches:
+        header = {"name": match.header, "string_match": {"exact": match.value}}
+        yield from _both({"headers": [header]}, lambda grpc, to=match.revision: _to(to, traffic, grpc, ARM))
+    grpc, http = _both({}, lambda grpc: _split(routes, traffic, grpc))
+    yield grpc
+    cookie = traffic.sticky_by.cookie if traffic.sticky_by else None
+    if cookie and "weighted_clusters" in http["route"]:
+        has_it = {"name": "cookie", "string_match": {"safe_regex": {"regex": rf"(.*;)?\s*{re.escape(cookie)}=[^;].*"}}}
+        yield {**http, "match": {**http["match"], "headers": [has_it]}}
+        http = {**http, "response_headers_to_add": [*http["response_headers_to_add"], _set_cookie(cookie)]}
+    yield http
+
+
+def _own_host(revision: str, traffic: Traffic) -> Json:
+    # Readiness is asked by way of the clients' cluster: that is the one that has to work.
+    ready = {"match": {"path": READY_PATH, **_inside()}, **_to(revision, traffic, grpc=False)}
+    others = _both(_inside(), lambda grpc: _to(revision, traffic, grpc, ASIDE))
+    return {
+        "name": revision,
+        "request_body_buffer_limit": RETRIED_BODY,
+        "domains": [revision_host(revision)],
+        "routes": [_private(), ready, *others],
+    }
+
+
+def _inside() -> Json:
+    return {"headers": [{"name": INSIDE_HEADER, "string_match": {"exact": INSIDE_VALUE}}]}
+
+
+def _private() -> Json:
+    """What pods tell the operator and Prometheus alone."""
+    body = {"inline_string": '{"error": "no such path"}'}
+    inside = {"safe_regex": {"regex": rf"/metrics(/.*)?|{PRIVATE_PREFIX}.*"}}
+    return {"match": inside, "direct_response": {"status": 404, "body": body}}
+
+
+def _both(match: Json, action: Any) -> Iterable[Json]:
+    """The route for gRPC and the one for everything else."""
+    yield {"match": {"prefix": "/", "grpc": {}, **match}, **action(True)}
+    yield {"match": {"prefix": "/", **match}, **action(False)}
+
+
+def _to(revision: str, traffic: Traffic, grpc: bool, kind: str = OWN) -> Json:
+    """All of it to one revision."""
+    cluster = {"cluster": cluster_of(revision, kind, grpc=grpc)}
+    return {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": [_ANSWERED_BY]}
+
+
+def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
+    """To the stable and the arms by weight, with copies for those that are mirrored to."""
+    weights = [(routes.stable, OWN, routes.stable_weight), *((arm.revision, ARM, arm.weight) for arm in routes.arms)]
+    # The stable first: with a hash, a growing candidate then takes users from it and gives none back.
+    shares = [each for each in weights if each[2] > 0]
+    if len(shares) == 1:
+        revision, kind, _ = shares[0]
+        built = _to(revision, traffic, grpc, kind)
+    else:
+        clusters = [{"name": cluster_of(name, kind, grpc=grpc), "weight": weight} for name, kind, weight in shares]
+        weighted: Json = {"clusters": clusters} | ({"use_hash_policy": True} if traffic.sticky_by else {})
+        built = {
+            "route": {"weighted_clusters": weighted, **_sticky(traffic), **_action(traffic)},
+            "response_headers_to_add": [_ANSWERED_BY],
+        }
+    mirrors = [_mirror(cluster_of(a.revision, ASIDE, grpc=grpc), a.mirror) for a in routes.arms if a.mirror > 0]
+    if mirrors:
+        built["route"]["request_mirror_policies"] = mirrors
+    return built
+
+
+def _mirror(cluster: str, percent: int) -> Json:
+    fraction = {"default_value": {"numerator": percent, "denominator": "HUNDRED"}}
+    return {"cluster": cluster, "runtime_fraction": fraction, "disable_shadow_host_suffix_append": True}
+
+
+def _sticky(traffic: Traffic) -> Json:
+    sticky = traffic.sticky_by
+    if sticky is None:
+        return {}
+    if sticky.header:
+        return {"hash_policy": [{"header": {"header_name": sticky.header}}]}
+    # Who has none is told the request's id for one, and is led by its hash already now: the side stays the same.
+    own = {"cookie": {"name": sticky.cookie}, "terminal": True}
+    return {"hash_policy": [own, {"header": {"header_name": "x-request-id"}}]}
+
+
+def _set_cookie(name: str) -> Json:
+    header = {"key": "set-cookie", "value": f"{name}=%REQ(X-REQUEST-ID)%; Path=/; HttpOnly"}
+    return {"header": header, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+
+
+def _action(traffic: Traffic) -> Json:
+    longest = seconds(traffic.timeout)
+    return {
+        "timeout": f"{longest:g}s",
+        # A model that thinks longer than a connection may stand still is no slow client.
+        **({"idle_timeout": f"{longest:g}s"} if longest > STREAM_IDLE_SECONDS else {}),
+        # Only what the model can't have begun to work on is sent again.
+        "retry_policy": {
+            "retry_on": "connect-failure,refused-stream,reset-before-request",
+            "num_retries": traffic.retries,
+            # Not where it was tried already: from an arm to the stable.
+            "retry_priority": {
+                "name": "envoy.retry_priorities.previous_priorities",
+                "typed_config": {"@type": f"type.googleapis.com/{_PREVIOUS_PRIORITIES}", "update_frequency": 1},
+            },
+            "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
+        },
+    }

@@ -1,0 +1,1 @@
+"""The Gateway API in the place of an own Envoy."""

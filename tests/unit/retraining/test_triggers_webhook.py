@@ -1,0 +1,217 @@
+"""Webhooks against a real HTTP server: signatures, repetition, what the other side may answer, and what it may not."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from modelward.api.driftpolicy import DriftPolicy, parse
+from modelward.kube.client import ApiError
+from modelward.retraining import run as runs
+from modelward.retraining.run import Artifact, Run
+from modelward.retraining.target import TargetFacts
+from modelward.retraining.triggers.trigger import Order
+from modelward.retraining.triggers.webhook import WebhookTrigger
+
+SECRET = b"a secret"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+MODEL = Artifact("s3://models/fraud/1/fraud.tar", "sha256:" + "1" * 64)
+FACTS = TargetFacts("fraud", "t", 1, 1, MODEL, "fraud-a", MODEL)
+RUN = Run("fraud-1", "p/t/Drift/x", "Webhook", "Drift", "amount drifts", NOW.timestamp(), "fraud-a", MODEL)
+
+
+class OtherSide:
+    """What answers. `status`, `body`: of the next answers; `pieces`: letter by letter; `seen`: requests."""
+
+    def __init__(self) -> None:
+        self.status = 200
+        self.body: Any = {}
+        self.pieces = False
+        self.seen: list[tuple[str, str, dict[str, str], str]] = []
+        self.url = ""
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        body = await request.text()
+        self.seen.append((request.method, request.path, dict(request.headers), body))
+        text = self.body if isinstance(self.body, str) else json.dumps(self.body)
+        if self.pieces:
+            streamed = web.StreamResponse(status=self.status)
+            await streamed.prepare(request)
+            for letter in text:
+                await streamed.write(letter.encode())
+                await asyncio.sleep(0.001)  # each goes out by itself
+            return streamed
+        return web.Response(status=self.status, text=text, headers={"Location": "http://elsewhere/"})
+
+
+class Secrets:
+    """The API server, as far as it is asked. `missing`, `forbidden`: the Secret."""
+
+    def __init__(self) -> None:
+        self.missing = False
+        self.forbidden = False
+
+    async def get(self, _resource: Any, _namespace: str, _name: str) -> Any:
+        if self.forbidden:
+            raise ApiError(403, "Forbidden", "no right")
+        return None if self.missing else {"data": {"key": base64.b64encode(SECRET).decode()}}
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[OtherSide]:
+    made = OtherSide()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", made.answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield made
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as made:
+        yield made
+
+
+def policy(url: str) -> DriftPolicy:
+    webhook = {"url": f"{url}/hook", "secretRef": {"name": "s"}}
+    metadata = {"namespace": "ml", "name": "fraud", "uid": "p", "generation": 1}
+    return parse({"metadata": metadata, "spec": {"target": {"name": "fraud"}, "retrain": {"webhook": webhook}}})
+
+
+def trigger(
+    session: aiohttp.ClientSession, secrets: Secrets | None = None, hosts: tuple[str, ...] = ("127.0.*",)
+) -> WebhookTrigger:
+    return WebhookTrigger(secrets or Secrets(), session, hosts, lambda: NOW)  # type: ignore[arg-type]
+
+
+def order(other: OtherSide, handle: str | None = None) -> Order:
+    return Order(policy(other.url), replace(RUN, handle=handle), FACTS)
+
+
+async def test_the_start_is_signed_and_repeated_under_one_key(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    other.body = {"statusUrl": "/runs/7"}
+    found = [await trigger(session).start(order(other)) for _ in range(2)]
+    assert [(each.state, each.handle) for each in found] == [(runs.WORKING, f"{other.url}/runs/7")] * 2
+    (method, path, headers, body), again = other.seen
+    assert (method, path) == ("POST", "/hook")
+    assert headers["Idempotency-Key"] == again[2]["Idempotency-Key"] == RUN.key
+    expected = hmac.new(SECRET, f"{headers['Modelward-Timestamp']}.{body}".encode(), hashlib.sha256).hexdigest()
+    assert headers["Modelward-Signature"] == f"v1={expected}"
+    told = json.loads(body)
+    assert (told["model"], told["modelUri"], told["trigger"], told["run"]) == ("fraud", MODEL.uri, "Drift", "fraud-1")
+
+
+async def test_no_request_can_be_passed_off_as_another(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    handle = f"{other.url}/runs/7?a=b%20c"
+    await trigger(session).poll(order(other, handle))
+    await trigger(session).cancel(order(other, handle))
+    signatures = []
+    for method, _, headers, body in other.seen:
+        text = f"{headers['Modelward-Timestamp']}.{method} /runs/7?a=b%20c.{body}"
+        expected = hmac.new(SECRET, text.encode(), hashlib.sha256).hexdigest()
+        assert headers["Modelward-Request-Signature"] == f"v1={expected}"
+        signatures.append(headers["Modelward-Request-Signature"])
+    assert [each[0] for each in other.seen] == ["GET", "DELETE"]
+    assert len(set(signatures)) == 2
+
+
+async def test_an_answer_in_pieces_is_read_whole(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    other.body, other.pieces = {"statusUrl": "/runs/7"}, True
+    assert (await trigger(session).start(order(other))).handle == f"{other.url}/runs/7"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "state", "sentence"),
+    [
+        (500, "down", runs.WAITS, "answered 500, trying again: down"),
+        (429, "", runs.WAITS, "answered 429, trying again"),
+        (401, "who are you", runs.BROKE, "answered 401: who are you"),
+        (302, "", runs.BROKE, "answered 302"),
+        (200, {"statusUrl": "http://169.254.169.254/x"}, runs.BROKE, "which is of another origin"),
+        (200, "no json", runs.WORKING, ""),
+        (202, [], runs.WORKING, ""),
+    ],
+)
+async def test_what_the_start_may_be_answered(
+    other: OtherSide, session: aiohttp.ClientSession, status: int, body: Any, state: str, sentence: str
+) -> None:
+    other.status, other.body = status, body
+    found = await trigger(session).start(order(other))
+    assert found.state == state
+    assert sentence in found.message
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "state", "sentence"),
+    [
+        (200, {"state": "Running", "message": "epoch 3"}, runs.WORKING, "epoch 3"),
+        (200, {}, runs.WORKING, ""),
+        (200, {"state": "Failed", "message": "no labels"}, runs.BROKE, "no labels"),
+        (200, {"state": "Succeeded", "report": {"modelUri": "s3://b/k"}}, runs.SUCCEEDED, ""),
+        (200, {"state": "Succeeded"}, runs.BROKE, "does not name its model"),
+        (503, "", runs.WORKING, "trying again"),
+        (404, "gone", runs.BROKE, "answered 404: gone"),
+    ],
+)
+async def test_what_a_question_may_be_answered(
+    other: OtherSide, session: aiohttp.ClientSession, status: int, body: Any, state: str, sentence: str
+) -> None:
+    other.status, other.body = status, body
+    found = await trigger(session).poll(order(other, f"{other.url}/runs/7"))
+    assert found.state == state
+    assert sentence in found.message
+    assert other.seen[0][:2] == ("GET", "/runs/7")
+
+
+async def test_without_a_status_url_nobody_tells(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    assert (await trigger(session).poll(order(other))).state == runs.UNTOLD
+    await trigger(session).cancel(order(other))
+    assert other.seen == []
+
+
+async def test_it_is_cancelled_by_a_delete(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    other.status = 500
+    await trigger(session).cancel(order(other, f"{other.url}/runs/7"))
+    assert other.seen[0][:2] == ("DELETE", "/runs/7")
+
+
+async def test_only_hosts_that_the_administrator_names_are_called(
+    other: OtherSide, session: aiohttp.ClientSession
+) -> None:
+    for hosts in ((), ("ci.example.com",), ("*.example.com",)):
+        found = await trigger(session, hosts=hosts).start(order(other))
+        assert (found.state, "MODELWARD_WEBHOOK_HOSTS" in found.message) == (runs.BROKE, True)
+    assert other.seen == []
+
+
+async def test_a_secret_that_can_not_be_read_is_waited_for(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    secrets = Secrets()
+    secrets.forbidden = True
+    found = await trigger(session, secrets).start(order(other))
+    assert (found.state, "may not read the Secret s" in found.message) == (runs.WAITS, True)
+    secrets.forbidden, secrets.missing = False, True
+    found = await trigger(session, secrets).start(order(other))
+    assert (found.state, "There is no entry key" in found.message) == (runs.WAITS, True)
+    assert other.seen == []
+
+
+async def test_nobody_at_home_is_waited_for(other: OtherSide, session: aiohttp.ClientSession) -> None:
+    given = order(other)
+    other.url = "http://127.0.0.1:1"
+    found = await trigger(session).start(order(other))
+    assert (found.state, "did not answer, trying again" in found.message) == (runs.WAITS, True)
+    assert given.run.key == RUN.key

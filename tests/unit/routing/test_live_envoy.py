@@ -1,0 +1,180 @@
+"""A real Envoy with the configuration that routers get: what a client can't reach, and what it can't choose.
+
+Only the addresses are others: every revision is a server of the test, on loopback.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from builders import PLATFORM, owner
+from live_envoy import LiveEnvoy
+from localcluster import binaries
+from modelward.api.modeldeployment import Resources, Router
+from modelward.api.traffic import Traffic
+from modelward.facts import Arm, RouteTable
+from modelward.routing.envoy import bootstrap as envoy
+from modelward.routing.envoy import objects as router
+from modelward.routing.envoy import routes as envoy_routes
+
+STABLE, CANDIDATE = "fraud-a", "fraud-b"
+ROUTES = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 0, 100),))
+INFER = "/v2/models/fraud/infer"
+
+
+class Upstream(ThreadingHTTPServer):
+    """A revision: keeps the headers of every request."""
+
+    def __init__(self) -> None:
+        seen: list[dict[str, str]] = []
+        self.seen = seen
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                self.rfile.read(int(self.headers.get("content-length", 0)))
+                seen.append({name.lower(): value for name, value in self.headers.items()})
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            do_POST = do_GET  # noqa: N815
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Live:
+    """The router, and the two revisions behind it."""
+
+    def __init__(self, folder: Path, program: Path, traffic: Traffic, routes: RouteTable = ROUTES) -> None:
+        self.upstreams = {STABLE: Upstream(), CANDIDATE: Upstream()}
+        ports = {name: upstream.server_port for name, upstream in self.upstreams.items()}
+        self._envoy = LiveEnvoy(folder, program, routes, traffic, ports)
+        self.http, self.ports = self._envoy.http, self._envoy.ports
+
+    def ask(self, listener: str, path: str = INFER, **headers: str) -> urllib3.BaseHTTPResponse:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.http.request("GET", f"http://127.0.0.1:{self.ports[listener]}{path}", headers=named)
+
+    def seen(self, revision: str, count: int) -> list[dict[str, str]]:
+        """The headers of the requests that a revision got, when there are so many."""
+        end = time.monotonic() + 20.0
+        while len(self.upstreams[revision].seen) < count:
+            assert time.monotonic() < end, f"{revision} got {len(self.upstreams[revision].seen)} requests"
+            time.sleep(0.01)
+        return self.upstreams[revision].seen
+
+    def close(self) -> None:
+        self._envoy.close()
+        for upstream in self.upstreams.values():
+            upstream.shutdown()
+            upstream.server_close()
+
+
+@pytest.fixture(scope="session")
+def program(in_sight: Callable[[], AbstractContextManager[None]]) -> Path:
+    with in_sight():
+        return binaries.envoy()
+
+
+@pytest.fixture
+def live(tmp_path: Path, program: Path) -> Iterator[Live]:
+    made = Live(tmp_path, program, Traffic())
+    yield made
+    made.close()
+
+
+def test_clients_reach_no_revision_by_its_host(live: Live) -> None:
+    host = envoy_routes.revision_host(CANDIDATE)
+    forged = {envoy_routes.INSIDE_HEADER.replace("-", "_"): envoy_routes.INSIDE_VALUE}
+    for headers in ({}, forged):
+        for name in (host, f"{host}:8080", envoy_routes.CONFIG_HOST, host.upper()):
+            assert live.ask("traffic", host=name, **headers).status == 404
+            assert live.ask("traffic", envoy_routes.READY_PATH, host=name, **headers).status == 404
+    assert not live.upstreams[CANDIDATE].seen
+    assert live.ask("traffic").headers[envoy_routes.REVISION_HEADER] == STABLE
+
+
+def test_the_operator_asks_single_revisions_and_the_version_by_the_inside_port(live: Live) -> None:
+    answer = live.ask("inside", host=envoy_routes.revision_host(CANDIDATE))
+    assert (answer.status, answer.headers[envoy_routes.REVISION_HEADER]) == (200, CANDIDATE)
+    assert live.ask("inside", envoy_routes.READY_PATH, host=envoy_routes.revision_host(STABLE)).status == 200
+    version = envoy_routes.version_of(ROUTES, Traffic(), "ml", "cluster.local")
+    assert live.ask("inside", "/", host=envoy_routes.CONFIG_HOST).data.decode() == version
+    assert live.ask("inside", "/modelward/samples", host=envoy_routes.revision_host(CANDIDATE)).status == 404
+
+
+def test_no_client_chooses_the_id_by_which_answers_are_paired(live: Live) -> None:
+    for number in range(5):
+        live.ask("traffic", x_request_id="forged", x_client_request_id=f"also forged {number}")
+    live.ask("traffic")
+    stable, copies = live.seen(STABLE, 6), live.seen(CANDIDATE, 6)
+    ids = {headers["x-request-id"] for headers in stable}
+    assert len(ids) == 6
+    assert "forged" not in ids
+    assert {headers["x-request-id"] for headers in copies} == ids
+    told = [headers.get(envoy.CLIENT_ID_HEADER) for headers in stable]
+    assert told[:5] == ["forged"] * 5
+    assert all(envoy_routes.INSIDE_HEADER not in headers for headers in (*stable, *copies))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/modelward/samples", "/%6dodelward/samples", "//modelward/samples", "/v2/../modelward/samples", "/metrics",
+     "/modelward%2Fsamples", "/v2/..%2fmetrics", "/./metrics"],
+)  # fmt: skip
+def test_no_spelling_of_a_private_path_gets_through(live: Live, path: str) -> None:
+    assert live.ask("traffic", path).status in (400, 404)
+    assert not live.upstreams[STABLE].seen
+
+
+def test_slow_and_greedy_clients_are_bounded_and_probes_are_not() -> None:
+    built = envoy.bootstrap()
+    for listener in built["static_resources"]["listeners"]:
+        manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+        assert {"request_headers_timeout", "request_timeout", "stream_idle_timeout"} <= manager.keys()
+        assert manager["http2_protocol_options"]["max_concurrent_streams"] == 100
+        assert listener.get("bypass_overload_manager", False) is (listener["name"] != "traffic")
+        assert listener.get("ignore_global_conn_limit", False) is (listener["name"] != "traffic")
+    (traffic, *others) = (
+        each["filter_chains"][0] for each in envoy.bootstrap(tls=True)["static_resources"]["listeners"]
+    )
+    assert traffic["transport_socket_connect_timeout"] == "10s"
+    assert not any("transport_socket" in each for each in others)
+    heap, connections = (each["typed_config"] for each in built["overload_manager"]["resource_monitors"])
+    assert heap["max_heap_size_bytes"] == 256 << 20
+    assert connections["max_active_downstream_connections"] == envoy.MAX_CONNECTIONS
+
+
+@pytest.mark.parametrize(
+    ("limits", "memory"),
+    [({}, 256 << 20), ({"memory": "1Gi"}, 1 << 30), ({"cpu": "1"}, envoy.DEFAULT_MEMORY), ({"memory": 10**9}, 10**9)],
+)
+def test_the_heap_is_bounded_by_the_containers_limit(limits: dict[str, str | int], memory: int) -> None:
+    made = router.deployment(owner(router=Router(resources=Resources(limits=limits))), PLATFORM)
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    heap = json.loads(container["args"][1])["overload_manager"]["resource_monitors"][0]
+    assert heap["typed_config"]["max_heap_size_bytes"] == memory
+
+
+def test_a_request_that_may_take_long_is_not_ended_as_idle() -> None:
+    def idle(timeout: str) -> set[str | None]:
+        text = envoy_routes.configuration(ROUTES, Traffic(timeout=timeout), "ml", "cluster.local")["routes.json"]
+        hosts = json.loads(text)["resources"][0]["virtual_hosts"]
+        return {each["route"].get("idle_timeout") for host in hosts for each in host["routes"] if "route" in each}
+
+    assert (idle("60s"), idle("1h")) == ({None}, {"3600s"})
