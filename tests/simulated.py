@@ -11,30 +11,31 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-TICK = 1e-11
-"""Seconds that pass at least: less is lost beside a large number, and would be waited for for ever."""
-
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
     now = 0.0
+    turn = 0.0
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
-        if not ready and timeout:
-            self.now += max(TICK, timeout)
+        if not ready:
+            self.now += timeout or self.turn
         return ready
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
+    """`turn`: seconds that one turn of the loop takes."""
+
+    def __init__(self, turn: float = 0.0) -> None:
         self._simulated = _Selector()
+        self._simulated.turn = turn
         super().__init__(self._simulated)
 
     def time(self) -> float:
         return self._simulated.now
 
 
-def simulate(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` in simulated time."""
-    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+def simulate(main: Coroutine[Any, Any, T], turn: float = 0.0) -> T:
+    """Run `main` in simulated time. `turn`: seconds of a turn of the loop, for who waits until any have passed."""
+    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(turn)) as runner:
         return runner.run(main)

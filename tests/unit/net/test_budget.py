@@ -93,7 +93,7 @@ def looks(silent: dict[str, float], seconds: float = 600.0) -> dict[str, list[fl
         await asyncio.gather(*workers, return_exceptions=True)
         return {key.name: at for key, at in made.at.items() if key.namespace == "good"}
 
-    return simulate(run())
+    return simulate(run(), turn=1e-11)
 
 
 @pytest.mark.parametrize("takes", [60.0, WAIT - 0.01, SOON, SOON - 0.01])
@@ -221,7 +221,7 @@ def test_whoever_waits_for_a_connection_does_not_for_ever() -> None:
                     pass
             return asyncio.get_running_loop().time()
 
-    assert simulate(run()) == pytest.approx(WAIT)
+    assert simulate(run(), turn=1e-11) == pytest.approx(WAIT)
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:

@@ -16,6 +16,13 @@ from modelward.routing.stored import load_routes
 from property.cluster_world import CANARY, KEY, ClusterWorld, _Evidence, _Unmonitored
 
 
+class _NoKeys:
+    """Of the operator: none that pods are to know."""
+
+    async def public(self) -> tuple[str, ...]:
+        return ()
+
+
 class Routers(RouterProbe):
     """Pods that have taken up the newest ConfigMap, unless they are mute."""
 
