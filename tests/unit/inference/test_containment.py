@@ -47,7 +47,8 @@ pathlib.Path(FOLDER, "probe.json").write_text(json.dumps({"network": network, "e
 
 FORGE = """
 import dataclasses, pathlib, pickle
-from modelward_inference import bundle, errors
+from modelward_inference import errors
+from modelward_inference.artifact import bundle
 class Again:
     def __reduce__(self):
         return exec, (f"import pathlib; pathlib.Path({str(FOLDER)!r}, 'pwned').touch()",)
@@ -318,7 +319,7 @@ def test_a_model_that_crashes_what_loads_it_is_told_of(made: MakePod, tmp_path: 
 
 SOCKETS = """
 import os, socket, sys
-from modelward_inference import sandbox
+from modelward_inference.compile import sandbox
 assert sandbox.enter()
 for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLINK):
     try:

@@ -18,8 +18,10 @@ from .processes import environment
 LOADED = """
 import json, sys
 from pathlib import Path
-from modelward_inference import golden, runtimes, server
-from modelward_inference.bundle import Manifest
+from modelward_inference import runtimes
+from modelward_inference.artifact.bundle import Manifest
+from modelward_inference.parity import golden
+from modelward_inference.serve import process
 folder = Path(sys.argv[1])
 manifest = Manifest.read(folder)
 model = runtimes.load(manifest.format, folder / manifest.file, 1, manifest.signature)
