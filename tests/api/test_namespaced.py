@@ -239,7 +239,9 @@ async def test_where_no_namespace_may_be_read_it_waits_and_reads_no_other(
     async with one.runs() as running:
         await until(lambda: "waiting until one can" in caplog.text, "words")
         assert not running.task.done()
-        assert {each["objectRef"].get("namespace") for each in one.requests()} == {one.name, *one.namespaces}
+        # Its own namespace has the lease, which a thread takes meanwhile.
+        asked = {each["objectRef"].get("namespace") for each in one.requests()}
+        assert one.namespaces[0] in asked <= {one.name, *one.namespaces}
         again = [each for each in one.objects if each["kind"] == "RoleBinding"]
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(again))
         await until(running.task.done, "the end, for a new start")

@@ -22,8 +22,10 @@ RARE: Final[Mapping[Right, str]] = {
     **{Right("modelward.io", each, "operate"): NOT_AN_API for each in ("modeldeployments", "driftpolicies")},
     **{
         Right("modelward.io", f"{each}/finalizers", "update"): NOT_AN_API
-        for each in ("modeldeployments", "driftpolicies")
+        for each in ("modeldeployments", "driftpolicies", "retrainingruns")
     },
+    Right("modelward.io", "retrainingruns", "get"): "only of a run that is there before a watch has told of it",
+    Right("", "secrets", "update", "modelward-operator-keys"): "a new key comes once a month",
     **{
         Right("gateway.networking.k8s.io", "httproutes", verb): GATEWAY
         for verb in ("get", "list", "watch", "create", "patch", "delete")

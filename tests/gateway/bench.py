@@ -97,7 +97,8 @@ class Bench:
     async def remove(self) -> None:
         """As the operator takes a router away."""
         for resource, name in self._router.objects(self.owner):
-            await _kubectl("delete", f"{resource.plural}.{resource.group}", name, "-n", self.owner.namespace)
+            kind = f"{resource.plural}.{resource.group}"
+            await _kubectl("delete", kind, name, "-n", self.owner.namespace, "--ignore-not-found")
 
     async def remains(self) -> list[str]:
         """What of the router is there, pods included."""

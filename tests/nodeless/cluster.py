@@ -20,6 +20,7 @@ FOLDERS = {
     "Deployment": ("apis/apps/v1", "deployments"),
     "DriftPolicy": ("apis/modelward.io/v1alpha1", "driftpolicies"),
     "Job": ("apis/batch/v1", "jobs"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "ModelDeployment": ("apis/modelward.io/v1alpha1", "modeldeployments"),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
@@ -79,9 +80,13 @@ class Cluster:
 
     def apply(self, body: Any, namespace: str) -> None:
         """Server-side, with force."""
-        path = f"{self._folder(body, namespace)}/{body['metadata']['name']}"
-        taken, said = self._write("PATCH", path, body, "", False, "application/apply-patch+yaml")
+        taken, said = self.applied_by("", body, namespace)
         assert taken, said
+
+    def applied_by(self, user: str, body: Any, namespace: str) -> tuple[bool, str]:
+        """The same by somebody: whether the API server takes it, and what it says else."""
+        path = f"{self._folder(body, namespace)}/{body['metadata']['name']}"
+        return self._write("PATCH", path, body, user, False, "application/apply-patch+yaml")
 
     def _folder(self, body: Any, namespace: str) -> str:
         group, plural = FOLDERS[body["kind"]]

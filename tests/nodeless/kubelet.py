@@ -108,7 +108,7 @@ class FakeRouters:
         }
         return tuple(RouterPodFacts(pod, live, frozenset(reachable)) for pod in pods)
 
-    async def certificate(self, _owner: Key, _pods: list[PodFacts]) -> CertificateFacts:
+    def certificate(self, _owner: Key, _pods: list[PodFacts]) -> CertificateFacts:
         """There is none."""
         return CertificateFacts()
 

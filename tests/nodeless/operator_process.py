@@ -162,7 +162,8 @@ async def operator(
             with contextlib.suppress(asyncio.CancelledError, KilledError, BaseExceptionGroup):
                 await made.task
             stop.set()
-            await watching
+            with contextlib.suppress(asyncio.CancelledError):  # who dies while it looks around never watches
+                await watching
             _collect_what_kopf_leaves()
 
 

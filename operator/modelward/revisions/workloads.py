@@ -14,7 +14,7 @@ from modelward.values.times import read_time
 def workload_facts(body: Object, pods: list[Object]) -> WorkloadFacts:
     """A Deployment and the pods that carry its label."""
     status = body.get("status") or {}
-    desired = int(body["spec"].get("replicas", 1))
+    desired, updated = int(body["spec"].get("replicas", 1)), int(status.get("updatedReplicas") or 0)
     failure = next(
         (
             str(condition.get("message", ""))
@@ -29,7 +29,8 @@ def workload_facts(body: Object, pods: list[Object]) -> WorkloadFacts:
         available=int(status.get("availableReplicas") or 0),
         settled=(
             int(status.get("observedGeneration") or 0) >= int(body["metadata"].get("generation") or 0)
-            and int(status.get("updatedReplicas") or 0) >= desired
+            # As `kubectl rollout status` has it: what is available may be a pod of the manifest before.
+            and updated >= max(desired, int(status.get("replicas") or 0))
         ),
         failure=failure,
         pods=tuple(pod_facts(pod) for pod in pods if not _has_ended(pod)),

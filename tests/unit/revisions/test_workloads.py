@@ -12,6 +12,20 @@ def test_a_deployment_whose_controller_has_not_seen_the_newest_manifest_is_not_s
     assert workload_facts({**body, "status": {**behind, "observedGeneration": 3}}, []).complete
 
 
+def test_a_pod_of_the_manifest_before_makes_nothing_complete() -> None:
+    """The new one is there and not ready; what is available is the old one."""
+    body = {"metadata": {"generation": 2}, "spec": {"replicas": 1}}
+    between = {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
+    assert not workload_facts({**body, "status": between}, []).complete
+    assert workload_facts({**body, "status": {**between, "replicas": 1}}, []).complete
+
+
+def test_fewer_pods_are_complete_while_the_others_leave() -> None:
+    body = {"metadata": {"generation": 2}, "spec": {"replicas": 1}}
+    leaving = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3}
+    assert workload_facts({**body, "status": leaving}, []).complete
+
+
 def test_why_a_deployment_can_not_make_pods() -> None:
     condition = {"type": "ReplicaFailure", "status": "True", "message": "violates PodSecurity"}
     body = {"metadata": {}, "spec": {}, "status": {"conditions": [condition]}}
