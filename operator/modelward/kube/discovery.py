@@ -66,7 +66,7 @@ async def _discover(api: Api, namespaces: tuple[str, ...] | None) -> Scope:
     else:
         closed = {each: why for each in namespaces if (why := await why_closed(api, each)) is not None}
         places = namespaces = tuple(each for each in namespaces if each not in closed)
-        # A Role can't give the list of namespaces: each is read by its name (controller/attention.py).
+        # A Role can't give the list of namespaces: each is read by its name (reconcilers/territory.py).
         required = _namespaced()
     optional = []
     for resource in OPTIONAL:

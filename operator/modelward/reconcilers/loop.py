@@ -27,10 +27,10 @@ from modelward.reconcilers.territory import NamespaceOpenedError, Territory
 log = logging.getLogger(__name__)
 
 WORKERS = 24
-"""Objects that are worked on at once: each mostly waits, for the API server or for pods."""
+"""Objects that are worked on at once: each mostly waits for the API server."""
 
 WORKERS_EACH = 8
-"""Of one namespace: pods that keep the operator waiting take no worker from others."""
+"""Of one namespace: however many objects it has, some workers are left for others."""
 
 STUCK_AFTER = 120.0
 """Seconds that one reconcile may take before the health probe fails: every request in it has a shorter time-out, and is

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from live_envoy import LiveEnvoy
-from localcluster import binaries
 from modelward.api.traffic import Traffic
 from modelward.facts import Arm, RouteTable
 from modelward.routing.envoy import routes as envoy_routes
@@ -54,12 +53,6 @@ class Reader(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), self.Handler)
-
-
-@pytest.fixture(scope="module")
-def program(in_sight: Callable[[], AbstractContextManager[None]]) -> Path:
-    with in_sight():
-        return binaries.envoy()
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ Only the addresses are others: every revision is a server of the test, on loopba
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import urllib3
 
 from builders import PLATFORM, owner
 from live_envoy import LiveEnvoy
-from localcluster import binaries
 from modelward.api.modeldeployment import Resources, Router
 from modelward.api.traffic import Traffic
 from modelward.facts import Arm, RouteTable
@@ -83,12 +81,6 @@ class Live:
         for upstream in self.upstreams.values():
             upstream.shutdown()
             upstream.server_close()
-
-
-@pytest.fixture(scope="session")
-def program(in_sight: Callable[[], AbstractContextManager[None]]) -> Path:
-    with in_sight():
-        return binaries.envoy()
 
 
 @pytest.fixture

@@ -1,14 +1,12 @@
 """A real Envoy: which side answers a visitor, that it stays the same, and that the answer says so."""
 
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
 
-from localcluster import binaries
 from modelward.api.traffic import StickyBy, Traffic
 from modelward.facts import Arm, RouteTable
 from modelward.routing.envoy.routes import REVISION_HEADER
@@ -16,12 +14,6 @@ from modelward.routing.envoy.routes import REVISION_HEADER
 from .test_live_envoy import CANDIDATE, INFER, STABLE, Live
 
 HALF = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 50),))
-
-
-@pytest.fixture(scope="module")
-def program(in_sight: Callable[[], AbstractContextManager[None]]) -> Path:
-    with in_sight():
-        return binaries.envoy()
 
 
 @pytest.fixture

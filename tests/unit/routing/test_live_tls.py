@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent import futures
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ import certificates
 from builders import PLATFORM, container, owner, pod, workload
 from certificates import Certificate, Mount
 from live_envoy import LiveEnvoy
-from localcluster import binaries
 from modelward.api.modeldeployment import Router, Tls
 from modelward.api.traffic import Traffic
 from modelward.facts import RouteTable
@@ -36,12 +35,6 @@ from modelward.routing.envoy import routes as envoy_routes
 STABLE = "fraud-a"
 OWNER = owner(router=Router(tls=Tls("fraud-tls")))
 DEADLINE = 30.0
-
-
-@pytest.fixture(scope="session")
-def program(in_sight: Callable[[], AbstractContextManager[None]]) -> Path:
-    with in_sight():
-        return binaries.envoy()
 
 
 @pytest.fixture(scope="module")

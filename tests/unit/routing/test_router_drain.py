@@ -3,9 +3,8 @@
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 
 from builders import PLATFORM, owner
 from live_envoy import LiveEnvoy
-from localcluster import binaries
 from modelward.api.traffic import Traffic
 from modelward.facts import RouteTable
 from modelward.routing.envoy import objects as router
@@ -47,12 +45,6 @@ class Slow(ThreadingHTTPServer):
                 """Nothing."""
 
         super().__init__(("127.0.0.1", 0), Handler)
-
-
-@pytest.fixture(scope="module")
-def program(in_sight: Callable[[], AbstractContextManager[None]]) -> Path:
-    with in_sight():
-        return binaries.envoy()
 
 
 @pytest.fixture

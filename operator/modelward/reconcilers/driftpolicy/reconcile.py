@@ -23,6 +23,7 @@ from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINI
 from modelward.monitoring.windows import Look, WindowSettings
 from modelward.reconcilers.driftpolicy.targets import target_facts
 from modelward.reconcilers.modeldeployment.reconcile import Outcome as Reconciled
+from modelward.reconcilers.modeldeployment.reconcile import soonest
 from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining import progress as policy_run
@@ -266,7 +267,7 @@ class PolicyReconciler:
         going = None if run.phase == runs.ENDED else run
         verdict = memory.verdict
         again_in = 0.0 if run.shown_phase != known.shown_phase or going is None else ASK_EVERY
-        return TargetState(memory, going, None, verdict.problem, verdict.missing), _sooner(again_in, target.again_in)
+        return TargetState(memory, going, None, verdict.problem, verdict.missing), soonest(again_in, target.again_in)
 
     async def _stop_deleted(self, policy: DriftPolicy, target: _Target) -> Run:
         """Somebody deleted the object of a run that the memory names: what it had begun is stopped. Returns its end."""
@@ -341,7 +342,7 @@ class PolicyReconciler:
         await self._memories.write(policy, memory)
         waits = None if step.obstacle is None else self._look_every
         stalled = step.stalled or verdict.problem
-        again_in = _sooner(_sooner(step.again_in, waits), target.again_in)
+        again_in = soonest(step.again_in, waits, target.again_in)
         return TargetState(memory, run, step.obstacle, stalled, verdict.missing), again_in
 
     async def _trim(self, policy: DriftPolicy, target: _Target) -> None:
@@ -369,7 +370,3 @@ def _unsettled(bodies: tuple[Object, ...], memory: Memory | None) -> Run | None:
     known = (body for body in bodies if body["metadata"]["name"] == named)
     going = (body for body in bodies if not is_over(body)) if named is None else ()
     return next((run for body in (*known, *going) if (run := read_run(body)) is not None), None)
-
-
-def _sooner(one: float | None, other: float | None) -> float | None:
-    return min((each for each in (one, other) if each is not None), default=None)

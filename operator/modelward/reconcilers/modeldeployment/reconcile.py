@@ -54,7 +54,7 @@ COUNTS_EVERY = 5.0
 
 PROBE_FIRST, PROBE_GROWTH, PROBE_MAX = 0.2, 1.14, 5.0
 """Seconds: how soon router pods are asked again, the factor by which that grows, and its end. Of two reconciles,
-one has them asked and one has their answer: by two of these factors it grows as ASK_GROWTH of routerprobe.py does."""
+one has them asked and one has their answer: by two of these factors it grows as ASK_GROWTH of the probe does."""
 
 RETOUCH_AFTER = 5.0
 """Seconds after which a touched router pod that still follows the old configuration is touched again."""

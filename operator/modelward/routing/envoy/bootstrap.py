@@ -1,4 +1,4 @@
-"""Envoy's static configuration: the same for every router. What changes with the traffic is in envoy_routes.
+"""Envoy's static configuration: the same for every router. What changes with the traffic is in routes.py.
 
 Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api.
 """
