@@ -14,6 +14,7 @@ from examples.demo.cluster import forwarded
 from examples.demo.model import Trained
 
 from localcluster.clients import kubectl
+from modelward.kube.events import COMPONENT
 
 DEADLINE = 120.0
 """Seconds; what takes longer on a small machine is broken."""
@@ -101,8 +102,9 @@ class Model:
         return float(np.mean(answer == expected))
 
     def events(self) -> list[str]:
-        listed = objects.find_all("events", self.namespace)
-        return [each["reason"] for each in listed if each["involvedObject"]["name"] == self.name]
+        """The reasons of the operator's: the cluster's own controllers tell theirs beside them."""
+        told = (each for each in objects.find_all("events", self.namespace) if each["reportingComponent"] == COMPONENT)
+        return [each["reason"] for each in told if each["involvedObject"]["name"] == self.name]
 
     def describe(self) -> str:
         pods = kubectl("get", "pods", "-n", self.namespace, "-o", "wide", check=False)

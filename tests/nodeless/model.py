@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from modelward.kube.events import COMPONENT
 from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, MODEL_DEPLOYMENTS, SERVICES
 
 from .cluster import Cluster
@@ -51,7 +52,9 @@ class Model:
         return [name for name in self.objects() if name.startswith("Deployment/") and not name.endswith("-router")]
 
     def events(self) -> list[str]:
-        return [each["reason"] for each in self.cluster.request("GET", EVENTS.path(self.namespace))["items"]]
+        """The reasons of the operator's: the cluster's own controllers tell theirs beside them."""
+        listed = self.cluster.request("GET", EVENTS.path(self.namespace))["items"]
+        return [each["reason"] for each in listed if each["reportingComponent"] == COMPONENT]
 
     def writes(self) -> list[dict[str, Any]]:
         """The operator's writes in the namespace, by the API server's audit log."""
