@@ -10,13 +10,16 @@ from typing import Any, Self
 ORDER = ("failed", "passed", "skipped", "xfailed", "xpassed", "error")
 """As pytest orders them."""
 
+MAX_CAUSE = 700
+"""Characters of why a test failed: what a program said last is at the end."""
+
 WIDTH = 80
 
 
 @dataclass
 class Tally:
-    """`counts`: tests by outcome, as pytest's own summary counts them; `bad`: outcome and name of those that are not
-    as they should be; `measured`: figures that tests told of.
+    """`counts`: tests by outcome, as pytest's own summary counts them; `bad`: outcome, name and cause of those that are
+    not as they should be; `measured`: figures that tests told of.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
@@ -37,7 +40,7 @@ class Tally:
             reports = [each for each in stats.get(outcome, ()) if getattr(each, "count_towards_summary", True)]
             made.counts[outcome] += len(reports)
             if outcome in ("failed", "error", "xpassed"):
-                made.bad += [f"{outcome.upper()} {each.nodeid}" for each in reports]
+                made.bad += [f"{outcome.upper()} {each.nodeid}{_cause(each)}" for each in reports]
             made.measured += _measured(reports)
         return made
 
@@ -59,6 +62,15 @@ class Tally:
         minutes, rest = divmod(int(seconds), 60)
         took = f"{seconds:.2f}s ({minutes // 60}:{minutes % 60:02}:{rest:02})"
         return f" {', '.join(parts) or 'no tests ran'} in {took} ".center(WIDTH, "=")
+
+
+def _cause(report: Any) -> str:
+    """The last words of an error, indented below its test's name."""
+    crash = getattr(getattr(report, "longrepr", None), "reprcrash", None)
+    if crash is None:
+        return ""
+    said = crash.message if len(crash.message) <= MAX_CAUSE else f"… {crash.message[-MAX_CAUSE:]}"
+    return "".join(f"\n    {line}" for line in said.splitlines())
 
 
 def _measured(reports: Iterable[Any]) -> list[str]:

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelward.api.modeldeployment import ModelDeployment, Monitor
 from modelward.api.names import MONITOR_CONTAINER
@@ -34,6 +34,9 @@ from modelward_drift.judging.verdict import Decision
 from modelward_drift.profiles.reference import Reference
 
 log = logging.getLogger(__name__)
+
+STARTING = 60.0
+"""Seconds that a pod may be unready before it is told that its monitor does not answer."""
 
 READ_EVERY = 10.0
 """Seconds between two looks; shorter windows are looked at four times each."""
@@ -164,7 +167,7 @@ class Monitoring:
         state.mute = state.mute + 1 if answers and all(each == Answer() for each in answers.values()) else 0
         reference = await self._reference(state, answers)
         if reference is None:
-            state.pods = tuple(_heard(pod, answer, None)[1] for pod, answer in answers.items())
+            state.pods = tuple(_said(pod, _heard(pod, answer, None)[1], now) for pod, answer in answers.items())
             return
         if state.pool is None or state.pool.reference.digest != reference.digest:
             self._begin(state, reference)
@@ -172,7 +175,7 @@ class Monitoring:
         heard = [_heard(pod, answer, reference) for pod, answer in answers.items()]
         unwilling = await self._hand_over(reference, answers)
         state.pods = tuple(
-            PodMonitor(pod.name, problem=unwilling[pod]) if pod in unwilling else said
+            PodMonitor(pod.name, problem=unwilling[pod]) if pod in unwilling else _said(pod, said, now)
             for pod, (_, said) in zip(answers, heard, strict=True)
         )
         readings = [reading for reading, _ in heard if reading is not None]
@@ -296,6 +299,12 @@ def _heard(pod: PodFacts, answer: Answer, reference: Reference | None) -> tuple[
         # Another pod has this address by now.
         return None, PodMonitor(pod.name)
     return reading, said
+
+
+def _said(pod: PodFacts, said: PodMonitor, now: float) -> PodMonitor:
+    """What is to be said of a pod at `now`, seconds since the epoch: one that is only starting owes no answer yet."""
+    waits = 0.0 if pod.ready or pod.waits_since is None else now - pod.waits_since
+    return replace(said, starting=not pod.ready and waits < STARTING)
 
 
 def _told(state: _State, wanted: Monitor) -> Monitored:

@@ -18,12 +18,14 @@ CURE = "Publish the model as a bundle with one: `modelward reference` and save_b
 @dataclass(frozen=True)
 class PodMonitor:
     """What one pod's monitor said. `digest`: of the reference it counts against; `learning`: rows it has, of those it
-    learns from; `problem`: what it says is wrong. All None: it did not answer."""
+    learns from; `problem`: what it says is wrong. All None: it did not answer. `starting`: its pod is, so that is no
+    news."""
 
     pod: str
     digest: str | None = None
     learning: tuple[int, int] | None = None
     problem: str | None = None
+    starting: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,13 @@ class Monitored:
 
 def condition(seen: Monitored) -> Condition:
     """Whether the model is looked after: every pod counts, against one reference."""
-    mute = [pod.pod for pod in seen.pods if pod.digest is None and pod.learning is None and pod.problem is None]
+    silent = [pod for pod in seen.pods if pod.digest is None and pod.learning is None and pod.problem is None]
+    mute = [pod.pod for pod in silent if not pod.starting]
     wrong = next((pod for pod in seen.pods if pod.problem), None)
     learning = [pod.learning for pod in seen.pods if pod.learning]
     digest = seen.reference.digest if seen.reference else None
     others = [pod.pod for pod in seen.pods if pod.digest not in (None, digest)]
-    if not seen.pods:
+    if not seen.pods or (seen.reference is None and len(silent) == len(seen.pods) and not mute):
         return Condition(
             MONITORED, None, "WaitingForPods", f"No pod of {seen.revision} has a monitor that can be asked"
         )

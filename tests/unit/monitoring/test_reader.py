@@ -13,7 +13,7 @@ from modelward.kube.cache import Key
 from modelward.kube.client import ApiError
 from modelward.kube.poller import Poller
 from modelward.monitoring import status as monitored
-from modelward.monitoring.reader import FAREWELL_EVERY, MUTE_EVERY, OWN, READ_EVERY, Monitoring
+from modelward.monitoring.reader import FAREWELL_EVERY, MUTE_EVERY, OWN, READ_EVERY, STARTING, Monitoring
 from modelward.monitoring.status import Monitored
 from modelward.monitoring.windows import WindowSettings
 from modelward.statusmetrics import StatusMetrics
@@ -193,6 +193,17 @@ async def test_a_pod_that_can_not_be_counted_is_named(monitor: FakeMonitor, expe
     seen = await one.look(3600.0)
     assert seen.window is not None
     assert seen.window.rows == 500
+
+
+async def test_pods_that_are_only_starting_are_no_alarm() -> None:
+    one = Operator()
+    for name in one.pods:
+        one.pods[name] = watched(name, ready=False, waits_since=one.now)
+        one.monitors.by_pod[name] = FakeMonitor(TRAINED, mute=True)
+    assert monitored.condition(await one.look()).reason == "WaitingForPods"
+    one.monitors.of("one").mute = False
+    assert reason(await one.look()) == "Counting"
+    assert monitored.condition(await one.look(STARTING)).message.startswith("The monitor of two does not answer")
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["they answered once", "they never did"])
