@@ -43,7 +43,7 @@ class KilledError(BaseException):
 
 class World:
     """`store`: what the API server holds; `made`, `decided`: how often a Job, and a run, of each name was created;
-    `spec_writes`: of the ModelDeployment, by the operator."""
+    `spec_writes`: of the ModelDeployment, by the operator; `told`: the Events that were posted."""
 
     def __init__(self) -> None:
         self.time = 1_760_000_000.0
@@ -54,6 +54,7 @@ class World:
         self.made: Counter[str] = Counter()
         self.decided: Counter[str] = Counter()
         self.spec_writes = 0
+        self.told: list[dict[str, Any]] = []
         self.started: list[tuple[float, str]] = []
         self.writes_left: int | None = None
         self.share = 0.5
@@ -74,6 +75,7 @@ class World:
     ) -> dict[str, Any]:
         name = manifest["metadata"]["name"]
         if resource is EVENTS:
+            self.told.append(dict(manifest))
             return {}
         if name in self.store[resource]:
             raise ApiError(409, "AlreadyExists", "it exists")

@@ -8,6 +8,7 @@ from modelward.api.driftpolicy import HOLD, IGNORE, RETRAIN, DriftPolicy, Spec
 from modelward.monitoring.judging import FeatureRule, Rules
 from modelward.monitoring.windows import Look, Window, WindowSettings
 from modelward.values.durations import seconds, share
+from modelward.values.stored import Stored
 from modelward.values.times import read_time, show_time
 from modelward_drift.errors import DriftError
 from modelward_drift.judging.badvalues import Limits
@@ -214,8 +215,14 @@ def show_window(window: Judged | None) -> dict[str, Any] | None:
     }
 
 
-def read_window(raw: Mapping[str, Any] | None) -> Judged | None:
+class StoredWindow(Stored):
     """The inverse of show_window."""
-    if not raw:
-        return None
-    return Judged(read_time(raw["start"]), read_time(raw["end"]), int(raw["rows"]), str(raw["reference"]))
+
+    start: str
+    end: str
+    rows: int
+    reference: str
+
+    def value(self) -> Judged:
+        """Raises ValueError."""
+        return Judged(read_time(self.start), read_time(self.end), self.rows, self.reference)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from modelward.values.stored import known
+from modelward.values.stored import Stored, known
 from modelward_drift.counting.counts import Counts, zero
 from modelward_drift.counting.reading import Intake, Reading
 from modelward_drift.profiles.reference import Reference
@@ -128,6 +128,15 @@ def heard(pool: Pool, readings: Iterable[Reading], alive: frozenset[str]) -> Poo
     return replace(changed, generation=pool.generation + 1, loss=message)
 
 
+class _StoredPool(Stored):
+    digest: str
+    generation: int
+    abrupt: int
+    departed: Any
+    departed_intake: Intake
+    pods: dict[str, Seen]
+
+
 def dump(pool: Pool) -> dict[str, Any]:
     """What has to be stored: plain values, of a size that does not grow with the pods' counts."""
     pods = {uid: {"epoch": seen.epoch, "rows": seen.rows} for uid, seen in pool.awaited.items()}
@@ -145,17 +154,18 @@ def dump(pool: Pool) -> dict[str, Any]:
 def load(raw: Any, reference: Reference) -> Pool | None:
     """The inverse, with every pod awaited. None for what is none of this reference's, or damaged."""
     try:
-        if raw["digest"] != reference.digest:
+        stored = known(_StoredPool, raw)
+        if stored.digest != reference.digest:
             return None
         return Pool(
             reference,
-            load_counts(raw["departed"], reference),
-            known(Intake, raw["departedIntake"]),
-            awaited={uid: Seen(str(each["epoch"]), int(each["rows"])) for uid, each in raw["pods"].items()},
-            generation=int(raw["generation"]),
-            abrupt=int(raw["abrupt"]),
+            load_counts(stored.departed, reference),
+            stored.departed_intake,
+            awaited=stored.pods,
+            generation=stored.generation,
+            abrupt=stored.abrupt,
         )
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         return None
 
 

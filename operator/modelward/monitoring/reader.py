@@ -68,7 +68,8 @@ class _State:
     """Of one revision of the ModelDeployment with this uid. `books`: by reader, as they are stored.
 
     `saved`: the ConfigMap of an earlier operator, until its reference is known; `taken`: who else has it; `known`: the
-    pods that are stored; `asked`: uids of the pods that there are; `mute`: looks in a row that none of them answered.
+    pods that are stored; `damaged`: why what was stored is lost; `asked`: uids of the pods that there are; `mute`:
+    looks in a row that none of them answered.
     """
 
     owner: str
@@ -82,6 +83,7 @@ class _State:
     books: dict[str, Book] = field(default_factory=dict)
     known: frozenset[str] | None = None
     not_stored: str | None = None
+    damaged: str | None = None
     asked: frozenset[str] = frozenset()
     mute: int = 0
     pods: tuple[PodMonitor, ...] = ()
@@ -208,6 +210,11 @@ class Monitoring:
         """Go on where an earlier operator ended, or begin to count."""
         log.info("%s is compared with the reference %s", state.revision, reference.digest)
         resumed = render.restored(state.saved, reference) if state.saved is not None else None
+        if state.saved is not None and render.is_damaged(state.saved, reference):
+            state.damaged = (
+                f"What ConfigMap {render.store_name(state.revision)} held of the windows could not be read: somebody "
+                "else has edited it. They begin anew"
+            )
         state.pool, state.books = resumed or (pooling.opened(reference), {})
         state.known = state.pool.pods() if resumed else None
         state.saved = None
@@ -235,7 +242,7 @@ class Monitoring:
             if name in books:
                 books[name] = windows.advanced(books[name], pool, reader.settings, state.revision, now)
             elif pool.whole:
-                books[name] = windows.opened(pool, now)
+                books[name] = replace(windows.opened(pool, now), missing=state.damaged)
         changed = books.keys() != state.books.keys() or any(books[each] is not state.books[each] for each in books)
         if changed or pool.pods() != state.known:
             await self._store(owner, state, pool, books)

@@ -13,6 +13,7 @@ from modelward.monitoring import pooling, windows
 from modelward.monitoring.pooling import Pool
 from modelward.monitoring.windows import Book
 from modelward.values.durations import seconds
+from modelward.values.stored import known_text
 from modelward_drift.errors import DriftError
 from modelward_drift.profiles.reference import Reference
 
@@ -54,7 +55,7 @@ def stored_reference(body: Mapping[str, Any]) -> Reference | None:
     """The reference that was kept; None where there is none, or it is damaged."""
     try:
         packed = (body.get("binaryData") or {})[_REFERENCE]
-        return Reference.from_dict(json.loads(gzip.decompress(base64.b64decode(packed))))
+        return Reference.from_dict(known_text(dict, gzip.decompress(base64.b64decode(packed))))
     except (KeyError, ValueError, OSError, EOFError, DriftError):
         return None
 
@@ -63,17 +64,26 @@ def restored(body: Mapping[str, Any], reference: Reference) -> tuple[Pool, dict[
     """What was stored, where it is of this reference."""
     data = body.get("data") or {}
     try:
-        pool = pooling.load(json.loads(data[_POOL]), reference)
+        pool = pooling.load(known_text(object, data[_POOL]), reference)
         if pool is None:
             return None
         books = {
-            name.removeprefix(_WINDOW).removesuffix(".json"): windows.load(json.loads(text), reference)
+            name.removeprefix(_WINDOW).removesuffix(".json"): windows.load(known_text(dict, text), reference)
             for name, text in data.items()
             if name.startswith(_WINDOW)
         }
     except (KeyError, ValueError):
         return None
     return pool, {reader: book for reader, book in books.items() if book is not None}
+
+
+def is_damaged(body: Mapping[str, Any], reference: Reference) -> bool:
+    """Whether it held something of this reference that can't be read any more."""
+    kept = stored_reference(body)
+    if kept is not None and kept.digest != reference.digest:
+        return False
+    found = restored(body, reference)
+    return found is None or len(found[1]) < sum(name.startswith(_WINDOW) for name in body.get("data") or ())
 
 
 def _dump(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from modelward.monitoring import pooling
 from modelward.monitoring.pooling import Pool
-from modelward.values.stored import known
+from modelward.values.stored import Stored, known
 from modelward_drift.counting.counts import Counts
 from modelward_drift.counting.reading import Intake
 from modelward_drift.judging.judge import WindowSettings as WindowSettings
@@ -142,19 +142,39 @@ def dump(book: Book) -> dict[str, Any]:
     }  # fmt: skip
 
 
+class _StoredWindow(Stored):
+    revision: str
+    start: float
+    end: float
+    counts: Any
+    intake: Intake
+    abrupt: int
+
+
+class _StoredBook(Stored):
+    start: float
+    baseline: Any
+    generation: int
+    ended: tuple[_StoredWindow, ...]
+    missing: str | None
+    intake: Intake
+    abrupt: int
+
+
 def load(raw: Mapping[str, Any], reference: Reference) -> Book | None:
     """The inverse. None for what is damaged or of another reference."""
     try:
+        stored = known(_StoredBook, raw)
         ended = tuple(
             Window(
-                str(each["revision"]), reference.digest, float(each["start"]), float(each["end"]),
-                pooling.load_counts(each["counts"], reference), known(Intake, each["intake"]), int(each["abrupt"]),
+                each.revision, reference.digest, each.start, each.end,
+                pooling.load_counts(each.counts, reference), each.intake, each.abrupt,
             )
-            for each in raw["ended"]
+            for each in stored.ended
         )  # fmt: skip
         return Book(
-            float(raw["start"]), pooling.load_counts(raw["baseline"], reference), int(raw["generation"]), ended,
-            raw["missing"], known(Intake, raw["intake"]), int(raw["abrupt"]),
+            stored.start, pooling.load_counts(stored.baseline, reference), stored.generation, ended,
+            stored.missing, stored.intake, stored.abrupt,
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (TypeError, ValueError):
         return None

@@ -13,9 +13,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact
 from modelward.retraining.run_object import is_deleted, read_artifact, read_run, show_artifact, target_uid
+from modelward.values.stored import Stored, known
 from modelward.values.times import read_time, show_time
 
 _ACCEPTED = (runs.ROLLING_OUT, runs.PROMOTED)
@@ -76,12 +79,27 @@ def _accepted(body: Mapping[str, Any]) -> Accepted | None:
 
 def _kept(status: Mapping[str, Any]) -> Accepted | None:
     try:
-        raw = status["model"]["kept"]
-        return Accepted(
-            str(raw["run"]), read_artifact(raw), read_artifact(raw["madeFrom"]), read_time(raw["acceptedAt"])
-        )
-    except (KeyError, TypeError, ValueError):
+        kept = known(_Status, status).model.kept
+        at = 0.0 if kept is None else read_time(kept.accepted_at)
+    except ValueError:
         return None
+    return None if kept is None else Accepted(kept.run, Artifact(kept.uri, kept.digest), kept.made_from, at)
+
+
+class _Kept(Stored):
+    run: str
+    uri: str
+    made_from: Artifact
+    accepted_at: str
+    digest: str | None = None
+
+
+class _Model(Stored):
+    kept: _Kept | None = None
+
+
+class _Status(Stored):
+    model: _Model = msgspec.field(default_factory=_Model)
 
 
 def _show(kept: Accepted) -> dict[str, Any]:

@@ -24,6 +24,16 @@ def verdict_transitions(name: str, old: Verdict, new: Verdict) -> Iterator[Trans
         yield Transition("Normal", "DriftEnded", f"{name}: {why}", since)
 
 
+def memory_lost(config_map: str, target: str, since: str) -> Transition:
+    """Somebody has edited what the policy remembers."""
+    told = (
+        f"What the policy remembers of {target} could not be read, and is written anew: somebody else has edited "
+        f"ConfigMap {config_map}. Drift is judged as if the model were seen for the first time; its runs are known by "
+        "their own objects"
+    )
+    return Transition("Warning", "MemoryUnreadable", told, since)
+
+
 def run_transitions(old: Run | None, new: Run) -> Iterator[Transition]:
     """How a run of one target went on. `old`: None where it is new."""
     if old is None:

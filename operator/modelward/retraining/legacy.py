@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.drift.verdicts import read_window
+from modelward.drift.verdicts import StoredWindow
 from modelward.retraining import run as runs
 from modelward.retraining.memory import read_memory
 from modelward.retraining.progress import remembered
 from modelward.retraining.run import Run
 from modelward.retraining.run_object import read_artifact
 from modelward.retraining.target import Ended, Memory
+from modelward.values.stored import known
 from modelward.values.times import read_time
 
 _APPLYING = "Applying"
@@ -72,7 +73,7 @@ def _run(entry: Mapping[str, Any], raw: Mapping[str, Any]) -> Run:
         accepted_at=started if accepted else None,
         drifted=tuple(raw.get("drifted") or ()),
         features=tuple(raw.get("features") or ()),
-        window=read_window(raw.get("window")),
+        window=known(StoredWindow, raw["window"]).value() if raw.get("window") else None,
     )
 
 

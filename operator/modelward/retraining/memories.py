@@ -31,13 +31,15 @@ class Memories:
                 found[memory.uid] = memory
         return found
 
-    async def write(self, policy: DriftPolicy, memory: Memory) -> None:
-        """Where it is not what is stored."""
+    async def write(self, policy: DriftPolicy, memory: Memory) -> str | None:
+        """Where it is not what is stored. Returns the name of the ConfigMap where what it held could not be read."""
         manifest = memory_manifest(policy, memory)
         stored = self._cache.get(CONFIG_MAPS, policy.namespace, manifest["metadata"]["name"])
         if stored is None or (stored.get("data") or {}).get(DATA) != manifest["data"][DATA]:
             applied = await self._api.apply(CONFIG_MAPS, manifest)
             self._cache.upsert(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", **applied})
+        lost = stored is not None and belongs_to(stored, policy) and load_memory(stored, forgiven=False) is None
+        return manifest["metadata"]["name"] if lost else None
 
     async def forget(self, policy: DriftPolicy, target_uid: str) -> None:
         """The target is none any more."""

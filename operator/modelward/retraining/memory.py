@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.drift.verdicts import PENDING, UNKNOWN, Recent, Verdict, read_window, show_window
+from modelward.drift.verdicts import PENDING, UNKNOWN, Recent, StoredWindow, Verdict, show_window
 from modelward.retraining.run import Artifact, Run
-from modelward.retraining.run_object import read_artifact, show_artifact
+from modelward.retraining.run_object import show_artifact
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
 from modelward.values.hashing import content_hash
+from modelward.values.stored import Stored, Text, known, known_text
 from modelward.values.times import read_time, show_time
 
 DATA: Final = "memory"
@@ -57,45 +58,50 @@ def memory_name(policy: DriftPolicy, target_uid: str) -> str:
 def load_memory(body: Mapping[str, Any], *, forgiven: bool) -> Memory | None:
     """The inverse of memory_manifest; None where somebody wrote something else."""
     try:
-        return read_memory(json.loads(body["data"][DATA]), forgiven=forgiven)
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return read_memory(known_text(dict[str, Any], (body.get("data") or {})[DATA]), forgiven=forgiven)
+    except (KeyError, ValueError):
         return None
 
 
 def read_memory(raw: Mapping[str, Any], *, forgiven: bool) -> Memory:
-    """`forgiven`: whoever changes spec has looked; failures, and what was in vain, count no longer."""
-    scheduled, answered, run = raw.get("scheduledAt"), raw.get("answered"), raw.get("run")
+    """`forgiven`: whoever changes spec has looked; failures, and what was in vain, count no longer.
+
+    Raises ValueError.
+    """
+    stored = known(_StoredMemory, raw)
     return Memory(
-        name=raw["name"],
-        uid=raw.get("uid", ""),
-        verdict=_read_verdict(raw),
-        scheduled_at=None if scheduled is None else read_time(scheduled),
-        handled_request=raw.get("handledRequest"),
-        failures=0 if forgiven else int(raw.get("failures", 0)),
-        answered=None if forgiven or answered is None else _read_answered(answered),
-        rejected=tuple(Rejected(read_artifact(each), each.get("reason", "")) for each in raw.get("rejected") or ()),
-        run=None if run is None else _read_run(run),
-        runs=tuple(_read_ended(each) for each in raw.get("runs") or ()),
+        name=stored.name,
+        uid=stored.uid,
+        verdict=stored.verdict_value(),
+        scheduled_at=None if stored.scheduled_at is None else read_time(stored.scheduled_at),
+        handled_request=stored.handled_request,
+        failures=0 if forgiven else stored.failures,
+        answered=None if forgiven else stored.answered,
+        rejected=tuple(Rejected(Artifact(each.uri, each.digest), each.reason) for each in stored.rejected),
+        run=None if stored.run is None else stored.run.value(),
+        runs=tuple(each.value() for each in stored.runs),
     )
 
 
-def _read_run(raw: Mapping[str, Any]) -> Run:
-    return Run(
-        name=raw["name"],
-        key=raw["key"],
-        kind=raw["kind"],
-        trigger=raw["trigger"],
-        reason="",
-        started_at=read_time(raw["startedAt"]),
-        revision="",
-        from_model=Artifact(""),
-        attempt=int(raw.get("attempt", 1)),
-        handle=raw.get("handle"),
-        target=raw.get("target", ""),
-        target_uid=raw.get("targetUid", ""),
-        occasion=raw.get("occasion", ""),
-        uid=raw.get("uid", ""),
-    )
+class _StoredRun(Stored):
+    name: Text
+    key: Text
+    kind: Text
+    trigger: Text
+    started_at: str
+    attempt: int = 1
+    handle: str | None = None
+    target: str = ""
+    target_uid: str = ""
+    occasion: str = ""
+    uid: str = ""
+
+    def value(self) -> Run:
+        return Run(
+            name=self.name, key=self.key, kind=self.kind, trigger=self.trigger, reason="",
+            started_at=read_time(self.started_at), revision="", from_model=Artifact(""), attempt=self.attempt,
+            handle=self.handle, target=self.target, target_uid=self.target_uid, occasion=self.occasion, uid=self.uid,
+        )  # fmt: skip
 
 
 def _show_run(run: Run) -> dict[str, Any]:
@@ -116,17 +122,19 @@ def _show_run(run: Run) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if value not in (None, "")}
 
 
-def _read_ended(raw: Mapping[str, Any]) -> Ended:
-    return Ended(
-        raw["name"],
-        raw["trigger"],
-        raw.get("occasion", ""),
-        int(raw.get("attempt", 1)),
-        raw["result"],
-        read_time(raw["startedAt"]),
-        read_time(raw["endedAt"]),
-        raw.get("message", ""),
-    )
+class _StoredEnded(Stored):
+    name: str
+    trigger: str
+    result: str
+    started_at: str
+    ended_at: str
+    occasion: str = ""
+    attempt: int = 1
+    message: str = ""
+
+    def value(self) -> Ended:
+        began, ended = read_time(self.started_at), read_time(self.ended_at)
+        return Ended(self.name, self.trigger, self.occasion, self.attempt, self.result, began, ended, self.message)
 
 
 def _show_ended(ended: Ended) -> dict[str, Any]:
@@ -142,26 +150,49 @@ def _show_ended(ended: Ended) -> dict[str, Any]:
     }
 
 
-def _read_answered(raw: Mapping[str, Any]) -> Answered:
-    return Answered(raw["revision"], tuple(raw.get("drifted") or ()), raw["run"], raw["result"])
+class _StoredRejected(Stored):
+    uri: str
+    digest: str | None = None
+    reason: str = ""
 
 
-def _read_verdict(raw: Mapping[str, Any]) -> Verdict:
-    verdict, message = raw.get("verdict", PENDING), raw.get("message", "")
-    window = read_window(raw.get("window"))
-    return Verdict(
-        verdict=verdict,
-        message=message,
-        revision=raw.get("revision"),
-        window=window,
-        judged=int(raw.get("judged", 0)),
-        drifted=tuple(raw.get("drifted") or ()),
-        features=tuple(raw.get("features") or ()),
-        recent=tuple(
-            Recent(read_time(each["end"]), tuple(each.get("drifted") or ())) for each in raw.get("recent") or ()
-        ),
-        problem=message if verdict == UNKNOWN and window is not None else None,
-    )
+class _StoredRecent(Stored):
+    end: str
+    drifted: tuple[str, ...] = ()
+
+
+class _StoredMemory(Stored):
+    name: Text
+    uid: str = ""
+    revision: str | None = None
+    verdict: str = PENDING
+    message: str = ""
+    window: StoredWindow | None = None
+    judged: int = 0
+    drifted: tuple[str, ...] = ()
+    features: tuple[dict[str, Any], ...] = ()
+    recent: tuple[_StoredRecent, ...] = ()
+    scheduled_at: str | None = None
+    handled_request: str | None = None
+    failures: int = 0
+    answered: Answered | None = None
+    rejected: tuple[_StoredRejected, ...] = ()
+    run: _StoredRun | None = None
+    runs: tuple[_StoredEnded, ...] = ()
+
+    def verdict_value(self) -> Verdict:
+        window = None if self.window is None else self.window.value()
+        return Verdict(
+            verdict=self.verdict,
+            message=self.message,
+            revision=self.revision,
+            window=window,
+            judged=self.judged,
+            drifted=self.drifted,
+            features=self.features,
+            recent=tuple(Recent(read_time(each.end), each.drifted) for each in self.recent),
+            problem=self.message if self.verdict == UNKNOWN and window is not None else None,
+        )
 
 
 def show_memory(memory: Memory) -> dict[str, Any]:

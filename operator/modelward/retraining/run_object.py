@@ -6,12 +6,15 @@ Reading is tolerant: what a later version adds is ignored, and an object that is
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from modelward.api import conditions, names
 from modelward.api.conditions import Condition
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.drift.verdicts import read_window, show_window
+from modelward.drift.verdicts import StoredWindow, show_window
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact, Run
+from modelward.values.stored import Stored, Text, known
 from modelward.values.times import read_time, show_time
 
 KIND: Final = "RetrainingRun"
@@ -125,42 +128,89 @@ def target_uid(body: Mapping[str, Any]) -> str:
 def read_run(body: Mapping[str, Any]) -> Run | None:
     """None where it is not what `run_manifest` makes."""
     try:
-        return _read(body["metadata"], body["spec"], body.get("status") or {})
-    except (KeyError, TypeError, ValueError, AttributeError):
+        return _read(known(_StoredObject, body))
+    except ValueError:
         return None
 
 
-def _read(metadata: Mapping[str, Any], spec: Mapping[str, Any], status: Mapping[str, Any]) -> Run:
-    target, evidence, model = spec["target"], spec.get("evidence") or {}, status.get("model")
-    phase = status.get("phase", runs.STARTING)
-    over = phase in runs.RESULTS
+class _Metadata(Stored):
+    name: str
+    uid: str
+
+
+class _Target(Stored):
+    name: str
+    uid: str
+    model: Artifact
+    revision: str = ""
+
+
+class _Evidence(Stored):
+    drifted: tuple[str, ...] = ()
+    features: tuple[dict[str, Any], ...] = ()
+    window: StoredWindow | None = None
+
+
+class _Spec(Stored):
+    target: _Target
+    key: Text
+    kind: Text
+    trigger: Text
+    requested_at: str
+    occasion: str = ""
+    reason: str = ""
+    attempt: int = 1
+    evidence: _Evidence = msgspec.field(default_factory=_Evidence)
+
+
+class _Status(Stored):
+    phase: str = runs.STARTING
+    message: str = ""
+    model: Artifact | None = None
+    holdout: str | None = None
+    version: str | None = None
+    handle: str | None = None
+    started_at: str | None = None
+    accepted_at: str | None = None
+    finished_at: str | None = None
+
+
+class _StoredObject(Stored):
+    metadata: _Metadata
+    spec: _Spec
+    status: _Status = msgspec.field(default_factory=_Status)
+
+
+def _read(stored: _StoredObject) -> Run:
+    spec, status, target, evidence = stored.spec, stored.status, stored.spec.target, stored.spec.evidence
+    over = status.phase in runs.RESULTS
     return Run(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        key=spec["key"],
-        kind=spec["kind"],
-        trigger=spec["trigger"],
-        occasion=str(spec.get("occasion", "")),
-        reason=spec.get("reason", ""),
-        started_at=read_time(spec["requestedAt"]),
-        target=target["name"],
-        target_uid=target["uid"],
-        revision=str(target.get("revision", "")),
-        from_model=read_artifact(target["model"]),
-        attempt=int(spec.get("attempt", 1)),
-        phase=runs.ENDED if over else phase,
-        result=phase if over else None,
-        message=status.get("message", ""),
-        model=None if model is None else read_artifact(model),
-        holdout=status.get("holdout"),
-        version=status.get("version"),
-        handle=status.get("handle"),
-        begun_at=_time(status.get("startedAt")),
-        accepted_at=_time(status.get("acceptedAt")),
-        ended_at=_time(status.get("finishedAt")),
-        drifted=tuple(evidence.get("drifted") or ()),
-        features=tuple(evidence.get("features") or ()),
-        window=read_window(evidence.get("window")),
+        name=stored.metadata.name,
+        uid=stored.metadata.uid,
+        key=spec.key,
+        kind=spec.kind,
+        trigger=spec.trigger,
+        occasion=spec.occasion,
+        reason=spec.reason,
+        started_at=read_time(spec.requested_at),
+        target=target.name,
+        target_uid=target.uid,
+        revision=target.revision,
+        from_model=target.model,
+        attempt=spec.attempt,
+        phase=runs.ENDED if over else status.phase,
+        result=status.phase if over else None,
+        message=status.message,
+        model=status.model,
+        holdout=status.holdout,
+        version=status.version,
+        handle=status.handle,
+        begun_at=_time(status.started_at),
+        accepted_at=_time(status.accepted_at),
+        ended_at=_time(status.finished_at),
+        drifted=evidence.drifted,
+        features=evidence.features,
+        window=None if evidence.window is None else evidence.window.value(),
     )
 
 
@@ -172,8 +222,8 @@ def show_artifact(artifact: Artifact | None) -> dict[str, str] | None:
 
 
 def read_artifact(raw: Mapping[str, Any]) -> Artifact:
-    """The inverse of show_artifact, also of `spec.model`."""
-    return Artifact(str(raw["uri"]), raw.get("digest"))
+    """The inverse of show_artifact, also of `spec.model`. Raises ValueError."""
+    return known(Artifact, raw)
 
 
 def _time(text: str | None) -> float | None:

@@ -17,6 +17,7 @@ from modelward.revisions.naming import revision_name
 from modelward.values.durations import seconds, share
 from modelward.values.hashing import content_hash
 from modelward.values.quantities import amount
+from modelward.values.stored import known_text
 
 HTTP_PORT = 8080
 PRIVATE_PREFIX = "/modelward/"
@@ -97,9 +98,8 @@ def dump_promotion(promotion: Promotion) -> str:
 def load_promotion(annotation: str | None) -> Promotion | None:
     """The inverse of `dump_promotion`; None where there is none that can be read."""
     try:
-        raw = json.loads(annotation or "null")
-        return None if raw is None else Promotion(int(raw["number"]), float(raw["at"]))
-    except (ValueError, KeyError, TypeError, OverflowError):
+        return known_text(Promotion, annotation or "null")
+    except ValueError:
         return None
 
 
@@ -111,9 +111,8 @@ def dump_model(model: ModelFacts) -> str:
 def load_model(annotation: str | None) -> ModelFacts | None:
     """The inverse of `dump_model`; None where there is none that can be read."""
     try:
-        raw = json.loads(annotation or "null")
-        return ModelFacts(str(raw["uri"]), str(raw["format"]), None if raw.get("digest") is None else raw["digest"])
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return known_text(ModelFacts, annotation or "null")
+    except ValueError:
         return None
 
 

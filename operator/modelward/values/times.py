@@ -9,5 +9,8 @@ def show_time(time: float) -> str:
 
 
 def read_time(text: str) -> float:
-    """Seconds since the epoch. Raises ValueError."""
-    return datetime.fromisoformat(text).timestamp()
+    """Seconds since the epoch, of a time that can be shown again. Raises ValueError."""
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC).timestamp()
+    except OverflowError:
+        raise ValueError(f"{text} is beyond what a time can be") from None

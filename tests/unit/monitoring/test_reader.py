@@ -130,6 +130,24 @@ async def test_what_status_shows_is_stored_first_and_found_again() -> None:
     assert seen.window.rows == 600
 
 
+@pytest.mark.parametrize("entry", ["pool.json", f"window.{OWN}.json"])
+async def test_what_somebody_has_edited_is_told_and_written_anew(entry: str) -> None:
+    one = Operator()
+    await one.look()
+    one.take("one", 800)
+    await one.look(3600.0)
+    (stored,) = one.api.stored.values()
+    one.api.stored[stored["metadata"]["name"]] = {**stored, "data": {**stored["data"], entry: '{"start": "yesterday"}'}}
+    one.restart()
+    message = monitored.condition(await one.look()).message
+    assert "fraud-a-monitor held of the windows could not be read: somebody else has edited it" in message
+    one.restart()
+    one.take("one", 500)
+    seen = await one.look(3600.0)
+    assert seen.window is not None
+    assert "could not be read" not in monitored.condition(seen).message
+
+
 async def test_looks_that_change_nothing_write_nothing() -> None:
     one = Operator()
     await one.look()

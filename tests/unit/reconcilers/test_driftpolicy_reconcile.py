@@ -109,3 +109,16 @@ def test_five_hundred_models_that_drift_at_once_are_all_retrained_by_one_policy(
     status = world.store[DRIFT_POLICIES]["drift"]["status"]
     assert (status["counts"]["running"], len(status["targets"])) == (500, 10)
     assert len(json.dumps(status)) < 64 * 1024
+
+
+def test_what_somebody_has_made_of_a_memory_is_told_once_and_starts_nothing_anew() -> None:
+    world, _ = by_webhook()
+    name = started(world)
+    (memory,) = (each for each in world.store[CONFIG_MAPS] if each.startswith("drift-"))
+    body = world.store[CONFIG_MAPS][memory]
+    world._put(CONFIG_MAPS, memory, {**body, "data": {"memory": '{"name": "fraud", "failures": "many"}'}})
+    world.settle()
+    (told,) = (each["message"] for each in world.told if each["reason"] == "MemoryUnreadable")
+    assert f"somebody else has edited ConfigMap {memory}" in told
+    assert [each["metadata"]["name"] for each in world.active()] == [name]
+    assert world.memories()["drift"]["run"]["name"] == name

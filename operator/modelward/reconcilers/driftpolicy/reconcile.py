@@ -28,7 +28,7 @@ from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining import progress as policy_run
 from modelward.retraining import run as runs
-from modelward.retraining.events import health_transitions, run_transitions, verdict_transitions
+from modelward.retraining.events import health_transitions, memory_lost, run_transitions, verdict_transitions
 from modelward.retraining.legacy import legacy_run, legacy_targets
 from modelward.retraining.memories import Memories
 from modelward.retraining.memory import is_fresh
@@ -41,6 +41,7 @@ from modelward.retraining.status import TargetState, Told, build_status
 from modelward.retraining.target import Memory, TargetFacts
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.trigger import Order, Trigger
+from modelward.values.times import show_time
 from modelward.values.transition import Transition
 
 log = logging.getLogger(__name__)
@@ -256,11 +257,11 @@ class PolicyReconciler:
         known = target.run if target.run is not None else await self._stop_deleted(policy, target)
         # What it deals with is remembered before it is started.
         memory = knows(target.memory, known) if target.run is not None else target.memory
-        await self._memories.write(policy, memory)
+        await self._remember(policy, memory)
         run = known if known.phase == runs.ENDED else await self._step(policy, replace(target, memory=memory), known)
         if run.phase == runs.ENDED:
             memory = settled(target.facts, memory, run, self._now().timestamp())
-            await self._memories.write(policy, memory)
+            await self._remember(policy, memory)
             lasted = (run.ended_at or run.started_at) - run.started_at
             telemetry.count_run(policy.namespace, policy.name, run.result or "", lasted)
             await self._trim(policy, target)
@@ -299,7 +300,7 @@ class PolicyReconciler:
             # Deleted meanwhile: the watch tells, and the memory knows what to stop.
             return run
         if stored.handle != run.handle and stored.phase != runs.ENDED:
-            await self._memories.write(policy, knows(target.memory, stored))
+            await self._remember(policy, knows(target.memory, stored))
         return stored
 
     async def _do(self, effect: str | None, order: Order) -> Outcome | None:
@@ -339,11 +340,17 @@ class PolicyReconciler:
             if await self._runs.create(policy, run):
                 for transition in run_transitions(None, run):
                     await self._tell(policy, transition)
-        await self._memories.write(policy, memory)
+        await self._remember(policy, memory)
         waits = None if step.obstacle is None else self._look_every
         stalled = step.stalled or verdict.problem
         again_in = soonest(step.again_in, waits, target.again_in)
         return TargetState(memory, run, step.obstacle, stalled, verdict.missing), again_in
+
+    async def _remember(self, policy: DriftPolicy, memory: Memory) -> None:
+        lost = await self._memories.write(policy, memory)
+        if lost is not None:
+            told = memory_lost(lost, memory.name, show_time(self._now().timestamp()))
+            await events.post(self._api, policy, told, self._identity)
 
     async def _trim(self, policy: DriftPolicy, target: _Target) -> None:
         keep = (policy.spec.retrain or Retrain()).history
