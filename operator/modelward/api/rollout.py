@@ -1,7 +1,7 @@
 """How a new revision takes over, as a user asks for it: strategy, steps, and the gates that judge it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 CANARY: Final = "Canary"
@@ -92,7 +92,8 @@ class Metric:
 @dataclass(frozen=True)
 class Gates:
     """What a candidate has to pass. `min_samples`: requests that each arm must have had; `max_duration`: of a step,
-    after which a gate that could not be decided no longer holds it up."""
+    after which a gate that could not be decided no longer holds it up; `others`: as spec has them, for kinds of gates
+    that read their own part."""
 
     error_rate: ErrorRate | None = None
     latency: Latency | None = None
@@ -102,6 +103,7 @@ class Gates:
     max_duration: str = "30m"
     on_no_data: str = HOLD
     refusals: Refusals | None = None
+    others: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,11 @@ def parse_rollout(raw: Mapping[str, Any] | None) -> Rollout:
     )
 
 
+_READ: Final = frozenset({
+    "errorRate", "refusals", "latency", "disagreement", "metrics", "minSamples", "maxDuration", "onNoData",
+})  # fmt: skip
+
+
 def _gates(raw: Mapping[str, Any]) -> Gates:
     errors, latency, disagreement = raw.get("errorRate"), raw.get("latency"), raw.get("disagreement")
     refusals = raw.get("refusals")
@@ -173,4 +180,5 @@ def _gates(raw: Mapping[str, Any]) -> Gates:
         max_duration=str(raw.get("maxDuration", Gates.max_duration)),
         on_no_data=str(raw.get("onNoData", Gates.on_no_data)),
         refusals=None if refusals is None else Refusals(str(refusals.get("margin", Refusals.margin))),
+        others={name: value for name, value in raw.items() if name not in _READ},
     )  # fmt: skip

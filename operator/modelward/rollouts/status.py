@@ -134,4 +134,4 @@ def _arm(progress: Progress, decision: Decision) -> Arm | None:
 def rollout_essence(rollout: Mapping[str, Any]) -> dict[str, Any]:
     """What of it is worth a write at once: not the counts and the words around them."""
     kept = {key: value for key, value in rollout.items() if key not in ("gates", "message")}
-    return {**kept, "verdicts": {each["name"]: each["verdict"] for each in rollout.get("gates") or ()}}
+    return {**kept, "verdicts": {each.get("name"): each.get("verdict") for each in rollout.get("gates") or ()}}

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from modelward.api.rollout import BLUE_GREEN, CANARY, REPORT, SHADOW, Rollout
+from modelward.rollouts.gates.gates import mirror_of
 from modelward.values.durations import seconds
 
 
@@ -26,7 +27,7 @@ class Stage:
 def stages_of(rollout: Rollout, replicas: int) -> tuple[Stage, ...]:
     """The stages of a rollout to a revision that is to have `replicas` pods. None for Immediate."""
     if rollout.strategy == CANARY:
-        mirror = rollout.gates.disagreement.mirror_percent if rollout.gates.disagreement else 0
+        mirror = mirror_of(rollout.gates)
         return tuple(
             Stage(
                 step.weight, mirror, seconds(step.hold), min(replicas, step.replicas or _share(replicas, step.weight))

@@ -26,6 +26,7 @@ from modelward.rollouts.evidence.scrape import Scraper
 from modelward.rollouts.evidence.tally import Counts
 from modelward.rollouts.gates import gates
 from modelward.rollouts.gates import query as promql
+from modelward.rollouts.gates.gate import PAIRS, REFUSALS, Asking, Observation
 from modelward.rollouts.gates.gates import Case
 from modelward.rollouts.gates.query import Reading
 from modelward.rollouts.gates.query_scope import scoped
@@ -58,11 +59,13 @@ class Seen:
 
 @dataclass
 class _Book:
-    """One candidate's evidence as it is being collected. `owner`: the ModelDeployment's uid: never a namesake's."""
+    """One candidate's evidence as it is being collected. `owner`: the ModelDeployment's uid: never a namesake's;
+    `memories`: of kinds of gates that look for themselves."""
 
     owner: str
     case: Case
     looks: Looks
+    memories: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass
@@ -156,12 +159,18 @@ class EvidenceCollector:
         return book
 
     async def _look(self, book: _Book, observed: Observed, arm: Arm) -> None:
-        wanted = observed.rollout.gates
+        needs = book.case.needs
         counts = await book.looks.counts(
-            self._scraper, observed, _slo(observed), by_clients=arm.weight > 0, refusals=wanted.refusals is not None
+            self._scraper, observed, _slo(observed), by_clients=arm.weight > 0, refusals=REFUSALS in needs
         )
-        pairs = await book.looks.disagreements(self._scraper, observed) if wanted.disagreement else Outcomes()
-        book.case = gates.heard(book.case, counts, pairs, {})
+        pairs = await book.looks.disagreements(self._scraper, observed) if PAIRS in needs else Outcomes()
+        own = {
+            kind.name: await kind.observe(Asking(self._scraper, observed, book.memories.setdefault(kind.name, {})))
+            for kind in gates.observers(observed.rollout.gates)
+            if kind.observe is not None
+        }
+        stable, candidate = (counts.get(name, Counts()) for name in (book.case.stable, book.case.candidate))
+        book.case = book.case.add(Observation(stable, candidate, pairs, own=own))
 
     async def _ask(self, book: _Book, owner: ModelDeployment) -> None:
         names = {
@@ -174,7 +183,7 @@ class EvidenceCollector:
         # Asked of what is a gate no more, or of another query by now, says nothing.
         current = {query.metric.name: query.metric for query in book.case.queries}
         told = {metric.name: told[metric.name] for metric in queries if current.get(metric.name) == metric}
-        book.case = gates.heard(book.case, {}, Outcomes(), told)
+        book.case = book.case.add(Observation(readings=told))
 
     async def _query(self, template: str, names: Mapping[str, str]) -> Reading:
         if self._prometheus is None:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelward.rollouts.evidence.tally import Counts
-from modelward.rollouts.gates.gates import DISAGREEMENT, ERROR_RATE, LATENCY
+from modelward.rollouts.gates import disagreement, shares
 from modelward.rollouts.statistics.outcomes import Outcomes, difference
+
+ERROR_RATE, LATENCY, DISAGREEMENT = shares.ERROR_RATE.name, shares.LATENCY.name, disagreement.NAME
 
 CONFIDENCE = 0.95
 """That the bounds hold, at all looks together."""

@@ -1,72 +1,24 @@
-"""The gates of a rollout: what each has seen, what it says, and whether the step may end.
+"""The gates of a rollout together: what they have seen, what they say, and whether the step may end.
 
-A gate that fails does so as soon as its evidence is enough, however few requests that took; to pass a step, minSamples
-are needed as well; to be promoted, each gate has to have been decided, or its time to be over.
+Each kind is a file of its own (see registry.py); here none is known by name.
 """
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
-from modelward.api.rollout import FAIL, HOLD, PASS, Gates, Metric
+from modelward.api.rollout import Gates
 from modelward.facts import Judgement
 from modelward.rollouts.evidence.tally import Counts
-from modelward.rollouts.gates import query as promql
+from modelward.rollouts.gates import registry
+from modelward.rollouts.gates.gate import Context, Gate, Kind, Observation
+from modelward.rollouts.gates.metric import Query
 from modelward.rollouts.gates.query import Reading
-from modelward.rollouts.statistics import sequential
 from modelward.rollouts.statistics.outcomes import Outcomes
-from modelward.rollouts.statistics.sequential import Evidence
-from modelward.routing.latency import bound_of, text_of
-from modelward.values.durations import seconds, share
+from modelward.values.durations import seconds
 
-ERROR_RATE, REFUSALS, LATENCY, DISAGREEMENT = "errorRate", "refusals", "latency", "disagreement"
-
-_BAD = {ERROR_RATE: "errors", REFUSALS: "requests that the model refused", LATENCY: "slower answers"}
-"""What is counted, in words."""
-
-FALSE_ROLLBACKS = 0.01
-"""Of rollouts whose candidate is no worse than the margins allow: divided among the gates of a rollout."""
-
-NOT_SHOWN = 0.05
-"""Chance that a candidate passes a gate although it is worse than the margin."""
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A gate that compares shares. `limit`: as spec gives it, so that evidence of another one is not taken for it."""
-
-    name: str
-    limit: str
-    test: sequential.Comparison
-
-    @property
-    def evidence(self) -> Evidence:
-        return self.test.evidence
-
-
-@dataclass(frozen=True)
-class Query:
-    """A gate on the value of a PromQL query. `failures`: bad values in a row; `answered`: whether the last answer had
-    a value."""
-
-    name: str
-    metric: Metric
-    verdict: str = "Inconclusive"
-    failures: int = 0
-    answered: bool = False
-    message: str = "not asked yet"
-
-    @property
-    def bounds(self) -> str:
-        """The values that are good."""
-        given = (("at least", self.metric.min), ("at most", self.metric.max))
-        return " and ".join(f"{word} {bound}" for word, bound in given if bound is not None)
-
-    @property
-    def limit(self) -> str:
-        """As that of a Statistic."""
-        return f"{self.bounds}: {self.metric.query}"
+FALSE_ROLLBACKS: Final = 0.01
+"""Of rollouts whose candidate is no worse than the margins allow: divided among the gates of a rollout that test."""
 
 
 @dataclass(frozen=True)
@@ -76,110 +28,61 @@ class Case:
     stable: str
     candidate: str
     attempt: int
-    statistics: tuple[Statistic, ...] = ()
-    queries: tuple[Query, ...] = ()
+    gates: tuple[Gate, ...] = ()
 
     @property
     def alpha(self) -> float:
         """The chance of a false rollback that each gate may have."""
-        return FALSE_ROLLBACKS / max(1, len(self.statistics))
+        return FALSE_ROLLBACKS / max(1, sum(gate.is_test for gate in self.gates))
+
+    @property
+    def queries(self) -> tuple[Query, ...]:
+        """Those that ask Prometheus."""
+        return tuple(gate for gate in self.gates if isinstance(gate, Query))
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the next look has to bring beside what every look does."""
+        return frozenset().union(*(gate.needs for gate in self.gates))
 
     @property
     def compared(self) -> int:
         """Requests of the candidate: pairs, where answers are compared."""
-        trials = {each.name: each.evidence.candidate.trials for each in self.statistics}
-        return trials.get(DISAGREEMENT, max(trials.values(), default=0))
+        pairs = [gate.compared for gate in self.gates if gate.by_pairs]
+        return max(pairs or (gate.compared for gate in self.gates), default=0)
+
+    def add(self, seen: Observation) -> "Case":
+        """The case after one more look."""
+        return replace(self, gates=tuple(gate.add(seen) for gate in self.gates))
 
 
 def opened(gates: Gates, stable: str, candidate: str, attempt: int, stored: Sequence[Mapping[str, Any]] = ()) -> Case:
-    """The case as `rendered` stored it; a gate that is new or has another limit begins anew."""
-    known = {each["name"]: each for each in stored}
-    statistics = [
-        Statistic(name, limit, _test(known.get(name), name, limit, margin)) for name, limit, margin in _limits(gates)
-    ]
-    queries = [_query(known.get(each.name, {}), Query(each.name, each)) for each in gates.metrics]
-    return Case(stable, candidate, attempt, tuple(statistics), tuple(queries))
-
-
-def _query(stored: Mapping[str, Any], begun: Query) -> Query:
-    return replace(begun, failures=int(stored["failures"])) if stored.get("limit") == begun.limit else begun
-
-
-def _limits(gates: Gates) -> Iterable[tuple[str, str, float]]:
-    if gates.error_rate:
-        yield ERROR_RATE, gates.error_rate.margin, share(gates.error_rate.margin)
-    if gates.refusals:
-        yield REFUSALS, gates.refusals.margin, share(gates.refusals.margin)
-    if gates.latency:
-        bound = text_of(bound_of(seconds(gates.latency.slo)))
-        yield LATENCY, f"{gates.latency.margin} over {bound}", share(gates.latency.margin)
-    if gates.disagreement:
-        yield DISAGREEMENT, gates.disagreement.max, share(gates.disagreement.max)
+    """The case as `rendered` stored it; a gate that is new, has another limit or can't be read begins anew. What is
+    stored of a gate that this operator does not know is none of its evidence."""
+    known = {str(each.get("name")): each for each in stored}
+    made = (gate for kind in registry.GATES for gate in kind.opened(gates, known))
+    return Case(stable, candidate, attempt, tuple(made))
 
 
 def limits(case: Case) -> tuple[object, ...]:
     """What the gates are, apart from what they have seen."""
-    return (*((each.name, each.limit) for each in case.statistics), *(each.metric for each in case.queries))
+    return tuple(gate.terms for gate in case.gates)
 
 
-def _test(stored: Mapping[str, Any] | None, name: str, limit: str, margin: float) -> sequential.Comparison:
-    paired = name != DISAGREEMENT
-    margin = min(margin, sequential.MAX_MARGIN)
-    if stored is None or stored.get("limit") != limit:
-        return sequential.start(margin, paired=paired)
-    evidence = Evidence(
-        _outcomes(stored.get("stable")),
-        _outcomes(stored.get("candidate")),
-        float(stored["against"]),
-        float(stored["supports"]),
-    )
-    return sequential.restore(margin, evidence, paired=paired)
+def observers(gates: Gates) -> Iterator[Kind]:
+    """The kinds of spec's gates that look for themselves."""
+    return (kind for kind in registry.GATES if kind.observe is not None and any(kind.opened(gates, {})))
 
 
-def _outcomes(stored: Mapping[str, Any] | None) -> Outcomes:
-    return Outcomes(int(stored["requests"]), int(stored["bad"])) if stored else Outcomes()
+def mirror_of(gates: Gates) -> int:
+    """Percent of the requests that a canary gets a copy of, for its gates."""
+    return max(kind.mirror(gates) for kind in registry.GATES)
 
 
 def heard(case: Case, counts: Mapping[str, Counts], pairs: Outcomes, readings: Mapping[str, Reading]) -> Case:
     """The case after one more look. `counts`: by revision; `pairs`: disagreements; `readings`: by metric."""
-    stable, candidate = counts.get(case.stable, Counts()), counts.get(case.candidate, Counts())
-    looks = {
-        ERROR_RATE: (_of(stable.requests, stable.errors), _of(candidate.requests, candidate.errors)),
-        REFUSALS: (_of(stable.answered, stable.refused), _of(candidate.answered, candidate.refused)),
-        LATENCY: (_of(stable.timed, stable.slow), _of(candidate.timed, candidate.slow)),
-        DISAGREEMENT: (Outcomes(), pairs),
-    }
-    statistics = tuple(replace(each, test=each.test.look(*looks[each.name])) for each in case.statistics)
-    queries = tuple(_asked(each, readings[each.name]) if each.name in readings else each for each in case.queries)
-    return replace(case, statistics=statistics, queries=queries)
-
-
-def _of(trials: int, bad: int) -> Outcomes:
-    # An answer by gRPC is counted when it begins and its failure when it ends, which may be after the next look.
-    return Outcomes(trials, min(bad, trials))
-
-
-def _asked(query: Query, reading: Reading) -> Query:
-    metric = query.metric
-    threshold = promql.Threshold(max=_number(metric.max), min=_number(metric.min))
-    verdict, failures = promql.judge(threshold, query.failures, reading, metric.failure_limit)
-    answered = False
-    if reading.error is not None:
-        message = reading.error
-    elif reading.value is None or math.isnan(reading.value):
-        message = "the query gives no data"
-    else:
-        message, answered = f"{reading.value:.6g}, wanted: {query.bounds}", True
-    return replace(query, verdict=verdict, failures=failures, answered=answered, message=message)
-
-
-def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)
-
-
-def verdict_of(case: Case, gate: Statistic) -> str:
-    """Pass, Fail or Inconclusive."""
-    return sequential.verdict(gate.evidence, case.alpha, NOT_SHOWN)
+    zero = Counts()
+    return case.add(Observation(counts.get(case.stable, zero), counts.get(case.candidate, zero), pairs, readings))
 
 
 def judge(case: Case, gates: Gates, elapsed: float, *, final: bool, asked: bool = True) -> Judgement:
@@ -189,89 +92,17 @@ def judge(case: Case, gates: Gates, elapsed: float, *, final: bool, asked: bool 
     counted of them can't hold it up.
     """
     late = elapsed > seconds(gates.max_duration)
-    opinions = [
-        *(_of_statistic(case, each, gates, final, late and asked) for each in case.statistics),
-        *(_of_query(each, gates, late) for each in case.queries),
-    ]
+    opinions, waits = [], []
+    for gate in case.gates:
+        counts = asked or not gate.by_requests
+        opinion = gate.opinion(Context(gates, case.alpha, final, late and counts))
+        opinions.append(opinion)
+        if opinion.waits_for and counts:
+            waits.append(opinion.waits_for)
     failed = next((each.failed for each in opinions if each.failed), None)
-    counted = opinions if asked else opinions[len(case.statistics) :]
-    waits = "; ".join(each.waits_for for each in counted if each.waits_for)
-    return Judgement(failed, None if failed else waits or None, not (failed or waits), case.compared)
-
-
-def _of_statistic(case: Case, gate: Statistic, gates: Gates, final: bool, late: bool) -> Judgement:
-    verdict, sentence = verdict_of(case, gate), f"{gate.name}: {sentence_of(gate)}"
-    if verdict == FAIL:
-        return Judgement(f"{sentence}; that is worse than {gate.limit} allows")
-    evidence = gate.evidence
-    seen = evidence.candidate.trials
-    if gate.name != DISAGREEMENT:
-        seen = min(seen, evidence.stable.trials)
-    if seen < gates.min_samples:
-        return _without_data(f"{gate.name}: {seen} of {gates.min_samples} requests", gates, late)
-    if final and verdict != PASS and not late:
-        return Judgement(waits_for=f"{sentence}; not decided yet")
-    return Judgement()
-
-
-def _of_query(query: Query, gates: Gates, late: bool) -> Judgement:
-    said = f"{query.name}: {query.message}"
-    if query.verdict == FAIL:
-        return Judgement(f"{said}, {query.failures} times in a row")
-    if query.verdict == PASS:
-        return Judgement()
-    return Judgement(waits_for=said) if query.answered else _without_data(said, gates, late)
-
-
-def _without_data(said: str, gates: Gates, late: bool) -> Judgement:
-    """Of a gate that has nothing to judge by."""
-    if not late or gates.on_no_data == HOLD:
-        return Judgement(waits_for=said)
-    return Judgement(f"{said} after {gates.max_duration}" if gates.on_no_data == FAIL else None)
-
-
-def sentence_of(gate: Statistic) -> str:
-    """The numbers in words."""
-    evidence = gate.evidence
-    candidate = f"{evidence.candidate.bad:,} of {evidence.candidate.trials:,}{_percent(evidence.candidate)}"
-    if gate.name == DISAGREEMENT:
-        return f"{candidate} answers differ from the stable's"
-    stable = f"{evidence.stable.bad:,} of {evidence.stable.trials:,}{_percent(evidence.stable)}"
-    return f"{candidate} {_BAD[gate.name]}, against {stable} of the stable"
-
-
-def _percent(outcomes: Outcomes) -> str:
-    return "" if outcomes.share is None else f" ({outcomes.share:.2%})"
+    return Judgement(failed, None if failed else "; ".join(waits) or None, not (failed or waits), case.compared)
 
 
 def rendered(case: Case) -> list[dict[str, Any]]:
     """As the status holds it."""
-    queries = (
-        {
-            "name": query.name,
-            "limit": query.limit,
-            "verdict": query.verdict,
-            "message": query.message,
-            "failures": query.failures,
-        }
-        for query in case.queries
-    )
-    return [*(_rendered(case, gate) for gate in case.statistics), *queries]
-
-
-def _rendered(case: Case, gate: Statistic) -> dict[str, Any]:
-    evidence = gate.evidence
-    return {
-        "name": gate.name,
-        "limit": gate.limit,
-        "verdict": str(verdict_of(case, gate)),
-        "message": sentence_of(gate),
-        **({} if gate.name == DISAGREEMENT else {"stable": _shown(evidence.stable)}),
-        "candidate": _shown(evidence.candidate),
-        "against": f"{evidence.against:.4f}",
-        "supports": f"{evidence.supports:.4f}",
-    }
-
-
-def _shown(outcomes: Outcomes) -> dict[str, int]:
-    return {"requests": outcomes.trials, "bad": outcomes.bad}
+    return [gate.dump(case.alpha) for gate in case.gates]
