@@ -152,6 +152,8 @@ class Spec:
     schedule: Schedule | None = None
     suspend: bool = False
     retrain: Retrain | None = None
+    others: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"unread": True})
+    """As the user wrote them: for kinds of signals that read their own part."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,11 @@ def parse_target(raw: Mapping[str, Any]) -> Target:
     return Target(raw.get("name"), None if selector is None else Selector(dict(selector["matchLabels"])))
 
 
+_READ: Final = frozenset({
+    "target", "window", "features", "falseAlarms", "persistence", "actions", "schedule", "suspend", "retrain",
+})  # fmt: skip
+
+
 def _spec(raw: Mapping[str, Any]) -> Spec:
     window, alarms = raw.get("window") or {}, raw.get("falseAlarms") or {}
     persistence, actions = raw.get("persistence") or {}, raw.get("actions") or {}
@@ -228,6 +235,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         else Schedule(str(schedule["cron"]), str(schedule.get("timeZone", Schedule.time_zone))),
         suspend=bool(raw.get("suspend", False)),
         retrain=None if retrain is None else _retrain(retrain),
+        others={name: value for name, value in raw.items() if name not in _READ},
     )
 
 

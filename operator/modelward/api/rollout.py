@@ -103,7 +103,7 @@ class Gates:
     max_duration: str = "30m"
     on_no_data: str = HOLD
     refusals: Refusals | None = None
-    others: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    others: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"unread": True})
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,18 @@
-"""The verdict on one model: from its last window, the policy's rules, and what earlier windows said. Pure."""
+"""The verdict on one model: from its last window, the policy's rules, earlier windows, and other signals. Pure.
+
+A verdict is over signals (signal.py): whoever acts on it or shows it asks for `word`, `sentence` and `breached`, and
+need not know of which kind they are. Its other fields are the window's alone, which is the kind that has to be
+remembered window by window.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from modelward.api.driftpolicy import HOLD, IGNORE, RETRAIN, DriftPolicy, Spec
+from modelward.drift.registry import action_of, signals_of
+from modelward.drift.signal import Sight, Signal
+from modelward.drift.window_signals import actions_of, window_signals
 from modelward.monitoring.judging import FeatureRule, Rules
 from modelward.monitoring.windows import Look, Window, WindowSettings
 from modelward.values.durations import seconds, share
@@ -14,7 +22,7 @@ from modelward_drift.errors import DriftError
 from modelward_drift.judging.badvalues import Limits
 from modelward_drift.judging.budget import Persistence
 from modelward_drift.judging.causes import explained
-from modelward_drift.judging.policy import Actions, Judgement, Policy, judge, lasting
+from modelward_drift.judging.policy import Judgement, Policy, judge, lasting
 from modelward_drift.judging.verdict import Decision
 from modelward_drift.profiles.reference import Reference
 
@@ -48,7 +56,8 @@ class Recent:
 @dataclass(frozen=True)
 class Verdict:
     """`drifted`: features that drift in as many windows as have to, the worst first; `features`: numbers as status
-    shows them; `problem`: why the policy can't judge at all; `missing`: why there is nothing to judge (any more)."""
+    shows them; `problem`: why the policy can't judge at all; `missing`: why there is nothing to judge (any more);
+    `others`: the signals of other kinds."""
 
     verdict: str = PENDING
     message: str = ""
@@ -60,6 +69,40 @@ class Verdict:
     recent: tuple[Recent, ...] = ()
     problem: str | None = None
     missing: str | None = None
+    others: tuple[Signal, ...] = ()
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """Of all kinds, the window's first, and of these the worst."""
+        return (*window_signals(self.drifted, self.features, self.window.end if self.window else None), *self.others)
+
+    @property
+    def breached(self) -> tuple[Signal, ...]:
+        """Those beyond their bounds."""
+        return tuple(each for each in self.signals if each.breached)
+
+    @property
+    def word(self) -> str:
+        """Drifted, where any signal is beyond its bound; else what the window says."""
+        return DRIFTED if any(each.breached for each in self.others) else self.verdict
+
+    @property
+    def sentence(self) -> str:
+        """What was found, of every kind that found something."""
+        told = [each.message for each in self.others if each.breached and each.message]
+        return "; ".join([*([self.message] if self.verdict == DRIFTED or not told else []), *told])
+
+    @property
+    def lacks(self) -> str | None:
+        """Why something that should be judged can't be (any more)."""
+        return self.missing or next((each.missing for each in self.others if each.missing), None)
+
+    @property
+    def since(self) -> float | None:
+        """Since when it is as it is: the window's end, where its features drift; else when the latest breach began."""
+        if self.window is not None and self.drifted:
+            return self.window.end
+        return max((each.since for each in self.others if each.breached and each.since is not None), default=None)
 
 
 def settings_of(spec: Spec) -> WindowSettings:
@@ -67,12 +110,27 @@ def settings_of(spec: Spec) -> WindowSettings:
     return WindowSettings(seconds(spec.window.duration), spec.window.min_samples)
 
 
-def verdict_on(policy: DriftPolicy, revision: str, look: Look, last: Verdict, *, fresh: bool) -> Verdict:
-    """The verdict on `revision`. `last`: the one that is stored; `fresh`: spec has changed since.
+def verdict_on(
+    policy: DriftPolicy,
+    revision: str,
+    look: Look,
+    last: Verdict,
+    *,
+    fresh: bool,
+    now: float = 0.0,
+    sources: Mapping[str, Any] | None = None,
+) -> Verdict:
+    """The verdict on `revision`. `last`: the one that is stored; `fresh`: spec has changed since; `now`, `sources`: see
+    Sight.
 
     A window is judged once, however often it is looked at; while there is none, the last verdict on the revision stays.
     """
     kept = last if last.revision == revision else Verdict(revision=revision)
+    sight = Sight(revision, kept.others, now, sources or {})
+    return replace(_on_window(policy, revision, look, kept, fresh), others=signals_of(policy.spec, sight))
+
+
+def _on_window(policy: DriftPolicy, revision: str, look: Look, kept: Verdict, fresh: bool) -> Verdict:
     window = look.closed if look.closed is not None and look.closed.revision == revision else None
     if window is None or look.reference is None:
         return _without_window(kept, look)
@@ -87,17 +145,17 @@ def verdict_on(policy: DriftPolicy, revision: str, look: Look, last: Verdict, *,
 
 def action_on(spec: Spec, feature: str) -> str:
     """Retrain, Warn or Hold."""
-    return _actions(spec).on(feature)
+    return actions_of(spec).on(feature)
 
 
 def to_retrain_for(spec: Spec, verdict: Verdict) -> tuple[str, ...]:
-    """The drifted features that retraining is asked for."""
-    return tuple(name for name in verdict.drifted if action_on(spec, name) == RETRAIN)
+    """The drifted features, and other breached signals, that retraining is asked for."""
+    return tuple(each.key for each in verdict.breached if action_of(spec, each) == RETRAIN)
 
 
 def holding(spec: Spec, verdict: Verdict) -> tuple[str, ...]:
-    """The drifted features that hold retraining up."""
-    return tuple(name for name in verdict.drifted if action_on(spec, name) == HOLD)
+    """Those that hold retraining up."""
+    return tuple(each.key for each in verdict.breached if action_of(spec, each) == HOLD)
 
 
 def _without_window(kept: Verdict, look: Look) -> Verdict:
@@ -156,13 +214,9 @@ def policy_of(spec: Spec) -> Policy:
             type_errors=_share(quality.type_errors),
             non_finite=_share(quality.non_finite),
         ),
-        actions=_actions(spec),
+        actions=actions_of(spec),
         trains=spec.retrain is not None and not spec.suspend,
     )
-
-
-def _actions(spec: Spec) -> Actions:
-    return Actions(spec.actions.inputs, spec.actions.outputs, spec.actions.data_quality)
 
 
 def _share(limit: str | None) -> float | None:

@@ -15,12 +15,13 @@ _GOOD = frozenset({runs.PROMOTED, runs.REPORTED, runs.UNCHANGED})
 
 def verdict_transitions(name: str, old: Verdict, new: Verdict) -> Iterator[Transition]:
     """Drift of one target began, or ended."""
-    was, now = old.verdict == DRIFTED, new.verdict == DRIFTED
-    since = show_time(new.window.end) if new.window else "None"
+    was, now = old.word == DRIFTED, new.word == DRIFTED
+    began = new.since if new.since is not None else new.window.end if new.window else None
+    since = "None" if began is None else show_time(began)
     if now and not was:
-        yield Transition("Warning", "DriftDetected", f"{name}: {new.message}", since)
+        yield Transition("Warning", "DriftDetected", f"{name}: {new.sentence}", since)
     elif was and not now:
-        why = new.message if old.revision == new.revision else f"{new.revision} has taken over"
+        why = new.sentence if old.revision == new.revision else f"{new.revision} has taken over"
         yield Transition("Normal", "DriftEnded", f"{name}: {why}", since)
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
+from modelward.drift.registry import read_signals
+from modelward.drift.signal import show_signal
 from modelward.drift.verdicts import PENDING, UNKNOWN, Recent, StoredWindow, Verdict, show_window
 from modelward.retraining.run import Artifact, Run
 from modelward.retraining.run_object import show_artifact
@@ -19,6 +21,9 @@ from modelward.values.times import read_time, show_time
 
 DATA: Final = "memory"
 """The entry of the ConfigMap."""
+
+SIGNALS: Final = 50
+"""Of kinds other than the window's, that are remembered."""
 
 LONGEST: Final = 500
 """Characters of a message that are remembered."""
@@ -179,6 +184,7 @@ class _StoredMemory(Stored):
     rejected: tuple[_StoredRejected, ...] = ()
     run: _StoredRun | None = None
     runs: tuple[_StoredEnded, ...] = ()
+    signals: tuple[Any, ...] = ()
 
     def verdict_value(self) -> Verdict:
         window = None if self.window is None else self.window.value()
@@ -192,6 +198,7 @@ class _StoredMemory(Stored):
             features=self.features,
             recent=tuple(Recent(read_time(each.end), each.drifted) for each in self.recent),
             problem=self.message if self.verdict == UNKNOWN and window is not None else None,
+            others=read_signals(self.signals),
         )
 
 
@@ -208,6 +215,7 @@ def show_memory(memory: Memory) -> dict[str, Any]:
         "judged": verdict.judged or None,
         "drifted": list(verdict.drifted),
         "features": [dict(each) for each in verdict.features],
+        "signals": [show_signal(each) for each in verdict.others[:SIGNALS]],
         "recent": [_show_recent(each) for each in verdict.recent],
         "scheduledAt": None if memory.scheduled_at is None else show_time(memory.scheduled_at),
         "handledRequest": memory.handled_request,

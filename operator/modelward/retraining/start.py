@@ -101,11 +101,12 @@ def _wish(policy: DriftPolicy, memory: Memory, due: float | None) -> tuple[str, 
     if due is not None:
         return runs.SCHEDULE, show_time(due), "It is time, by spec.schedule"
     verdict = memory.verdict
-    if verdict.window is None or not to_retrain_for(policy.spec, verdict) or _is_answered(policy, memory):
+    since = verdict.since
+    if since is None or not to_retrain_for(policy.spec, verdict) or _is_answered(policy, memory):
         return None
     if holding(policy.spec, verdict):
         return None
-    return runs.DRIFT, show_time(verdict.window.end), verdict.message
+    return runs.DRIFT, show_time(since), verdict.sentence
 
 
 def _nothing_to_do(policy: DriftPolicy, memory: Memory, later: float | None) -> Step:
@@ -227,7 +228,7 @@ def _run(
         revision=str(facts.stable_revision),
         from_model=facts.asked,
         attempt=attempt,
-        drifted=memory.verdict.drifted,
+        drifted=tuple(each.key for each in memory.verdict.breached),
         features=memory.verdict.features,
         window=memory.verdict.window,
         target=facts.name,

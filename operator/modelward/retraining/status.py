@@ -7,6 +7,7 @@ from typing import Any, Final
 from modelward.api import conditions
 from modelward.api.conditions import Condition
 from modelward.api.driftpolicy import DriftPolicy
+from modelward.drift.signal import show_signal
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, show_window
 from modelward.retraining import run as runs
 from modelward.retraining.run import Run
@@ -20,6 +21,9 @@ SHOWN_TARGETS: Final = 10
 
 NAMED: Final = 20
 """Drifted features of a target that status names."""
+
+SHOWN_SIGNALS: Final = 10
+"""Of kinds other than the window's, of a target."""
 
 LONGEST: Final = 400
 """Characters of a sentence."""
@@ -71,7 +75,7 @@ def _counts(targets: Sequence[TargetState]) -> dict[str, int]:
     phases = [each.run.phase for each in targets if each.run is not None]
     return {
         "targets": len(targets),
-        "drifted": sum(each.memory.verdict.verdict == DRIFTED for each in targets),
+        "drifted": sum(each.memory.verdict.word == DRIFTED for each in targets),
         "stalled": sum(each.stalled is not None for each in targets),
         "starting": phases.count(runs.STARTING),
         "running": phases.count(runs.RUNNING),
@@ -84,8 +88,13 @@ def _telling(targets: Sequence[TargetState]) -> list[TargetState]:
 
     def weight(each: TargetState) -> tuple[bool, bool, bool, int]:
         verdict = each.memory.verdict
-        drifted = verdict.verdict == DRIFTED
-        return bool(each.stalled or each.missing), each.run is not None, drifted, len(verdict.drifted) if drifted else 0
+        drifted = verdict.word == DRIFTED
+        return (
+            bool(each.stalled or each.missing),
+            each.run is not None,
+            drifted,
+            len(verdict.breached) if drifted else 0,
+        )
 
     kept = sorted(targets, key=weight, reverse=True)[:SHOWN_TARGETS]
     return sorted(kept, key=lambda each: each.memory.name)
@@ -98,13 +107,14 @@ def _shown(target: TargetState) -> dict[str, Any]:
         "name": memory.name,
         "uid": memory.uid,
         "revision": verdict.revision,
-        "verdict": verdict.verdict,
-        "message": verdict.message[:LONGEST],
+        "verdict": verdict.word,
+        "message": verdict.sentence[:LONGEST],
         "obstacle": None if target.obstacle is None else target.obstacle[:LONGEST],
         "window": show_window(verdict.window),
         "judged": verdict.judged or None,
-        "drifted": [name[:LONGEST_NAME] for name in verdict.drifted[:NAMED]],
+        "drifted": [each.key[:LONGEST_NAME] for each in verdict.breached[:NAMED]],
         "features": [{**each, "name": str(each["name"])[:LONGEST_NAME]} for each in verdict.features],
+        "signals": [show_signal(each) for each in verdict.others[:SHOWN_SIGNALS]],
         "failures": memory.failures or None,
         "lastRun": {"name": run.name, "phase": run.shown_phase}
         if run
@@ -161,17 +171,17 @@ def _nobody(policy: DriftPolicy) -> str:
 
 
 def _drifted(targets: Sequence[TargetState]) -> Condition:
-    drifted = [each for each in targets if each.memory.verdict.verdict == DRIFTED]
+    drifted = [each for each in targets if each.memory.verdict.word == DRIFTED]
     if drifted:
         message = _told([(each.memory.name, _what_comes(each)) for each in drifted], len(targets))
         return Condition(DRIFTED_CONDITION, True, "DriftFound", message)
-    if targets and all(each.memory.verdict.verdict == NO_DRIFT for each in targets):
-        message = _told([(each.memory.name, each.memory.verdict.message) for each in targets], len(targets))
+    if targets and all(each.memory.verdict.word == NO_DRIFT for each in targets):
+        message = _told([(each.memory.name, each.memory.verdict.sentence) for each in targets], len(targets))
         return Condition(DRIFTED_CONDITION, False, "NoDrift", message)
     waiting = [
-        (each.memory.name, each.memory.verdict.message or each.missing or "nothing is known yet")
+        (each.memory.name, each.memory.verdict.sentence or each.missing or "nothing is known yet")
         for each in targets
-        if each.memory.verdict.verdict != NO_DRIFT
+        if each.memory.verdict.word != NO_DRIFT
     ]
     return Condition(DRIFTED_CONDITION, None, "NotKnown", _told(waiting, len(targets)) or "There is nothing to watch")
 
@@ -180,8 +190,8 @@ def _what_comes(target: TargetState) -> str:
     memory, run = target.memory, target.run
     if run is not None:
         said = f": {run.message}" if run.message else ""
-        return f"{memory.verdict.message}. The run {run.name} is {run.phase}{said}"
-    return ". ".join(part for part in (memory.verdict.message, target.obstacle) if part)
+        return f"{memory.verdict.sentence}. The run {run.name} is {run.phase}{said}"
+    return ". ".join(part for part in (memory.verdict.sentence, target.obstacle) if part)
 
 
 def _told(sentences: Sequence[tuple[str, str | None]], targets: int) -> str:
@@ -196,7 +206,7 @@ def _summary(targets: Sequence[TargetState]) -> dict[str, Any]:
     """Of the target that matters most: one that drifts, most features first."""
     if not targets:
         return {}
-    shown = max(targets, key=lambda each: (each.memory.verdict.verdict == DRIFTED, len(each.memory.verdict.drifted)))
+    shown = max(targets, key=lambda each: (each.memory.verdict.word == DRIFTED, len(each.memory.verdict.breached)))
     memory = shown.memory
     worst: Mapping[str, Any] = next(iter(memory.verdict.features), {})
     run, last = shown.run, next(iter(memory.runs), None)
@@ -210,7 +220,7 @@ def _summary(targets: Sequence[TargetState]) -> dict[str, Any]:
     more = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
     built = {
         "target": f"{memory.name}{more}",
-        "verdict": memory.verdict.verdict,
+        "verdict": memory.verdict.word,
         "feature": worst.get("name"),
         "value": f"{worst['metric']} {worst['value']}" if worst else None,
         "run": name,

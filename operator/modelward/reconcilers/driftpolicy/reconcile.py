@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from modelward import telemetry
 from modelward.api import driftpolicy, modeldeployment
@@ -99,7 +99,8 @@ def watchers_of(cache: Cache, body: Object) -> Iterator[Key]:
 
 
 class PolicyReconciler:
-    """Reconciles DriftPolicies. `triggers`: by kind, the Job's among them; `now`: the wall clock, UTC."""
+    """Reconciles DriftPolicies. `triggers`: by kind, the Job's among them; `now`: the wall clock, UTC;
+    `sources`: what signals may ask, by name."""
 
     def __init__(
         self,
@@ -111,6 +112,7 @@ class PolicyReconciler:
         identity: str,
         now: Callable[[], datetime],
         look_every: float = LOOK_EVERY,
+        sources: Mapping[str, Any] | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -119,6 +121,7 @@ class PolicyReconciler:
         self._identity = identity
         self._now = now
         self._look_every = look_every
+        self._sources = sources or {}
         self._runs, self._memories = Runs(api, cache), Memories(api, cache)
         self._claims: dict[tuple[str, str], tuple[str, str]] = {}
         self._told: dict[Key, tuple[Told, ...]] = {}
@@ -156,7 +159,7 @@ class PolicyReconciler:
                 await self._tell(policy, transition)
             await write_status(self._api, self._cache, DRIFT_POLICIES, policy, status)
         self._told[key] = tuple(
-            Told(each.memory.name, each.memory.verdict.verdict, each.run is not None) for each in states
+            Told(each.memory.name, each.memory.verdict.word, each.run is not None) for each in states
         )
         return Reconciled(again_in=min((time for time in times if time is not None), default=None))
 
@@ -238,7 +241,9 @@ class PolicyReconciler:
         if look.reference is None and modeldeployment.parse(target.body).spec.monitor is None:
             look = Look(problem=f"{facts.name} has no monitor; write `monitor: {{}}` into its spec")
         fresh = is_fresh(policy)
-        verdict = verdict_on(policy, facts.stable_revision, look, target.memory.verdict, fresh=fresh)
+        verdict = verdict_on(
+            policy, facts.stable_revision, look, target.memory.verdict, fresh=fresh, now=now, sources=self._sources
+        )
         memory = replace(target.memory, verdict=verdict)
         return replace(target, memory=memory, again_in=self._look_again(look, settings))
 
@@ -268,7 +273,7 @@ class PolicyReconciler:
         going = None if run.phase == runs.ENDED else run
         verdict = memory.verdict
         again_in = 0.0 if run.shown_phase != known.shown_phase or going is None else ASK_EVERY
-        return TargetState(memory, going, None, verdict.problem, verdict.missing), soonest(again_in, target.again_in)
+        return TargetState(memory, going, None, verdict.problem, verdict.lacks), soonest(again_in, target.again_in)
 
     async def _stop_deleted(self, policy: DriftPolicy, target: _Target) -> Run:
         """Somebody deleted the object of a run that the memory names: what it had begun is stopped. Returns its end."""
@@ -344,7 +349,7 @@ class PolicyReconciler:
         waits = None if step.obstacle is None else self._look_every
         stalled = step.stalled or verdict.problem
         again_in = soonest(step.again_in, waits, target.again_in)
-        return TargetState(memory, run, step.obstacle, stalled, verdict.missing), again_in
+        return TargetState(memory, run, step.obstacle, stalled, verdict.lacks), again_in
 
     async def _remember(self, policy: DriftPolicy, memory: Memory) -> None:
         lost = await self._memories.write(policy, memory)

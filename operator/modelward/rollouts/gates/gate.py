@@ -92,8 +92,8 @@ class Gate(Protocol):
 
 @dataclass(frozen=True)
 class Asking:
-    """What a kind may look at by itself. `scraper`: of evidence/scrape.py, which what is pure does not import; `memory`:
-    its own between two looks at a candidate; may be lost."""
+    """What a kind may look at by itself. `scraper`: of evidence/scrape.py, which what is pure does not import;
+    `memory`: its own between two looks at a candidate; may be lost."""
 
     scraper: Any
     observed: Observed
