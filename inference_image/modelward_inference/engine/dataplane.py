@@ -33,6 +33,7 @@ from modelward_inference.protocol.tensors import shown
 from modelward_inference.runtimes.base import Model
 from modelward_inference.telemetry import metrics
 from modelward_inference.telemetry.samples import Samples
+from modelward_inference.telemetry.users import Users
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,7 @@ class DataPlane:
         self.version = version
         self.signature = manifest.signature
         self.samples = Samples()
+        self.users = Users()
         self.bodies = bodies or Bodies()
         self._model = model
         self._names = Names(self.signature, manifest.columns)
@@ -160,7 +162,7 @@ class DataPlane:
             if isinstance(error, ValueError) or type(error).__name__ in _REFUSALS:
                 # Not a failure of the server: one client's NaN must not look like a bad model.
                 self._refused["model"].inc()
-                raise RequestError(f"the model refuses these inputs: {error}") from error
+                raise ModelRefusedError(f"the model refuses these inputs: {error}", "model") from error
             raise
         if request.outputs:
             outputs = {asked: outputs[name] for asked, name in self._names.outputs(request).items()}

@@ -144,6 +144,15 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
             raise HTTPException(400, f"after is {after[:50]!r}; set it to the last answer's `next`, or to 0 for all")
         return _json(plane.samples.page(int(after)))
 
+    @get(f"{PRIVATE_PREFIX}users", summary="Answers by users, for rollouts whose users stay on one side")
+    async def users(request: Request) -> Response:
+        slo = request.query_params.get("slo")
+        try:
+            limit = None if slo is None else float(slo[:50])
+        except ValueError:
+            raise HTTPException(400, f"slo is {slo!s:.50}; write seconds, as 0.05") from None
+        return _json(plane.users.page(limit))
+
     @app.exception_handler(HTTPException)
     async def failed(_: Request, error: HTTPException) -> Response:
         told = f"there is no such path; inference is POST /v2/models/{plane.name}/infer, all paths stand at /docs"

@@ -21,6 +21,7 @@ from modelward_inference.protocol.messages import (
     DeadlineExceededError,
     InferRequest,
     InferResponse,
+    ModelRefusedError,
     OverloadedError,
     RequestError,
 )
@@ -28,7 +29,7 @@ from modelward_inference.protocol.v1 import V1
 from modelward_inference.serve import http
 from modelward_inference.serve.endpoints import PRIVATE_PREFIX, small_endpoints
 from modelward_inference.serve.state import State as State  # adapters take it from here
-from modelward_inference.telemetry import metrics
+from modelward_inference.telemetry import metrics, users
 from modelward_inference.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 REQUEST_ID = b"x-request-id"
+USERS = users.HEADER.encode()
 JSON_LENGTH = b"inference-header-content-length"
 TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 """The router sets it to the milliseconds that it is going to wait; other clients may as well."""
@@ -112,6 +114,7 @@ class Rest:
         """How bodies are read and written, by path."""
         self._requests = metrics.Requests(plane.name, plane.version, "rest")
         self._samples = plane.samples
+        self._users = plane.users
         self._bodies = plane.bodies
         self._others = Guard(
             small_endpoints(plane, state), verifier, lambda path: path.startswith(PRIVATE_PREFIX), MAX_PRIVATE_BODY
@@ -133,6 +136,7 @@ class Rest:
         kind = _JSON
         exchange: http.Exchange | None = (scope.get("extensions") or {}).get(http.EXCHANGE)
         response: InferResponse | None = None
+        refused = False
         try:
             _check_type(headers)
             body = await self._body(receive, headers, held)
@@ -160,6 +164,7 @@ class Rest:
             status, answer = metrics.GONE, b""
         except RequestError as error:
             status, answer = error.status, _error(str(error))
+            refused = isinstance(error, ModelRefusedError)
         except DeadlineExceededError as error:
             status, answer = 504, _error(str(error))
         except OverloadedError as error:
@@ -172,6 +177,10 @@ class Rest:
             status = metrics.GONE
         seconds = time.perf_counter() - began
         self._requests.observe(status, seconds)
+        if USERS in headers:
+            self._users.count(
+                _text(headers, USERS), lambda name: _text(headers, name.encode()), status, seconds, refused=refused
+            )
         if self._tracing is not None:
             labels = (self._plane.name, self._plane.version, "rest")
             parent = {"traceparent": _text(headers, b"traceparent"), "tracestate": _text(headers, b"tracestate")}

@@ -51,3 +51,8 @@ def parse_traffic(raw: Mapping[str, Any]) -> Traffic:
         timeout=str(raw.get("timeout", Traffic.timeout)),
         retries=int(raw.get("retries", Traffic.retries)),
     )
+
+
+def chosen_by_more_than_chance(traffic: Traffic) -> bool:
+    """Whether it hangs on who asks which side answers, and not on chance anew with each request."""
+    return traffic.sticky_by is not None or bool(traffic.match)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelward.facts import PodFacts
+from modelward.rollouts.evidence.by_users import counted
 from modelward.rollouts.evidence.pairs import Sample
 from modelward.rollouts.evidence.scrape import NEWEST
 from modelward.rollouts.evidence.tally import Counts, Readings
@@ -18,6 +19,7 @@ class FakeScraper:
     routers_say: dict[str, dict[str, Counts]] = field(default_factory=dict)
     pods_say: dict[str, Counts] = field(default_factory=dict)
     samples_say: dict[str, tuple[str, list[Sample]]] = field(default_factory=dict)
+    users_say: dict[str, list[list[int]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     slos: list[float | None] = field(default_factory=list)
 
@@ -46,6 +48,16 @@ class FakeScraper:
             return None
         epoch, samples = self.samples_say[pod.uid]
         return epoch, len(samples), [] if after == NEWEST else samples[after:]
+
+    async def users(self, pods: Mapping[str, Collection[PodFacts]], slo: float | None) -> Readings:
+        self.asked.append("users")
+        self.slos.append(slo)
+        return {
+            pod.uid: counted(name, {"users": self.users_say[pod.uid]})
+            for name, own in pods.items()
+            for pod in own
+            if pod.uid in self.users_say
+        }
 
     def count(self, pod: PodFacts, **counts: Counts) -> None:
         """A router pod counts more, by revision (`a`: fraud-a)."""

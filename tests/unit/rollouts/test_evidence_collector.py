@@ -21,10 +21,12 @@ from modelward.api.rollout import (
     Shadow,
     Step,
 )
+from modelward.api.traffic import AS_IT_COMES, HeaderMatch, StickyBy, Traffic
 from modelward.facts import Arm, Clock, Observed, Progress, RouterPodFacts, VariantFacts
 from modelward.kube.cache import Key
 from modelward.kube.poller import REST, Poller
 from modelward.net.prometheus import PrometheusError
+from modelward.rollouts.evidence.by_users import ROWS
 from modelward.rollouts.evidence.collector import ASK_EVERY, COMPARE_EVERY, LOOK_EVERY, EvidenceCollector, Seen
 from modelward.rollouts.evidence.tally import Counts
 
@@ -77,7 +79,7 @@ class Operator:
     def __init__(self, scraper: FakeScraper, prometheus: FakePrometheus | None = None) -> None:
         self.scraper, self.prometheus, self.now = scraper, prometheus, 5000.0
         self.status: dict[str, Any] = {}
-        self.uid = owner().uid
+        self.uid, self.traffic = owner().uid, AS_IT_COMES
         self.restart()
 
     def restart(self) -> None:
@@ -90,7 +92,8 @@ class Operator:
         """What a reconcile is told once those have answered whom an earlier one had asked."""
         self.now += later
         seen = await polled.told(
-            self.poller, lambda: self.evidence.look(replace(owner(), uid=self.uid, status=self.status), facts)
+            self.poller,
+            lambda: self.evidence.look(replace(owner(traffic=self.traffic), uid=self.uid, status=self.status), facts),
         )
         progress = facts.router.progress
         if progress is not None and seen.gates is not None:
@@ -403,3 +406,40 @@ async def test_a_namesake_begins_with_evidence_of_its_own(operator: Operator, sc
     operator.uid, operator.status = "another", {}
     seen = await operator.look(both, COMPARE_EVERY)
     assert (candidate(seen), compared(seen)) == ((0, 0), {})
+
+
+def by_users(*first: list[int]) -> list[list[int]]:
+    """Rows of a pod: answered, failed, refused, slow."""
+    return [*first, *[[1000, 0, 0, 0]] * (ROWS - 1 - len(first)), [0, 0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("traffic", "verdict"),
+    [
+        (Traffic(StickyBy(header="x-user")), "Inconclusive"), (Traffic(StickyBy(cookie="visitor")), "Inconclusive"),
+        (Traffic(match=(HeaderMatch("x-beta", "yes"),)), "Inconclusive"), (Traffic(), "Fail"),
+    ],
+)  # fmt: skip
+async def test_where_users_stay_on_a_side_they_are_the_unit(
+    operator: Operator, scraper: FakeScraper, traffic: Traffic, verdict: str
+) -> None:
+    """One of them always gets errors, of the candidate; a restart of the operator forgets none of it."""
+    operator.traffic = traffic
+    counted = {POD_A.uid: by_users(), POD_B.uid: by_users()}
+    scraper.users_say = counted
+    await operator.look(rolling())
+    scraper.count(ROUTER, a=Counts(32_000), b=Counts(33_000, 1000))
+    scraper.users_say = {name: [[2 * n for n in row] for row in rows] for name, rows in counted.items()}
+    scraper.users_say[POD_B.uid] = by_users([2000, 1000, 0, 0])
+    for _ in range(2):
+        seen = await operator.look(rolling(), LOOK_EVERY)
+        assert seen.gates is not None
+        assert seen.gates[0]["verdict"] == verdict
+        operator.restart()
+    assert ("users" in seen.gates[0]) is ("users" in scraper.asked) is (verdict == "Inconclusive")
+
+
+async def test_users_are_not_asked_for_where_only_copies_are_sent(operator: Operator, scraper: FakeScraper) -> None:
+    operator.traffic = Traffic(StickyBy(header="x-user"))
+    await operator.look(rolling(weight=0, mirror=50))
+    assert "users" not in scraper.asked

@@ -7,6 +7,7 @@ import pytest
 
 from builders import observed, pod, revision, router
 from modelward.facts import Arm, Observed, PodFacts, RouterPodFacts
+from modelward.rollouts.evidence.by_users import ROWS
 from modelward.rollouts.evidence.looks import Looks
 from modelward.rollouts.evidence.pairs import Pairs
 from modelward.rollouts.evidence.tally import Counts
@@ -161,3 +162,26 @@ async def test_pods_that_are_gone_or_not_ready_are_forgotten(looks: Looks, scrap
     assert looks.cursors.keys() == {POD_A.uid, POD_B.uid}
     await paired(looks, scraper, facts(ROUTER, candidate=pod("b", ready=False)))
     assert looks.cursors.keys() == {POD_A.uid}
+
+
+def rows(first: int) -> list[list[int]]:
+    return [[first, 0, 0, 0], *[[0, 0, 0, 0]] * (ROWS - 1)]
+
+
+async def test_users_are_counted_since_the_last_look_and_anew_under_another_objective(
+    looks: Looks, scraper: FakeScraper
+) -> None:
+    async def asked(slo: float | None = 0.05) -> list[tuple[int, int]]:
+        found = await looks.by_users(scraper, BOTH, slo)  # type: ignore[arg-type]
+        return [(side[0].requests, sum(each.requests for each in side)) for side in (found.stable, found.candidate)]
+
+    scraper.users_say = {POD_A.uid: rows(10), POD_B.uid: rows(5)}
+    assert await asked() == [(0, 0), (0, 0)]
+    scraper.users_say = {POD_A.uid: rows(12), POD_B.uid: rows(6)}
+    assert await asked() == [(2, 2), (1, 1)]
+    scraper.users_say = {POD_A.uid: rows(3)}  # started anew; the candidate's pod does not answer
+    assert await asked() == [(3, 3), (0, 0)]
+    scraper.users_say = {POD_A.uid: rows(4), POD_B.uid: rows(9)}
+    assert await asked() == [(1, 1), (3, 3)]
+    assert await asked(0.1) == [(0, 0), (0, 0)]
+    assert scraper.slos == [0.05] * 4 + [0.1]

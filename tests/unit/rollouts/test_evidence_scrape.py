@@ -30,6 +30,7 @@ from modelward.rollouts.evidence.tally import Counts
 from modelward.routing.envoy.probe import RouterProbe
 from modelward_inference.telemetry.metrics import GONE, REFUSED, Requests
 from modelward_inference.telemetry.samples import Samples
+from modelward_inference.telemetry.users import Users
 from polled import told
 
 A, B = "fraud-a", "fraud-b"
@@ -315,3 +316,29 @@ async def test_nothing_that_a_pod_packed_is_unpacked(serve: Callable[[Handler], 
     scraper = await serve(bomb)
     assert await scraper.samples(pod("p", ip="127.0.0.1"), 0) is None
     assert asked_for == ["identity"]
+
+
+async def test_users_are_read_by_bucket_and_pods_of_an_earlier_version_have_none(serve: Serve) -> None:
+    users = Users()
+    users.count("header:x-user", lambda _: "anna", 500, 0.07, refused=False)
+    users.count("matched", lambda _: "", 400, 0.01, refused=True)
+
+    async def handler(request: web.Request) -> web.Response:
+        assert request.path_qs == "/modelward/users?slo=0.05"
+        return web.json_response(users.page(float(request.query["slo"])))
+
+    readings = await (await serve(handler)).users({A: [POD]}, 0.045)
+    asked = {name: counts for name, counts in readings[POD.uid].items() if counts.requests}
+    assert list(asked.values()) == [Counts(1, 1, 1, 1, 1, 0), Counts(1, 0, 1, 0, 1, 1)]
+    assert list(asked)[1] == f"{A}/32"
+    assert len(readings[POD.uid]) == 33
+    assert await (await serve(answering("no such path", 404))).users({A: [POD]}, None) == {}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [[], [[0, 0, 0, 0]] * 32, [[1, 2, 0, 0]] * 33, [[1, 0, 0]] * 33, [[1, -1, 0, 0]] * 33, [[1.5, 0, 0, 0]] * 33, 7],
+    ids=str,
+)  # fmt: skip
+async def test_users_that_can_not_be_are_no_answer(serve: Serve, rows: Any) -> None:
+    assert await (await serve(answering(json.dumps({"users": rows})))).users({A: [POD]}, None) == {}

@@ -2,14 +2,15 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import pytest
 
-from modelward.api.traffic import StickyBy, Traffic
-from modelward.facts import Arm, RouteTable
-from modelward.routing.envoy.routes import REVISION_HEADER
+from modelward.api.traffic import HeaderMatch, StickyBy, Traffic
+from modelward.facts import Arm, Match, RouteTable
+from modelward.routing.envoy.routes import REVISION_HEADER, USERS_HEADER
 
 from .test_live_envoy import CANDIDATE, INFER, STABLE, Live
 
@@ -66,3 +67,30 @@ def test_clients_of_http_1_0_are_served(live: Live, head: str) -> None:
         answer = b"".join(iter(lambda: client.recv(4096), b""))
     assert answer.startswith(b"HTTP/1.0 200")
     assert answer.endswith(b"ok")
+
+
+@pytest.mark.parametrize(
+    ("traffic", "split", "matched"),
+    [
+        (Traffic(StickyBy(header="X-User"), (HeaderMatch("x-beta", "1"),)), "header:x-user", "matched"),
+        (Traffic(StickyBy(cookie="visitor")), "cookie:visitor", "cookie:visitor"),
+        (Traffic(match=(HeaderMatch("x-beta", "1"),)), "request", "matched"),
+        (Traffic(), "forged", "forged"),
+    ],
+)  # fmt: skip
+def test_pods_are_told_where_a_request_names_its_user_and_clients_cannot_say_so(
+    tmp_path: Path, program: Path, traffic: Traffic, split: str, matched: str
+) -> None:
+    """Without stickiness nobody asks the pods, so nothing is taken away there."""
+    matches = tuple(Match(each.header, each.value, CANDIDATE) for each in traffic.match)
+    live = Live(tmp_path, program, traffic, replace(HALF, matches=matches))
+    try:
+        for beta, expected in (("", split), ("1", matched)):
+            for upstream in live.upstreams.values():
+                upstream.seen.clear()
+            for _ in range(6):
+                assert live.ask("traffic", x_beta=beta, x_modelward_users="forged").status == 200
+            told = [headers[USERS_HEADER] for upstream in live.upstreams.values() for headers in upstream.seen]
+            assert told == [expected] * 6
+    finally:
+        live.close()

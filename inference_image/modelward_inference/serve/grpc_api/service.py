@@ -21,6 +21,7 @@ from modelward_inference.protocol.messages import (
     DeadlineExceededError,
     InferRequest,
     InferResponse,
+    ModelRefusedError,
     OverloadedError,
     RequestError,
 )
@@ -29,7 +30,7 @@ from modelward_inference.serve.endpoints import EXTENSIONS, metadata, unknown_mo
 from modelward_inference.serve.grpc_api import messages
 from modelward_inference.serve.grpc_api import open_inference_pb2 as types
 from modelward_inference.serve.state import State
-from modelward_inference.telemetry import metrics
+from modelward_inference.telemetry import metrics, users
 from modelward_inference.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Service:
         self._tracing = tracing
         self._requests = metrics.Requests(plane.name, plane.version, "grpc")
         self._samples = plane.samples
+        self._users = plane.users
 
     def handler(self) -> grpc.GenericRpcHandler:
         calls = {
@@ -81,7 +83,7 @@ class Service:
 
     async def _model_infer(self, body: bytes, context: Context) -> bytes:
         began = time.perf_counter()
-        code, words, answer = grpc.StatusCode.OK, "", b""
+        code, words, answer, refused = grpc.StatusCode.OK, "", b"", False
         response: InferResponse | None = None
         try:
             answer, response = await self._infer(body, context)
@@ -90,9 +92,13 @@ class Service:
             raise
         except Exception as error:
             code, words = _explained(error)
+            refused = isinstance(error, ModelRefusedError)
             if code is grpc.StatusCode.INTERNAL:
                 log.error("the model failed", exc_info=error, extra={"request_id": _metadata(context, REQUEST_ID)})
         self._record(code, began, context, response)
+        if where := _metadata(context, users.HEADER):
+            seconds = time.perf_counter() - began
+            self._users.count(where, lambda name: _metadata(context, name), code.name, seconds, refused=refused)
         if self._samples.active:
             outputs = response.outputs if response is not None else None
             self._samples.take(_metadata(context, REQUEST_ID).encode(), code.name, outputs)

@@ -13,6 +13,7 @@ from typing import Any
 
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.rollout import Disagreement
+from modelward.api.traffic import chosen_by_more_than_chance
 from modelward.facts import Arm, Judgement, Observed
 from modelward.kube.cache import Key
 from modelward.kube.poller import Poller, Question
@@ -127,7 +128,12 @@ class EvidenceCollector:
         book = self._book(key, owner, observed, routes.stable, progress.attempt)
         about = (owner.uid, book.case.stable, book.case.candidate, book.case.attempt)
         again = [
-            self._poller.ask(Question("evidence", key), lambda: self._look(book, observed, arm), LOOK_EVERY, about)
+            self._poller.ask(
+                Question("evidence", key),
+                lambda: self._look(book, observed, arm, by_users=chosen_by_more_than_chance(owner.spec.traffic)),
+                LOOK_EVERY,
+                about,
+            )
         ]
         if book.case.queries:
             # By itself: a Prometheus that hangs must not keep anybody from looking at the pods.
@@ -158,19 +164,21 @@ class EvidenceCollector:
         book.looks.pairs.tolerance = _tolerance(wanted.disagreement)
         return book
 
-    async def _look(self, book: _Book, observed: Observed, arm: Arm) -> None:
+    async def _look(self, book: _Book, observed: Observed, arm: Arm, *, by_users: bool) -> None:
         needs = book.case.needs
         counts = await book.looks.counts(
             self._scraper, observed, _slo(observed), by_clients=arm.weight > 0, refusals=REFUSALS in needs
         )
         pairs = await book.looks.disagreements(self._scraper, observed) if PAIRS in needs else Outcomes()
+        # Of copies both sides get the same users, and all of them.
+        users = await book.looks.by_users(self._scraper, observed, _slo(observed)) if by_users and arm.weight else None
         own = {
             kind.name: await kind.observe(Asking(self._scraper, observed, book.memories.setdefault(kind.name, {})))
             for kind in gates.observers(observed.rollout.gates)
             if kind.observe is not None
         }
         stable, candidate = (counts.get(name, Counts()) for name in (book.case.stable, book.case.candidate))
-        book.case = book.case.add(Observation(stable, candidate, pairs, own=own))
+        book.case = book.case.add(Observation(stable, candidate, pairs, users=users, own=own))
 
     async def _ask(self, book: _Book, owner: ModelDeployment) -> None:
         names = {

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from modelward.facts import Observed, PodFacts
+from modelward.rollouts.evidence.by_users import ByUsers, rows_of
 from modelward.rollouts.evidence.pairs import Pairs, Sample
 from modelward.rollouts.evidence.scrape import NEWEST, Scraper
 from modelward.rollouts.evidence.tally import Counts, Readings, between, remembered
@@ -16,14 +17,15 @@ from modelward.rollouts.statistics.outcomes import Outcomes
 
 @dataclass
 class Looks:
-    """At `revision` beside `stable`. `slo`: seconds, what `readings` were made with; `cursors`: by pod uid, its epoch
-    and the number of its last sample."""
+    """At `revision` beside `stable`. `slo`: seconds, what `readings` were made with; `users`: what pods counted by
+    them, and the objective it was made with; `cursors`: by pod uid, its epoch and the number of its last sample."""
 
     stable: str
     revision: str
     pairs: Pairs
     readings: Readings = field(default_factory=dict)
     slo: float | None = None
+    users: tuple[Readings, float | None] = field(default_factory=lambda: ({}, None))
     cursors: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     async def counts(
@@ -46,6 +48,16 @@ class Looks:
         counts = between(self.readings, now)
         self.readings = remembered(self.readings, now, frozenset(pod.uid for pod in pods))
         return counts
+
+    async def by_users(self, scraper: Scraper, observed: Observed, slo: float | None) -> ByUsers:
+        """What happened since the last look, by users. `slo`: seconds."""
+        own = {name: observed.pods_of(name) for name in (self.stable, self.revision)}
+        now = await scraper.users(own, slo)
+        before = self.users[0] if self.users[1] == slo else {}
+        found = between(before, now)
+        alive = frozenset(pod.uid for pods in own.values() for pod in pods)
+        self.users = remembered(before, now, alive), slo
+        return ByUsers(rows_of(self.stable, found), rows_of(self.revision, found))
 
     async def disagreements(self, scraper: Scraper, observed: Observed) -> Outcomes:
         """Requests that both sides answered and whose answers came to light since the last look."""

@@ -18,7 +18,8 @@ from modelward.net.budget import Budget
 from modelward.net.credentials import Credentials
 from modelward.net.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.net.untrusted import decoded
-from modelward.revisions.deployment import HTTP_PORT, SAMPLES_PATH
+from modelward.revisions.deployment import HTTP_PORT, PRIVATE_PREFIX, SAMPLES_PATH
+from modelward.rollouts.evidence import by_users
 from modelward.rollouts.evidence.pairs import Sample
 from modelward.rollouts.evidence.tally import Counts, Readings
 from modelward.routing.envoy.bootstrap import INTERNAL_PORT
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 MAX_LINES, MAX_LINE = 5000, 2000
 """Lines of metrics that are read, and bytes of one: a pod has some hundred of them, and each takes its microseconds."""
+
+USERS_PATH = f"{PRIVATE_PREFIX}users"
 
 NEWEST = 10**18 - 1
 """A sample's number that no pod reaches: behind it comes nothing yet. What a pod still holds when it is first looked at
@@ -85,6 +88,19 @@ class Scraper:
                 return {revision: server_counts(text, slo)}
 
             readings |= await self._each(own, self._server_port, "/metrics", parse, SERVER)
+        return readings
+
+    async def users(self, pods: Mapping[str, Collection[PodFacts]], slo: float | None) -> Readings:
+        """What model pods did, by pod, and by revision and bucket of users (evidence/by_users.py). `pods`: by revision;
+        `slo`: seconds. Pods of an earlier version know no users and are absent."""
+        path = USERS_PATH if slo is None else f"{USERS_PATH}?slo={bound_of(slo) / 1000:g}"
+        readings: dict[str, Mapping[str, Counts]] = {}
+        for revision, own in pods.items():
+
+            def parse(text: str, revision: str = revision) -> Mapping[str, Counts]:
+                return by_users.counted(revision, decoded(text))
+
+            readings |= await self._each(own, self._server_port, path, parse, SERVER)
         return readings
 
     async def _each(

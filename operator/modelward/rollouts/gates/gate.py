@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 from modelward.api.rollout import FAIL, HOLD, Gates
 from modelward.facts import Judgement, Observed
+from modelward.rollouts.evidence.by_users import ByUsers
 from modelward.rollouts.evidence.tally import Counts
 from modelward.rollouts.gates.query import Reading
 from modelward.rollouts.statistics.outcomes import Outcomes
@@ -24,13 +25,15 @@ REFUSALS, PAIRS = "refusals", "pairs"
 @dataclass(frozen=True)
 class Observation:
     """What one look brought. `stable`, `candidate`: what each did since the last one; `pairs`: requests that both
-    answered, bad where the answers differ; `readings`: answers to queries, by the gate that asked; `own`: what kinds
-    of gates have seen for themselves, by the kind's name."""
+    answered, bad where the answers differ; `readings`: answers to queries, by the gate that asked; `users`: what
+    pods counted by users, None where traffic does not stick; `own`: what kinds of gates have seen for themselves, by
+    the kind's name."""
 
     stable: Counts = field(default_factory=Counts)
     candidate: Counts = field(default_factory=Counts)
     pairs: Outcomes = field(default_factory=Outcomes)
     readings: Mapping[str, Reading] = field(default_factory=dict)
+    users: ByUsers | None = None
     own: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -15,6 +15,8 @@ from modelward.rollouts.statistics import sequential
 from modelward.rollouts.statistics.outcomes import Outcomes
 from modelward.rollouts.statistics.sequential import Evidence
 
+INCONCLUSIVE: Final = "Inconclusive"
+
 NOT_SHOWN: Final = 0.05
 """Chance that a candidate passes a gate although it is worse than the margin."""
 

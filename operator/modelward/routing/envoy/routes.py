@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from modelward.api.names import GRPC_PORT
-from modelward.api.traffic import Traffic
+from modelward.api.traffic import Traffic, chosen_by_more_than_chance
 from modelward.facts import RouteTable
 from modelward.revisions.deployment import HTTP_PORT as SERVER_HTTP_PORT
 from modelward.revisions.deployment import PRIVATE_PREFIX
@@ -35,6 +35,10 @@ CONFIG_HOST: Final = f"config.{INTERNAL_DOMAIN}"
 INSIDE_HEADER: Final = "x-modelward-inside"
 INSIDE_VALUE: Final = "1"
 """What the inside listener adds and the clients' one takes away: these hosts lead nowhere without it."""
+
+USERS_HEADER: Final = "x-modelward-users"
+"""Request header, for the pods: where a request names its user, who stays on one side; see the server's
+telemetry/users.py. Whatever a client sends of that name is overwritten."""
 
 STREAM_IDLE_SECONDS: Final = 300
 """How long a request may stand still, where it may not take longer anyway."""
@@ -220,7 +224,9 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     yield _private()
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
-        yield from _both({"headers": [header]}, lambda grpc, to=match.revision: _to(to, traffic, grpc, ARM))
+        yield from _both(
+            {"headers": [header]}, lambda grpc, to=match.revision: {**_to(to, traffic, grpc, ARM), **_of("matched")}
+        )
     grpc, http = _both({}, lambda grpc: _split(routes, traffic, grpc))
     yield grpc
     cookie = traffic.sticky_by.cookie if traffic.sticky_by else None
@@ -281,6 +287,8 @@ def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
             "route": {"weighted_clusters": weighted, **_sticky(traffic), **_action(traffic)},
             "response_headers_to_add": [_ANSWERED_BY],
         }
+    if chosen_by_more_than_chance(traffic):
+        built |= _of(_user(traffic))
     mirrors = [_mirror(cluster_of(a.revision, ASIDE, grpc=grpc), a.mirror) for a in routes.arms if a.mirror > 0]
     if mirrors:
         built["route"]["request_mirror_policies"] = mirrors
@@ -290,6 +298,19 @@ def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
 def _mirror(cluster: str, percent: int) -> Json:
     fraction = {"default_value": {"numerator": percent, "denominator": "HUNDRED"}}
     return {"cluster": cluster, "runtime_fraction": fraction, "disable_shadow_host_suffix_append": True}
+
+
+def _user(traffic: Traffic) -> str:
+    """Where a request names its user."""
+    sticky = traffic.sticky_by
+    if sticky is None:
+        return "request"
+    return f"header:{sticky.header.lower()}" if sticky.header else f"cookie:{sticky.cookie}"
+
+
+def _of(users: str) -> Json:
+    header = {"key": USERS_HEADER, "value": users}
+    return {"request_headers_to_add": [{"header": header, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]}
 
 
 def _sticky(traffic: Traffic) -> Json:
