@@ -20,7 +20,8 @@ DEADLINE = 60.0
 
 
 class LiveEnvoy:
-    """`upstreams`: the loopback's ports by revision; `certificate`: the folder with it, where clients speak TLS.
+    """`upstreams`: the loopback's ports by revision; `certificate`: the folder with it, where clients speak TLS;
+    `memory`: bytes of its container.
     `ports`: where it listens, by the listener's name; `http`: to ask with, `timeout` seconds. To be closed."""
 
     def __init__(
@@ -33,13 +34,14 @@ class LiveEnvoy:
         log_level: str = "error",
         timeout: float = 10.0,
         certificate: Path | None = None,
+        memory: int = envoy.DEFAULT_MEMORY,
     ) -> None:
         for name, text in envoy_routes.configuration(routes, traffic, "ml", "cluster.local").items():
             (folder / name).write_text(json.dumps(_nearby(json.loads(text), upstreams)))
         if certificate is not None:
             for name, text in envoy.certificate().items():
                 (folder / name).write_text(text.replace(envoy.TLS_DIR, str(certificate)))
-        text = json.dumps(envoy.bootstrap(tls=certificate is not None))
+        text = json.dumps(envoy.bootstrap(memory, tls=certificate is not None))
         text = text.replace(envoy.CONFIG_DIR, str(folder)).replace("0.0.0.0", "127.0.0.1")
         bootstrap = json.loads(text)
         listeners = bootstrap["static_resources"]["listeners"]

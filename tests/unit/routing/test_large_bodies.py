@@ -8,51 +8,22 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+import uploads
 from live_envoy import LiveEnvoy
 from modelward.api.traffic import Traffic
 from modelward.facts import Arm, RouteTable
 from modelward.routing.envoy import routes as envoy_routes
 from threaded import answering
+from uploads import Reader
 
 STABLE, CANDIDATE = "fraud-a", "fraud-b"
 CANARY = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 50),))
 DEADLINE = 60.0
-
-
-class Reader(ThreadingHTTPServer):
-    """A model that reads all of a body and says how many bytes it had."""
-
-    daemon_threads = True
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            left = int(self.headers["content-length"])
-            total = 0
-            while total < left:
-                got = self.rfile.read(min(left - total, 1 << 16))
-                if not got:
-                    return
-                total += len(got)
-            body = str(total).encode()
-            self.send_response(200)
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Nothing."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), self.Handler)
 
 
 @pytest.fixture
@@ -120,22 +91,62 @@ def test_of_larger_ones_few_are_lost_until_the_candidate_is_left_out(
 CLIENTS, SENT = 100, 1_000_000
 
 
-def test_slow_uploads_take_little_memory(tmp_path: Path, program: Path, stable: Reader) -> None:
-    """Each client has sent a megabyte of three, and waits."""
+@pytest.mark.parametrize("routes", [RouteTable(STABLE), CANARY], ids=["stable", "canary"])
+@pytest.mark.parametrize(
+    ("begin", "sent", "size"),
+    [
+        (uploads.declared, SENT, 3 * SENT),
+        (uploads.declared, envoy_routes.RETRIED_BODY - 1, envoy_routes.RETRIED_BODY),
+        (uploads.chunked, SENT, 3 * SENT),
+        (uploads.http2, SENT, 3 * SENT),
+        (uploads.by_grpc, SENT, 3 * SENT),
+    ],
+    ids=["declared", "just kept", "chunked", "HTTP/2", "gRPC"],
+)
+def test_slow_uploads_take_little_memory(
+    tmp_path: Path, program: Path, routes: RouteTable, begin: uploads.Begin, sent: int, size: int
+) -> None:
+    """Each client has sent a part that has come through, and waits."""
     with ExitStack() as stack:
-        live = LiveEnvoy(tmp_path, program, RouteTable(STABLE), Traffic(), {STABLE: stable.server_port})
+        by_grpc = begin is uploads.by_grpc
+        port, received = stack.enter_context(uploads.reading(by_grpc=by_grpc, at_once=CLIENTS))
+        live = LiveEnvoy(tmp_path, program, routes, Traffic(), dict.fromkeys((STABLE, CANDIDATE), port))
         stack.callback(live.close)
-        head = b"POST /v2/models/fraud/infer HTTP/1.1\r\nHost: m\r\nContent-Length: %d\r\n\r\n" % (3 * SENT)
         before = live.resident()
+        for _ in range(CLIENTS):
+            begin(stack, live.ports["traffic"], sent, size)
+        received.wait(CLIENTS * sent)
+        assert live.active() == CLIENTS
+        assert live.resident() - before < CLIENTS * 500_000
 
-        def begin(_: int) -> None:
-            client = stack.enter_context(socket.create_connection(("127.0.0.1", live.ports["traffic"]), DEADLINE))
-            client.sendall(head + b" " * SENT)
 
-        for at in range(CLIENTS):
-            begin(at)
+@pytest.mark.parametrize(
+    "begin", [uploads.declared, uploads.chunked, uploads.http2], ids=["declared", "chunked", "HTTP/2"]
+)
+def test_however_many_there_are_a_router_stays_below_its_limit_and_answers(
+    tmp_path: Path, program: Path, stable: Reader, begin: uploads.Begin
+) -> None:
+    """They would take more than its memory: some are ended, and when they have gone all is as before."""
+    memory, sent = 160 << 20, envoy_routes.RETRIED_BODY - 1
+    with ExitStack() as stack:
+        live = LiveEnvoy(
+            tmp_path,
+            program,
+            RouteTable(STABLE),
+            Traffic(),
+            {STABLE: stable.server_port},
+            timeout=DEADLINE,
+            memory=memory,
+        )
+        stack.callback(live.close)
+        with ExitStack() as clients:
+            for _ in range(memory // sent):
+                before = stable.received.total
+                with suppress(ConnectionError):
+                    ended = begin(clients, live.ports["traffic"], sent, sent + 1)
+                    stable.received.wait(before + sent, otherwise=ended)
+            assert live.resident() < memory
         end = time.monotonic() + DEADLINE
-        while live.active() < CLIENTS:
-            assert time.monotonic() < end, "the requests do not arrive"
+        while ask(live.ports["traffic"], 100) != (200, "100"):
+            assert time.monotonic() < end, "nobody is served any more"
             threading.Event().wait(0.05)
-        assert live.resident() - before < CLIENTS * SENT // 2

@@ -148,15 +148,21 @@ def test_slow_and_greedy_clients_are_bounded_and_probes_are_not() -> None:
     assert traffic["transport_socket_connect_timeout"] == "10s"
     assert not any("transport_socket" in each for each in others)
     heap, connections = (each["typed_config"] for each in built["overload_manager"]["resource_monitors"])
-    assert heap["max_heap_size_bytes"] == 256 << 20
+    assert heap["max_heap_size_bytes"] == 192 << 20
     assert connections["max_active_downstream_connections"] == envoy.MAX_CONNECTIONS
 
 
 @pytest.mark.parametrize(
     ("limits", "memory"),
-    [({}, 256 << 20), ({"memory": "1Gi"}, 1 << 30), ({"cpu": "1"}, envoy.DEFAULT_MEMORY), ({"memory": 10**9}, 10**9)],
+    [
+        ({}, 192 << 20),
+        ({"memory": "1Gi"}, 960 << 20),
+        ({"cpu": "1"}, 192 << 20),
+        ({"memory": 10**9}, 10**9 - (64 << 20)),
+        ({"memory": "64Mi"}, 16 << 20),
+    ],
 )
-def test_the_heap_is_bounded_by_the_containers_limit(limits: dict[str, str | int], memory: int) -> None:
+def test_heap_and_program_have_room_in_the_containers_limit(limits: dict[str, str | int], memory: int) -> None:
     made = router.deployment(owner(router=Router(resources=Resources(limits=limits))), PLATFORM)
     (container,) = made["spec"]["template"]["spec"]["containers"]
     heap = json.loads(container["args"][1])["overload_manager"]["resource_monitors"][0]

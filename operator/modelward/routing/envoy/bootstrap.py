@@ -46,6 +46,15 @@ MAX_CONNECTIONS: Final = 5000
 DEFAULT_MEMORY: Final = 256 << 20
 """Bytes that Envoy may use where the container has no limit that says so."""
 
+PROGRAM: Final = 64 << 20
+"""Bytes of a container's memory that are no heap: the program itself, stacks, what the allocator keeps for itself."""
+
+REFUSE_FROM: Final = 0.75
+SHED_FROM: Final = 0.8
+SHED_ALL: Final = 0.9
+"""Shares of the heap: from the first on, new requests are refused (503); from the second on, some of those whose bodies
+still come are ended, and at the third all."""
+
 HANDSHAKE_TIMEOUT: Final = "10s"
 """For TLS: as long as for a request's headers. A connection that never gets so far is no request that times out."""
 
@@ -110,17 +119,24 @@ def bootstrap(memory: int = DEFAULT_MEMORY, *, tls: bool = False) -> dict[str, A
 
 
 def _overload_manager(memory: int) -> dict[str, Any]:
-    """As Envoy's own advice for edge proxies has it: rather refuse than be killed, with everybody who waits."""
+    """Rather end some than be killed, with everybody who waits.
+
+    Refusing new requests, which is Envoy's own advice for edge proxies, bounds nothing by itself: each that is there
+    may still send as much as is kept of it. So those that go on sending are ended, of HTTP/2 the largest first.
+    """
+    heap = "envoy.resource_monitors.fixed_heap"
 
     def above(share: float) -> list[dict[str, Any]]:
-        return [{"name": "envoy.resource_monitors.fixed_heap", "threshold": {"value": share}}]
+        return [{"name": heap, "threshold": {"value": share}}]
 
+    growing = [{"name": heap, "scaled": {"scaling_threshold": SHED_FROM, "saturation_threshold": SHED_ALL}}]
     return {
-        "refresh_interval": "0.25s",
+        # What arrives between two looks comes on top.
+        "refresh_interval": "0.05s",
         "resource_monitors": [
             {
-                "name": "envoy.resource_monitors.fixed_heap",
-                "typed_config": {"@type": _HEAP, "max_heap_size_bytes": memory},
+                "name": heap,
+                "typed_config": {"@type": _HEAP, "max_heap_size_bytes": max(memory - PROGRAM, memory // 4)},
             },
             {
                 "name": "envoy.resource_monitors.global_downstream_max_connections",
@@ -128,10 +144,14 @@ def _overload_manager(memory: int) -> dict[str, Any]:
             },
         ],
         "actions": [
-            {"name": "envoy.overload_actions.shrink_heap", "triggers": above(0.85)},
-            {"name": "envoy.overload_actions.disable_http_keepalive", "triggers": above(0.9)},
-            {"name": "envoy.overload_actions.stop_accepting_requests", "triggers": above(0.95)},
+            {"name": "envoy.overload_actions.shrink_heap", "triggers": above(0.7)},
+            {"name": "envoy.overload_actions.disable_http_keepalive", "triggers": above(0.7)},
+            {"name": "envoy.overload_actions.stop_accepting_requests", "triggers": above(REFUSE_FROM)},
+            {"name": "envoy.overload_actions.reset_high_memory_stream", "triggers": growing},
         ],
+        # That action ends streams of HTTP/2 alone.
+        "loadshed_points": [{"name": "envoy.load_shed_points.http1_server_abort_dispatch", "triggers": growing}],
+        "buffer_factory_config": {"minimum_account_to_track_power_of_two": 14},
     }
 
 

@@ -104,9 +104,9 @@ def cluster_of(revision: str, kind: str = OWN, *, grpc: bool = False) -> str:
     return revision + kind + ("-grpc" if grpc else "")
 
 
-RETRIED_BODY: Final = 1 << 20
+RETRIED_BODY: Final = 256 << 10
 """Bytes of a body that are kept to be sent again, to the stable where a candidate can't be reached. Envoy keeps them
-until the answer comes, not only while it connects: with more, a hundred requests would fill the router's memory."""
+until the answer comes, not only while it connects, and of larger bodies too: a hundred slow uploads cost 25 MiB."""
 
 # The default of three retries at a time would refuse the fourth request that an unreachable candidate loses.
 _BREAKERS: Final = {
