@@ -108,6 +108,10 @@ RETRIED_BODY: Final = 256 << 10
 """Bytes of a body that are kept to be sent again, to the stable where a candidate can't be reached. Envoy keeps them
 until the answer comes, not only while it connects, and of larger bodies too: a hundred slow uploads cost 25 MiB."""
 
+RETRY_AFTER: Final = "0.001s"
+"""At once, the first time. While Envoy waits before it tries again it goes on reading, and answers 507 where that
+becomes more than it keeps; while it connects it reads no further."""
+
 # The default of three retries at a time would refuse the fourth request that an unreachable candidate loses.
 _BREAKERS: Final = {
     "thresholds": [
@@ -344,6 +348,6 @@ def _action(traffic: Traffic) -> Json:
                 "name": "envoy.retry_priorities.previous_priorities",
                 "typed_config": {"@type": f"type.googleapis.com/{_PREVIOUS_PRIORITIES}", "update_frequency": 1},
             },
-            "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.5s"},
+            "retry_back_off": {"base_interval": RETRY_AFTER, "max_interval": "0.5s"},
         },
     }
