@@ -1,7 +1,7 @@
-"""Bodies between their bytes and a request: how much all of them may hold together, and threads that read large ones.
+"""Bodies between their bytes and a request: how much all of them may hold together, and where they are read.
 
-Reading takes time in proportion to the bytes, so only small bodies are read in the event loop; the others two at a
-time, which also bounds what is made of them meanwhile, and very large ones in another process (`readerprocess`).
+Whoever reads a body keeps the event loop, or the interpreter, from all other requests. So what is read here is little,
+or plain enough to be read in some tenths of a millisecond; all else is read by another process (`readerprocess`).
 Parts of large bodies are taken by turns, so that whoever sends much leaves room for those who send little. Invariant:
 what was held is given back, whatever becomes of a request.
 Failure: OverloadedError. Budgets are the event loop's alone.
@@ -14,19 +14,30 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
-from modelward_inference.engine.readerprocess import FAR, Decode, ReaderProcess
+from modelward_inference.engine.readerprocess import ReaderProcess
+from modelward_inference.engine.sharedbytes import SharedBytes
 from modelward_inference.protocol.messages import InferRequest, OverloadedError
+from modelward_inference.protocol.reading import COUNTED, Reading, TooMuchError
 from modelward_inference.telemetry import metrics
 
 T = TypeVar("T")
 
-LARGE = 64 << 10
-"""Bytes from which a body counts, and is read in a thread: that takes some tenths of a millisecond, as the hop does."""
+SMALL = 8 << 10
+"""Bytes up to which a body is read in the event loop, whatever is in it: the worst take a millisecond."""
+
+LARGE = COUNTED
+"""Bytes from which a body counts as held, and is read by the other process."""
+
+MEANWHILE = 1 << 20
+"""Bytes that a body may have, or become, to be read in a thread while the other process starts for the first time."""
+
+PIECE = 256 << 10
+"""Bytes that are handed over in the event loop; more are in a thread, which needs no interpreter for that."""
 
 READERS = 2
-"""Large bodies that are read at a time."""
+"""Threads for what takes a while."""
 
-TURNS = 2
+TURNS = 1
 """Parts of large bodies that are taken in one turn of the event loop. A part is what one read of a socket brought."""
 
 BUDGET = 256 << 20
@@ -52,11 +63,37 @@ class Bodies:
         """What a function gives that takes longer than the event loop should wait."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, function, *arguments)
 
-    async def decoded(self, decode: Decode, body: bytes, json_length: int | None) -> InferRequest:
-        """A large body as a request. Raises what `decode` raises, and OverloadedError."""
-        if len(body) > FAR:
-            return await self._far.read(decode, body, json_length)
-        return await self.apart(decode, body, json_length)
+    async def read(self, reading: Reading, body: bytes | SharedBytes, held: "Held") -> InferRequest:
+        """A body as a request, read by the other process. Raises what `reading` raises of RequestError, and
+        OverloadedError; RuntimeError for whatever else."""
+        room = self.budget - self.held
+        try:
+            if isinstance(body, bytes) and not self._far.ready and reading.most(len(body)) <= MEANWHILE:
+                self._far.start()
+                request, unpacked = await self.apart(reading.request, body, room)
+            else:
+                shared = body if isinstance(body, SharedBytes) else await self._shared(body, held)
+                request, unpacked = await self._far.read(reading, shared, room)
+        except TooMuchError:
+            raise self.too_much() from None
+        held.note(unpacked)
+        return request
+
+    async def _shared(self, body: bytes, held: "Held") -> SharedBytes:
+        shared = held.shared()
+        if len(body) <= PIECE:
+            shared.write(body)
+        else:
+            await self.apart(shared.write, body)
+        return shared
+
+    def too_much(self) -> OverloadedError:
+        """For whoever asked for more than there is room for."""
+        metrics.REJECTED.inc()
+        return OverloadedError(
+            f"the bodies of all requests together have {self.held} bytes, and may have {self.budget}; try "
+            "again in a second, with fewer rows at a time"
+        )
 
     async def turn(self) -> None:
         """Before the next part of a large body is taken."""
@@ -79,11 +116,12 @@ class Bodies:
 class Held:
     """What one request holds."""
 
-    __slots__ = ("_bodies", "_size")
+    __slots__ = ("_bodies", "_shared", "_size")
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self._size = 0
+        self._shared: SharedBytes | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -93,15 +131,21 @@ class Held:
     ) -> None:
         self._bodies.held -= self._size
         self._size = 0
+        if self._shared is not None:
+            self._shared.close()
 
     def add(self, size: int) -> None:
         """So many bytes more. Raises OverloadedError where all requests together would hold too many."""
-        bodies = self._bodies
-        if bodies.held + size > bodies.budget:
-            metrics.REJECTED.inc()
-            raise OverloadedError(
-                f"the bodies of all requests together have {bodies.held} bytes, and may have {bodies.budget}; try "
-                "again in a second, with fewer rows at a time"
-            )
-        bodies.held += size
+        if self._bodies.held + size > self._bodies.budget:
+            raise self._bodies.too_much()
+        self.note(size)
+
+    def note(self, size: int) -> None:
+        """So many bytes more, which are there already."""
+        self._bodies.held += size
         self._size += size
+
+    def shared(self) -> SharedBytes:
+        """Memory for the one large body of this request. Raises OverloadedError."""
+        self._shared = SharedBytes()
+        return self._shared

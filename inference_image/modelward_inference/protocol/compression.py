@@ -28,14 +28,10 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
 
     No more than that is ever unpacked, and no more than RATIO times what came.
     """
-    encoding = encoding.strip().lower()
-    if encoding in ("identity", ""):
+    encoding = plainly(encoding)
+    if not encoding:
         return body
-    if encoding not in _WINDOW:
-        raise RequestError(
-            f"Content-Encoding {encoding[:50]!r} is not supported; send gzip, deflate or no compression", 415
-        )
-    allowed = min(limit, max(FREE, RATIO * len(body)))
+    allowed = most(len(body), limit)
     unpacker = zlib.decompressobj(_DETECT)
     try:
         plain = unpacker.decompress(body, allowed + 1)
@@ -53,6 +49,31 @@ def decompressed(body: bytes, encoding: str, limit: int) -> bytes:
     if unpacker.unused_data:
         raise RequestError(f"{len(unpacker.unused_data)} bytes follow the {encoding} data of the body")
     return plain
+
+
+def plainly(encoding: str) -> str:
+    """The name of a coding, empty for none. Raises RequestError for one that is not supported."""
+    encoding = encoding.strip().lower()
+    if encoding not in ("identity", "", *_WINDOW):
+        raise RequestError(
+            f"Content-Encoding {encoding[:50]!r} is not supported; send gzip, deflate or no compression", 415
+        )
+    return "" if encoding == "identity" else encoding
+
+
+def most(size: int, limit: int) -> int:
+    """Bytes that `size` of packed ones may become."""
+    return min(limit, max(FREE, RATIO * size))
+
+
+def little(body: bytes, size: int) -> bytes | None:
+    """The plain body where it has no more than `size` bytes and nothing is wrong with it, else None."""
+    unpacker = zlib.decompressobj(_DETECT)
+    try:
+        plain = unpacker.decompress(body, size + 1)
+    except zlib.error:
+        return None
+    return plain if len(plain) <= size and unpacker.eof and not unpacker.unused_data else None
 
 
 def chosen(accepted: str) -> str | None:

@@ -35,12 +35,13 @@ MOST = 100_000
 _kept = threading.local()
 
 
-def read(body: bytes) -> dict[str, Any] | None:
-    """The document as orjson gives it, but with arrays as the inputs' `data`; None where orjson has to read it."""
+def read(body: bytes, most: int = MOST) -> dict[str, Any] | None:
+    """The document as orjson gives it, but with arrays as the inputs' `data`; None where orjson has to read it.
+    `most`: values that it may have besides."""
     first = None
     try:
         found: Any = _parsed(body)
-        _check_rest(found)
+        _check_rest(found, most)
         first = _checked_form(found)
         document = {name: _plain(found[name]) for name in found if name != "inputs"}
         inputs = [_input(each) for each in found["inputs"]]
@@ -81,10 +82,9 @@ def _parsed(body: bytes) -> Any:
         return simdjson.Parser().parse(body)
 
 
-def _check_rest(found: Any) -> None:
+def _check_rest(found: Any, left: int = MOST) -> None:
     """Raises RequestError where so much stands beside the data that to make objects of it would take seconds, or where
     a field occurs twice, so that what is looked at here would not be what is read."""
-    left = MOST
     _check_once(found, "the body")
     for name in found:
         if name not in ("inputs", "instances"):

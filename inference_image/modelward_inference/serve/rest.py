@@ -14,8 +14,9 @@ import orjson
 
 from modelward_auth.guard import Guard
 from modelward_auth.verifier import Verifier
-from modelward_inference.engine.bodies import LARGE, Held
+from modelward_inference.engine.bodies import LARGE, PIECE, SMALL, Held
 from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.engine.sharedbytes import SharedBytes
 from modelward_inference.protocol import codec, compression
 from modelward_inference.protocol.messages import (
     DeadlineExceededError,
@@ -25,6 +26,7 @@ from modelward_inference.protocol.messages import (
     OverloadedError,
     RequestError,
 )
+from modelward_inference.protocol.reading import Reading
 from modelward_inference.protocol.v1 import V1
 from modelward_inference.serve import http
 from modelward_inference.serve.endpoints import PRIVATE_PREFIX, small_endpoints
@@ -41,6 +43,7 @@ Headers = dict[bytes, bytes]
 
 REQUEST_ID = b"x-request-id"
 USERS = users.HEADER.encode()
+ENCODING = b"content-encoding"
 JSON_LENGTH = b"inference-header-content-length"
 TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
 """The router sets it to the milliseconds that it is going to wait; other clients may as well."""
@@ -56,9 +59,6 @@ READABLE = frozenset({
     b"application/x-www-form-urlencoded",  # what curl -d says if it is not told otherwise
 })  # fmt: skip
 """Content types of requests."""
-
-PACKED = 4 << 10
-"""Bytes from which a compressed body is unpacked in a thread."""
 
 _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
@@ -81,7 +81,11 @@ class NeverArrivedError(ClientGoneError):
 class Form(Protocol):
     """A protocol's bodies: of a request, and of its answer, with the length of the JSON where more follows."""
 
-    def decode(self, body: bytes, json_length: int | None) -> InferRequest: ...
+    def decode(self, body: bytes | memoryview, json_length: int | None) -> InferRequest: ...
+
+    def decode_quickly(self, body: bytes | memoryview, json_length: int | None) -> InferRequest | None:
+        """None: that takes too long."""
+        ...
 
     def encode(self, response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]: ...
 
@@ -142,13 +146,7 @@ class Rest:
             body = await self._body(receive, headers, held)
             began = time.perf_counter()
             deadline = time.monotonic() + _number(headers, TIMEOUT) / 1000 if TIMEOUT in headers else None
-            if b"content-encoding" in headers:
-                body = await self._unpacked(body, headers[b"content-encoding"].decode("latin-1"), held)
-            json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
-            if _takes_long(body, json_length):
-                request = await self._bodies.decoded(form.decode, body, json_length)
-            else:
-                request = form.decode(body, json_length)
+            request = await self._request(headers, body, form, held)
             if self._plane.busy:
                 response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
             else:
@@ -217,43 +215,59 @@ class Rest:
             # uvloop's word for a connection that the client closed while a request behind another one was computed.
             log.debug("nobody is there to answer: %s", error)
 
-    async def _body(self, receive: Receive, headers: Headers, held: Held) -> bytes:
+    async def _request(self, headers: Headers, body: bytes | SharedBytes, form: Form, held: Held) -> InferRequest:
+        """What was sent; read here only where that is quick."""
+        encoding = compression.plainly(headers[ENCODING].decode("latin-1")) if ENCODING in headers else ""
+        if encoding and isinstance(body, bytes) and len(body) <= SMALL:
+            plain = compression.little(body, min(LARGE, self._max_body))
+            body, encoding = (body, encoding) if plain is None else (plain, "")
+        json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
+        if not encoding:
+            request = _read_here(form, body, json_length)
+            if request is not None:
+                return request
+        return await self._bodies.read(Reading(form.decode, json_length, encoding, self._max_body), body, held)
+
+    async def _body(self, receive: Receive, headers: Headers, held: Held) -> bytes | SharedBytes:
         """The whole body. Raises RequestError where it is too long, OverloadedError, NeverArrivedError."""
         length = headers.get(b"content-length", b"")
         if len(length) > MAX_DIGITS or (length.isdigit() and int(length) > self._max_body):
             raise self._too_large()
         message = await receive()
-        body: bytes = message.get("body", b"")
-        if message.get("more_body") or len(body) > LARGE:
-            held.add(len(body))
+        first: bytes = message.get("body", b"")
+        if message.get("more_body") or len(first) > LARGE:
+            held.add(len(first))
+        body: bytes | SharedBytes = first
         if message.get("more_body"):
-            parts, size = [body], len(body)
-            while message.get("more_body"):
-                if size > LARGE:
-                    await self._bodies.turn()
-                message = await receive()
-                part = message.get("body", b"")
-                size += len(part)
-                if size > self._max_body:
-                    raise self._too_large()
-                held.add(len(part))
-                parts.append(part)
-            body = b"".join(parts)
+            body, message = await self._rest_of_it(first, receive, held)
         if message["type"] == "http.disconnect":
             raise NeverArrivedError
-        if len(body) > self._max_body:
+        if (len(body) if isinstance(body, bytes) else body.size) > self._max_body:
             raise self._too_large()
         return body
 
-    async def _unpacked(self, body: bytes, encoding: str, held: Held) -> bytes:
-        unpack = compression.decompressed
-        if len(body) > PACKED:
-            body = await self._bodies.apart(unpack, body, encoding, self._max_body)
-        else:
-            body = unpack(body, encoding, self._max_body)
-        if len(body) > LARGE:
-            held.add(len(body))
-        return body
+    async def _rest_of_it(self, first: bytes, receive: Receive, held: Held) -> tuple[bytes | SharedBytes, Message]:
+        """A body that comes in parts, and the message with the last. Large ones are put together where the process that
+        reads them can see them."""
+        parts, size, shared = [first], len(first), None
+        while True:
+            if size > LARGE:
+                await self._bodies.turn()
+            message = await receive()
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._max_body:
+                raise self._too_large()
+            held.add(len(part))
+            parts.append(part)
+            if shared is None and size > PIECE:
+                shared = held.shared()
+            if shared is not None:
+                for each in parts:
+                    shared.write(each)
+                parts.clear()
+            if not message.get("more_body"):
+                return b"".join(parts) if shared is None else shared, message
 
     def _too_large(self) -> RequestError:
         return RequestError(f"the body has more than {self._max_body} bytes; send fewer rows at a time", 413)
@@ -278,11 +292,11 @@ def _without_slash(scope: Message) -> Message:
     return {**scope, "path": path.rstrip("/")} if path.endswith("/") and path.strip("/") else scope
 
 
-def _takes_long(body: bytes, json_length: int | None) -> bool:
-    """Whether it is to be read in a thread. Binary tensors are looked at where they are, but for texts."""
-    if len(body) <= LARGE:
-        return False
-    return json_length is None or json_length > LARGE or b"BYTES" in body[:json_length]
+def _read_here(form: Form, body: bytes | SharedBytes, json_length: int | None) -> InferRequest | None:
+    """None: that takes too long."""
+    if isinstance(body, bytes):
+        return form.decode(body, json_length) if len(body) <= SMALL else form.decode_quickly(body, json_length)
+    return form.decode_quickly(body.mapped(), json_length) if json_length is not None else None
 
 
 def _check_type(headers: Headers) -> None:

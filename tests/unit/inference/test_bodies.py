@@ -12,8 +12,9 @@ import pytest
 
 from modelward_inference.engine.bodies import LARGE, Bodies
 from modelward_inference.engine.dataplane import DataPlane
-from modelward_inference.protocol import codec, compression
+from modelward_inference.protocol import compression
 from modelward_inference.protocol.messages import OverloadedError, RequestError
+from modelward_inference.serve import rest
 from modelward_inference.serve.grpc_api import GrpcServer
 from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
 from modelward_inference.serve.rest import Rest, State
@@ -94,31 +95,80 @@ async def test_what_a_body_unpacks_to_counts_as_well() -> None:
     assert (await call(app, packed, content_encoding="gzip"))[0] == 200
 
 
-@pytest.mark.parametrize(
-    ("sent", "headers", "apart"),
-    [
-        (body(10), {}, False),
-        (body(), {}, True),
-        (gzip.compress(body()), {"content_encoding": "gzip"}, True),
-        (body(10) + b" " * LARGE, {"inference_header_content_length": str(len(body(10)))}, False),
-    ],
-    ids=["small", "large", "compressed", "binary"],
-)
-async def test_large_bodies_are_read_beside_the_event_loop(sent: bytes, headers: dict[str, str], apart: bool) -> None:
-    threads: list[threading.Thread] = []
+def tensor(values: bytes, rest: bytes = b"", shape: bytes = b"[1,1]", datatype: bytes = b"FP32") -> bytes:
+    return b'{"inputs":[{"name":"x","shape":%s,"datatype":"%s","data":[%s]%s}]}' % (shape, datatype, values, rest)
 
-    class Form:
-        encode = staticmethod(codec.encode)
 
-        @staticmethod
-        def decode(body: bytes, json_length: int | None) -> Any:
-            threads.append(threading.current_thread())
-            return codec.decode(body[:json_length], None)
+def numbers(size: int) -> bytes:
+    return tensor(b",".join([b"1.5"] * size), shape=b"[%d,1]" % size)
+
+
+PLAIN, BINARY = numbers(8_000), b'{"inputs":[{"name":"x","shape":[40000,1],"datatype":"%s","parameters":%s}]}'
+RAW = BINARY % (b"FP32", b'{"binary_data_size":160000}')
+FAR: dict[str, tuple[bytes, dict[str, str]]] = {
+    "large": (body(), {}),
+    "a list of anything": (tensor(b"null," * 2_000 + b"1"), {}),
+    "many lists": (tensor(b"[1]," * 3_000 + b"[1]", shape=b"[3001,1]"), {}),
+    "many values beside the data": (tensor(b"1", b',"parameters":{"a":[%s1]}' % (b"1," * 5_000)), {}),
+    "many outputs": (tensor(b"1")[:-1] + b',"outputs":[%s{"name":"y"}]}' % (b'{"name":"y"},' * 1_000), {}),
+    "many tensors": (b'{"inputs":[%s{}]}' % (b'{"name":"x"},' * 1_000), {}),
+    "texts": (tensor(b'"a",' * 3_000 + b'"a"', shape=b"[3001]", datatype=b"BYTES"), {}),
+    "what is no JSON": (b"[" * 10_000, {}),
+    "packed": (gzip.compress(body()), {"content_encoding": "gzip"}),
+    "packed, of few bytes": (gzip.compress(bytes(1 << 20), 9), {"content_encoding": "gzip"}),
+    "packed, and broken": (gzip.compress(PLAIN)[:-9], {"content_encoding": "gzip"}),
+    "binary texts": (BINARY % (b"BYTES", b'{"binary_data_size":160000}'), {}),
+    "binary texts, in other letters": (BINARY % (b"\\u0042YTES", b'{"binary_data_size":160000}'), {}),
+    "binary truths": (BINARY % (b"BOOL", b'{"binary_data_size":40000}'), {}),
+    "a long text before binary data": (RAW + b" " * 9_000, {}),
+    "rows of the V1 protocol": (b'{"instances":[%s[1]]}' % (b"[1]," * 3_000), {"path": "/v1/models/m:predict"}),
+}
+"""What would keep the event loop, each in as few bytes as do."""
+
+HERE: dict[str, tuple[bytes, dict[str, str]]] = {
+    "small": (body(10), {}),
+    "small, and no JSON": (b"[" * 8_000, {}),
+    "plain numbers": (PLAIN, {}),
+    "packed numbers": (gzip.compress(PLAIN, 1), {"content_encoding": "gzip"}),
+    "binary": (RAW, {}),
+    "V1": (b'{"instances":[[%s]]}' % b",".join([b"1.5"] * 5_000), {"path": "/v1/models/m:predict"}),
+}
+
+
+def _headers(name: str, sent: bytes, headers: dict[str, str]) -> tuple[bytes, dict[str, str]]:
+    if "binary" not in name:
+        return sent, headers
+    return sent + bytes(160_000), {**headers, "inference_header_content_length": str(len(sent))}
+
+
+@pytest.mark.parametrize("name", [*FAR, *HERE])
+async def test_what_takes_long_is_read_by_another_process(name: str) -> None:
+    sent, headers = _headers(name, *(FAR | HERE)[name])
+    asked = []
+
+    class Watched(Bodies):
+        async def read(self, *arguments: Any) -> Any:
+            asked.append(arguments)
+            return await super().read(*arguments)
 
     app = served()
-    app._forms = dict.fromkeys(app._forms, Form())
-    assert (await call(app, sent, **headers))[0] == 200
-    assert [each is not threading.main_thread() for each in threads] == [apart]
+    app._bodies = Watched()
+    status, answer, _ = await call(app, sent, **headers)
+    assert bool(asked) == (name in FAR)
+    app._bodies = Bodies()
+    assert (status, answer) == await _read_in_one_piece(app, sent, headers)
+
+
+async def _read_in_one_piece(app: Rest, sent: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    """The answer of an application that reads everything itself."""
+    headers = dict(headers)
+    if headers.pop("content_encoding", ""):
+        try:
+            sent = compression.decompressed(sent, "gzip", MAX_BODY)
+        except RequestError as error:
+            return error.status, json.dumps({"error": str(error)}, separators=(",", ":")).encode()
+    with mock.patch.object(rest, "SMALL", 1 << 30):
+        return (await call(app, sent, **headers))[:2]
 
 
 async def test_the_loop_goes_on_while_a_body_is_read() -> None:
