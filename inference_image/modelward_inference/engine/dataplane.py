@@ -46,6 +46,13 @@ MAX_ROWS = 100_000
 WARM_UP_SECONDS = 2.0
 """Of predictions that show how the time grows with the rows; a slow model ends it sooner."""
 
+MANY_NUMBERS, MANY_INPUTS = 100_000, 200
+"""Of a tensor, and of a request: beyond these it is checked in a thread. To look at so many takes some tenths of a
+millisecond."""
+
+TEXT = 30
+"""Numbers that are looked at while one text is."""
+
 IGNORED = "ignored_inputs"
 """The parameter of an answer that names the columns which made no difference to it."""
 
@@ -151,7 +158,10 @@ class DataPlane:
                 raise DeadlineExceededError("the request's time was over when it arrived")
             latest = deadline
         try:
-            job = self._job(request, now, latest)
+            if _takes_long(request):
+                job = await self.bodies.apart(self._job, request, now, latest)
+            else:
+                job = self._job(request, now, latest)
         except ModelRefusedError as error:
             self._refused[error.by].inc()
             raise
@@ -168,8 +178,11 @@ class DataPlane:
             outputs = {asked: outputs[name] for asked, name in self._names.outputs(request).items()}
         timing = Timing(job.queued, job.computed, job.batch)
         response = InferResponse(self.name, self.version, outputs, request.id, timing=timing)
-        if len(request.inputs) > 1 and (ignored := self._names.ignored(request)):
-            response.parameters = {IGNORED: shown(", ".join(ignored))}
+        if len(request.inputs) > 1:
+            few = len(request.inputs) <= MANY_INPUTS
+            ignored = self._names.ignored(request) if few else await self.bodies.apart(self._names.ignored, request)
+            if ignored:
+                response.parameters = {IGNORED: shown(", ".join(ignored))}
         return response
 
     def _none(self, wanted: Iterable[str]) -> dict[str, Array]:
@@ -199,6 +212,16 @@ class DataPlane:
                 )
             rows = max(rows, count)
         return max(rows, 1)
+
+
+def _takes_long(request: InferRequest) -> bool:
+    """Whether to check it, and to make its numbers of the model's type, keeps the event loop for a while."""
+    inputs = request.inputs
+    return len(inputs) > MANY_INPUTS or max([_weight(each.array) for each in inputs], default=0) > MANY_NUMBERS
+
+
+def _weight(array: Array) -> int:
+    return array.size if array.dtype.kind != "O" else array.size * TEXT
 
 
 def _rows(inputs: Mapping[str, Array]) -> int:

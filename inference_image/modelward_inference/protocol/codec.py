@@ -13,12 +13,14 @@ from modelward_inference.protocol import labels, largejson
 from modelward_inference.protocol.messages import InferRequest, InferResponse, Input, RequestError, WantedOutput
 from modelward_inference.protocol.tensors import (
     MAX_DIMENSIONS,
+    PIECE,
     check_number,
     from_json,
     kind_of,
     shown,
     to_json,
     where_of,
+    written,
 )
 from modelward_inference.protocol.tensors import from_binary as from_binary  # gRPC's raw contents have the same form
 from modelward_inference.protocol.tensors import to_binary as to_binary
@@ -184,7 +186,8 @@ def encode(response: InferResponse, request: InferRequest) -> tuple[bytes, int |
             tensor["parameters"] = {"binary_data_size": len(raw)}
             tail.append(raw)
         else:
-            tensor["data"] = to_json(array)
+            data = to_json(array)
+            tensor["data"] = data if array.size <= PIECE else written(data)
         tensors.append(tensor)
     document: dict[str, Any] = {"model_name": response.model_name, "model_version": response.model_version}
     if response.id is not None:

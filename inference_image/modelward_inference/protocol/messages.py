@@ -19,6 +19,11 @@ class RequestError(Exception):
         self.status = status
 
 
+def unknown_model(name: str, known: str) -> str:
+    """Begins as Triton's own words do: clients look for them."""
+    return f"Request for unknown model: there is no model {name!r} here; this server has {known!r}"
+
+
 class ModelRefusedError(RequestError):
     """A request that the protocol allows and this model does not take. `by`: which of REFUSERS says so."""
 
@@ -87,3 +92,12 @@ class InferResponse:
     id: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     timing: Timing | None = None
+
+
+LARGE = 5_000
+"""Elements of an answer from which it takes some tenths of a millisecond to write."""
+
+
+def is_large(response: InferResponse) -> bool:
+    """Whether it is written in a thread."""
+    return sum([array.size for array in response.outputs.values()]) > LARGE

@@ -15,6 +15,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+import orjson
 
 from modelward_inference.artifact.arrays import DTYPES, Array, datatype_of
 from modelward_inference.protocol.messages import RequestError
@@ -212,6 +213,26 @@ def to_json(array: Array) -> Any:
         ]
     flat = np.ascontiguousarray(array).ravel()
     return flat.astype(np.float32) if flat.dtype == np.float16 else flat
+
+
+PIECE = 5_000
+"""Values that are written in one call, during which no other thread runs: some tenths of a millisecond."""
+
+
+def written(values: Any) -> Any:
+    """A list or an array as orjson writes it; a long one is written here, in pieces between which others run."""
+    if not isinstance(values, list | np.ndarray) or len(values) < 2:
+        return values
+    first = values[0]
+    width = len(first) if isinstance(first, dict) else np.size(first)
+    step = max(1, PIECE // max(1, width))
+    if len(values) <= step:
+        return values
+    pieces = (
+        orjson.dumps(values[begin : begin + step], option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+        for begin in range(0, len(values), step)
+    )
+    return orjson.Fragment(b"[" + b",".join(pieces) + b"]")
 
 
 def from_binary(raw: memoryview, datatype: str, shape: tuple[int, ...], where: str) -> Array:

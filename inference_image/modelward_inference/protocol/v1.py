@@ -16,8 +16,15 @@ import orjson
 from modelward_inference.artifact.arrays import no_rows
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.protocol import largejson
-from modelward_inference.protocol.messages import InferRequest, InferResponse, Input, RequestError, WantedOutput
-from modelward_inference.protocol.tensors import MAX_DIMENSIONS, from_json, kind_of, shown, to_json
+from modelward_inference.protocol.messages import (
+    InferRequest,
+    InferResponse,
+    Input,
+    RequestError,
+    WantedOutput,
+    is_large,
+)
+from modelward_inference.protocol.tensors import MAX_DIMENSIONS, from_json, kind_of, shown, to_json, written
 from modelward_inference.runtimes.base import PREDICT
 from modelward_inference.runtimes.columns import INPUT
 
@@ -74,13 +81,15 @@ class V1:
     def encode(self, response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:
         """The answer, in the form of the question."""
         outputs = {name: _nested(to_json(array), array.shape) for name, array in response.outputs.items()}
-        alone = next(iter(outputs.values())) if len(outputs) == 1 else None
+        put = written if is_large(response) else _as_it_is
+        alone = put(next(iter(outputs.values()))) if len(outputs) == 1 else None
         if COLUMNS in request.parameters:
-            return _dumped({"outputs": outputs if alone is None else alone}), None
+            columns = {name: put(values) for name, values in outputs.items()} if alone is None else alone
+            return _dumped({"outputs": columns}), None
         if alone is not None:
             return _dumped({"predictions": alone}), None
         rows = zip(*outputs.values(), strict=True)
-        return _dumped({"predictions": [dict(zip(outputs, row, strict=True)) for row in rows]}), None
+        return _dumped({"predictions": put([dict(zip(outputs, row, strict=True)) for row in rows])}), None
 
     def _of_rows(self, rows: Any) -> list[Input]:
         if not isinstance(rows, list):
@@ -173,6 +182,10 @@ def _nested(flat: Any, shape: Sequence[int]) -> Any:
         size = len(flat) // shape[0] if shape[0] else 0
         return [_nested(flat[at * size : (at + 1) * size], shape[1:]) for at in range(shape[0])]
     return flat.reshape(shape)
+
+
+def _as_it_is(values: Any) -> Any:
+    return values
 
 
 def _dumped(document: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from modelward_inference import __version__
 from modelward_inference.artifact import formats
 from modelward_inference.artifact.bundle import Tensor
 from modelward_inference.engine.dataplane import DataPlane
+from modelward_inference.protocol.messages import unknown_model
 from modelward_inference.serve import triton
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.samples import ASKED_FOR, PAGE
@@ -160,11 +161,6 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
         return Response(orjson.dumps({"error": words}), error.status_code, error.headers, media_type="application/json")
 
     return app
-
-
-def unknown_model(name: str, known: str) -> str:
-    """Begins as Triton's own words do: clients look for them."""
-    return f"Request for unknown model: there is no model {name!r} here; this server has {known!r}"
 
 
 def metadata(plane: DataPlane) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import re
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -36,6 +37,9 @@ KEEP_ALIVE = 75
 
 GARBAGE = (20_000, 20, 50)
 """Thresholds of Python's cycle collector: a request leaves no cycles, and a look at everything costs milliseconds."""
+
+SWITCH = 0.0005
+"""Seconds after which a thread lets the event loop run: Python's own 5 ms are fifteen small requests."""
 
 MAX_PORT = 65_535
 
@@ -207,6 +211,7 @@ def serve(settings: Settings) -> None:
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not look at it again
     gc.set_threshold(*GARBAGE)
+    sys.setswitchinterval(SWITCH)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_answer(rest, companions))
     if tracer is not None:
@@ -229,7 +234,7 @@ def _companions(
         plane.observe(buffer.take)
         found.append(Capture(settings.capture_socket, buffer))  # the first: it ends when no more answers come
     if settings.grpc_port:
-        from modelward_inference.serve.grpc_api import GrpcServer
+        from modelward_inference.serve.grpc_api.server import GrpcServer
 
         max_body, drain = settings.max_body, settings.drain
         grpc = GrpcServer(plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer)

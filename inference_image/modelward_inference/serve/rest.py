@@ -25,6 +25,7 @@ from modelward_inference.protocol.messages import (
     ModelRefusedError,
     OverloadedError,
     RequestError,
+    is_large,
 )
 from modelward_inference.protocol.reading import Reading
 from modelward_inference.protocol.v1 import V1
@@ -151,7 +152,10 @@ class Rest:
                 response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
             else:
                 response = await self._plane.infer(request, deadline=deadline)
-            answer, json_length = form.encode(response, request)
+            if is_large(response):
+                answer, json_length = await self._bodies.apart(form.encode, response, request)
+            else:
+                answer, json_length = form.encode(response, request)
             status = 200
             if json_length is not None:
                 kind = _BINARY

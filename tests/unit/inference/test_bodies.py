@@ -15,8 +15,8 @@ from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.protocol import compression
 from modelward_inference.protocol.messages import OverloadedError, RequestError
 from modelward_inference.serve import rest
-from modelward_inference.serve.grpc_api import GrpcServer
 from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
+from modelward_inference.serve.grpc_api.server import GrpcServer
 from modelward_inference.serve.rest import Rest, State
 
 from .grpc_api.served import Identity, data_plane

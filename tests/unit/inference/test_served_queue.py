@@ -16,8 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from modelward_inference.engine import batching
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.protocol.messages import InferRequest, Input, WantedOutput
-from modelward_inference.serve.grpc_api import GrpcServer
 from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
+from modelward_inference.serve.grpc_api.server import GrpcServer
 from modelward_inference.serve.process import Settings, rest_server
 from modelward_inference.serve.rest import Rest
 from modelward_inference.serve.state import State

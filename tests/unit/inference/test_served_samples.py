@@ -12,7 +12,7 @@ import pytest_asyncio
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
-from modelward_inference.serve.grpc_api import GrpcServer
+from modelward_inference.serve.grpc_api.server import GrpcServer
 from modelward_inference.serve.state import State
 
 from .grpc_api.served import DEADLINE, MAX_BODY, Gate

@@ -19,15 +19,16 @@ from modelward_inference.engine.bodies import LARGE
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.protocol.messages import (
     DeadlineExceededError,
-    InferRequest,
     InferResponse,
     ModelRefusedError,
     OverloadedError,
     RequestError,
+    is_large,
 )
+from modelward_inference.protocol.reading import Reading
 from modelward_inference.serve import triton
-from modelward_inference.serve.endpoints import EXTENSIONS, metadata, unknown_model
-from modelward_inference.serve.grpc_api import messages
+from modelward_inference.serve.endpoints import EXTENSIONS, metadata
+from modelward_inference.serve.grpc_api import messages, reading
 from modelward_inference.serve.grpc_api import open_inference_pb2 as types
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry import metrics, users
@@ -38,9 +39,6 @@ log = logging.getLogger(__name__)
 NAME = types.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 REQUEST_ID = "x-request-id"
-
-READ_APART = 256 << 10
-"""Bytes from which a message is read in a thread: its tensors are mostly binary already."""
 
 MAX_MESSAGE = 2000
 """Bytes of a status message: it travels in the trailers, where a byte may take 3 and clients take 8 KiB in all."""
@@ -65,6 +63,7 @@ class Service:
         self._requests = metrics.Requests(plane.name, plane.version, "grpc")
         self._samples = plane.samples
         self._users = plane.users
+        self._reader = reading.Reader(plane.name, plane.version)
 
     def handler(self) -> grpc.GenericRpcHandler:
         calls = {
@@ -113,14 +112,14 @@ class Service:
         with bodies.hold() as held:
             if len(body) > LARGE:
                 held.add(len(body))
-            request = self._read(body) if len(body) <= READ_APART else await bodies.apart(self._read, body)
+            if reading.is_quick(body):
+                request = self._reader.decode(body)
+            else:
+                request = await bodies.read(Reading(self._reader.decode), body, held)
             response = await self._plane.infer(request, deadline=deadline)
+            if is_large(response):
+                return await bodies.apart(messages.encode, response, request), response
             return messages.encode(response, request), response
-
-    def _read(self, body: bytes) -> InferRequest:
-        message = messages.parse(types.ModelInferRequest, body)
-        self._check_known(message.model_name, message.model_version)
-        return messages.decode(message)
 
     def _record(
         self, code: grpc.StatusCode, began: float, context: Context, response: InferResponse | None = None
@@ -132,13 +131,6 @@ class Service:
             parent = {name: _metadata(context, name) for name in ("traceparent", "tracestate")}
             failed = code in _FAILURES
             self._tracing.record(parent, labels, code.name, seconds, response.timing if response else None, failed)
-
-    def _check_known(self, name: str, version: str) -> None:
-        plane = self._plane
-        if name != plane.name:
-            raise RequestError(unknown_model(name, plane.name), 404)
-        if version not in ("", plane.version):
-            raise RequestError(f"model {name!r} has no version {version!r} here; it has {plane.version!r}", 404)
 
     async def _server_live(self, _: bytes, __: Context) -> bytes:
         return types.ServerLiveResponse(live=True).SerializeToString()
@@ -185,7 +177,7 @@ class Service:
         """Refuse a request about something that is not here."""
         try:
             request = messages.parse(kind, body)
-            self._check_known(request.name, request.version)
+            self._reader.check_known(request.name, request.version)
         except RequestError as error:
             code, words = _explained(error)
             await context.abort(code, _shortened(words))

@@ -8,7 +8,7 @@ from typing import Any, Self
 from modelward_inference.artifact.bundle import Joining, Manifest, Signature, Tensor
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.runtimes.base import Model
-from modelward_inference.serve import grpc_api
+from modelward_inference.serve.grpc_api import server as grpc_api
 from modelward_inference.serve.rest import State
 from modelward_inference.telemetry.tracing import Tracing
 

@@ -18,7 +18,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.utils import InferenceServerException
 
 from modelward_inference import __version__
-from modelward_inference.serve import grpc_api
+from modelward_inference.serve.grpc_api import server as grpc_api
 from modelward_inference.serve.rest import State
 
 from .served import MAX_BODY, Echo, Identity, Served, data_plane

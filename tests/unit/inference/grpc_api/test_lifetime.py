@@ -14,7 +14,7 @@ from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.serve import grpc_api
+from modelward_inference.serve.grpc_api import server as grpc_api
 from modelward_inference.serve.process import Settings
 from modelward_inference.serve.rest import State
 from unit.inference.processes import ServerProcess, free_port
