@@ -4,14 +4,14 @@ Mocks, because no pod runs on a bare API server; the e2e tier has real monitors 
 """
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 
 from modelward.api import names
 from modelward.kube.cache import Key
-from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS, RETRAINING_RUNS
+from modelward.kube.resources import DRIFT_POLICIES, EVENTS, JOBS, PODS, RETRAINING_RUNS
 from modelward.monitoring.windows import Look, Window, WindowSettings
 from modelward.retraining.run_object import is_over
 from modelward_drift.counting.counts import Counts, zero
@@ -154,6 +154,12 @@ class Policy:
         self.cluster.request("PATCH", path, {"status": {**status, "conditions": conditions}}, MERGE)
 
     def _pod(self, job: str, exit_code: int, message: str) -> None:
+        name = self.cluster.request("GET", JOBS.path(self.namespace, job))["spec"]["template"]["spec"]["containers"][0]
+        ended = container(name["name"], terminated(exit_code, message))
+        self.pod(job, [ended], phase="Failed" if exit_code else "Succeeded")
+
+    def pod(self, job: str, containers: list[dict[str, Any]], **status: Any) -> None:
+        """The Job's pod, with what a kubelet says of its containers."""
         body = self.cluster.request("GET", JOBS.path(self.namespace, job))
         owner = {
             "apiVersion": "batch/v1",
@@ -172,14 +178,31 @@ class Policy:
             "spec": template["spec"],
         }  # fmt: skip
         self.cluster.request("POST", PODS.path(self.namespace), pod)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        ended = {"exitCode": exit_code, "message": message, "reason": "Error" if exit_code else "Completed"}
-        container = {
-            "name": template["spec"]["containers"][0]["name"], "ready": False, "restartCount": 0, "image": "i",
-            "imageID": "", "state": {"terminated": {**ended, "startedAt": now, "finishedAt": now}},
+        told = {"status": {"containerStatuses": containers, **status}}
+        self.cluster.request("PATCH", PODS.path(self.namespace, f"{job}-0", "status"), told, MERGE)
+
+    def warn(self, job: str, reason: str, message: str) -> None:
+        """What the Job's controller would tell of it."""
+        body = self.cluster.request("GET", JOBS.path(self.namespace, job))
+        about = {"apiVersion": "batch/v1", "kind": "Job", "namespace": self.namespace, "name": job}
+        event = {
+            "apiVersion": "v1", "kind": "Event", "metadata": {"name": f"{job}.{reason}", "namespace": self.namespace},
+            "involvedObject": {**about, "uid": body["metadata"]["uid"]}, "type": "Warning", "reason": reason,
+            "message": message, "lastTimestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         }  # fmt: skip
-        status = {"phase": "Failed" if exit_code else "Succeeded", "containerStatuses": [container]}
-        self.cluster.request("PATCH", PODS.path(self.namespace, f"{job}-0", "status"), {"status": status}, MERGE)
+        self.cluster.request("POST", EVENTS.path(self.namespace), event)
+
+
+def container(name: str, state: dict[str, Any]) -> dict[str, Any]:
+    """One of a pod's containerStatuses."""
+    return {"name": name, "ready": "running" in state, "restartCount": 0, "image": "i", "imageID": "", "state": state}
+
+
+def terminated(exit_code: int, message: str, ago: float = 0.0) -> dict[str, Any]:
+    """The state of a container that has ended, `ago` seconds before now."""
+    at = (datetime.now(UTC) - timedelta(seconds=ago)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ended = {"exitCode": exit_code, "message": message, "reason": "Error" if exit_code else "Completed"}
+    return {"terminated": {**ended, "startedAt": at, "finishedAt": at}}
 
 
 TRAINING: dict[str, Any] = {

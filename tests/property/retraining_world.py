@@ -31,6 +31,7 @@ from modelward.retraining.effective import Effective, effective_model, model_sta
 from modelward.retraining.memory import DATA
 from modelward.retraining.run_object import is_over
 from modelward.retraining.triggers.job import JobTrigger
+from modelward.retraining.triggers.job_pods import SIDECAR_GRACE
 from nodeless.training import REFERENCE, counts
 
 COOLDOWN, BACKOFF, DEADLINE, MAX_FAILURES = 3600.0, 600.0, 7200.0, 3
@@ -189,6 +190,26 @@ class World:
         }  # fmt: skip
         self._put(PODS, f"{job}-0", pod)
         self._put(JOBS, job, {**body, "status": {"conditions": [condition]}})
+
+    def outlive(self, job: str, *, report: str | None) -> None:
+        """Its training ends, well with a report; a sidecar runs on, so that neither pod nor Job end."""
+        body, at = self.store[JOBS][job], datetime.fromtimestamp(self.time - SIDECAR_GRACE, UTC).isoformat()
+        ended = {"exitCode": 0 if report is not None else 1, "message": report or "boom", "finishedAt": at}
+        self._put(PODS, f"{job}-0", {
+            "metadata": {
+                "name": f"{job}-0", "namespace": "ml", "uid": f"pod-{job}",
+                "labels": body["spec"]["template"]["metadata"]["labels"],
+                "ownerReferences": [
+                    {"kind": "Job", "name": job, "uid": body["metadata"]["uid"], "controller": True}
+                ],
+            },
+            "status": {
+                "phase": "Running",
+                "containerStatuses": [
+                    {"name": "train", "state": {"terminated": ended}}, {"name": "proxy", "state": {"running": {}}},
+                ],
+            },
+        })  # fmt: skip
 
     def running(self) -> list[str]:
         return [name for name, body in self.store[JOBS].items() if not body["status"].get("conditions")]

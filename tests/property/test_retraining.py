@@ -26,6 +26,7 @@ class Retraining(RuleBasedStateMachine):
         self.requests = 0
         self.published = 0
         self.removed: set[str] = set()
+        self.outlived: set[str] = set()
         self.deleted = 0
 
     @rule(policy=policies)
@@ -72,6 +73,14 @@ class Retraining(RuleBasedStateMachine):
         report: dict[str, Any] = {"modelUri": uri} | ({"metrics": {"holdout": holdout}} if end == "worse" else {})
         texts = {"garbage": "Killed", "failed": None}
         self.world.finish(job, report=texts.get(end, json.dumps(report)))
+
+    @precondition(lambda self: self.world.running())
+    @rule(data=st.data(), well=st.booleans())
+    def a_sidecar_outlives_a_job(self, data: Any, well: bool) -> None:
+        report = json.dumps({"modelUri": self.world.new_model()}) if well else None
+        job = data.draw(st.sampled_from(self.world.running()))
+        self.outlived.add(job)
+        self.world.outlive(job, report=report)
 
     @precondition(lambda self: self.world.running())
     @rule(data=st.data())
@@ -129,7 +138,11 @@ class Retraining(RuleBasedStateMachine):
     def one_run_at_once(self) -> None:
         assert len(self.world.active()) <= 1
         # A Job runs only for a run that is stored, from before it was made until after it has ended.
-        assert set(self.world.running()) <= {body["metadata"]["name"] for body in self.world.active()}
+        active = {body["metadata"]["name"] for body in self.world.active()}
+        assert set(self.world.running()) - self.outlived <= active
+        # Its result is stored before its sidecars are ended, and its policy's next step ends them.
+        unsettled = {each["run"]["name"] for each in self.world.memories().values() if "run" in each}
+        assert set(self.world.running()) <= active | unsettled
 
     @invariant()
     def spec_is_never_written(self) -> None:

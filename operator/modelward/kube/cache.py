@@ -268,6 +268,7 @@ _METADATA = (
     "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels",
     "annotations", "ownerReferences",
 )  # fmt: skip
+_JOB_SPEC = ("completions", "parallelism", "suspend")
 _POD_STATUS = ("phase", "reason", "message", "podIP", "conditions", "containerStatuses", "initContainerStatuses")
 
 
@@ -293,7 +294,9 @@ def _pruned(resource: Resource, body: Object) -> Object:
             "metadata": {field: metadata[field] for field in _METADATA if field in metadata and field != "annotations"}
         }
     if resource is JOBS:
-        return {"metadata": metadata, "status": body.get("status") or {}}
+        spec = body.get("spec") or {}
+        kept_spec = {field: spec[field] for field in _JOB_SPEC if field in spec}
+        return {"metadata": metadata, "spec": kept_spec, "status": body.get("status") or {}}
     if resource is DISRUPTION_BUDGETS:
         return {field: body[field] for field in ("apiVersion", "kind", "spec") if field in body} | {
             "metadata": metadata

@@ -1,7 +1,11 @@
-"""Posts Kubernetes Events. A repeated post of the same transition is refused by its name and does no harm."""
+"""Kubernetes Events: posts the operator's own, and asks what others say of an object.
+
+A repeated post of the same transition is refused by its name and does no harm.
+"""
 
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment
@@ -15,6 +19,9 @@ log = logging.getLogger(__name__)
 COMPONENT = "modelward-operator"
 MAX_MESSAGE = 1024
 """Bytes; the API server refuses more."""
+
+LISTED = 50
+"""Events of one object that are looked at."""
 
 
 async def post(api: Api, about: ModelDeployment | DriftPolicy, transition: Transition, identity: str) -> None:
@@ -47,3 +54,27 @@ async def post(api: Api, about: ModelDeployment | DriftPolicy, transition: Trans
     except ApiError as error:
         if error.status != 409:
             log.warning("%s/%s: the event %s was not posted: %s", about.namespace, about.name, transition.reason, error)
+
+
+async def warning_about(api: Api, namespace: str, uid: str, reason: str | None = None) -> str | None:
+    """The latest Warning that anybody posted of the object with this uid, of any reason or of `reason`.
+
+    None where there is none, or this account may not see them. Raises ApiError and ApiUnreachableError.
+    """
+    selector = f"involvedObject.uid={uid},type=Warning" + (f",reason={reason}" if reason else "")
+    query = {"fieldSelector": selector, "limit": str(LISTED)}
+    try:
+        answer = await api.request("GET", EVENTS, EVENTS.path(namespace), query=query, verb="list")
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return None
+    told = max(answer["items"], key=_told_at, default=None)
+    return None if told is None else str(told.get("message") or told.get("reason") or "") or None
+
+
+def _told_at(event: dict[str, Any]) -> str:
+    """RFC 3339, UTC: of one length but for fractions, so that the texts have the order of the times."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("lastTimestamp"), event.get("eventTime"))
+    return max((str(each) for each in times if each), default="")

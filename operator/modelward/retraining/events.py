@@ -44,6 +44,9 @@ def run_transitions(old: Run | None, new: Run) -> Iterator[Transition]:
         held = f" ({new.holdout})" if new.holdout else ""
         told = f"{new.target} rolls out {new.model.uri}{held}, which {new.name} made"
         yield Transition("Normal", "RetrainedModelRollsOut", told, new.key)
+    elif new.held_up and new.delay != old.delay:
+        # The same words at another time are the same Event: what comes and goes is told once.
+        yield Transition("Warning", "RetrainingDelayed", f"{new.name} for {new.target}: {new.held_up}", new.key)
     elif new.phase == runs.ENDED and old.phase != runs.ENDED:
         kind = "Normal" if new.result in _GOOD else "Warning"
         told = f"{new.name} for {new.target}: {new.message}"

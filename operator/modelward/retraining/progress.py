@@ -48,6 +48,9 @@ def advance(
     moved = _moved(policy, facts, memory, run, outcome, now)
     if run.phase == runs.STARTING and moved.begun_at is None and outcome is not None and outcome.state != runs.WAITS:
         moved = replace(moved, begun_at=now)
+    if moved.phase in (runs.STARTING, runs.RUNNING):
+        return replace(moved, deadline=run.started_at + deadline_of(policy))
+    moved = replace(moved, deadline=None, delay="", stuck=False)
     return replace(moved, ended_at=now) if moved.phase == runs.ENDED else moved
 
 
@@ -75,6 +78,7 @@ def _moved(
 
 def _told(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, outcome: Outcome, now: float) -> Run:
     """What the trigger says of it."""
+    run = replace(run, delay=outcome.delay, stuck=outcome.stuck)
     match outcome.state:
         case runs.BROKE:
             return _end(run, runs.FAILED, outcome.message)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from modelward.drift.verdicts import Judged
 from modelward.values.hashing import content_hash
+from modelward.values.times import show_time
 
 JOB, WEBHOOK = "Job", "Webhook"
 DRIFT, SCHEDULE, REQUEST = "Drift", "Schedule", "Request"
@@ -71,12 +72,15 @@ nothing is to be decided before; Untold: it goes on elsewhere, and nobody tells 
 @dataclass(frozen=True)
 class Outcome:
     """What starting or asking led to. `message`: why, where it went wrong; `handle`: what the trigger wants to be given
-    again."""
+    again; `delay`: in one CamelCase word, what keeps it from going on, which `message` tells of with its cure; `stuck`:
+    that does not pass by itself."""
 
     state: str
     message: str = ""
     report: Report | None = None
     handle: str | None = None
+    delay: str = ""
+    stuck: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ class Run:
     the time of the schedule or the value of the request; `started_at`: when it was decided; `revision`: the target's
     stable one then; `from_model`: what the target's spec asked for then; `attempt`: counts runs for the same reason;
     `drifted`, `features`, `window`: the evidence; `uid`: of the object; `begun_at`: when the trigger had started it;
-    `accepted_at`: when its model became the one that the target is to serve.
+    `accepted_at`: when its model became the one that the target is to serve; `delay`, `stuck`: as the trigger's Outcome
+    has them; `deadline`: when it is stopped if it has not ended, None: nobody stops it any more.
     """
 
     name: str
@@ -116,6 +121,17 @@ class Run:
     uid: str = ""
     begun_at: float | None = None
     accepted_at: float | None = None
+    delay: str = ""
+    stuck: bool = False
+    deadline: float | None = None
+
+    @property
+    def held_up(self) -> str | None:
+        """What keeps it from going on, and until when that is borne, in a sentence; None: nothing."""
+        if not self.delay:
+            return None
+        until = "" if self.deadline is None else f". It is stopped at {show_time(round(self.deadline))}"
+        return f"{self.message.rstrip('.')}{until}"
 
     @property
     def shown_phase(self) -> str:

@@ -87,6 +87,7 @@ def run_status(run: Run, stored: Iterable[Mapping[str, Any]], now: str) -> dict[
             "message": run.message,
             "job": run.name if run.kind == runs.JOB and run.begun_at is not None else None,
             "handle": run.handle,
+            "deadline": None if run.deadline is None else show_time(run.deadline),
             "startedAt": None if run.begun_at is None else show_time(run.begun_at),
             "acceptedAt": None if run.accepted_at is None else show_time(run.accepted_at),
             "finishedAt": None if run.ended_at is None else show_time(run.ended_at),
@@ -99,15 +100,22 @@ def run_status(run: Run, stored: Iterable[Mapping[str, Any]], now: str) -> dict[
 
 
 def _conditions(run: Run) -> tuple[Condition, ...]:
-    """As kstatus reads them: at work, ended as it should, or ended so that a person should look."""
+    """As kstatus reads them: at work, held up, ended as it should, or ended so that a person should look."""
     word, ended = run.shown_phase, run.phase == runs.ENDED
-    bad = run.result in _BAD
-    message = run.message or (f"It ended as {word}" if ended else f"It is {word}")
+    stalled = run.result in _BAD or run.stuck
+    reason = run.delay or word
+    message = run.held_up or run.message or (f"It ended as {word}" if ended else f"It is {word}")
     return (
-        Condition(conditions.READY, ended and not bad, word, message),
-        Condition(conditions.RECONCILING, not ended, word, message if not ended else "It has ended"),
-        Condition(conditions.STALLED, bad, word if bad else "NoProblem", message if bad else "Nothing needs a person"),
-    )
+        Condition(conditions.READY, ended and not stalled, reason, message),
+        # Of one that can't go on, too, the reason here says why: it is read from there again.
+        Condition(
+            conditions.RECONCILING, not ended and not run.stuck, reason, message if not ended else "It has ended"
+        ),
+        Condition(
+            conditions.STALLED, stalled, reason if stalled else "NoProblem",
+            message if stalled else "Nothing needs a person",
+        ),
+    )  # fmt: skip
 
 
 def is_deleted(body: Mapping[str, Any]) -> bool:
@@ -163,6 +171,12 @@ class _Spec(Stored):
     evidence: _Evidence = msgspec.field(default_factory=_Evidence)
 
 
+class _Condition(Stored):
+    type: str
+    status: str = ""
+    reason: str = ""
+
+
 class _Status(Stored):
     phase: str = runs.STARTING
     message: str = ""
@@ -173,6 +187,8 @@ class _Status(Stored):
     started_at: str | None = None
     accepted_at: str | None = None
     finished_at: str | None = None
+    deadline: str | None = None
+    conditions: tuple[_Condition, ...] = ()
 
 
 class _StoredObject(Stored):
@@ -184,6 +200,8 @@ class _StoredObject(Stored):
 def _read(stored: _StoredObject) -> Run:
     spec, status, target, evidence = stored.spec, stored.status, stored.spec.target, stored.spec.evidence
     over = status.phase in runs.RESULTS
+    told = {each.type: each for each in status.conditions}
+    reason = told[conditions.RECONCILING].reason if conditions.RECONCILING in told else status.phase
     return Run(
         name=stored.metadata.name,
         uid=stored.metadata.uid,
@@ -208,6 +226,9 @@ def _read(stored: _StoredObject) -> Run:
         begun_at=_time(status.started_at),
         accepted_at=_time(status.accepted_at),
         ended_at=_time(status.finished_at),
+        delay="" if over or reason == status.phase else reason,
+        stuck=not over and conditions.STALLED in told and told[conditions.STALLED].status == "True",
+        deadline=_time(status.deadline),
         drifted=evidence.drifted,
         features=evidence.features,
         window=None if evidence.window is None else evidence.window.value(),

@@ -153,11 +153,18 @@ def _health(policy: DriftPolicy, targets: Sequence[TargetState]) -> tuple[Condit
         )
     names = ", ".join(each.memory.name for each in targets[:5])
     more = f" and {len(targets) - 5} more" if len(targets) > 5 else ""
+    delayed = [(each.memory.name, delayed_run(each.run)) for each in targets if each.run and each.run.delay]
+    waits = f". {_told(delayed, len(targets))}" if delayed else ""
     return (
-        Condition(conditions.READY, True, "Watching", f"Watching {names}{more}"),
+        Condition(conditions.READY, True, "Watching", f"Watching {names}{more}{waits}"),
         Condition(conditions.RECONCILING, False, "UpToDate", "Everything is as spec asks"),
         well,
     )
+
+
+def delayed_run(run: Run) -> str:
+    """A run that something keeps from going on, in a sentence."""
+    return f"The run {run.name} does not go on: {run.held_up}"
 
 
 def _nobody(policy: DriftPolicy) -> str:
@@ -189,7 +196,8 @@ def _drifted(targets: Sequence[TargetState]) -> Condition:
 def _what_comes(target: TargetState) -> str:
     memory, run = target.memory, target.run
     if run is not None:
-        said = f": {run.message}" if run.message else ""
+        told = run.held_up or run.message
+        said = f": {told}" if told else ""
         return f"{memory.verdict.sentence}. The run {run.name} is {run.phase}{said}"
     return ". ".join(part for part in (memory.verdict.sentence, target.obstacle) if part)
 

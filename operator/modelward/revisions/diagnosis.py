@@ -4,6 +4,7 @@ The text must not hold counters or times: it becomes a condition's message, and 
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from modelward.api.names import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, MONITOR_CONTAINER
@@ -12,12 +13,17 @@ from modelward.net.untrusted import decoded, printable, quoted
 
 _WORK = {DOWNLOAD_CONTAINER: "looking at the artifact", COMPILE_CONTAINER: "loading the model",
          MONITOR_CONTAINER: "counting"}  # fmt: skip
-"""What containers do, by name."""
+"""What our own containers do, by name."""
 
 FORMAT_NOT_ALLOWED = "FormatNotAllowed"
 """The inference image's word for a file that nobody has consented to load."""
 
 SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
+
+PODS_REJECTED = "PodsRejected"
+
+OUT_OF_MEMORY, CONTAINER_KILLED, CONTAINER_FAILED = "OutOfMemory", "ContainerKilled", "ContainerFailed"
+"""Ends of a container's run, which may go better another time."""
 
 MAX_MESSAGE = 1024
 """Bytes of a foreign message that a condition carries."""
@@ -48,6 +54,25 @@ class Problem:
         return self.until is not None and now < self.until
 
 
+@dataclass(frozen=True)
+class Cures:
+    """What the pods' user changes, by kind of cause. `memory`: the field to raise. `ours`: the pods are of the
+    inference image, so that their containers' names say what they do, and how they say that they can't go on is known.
+    """
+
+    memory: str
+    image: str = (
+        "Check the image that the operator is configured with (its MODELWARD_*_IMAGE settings), and the nodes' access "
+        "to its registry"
+    )
+    config: str = (
+        "Create what is missing (a Secret that spec.model.credentialsSecret names, for example), or correct spec"
+    )
+    rejected: str = "Change the policy or quota of the namespace, or what spec asks for"
+    node: str = "Lower spec.resources.requests or add nodes"
+    ours: bool = True
+
+
 def diagnose(workload: WorkloadFacts, memory_limit_field: str) -> Problem | None:
     """The problem that keeps `workload` from being complete, or None while it may just need time.
 
@@ -56,29 +81,32 @@ def diagnose(workload: WorkloadFacts, memory_limit_field: str) -> Problem | None
     """
     if workload.complete:
         return None
-    if workload.failure:
-        return Problem(
-            "PodsRejected",
-            f"The cluster refuses to create the pods: {_clip(workload.failure)}. Change the policy or quota of the "
-            "namespace, or what spec asks for",
-        )
-    waiting = (pod for pod in workload.pods if not (pod.ready or pod.terminating))
-    problems = [problem for pod in waiting if (problem := _pod_problem(pod, memory_limit_field))]
+    cures = Cures(memory_limit_field)
+    return rejected(workload.failure, cures) if workload.failure else problem_of_pods(workload.pods, cures)
+
+
+def rejected(why: str, cures: Cures) -> Problem:
+    """The cluster takes no such pod at all."""
+    return Problem(PODS_REJECTED, f"The cluster refuses to create the pods: {clipped(why)}. {cures.rejected}")
+
+
+def problem_of_pods(pods: Iterable[PodFacts], cures: Cures) -> Problem | None:
+    """The worst of the pods that are not up and should be."""
+    waiting = (pod for pod in pods if not (pod.ready or pod.terminating))
+    problems = [problem for pod in waiting if (problem := _pod_problem(pod, cures))]
     # What may pass by itself must not hide what does not; of those, what a person has to look at first.
     return min(problems, key=lambda problem: problem.until or 0.0, default=None)
 
 
-def _pod_problem(pod: PodFacts, memory_limit_field: str) -> Problem | None:
+def _pod_problem(pod: PodFacts, cures: Cures) -> Problem | None:
     if pod.unschedulable:
-        return Problem(
-            "Unschedulable",
-            f"No node takes the pod: {_clip(pod.unschedulable)}. Lower spec.resources.requests or add nodes",
-            _until(pod),
-        )
+        claim = "persistentvolumeclaim" in pod.unschedulable.lower()
+        cure = "Create the PersistentVolumeClaim, or see why it is not bound" if claim else cures.node
+        return Problem("Unschedulable", f"No node takes the pod: {clipped(pod.unschedulable)}. {cure}", _until(pod))
     for container in pod.containers:
         if container.ready:
             continue
-        problem = _waiting_problem(container) or _exit_problem(container, memory_limit_field)
+        problem = _waiting_problem(container, cures) or exit_problem(container, cures)
         if problem:
             return replace(problem, until=_until(pod)) if container.waiting_reason in _MAY_PASS else problem
     return None
@@ -88,18 +116,16 @@ def _until(pod: PodFacts) -> float | None:
     return None if pod.waits_since is None else pod.waits_since + PATIENCE
 
 
-def _waiting_problem(container: ContainerFacts) -> Problem | None:
+def _waiting_problem(container: ContainerFacts, cures: Cures) -> Problem | None:
     if container.waiting_reason in _IMAGE_REASONS:
         return Problem(
             "ImagePullFailed",
-            f"The image of container {container.name} can't be pulled: {_image_cause(container)}. Check the image that "
-            "the operator is configured with (its MODELWARD_*_IMAGE settings), and the nodes' access to its registry",
+            f"The image of container {container.name} can't be pulled: {_image_cause(container)}. {cures.image}",
         )
     if container.waiting_reason in _CONFIG_REASONS:
         return Problem(
             "ContainerConfigInvalid",
-            f"Container {container.name} can't be created: {_clip(container.waiting_message)}. Create what is missing "
-            "(a Secret that spec.model.credentialsSecret names, for example), or correct spec",
+            f"Container {container.name} can't be created: {clipped(container.waiting_message)}. {cures.config}",
         )
     return None
 
@@ -110,30 +136,30 @@ def _image_cause(container: ContainerFacts) -> str:
     return image.group(1) if image else str(container.waiting_reason)
 
 
-def _exit_problem(container: ContainerFacts, memory_limit_field: str) -> Problem | None:
+def exit_problem(container: ContainerFacts, cures: Cures) -> Problem | None:
+    """What its latest run ended of; None: it ended well, or has not."""
     if container.exit_code is None or container.exit_code == 0:
         return None
+    of_monitor = cures.ours and container.name == MONITOR_CONTAINER
+    memory = "spec.monitor.resources.limits.memory" if of_monitor else cures.memory
     if container.exit_reason == "OOMKilled":
-        what = _WORK.get(container.name, "serving")
-        if container.name == MONITOR_CONTAINER:
-            memory_limit_field = "spec.monitor.resources.limits.memory"
+        what = _WORK.get(container.name, "serving") if cures.ours else "training"
         return Problem(
-            "OutOfMemory",
-            f"Container {container.name} was killed while {what}: it needs more memory than its limit. Raise "
-            f"{memory_limit_field}",
+            OUT_OF_MEMORY,
+            f"Container {container.name} was killed while {what}: it needs more memory than its limit. Raise {memory}",
         )
-    reported = _reported(container.exit_message)
+    reported = _reported(container.exit_message) if cures.ours else None
     if reported:
         return reported
     if container.exit_code == _SIGKILL_EXIT:
         return Problem(
-            "ContainerKilled",
+            CONTAINER_KILLED,
             f"Container {container.name} was killed from outside: it did not answer its liveness probe, or a process "
-            f"of it ran out of memory. Raise {memory_limit_field} or the CPU limit beside it",
+            f"of it ran out of memory. Raise {memory} or the CPU limit beside it",
         )
     last_words = quoted(container.exit_message).rstrip(".") or "it said nothing"
     return Problem(
-        "ContainerFailed",
+        CONTAINER_FAILED,
         f"Container {container.name} ended with exit code {container.exit_code}: {last_words}. See the pod's logs",
     )
 
@@ -142,13 +168,14 @@ def _reported(termination_message: str) -> Problem | None:
     """What the inference image wrote on its way out: {"reason": …, "message": …}."""
     try:
         report = decoded(termination_message)
-        reason, message = report["reason"], _clip(str(report["message"]))
+        reason, message = report["reason"], clipped(str(report["message"]))
     except (ValueError, KeyError, TypeError):
         return None
     # A reason that the API server refuses would keep the whole status from being written.
     return Problem(reason, message) if isinstance(reason, str) and _REASON.fullmatch(reason) else None
 
 
-def _clip(text: str) -> str:
+def clipped(text: str) -> str:
+    """A foreign text as a condition may carry it."""
     text = " ".join(printable(text).split()).rstrip(".")
     return text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"

@@ -54,6 +54,26 @@ def test_what_is_stored_is_what_is_read_and_fits_the_crd(run: Run) -> None:
     assert run_status(run, body["status"]["conditions"], "later") == body["status"], "nothing to write"
 
 
+HELD = replace(
+    RUN, phase=runs.RUNNING, model=None, accepted_at=None, message="No node takes the pod. Add nodes",
+    delay="Unschedulable", deadline=7000.5,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("run", [HELD, replace(HELD, stuck=True)])
+def test_what_holds_a_run_up_is_in_its_conditions_with_the_time_of_its_end(run: Run) -> None:
+    body = stored(run)
+    fits(body["status"], SCHEMA["status"], "status")
+    assert read_run(body) == run
+    found = {each["type"]: each for each in body["status"]["conditions"]}
+    told = "No node takes the pod. Add nodes. It is stopped at 1970-01-01T01:56:40Z"
+    assert (found["Ready"]["reason"], found["Ready"]["message"]) == ("Unschedulable", told)
+    # kstatus takes whichever of the two it meets first.
+    expected = ("False", "True") if run.stuck else ("True", "False")
+    assert (found["Reconciling"]["status"], found["Stalled"]["status"]) == expected
+    assert body["status"]["deadline"].startswith("1970-01-01T01:56:40")
+
+
 def test_one_without_a_status_is_about_to_start() -> None:
     body = {**stored(RUN), "status": {"observedGeneration": -1}}
     found = read_run(body)

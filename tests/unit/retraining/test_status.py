@@ -242,3 +242,26 @@ def test_each_step_of_a_run_is_told_once() -> None:
     assert told(starting, RUN) == ["RetrainedModelRollsOut"]
     assert told(RUN, over) == ["RetrainingPromoted"]
     assert all(told(each, each) == [] for each in (starting, RUN, over))
+
+
+HELD = replace(
+    RUN, phase=runs.RUNNING, message="No node takes the pod: 0/3. Add nodes", delay="Unschedulable", deadline=7000.0
+)
+TELLS = "The run fraud-1 does not go on: No node takes the pod: 0/3. Add nodes. It is stopped at 1970-01-01T01:56:40Z"
+
+
+def test_a_run_that_is_held_up_is_told_of_beside_what_is_watched() -> None:
+    ready, reconciling, stalled, drifted = status_of(TargetState(FULL, HELD))["conditions"]
+    assert (ready["status"], ready["message"]) == ("True", f"Watching fraud. {TELLS}")
+    assert (reconciling["status"], stalled["status"]) == ("False", "False")
+    assert "It is stopped at" in drifted["message"]
+
+
+def test_a_delay_is_one_event_however_often_it_comes_and_goes() -> None:
+    (told,) = run_transitions(replace(HELD, delay=""), HELD)
+    assert (told.kind, told.reason, told.message.startswith("fraud-1 for fraud: No node")) == (
+        "Warning", "RetrainingDelayed", True,
+    )  # fmt: skip
+    assert list(run_transitions(HELD, HELD)) == []
+    (again,) = run_transitions(replace(HELD, delay="PodFailed"), HELD)
+    assert again.name("fraud", "p") == told.name("fraud", "p")

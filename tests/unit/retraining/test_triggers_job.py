@@ -11,10 +11,11 @@ from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy, Job, parse
 from modelward.kube.cache import Cache
 from modelward.kube.client import ApiError
-from modelward.kube.resources import JOBS, PODS, Resource
+from modelward.kube.resources import EVENTS, JOBS, PODS, Resource
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact, Run
 from modelward.retraining.target import TargetFacts
+from modelward.retraining.triggers import job_pods
 from modelward.retraining.triggers.job import GRACE, JobTrigger
 from modelward.retraining.triggers.job_manifest import job as rendered
 from modelward.retraining.triggers.trigger import Order
@@ -40,6 +41,8 @@ class Server:
         self.there: dict[str, Any] = {}
         self.refuses: ApiError | None = None
         self.created = 0
+        self.warnings: dict[str, list[dict[str, Any]]] = {}
+        self.asked: list[str] = []
         self.deleted: list[str] = []
 
     async def get(self, _resource: Resource, _namespace: str, name: str) -> Any:
@@ -59,20 +62,37 @@ class Server:
     async def delete(self, _resource: Resource, _namespace: str, name: str, uid: str) -> None:
         self.deleted.append(f"{name}/{uid}")
 
+    async def request(self, _method: str, resource: Resource, _path: str, query: Any, **_: Any) -> Any:
+        assert resource is EVENTS
+        self.asked.append(query["fieldSelector"])
+        about = query["fieldSelector"].split(",")[0].removeprefix("involvedObject.uid=")
+        if self.refuses is not None:
+            raise self.refuses
+        return {"items": self.warnings.get(about, [])}
+
 
 class Stage:
     """A trigger, and what its cache holds."""
 
     def __init__(self) -> None:
         self.server, self.cache = Server(), Cache()
-        self.trigger = JobTrigger(self.server, self.cache, lambda: NOW)  # type: ignore[arg-type]
+        self.now = NOW
+        self.trigger = JobTrigger(self.server, self.cache, lambda: self.now)  # type: ignore[arg-type]
 
-    def job(self, kind: str | None = None, ago: float = 0.0, message: str = "", owner: str = "r", **meta: Any) -> None:
+    def job(
+        self,
+        kind: str | None = None,
+        ago: float = 0.0,
+        message: str = "",
+        owner: str = "r",
+        spec: Any = None,
+        **meta: Any,
+    ) -> None:
         made = rendered(policy(), TEMPLATE, FACTS, replace(RUN, uid=owner))
         at = (NOW - timedelta(seconds=ago)).isoformat()
         conditions = [{"type": kind, "status": "True", "lastTransitionTime": at, "message": message}] if kind else []
         metadata = {**made["metadata"], "uid": "j", "resourceVersion": "7", **meta}
-        self.cache.upsert(JOBS, {"metadata": metadata, "status": {"conditions": conditions}})
+        self.cache.upsert(JOBS, {"metadata": metadata, "spec": spec or {}, "status": {"conditions": conditions}})
 
     def pod(self, code: int, log: str, name: str = "fraud-1-0", job: str = "j", **status: Any) -> None:
         labels = rendered(policy(), TEMPLATE, FACTS, RUN)["spec"]["template"]["metadata"]["labels"]
@@ -204,8 +224,248 @@ async def test_an_eviction_is_named(stage: Stage) -> None:
 
 async def test_it_goes_on_while_nothing_says_otherwise(stage: Stage) -> None:
     stage.job()
-    stage.pod(1, "tried once")
     assert await stage.poll() == (runs.WORKING, "")
+    stage.pod(0, REPORT)
+    assert await stage.poll() == (runs.WORKING, ""), "the Job's own end is about to be told"
+
+
+def at(seconds: float) -> str:
+    """So long before now."""
+    return (NOW - timedelta(seconds=seconds)).isoformat()
+
+
+def over(code: int, ago: float, message: str = "") -> dict[str, Any]:
+    return {"state": {"terminated": {"exitCode": code, "message": message, "finishedAt": at(ago), "reason": "Done"}}}
+
+
+def two(trains: dict[str, Any], other: str = "istio-proxy") -> list[dict[str, Any]]:
+    """Statuses of a pod whose second container runs on."""
+    return [{"name": "train", **trains}, {"name": other, "ready": True, "state": {"running": {}}}]
+
+
+async def test_what_a_sidecar_outlives_counts_and_the_sidecar_is_ended(stage: Stage) -> None:
+    stage.job()
+    stage.pod(0, "", phase="Running", containerStatuses=two(over(0, job_pods.SIDECAR_GRACE - 1, REPORT)))
+    state, message = await stage.poll()
+    assert (state, "istio-proxy. They are ended with the pod" in message) == (runs.WORKING, True), (
+        "it may end by itself"
+    )
+    stage.now += timedelta(seconds=2)
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.state, found.report and found.report.model.uri) == (runs.SUCCEEDED, "s3://models/fraud/2/fraud.tar")
+    assert stage.server.deleted == [], "not before the report is stored"
+    await stage.trigger.clear(Order(policy(), RUN, FACTS))
+    assert stage.server.deleted == ["fraud-1/j"]
+
+
+async def test_a_job_that_ended_by_itself_keeps_its_log(stage: Stage) -> None:
+    stage.job("Complete")
+    await stage.trigger.clear(Order(policy(), RUN, FACTS))
+    stage.job(deletionTimestamp=at(0), resourceVersion="9")
+    await stage.trigger.clear(Order(policy(), RUN, FACTS))
+    assert stage.server.deleted == []
+
+
+async def test_another_jobs_sidecars_are_left_alone(stage: Stage) -> None:
+    stage.job(owner="another")
+    await stage.trigger.clear(Order(policy(), RUN, FACTS))
+    assert stage.server.deleted == []
+
+
+async def test_a_failure_that_a_sidecar_outlives_is_told(stage: Stage) -> None:
+    stage.job()
+    stage.pod(0, "", phase="Running", containerStatuses=two(over(3, 60, "ValueError: no labels")))
+    state, message = await stage.poll()
+    assert (state, "Container train failed: Done (exit code 3), the end of its log: ValueError" in message) == (
+        runs.BROKE, True,
+    )  # fmt: skip
+    assert "(istio-proxy) ran on" in message
+
+
+@pytest.mark.parametrize("spec", [{"completions": 2}, {"parallelism": 2}])
+async def test_a_job_that_needs_more_pods_than_a_sidecar_lets_end_says_so(stage: Stage, spec: dict[str, int]) -> None:
+    stage.job(spec=spec)
+    stage.pod(0, "", phase="Running", containerStatuses=two(over(0, 60, REPORT)))
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.state, found.delay, found.stuck) == (runs.WORKING, "SidecarRunsOn", True)
+    assert "`restartPolicy: Always`" in found.message
+    stage.pod(0, "", "fraud-1-1", phase="Running", containerStatuses=two(over(0, 60, REPORT)))
+    assert (await stage.poll())[0] == runs.SUCCEEDED
+
+
+async def test_a_container_that_trains_on_is_left_alone(stage: Stage) -> None:
+    stage.job()
+    running = two({"ready": True, "state": {"running": {}}})
+    stage.pod(0, "", phase="Running", containerStatuses=running)
+    assert await stage.poll() == (runs.WORKING, "")
+
+
+def waiting(reason: str, message: str) -> dict[str, Any]:
+    return {"name": "train", "state": {"waiting": {"reason": reason, "message": message}}}
+
+
+def ready_since(seconds: float) -> list[dict[str, str]]:
+    return [{"type": "Ready", "status": "False", "lastTransitionTime": at(seconds)}]
+
+
+def unscheduled(message: str, ago: float) -> dict[str, Any]:
+    told = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"phase": "Pending", "containerStatuses": [], "conditions": [{**told, "lastTransitionTime": at(ago)}]}
+
+
+LOOP = {
+    "name": "prepare",
+    "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    "lastState": over(2, 9, "no data")["state"],
+}
+KILLED = {
+    "name": "train", "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+    "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
+}  # fmt: skip
+RUNS_AGAIN = {**KILLED, "ready": True, "state": {"running": {}}}
+SILENCES: dict[str, tuple[dict[str, Any], str, bool, list[str]]] = {
+    "an image that can't be pulled yet": (
+        {"containerStatuses": [waiting("ErrImagePull", 'image "train:2"')], "conditions": ready_since(10)},
+        "ImagePullFailed", False, ["container train", "train:2", "imagePullSecrets"],
+    ),
+    "an image that can't be pulled": (
+        {"containerStatuses": [waiting("ImagePullBackOff", 'image "train:2"')], "conditions": ready_since(301)},
+        "ImagePullFailed", True, ["container train", "train:2"],
+    ),
+    "no image's name": (
+        {"containerStatuses": [waiting("InvalidImageName", 'image "A B"')], "conditions": ready_since(1)},
+        "ImagePullFailed", True, ["A B"],
+    ),
+    "a Secret that is not there": (
+        {"containerStatuses": [waiting("CreateContainerConfigError", 'secret "s3" not found')]},
+        "ContainerConfigInvalid", True, ["Container train", 'secret "s3" not found', "spec.retrain.job.template"],
+    ),
+    "no node": (unscheduled("0/3 nodes: 3 Insufficient nvidia.com/gpu", 20), "Unschedulable", False, ["gpu", "nodes"]),
+    "no node for long": (unscheduled("0/3 nodes", 301), "Unschedulable", True, ["Lower the requests"]),
+    "a claim that is not there": (
+        unscheduled('persistentvolumeclaim "data" not found', 301), "Unschedulable", True,
+        ["Create the PersistentVolumeClaim"],
+    ),
+    "an initContainer that loops": (
+        {"initContainerStatuses": [LOOP], "containerStatuses": [], "conditions": ready_since(20)},
+        "ContainerFailed", False, ["Container prepare", "exit code 2", "no data"],
+    ),
+    "an initContainer that loops for long": (
+        {"initContainerStatuses": [LOOP], "containerStatuses": [], "conditions": ready_since(301)},
+        "ContainerFailed", True, ["prepare"],
+    ),
+    "too little memory, again and again": (
+        {"containerStatuses": [KILLED], "conditions": ready_since(301)}, "OutOfMemory", True,
+        ["Container train was killed while training", "resources.limits.memory in spec.retrain.job.template"],
+    ),
+    "too little memory, and it runs again": (
+        {"phase": "Running", "containerStatuses": [RUNS_AGAIN], "conditions": [{"type": "Ready", "status": "True"}]},
+        "OutOfMemory", False, ["It was started again"],
+    ),
+    "evicted, and another one is to come": (
+        {"phase": "Failed", "reason": "Evicted", "message": "The node was low on memory", "containerStatuses": []},
+        "PodFailed", False, ["Evicted: The node was low on memory", "the Job tries again"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SILENCES)
+async def test_what_keeps_a_job_from_going_on_is_told(stage: Stage, case: str) -> None:
+    status, reason, stuck, words = SILENCES[case]
+    stage.job(creationTimestamp=at(600))
+    stage.pod(0, "", **status)
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.state, found.delay, found.stuck) == (runs.WORKING, reason, stuck)
+    assert [word for word in words if word not in found.message] == []
+
+
+async def test_a_pod_that_its_node_does_not_end_is_told_of(stage: Stage) -> None:
+    stage.job()
+    stage.pod(0, "", phase="Running", containerStatuses=[])
+    key = ("ml", "fraud-1-0")
+    body = stage.cache.get(PODS, *key)
+    assert body is not None
+    gone = {**body["metadata"], "deletionTimestamp": at(301), "resourceVersion": "2"}
+    stage.cache.upsert(PODS, {**body, "metadata": gone})
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.delay, found.stuck) == ("NodeSilent", True)
+
+
+@pytest.mark.parametrize("told", [{"spec": {"suspend": True}}, {"kind": "Suspended"}])
+async def test_a_suspended_job_is_told_of(stage: Stage, told: dict[str, Any]) -> None:
+    stage.job(**told, creationTimestamp=at(600))
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.state, found.delay, found.stuck) == (runs.WORKING, "Suspended", False)
+    assert stage.server.asked == []
+
+
+def event(message: str, ago: float) -> dict[str, Any]:
+    return {"message": message, "lastTimestamp": at(ago).replace("+00:00", "Z")}
+
+
+QUOTA = 'pods "fraud-1-x" is forbidden: exceeded quota: q'
+
+
+async def test_a_job_whose_pods_are_refused_is_told_of_in_the_clusters_words(stage: Stage) -> None:
+    stage.job(creationTimestamp=at(job_pods.SILENT_AFTER - 1))
+    assert await stage.poll() == (runs.WORKING, "")
+    assert stage.server.asked == []
+    stage.now += timedelta(seconds=5)
+    stage.server.warnings["j"] = [event("an older one", 60), event(QUOTA, 3)]
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.delay, found.stuck, QUOTA in found.message) == ("PodsRejected", True, True)
+    assert stage.server.asked == ["involvedObject.uid=j,type=Warning,reason=FailedCreate"]
+    await stage.poll()
+    assert len(stage.server.asked) == 1, "not at every look"
+    stage.server.warnings.clear()
+    stage.now += timedelta(seconds=60)
+    run = replace(RUN, delay=found.delay, message=found.message, stuck=True)
+    again = await stage.trigger.poll(Order(policy(), run, FACTS))
+    assert (again.message, len(stage.server.asked)) == (found.message, 2), "Events go before what they tell of does"
+    stage.pod(0, "", phase="Running", containerStatuses=[])
+    assert (await stage.trigger.poll(Order(policy(), run, FACTS))).delay == ""
+
+
+async def test_a_job_without_pods_is_told_of_where_nobody_says_why(stage: Stage) -> None:
+    stage.job(creationTimestamp=at(60))
+    stage.server.refuses = ApiError(403, "Forbidden", "no right to list Events")
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.delay, found.stuck) == ("NoPod", False)
+    assert "kubectl describe job fraud-1" in found.message
+
+
+async def test_a_pod_that_does_not_begin_is_told_of(stage: Stage) -> None:
+    stage.job()
+    creating = [waiting("ContainerCreating", "")]
+    stage.pod(0, "", phase="Pending", containerStatuses=creating)
+    body = stage.cache.get(PODS, "ml", "fraud-1-0")
+    assert body is not None
+    metadata = {**body["metadata"], "creationTimestamp": at(60), "resourceVersion": "2"}
+    stage.cache.upsert(PODS, {**body, "metadata": metadata})
+    assert await stage.poll() == (runs.WORKING, ""), "it may be pulling a large image"
+    missing = 'MountVolume.SetUp failed for volume "keys": secret "keys" not found'
+    stage.server.warnings["fraud-1-0"] = [event(missing, 3)]
+    stage.now += timedelta(seconds=20)
+    found = await stage.trigger.poll(Order(policy(), RUN, FACTS))
+    assert (found.delay, found.stuck, missing in found.message) == ("PodPending", False, True)
+    stage.now += timedelta(seconds=300)
+    assert (await stage.trigger.poll(Order(policy(), RUN, FACTS))).stuck
+
+
+async def test_a_step_that_runs_before_the_training_is_no_silence(stage: Stage) -> None:
+    stage.job()
+    steps = [{"name": "download", "state": {"running": {}}}]
+    stage.pod(0, "", phase="Pending", initContainerStatuses=steps, containerStatuses=[waiting("PodInitializing", "")])
+    stage.now += timedelta(hours=1)
+    assert await stage.poll() == (runs.WORKING, "")
+
+
+async def test_what_pods_said_outlives_them(stage: Stage) -> None:
+    """With restartPolicy OnFailure a Job that gives up takes its pods away."""
+    stage.job("Failed", message="the backoff limit")
+    run = replace(RUN, delay="ContainerFailed", message="Container train ended with exit code 1: no labels")
+    found = await stage.trigger.poll(Order(policy(), run, FACTS))
+    assert found.message == f"The Job failed: the backoff limit. Before that: {run.message}"
 
 
 async def test_a_job_that_an_earlier_operator_made_for_the_policy_is_the_runs(stage: Stage) -> None:

@@ -37,7 +37,7 @@ from modelward.retraining.run import Outcome, Run
 from modelward.retraining.run_object import is_deleted, is_over, read_run
 from modelward.retraining.runs import Runs
 from modelward.retraining.start import begin, busy_with, knows
-from modelward.retraining.status import TargetState, Told, build_status
+from modelward.retraining.status import TargetState, Told, build_status, delayed_run
 from modelward.retraining.target import Memory, TargetFacts
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.trigger import Order, Trigger
@@ -117,6 +117,7 @@ class PolicyReconciler:
         self._api = api
         self._cache = cache
         self._monitoring = monitoring
+        self._jobs = jobs
         self._triggers: dict[str, Trigger] = {runs.JOB: jobs, **triggers}
         self._identity = identity
         self._now = now
@@ -264,6 +265,9 @@ class PolicyReconciler:
         memory = knows(target.memory, known) if target.run is not None else target.memory
         await self._remember(policy, memory)
         run = known if known.phase == runs.ENDED else await self._step(policy, replace(target, memory=memory), known)
+        if run.kind == runs.JOB and run.phase in (runs.ROLLING_OUT, runs.ENDED):
+            # Only now that its result is stored; and before it is accounted for, so that a crash repeats it.
+            await self._jobs.clear(Order(policy, run, target.facts))
         if run.phase == runs.ENDED:
             memory = settled(target.facts, memory, run, self._now().timestamp())
             await self._remember(policy, memory)
@@ -272,8 +276,9 @@ class PolicyReconciler:
             await self._trim(policy, target)
         going = None if run.phase == runs.ENDED else run
         verdict = memory.verdict
+        stalled = delayed_run(going) if going is not None and going.stuck else verdict.problem
         again_in = 0.0 if run.shown_phase != known.shown_phase or going is None else ASK_EVERY
-        return TargetState(memory, going, None, verdict.problem, verdict.lacks), soonest(again_in, target.again_in)
+        return TargetState(memory, going, None, stalled, verdict.lacks), soonest(again_in, target.again_in)
 
     async def _stop_deleted(self, policy: DriftPolicy, target: _Target) -> Run:
         """Somebody deleted the object of a run that the memory names: what it had begun is stopped. Returns its end."""

@@ -1,24 +1,30 @@
 """A run as a Kubernetes Job: its name is the run's, so the API server refuses a second, and it goes with the run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
+from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS
 from modelward.net.untrusted import quoted
 from modelward.retraining.pod_template import problem_of
 from modelward.retraining.report import ReportError, read_report
-from modelward.retraining.run import BROKE, SUCCEEDED, WORKING, Outcome
+from modelward.retraining.run import BROKE, SUCCEEDED, WORKING, Outcome, Run
 from modelward.retraining.triggers import job_manifest as retraining
+from modelward.retraining.triggers import job_pods
 from modelward.retraining.triggers.trigger import Order
+from modelward.revisions.diagnosis import PODS_REJECTED
 from modelward.revisions.ownership import is_pod_of_job
 
 GRACE: Final = 20.0
 """Seconds that the pod's own end may be told later than the Job's: the two come by different watches."""
+
+ASK_AGAIN: Final = 15.0
+"""Seconds between two questions for the Events of a Job that waits in silence."""
 
 LOG_END: Final = 200
 """Characters of the end of a log that are shown."""
@@ -33,6 +39,8 @@ class JobTrigger:
         self._api = api
         self._cache = cache
         self._now = now
+        self._said: dict[str, tuple[str, float, str | None]] = {}
+        """By the uid of a Job that waits in silence: whose Events were asked for, when, and the latest."""
 
     async def start(self, order: Order) -> Outcome:
         known = await self._find(order)
@@ -67,24 +75,66 @@ class JobTrigger:
             return Outcome(BROKE, f"The Job {order.run.name} is gone: somebody deleted it")
         if job["metadata"].get("deletionTimestamp"):
             return Outcome(BROKE, f"The Job {order.run.name} is being deleted by somebody")
-        end = ending_of(job)
-        if end is None:
-            return Outcome(WORKING)
+        end, now = ending_of(job), self._now().timestamp()
         pods = [pod for pod in self._pods(order.policy) if is_pod_of_job(pod, job)]
         reporter = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_REPORTER)
+        if end is None:
+            return await self._going_on(order, job, pods, reporter, now)
+        self._said.pop(job["metadata"]["uid"], None)
         ended = [each for pod in pods if (each := _ended(pod, reporter)) is not None]
-        late = self._now().timestamp() - end.at > GRACE
+        late = now - end.at > GRACE
         if end.kind == "Complete":
             return _success(ended, late, order.run.name)
         # A Job that ran out of time takes its pods away at once.
         if not ended and pods and not late:
             return Outcome(WORKING)
-        return Outcome(BROKE, _failure(end.message, ended, pods))
+        return Outcome(BROKE, _failure(end.message, ended, pods, order.run))
+
+    async def _going_on(
+        self, order: Order, job: Object, pods: list[Object], reporter: str | None, now: float
+    ) -> Outcome:
+        """Of a Job that has not ended: what there is to be told, or its end where only sidecars run on."""
+        outlived = job_pods.outlived(pods, reporter, now)
+        if outlived.badly and not outlived.waits:
+            return Outcome(BROKE, _failed_under(outlived, reporter))
+        if outlived.well and not outlived.waits and job_pods.ended_well(pods, reporter) >= job_pods.wanted_ends(job):
+            return _success([each for pod in pods if (each := _ended(pod, reporter))], True, order.run.name)
+        delay = job_pods.waiting_for(outlived, reporter) or job_pods.delay_of(job, pods, now)
+        about = job_pods.silent_about(job, pods, now) if delay is None else None
+        if about is None:
+            self._said.pop(job["metadata"]["uid"], None)
+        else:
+            warning = await self._warning(job, about, now)
+            if warning is None and order.run.delay in (PODS_REJECTED, job_pods.PENDING):
+                # Events are kept for an hour; what they said holds while the silence lasts.
+                return Outcome(WORKING, order.run.message, delay=order.run.delay, stuck=order.run.stuck)
+            delay = job_pods.said_of(about, job, warning, now)
+        if delay is None:
+            return Outcome(WORKING)
+        return Outcome(WORKING, delay.message, delay=delay.reason, stuck=delay.stuck)
+
+    async def _warning(self, job: Object, about: Object, now: float) -> str | None:
+        """What an Event says of the object, not asked for at every look."""
+        uid, known = about["metadata"]["uid"], self._said.get(job["metadata"]["uid"])
+        if known is not None and known[0] == uid and 0 <= now - known[1] < ASK_AGAIN:
+            return known[2]
+        reason = "FailedCreate" if about is job else None
+        warning = await events.warning_about(self._api, job["metadata"]["namespace"], uid, reason)
+        self._said[job["metadata"]["uid"]] = (uid, now, warning)
+        return warning
 
     async def cancel(self, order: Order) -> None:
         job = await self._find(order)
         if job is not None and _is_of(job, order):
+            self._said.pop(job["metadata"]["uid"], None)
             await self._api.delete(JOBS, order.policy.namespace, order.run.name, job["metadata"]["uid"])
+
+    async def clear(self, order: Order) -> None:
+        """Its pods go with it, and their sidecars; a Job that has ended by itself stays, with its log."""
+        job = self._cache.get(JOBS, order.policy.namespace, order.run.name)
+        gone = job is None or ending_of(job) is not None or job["metadata"].get("deletionTimestamp")
+        if job is not None and not gone:
+            await self.cancel(order)
 
     async def _find(self, order: Order) -> Object | None:
         known = self._cache.get(JOBS, order.policy.namespace, order.run.name)
@@ -140,20 +190,26 @@ def _success(ended: list[dict[str, Any]], late: bool, run: str) -> Outcome:
         return Outcome(BROKE, f"The Job {run} ended well, but {error}")
 
 
-def _failure(message: str, ended: list[dict[str, Any]], pods: list[Object]) -> str:
+def _failure(message: str, ended: list[dict[str, Any]], pods: list[Object], run: Run) -> str:
     told = [f"The Job failed: {message}" if message else "The Job failed"]
-    told += list(_evictions(pods))
+    told += list(job_pods.evictions(pods))
     bad = [each for each in ended if each.get("exitCode") != 0]
     if bad:
-        latest = max(bad, key=lambda each: str(each.get("finishedAt", "")))
-        reason = latest.get("reason") or "Error"
-        log = quoted((latest.get("message") or "").strip()[-LOG_END:], LOG_END)
-        told.append(f"{reason} (exit code {latest.get('exitCode')}){f', the end of its log: {log}' if log else ''}")
+        told.append(_exit(max(bad, key=lambda each: str(each.get("finishedAt", "")))))
+    elif run.delay:
+        # Its controller has taken the pods away, and what they said with them.
+        told.append(f"Before that: {run.message}")
     return ". ".join(told)
 
 
-def _evictions(pods: list[Object]) -> Iterator[str]:
-    for pod in pods:
-        status = pod.get("status") or {}
-        if status.get("reason"):
-            yield f"{status['reason']}: {status.get('message', '')}".strip(": ")
+def _exit(ended: Mapping[str, Any]) -> str:
+    reason = ended.get("reason") or "Error"
+    log = quoted((ended.get("message") or "").strip()[-LOG_END:], LOG_END)
+    return f"{reason} (exit code {ended.get('exitCode')}){f', the end of its log: {log}' if log else ''}"
+
+
+def _failed_under(outlived: job_pods.Ended, reporter: str | None) -> str:
+    """A pod fails as a whole only: while others of its containers run, its Job neither ends nor tries again."""
+    ended = next(each for pod in outlived.badly if (each := _ended(pod, reporter)) is not None)
+    others = ", ".join(outlived.others)
+    return f"Container {reporter} failed: {_exit(ended)}. The others of its pod ({others}) ran on, and were ended"

@@ -36,6 +36,12 @@ TIMESTAMP, SIGNATURE, KEY = "Modelward-Timestamp", "Modelward-Signature", "Idemp
 REQUEST_SIGNATURE: Final = "Modelward-Request-Signature"
 """Of method and address, too: a question how a run goes, and the request to end it, have the same empty body."""
 
+NO_ANSWER: Final = "WebhookSilent"
+NOBODY_TELLS: Final = (
+    "The webhook named no statusUrl, so nobody tells how the run goes: it is over when spec.model of the "
+    "ModelDeployment is changed"
+)
+
 _LATER = frozenset({408, 425, 429})
 
 
@@ -65,19 +71,19 @@ class WebhookTrigger:
         try:
             answer = await self._send(order, "POST", _webhook(order.policy).url, told)
             handle = _address(order.policy, answer, "statusUrl")
-            return Outcome(WORKING, handle=handle)
+            return Outcome(WORKING, "" if handle else NOBODY_TELLS, handle=handle)
         except _NotNow as error:
-            return Outcome(WAITS, str(error))
+            return Outcome(WAITS, str(error), delay=NO_ANSWER)
         except _Never as error:
             return Outcome(BROKE, str(error))
 
     async def poll(self, order: Order) -> Outcome:
         if order.run.handle is None:
-            return Outcome(UNTOLD)
+            return Outcome(UNTOLD, NOBODY_TELLS)
         try:
             answer = await self._send(order, "GET", order.run.handle, "")
         except _NotNow as error:
-            return Outcome(WORKING, str(error))
+            return Outcome(WORKING, str(error), delay=NO_ANSWER)
         except _Never as error:
             return Outcome(BROKE, str(error))
         message = quoted(answer.get("message") or "")
