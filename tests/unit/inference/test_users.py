@@ -14,7 +14,7 @@ from modelward.rollouts.evidence.by_users import ROWS, counted
 from modelward.rollouts.evidence.tally import Counts
 from modelward.rollouts.statistics import clustered
 from modelward.routing.envoy.routes import USERS_HEADER
-from modelward_inference.serve.grpc_api import GrpcServer
+from modelward_inference.serve.grpc_api.server import GrpcServer
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.users import BUCKETS, HEADER, MATCHED, Users
 
