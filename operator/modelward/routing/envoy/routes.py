@@ -49,8 +49,12 @@ REVISION_HEADER: Final = "x-modelward-revision"
 UPSTREAM_IDLE_TIMEOUT: Final = "30s"
 """Shorter than the server's keep-alive, so that Envoy never sends into a connection that is being closed."""
 
-REQUESTS_PER_CONNECTION: Final = 1000
-"""Connections are opened anew after so many requests: new pods of a revision get their share."""
+REQUESTS_PER_CONNECTION: Final = 20
+"""Connections are opened anew after so many requests, to whichever pod kube-proxy chooses then: so load reaches every
+pod, new ones included. A connection costs the server as much as one or two small predictions: 7 % of a request."""
+
+CALLS_PER_CONNECTION: Final = 1
+"""Of gRPC, at a time. With more, all that is on its way would be with one pod for each of Envoy's threads."""
 
 MAX_CONCURRENCY: Final = 10_000
 """Envoy's circuit breakers default to 1024, which a burst reaches; the server's own queue is the limit that counts."""
@@ -182,7 +186,11 @@ def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
                     "idle_timeout": UPSTREAM_IDLE_TIMEOUT,
                     "max_requests_per_connection": REQUESTS_PER_CONNECTION,
                 },
-                "explicit_http_config": {"http2_protocol_options" if grpc else "http_protocol_options": {}},
+                "explicit_http_config": (
+                    {"http2_protocol_options": {"max_concurrent_streams": CALLS_PER_CONNECTION}}
+                    if grpc
+                    else {"http_protocol_options": {}}
+                ),
             }
         },
         "load_assignment": {
