@@ -375,5 +375,7 @@ def test_defaults_and_scale(cluster: Cluster, namespace: str) -> None:
     assert (stored["replicas"], stored["router"]["replicas"], stored["model"]["format"]) == (1, 2, "auto")
     assert "rollout" not in stored, "without it, the traffic moves as soon as the new revision answers"
     cluster.kubectl("scale", "md/fraud", "-n", namespace, "--replicas=4")
+    refused = cluster.run("scale", "md/fraud", "-n", namespace, "--replicas=0")
+    assert "to stop serving, delete the ModelDeployment" in refused.stderr
     assert cluster.get("md", "fraud", "-n", namespace)["spec"]["replicas"] == 4
     assert "modeldeployment.modelward.io/fraud" in cluster.kubectl("get", "modelward", "-n", namespace, "-o", "name")

@@ -134,6 +134,14 @@ def test_no_spelling_of_a_private_path_gets_through(live: Live, path: str) -> No
     assert not live.upstreams[STABLE].seen
 
 
+@pytest.mark.parametrize("form", ["application/grpc-web", "application/grpc-web+proto", "Application/gRPC-Web-Text"])
+def test_grpc_web_is_refused_in_words(live: Live, form: str) -> None:
+    answer = live.ask("traffic", "/inference.GRPCInferenceService/ModelInfer", content_type=form)
+    assert (answer.status, answer.headers["content-type"]) == (415, "application/json")
+    assert "gRPC-web is not spoken here" in answer.json()["error"]
+    assert not live.upstreams[STABLE].seen
+
+
 def test_slow_and_greedy_clients_are_bounded_and_probes_are_not() -> None:
     built = envoy.bootstrap()
     for listener in built["static_resources"]["listeners"]:

@@ -81,9 +81,11 @@ errors too, is no reason: that is for the gates to judge. Single pods are left o
 _METADATA: Final = "modelward"
 """Of each endpoint: the revision behind it."""
 
+_OVERWRITE: Final = "OVERWRITE_IF_EXISTS_OR_ADD"
+
 _ANSWERED_BY: Final[Json] = {
     "header": {"key": REVISION_HEADER, "value": f'%UPSTREAM_METADATA(["{_METADATA}", "revision"])%'},
-    "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    "append_action": _OVERWRITE,
 }
 """By the endpoint that was asked last, not by the arm: the stable may have stood in."""
 
@@ -234,6 +236,7 @@ def _route_configuration(routes: RouteTable, traffic: Traffic, version: str) -> 
 def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     """What clients send, the first match counts."""
     yield _private()
+    yield _grpc_web()
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both(
@@ -267,9 +270,23 @@ def _inside() -> Json:
 
 def _private() -> Json:
     """What pods tell the operator and Prometheus alone."""
-    body = {"inline_string": '{"error": "no such path"}'}
-    inside = {"safe_regex": {"regex": rf"/metrics(/.*)?|{PRIVATE_PREFIX}.*"}}
-    return {"match": inside, "direct_response": {"status": 404, "body": body}}
+    return _refused({"safe_regex": {"regex": rf"/metrics(/.*)?|{PRIVATE_PREFIX}.*"}}, 404, "no such path")
+
+
+def _grpc_web() -> Json:
+    """Neither gRPC nor REST: the servers know it as little, and would look for a path."""
+    form = {"name": "content-type", "string_match": {"prefix": "application/grpc-web", "ignore_case": True}}
+    words = "gRPC-web is not spoken here: ask by gRPC (application/grpc), or by REST, which pages can too"
+    return _refused({"prefix": "/", "headers": [form]}, 415, words)
+
+
+def _refused(match: Json, status: int, words: str) -> Json:
+    header = {"header": {"key": "content-type", "value": "application/json"}, "append_action": _OVERWRITE}
+    return {
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": json.dumps({"error": words})}},
+        "response_headers_to_add": [header],
+    }
 
 
 def _both(match: Json, action: Any) -> Iterable[Json]:
