@@ -67,16 +67,13 @@ BAD: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Look:
-    """By bucket, answers and bad ones of each arm."""
-
-    stable: list[Outcomes]
-    candidate: list[Outcomes]
+Counted = np.ndarray[Any, np.dtype[np.int64]]
+"""Of one arm: answers and bad ones, by bucket: two rows."""
 
 
-def looks(users: Users, weights: Array, rng: np.random.Generator) -> Iterator[Look]:
-    """One rollout. Users keep their bucket and their place, by which a growing candidate takes them from the stable."""
+def looks(users: Users, weights: Array, rng: np.random.Generator) -> Iterator[tuple[Counted, Counted]]:
+    """One rollout, look by look: the stable arm and the candidate. Users keep their bucket and their place, by which a
+    growing candidate takes them from the stable."""
     activity = rng.lognormal(0.0, users.spread, users.number)
     rates = activity / activity.sum() * RATE * LOOK
     place, bucket = rng.random(users.number), rng.integers(0, BUCKETS, users.number)
@@ -89,12 +86,20 @@ def looks(users: Users, weights: Array, rng: np.random.Generator) -> Iterator[Lo
         theirs = place < weight
         asked = rng.poisson(rates)
         bad = rng.binomial(asked, np.where(theirs, np.minimum(1.0, shares + users.worse), shares))
-        yield Look(_counted(asked, bad, ~theirs, bucket), _counted(asked, bad, theirs, bucket))
+        yield _counted(asked, bad, ~theirs, bucket), _counted(asked, bad, theirs, bucket)
 
 
-def _counted(asked: Any, bad: Any, mask: Any, bucket: Any) -> list[Outcomes]:
-    numbers = [np.bincount(bucket, np.where(mask, each, 0), BUCKETS).astype(int).tolist() for each in (asked, bad)]
-    return [Outcomes(*each) for each in zip(*numbers, strict=True)]
+def _counted(asked: Any, bad: Any, mask: Any, bucket: Any) -> Counted:
+    return np.stack([np.bincount(bucket[mask], each[mask], BUCKETS).astype(np.int64) for each in (asked, bad)])
+
+
+def outcomes(arm: Counted) -> list[Outcomes]:
+    """By bucket."""
+    return [Outcomes(*each) for each in arm.T.tolist()]
+
+
+def total(arm: Counted) -> Outcomes:
+    return Outcomes(*arm.sum(axis=1).tolist())
 
 
 @dataclass(frozen=True)
@@ -108,15 +113,14 @@ class Ends:
 def run(users: Users, weights: Array, rng: np.random.Generator) -> Ends:
     """One rollout whose steps go by the clock, whatever the gate says."""
     test = sequential.start(MARGIN)
-    stable, candidate = [[Outcomes()] * BUCKETS for _ in range(2)]
+    stable, candidate = (np.zeros((2, BUCKETS), np.int64) for _ in range(2))
     requests = None
     for number, seen in enumerate(looks(users, weights, rng), 1):
-        test = test.look(sum(seen.stable, Outcomes()), sum(seen.candidate, Outcomes()))
-        stable = [one + other for one, other in zip(stable, seen.stable, strict=True)]
-        candidate = [one + other for one, other in zip(candidate, seen.candidate, strict=True)]
+        test = test.look(total(seen[0]), total(seen[1]))
+        stable, candidate = stable + seen[0], candidate + seen[1]
         if sequential.verdict(test.evidence, ALPHA) == "Fail":
             requests = requests or number
-            if log_evidence(stable, candidate, MARGIN, worse=True) >= -np.log(ALPHA):
+            if log_evidence(outcomes(stable), outcomes(candidate), MARGIN, worse=True) >= -np.log(ALPHA):
                 return Ends(requests, number)
     return Ends(requests, None)
 

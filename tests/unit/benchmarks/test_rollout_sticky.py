@@ -3,27 +3,24 @@
 import numpy as np
 import pytest
 
-from benchmarks.rollout.sticky import BUCKETS, Users, failures, looks, table
-from modelward.rollouts.statistics.outcomes import Outcomes
+from benchmarks.rollout.sticky import BUCKETS, Users, failures, looks, outcomes, table, total
 
 HALF = np.full(20, 0.5)
 
 
 def test_users_stay_on_their_side_and_in_their_bucket() -> None:
     users = Users("", 40, 1.0, bad=0.1, others=0.0)
-    sides = [set(), set()]
-    for look in looks(users, HALF, np.random.default_rng(3)):
-        for side, arm in zip(sides, (look.stable, look.candidate), strict=True):
-            side |= {number for number, each in enumerate(arm) if each.bad}
-    assert 1 <= len(sides[0] | sides[1]) <= 4, "the four that are always bad, each in its bucket"
-    total = sum(looks(users, HALF, np.random.default_rng(3)).__next__().stable, Outcomes())
-    assert total.trials > 0
+    stable, candidate = (sum(each) for each in zip(*looks(users, HALF, np.random.default_rng(3)), strict=True))
+    bad = [np.count_nonzero(arm[1]) for arm in (stable, candidate)]
+    assert 1 <= sum(bad) <= 4, "the four that are always bad, each in its bucket"
+    assert all(each.bad <= each.trials for each in outcomes(candidate))
+    assert total(candidate).bad == sum(each.bad for each in outcomes(candidate))
 
 
 def test_a_growing_candidate_takes_users_and_gives_none_back() -> None:
     asked = [
-        sum(each.trials > 0 for each in look.candidate)
-        for look in looks(Users("", 500, 0.0), np.array([0.0, 0.2, 1.0]), np.random.default_rng(1))
+        np.count_nonzero(candidate[0])
+        for _, candidate in looks(Users("", 500, 0.0), np.array([0.0, 0.2, 1.0]), np.random.default_rng(1))
     ]
     assert asked[0] == 0
     assert 0 < asked[1] <= asked[2] <= BUCKETS

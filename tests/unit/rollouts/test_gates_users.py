@@ -135,3 +135,17 @@ def test_users_that_can_not_be_read_begin_anew_and_the_rest_goes_on(users: Any) 
 def test_nothing_changes_where_traffic_does_not_stick() -> None:
     case = START.add(Observation(total(rows()), total(ONE_BAD)))
     assert all("users" not in each for each in rendered(case))
+
+
+def test_evidence_of_before_users_were_known_begins_anew() -> None:
+    """Somebody makes traffic stick in mid-rollout, or an API server without the new CRD drops what was stored."""
+    before = START.add(Observation(total(rows()), total(rows((30, 20)))))
+    after = look(before, rows((7, 0)), rows((8, 0)))
+    assert [each["candidate"] for each in rendered(after)] == [{"requests": 3108, "bad": 0}] * 2
+    assert rendered(look(after, rows(), rows()))[0]["candidate"]["requests"] == 6308
+    pruned = [
+        {name: value for name, value in each.items() if name != "users"}
+        for each in rendered(look(START, rows(), ONE_BAD))
+    ]
+    restored = opened(BOTH, A, B, 1, pruned)
+    assert verdicts(look(restored, rows(), rows())) == ["Pass", "Pass"]

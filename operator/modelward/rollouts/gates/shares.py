@@ -13,7 +13,9 @@ from modelward.rollouts.evidence.tally import Counts
 from modelward.rollouts.gates.gate import REFUSALS, Context, Kind, Observation, Stored
 from modelward.rollouts.gates.tested import INCONCLUSIVE, NOT_SHOWN, Tested, in_words, restored
 from modelward.rollouts.gates.users import Users, load
+from modelward.rollouts.statistics import sequential
 from modelward.rollouts.statistics.outcomes import Outcomes
+from modelward.rollouts.statistics.sequential import Evidence
 from modelward.routing.latency import bound_of, text_of
 from modelward.values.durations import seconds, share
 
@@ -65,7 +67,9 @@ class Share(Tested):
         return _outcomes(*self.measure.of(seen.stable)), _outcomes(*self.measure.of(seen.candidate))
 
     def add(self, seen: Observation) -> Self:
-        added = super().add(seen)
+        # What was collected before users were known can't be held against them: it begins anew.
+        late = seen.users is not None and self.users is None and self.evidence != Evidence()
+        added = super(Share, replace(self, test=sequential.start(self.test.margin)) if late else self).add(seen)
         return (
             added
             if seen.users is None
