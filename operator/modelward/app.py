@@ -155,9 +155,13 @@ def build(
     def statuses() -> StatusMetrics:
         # Who stands by says nothing: two that tell of the same model would make it two.
         if not lease.is_held():
-            return StatusMetrics()
+            return StatusMetrics(left_alone=territory.left_alone())
         return StatusMetrics(
-            cache.all(MODEL_DEPLOYMENTS), cache.all(DRIFT_POLICIES), monitoring.shown(), policies.shown()
+            cache.all(MODEL_DEPLOYMENTS),
+            cache.all(DRIFT_POLICIES),
+            monitoring.shown(),
+            policies.shown(),
+            territory.left_alone(),
         )
 
     controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller)

@@ -7,7 +7,7 @@ Failure: a status that can't be read (somebody else wrote it) has no series unti
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -62,6 +62,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "1 while a retraining run of a DriftPolicy goes on, until its rollout has ended.", (*POLICY, "model"),
     ),
     "driftpolicy_stalled": ("1 while a DriftPolicy needs a person.", POLICY),
+    "namespace_left_alone": (
+        "1 for each namespace that this installation leaves alone: claimed by another one, or forbidden.",
+        ("namespace", "reason"),
+    ),
 }  # fmt: skip
 """Help and labels, by name without prefix. But for one series an object where it says so, labels are bounded."""
 
@@ -73,12 +77,13 @@ _VERDICTS: Final = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
 @dataclass(frozen=True)
 class StatusMetrics(Collector):
     """What is shown in one scrape. `models`, `policies`: as they are cached; `monitored`, `targets`: by namespace and
-    name, since a policy's status tells of a few of its targets alone."""
+    name, since a policy's status tells of a few of its targets alone; `left_alone`: namespaces, by why."""
 
     models: Sequence[Mapping[str, Any]] = ()
     policies: Sequence[Mapping[str, Any]] = ()
     monitored: Mapping[tuple[str, str], Monitored] = field(default_factory=dict)
     targets: Mapping[tuple[str, str], Sequence[Told]] = field(default_factory=dict)
+    left_alone: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = {
@@ -97,6 +102,9 @@ class StatusMetrics(Collector):
             yield from of_monitors(owner, seen)
         for owner, told in self.targets.items():
             yield from of_targets(owner, told)
+        for reason, namespaces in self.left_alone.items():
+            for namespace in sorted(namespaces):
+                yield "namespace_left_alone", (namespace, reason), 1.0
 
 
 def _readable(render: Callable[[Mapping[str, Any]], Iterable[Series]], body: Mapping[str, Any]) -> list[Series]:

@@ -3,7 +3,7 @@
 Labels are bounded, but for the series of what ended: of one object, and a few results. They go with the object.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -36,11 +36,6 @@ CACHED_OBJECTS = Gauge("modelward_cached_objects", "Objects that the cache holds
 RESYNCS = Counter("modelward_resyncs", "Full comparisons of the cache with the API server, by result.", ["result"])
 REPAIRED = Counter("modelward_resync_repairs", "Objects of which a resync found that the watch had missed a change.")
 LEADER = Gauge("modelward_leader", "1 while this process holds the lease.")
-LEFT_ALONE = Gauge(
-    "modelward_namespace_left_alone",
-    "1 for each namespace that this installation leaves alone: claimed by another one, or forbidden.",
-    ["namespace", "reason"],
-)
 ROLLOUTS = Counter(
     "modelward_rollouts", "Rollouts that ended, by result: Promoted, RolledBack or Aborted.",
     ["namespace", "name", "result"],
@@ -52,15 +47,6 @@ RETRAINING_SECONDS = Histogram(
     "modelward_retraining_duration_seconds", "Time from the decision to the end of a retraining run, its rollout too.",
     buckets=(10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400),
 )  # fmt: skip
-
-
-def show_left_alone(reason: str, namespaces: Collection[str]) -> None:
-    """Exactly these namespaces are left alone for `reason`: claimed or forbidden."""
-    for key in list(LEFT_ALONE._metrics):
-        if key[1] == reason and key[0] not in namespaces:
-            LEFT_ALONE.remove(*key)
-    for namespace in namespaces:
-        LEFT_ALONE.labels(namespace, reason).set(1)
 
 
 def count_run(namespace: str, name: str, result: str, seconds: float) -> None:

@@ -15,7 +15,6 @@ from localcluster import gatewayapi
 from modelward.api.names import LABEL_ALLOWED_FORMATS
 from modelward.kube.claims import NAME, NAME_OF_ALL
 from modelward.kube.resources import LEASES
-from modelward.telemetry import LEFT_ALONE
 from nodeless.cluster import Cluster
 from nodeless.fixtures import api_server
 from nodeless.model import Model
@@ -153,7 +152,7 @@ async def test_of_two_that_overlap_the_second_leaves_the_namespace_alone_until_i
         assert f"namespace {shared.namespace} is left alone: the installation in namespace {a.name} has claimed it" in (
             caplog.text
         )
-        assert (shared.namespace, "claimed") in LEFT_ALONE._metrics
+        assert shared.namespace in second.left_alone()["claimed"]
         await until(second.is_idle, "nothing to do")
         assert shared.get()["status"]["observedGeneration"] == 1
         written = [each["requestURI"] for each in b.requests()
@@ -163,7 +162,7 @@ async def test_of_two_that_overlap_the_second_leaves_the_namespace_alone_until_i
         cluster.kubectl("delete", "lease", NAME, "-n", shared.namespace)
         await until(shared.is_second, "taken over")
         assert holder(cluster, shared.namespace) == b.name
-        assert (shared.namespace, "claimed") not in LEFT_ALONE._metrics
+        assert shared.namespace not in second.left_alone()["claimed"]
 
 
 async def test_one_for_all_namespaces_leaves_those_that_are_claimed_by_name(
@@ -222,7 +221,7 @@ async def test_a_namespace_that_may_not_be_read_holds_up_nobody(
         closed.apply()
         await until(model.is_ready, "the other one")
         assert f"namespace {closed.namespace} is left out" in caplog.text
-        assert (closed.namespace, "forbidden") in LEFT_ALONE._metrics
+        assert closed.namespace in running.left_alone()["forbidden"]
         again = [each for each in one.objects if each["kind"] == "RoleBinding"]
         cluster.kubectl("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump_all(again))
         await until(running.task.done, "the end, for a new start")

@@ -178,6 +178,10 @@ def test_users_stay_where_they_are(model: Model, trained: Trained) -> None:
         until(is_in(model, "Paused"), "the pause")
     candidate = model.get()["status"]["candidate"]["revision"]
     assert model.get()["status"]["phase"] == "Paused"
+    for gate in rollout(model)["gates"]:
+        if gate["name"] != "disagreement":
+            told = gate["users"]
+            assert all(sum(row != "0" for row in told[arm].split(" ")) > 8 for arm in ("stable", "candidate")), gate
     moved = [user for user, seen in sent.seen.items() if len(seen) > 1]
     # Where each is at the end: how long a pod took to start says nothing of where its users are.
     by_arm = {arm: sum(list(seen)[-1] == arm for seen in sent.seen.values()) for arm in (stable, candidate)}

@@ -99,6 +99,10 @@ class Operator:
     ) -> None:
         self.api, self.controller, self.lease, self.cache, self.task = api, controller, lease, cache, task
 
+    def left_alone(self) -> dict[str, frozenset[str]]:
+        """Namespaces, by why."""
+        return self.controller._territory.left_alone()
+
     def is_idle(self) -> bool:
         """Whether it knows of nothing to do now."""
         return not self.controller._queue._due and not self.controller._started

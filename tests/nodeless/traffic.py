@@ -39,6 +39,10 @@ class FakeTraffic:
         stable, arm = pods
         return await self.routers([pod for own in pods.values() for pod in own], stable, arm, slo)
 
+    async def users(self, _pods: Mapping[str, Collection[PodFacts]], _slo: float | None) -> Readings:
+        """None, as of pods of an earlier version."""
+        return {}
+
     async def samples(self, _pod: PodFacts, _after: int) -> tuple[str, int, list[Sample]] | None:
         return None
 

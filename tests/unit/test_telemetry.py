@@ -201,3 +201,16 @@ async def test_a_scrape_has_both_and_shows_the_fleet_of_its_moment(unused_tcp_po
             assert ready not in await scrape()
     finally:
         await runner.cleanup()
+
+
+def test_namespaces_that_are_left_alone_are_shown_by_why_and_only_while_they_are() -> None:
+    def shown(**left_alone: frozenset[str]) -> dict[tuple[str, str], float]:
+        (family,) = (
+            each for each in StatusMetrics(left_alone=left_alone).collect() if each.name.endswith("left_alone")
+        )
+        return {(each.labels["namespace"], each.labels["reason"]): each.value for each in family.samples}
+
+    assert shown(claimed=frozenset({"a", "b"}), forbidden=frozenset({"c"})) == {
+        ("a", "claimed"): 1.0, ("b", "claimed"): 1.0, ("c", "forbidden"): 1.0,
+    }  # fmt: skip
+    assert shown(claimed=frozenset({"b"}), forbidden=frozenset()) == {("b", "claimed"): 1.0}

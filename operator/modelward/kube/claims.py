@@ -15,7 +15,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from modelward import telemetry
 from modelward.api import names
 from modelward.kube.claim_rules import Claim, claim_on, refusal
 from modelward.kube.client import WRITE_TIMEOUT, Api, ApiError, ApiUnreachableError
@@ -90,15 +89,19 @@ class Claims:
         return known != self._claims
 
     def tell(self, namespaces: set[str]) -> None:
-        """Say in log and metrics which of `namespaces` are left alone, once for each change."""
+        """Say in the log which of `namespaces` are left alone, once for each change."""
         told = {each: why for each in sorted(namespaces) if (why := self.refusal(each)) is not None}
         for namespace, why in told.items():
             if self._told.get(namespace) != why:
                 log.warning("%s", why)
         for namespace in self._told.keys() - told.keys():
             log.info("namespace %s is this installation's now", namespace)
-        telemetry.show_left_alone("claimed", told)
         self._told = told
+
+    @property
+    def left_alone(self) -> frozenset[str]:
+        """The namespaces that others have claimed, as last told."""
+        return frozenset(self._told)
 
     def _pass_on(self, known: tuple[Claim, ...], claims: tuple[Claim, ...]) -> None:
         """Note of whom a claim went away that counted until now."""

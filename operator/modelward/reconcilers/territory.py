@@ -10,7 +10,6 @@ that opens ends the process, and the next one watches it.
 import asyncio
 import logging
 
-from modelward import telemetry
 from modelward.kube.cache import Cache
 from modelward.kube.claims import LOOK_EVERY, Claims
 from modelward.kube.client import Api, ApiError, ApiUnreachableError
@@ -55,7 +54,10 @@ class Territory:
         self._cache.watched = scope.resources
         self._cache.withheld = scope.withheld
         self._cache.places = (None,) if scope.namespaces is None else scope.namespaces
-        telemetry.show_left_alone("forbidden", scope.closed)
+
+    def left_alone(self) -> dict[str, frozenset[str]]:
+        """The namespaces that this installation leaves alone, by why: claimed by another one, or forbidden."""
+        return {"claimed": self._claims.left_alone, "forbidden": frozenset(self._scope.closed)}
 
     def wait(self, namespace: str) -> float | None:
         """Seconds until something may be done in `namespace`; None: it is not ours."""

@@ -259,3 +259,15 @@ async def test_a_claim_that_may_not_be_changed_is_waited_for_each_time(leases: L
     clock.now += HANDOVER
     await one.look(("ml",))
     assert one.may_write("ml")
+
+
+async def test_what_others_have_claimed_is_told_as_left_alone_until_it_is_not(leases: Leases, clock: Clock) -> None:
+    leases.put("ml", NAME, "b")
+    one = claims(leases, clock, "a", "ml", "web")
+    await one.look(("ml", "web"))
+    one.tell({"ml", "web"})
+    assert one.left_alone == {"ml"}
+    leases.put("ml", NAME, "a")
+    await one.look(("ml", "web"))
+    one.tell({"ml", "web"})
+    assert one.left_alone == frozenset()
