@@ -63,6 +63,36 @@ async def test_a_good_version_is_promoted_in_steps(cluster: Cluster, model: Mode
     assert "Promoted" in row
 
 
+async def test_one_bad_user_rolls_nothing_back_where_users_stay_and_is_remembered(
+    cluster: Cluster, model: Model
+) -> None:
+    """What is counted by users is in the status, and goes on after a restart of the operator."""
+    traffic, sticky = FakeTraffic(), {"stickyBy": {"header": "x-user"}}
+    traffic.one_user = True
+
+    def users() -> list[int]:
+        gates = rollout(model).get("gates") or [{}]
+        told = gates[0].get("users", {}).get("candidate", "0")
+        return [int(row.partition(":")[0]) for row in told.split(" ")]
+
+    def shown() -> Any:
+        model.kubelet.settle()
+        gates = rollout(model).get("gates") or [{}]
+        return gates[0] if "by users" in gates[0].get("message", "") else None
+
+    async with operator(cluster, traffic=traffic):
+        model.apply(version=1, rollout=SLOW, traffic=sticky)
+        await until(model.is_ready, "the first version")
+        model.apply(version=2, rollout=SLOW, traffic=sticky)
+        traffic.errors[await until(lambda: rollout(model).get("revision"), "a candidate")] = 0.029
+        gate = await until(shown, "requests say that it is bad, and users do not")
+        assert (gate["verdict"], rollout(model)["phase"]) == ("Inconclusive", "Progressing")
+        before = users()
+    async with operator(cluster, traffic=traffic, identity="another"):
+        await until(lambda: model.kubelet.settle() or users()[0] > before[0] > 0, "more of them", 60)
+        assert rollout(model)["gates"][0]["verdict"] == "Inconclusive"
+
+
 async def test_a_bad_version_is_rolled_back_by_its_gate_and_stays_so(cluster: Cluster, model: Model) -> None:
     traffic = FakeTraffic()
     async with operator(cluster, traffic=traffic) as one:
