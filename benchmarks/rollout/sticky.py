@@ -18,8 +18,9 @@ from benchmarks.rollout.simulation import upper
 from benchmarks.rollout.traffic import Array
 from localcluster.progress import step
 from modelward.rollouts.statistics import sequential
-from modelward.rollouts.statistics.clustered import BUCKETS, log_evidence
+from modelward.rollouts.statistics.clustered import BUCKETS, difference, log_evidence
 from modelward.rollouts.statistics.outcomes import Outcomes
+from modelward.rollouts.statistics.outcomes import difference as by_requests
 
 LOOK: Final = 2.0
 RATE: Final = 50.0
@@ -27,6 +28,10 @@ MARGIN: Final = 0.01
 ALPHA: Final = 0.01 / 2
 """Two gates: errorRate and refusals, the default."""
 
+REPORT: Final = 15
+"""Looks after which a variant's report is made anew."""
+
+ALPHA_OF_BOUNDS: Final = 0.05
 SEED: Final = 13
 
 
@@ -104,25 +109,37 @@ def total(arm: Counted) -> Outcomes:
 
 @dataclass(frozen=True)
 class Ends:
-    """After how many looks the gate failed, by requests and by users; None: never."""
+    """After how many looks the gate failed, by requests and by users; None: never. `missed_by_requests`,
+    `missed_by_users`: whether the bounds that a variant's report has ever left out the true difference."""
 
     requests: int | None
     users: int | None
+    missed_by_requests: bool
+    missed_by_users: bool
 
 
 def run(users: Users, weights: Array, rng: np.random.Generator) -> Ends:
     """One rollout whose steps go by the clock, whatever the gate says."""
     test = sequential.start(MARGIN)
     stable, candidate = (np.zeros((2, BUCKETS), np.int64) for _ in range(2))
-    requests = None
+    failed: dict[str, int | None] = {"requests": None, "users": None}
+    missed = {"requests": False, "users": False}
     for number, seen in enumerate(looks(users, weights, rng), 1):
         test = test.look(total(seen[0]), total(seen[1]))
         stable, candidate = stable + seen[0], candidate + seen[1]
-        if sequential.verdict(test.evidence, ALPHA) == "Fail":
-            requests = requests or number
-            if log_evidence(outcomes(stable), outcomes(candidate), MARGIN, worse=True) >= -np.log(ALPHA):
-                return Ends(requests, number)
-    return Ends(requests, None)
+        sides = None
+        if number % REPORT == 0:
+            sides = outcomes(stable), outcomes(candidate)
+            low, high = by_requests(total(stable), total(candidate), ALPHA_OF_BOUNDS)
+            missed["requests"] |= not low <= users.worse <= high
+            low, high = difference(*sides, ALPHA_OF_BOUNDS)[1:]
+            missed["users"] |= not low <= users.worse <= high
+        if failed["users"] is None and sequential.verdict(test.evidence, ALPHA) == "Fail":
+            failed["requests"] = failed["requests"] or number
+            sides = sides or (outcomes(stable), outcomes(candidate))
+            if log_evidence(*sides, MARGIN, worse=True) >= -np.log(ALPHA):
+                failed["users"] = number
+    return Ends(failed["requests"], failed["users"], missed["requests"], missed["users"])
 
 
 def failures(users: Users, rollouts: int, minutes: float) -> dict[str, Any]:
@@ -134,6 +151,7 @@ def failures(users: Users, rollouts: int, minutes: float) -> dict[str, Any]:
         "rollouts": rollouts,
         **{f"failed_by_{unit}": len(found) for unit, found in by.items()},
         **{f"seconds_by_{unit}": float(np.median(found)) * LOOK if found else None for unit, found in by.items()},
+        **{f"missed_by_{unit}": sum(getattr(each, f"missed_by_{unit}") for each in ends) for unit in by},
         "upper_95": upper(len(by["users"]), rollouts),
     }
 
@@ -146,6 +164,8 @@ def table(harmless: list[dict[str, Any]], bad: list[dict[str, Any]], minutes: fl
             f"{row['failed_by_requests'] / row['rollouts']:.1%}",
             f"{row['failed_by_users'] / row['rollouts']:.1%}",
             f"{row['upper_95']:.2%}",
+            f"{row['missed_by_requests'] / row['rollouts']:.1%}",
+            f"{row['missed_by_users'] / row['rollouts']:.1%}",
         )
         for row in harmless
     ]
@@ -162,7 +182,10 @@ def table(harmless: list[dict[str, Any]], bad: list[dict[str, Any]], minutes: fl
     rollouts = (*harmless, *bad)[0]["rollouts"]
     return "\n\n".join((
         f"### Sticky users: false rollbacks of one that is no worse; {rollouts} rollouts of {minutes:g} minutes",
-        markdown(("users", "requests as the unit", "users as the unit", "upper 95 % limit"), alike, names=1),
+        markdown(
+            ("users", "by requests", "by users", "upper 95 % limit", "bounds missed by requests", "by users"), alike,
+            names=1,
+        ),
         "### Sticky users: rollbacks of a candidate that is worse, and the median of seconds until then",
         markdown(("candidate", "by requests", "after", "by users", "after"), worse, names=1),
     ))  # fmt: skip

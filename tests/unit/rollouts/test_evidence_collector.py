@@ -443,3 +443,18 @@ async def test_users_are_not_asked_for_where_only_copies_are_sent(operator: Oper
     operator.traffic = Traffic(StickyBy(header="x-user"))
     await operator.look(rolling(weight=0, mirror=50))
     assert "users" not in scraper.asked
+
+
+async def test_variants_are_compared_by_users_where_they_stay(operator: Operator, scraper: FakeScraper) -> None:
+    operator.traffic = Traffic(StickyBy(header="x-user"))
+    scraper.users_say = {POD_A.uid: by_users(), POD_C.uid: by_users()}
+    await operator.look(AB)
+    scraper.count(ROUTER, a=Counts(32_000), c=Counts(33_000, 1000))
+    scraper.users_say = {
+        POD_A.uid: [[2 * n for n in row] for row in by_users()],
+        POD_C.uid: by_users([2000, 1000, 0, 0]),
+    }
+    (errors,) = (await operator.look(AB, COMPARE_EVERY)).comparisons["b"]
+    assert errors["low"].startswith("-")
+    operator.restart()
+    assert (await operator.look(AB, COMPARE_EVERY)).comparisons["b"] == [errors]

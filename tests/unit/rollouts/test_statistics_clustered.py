@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from modelward.rollouts.statistics.clustered import BUCKETS, effective, is_enough, log_evidence
+from modelward.rollouts.statistics.clustered import BUCKETS, difference, effective, is_enough, log_evidence
 from modelward.rollouts.statistics.outcomes import Outcomes
 
 
@@ -74,3 +74,19 @@ def test_at_one_look_it_is_an_e_value() -> None:
         values.append(math.exp(log_evidence(sides[0], sides[1], 0.0, worse=True)))
     assert sum(values) / len(values) <= 1.0
     assert sum(each >= 100 for each in values) / len(values) <= 0.01
+
+
+def test_bounds_are_the_margins_that_are_not_refuted() -> None:
+    good, bad = arm(*[0.01, 0.03] * 16, trials=1000), arm(*[0.05, 0.07] * 16, trials=1000)
+    middle, low, high = difference(good, bad, 0.05)
+    assert middle == pytest.approx(0.04)
+    assert low < middle < high
+    for margin, worse in ((low, True), (high, False)):
+        assert log_evidence(good, bad, margin, worse=worse) == pytest.approx(math.log(20), rel=1e-6)
+    assert difference(good, good, 0.05)[1] < 0 < difference(good, good, 0.05)[2]
+
+
+@pytest.mark.parametrize("few", [[], arm(1.0), arm(0.0, 1.0)])
+def test_few_users_bound_nothing(few: list[Outcomes]) -> None:
+    assert difference(GOOD, few, 0.05)[1:] == (-1.0, 1.0)
+    assert difference(few, GOOD, 0.05)[1:] == (-1.0, 1.0)

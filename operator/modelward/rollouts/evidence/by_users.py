@@ -21,6 +21,13 @@ class ByUsers:
     stable: tuple[Counts, ...]
     candidate: tuple[Counts, ...]
 
+    def __add__(self, other: "ByUsers") -> "ByUsers":
+        return ByUsers(_sums(self.stable, other.stable), _sums(self.candidate, other.candidate))
+
+
+def _sums(rows: tuple[Counts, ...], others: tuple[Counts, ...]) -> tuple[Counts, ...]:
+    return tuple(row + other for row, other in zip(rows, others, strict=True))
+
 
 def counted(revision: str, page: Mapping[str, Any]) -> dict[str, Counts]:
     """A pod's answer, with a row for a revision. Raises one of UNREADABLE for something else."""

@@ -213,7 +213,7 @@ class EvidenceCollector:
         if routes is None or not arms:
             self._records.pop(key, None)
             return {}, None
-        records = self._records.setdefault(key, {})
+        records, by_users = self._records.setdefault(key, {}), chosen_by_more_than_chance(owner.spec.traffic)
         for gone in records.keys() - {arm.name for arm in arms}:
             del records[gone]
         again = []
@@ -222,7 +222,7 @@ class EvidenceCollector:
             again.append(
                 self._poller.ask(
                     Question("comparison", key, arm.name),
-                    functools.partial(self._compare, record, arm, routes.stable, observed),
+                    functools.partial(self._compare, record, arm, routes.stable, observed, by_users=by_users),
                     COMPARE_EVERY,
                     (owner.uid, routes.stable, arm.revision),
                 )
@@ -245,11 +245,14 @@ class EvidenceCollector:
             record = records[arm.name] = _Record(owner.uid, totals, Looks(*about, Pairs(tolerance)))
         return record
 
-    async def _compare(self, record: _Record, arm: Arm, stable: str, observed: Observed) -> None:
+    async def _compare(self, record: _Record, arm: Arm, stable: str, observed: Observed, *, by_users: bool) -> None:
         counts = await record.looks.counts(self._scraper, observed, _slo(observed), by_clients=arm.weight > 0)
         pairs = await record.looks.disagreements(self._scraper, observed) if arm.mirror else Outcomes()
+        users = (
+            await record.looks.by_users(self._scraper, observed, _slo(observed)) if by_users and arm.weight else None
+        )
         zero = Counts()
-        record.totals = record.totals.plus(counts.get(stable, zero), counts.get(arm.revision, zero), pairs)
+        record.totals = record.totals.plus(counts.get(stable, zero), counts.get(arm.revision, zero), pairs, users)
 
 
 def _slo(observed: Observed) -> float | None:

@@ -43,6 +43,10 @@ class Users:
         """For a verdict that no single user makes."""
         return clustered.is_enough(self.stable[:BUCKETS], self.candidate[:BUCKETS])
 
+    def difference(self, alpha: float) -> tuple[float, float, float]:
+        """How far the candidate's share lies above the stable's, and bounds on that."""
+        return clustered.difference(self.stable[:BUCKETS], self.candidate[:BUCKETS], alpha)
+
     def show(self, margin: float, chance: float, *, worse: bool) -> bool:
         """Whether they bear out that the candidate is worse, or is not. `chance`: of being wrong."""
         stable, candidate = self.stable[:BUCKETS], self.candidate[:BUCKETS]

@@ -14,7 +14,7 @@ benchmarks/rollout/sticky.py.
 """
 
 from collections.abc import Sequence
-from math import inf, log, log1p, sqrt
+from math import exp, inf, log, log1p, sqrt
 from typing import Final
 
 from modelward.rollouts.statistics.outcomes import Outcomes
@@ -44,6 +44,23 @@ def log_evidence(stable: Sequence[Outcomes], candidate: Sequence[Outcomes], marg
     t = distance / sqrt(_variance(stable) + _variance(candidate))
     square = t * t / freedom
     return (freedom + 1) / 2 * (log1p(square) - log1p(square / (1 + SPREAD))) - log(1 + SPREAD) / 2
+
+
+def difference(stable: Sequence[Outcomes], candidate: Sequence[Outcomes], alpha: float) -> tuple[float, float, float]:
+    """The candidate's share minus the stable's, and bounds on it: the margins that users do not refute at `alpha`."""
+    stable, candidate = _asked(stable), _asked(candidate)
+    if not stable or not candidate:
+        return 0.0, -1.0, 1.0
+    middle = _share(candidate) - _share(stable)
+    freedom = min(effective(stable), effective(candidate)) - 1
+    if freedom < 1:
+        return middle, -1.0, 1.0
+    # log_evidence, solved for the square of t.
+    ratio = exp(2 / (freedom + 1) * (log(1 + SPREAD) / 2 - log(alpha)))
+    if ratio >= 1 + SPREAD:
+        return middle, -1.0, 1.0
+    radius = sqrt(freedom * (ratio - 1) / (1 - ratio / (1 + SPREAD)) * (_variance(stable) + _variance(candidate)))
+    return middle, max(-1.0, middle - radius), min(1.0, middle + radius)
 
 
 def is_enough(stable: Sequence[Outcomes], candidate: Sequence[Outcomes]) -> bool:
