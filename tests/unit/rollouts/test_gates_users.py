@@ -110,6 +110,14 @@ def test_users_who_are_too_few_hold_up_what_requests_say_is_bad(hold: str, elaps
     assert "too few users stay on a side" in f"{judged.failed}{judged.waits_for}" or said == "Pass"
 
 
+def test_some_bad_users_of_few_hold_up_nothing() -> None:
+    """More users tell, and a rollout that waits gets no more."""
+    case = look(START, rows(), rows((100, 100), (100, 0), others=(0, 0)))
+    judged = judge(case, BOTH, 60.0, final=False)
+    assert (judged.failed, judged.waits_for) == (None, None)
+    assert verdicts(case) == ["Inconclusive", "Inconclusive"]
+
+
 def test_users_are_stored_and_go_on() -> None:
     case = look(look(opened(EVERY, A, B, 1), rows((7, 3)), ONE_BAD), rows((5, 1)), rows(matched=(4, 4)))
     stored = rendered(case)

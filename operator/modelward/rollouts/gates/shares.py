@@ -94,18 +94,20 @@ class Share(Tested):
 
     def opinion(self, context: Context) -> Judgement:
         users = self._by_users
-        if (
-            users is not None
-            and not users.are_enough
-            and super().verdict(context.alpha) == FAIL != self.verdict(context.alpha)
-        ):
+        few = users is not None and not users.are_enough and self._is_refuted(context.alpha)
+        # More of them would tell; but not at the expense of users, where it is most of these that get bad answers.
+        if users is not None and few and users.most_are_worse(self.test.margin):
             said = f"{self.name}: {self.sentence}; that is worse than {self.limit} allows"
             return context.without_data(f"{said}, but too few users stay on a side to tell it from chance")
         return super().opinion(context)
 
+    def _is_refuted(self, alpha: float) -> bool:
+        """Whether requests say that the candidate is worse, and users do not."""
+        return super().verdict(alpha) == FAIL != self.verdict(alpha)
+
     def dump(self, alpha: float) -> dict[str, Any]:
         shown = super().dump(alpha)
-        if super().verdict(alpha) == FAIL != self.verdict(alpha):
+        if self._is_refuted(alpha):
             shown["message"] += "; by users, that it is worse is not shown"
         return shown if self.users is None else {**shown, "users": self.users.dump()}
 

@@ -43,6 +43,13 @@ class Users:
         """For a verdict that no single user makes."""
         return clustered.is_enough(self.stable[:BUCKETS], self.candidate[:BUCKETS])
 
+    def most_are_worse(self, margin: float) -> bool:
+        """Whether most groups of the candidate get more bad answers than the stable gives and the margin allows: then
+        it is hardly a few users' doing, even where they are too few to prove it."""
+        stable = sum(self.stable[:BUCKETS], Outcomes())
+        shares = [each.share for each in self.candidate[:BUCKETS] if each.share is not None]
+        return 2 * sum(share > (stable.share or 0.0) + margin for share in shares) > len(shares)
+
     def difference(self, alpha: float) -> tuple[float, float, float]:
         """How far the candidate's share lies above the stable's, and bounds on that."""
         return clustered.difference(self.stable[:BUCKETS], self.candidate[:BUCKETS], alpha)
