@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from builders import MODEL, pod, workload
+from builders import pod, workload
 from modelward.api.rollout import AT_ONCE, Rollout
 from modelward.api.traffic import HeaderMatch
 from modelward.facts import (
     Judgement,
+    ModelFacts,
     Observed,
     Progress,
     Promotion,
@@ -119,7 +120,7 @@ class World:
             target=target,
             intent=self.asked,
             held=target != self.fresh,
-            target_model=MODEL,
+            target_model=model_facts(self.asked),
             replicas=self.replicas,
             router_replicas=2,
             revisions=self._facts(),
@@ -140,13 +141,22 @@ class World:
         found = {}
         for name in sorted({*self.revisions, *self.records}):
             pods = self.revisions.get(name)
-            seen = pods if pods is not None and not pods.hidden else None
+            seen = pods if pods is not None and self._is_found(name, pods) else None
             if seen is None and name not in self.records:
                 continue
             counts = workload(seen.desired, seen.ready, settled=seen.settled) if seen else WorkloadFacts(0)
             promoted = (seen.promoted if seen else None) or self.records.get(name)
-            found[name] = RevisionFacts(name, MODEL, counts, promoted, seen is not None, name in self.services)
+            found[name] = RevisionFacts(
+                name, model_facts(model_of(name)), counts, promoted, seen is not None, name in self.services
+            )
         return found
+
+    def _is_found(self, name: str, pods: Pods) -> bool:
+        """As find_lost does: one that the watches lost sight of is looked for where anything names it."""
+        routes = self.config[0] if self.config else None
+        named = {routes.stable, *(arm.revision for arm in routes.arms)} if routes else set()
+        named |= {(self.status.get("stable") or {}).get("revision")}
+        return not pods.hidden or pods.desired > 0 or name in named or name in self.services
 
     def _way(self, name: str) -> Any:
         pods = self.revisions.get(name)
@@ -298,6 +308,10 @@ class World:
 
 def model_of(revision: str) -> str:
     return revision.partition(".")[0]
+
+
+def model_facts(model: str) -> ModelFacts:
+    return ModelFacts(f"s3://models/{model}.onnx", "auto")
 
 
 def with_manifests(seen: Observed) -> list[str]:

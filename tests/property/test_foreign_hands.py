@@ -75,6 +75,23 @@ async def test_a_label_that_was_changed_and_changed_back_blinds_nobody() -> None
     assert world.writes == writes
 
 
+@pytest.mark.parametrize("after", range(6))
+async def test_what_is_on_its_way_out_is_found_again_though_its_record_and_its_label_are_gone(after: int) -> None:
+    """Neither routes nor status name it any more; its pods do."""
+    world = await in_canary()
+    (leaving,) = (name for name, share in world.shares().items() if share == 10)
+    world.ask_for(3)
+    await world.run(after)
+    for resource in (CONTROLLER_REVISIONS, SERVICES):
+        if (resource, leaving) in world.objects:
+            world.remove(resource, leaving)
+    if (DEPLOYMENTS, leaving) in world.objects:
+        world.relabel(DEPLOYMENTS, leaving, names.LABEL_MANAGED_BY, "Helm")
+    await world.run(20)
+    left = [f"{resource.kind} {name}" for resource, name in world.objects if name.startswith(leaving)]
+    assert left == []
+
+
 async def test_a_webhook_that_changes_labels_is_told_by_their_name_and_stops_nothing() -> None:
     def adopt(resource: Resource, body: Json) -> None:
         if resource is DEPLOYMENTS:

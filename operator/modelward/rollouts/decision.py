@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from modelward.api.rollout import SHADOW
 from modelward.api.traffic import CANDIDATE
-from modelward.facts import PAUSED, PROMOTED, Arm, Clock, Match, Observed, Progress, Promotion, RouteTable
+from modelward.facts import PAUSED, PROMOTED, Arm, Clock, Match, ModelFacts, Observed, Progress, Promotion, RouteTable
 from modelward.rollouts import trial
 from modelward.rollouts.history import kept, last_promoted, promotion_of
 from modelward.rollouts.trial import Trial
@@ -62,10 +62,11 @@ def decide(observed: Observed, cause: str | None = None) -> Decision:
 def stable_of(observed: Observed) -> str:
     """The revision that has the traffic; the target where there is none to lose.
 
-    A target that was rejected, or that waits for a person, never takes the place of one that is gone.
+    A target that was rejected, or that waits for a person, never takes the place of one that is gone; nor does an
+    earlier revision of the same model, which was made by another version of the operator.
     """
     routes, barred = observed.router.routes, _barred(observed)
-    named = (routes.stable if routes else None, observed.last_stable, last_promoted(observed))
+    named = (routes.stable if routes else None, observed.last_stable, last_promoted(observed, _barred_model(observed)))
     known = [name for name in named if name is not None and name != barred]
     there = next((name for name in known if name in observed.revisions), None)
     if there is None and known and barred == observed.target:
@@ -79,6 +80,14 @@ def _barred(observed: Observed) -> str | None:
     if progress is None or not (progress.rejected or progress.phase == PAUSED):
         return None
     return None if routes is not None and routes.stable == progress.revision else progress.revision
+
+
+def _barred_model(observed: Observed) -> ModelFacts | None:
+    """The model of the revision that is barred."""
+    barred = _barred(observed)
+    if barred is None or barred == observed.target:
+        return None if barred is None else observed.target_model
+    return observed.revisions[barred].model if barred in observed.revisions else None
 
 
 def _promoted(progress: Progress) -> str:

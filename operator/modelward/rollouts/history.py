@@ -1,12 +1,16 @@
 """Earlier stable revisions: which of them keep running, and the record of who was promoted when."""
 
-from modelward.facts import Observed, Promotion
+from modelward.facts import ModelFacts, Observed, Promotion
 from modelward.rollouts.strategies import keep_seconds
 
 
-def last_promoted(observed: Observed) -> str | None:
-    """The revision that became stable last, by the records on Deployments: they survive the loss of all else."""
-    promoted = [(each.promoted.number, each.name) for each in observed.revisions.values() if each.promoted]
+def last_promoted(observed: Observed, but: ModelFacts | None = None) -> str | None:
+    """The revision that became stable last, by the records on Deployments: they survive the loss of all else.
+
+    `but`: not of this model.
+    """
+    known = [each for each in observed.revisions.values() if but is None or each.model != but]
+    promoted = [(each.promoted.number, each.name) for each in known if each.promoted]
     return max(promoted)[1] if promoted else None
 
 

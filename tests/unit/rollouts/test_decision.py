@@ -8,6 +8,7 @@ from builders import MODEL, observed, pod, revision, router, workload
 from modelward.api.traffic import HeaderMatch
 from modelward.facts import (
     Arm,
+    ModelFacts,
     Progress,
     Promotion,
     RouterFacts,
@@ -187,8 +188,19 @@ def test_what_was_rejected_or_waits_for_a_person_never_takes_the_place_of_a_stab
 
 def test_an_earlier_stable_takes_the_place_of_one_that_is_gone_while_the_target_is_rejected() -> None:
     rejected = Progress(B, 1, "RolledBack")
-    facts = observed(B, revision(C, promoted=1), revision(B), router=router(A, progress=rejected), history_limit=1)
+    former = replace(revision(C, promoted=1), model=ModelFacts("s3://models/c.onnx", "auto"))
+    facts = observed(B, former, revision(B), router=router(A, progress=rejected), history_limit=1)
     assert decide(facts).routes.stable == C
+
+
+def test_an_earlier_stable_of_the_model_that_was_rejected_takes_no_place() -> None:
+    """Made by another version of the operator: its name is another, and the model the same."""
+    rejected = Progress(B, 1, "Aborted")
+    facts = observed(B, revision(C, promoted=2), revision(B), router=router(A, progress=rejected), history_limit=2)
+    assert decide(facts).routes.stable == A
+    assert decide(replace(facts, router=router(C, progress=rejected))).routes.stable == C, "it has the traffic already"
+    other = replace(revision("fraud-d", promoted=1), model=ModelFacts("s3://models/d.onnx", "auto"))
+    assert decide(replace(facts, revisions={**facts.revisions, other.name: other})).routes.stable == other.name
 
 
 def test_a_stable_of_which_only_the_record_is_left_is_made_again() -> None:

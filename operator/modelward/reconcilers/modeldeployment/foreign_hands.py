@@ -9,17 +9,29 @@ from typing import Any
 
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.kube.cache import Cache, Object
+from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
-from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, Resource
+from modelward.kube.resources import (
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from modelward.revisions.deployment import load_model, load_promotion
 from modelward.revisions.diagnosis import Problem
-from modelward.revisions.ownership import is_ours
+from modelward.revisions.naming import is_revision_of
+from modelward.revisions.ownership import is_ours, is_pod_of
+from modelward.revisions.workloads import label
 from modelward.routing import routers
 from modelward.routing.stored import load_routes
 from modelward.values.transition import Transition
 
 LABELS_CHANGED = "LabelsChanged"
+
+_OVER = ("Failed", "Succeeded")
+"""Phases of pods of which nothing runs."""
 
 _READERS = {
     names.ANNOTATION_MODEL: load_model,
@@ -48,13 +60,26 @@ async def _find(owner: ModelDeployment, cache: Cache, api: Api, resource: Resour
 
 
 def _revisions(owner: ModelDeployment, cache: Cache) -> Iterator[str]:
-    """Those that routes or status name as used."""
+    """Those that routes or status name as used, and those of which anything else is in sight: what runs of them must
+    not be left over because its own object is out of sight."""
     resource, name = routers.wanted(owner).objects(owner)[-1]
     if (found := routers.stored(cache.get(resource, owner.namespace, name), owner)) is not None:
         yield found.routes.stable
         yield from (arm.revision for arm in found.routes.arms)
     used = (owner.status.get("stable"), owner.status.get("candidate"), *(owner.status.get("history") or ()))
     yield from (each["revision"] for each in used if each)
+    key = Key(owner.namespace, owner.name)
+    for resource in (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, DISRUPTION_BUDGETS):
+        yield from (
+            body["metadata"]["name"]
+            for body in cache.children(key, resource)
+            if is_revision_of(owner.name, body["metadata"]["name"])
+        )
+    for pod in cache.children(key, PODS):
+        of = label(pod, names.LABEL_REVISION)
+        ends = pod["metadata"].get("deletionTimestamp") or (pod.get("status") or {}).get("phase") in _OVER
+        if of is not None and not ends and is_revision_of(owner.name, of) and is_pod_of(pod, of):
+            yield of
 
 
 def repaired(manifest: Mapping[str, Any], live: Object) -> Transition | None:
