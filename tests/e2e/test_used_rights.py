@@ -31,6 +31,7 @@ RARE: Final[Mapping[Right, str]] = {
         for verb in ("get", "list", "watch", "create", "patch", "delete")
     },
     Right("networking.k8s.io", "networkpolicies", "delete"): "only for another router, or with policies switched off",
+    Right("modelward.io", "driftpolicies", "patch"): "only while a webhook run is under way",
     Right("", "events", "list"): "only of a training Job that makes no pod, or whose pod does not begin",
     Right("batch", "jobs", "get"): "only before a watch has told of a Job, or after somebody has deleted it",
     Right("batch", "jobs", "delete"): "only of runs that are stopped, and beyond the last three of a model",

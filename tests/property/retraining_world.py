@@ -118,6 +118,17 @@ class World:
         self._written()
         return stored
 
+    async def merge(self, resource: Resource, _namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Of metadata alone. What only a finalizer has kept is gone with the last of them."""
+        body = self.store[resource][name]
+        if patch["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
+            raise ApiError(409, "Conflict", "it has been changed since")
+        stored = self._put(resource, name, {**body, "metadata": {**body["metadata"], **patch["metadata"]}})
+        if stored["metadata"].get("deletionTimestamp") and not stored["metadata"]["finalizers"]:
+            self.remove(resource, name)
+        self._written()
+        return stored
+
     async def delete(self, resource: Resource, _namespace: str, name: str, _uid: str) -> None:
         self.remove(resource, name)
         self._written()
@@ -227,6 +238,15 @@ class World:
                 if body["metadata"]["uid"] in owners:
                     self.remove(kind, other, seen=seen)
 
+    def ask_to_delete(self, resource: Resource, name: str) -> None:
+        """As the API server does: what has a finalizer stays until that is taken away."""
+        body = self.store[resource][name]
+        if not body["metadata"].get("finalizers"):
+            self.remove(resource, name)
+            return
+        at = datetime.fromtimestamp(self.time, UTC).isoformat()
+        self._put(resource, name, {**body, "metadata": {**body["metadata"], "deletionTimestamp": at}})
+
     def new_model(self) -> str:
         return f"s3://models/fraud/{next(self.models)}/model.onnx"
 
@@ -270,6 +290,11 @@ class World:
         self._put(DRIFT_POLICIES, policy, body)
 
     # What is to be seen.
+
+    @property
+    def events(self) -> list[tuple[str, str]]:
+        """Type and reason of each that was posted."""
+        return [(each["type"], each["reason"]) for each in self.told]
 
     @property
     def target(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from modelward.api.modeldeployment import InvalidObjectError
-from modelward.api.names import ANNOTATION_RETRAIN
+from modelward.api.names import ANNOTATION_RETRAIN, FINALIZER_RUN
 from modelward.api.owners import owner_reference
 
 KIND: Final = "DriftPolicy"
@@ -159,7 +159,7 @@ class Spec:
 @dataclass(frozen=True)
 class DriftPolicy:
     """One custom resource. `created`: seconds since the epoch; `request`: the value of the annotation that asks for a
-    run, each value once; `status`: as it was last written."""
+    run, each value once; `status`: as it was last written; `held`: it does not go before the operator lets it."""
 
     namespace: str
     name: str
@@ -170,6 +170,7 @@ class DriftPolicy:
     created: float = 0.0
     request: str | None = None
     deleting: bool = False
+    held: bool = False
 
     kind = KIND
 
@@ -194,6 +195,7 @@ def parse(body: Mapping[str, Any]) -> DriftPolicy:
             created=datetime.fromisoformat(created).timestamp() if created else 0.0,
             request=(metadata.get("annotations") or {}).get(ANNOTATION_RETRAIN),
             deleting=bool(metadata.get("deletionTimestamp")),
+            held=FINALIZER_RUN in (metadata.get("finalizers") or ()),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidObjectError(

@@ -62,6 +62,9 @@ ANNOTATION_COMMAND: Final = f"{GROUP}/rollout"
 ANNOTATION_RETRAIN: Final = f"{GROUP}/retrain"
 """On a DriftPolicy: each new value asks for one run, whatever stood in its way."""
 
+FINALIZER_RUN: Final = f"{GROUP}/run-elsewhere"
+"""On a DriftPolicy while a run of it is under way in another system, which has to be told when the policy goes."""
+
 ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 """On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""
 

@@ -266,7 +266,7 @@ def _version(body: Object) -> int:
 
 _METADATA = (
     "name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp", "labels",
-    "annotations", "ownerReferences",
+    "annotations", "ownerReferences", "finalizers",
 )  # fmt: skip
 _JOB_SPEC = ("completions", "parallelism", "suspend")
 _POD_STATUS = ("phase", "reason", "message", "podIP", "conditions", "containerStatuses", "initContainerStatuses")

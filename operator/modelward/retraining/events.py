@@ -53,6 +53,23 @@ def run_transitions(old: Run | None, new: Run) -> Iterator[Transition]:
         yield Transition(kind, f"Retraining{new.result}", told, new.key, new.result)
 
 
+def stopped_elsewhere(run: Run, untold: str) -> Transition:
+    """The end of a run in another system that its policy does not know any more, or goes before.
+
+    `untold`: why it could not be told to stop.
+    """
+    if untold:
+        told = f"{run.name} for {run.target}: {could_not_be_told(untold)}{f' ({run.handle})' if run.handle else ''}"
+        return Transition("Warning", "RetrainingNotStopped", told, run.key)
+    told = f"{run.name} for {run.target}: it was deleted, and the system that runs it was told to stop it"
+    return Transition("Normal", "RetrainingStopped", told, run.key)
+
+
+def could_not_be_told(why: str) -> str:
+    """Of a run in another system, at the end of a sentence or as one."""
+    return f"the system that runs it could not be told to stop it, so it may go on there: {why.rstrip('.')}"
+
+
 def health_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
     """The changes between two statuses that are worth an Event."""
     before = conditions.by_type(old.get("conditions") or ())

@@ -2,10 +2,15 @@
 
 import copy
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from modelward.api import names
 from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
-from modelward.retraining.run import WORKING, Outcome
+from modelward.reconcilers.driftpolicy.elsewhere import STOP_WITHIN
+from modelward.retraining.run import ASKED, BROKE, SUCCEEDED, WAITS, WORKING, Outcome
 from modelward.retraining.triggers.trigger import Order
 from property.retraining_world import World
 
@@ -15,15 +20,20 @@ class OtherSystem:
 
     def __init__(self) -> None:
         self.cancelled: list[tuple[str, str | None]] = []
+        self.at_start: Callable[[], None] = lambda: None
+        self.goes = Outcome(WORKING)
+        self.answers_stop: Outcome | None = Outcome(SUCCEEDED)
 
     async def start(self, _order: Order) -> Outcome:
+        self.at_start()
         return Outcome(WORKING, handle="https://ci/runs/7")
 
     async def poll(self, _order: Order) -> Outcome:
-        return Outcome(WORKING)
+        return self.goes
 
-    async def cancel(self, order: Order) -> None:
+    async def cancel(self, order: Order) -> Outcome | None:
         self.cancelled.append((order.run.name, order.run.handle))
+        return self.answers_stop
 
 
 def by_webhook() -> tuple[World, OtherSystem]:
@@ -50,6 +60,135 @@ def test_deleting_a_run_cancels_it_elsewhere_once() -> None:
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
     assert (world.active(), world.memories()["drift"]["runs"][0]["result"]) == ([], "Deleted")
+
+
+def finalizers(world: World) -> list[str]:
+    return list(world.store[DRIFT_POLICIES]["drift"]["metadata"].get("finalizers") or ())
+
+
+def test_a_policy_is_held_only_while_a_run_of_it_is_under_way_elsewhere() -> None:
+    world, other = by_webhook()
+    world.settle()
+    assert finalizers(world) == []
+    body = world.store[DRIFT_POLICIES]["drift"]
+    world._put(DRIFT_POLICIES, "drift", {**body, "metadata": {**body["metadata"], "finalizers": ["theirs"]}})
+    held_at_start: list[list[str]] = []
+    other.at_start = lambda: held_at_start.append(finalizers(world))
+    started(world)
+    assert held_at_start[0] == ["theirs", names.FINALIZER_RUN], "before anything is started"
+    other.goes = Outcome(BROKE, "no data")
+    world.settle()
+    assert finalizers(world) == ["theirs"]
+
+
+def test_a_policy_whose_run_is_a_job_is_never_held() -> None:
+    world = World()
+    world.request("drift", "please")
+    world.settle()
+    assert (len(world.running()), finalizers(world)) == (1, [])
+
+
+def test_deleting_a_policy_stops_its_run_elsewhere_and_then_it_goes() -> None:
+    world, other = by_webhook()
+    name = started(world)
+    world.ask_to_delete(DRIFT_POLICIES, "drift")
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert "drift" not in world.store[DRIFT_POLICIES]
+    assert ("Normal", "RetrainingStopped") in world.events
+
+
+def test_a_policy_whose_runs_objects_went_first_stops_its_run_all_the_same() -> None:
+    """As the end of a namespace may have it, and a deletion in the foreground."""
+    world, other = by_webhook()
+    name = started(world)
+    world.ask_to_delete(DRIFT_POLICIES, "drift")
+    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
+        for each in list(world.store[resource]):
+            world.remove(resource, each)
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert "drift" not in world.store[DRIFT_POLICIES]
+
+
+def test_a_run_of_which_every_trace_is_deleted_is_stopped_and_its_policy_freed() -> None:
+    world, other = by_webhook()
+    name = started(world)
+    world.edit("drift", suspend=True)
+    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
+        for each in list(world.store[resource]):
+            world.remove(resource, each)
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert finalizers(world) == []
+
+
+def test_an_operator_that_starts_anew_stops_the_run_of_a_policy_that_is_being_deleted() -> None:
+    world, _ = by_webhook()
+    name = started(world)
+    world.ask_to_delete(DRIFT_POLICIES, "drift")
+    world._boot()
+    other = OtherSystem()
+    world.operator._triggers["Webhook"] = other
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert "drift" not in world.store[DRIFT_POLICIES]
+
+
+@pytest.mark.parametrize("answer", [Outcome(WAITS, "no answer"), Outcome(ASKED)], ids=["dead", "mute"])
+def test_a_dead_system_holds_no_policy_for_longer_than_is_borne(answer: Outcome) -> None:
+    world, other = by_webhook()
+    name = started(world)
+    other.answers_stop = answer
+    world.ask_to_delete(DRIFT_POLICIES, "drift")
+    for _ in range(3):
+        world.reconcile("drift")
+        world.time += STOP_WITHIN / 4
+    assert "drift" in world.store[DRIFT_POLICIES], "it may come back"
+    world.time += STOP_WITHIN / 2
+    world.settle()
+    assert "drift" not in world.store[DRIFT_POLICIES]
+    assert ("Warning", "RetrainingNotStopped") in world.events
+    assert len(other.cancelled) >= 4
+    assert set(other.cancelled) == {(name, "https://ci/runs/7")}
+
+
+def test_what_refuses_to_stop_holds_nobody() -> None:
+    world, other = by_webhook()
+    started(world)
+    other.answers_stop = Outcome(BROKE, "https://ci/runs/7 answered 405")
+    world.ask_to_delete(DRIFT_POLICIES, "drift")
+    world.settle()
+    assert "drift" not in world.store[DRIFT_POLICIES]
+    assert len(other.cancelled) == 1
+    assert ("Warning", "RetrainingNotStopped") in world.events
+
+
+def test_a_run_at_its_deadline_is_told_to_stop_until_it_is_told_or_that_is_given_up() -> None:
+    world, other = by_webhook()
+    started(world)
+    other.answers_stop = Outcome(WAITS, "no answer")
+    world.time += 7 * 3600
+    world.settle()
+    assert [run["status"]["phase"] for run in world.runs("drift")] == ["Running"]
+    world.time += STOP_WITHIN
+    world.settle()
+    (run,) = world.ended()
+    assert run["status"]["phase"] == "Failed"
+    assert "could not be told to stop it, so it may go on there: no answer" in run["status"]["message"]
+
+
+def test_a_deleted_run_is_told_to_stop_until_it_is_told_or_that_is_given_up() -> None:
+    world, other = by_webhook()
+    name = started(world)
+    other.answers_stop = Outcome(WAITS, "no answer")
+    world.remove(RETRAINING_RUNS, name)
+    world.settle()
+    assert world.memories()["drift"]["run"]["name"] == name
+    other.answers_stop = Outcome(SUCCEEDED)
+    world.settle()
+    assert world.memories()["drift"]["runs"][0]["result"] == "Deleted"
+    assert "may go on" not in world.memories()["drift"]["runs"][0]["message"]
 
 
 def test_an_operator_that_never_saw_the_run_cancels_it_elsewhere_too() -> None:

@@ -259,7 +259,10 @@ async def test_what_a_sidecar_outlives_counts_and_the_sidecar_is_ended(stage: St
 
 
 async def test_a_job_that_ended_by_itself_keeps_its_log(stage: Stage) -> None:
-    stage.job("Complete")
+    stage.job()
+    await stage.trigger.clear(Order(policy(), RUN, FACTS))
+    stage.pod(0, "", phase="Running", containerStatuses=two(over(0, 60, REPORT)))
+    stage.job("Complete", resourceVersion="8")
     await stage.trigger.clear(Order(policy(), RUN, FACTS))
     stage.job(deletionTimestamp=at(0), resourceVersion="9")
     await stage.trigger.clear(Order(policy(), RUN, FACTS))
@@ -268,6 +271,7 @@ async def test_a_job_that_ended_by_itself_keeps_its_log(stage: Stage) -> None:
 
 async def test_another_jobs_sidecars_are_left_alone(stage: Stage) -> None:
     stage.job(owner="another")
+    stage.pod(0, "", phase="Running", containerStatuses=two(over(0, 60, REPORT)))
     await stage.trigger.clear(Order(policy(), RUN, FACTS))
     assert stage.server.deleted == []
 

@@ -132,6 +132,18 @@ def test_a_run_is_stopped_by_what_status_knows() -> None:
     simulate(main())
 
 
+def test_what_comes_of_stopping_is_told_once_and_makes_the_policy_due() -> None:
+    async def main() -> None:
+        other = OtherSide()
+        assert await other.trigger.cancel(POLLED) == await other.trigger.cancel(POLLED) == Outcome(ASKED)
+        await other.poller.idle()
+        assert other.due == [KEY]
+        assert await other.trigger.cancel(POLLED) == Outcome(SUCCEEDED)
+        assert other.ended == ["http://hook/1"]
+
+    simulate(main())
+
+
 def test_a_run_that_is_overdue_is_asked_once_more_before_it_is_stopped() -> None:
     """The operator was away while it ended in time."""
 

@@ -183,6 +183,57 @@ async def test_without_a_status_url_nobody_tells(other: OtherSide, session: aioh
     assert other.seen == []
 
 
+STOPS: dict[str, tuple[int, str, str]] = {
+    "told": (204, runs.SUCCEEDED, ""),
+    "it is gone there": (404, runs.SUCCEEDED, ""),
+    "not now": (503, runs.WAITS, "answered 503"),
+    "never": (405, runs.BROKE, "answered 405"),
+}
+
+
+@pytest.mark.parametrize("case", STOPS)
+async def test_what_comes_of_stopping_is_told(other: OtherSide, session: aiohttp.ClientSession, case: str) -> None:
+    other.status, state, words = STOPS[case]
+    found = await trigger(session).cancel(order(other, f"{other.url}/runs/7"))
+    assert (found.state, words in found.message) == (state, True)
+
+
+async def test_a_run_of_which_nobody_tells_can_not_be_stopped_and_one_that_never_began_need_not(
+    other: OtherSide, session: aiohttp.ClientSession
+) -> None:
+    given = order(other)
+    assert (await trigger(session).cancel(given)).state == runs.SUCCEEDED
+    going = replace(given, run=replace(given.run, phase=runs.RUNNING))
+    found = await trigger(session).cancel(going)
+    assert (found.state, found.message) == (runs.BROKE, "the webhook named no statusUrl")
+    assert other.seen == []
+
+
+@pytest.mark.parametrize("gone", ["missing", "forbidden"])
+async def test_a_policy_that_goes_with_its_namespace_stops_its_run_without_its_secret(
+    other: OtherSide, session: aiohttp.ClientSession, gone: str
+) -> None:
+    secrets, given = Secrets(), order(other, f"{other.url}/runs/7")
+    made = trigger(session, secrets)
+    await made.poll(given)
+    setattr(secrets, gone, True)
+    assert (await made.poll(given)).delay == "WebhookSilent", "as long as the policy stays, its Secret decides"
+    going = replace(given, policy=replace(given.policy, deleting=True))
+    assert (await made.cancel(going)).state == runs.SUCCEEDED
+    assert [method for method, *_ in other.seen] == ["GET", "DELETE"]
+    assert (await trigger(session, secrets).cancel(going)).state == runs.WAITS
+
+
+async def test_who_tells_nothing_and_who_does_not_answer_is_told_of(
+    other: OtherSide, session: aiohttp.ClientSession
+) -> None:
+    assert "nobody tells how the run goes" in (await trigger(session).start(order(other))).message
+    assert "nobody tells how the run goes" in (await trigger(session).poll(order(other))).message
+    other.status = 503
+    for found in (await trigger(session).start(order(other)), await trigger(session).poll(order(other, other.url))):
+        assert (found.delay, "answered 503" in found.message) == ("WebhookSilent", True)
+
+
 async def test_it_is_cancelled_by_a_delete(other: OtherSide, session: aiohttp.ClientSession) -> None:
     other.status = 500
     await trigger(session).cancel(order(other, f"{other.url}/runs/7"))

@@ -21,6 +21,7 @@ from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
 from modelward.monitoring.windows import Look, WindowSettings
+from modelward.reconcilers.driftpolicy.elsewhere import Elsewhere
 from modelward.reconcilers.driftpolicy.targets import target_facts
 from modelward.reconcilers.modeldeployment.reconcile import Outcome as Reconciled
 from modelward.reconcilers.modeldeployment.reconcile import soonest
@@ -28,7 +29,13 @@ from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining import progress as policy_run
 from modelward.retraining import run as runs
-from modelward.retraining.events import health_transitions, memory_lost, run_transitions, verdict_transitions
+from modelward.retraining.events import (
+    could_not_be_told,
+    health_transitions,
+    memory_lost,
+    run_transitions,
+    verdict_transitions,
+)
 from modelward.retraining.legacy import legacy_run, legacy_targets
 from modelward.retraining.memories import Memories
 from modelward.retraining.memory import is_fresh
@@ -126,6 +133,7 @@ class PolicyReconciler:
         self._runs, self._memories = Runs(api, cache), Memories(api, cache)
         self._claims: dict[tuple[str, str], tuple[str, str]] = {}
         self._told: dict[Key, tuple[Told, ...]] = {}
+        self._elsewhere = Elsewhere(api, cache, self._triggers, lambda: now().timestamp())
 
     async def reconcile(self, key: Key) -> Reconciled:
         """Bring one policy a step on. Raises ApiError, ApiUnreachableError: the caller tries again; NotLeaderError."""
@@ -139,8 +147,14 @@ class PolicyReconciler:
             await tell_unreadable(self._api, self._cache, DRIFT_POLICIES, body, error, self._now())
             return Reconciled(refused=True)
         if policy.deleting:
-            # Owner references make the garbage collector stop what runs.
-            return Reconciled()
+            # Owner references make the garbage collector stop Jobs.
+            going = [
+                Order(policy, run, each.facts)
+                for each in (self._targets(policy) if policy.held else ())
+                if (run := each.run or each.memory.run) is not None
+            ]
+            waits = await self._elsewhere.let_go(policy, going, lambda told: self._tell(policy, told))
+            return Reconciled(again_in=ASK_EVERY if waits else None)
         await self._take_over(policy)
         named: dict[str, TargetState] = {}
         times: list[float | None] = []
@@ -162,6 +176,9 @@ class PolicyReconciler:
         self._told[key] = tuple(
             Told(each.memory.name, each.memory.verdict.word, each.run is not None) for each in states
         )
+        there = {run.name for each in states if (run := each.run or each.memory.run) is not None}
+        lost = await self._elsewhere.release(policy, there, lambda told: self._tell(policy, told))
+        times.append(ASK_EVERY if lost else None)
         return Reconciled(again_in=min((time for time in times if time is not None), default=None))
 
     async def _take_over(self, policy: DriftPolicy) -> None:
@@ -181,6 +198,7 @@ class PolicyReconciler:
     def forget(self, key: Key) -> None:
         """It is gone, or another installation's."""
         self._told.pop(key, None)
+        self._elsewhere.forget(key)
         telemetry.forget_policy(key.namespace, key.name, (*runs.RESULTS, runs.DELETED))
 
     def shown(self) -> dict[tuple[str, str], tuple[Told, ...]]:
@@ -261,10 +279,15 @@ class PolicyReconciler:
         if target.run is None and target.memory.run is None:
             return await self._begin(policy, target)
         known = target.run if target.run is not None else await self._stop_deleted(policy, target)
+        if known is None:
+            told = "The run was deleted, and the system that runs it is being told to stop it"
+            return TargetState(target.memory, None, told), soonest(ASK_EVERY, target.again_in)
         # What it deals with is remembered before it is started.
         memory = knows(target.memory, known) if target.run is not None else target.memory
         await self._remember(policy, memory)
+        await self._elsewhere.note(Order(policy, known, target.facts))
         run = known if known.phase == runs.ENDED else await self._step(policy, replace(target, memory=memory), known)
+        await self._elsewhere.note(Order(policy, run, target.facts))
         if run.kind == runs.JOB and run.phase in (runs.ROLLING_OUT, runs.ENDED):
             # Only now that its result is stored; and before it is accounted for, so that a crash repeats it.
             await self._jobs.clear(Order(policy, run, target.facts))
@@ -280,13 +303,16 @@ class PolicyReconciler:
         again_in = 0.0 if run.shown_phase != known.shown_phase or going is None else ASK_EVERY
         return TargetState(memory, going, None, stalled, verdict.lacks), soonest(again_in, target.again_in)
 
-    async def _stop_deleted(self, policy: DriftPolicy, target: _Target) -> Run:
-        """Somebody deleted the object of a run that the memory names: what it had begun is stopped. Returns its end."""
+    async def _stop_deleted(self, policy: DriftPolicy, target: _Target) -> Run | None:
+        """Somebody deleted the object of a run that the memory names: what it had begun is stopped. Returns its end,
+        None: it is not stopped yet."""
         assert target.memory.run is not None
         run = target.memory.run
         log.info("%s/%s: %s was deleted", policy.namespace, policy.name, run.name)
-        await self._triggers[run.kind].cancel(Order(policy, run, target.facts))
-        ended = deleted(run, self._now().timestamp())
+        untold = await self._elsewhere.stop(Order(policy, run, target.facts))
+        if untold is None:
+            return None
+        ended = _may_go_on(deleted(run, self._now().timestamp()), untold)
         for transition in run_transitions(run, ended):
             await self._tell(policy, transition)
         return ended
@@ -298,10 +324,14 @@ class PolicyReconciler:
         outcome = await self._do(effect_of(policy, facts, run, now), order)
         if outcome is not None and outcome.state == runs.ASKED:
             return run
+        why = ""
         if is_to_be_stopped(policy, facts, run, outcome, now):
             log.info("%s/%s: stopping %s", policy.namespace, policy.name, run.name)
-            await self._triggers[run.kind].cancel(order)
-        moved = advance(policy, facts, target.memory, run, outcome, now)
+            untold = await self._elsewhere.stop(order)
+            if untold is None:
+                return run
+            why = untold
+        moved = _may_go_on(advance(policy, facts, target.memory, run, outcome, now), why)
         if moved.phase == runs.ROLLING_OUT != run.phase:
             refused = await self._runs.refusal(policy, moved)
             moved = moved if refused is None else unacceptable(moved, refused, now)
@@ -379,6 +409,11 @@ class PolicyReconciler:
 
     async def _tell(self, policy: DriftPolicy, transition: Transition) -> None:
         await events.post(self._api, policy, transition, self._identity)
+
+
+def _may_go_on(run: Run, untold: str) -> Run:
+    """The end of a run with why it could not be stopped."""
+    return replace(run, message=f"{run.message}; {could_not_be_told(untold)}") if untold else run
 
 
 def _unsettled(bodies: tuple[Object, ...], memory: Memory | None) -> Run | None:

@@ -77,7 +77,7 @@ class JobTrigger:
             return Outcome(BROKE, f"The Job {order.run.name} is being deleted by somebody")
         end, now = ending_of(job), self._now().timestamp()
         pods = [pod for pod in self._pods(order.policy) if is_pod_of_job(pod, job)]
-        reporter = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_REPORTER)
+        reporter = _reporter(job)
         if end is None:
             return await self._going_on(order, job, pods, reporter, now)
         self._said.pop(job["metadata"]["uid"], None)
@@ -130,10 +130,13 @@ class JobTrigger:
             await self._api.delete(JOBS, order.policy.namespace, order.run.name, job["metadata"]["uid"])
 
     async def clear(self, order: Order) -> None:
-        """Its pods go with it, and their sidecars; a Job that has ended by itself stays, with its log."""
+        """Its pods go with it, and the sidecars that have outlived the training; any other Job stays, with its log."""
         job = self._cache.get(JOBS, order.policy.namespace, order.run.name)
-        gone = job is None or ending_of(job) is not None or job["metadata"].get("deletionTimestamp")
-        if job is not None and not gone:
+        if job is None or ending_of(job) is not None or job["metadata"].get("deletionTimestamp"):
+            return
+        pods = [pod for pod in self._pods(order.policy) if is_pod_of_job(pod, job)]
+        outlived = job_pods.outlived(pods, _reporter(job), self._now().timestamp())
+        if outlived.well or outlived.badly:
             await self.cancel(order)
 
     async def _find(self, order: Order) -> Object | None:
@@ -148,6 +151,12 @@ def _is_of(job: Object, order: Order) -> bool:
     """Whether it is the run's; operators of earlier versions made it the policy's."""
     owners = {each.get("uid") for each in job["metadata"].get("ownerReferences") or ()}
     return bool(owners & {order.run.uid, order.policy.uid})
+
+
+def _reporter(job: Object) -> str | None:
+    """The name of the container that trains."""
+    found: str | None = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_REPORTER)
+    return found
 
 
 class _Ending:

@@ -11,7 +11,7 @@ from typing import Final
 from modelward.kube.cache import Key
 from modelward.kube.poller import Poller, Question
 from modelward.kube.resources import DRIFT_POLICIES
-from modelward.retraining.run import ASKED, Outcome
+from modelward.retraining.run import ASKED, SUCCEEDED, Outcome
 from modelward.retraining.triggers.trigger import Order, Trigger
 
 EVERY: Final = 4.0
@@ -32,18 +32,24 @@ class PolledTrigger:
     async def poll(self, order: Order) -> Outcome:
         return self._ask(order, "poll", self._trigger.poll)
 
-    async def cancel(self, order: Order) -> None:
-        """Stops it some time soon; a start that is under way first gets its answer, which may say what to stop."""
+    async def cancel(self, order: Order) -> Outcome:
+        """A start that is under way first gets its answer, which may say what to stop."""
         question = _question(order)
+        stopping, about = replace(question, part=f"{question.part} stop"), ("stop", order.policy.uid, order.run.key)
+        known = self._answers.pop(stopping, None)
+        if known is not None and known[0] == about:
+            return known[1]
 
         async def stop() -> None:
             await self._poller.answered(question)
-            about, answer = self._answers.pop(question, (None, None))
-            started = answer.handle if answer is not None and about == _about(order, "start") else None
+            asked, answer = self._answers.pop(question, (None, None))
+            started = answer.handle if answer is not None and asked == _about(order, "start") else None
             handle = order.run.handle or started
-            await self._trigger.cancel(replace(order, run=replace(order.run, handle=handle)))
+            outcome = await self._trigger.cancel(replace(order, run=replace(order.run, handle=handle)))
+            self._answers[stopping] = (about, outcome or Outcome(SUCCEEDED))
 
-        self._poller.ask(replace(question, part=f"{question.part} stop"), stop, EVERY)
+        self._poller.ask(stopping, stop, EVERY)
+        return Outcome(ASKED)
 
     def _ask(self, order: Order, what: str, ask: Callable[[Order], Awaitable[Outcome]]) -> Outcome:
         question, about = _question(order), _about(order, what)

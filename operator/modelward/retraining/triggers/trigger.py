@@ -32,6 +32,6 @@ class Trigger(Protocol):
         """How it goes. Succeeded: with its report; Broke: why, with the end of its log; Untold: nobody tells."""
         ...
 
-    async def cancel(self, order: Order) -> None:
-        """Stop it, as far as that is possible."""
+    async def cancel(self, order: Order) -> Outcome | None:
+        """Stop it. None, Succeeded: that is done; Asked, Waits: not yet, ask again; Broke: why that is not possible."""
         ...

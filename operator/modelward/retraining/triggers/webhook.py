@@ -25,7 +25,7 @@ from modelward.net.body import read_up_to
 from modelward.net.untrusted import decoded, quoted
 from modelward.retraining.briefing import briefing
 from modelward.retraining.report import ReportError, parse_report
-from modelward.retraining.run import BROKE, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
+from modelward.retraining.run import BROKE, RUNNING, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
 from modelward.retraining.triggers.trigger import Order
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
@@ -42,6 +42,12 @@ NOBODY_TELLS: Final = (
     "ModelDeployment is changed"
 )
 
+NO_WAY_TO_TELL: Final = "the webhook named no statusUrl"
+
+KEYS_KEPT: Final = 1000
+"""Keys of policies that are remembered."""
+
+_GONE = frozenset({404, 410})
 _LATER = frozenset({408, 425, 429})
 
 
@@ -50,7 +56,11 @@ class _NotNow(Exception):  # noqa: N818
 
 
 class _Never(Exception):  # noqa: N818
-    """Asking again will be refused again."""
+    """Asking again will be refused again. `status`: with which that was answered."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class WebhookTrigger:
@@ -63,6 +73,8 @@ class WebhookTrigger:
         self._session = session
         self._hosts = hosts
         self._now = now
+        self._keys: dict[str, bytes] = {}
+        """By the policy's uid, the key of its last request: a namespace may lose the Secret before the policy."""
 
     async def start(self, order: Order) -> Outcome:
         if order.target is None:
@@ -97,14 +109,19 @@ class WebhookTrigger:
                 return Outcome(BROKE, message or f"{order.run.handle} says that the run failed")
         return Outcome(WORKING, message)
 
-    async def cancel(self, order: Order) -> None:
-        """DELETE of the status URL: whoever does not know it does nothing."""
+    async def cancel(self, order: Order) -> Outcome:
+        """DELETE of the status URL."""
         if order.run.handle is None:
-            return
+            # Before it was started there is nothing to be told of; afterwards nobody can be.
+            return Outcome(BROKE, NO_WAY_TO_TELL) if order.run.phase == RUNNING else Outcome(SUCCEEDED)
         try:
             await self._send(order, "DELETE", order.run.handle, "")
-        except (_NotNow, _Never):
-            return
+        except _NotNow as error:
+            return Outcome(WAITS, str(error))
+        except _Never as error:
+            return Outcome(SUCCEEDED) if error.status in _GONE else Outcome(BROKE, str(error))
+        self._keys.pop(order.policy.uid, None)
+        return Outcome(SUCCEEDED)
 
     async def _send(self, order: Order, method: str, url: str, body: str) -> Mapping[str, Any]:
         """The answer. Raises _NotNow, _Never."""
@@ -126,7 +143,7 @@ class WebhookTrigger:
         if status >= 500 or status in _LATER:
             raise _NotNow(f"{url} answered {status}, trying again: {_shown(raw)}")
         if not 200 <= status < 300:
-            raise _Never(f"{url} answered {status}: {_shown(raw)}")
+            raise _Never(f"{url} answered {status}: {_shown(raw)}", status)
         try:
             answer = decoded(raw) if raw.strip() else {}
         except ValueError:
@@ -134,6 +151,21 @@ class WebhookTrigger:
         return answer if isinstance(answer, Mapping) else {}
 
     async def _secret(self, policy: DriftPolicy) -> bytes:
+        """To sign with. A policy that is deleted may have lost its Secret, or the right to it, by then."""
+        try:
+            found = await self._read_secret(policy)
+        except _NotNow:
+            known = self._keys.get(policy.uid) if policy.deleting else None
+            if known is None:
+                raise
+            return known
+        self._keys.pop(policy.uid, None)
+        self._keys[policy.uid] = found
+        while len(self._keys) > KEYS_KEPT:
+            del self._keys[next(iter(self._keys))]
+        return found
+
+    async def _read_secret(self, policy: DriftPolicy) -> bytes:
         reference = _webhook(policy).secret_ref
         where = f"the Secret {reference.name} (spec.retrain.webhook.secretRef)"
         try:
