@@ -33,6 +33,7 @@ from modelward.net.budget import Budget
 from modelward.net.credentials import Credentials
 from modelward.net.prometheus import Prometheus
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
+from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.loop import ENDS, WORKERS_EACH, Controller, Reconciles
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.territory import Territory
@@ -144,8 +145,9 @@ def build(
         namespace_label=configured.prometheus_namespace_label,
     )  # fmt: skip
     monitoring = Monitoring(api, Monitors(session, credentials=credentials, budget=budget), poller, clock)
+    fleet = Fleet(lambda: cache.names(MODEL_DEPLOYMENTS), queue.add, configured.updates_at_a_time)
     reconciler = Reconciler(
-        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring
+        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet
     )
     jobs = JobTrigger(api, cache, now)
     webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
@@ -162,6 +164,7 @@ def build(
             monitoring.shown(),
             policies.shown(),
             territory.left_alone(),
+            fleet.counts(),
         )
 
     controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller)

@@ -50,7 +50,8 @@ class WorkloadFacts:
     """A Deployment and its pods.
 
     `settled`: its controller has seen the newest manifest and every pod runs it. `failure`: why its controller can't
-    make pods at all (a quota, a policy), where it said so.
+    make pods at all (a quota, a policy), where it said so. `overdue`: it has waited for the pods of the newest manifest
+    for as long as the Deployment lets it.
     """
 
     desired: int
@@ -59,6 +60,7 @@ class WorkloadFacts:
     settled: bool = False
     failure: str | None = None
     pods: tuple[PodFacts, ...] = ()
+    overdue: bool = False
 
     @property
     def complete(self) -> bool:
@@ -88,7 +90,8 @@ class RevisionFacts:
     """One revision that exists in the cluster. `promoted`: None where it never was the stable one.
 
     `deployed`: its Deployment is there; without one there is only the record that it can be made from again.
-    `addressed`: its Service is there, by which routers reach its pods.
+    `addressed`: its Service is there, by which routers reach its pods. `intent`: what the user wrote of it, where its
+    record says so.
     """
 
     name: str
@@ -97,6 +100,7 @@ class RevisionFacts:
     promoted: Promotion | None = None
     deployed: bool = True
     addressed: bool = True
+    intent: str = ""
 
 
 @dataclass(frozen=True)
@@ -324,7 +328,7 @@ class Clock:
 class Observed:
     """Everything that one reconcile looks at.
 
-    `target`: the revision that spec asks for; `held`: as an earlier operator made it. `intent`: see Progress.
+    `target`: the revision that spec asks for. `intent`: see Progress.
     `consent_unread`: why nobody knows which formats the namespace allows, where that is so.
     """
 
@@ -347,7 +351,6 @@ class Observed:
     matches: tuple[HeaderMatch, ...] = ()
     history_limit: int = 0
     intent: str = ""
-    held: bool = False
     consent_unread: str | None = None
 
     def pods_of(self, revision: str) -> tuple[PodFacts, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from modelward.models import consent
 from modelward.platform import Platform
+from modelward.reconcilers.fleet_rules import AT_A_TIME
 from modelward.values.quantities import amount
 
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -33,7 +34,8 @@ class Settings:
     `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `prometheus_namespace_label`: by which these
     are narrowed to a namespace, None: not at all. `prometheus_token_file`, `prometheus_tenant`: how the operator makes
     itself known there, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
-    DriftPolicies may be sent to. `watch_namespaces`: that the installation is for, None: all.
+    DriftPolicies may be sent to. `watch_namespaces`: that the installation is for, None: all. `updates_at_a_time`:
+    models whose pods are made anew at a time when the platform has changed; 0: none.
     """
 
     platform: Platform
@@ -48,6 +50,7 @@ class Settings:
     prometheus_tenant: str | None = None
     webhook_hosts: tuple[str, ...] = ()
     watch_namespaces: tuple[str, ...] | None = None
+    updates_at_a_time: int = AT_A_TIME
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -74,6 +77,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         resync_seconds=_number(environment, "MODELWARD_RESYNC_SECONDS", 600),
         prometheus_url=environment.get("MODELWARD_PROMETHEUS_URL", "").strip() or None,
         prometheus_namespace_label=_label(environment, "MODELWARD_PROMETHEUS_NAMESPACE_LABEL"),
+        updates_at_a_time=_number(environment, "MODELWARD_UPDATES_AT_A_TIME", AT_A_TIME, least=0),
         watch_namespaces=_namespaces(environment, "MODELWARD_WATCH_NAMESPACES"),
         prometheus_token_file=_path(environment, "MODELWARD_PROMETHEUS_TOKEN_FILE"),
         prometheus_tenant=_tenant(environment, "MODELWARD_PROMETHEUS_TENANT"),
@@ -93,10 +97,10 @@ def _image(environment: Mapping[str, str], name: str) -> str:
     return value
 
 
-def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
     text = environment.get(name, str(default))
-    if not text.isdecimal() or int(text) == 0:
-        raise SettingsError(f"{name} is {text!r}; set it to a positive whole number")
+    if not text.isdecimal() or int(text) < least:
+        raise SettingsError(f"{name} is {text!r}; set it to a {'positive ' if least else ''}whole number")
     return int(text)
 
 

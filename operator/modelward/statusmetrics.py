@@ -61,6 +61,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "retraining_active": (
         "1 while a retraining run of a DriftPolicy goes on, until its rollout has ended.", (*POLICY, "model"),
     ),
+    "platform_models": (
+        "ModelDeployments by how far their pods are what this operator makes of them: current, waiting (a rollout or a "
+        "pause comes first), ready (in line), updating, failed or skipped.", ("phase",),
+    ),
     "driftpolicy_stalled": ("1 while a DriftPolicy needs a person.", POLICY),
     "namespace_left_alone": (
         "1 for each namespace that this installation leaves alone: claimed by another one, or forbidden.",
@@ -77,13 +81,15 @@ _VERDICTS: Final = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
 @dataclass(frozen=True)
 class StatusMetrics(Collector):
     """What is shown in one scrape. `models`, `policies`: as they are cached; `monitored`, `targets`: by namespace and
-    name, since a policy's status tells of a few of its targets alone; `left_alone`: namespaces, by why."""
+    name, since a policy's status tells of a few of its targets alone; `left_alone`: namespaces, by why;
+    `fleet`: models by phase of their update."""
 
     models: Sequence[Mapping[str, Any]] = ()
     policies: Sequence[Mapping[str, Any]] = ()
     monitored: Mapping[tuple[str, str], Monitored] = field(default_factory=dict)
     targets: Mapping[tuple[str, str], Sequence[Told]] = field(default_factory=dict)
     left_alone: Mapping[str, Collection[str]] = field(default_factory=dict)
+    fleet: Mapping[str, int] = field(default_factory=dict)
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = {
@@ -105,6 +111,8 @@ class StatusMetrics(Collector):
         for reason, namespaces in self.left_alone.items():
             for namespace in sorted(namespaces):
                 yield "namespace_left_alone", (namespace, reason), 1.0
+        for phase, models in self.fleet.items():
+            yield "platform_models", (phase,), float(models)
 
 
 def _readable(render: Callable[[Mapping[str, Any]], Iterable[Series]], body: Mapping[str, Any]) -> list[Series]:

@@ -40,7 +40,7 @@ Outcome = Mapping[tuple[str, str, int], bool]
 
 
 def server_of(who: ModelDeployment) -> dict[str, str]:
-    made = revision.deployment(who, PLATFORM, revision.name_of(who, PLATFORM), 1)
+    made = revision.deployment(who, PLATFORM, revision.name_of(who), 1)
     labels: dict[str, str] = made["spec"]["template"]["metadata"]["labels"]
     return labels
 

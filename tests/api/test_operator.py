@@ -8,7 +8,7 @@ from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import Operator, operator, until
 
-MAX_WRITES_OF_A_NEW_MODEL = 11
+MAX_WRITES_OF_A_NEW_MODEL = 12
 
 
 async def test_a_new_model_takes_few_writes_and_then_there_is_silence(cluster: Cluster, model: Model) -> None:

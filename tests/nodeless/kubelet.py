@@ -20,7 +20,8 @@ MERGE = "application/merge-patch+json"
 
 class FakeKubelet:
     """Makes Deployments ready when the test says so. `broken`: revisions whose pods fail; `broken_but`: those
-    of every other revision do; `failure`: the reason that they give."""
+    of every other revision do; `failure`: the reason that they give; `refusing`: by Deployment, the image of which it
+    makes no pod ready, beside pods of the image before that stay."""
 
     def __init__(self, cluster: Cluster, namespace: str) -> None:
         self._cluster = cluster
@@ -28,6 +29,7 @@ class FakeKubelet:
         self.broken: set[str] = set()
         self.broken_but = ""
         self.failure = "ArtifactNotFound"
+        self.refusing: dict[str, str] = {}
 
     def settle(self) -> None:
         """Every Deployment gets its pods and its status; pods without one go."""
@@ -52,9 +54,15 @@ class FakeKubelet:
             name = f"{metadata['name']}-{number}"
             if name not in there:
                 self._create_pod(deployment, name, ready > 0)
+        image, surge = deployment["spec"]["template"]["spec"]["containers"][0]["image"], f"{metadata['name']}-surge"
+        stuck = self.refusing.get(metadata["name"]) == image
+        if stuck and surge not in there:
+            self._create_pod(deployment, surge, False)
+        elif not stuck and surge in there:
+            self._cluster.request("DELETE", PODS.path(self._namespace, surge), {"gracePeriodSeconds": 0})
         status = {
-            "observedGeneration": metadata["generation"], "replicas": replicas, "updatedReplicas": replicas,
-            "readyReplicas": ready, "availableReplicas": ready,
+            "observedGeneration": metadata["generation"], "replicas": replicas + stuck,
+            "updatedReplicas": 1 if stuck else replicas, "readyReplicas": ready, "availableReplicas": ready,
         }  # fmt: skip
         if not status.items() <= deployment.get("status", {}).items():
             self._patch_status(DEPLOYMENTS.path(self._namespace, metadata["name"]), status)

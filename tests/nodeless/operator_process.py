@@ -30,6 +30,7 @@ from modelward.net.prometheus import Prometheus
 from modelward.platform import Platform
 from modelward.reconcilers.driftpolicy.reconcile import Monitoring as Windows
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
+from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.loop import Controller, Reconciles
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.territory import Territory
@@ -95,9 +96,16 @@ class Operator:
     """`async with operator(cluster) as one:` runs it; `one.api.writes` counts its writes."""
 
     def __init__(
-        self, api: MortalApi, controller: Controller, lease: LeaseThread, cache: Cache, task: "asyncio.Task[None]"
+        self,
+        api: MortalApi,
+        controller: Controller,
+        lease: LeaseThread,
+        cache: Cache,
+        task: "asyncio.Task[None]",
+        fleet: Fleet,
     ) -> None:
         self.api, self.controller, self.lease, self.cache, self.task = api, controller, lease, cache, task
+        self.fleet = fleet
 
     def left_alone(self) -> dict[str, frozenset[str]]:
         """Namespaces, by why."""
@@ -124,9 +132,12 @@ async def operator(
     namespaces: tuple[str, ...] | None = None,
     kubeconfig: Path | None = None,
     handover: float = 0.0,
+    platform: Platform = PLATFORM,
+    at_a_time: int = 5,
 ) -> AsyncIterator[Operator]:
     """`installation`: the namespace that it is pretended to lie in; `namespaces`: those that it is for; `kubeconfig`:
-    whose account it has, the administrator's by default; `handover`: seconds, none where nobody else writes."""
+    whose account it has, the administrator's by default; `handover`: seconds, none where nobody else writes;
+    `at_a_time`: models that it updates at a time."""
     os.environ["KUBECONFIG"] = str(kubeconfig or cluster.server.kubeconfig)
     clock = time.monotonic
     stop = threading.Event()
@@ -145,9 +156,10 @@ async def operator(
         poller = Poller(queue.add, clock, may_ask=lease.is_held)
         evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, poller, ask_every=1.0)
         monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), poller, clock)
+        fleet = Fleet(lambda: cache.names(MODEL_DEPLOYMENTS), queue.add, at_a_time)
         reconciler = Reconciler(
-            api, cache, PLATFORM, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
-            Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time),
+            api, cache, platform, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
+            Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time), fleet,
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)
@@ -158,7 +170,7 @@ async def operator(
         controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, resync_seconds, poller)
         discovering = asyncio.create_task(controller.discover())
         watching = asyncio.create_task(app.watch(controller, discovering, stop))
-        made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run(discovering)))
+        made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run(discovering)), fleet)
         try:
             yield made
         finally:

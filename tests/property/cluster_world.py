@@ -18,6 +18,7 @@ from modelward.kube.cache import Cache, Key
 from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource
 from modelward.platform import Platform
+from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.reconcile import Outcome, Reconciler
 from modelward.rollouts.evidence.collector import Seen
 from modelward.routing.stored import load_routes
@@ -39,18 +40,23 @@ class ClusterWorld:
         self.now = 1.8e9
         self.writes = 0
         self.fetched = DIGEST
+        self.refused: set[str] = set()
+        """Images whose pods don't come up, beside those of the image before."""
+        self._applied: dict[tuple[Resource, str, str, str], set[str]] = {}
+        """Labels and annotations that were applied last: those that are no more are taken away."""
         self._counter = itertools.count(1)
         self.start(image)
 
-    def start(self, image: str) -> None:
+    def start(self, image: str, at_a_time: int = 5, router_image: str = "envoy:1") -> None:
         """A (new) operator: with an empty memory, and a full cache."""
         self.cache = Cache()
         for (resource, _), body in self.objects.items():
             if _is_selected(resource, body):
                 self.cache.upsert(resource, copy.deepcopy(body))
+        self.fleet = Fleet(lambda: self.cache.names(MODEL_DEPLOYMENTS), lambda _key: None, at_a_time)
         self.reconciler = Reconciler(
-            self, self.cache, Platform(image, "envoy:1"), self, _Evidence(self), _Unmonitored(), "me",  # type: ignore[arg-type]
-            lambda: self.now, lambda: datetime.fromtimestamp(self.now, UTC), FixedKeys(),
+            self, self.cache, Platform(image, router_image), self, _Evidence(self), _Unmonitored(), "me",  # type: ignore[arg-type]
+            lambda: self.now, lambda: datetime.fromtimestamp(self.now, UTC), FixedKeys(), self.fleet,
         )  # fmt: skip
 
     async def run(self, rounds: int = 12) -> None:
@@ -111,7 +117,10 @@ class ClusterWorld:
             return self.put(resource, {**body, "status": copy.deepcopy(manifest["status"])})
         metadata, wanted = body["metadata"], manifest["metadata"]
         for part in ("labels", "annotations"):
-            metadata[part] = {**(metadata.get(part) or {}), **(wanted.get(part) or {})}
+            ours = self._applied.get((resource, wanted["name"], body["metadata"]["uid"], part), set())
+            kept = {name: value for name, value in (metadata.get(part) or {}).items() if name not in ours}
+            metadata[part] = {**kept, **(wanted.get(part) or {})}
+            self._applied[resource, wanted["name"], body["metadata"]["uid"], part] = set(wanted.get(part) or {})
         references = [*(metadata.get("ownerReferences") or ()), *(wanted.get("ownerReferences") or ())]
         metadata["ownerReferences"] = list({each["uid"]: each for each in references}.values())
         metadata |= {"name": wanted["name"], "namespace": wanted["namespace"]}
@@ -191,12 +200,29 @@ class ClusterWorld:
                 if (PODS, f"{name}-{number}") not in self.objects:
                     self._create_pod(body, f"{name}-{number}")
             ready = sum(self._is_ready(f"{name}-{number}") for number in range(wanted))
+            stuck = self._settle_surge(name, body)
             status = {
-                "observedGeneration": body["metadata"]["generation"], "replicas": wanted, "updatedReplicas": wanted,
-                "readyReplicas": ready, "availableReplicas": ready,
+                "observedGeneration": body["metadata"]["generation"], "replicas": wanted + stuck,
+                "updatedReplicas": 1 if stuck else wanted, "readyReplicas": ready, "availableReplicas": ready,
             }  # fmt: skip
             if body.get("status") != status:
                 self.put(DEPLOYMENTS, {**copy.deepcopy(body), "status": status})
+
+    def _settle_surge(self, name: str, deployment: Json) -> bool:
+        """The pod beside the others, of an image that does not come up; whether there is one."""
+        stuck = deployment["spec"]["template"]["spec"]["containers"][0]["image"] in self.refused
+        there = (PODS, f"{name}-surge") in self.objects
+        if stuck and not there:
+            self._create_pod(deployment, f"{name}-surge")
+            failed = {"name": "server", "ready": False, "state": {"terminated": {"exitCode": 1, "message": "no libm"}}}
+            unready = [{"type": "Ready", "status": "False"}]
+            self.change(
+                PODS, f"{name}-surge",
+                lambda body: body["status"].update(conditions=unready, containerStatuses=[failed]),
+            )  # fmt: skip
+        elif there and not stuck:
+            self.remove(PODS, f"{name}-surge")
+        return stuck
 
     def _create_pod(self, deployment: Json, name: str) -> None:
         maker = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": "rs", "controller": True}

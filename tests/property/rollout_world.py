@@ -83,7 +83,7 @@ class World:
     rejected: set[str] = field(default_factory=set)
     """Models that must not get traffic before somebody asks for them again."""
     image: int = 1
-    """Of the operator: each makes other pods, and so another revision of the same model."""
+    """Of the operator: each is an earlier one, which names revisions by the pods that it makes."""
     stable: str | None = None
     """As the router was told last."""
     made: int = 0
@@ -103,8 +103,7 @@ class World:
         progress = stored if routes else progress_of(self.status.get("rollout") or {})
         # What status tells of has no intent; it is unchanged where spec asks for the model that it speaks of.
         unchanged = progress is not None and model_of(progress.revision) == self.asked
-        router = RouterFacts(None, routes)
-        return held(self.fresh, self.asked, progress, router, self._facts(), self.command, unchanged=unchanged)
+        return held(self.fresh, self.asked, progress, self._facts(), self.command, unchanged=unchanged)
 
     def observed(self) -> Observed:
         """What a reconcile sees now."""
@@ -119,7 +118,6 @@ class World:
         facts = Observed(
             target=target,
             intent=self.asked,
-            held=target != self.fresh,
             target_model=model_facts(self.asked),
             replicas=self.replicas,
             router_replicas=2,

@@ -11,6 +11,7 @@ READY: Final = "Ready"
 SERVABLE: Final = "Servable"
 RECONCILING: Final = "Reconciling"
 STALLED: Final = "Stalled"
+PLATFORM_CURRENT: Final = "PlatformCurrent"
 MONITORED: Final = "Monitored"
 """Only where spec.monitor asks for it."""
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelward.api.names import ANNOTATION_COMMAND
+from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTATION_RESTART
 from modelward.api.owners import owner_reference
 from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
 from modelward.api.traffic import AS_IT_COMES, Traffic, parse_traffic
@@ -172,7 +172,8 @@ class Spec:
 class ModelDeployment:
     """One custom resource: identity, spec, and the status as it was last written (a plain mapping).
 
-    `command`: what somebody asked of the rollout by annotation, until the operator has taken it up.
+    `command`: what somebody asked of the rollout by annotation, `platform_command`: of the update to a newer platform,
+    until the operator has taken it up. `restart`: the value for which the pods are to be restarted once.
     """
 
     namespace: str
@@ -184,6 +185,8 @@ class ModelDeployment:
     deleting: bool = False
     command: str | None = None
     resource_version: str = ""
+    platform_command: str | None = None
+    restart: str | None = None
 
     kind = KIND
 
@@ -200,6 +203,7 @@ def parse(body: Mapping[str, Any]) -> ModelDeployment:
     """
     try:
         metadata = body["metadata"]
+        annotations = metadata.get("annotations") or {}
         return ModelDeployment(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -208,8 +212,10 @@ def parse(body: Mapping[str, Any]) -> ModelDeployment:
             spec=_spec(body["spec"]),
             status=body.get("status") or {},
             deleting=bool(metadata.get("deletionTimestamp")),
-            command=(metadata.get("annotations") or {}).get(ANNOTATION_COMMAND),
+            command=annotations.get(ANNOTATION_COMMAND),
             resource_version=str(metadata.get("resourceVersion", "")),
+            platform_command=annotations.get(ANNOTATION_PLATFORM),
+            restart=annotations.get(ANNOTATION_RESTART),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidObjectError(

@@ -59,6 +59,22 @@ ANNOTATION_PROMOTED: Final = f"{GROUP}/promoted"
 ANNOTATION_COMMAND: Final = f"{GROUP}/rollout"
 """On a ModelDeployment: what somebody asks of the rollout. The operator takes it away when it has taken it up."""
 
+ANNOTATION_PLATFORM: Final = f"{GROUP}/platform"
+"""On a ModelDeployment whose update to a newer platform failed: retry, or skip. Taken away when it is taken up."""
+
+ANNOTATION_RESTART: Final = f"{GROUP}/restart"
+"""On a ModelDeployment: each new value restarts the pods of the revision that has the traffic. In the template of its
+Deployment: the value that they were restarted for."""
+
+ANNOTATION_INTENT: Final = f"{GROUP}/intent"
+"""On the record of pods: a hash of what the user wrote of them."""
+
+ANNOTATION_UPDATE: Final = f"{GROUP}/update"
+"""On the record of pods: JSON of their update to a newer platform, as far as it has come."""
+
+ANNOTATION_MADE_OF: Final = f"{GROUP}/made-of"
+"""On a Deployment: a hash of the pod template as it was rendered, whatever a webhook made of it."""
+
 ANNOTATION_RETRAIN: Final = f"{GROUP}/retrain"
 """On a DriftPolicy: each new value asks for one run, whatever stood in its way."""
 

@@ -86,6 +86,10 @@ class Cache:
         """The objects of `resource`; they are replaced when they change, and never changed themselves."""
         return list(self._objects[resource].values())
 
+    def names(self, resource: Resource) -> list[_Name]:
+        """Namespace and name of each object of `resource`."""
+        return list(self._objects[resource])
+
     def of_namespace(self, resource: Resource, namespace: str) -> list[Object]:
         """The objects of `resource` in a namespace, ordered by name."""
         found = self._objects[resource]

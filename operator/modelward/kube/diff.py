@@ -29,6 +29,11 @@ def differs(manifest: Mapping[str, Any], live: Mapping[str, Any] | None) -> bool
     return live is None or not _covers(live, manifest, atomic=manifest.get("kind") in _ATOMIC_LISTS)
 
 
+def covers(live: Any, wanted: Any) -> bool:
+    """Whether a part of an object in the cluster has every field that was rendered."""
+    return _covers(live, wanted, atomic=False)
+
+
 def _covers(live: Any, wanted: Any, atomic: bool) -> bool:
     if isinstance(wanted, Mapping):
         if not wanted:

@@ -11,7 +11,7 @@ from modelward.api.names import MONITOR_CONTAINER
 from modelward.facts import ModelFacts, Promotion
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import identity
+from modelward.revisions import identity, restart
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
 from modelward.values.durations import seconds, share
@@ -51,27 +51,30 @@ DEFAULT_MONITOR_RESOURCES = Resources(requests={"cpu": "20m", "memory": "128Mi"}
 DEFAULT_RESOURCES = Resources(requests={"cpu": "100m", "memory": "256Mi"})
 
 
-def name_of(deployment: ModelDeployment, platform: Platform, variant: Variant | None = None) -> str:
-    """The name of the revision that `deployment.spec`, or one of its variants, asks for."""
+def name_of(deployment: ModelDeployment, variant: Variant | None = None) -> str:
+    """The name of the revision that `deployment.spec`, or one of its variants, asks for: whatever pods an
+    operator makes of it, so that an upgrade makes no new revision."""
     if variant is None:
-        return revision_name(deployment.name, _pod_spec(deployment, platform, deployment.spec.model))
-    return revision_name(f"{deployment.name}-{variant.name}", _pod_spec(deployment, platform, variant.model))
+        return revision_name(deployment.name, _asked(deployment, deployment.spec.model))
+    return revision_name(f"{deployment.name}-{variant.name}", _asked(deployment, variant.model))
 
 
-def intent_of(deployment: ModelDeployment) -> str:
-    """Names what the user wrote of the model and its pods: the same for every operator, whatever pods that makes of it.
+def intent_of(deployment: ModelDeployment, model: Model | None = None) -> str:
+    """Names what the user wrote of the model and its pods: the same for every operator. `model`: that of a variant."""
+    return content_hash(_asked(deployment, model or deployment.spec.model))
 
-    What was left out counts for nothing, so that a field which a later operator adds changes no name.
-    """
+
+def _asked(deployment: ModelDeployment, model: Model) -> dict[str, Any]:
+    """What was left out counts for nothing, so that a field which a later operator adds changes no name."""
     spec, monitor = deployment.spec, deployment.spec.monitor
     said = {
-        "model": _said(spec.model),
+        "model": _said(model),
         "resources": _said(spec.resources),
         "server": _said(spec.server),
         "serviceAccountName": spec.service_account_name,
         "monitor": None if monitor is None else {**_said(monitor), "window": monitor.window.duration},
     }
-    return content_hash({name: value for name, value in said.items() if value not in (None, {})})
+    return {name: value for name, value in said.items() if value not in (None, {})}
 
 
 def _said(value: Any) -> Any:
@@ -156,10 +159,19 @@ def deployment(
 
 
 def deployment_of(
-    owner: ModelDeployment, shape: Shape, revision: str, replicas: int, promotion: Promotion | None = None
+    owner: ModelDeployment,
+    shape: Shape,
+    revision: str,
+    replicas: int,
+    promotion: Promotion | None = None,
+    restarted: str | None = None,
 ) -> dict[str, Any]:
-    """The Deployment that runs `shape`, whether `owner.spec` still asks for it or not."""
-    annotations = {names.ANNOTATION_MODEL: dump_model(shape.model)}
+    """The Deployment that runs `shape`, whether `owner.spec` still asks for it or not. `restarted`: the value of
+    ANNOTATION_RESTART that its pods were made anew for, which is no part of the shape."""
+    annotations = {
+        names.ANNOTATION_MODEL: dump_model(shape.model),
+        names.ANNOTATION_MADE_OF: content_hash(shape.template),
+    }
     if promotion is not None:
         annotations[names.ANNOTATION_PROMOTED] = dump_promotion(promotion)
     return {
@@ -172,7 +184,7 @@ def deployment_of(
             "progressDeadlineSeconds": STARTUP_SECONDS,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "selector": {"matchLabels": {names.LABEL_REVISION: revision}},
-            "template": shape.template,
+            "template": shape.template if restarted is None else restart.marked(shape.template, restarted),
         },
     }
 
@@ -208,8 +220,8 @@ def pin_name(revision: str) -> str:
     return f"{revision}-artifact"
 
 
-def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision: str = "") -> dict[str, Any]:
-    """Everything that shapes the pod; its hash, while it has no name, names the revision."""
+def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision: str) -> dict[str, Any]:
+    """Everything that shapes the pod."""
     spec = owner.spec
     container = {
         "image": platform.server_image,

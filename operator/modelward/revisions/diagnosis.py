@@ -19,6 +19,7 @@ FORMAT_NOT_ALLOWED = "FormatNotAllowed"
 """The inference image's word for a file that nobody has consented to load."""
 
 SERVER_MEMORY_FIELD = "spec.resources.limits.memory"
+ROUTER_MEMORY_FIELD = "spec.router.resources.limits.memory"
 
 PODS_REJECTED = "PodsRejected"
 

@@ -1,7 +1,7 @@
 """Revisions: immutable, and named by what they are.
 
-A revision is the pod template: the artifact and everything else that shapes the pod. The same template has the same
-name for ever, so a crash in the middle of a rollout can't make a second one, and going back finds the old one again.
+A revision is what the user wrote of the model and its pods. The same has the same name for ever, so a crash in the
+middle of a rollout can't make a second one, going back finds the old one again, and another operator makes none.
 """
 
 import re
@@ -16,6 +16,6 @@ def is_revision_of(owner: str, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(owner)}(-[a-z0-9-]+)?-[0-9a-f]{{{HASH_LENGTH}}}", name) is not None
 
 
-def revision_name(owner: str, shape: Mapping[str, Any]) -> str:
-    """The name of the revision of `owner` whose pods have `shape`: `<owner>-<10 hex digits>`."""
-    return f"{owner}-{content_hash(shape)}"
+def revision_name(owner: str, asked: Mapping[str, Any]) -> str:
+    """The name of the revision of `owner` that `asked` is: `<owner>-<10 hex digits>`."""
+    return f"{owner}-{content_hash(asked)}"

@@ -23,18 +23,25 @@ def workload_facts(body: Object, pods: list[Object]) -> WorkloadFacts:
         ),
         None,
     )
+    seen = int(status.get("observedGeneration") or 0) >= int(body["metadata"].get("generation") or 0)
     return WorkloadFacts(
         desired=desired,
         ready=int(status.get("readyReplicas") or 0),
         available=int(status.get("availableReplicas") or 0),
         settled=(
-            int(status.get("observedGeneration") or 0) >= int(body["metadata"].get("generation") or 0)
+            seen
             # As `kubectl rollout status` has it: what is available may be a pod of the manifest before.
             and updated >= max(desired, int(status.get("replicas") or 0))
         ),
         failure=failure,
+        overdue=seen and _is_overdue(status),
         pods=tuple(pod_facts(pod) for pod in pods if not _has_ended(pod)),
     )
+
+
+def _is_overdue(status: Mapping[str, Any]) -> bool:
+    said = {condition["type"]: condition for condition in status.get("conditions") or ()}.get("Progressing") or {}
+    return (said.get("status"), said.get("reason")) == ("False", "ProgressDeadlineExceeded")
 
 
 def _has_ended(body: Object) -> bool:

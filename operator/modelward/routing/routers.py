@@ -12,7 +12,15 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment, parse_gateway
 from modelward.facts import Progress, RouteTable
 from modelward.kube.cache import Object
-from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, DISRUPTION_BUDGETS, HTTP_ROUTES, SERVICES, Resource
+from modelward.kube.resources import (
+    CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    HTTP_ROUTES,
+    SERVICES,
+    Resource,
+)
 from modelward.platform import Platform
 from modelward.revisions.ownership import is_ours
 from modelward.routing.envoy import certificate
@@ -51,7 +59,10 @@ class OwnEnvoy:
 
     def objects(self, owner: ModelDeployment) -> tuple[tuple[Resource, str], ...]:
         name = router.name_of(owner)
-        return ((SERVICES, owner.name), (DISRUPTION_BUDGETS, name), (DEPLOYMENTS, name), (CONFIG_MAPS, name))
+        return (
+            (SERVICES, owner.name), (DISRUPTION_BUDGETS, name), (DEPLOYMENTS, name), (CONTROLLER_REVISIONS, name),
+            (CONFIG_MAPS, name),
+        )  # fmt: skip
 
     def manifests(
         self,

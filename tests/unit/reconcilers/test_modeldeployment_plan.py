@@ -17,14 +17,14 @@ from modelward.kube.resources import Resource, resource_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, plan
 from modelward.revisions import deployment as render_revision
 from modelward.revisions import disruption, identity
-from modelward.revisions.record import record
+from modelward.revisions.record import record, router_record
 from modelward.routing import network_policies as network
 from modelward.routing.envoy import objects as render_router
 
 OWNER = owner()
-A = render_revision.name_of(OWNER, PLATFORM)
+A = render_revision.name_of(OWNER)
 OTHER = owner(model=Model("s3://models/other.onnx"))
-OLD = render_revision.name_of(OTHER, PLATFORM)
+OLD = render_revision.name_of(OTHER)
 SHAPE = render_revision.shape(OTHER, PLATFORM, OLD)
 
 
@@ -43,10 +43,13 @@ class World(dict[tuple[str, str], Any]):
 def converged() -> World:
     promotion = Promotion(1, 0.0)
     return World().take(
-        record(OWNER, A, render_revision.shape(OWNER, PLATFORM, A), promotion),
+        record(OWNER, A, render_revision.shape(OWNER, PLATFORM, A), promotion, render_revision.intent_of(OWNER)),
         render_revision.service(OWNER, A),
         render_revision.deployment(OWNER, PLATFORM, A, 1, promotion=promotion),
         render_router.config_map(OWNER, PLATFORM, RouteTable(A)),
+        router_record(
+            OWNER, "fraud-router", render_router.template_of(OWNER, PLATFORM), render_router.intent_of(OWNER), None
+        ),
         disruption.of_router(OWNER, "fraud-router"),
         render_router.deployment(OWNER, PLATFORM),
         render_router.service(OWNER),
@@ -65,13 +68,14 @@ def version_of(*revisions: str) -> str:
     return render_router.version_of(OWNER, PLATFORM, RouteTable(revisions[0], (), revisions[1:]))
 
 
-def test_a_new_model_takes_seven_objects_in_a_safe_order() -> None:
+def test_a_new_model_takes_eight_objects_in_a_safe_order() -> None:
     assert applied(planned(observed(A), World())) == [
         f"ControllerRevision {A}",
         f"Service {A}",
         f"Deployment {A}",
         "ConfigMap fraud-router",
         "PodDisruptionBudget fraud-router",
+        "ControllerRevision fraud-router",
         "Deployment fraud-router",
         "Service fraud",
     ]

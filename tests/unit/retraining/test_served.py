@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from builders import PLATFORM
 from modelward.api import modeldeployment
 from modelward.kube.cache import Cache, Key
 from modelward.kube.resources import RETRAINING_RUNS
@@ -43,7 +42,7 @@ def test_a_runs_model_takes_the_place_of_specs_and_nothing_else() -> None:
     assert owner == written
     assert effective.by is not None
     # As an operator that wrote it into spec had named it: an upgrade from there rolls nothing.
-    assert (name_of(owner, PLATFORM), intent_of(owner)) == (name_of(written, PLATFORM), intent_of(written))
+    assert (name_of(owner), intent_of(owner)) == (name_of(written), intent_of(written))
 
 
 def test_without_one_nothing_changes() -> None:

@@ -17,7 +17,7 @@ def budgets(manifests: Any) -> list[dict[str, Any]]:
 
 
 def test_a_budget_selects_the_pods_of_its_revision_alone() -> None:
-    name = revision.name_of(OWNER, PLATFORM)
+    name = revision.name_of(OWNER)
     selected = disruption.of_revision(OWNER, name)["spec"]["selector"]["matchLabels"]
     pods = revision.deployment(OWNER, PLATFORM, name, 2)["spec"]["template"]["metadata"]["labels"]
     assert selected.items() <= pods.items()

@@ -27,7 +27,7 @@ from modelward.routing.envoy import objects as router
 from modelward.routing.observe import RouterObserver
 
 OWNER = owner()
-A = revision.name_of(OWNER, PLATFORM)
+A = revision.name_of(OWNER)
 
 
 def model(name: str, uid: str) -> ModelDeployment:
@@ -156,7 +156,7 @@ async def test_only_pods_of_the_own_deployments_are_evidence() -> None:
     ):
         cache.upsert(PODS, made)
     routers = RouterObserver(cache, probe, time.monotonic)  # type: ignore[arg-type]
-    found = observe(OWNER, cache, PLATFORM, routers)
+    found = observe(OWNER, cache, routers)
     assert [each.name for each in found.revisions[A].workload.pods] == ["good"]
     assert probe.asked == ("envoy",)
 

@@ -28,7 +28,7 @@ from policies import Pod, lets
 ENFORCED = replace(PLATFORM, operator_namespace="modelward-system")
 OWN = owner(monitor=Monitor())
 SHARED = owner(router=Router(gateway=Gateway((ParentReference("public", "infra"),))))
-A = revision.name_of(OWN, PLATFORM)
+A = revision.name_of(OWN)
 BASE = Path(__file__).parents[3] / "manifests" / "base"
 
 

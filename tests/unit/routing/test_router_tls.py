@@ -20,7 +20,7 @@ from modelward.routing.routers import before, clients_speak_tls, wanted
 PLAIN = owner()
 SECURE = owner(router=Router(tls=Tls("fraud-tls")))
 OTHER = owner(router=Router(tls=Tls("other")))
-A = render_revision.name_of(PLAIN, PLATFORM)
+A = render_revision.name_of(PLAIN)
 
 
 def service(of: ModelDeployment) -> dict[str, Any]:

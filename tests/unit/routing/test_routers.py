@@ -10,7 +10,7 @@ from modelward.api.modeldeployment import Gateway, ModelDeployment, ParentRefere
 from modelward.facts import Arm, GatewayFacts, PodFacts, Progress, RouterFacts, RouterPodFacts, RouteTable
 from modelward.kube.cache import Cache, Key
 from modelward.kube.diff import stamped
-from modelward.kube.resources import Resource, resource_of
+from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource, resource_of
 from modelward.reconcilers.modeldeployment.plan import Plan, plan
 from modelward.revisions import deployment as render_revision
 from modelward.routing.observe import RouterObserver
@@ -19,7 +19,7 @@ from modelward.routing.routers import GATEWAY_API, OWN_ENVOY, before, wanted
 PUBLIC = Gateway((ParentReference("public", "infra", "http"), ParentReference("other")), ("fraud.example",))
 OWN = owner()
 SHARED = owner(router=Router(gateway=PUBLIC))
-A = render_revision.name_of(OWN, PLATFORM)
+A = render_revision.name_of(OWN)
 B = "fraud-b"
 ROUTES = RouteTable(A, attached=(B,))
 PROGRESS = Progress(B, 1, message="m")
@@ -80,7 +80,8 @@ def test_spec_chooses_the_router() -> None:
 @pytest.mark.parametrize("by", [OWN, SHARED], ids=["envoy", "gateway"])
 def test_what_is_made_can_be_taken_away_by_name(by: ModelDeployment) -> None:
     manifests = {(resource_of(each), each["metadata"]["name"]) for each in made(by)}
-    assert manifests == set(wanted(by).objects(by))
+    records = {(CONTROLLER_REVISIONS, name) for kind, name in manifests if kind is DEPLOYMENTS}
+    assert manifests | records == set(wanted(by).objects(by))
 
 
 @pytest.mark.parametrize(

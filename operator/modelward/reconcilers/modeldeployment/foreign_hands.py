@@ -39,6 +39,9 @@ _READERS = {
     names.ANNOTATION_ROUTES: load_routes,
 }
 
+_LATER = (names.ANNOTATION_PROMOTED, names.ANNOTATION_INTENT, names.ANNOTATION_UPDATE, names.ANNOTATION_MADE_OF)
+"""Annotations that an object gets after it was made, or of a later operator."""
+
 
 async def find_lost(owner: ModelDeployment, cache: Cache, api: Api) -> None:
     """Bring what `owner` had, and the watches lost sight of, back into the cache. Reads only what is not in sight."""
@@ -118,6 +121,6 @@ def _labels(manifest: Mapping[str, Any], live: Object) -> list[str]:
 def _annotations(manifest: Mapping[str, Any], there: Mapping[str, str]) -> Iterator[str]:
     for name in manifest["metadata"].get("annotations") or {}:
         # One that was not there yet is news of our own, but for those that come with the object.
-        gone = name not in there and name != names.ANNOTATION_PROMOTED
+        gone = name not in there and name not in _LATER
         if gone or (name in there and name in _READERS and _READERS[name](there[name]) is None):
             yield name

@@ -1,14 +1,15 @@
 """From cached objects to facts. Reads the cache, and what router pods were heard to say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from modelward.api.modeldeployment import ModelDeployment, Variant
-from modelward.facts import Observed, VariantFacts
+from modelward.facts import Observed, RevisionFacts, VariantFacts
 from modelward.kube.cache import Cache, Key
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES
-from modelward.platform import Platform
 from modelward.revisions import deployment as render_revision
-from modelward.revisions.intent import held
+from modelward.revisions.intent import held, known_as
 from modelward.revisions.observe import revisions_of
 from modelward.rollouts.status import clock_of, progress_of
 from modelward.routing.observe import RouterObserver
@@ -16,28 +17,28 @@ from modelward.routing.observe import RouterObserver
 
 @dataclass(frozen=True)
 class Wanted:
-    """What spec asks for, named: the same for the same spec and platform, and costly, since names are hashes of pods.
-
-    `fresh`: the revision of spec.model; `intent`: see intent_of.
-    """
+    """What spec asks for, named: the same for the same spec. `fresh`: the revision of spec.model; `intent`: see
+    intent_of; `variants`: by the name of the variant, its revision and its intent."""
 
     fresh: str
     intent: str
-    variants: tuple[VariantFacts, ...]
+    variants: Mapping[str, tuple[str, str]]
 
 
-def wanted_of(owner: ModelDeployment, platform: Platform) -> Wanted:
+def wanted_of(owner: ModelDeployment) -> Wanted:
     return Wanted(
-        render_revision.name_of(owner, platform),
+        render_revision.name_of(owner),
         render_revision.intent_of(owner),
-        tuple(_variant_facts(owner, platform, variant) for variant in owner.spec.variants),
+        {
+            each.name: (render_revision.name_of(owner, each), render_revision.intent_of(owner, each.model))
+            for each in owner.spec.variants
+        },
     )
 
 
 def observe(
     owner: ModelDeployment,
     cache: Cache,
-    platform: Platform,
     routers: RouterObserver,
     now: float = 0.0,
     wanted: Wanted | None = None,
@@ -45,50 +46,66 @@ def observe(
     """Everything that a reconcile of `owner` looks at, but for the evidence. `now`: seconds since the epoch. `wanted`:
     where it is known already. Raises PendingError where the router's pods have just been asked."""
     key = Key(owner.namespace, owner.name)
-    wanted = wanted or wanted_of(owner, platform)
-    fresh, intent, variants = wanted.fresh, wanted.intent, wanted.variants
+    wanted = wanted or wanted_of(owner)
     told = owner.status.get("rollout") or {}
     tried = {str(told["revision"])} if "revision" in told else set()
-    asked = {fresh, *tried, *(variant.revision for variant in variants)}
     deployments, records, services, pods = (
         cache.children(key, resource) for resource in (DEPLOYMENTS, CONTROLLER_REVISIONS, SERVICES, PODS)
     )
     revisions = revisions_of(owner, deployments, records, services, pods)
+    last_stable = (owner.status.get("stable") or {}).get("revision")
+    model = render_revision.model_of(owner.spec.model)
+    is_same_spec = owner.status.get("observedGeneration") == owner.generation
+    variants = tuple(_variant_facts(owner, variant, wanted, revisions, is_same_spec) for variant in owner.spec.variants)
+    named = known_as(wanted.fresh, wanted.intent, revisions, last_stable if is_same_spec else None, model)
+    asked = {wanted.fresh, named, *tried, *(variant.revision for variant in variants)}
     router = routers.look(owner, asked, revisions)
     progress = router.progress if router.routes else progress_of(told)
     served = owner.status.get("model")
     unchanged = (
-        owner.status.get("observedGeneration") == owner.generation
+        is_same_spec
         and (served is None or (served["uri"], served.get("digest")) == (owner.spec.model.uri, owner.spec.model.digest))
-        and progress is not None
-        and progress.revision in tried
+        and (progress is None or progress.revision in tried)
     )
-    target, progress = held(fresh, intent, progress, router, revisions, owner.command, unchanged=unchanged)
+    target, progress = held(
+        wanted.fresh, wanted.intent, progress, revisions, owner.command,
+        unchanged=unchanged, last_stable=last_stable, model=model,
+    )  # fmt: skip
     observed = Observed(
         target=target,
-        target_model=render_revision.model_of(owner.spec.model),
+        target_model=model,
         replicas=owner.spec.replicas,
         router_replicas=owner.spec.router.replicas,
         revisions=revisions,
         router=replace(router, progress=progress) if router.routes else router,
-        last_stable=(owner.status.get("stable") or {}).get("revision"),
+        last_stable=last_stable,
         last_progress=progress,
         rollout=owner.spec.rollout,
         command=owner.command,
         variants=variants,
         matches=owner.spec.traffic.match,
         history_limit=owner.spec.revision_history_limit,
-        intent=intent,
-        held=target != fresh,
+        intent=wanted.intent,
     )
     return replace(observed, clock=clock_of(told, observed.progress, target, now))
 
 
-def _variant_facts(owner: ModelDeployment, platform: Platform, variant: Variant) -> VariantFacts:
+def _variant_facts(
+    owner: ModelDeployment,
+    variant: Variant,
+    wanted: Wanted,
+    revisions: Mapping[str, RevisionFacts],
+    is_same_spec: bool,
+) -> VariantFacts:
+    (fresh, intent), model = wanted.variants[variant.name], render_revision.model_of(variant.model)
+    shown: Mapping[str, Any] = next(
+        (each for each in owner.status.get("variants") or () if each["name"] == variant.name), {}
+    )
+    settled = shown.get("revision") if is_same_spec else None
     return VariantFacts(
         name=variant.name,
-        revision=render_revision.name_of(owner, platform, variant),
-        model=render_revision.model_of(variant.model),
+        revision=known_as(fresh, intent, revisions, settled, model),
+        model=model,
         weight=variant.weight,
         mirror=variant.mirror_percent,
         replicas=variant.replicas or owner.spec.replicas,

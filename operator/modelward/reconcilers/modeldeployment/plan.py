@@ -22,16 +22,19 @@ from modelward.kube.resources import (
 )
 from modelward.monitoring.store import store_name
 from modelward.platform import Platform
+from modelward.reconcilers.modeldeployment.made import Made
 from modelward.revisions import deployment as revision
-from modelward.revisions import disruption, identity, pin, record
+from modelward.revisions import disruption, identity, pin, record, restart
 from modelward.revisions.artifact import artifacts_of
 from modelward.revisions.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.revisions.naming import is_revision_of
 from modelward.revisions.observe import shape_of
 from modelward.revisions.ownership import belongs_to, is_ours
+from modelward.revisions.update import Choice
 from modelward.rollouts.decision import Decision, decide
 from modelward.routing import network_policies as network
 from modelward.routing import routers
+from modelward.routing.envoy import objects as router
 
 Live = Callable[[Resource, str], Object | None]
 """Looks up an object of the ModelDeployment's namespace by resource and name."""
@@ -78,20 +81,22 @@ def plan(
     config_maps: Iterable[Object] = (),
     retouch: Callable[[str], bool] = lambda _uid: False,
     converged: Converged | None = None,
+    made: Made | None = None,
 ) -> Plan:
     """The writes that lead from `observed` one step on.
 
     `services`, `config_maps`: those of the ModelDeployment that exist. `retouch`: whether a pod (by uid) was touched so
     long ago that the kubelet must have missed it. `converged`: kept from one plan of the same ModelDeployment to the
-    next; it spares work and changes no plan.
+    next; it spares work and changes no plan. `made`: what pods are made of; None: of what spec and platform say now.
     """
     converged = Converged() if converged is None else converged
+    made = Made.of(owner, observed, platform) if made is None else made
     decision = decide(observed, cause_of(observed))
     version = _version(as_rendered(owner), platform, decision, converged)
     former = tuple(_former(owner, live))
     leaves = is_live(observed, decision, version)
     before = None if leaves else routers.before(owner, [body for _, body in former])
-    applies = _applies(owner, before, observed, platform, decision, live, converged)
+    applies = _applies(owner, before, observed, platform, decision, live, converged, made)
     return Plan(
         decision=decision,
         version=version,
@@ -108,7 +113,7 @@ def plan(
 
 def as_rendered(owner: ModelDeployment) -> ModelDeployment:
     """Without what no manifest is made of: it changes with each write of the status."""
-    return replace(owner, status={}, resource_version="", command=None)
+    return replace(owner, status={}, resource_version="", command=None, platform_command=None)
 
 
 def _version(owner: ModelDeployment, platform: Platform, decision: Decision, converged: Converged) -> str:
@@ -127,12 +132,13 @@ def _applies(
     decision: Decision,
     live: Live,
     converged: Converged,
+    made: Made,
 ) -> tuple[Mapping[str, Any], ...]:
     """The manifests that are not as they should be."""
     made_of = (
         as_rendered(owner), before and as_rendered(before), _told_digests(owner), platform,
-        observed.held, observed.target, observed.variants, observed.revisions,
-        decision.replicas, decision.routes, decision.promotion, decision.progress,
+        observed.target, observed.variants, observed.revisions,
+        decision.replicas, decision.routes, decision.promotion, decision.progress, made,
     )  # fmt: skip
     if converged.holds(made_of, live):
         return ()
@@ -142,7 +148,7 @@ def _applies(
         looked_up[resource, name] = live(resource, name)
         return looked_up[resource, name]
 
-    wanted = [stamped(manifest) for manifest in _manifests(owner, before, observed, platform, decision, seen)]
+    wanted = [stamped(manifest) for manifest in _manifests(owner, before, observed, platform, decision, seen, made)]
     applies = tuple(m for m in wanted if differs(m, seen(resource_of(m), m["metadata"]["name"])))
     converged.policies = frozenset(m["metadata"]["name"] for m in wanted if resource_of(m) is NETWORK_POLICIES)
     converged.made_of, converged.looked_up = ((), {}) if applies else (made_of, looked_up)
@@ -224,15 +230,13 @@ def _manifests(
     platform: Platform,
     decision: Decision,
     live: Live,
+    made: Made,
 ) -> Iterator[Mapping[str, Any]]:
     """Services before what needs their names; the former router, while clients use it, before what may be refused.
 
     Every revision that is kept is rendered, whether spec still asks for it or not: what somebody changed or deleted of
     it is made again.
     """
-    models = ({} if observed.held else {observed.target: owner.spec.model}) | {
-        facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
-    }
     # Before the pods that they are for. Where requests still come by the former router, that goes on.
     both = [each for each in (before, owner) if each is not None]
     by_gateway = any(each.spec.router.gateway is not None for each in both)
@@ -240,26 +244,51 @@ def _manifests(
     yield from {each["metadata"]["name"]: each for each in policies}.values()
     if platform.operator_keys:
         yield identity.config_map(owner, platform.operator_keys)
-    for name in dict.fromkeys([*(name for name in models if name in decision.replicas), *decision.replicas]):
-        kept = _ours(owner, live(CONTROLLER_REVISIONS, name))
-        if name in models:
-            shape: revision.Shape | None = revision.shape(owner, platform, name, models[name])
+    for name in dict.fromkeys([*(name for name in made.shapes if name in decision.replicas), *decision.replicas]):
+        kept, body = (_ours(owner, live(kind, name)) for kind in (CONTROLLER_REVISIONS, DEPLOYMENTS))
+        choice = made.choice(name)
+        if name in made.shapes and choice.fresh:
+            shape: revision.Shape | None = made.shapes[name]
         else:
-            shape = shape_of(_ours(owner, live(DEPLOYMENTS, name)), kept)
+            shape = shape_of(body, kept)
         if shape is not None:
             promotion = (decision.promotion if name == decision.routes.stable else None) or _promoted(observed, name)
-            yield record.as_stored(record.record(owner, name, shape, promotion), kept)
+            intent = made.intents.get(name) or record.intent_in(kept) or None
+            recorded = record.record(owner, name, shape, promotion, intent, choice.mark)
+            yield recorded if choice.confirmed else record.as_stored(recorded, kept)
             yield revision.service(owner, name)
             if decision.replicas[name] >= disruption.LEAST:
                 yield disruption.of_revision(owner, name)
-            yield revision.deployment_of(owner, shape, name, decision.replicas[name], promotion)
+            restarted = owner.restart if name == made.restarts else restart.mark_of(body)
+            yield revision.deployment_of(owner, shape, name, decision.replicas[name], promotion, restarted)
             digest = _first_digest(owner, observed, name, _ours(owner, live(CONFIG_MAPS, revision.pin_name(name))))
             if digest is not None and shape.model.digest is None:
                 yield pin.pin(owner, name, digest)
     for each in both:
-        yield from routers.wanted(each).manifests(
+        for manifest in routers.wanted(each).manifests(
             each, platform, decision.routes, decision.progress, tls=observed.router.tls
-        )
+        ):
+            if resource_of(manifest) is DEPLOYMENTS:
+                yield from _router_pods(each, platform, live, made, is_former=each is not owner)
+            else:
+                yield manifest
+
+
+def _router_pods(
+    owner: ModelDeployment, platform: Platform, live: Live, made: Made, *, is_former: bool
+) -> Iterator[Mapping[str, Any]]:
+    """The router's Deployment and the record of its pods. That of a router which spec no longer asks for stays as it is
+    until it goes."""
+    name = router.name_of(owner)
+    kept, body = (_ours(owner, live(kind, name)) for kind in (CONTROLLER_REVISIONS, DEPLOYMENTS))
+    choice = Choice(fresh=False) if is_former else made.choice(name)
+    fresh = made.templates[name] if name in made.templates else router.template_of(owner, platform)
+    former = record.template_of(kept) or (body["spec"]["template"] if body is not None else None)
+    template = fresh if choice.fresh or former is None else former
+    if not is_former:
+        recorded = record.router_record(owner, name, template, made.intents[name], choice.mark)
+        yield recorded if choice.confirmed else record.as_stored(recorded, kept)
+    yield router.deployment(owner, platform, template)
 
 
 def _ours(owner: ModelDeployment, body: Object | None) -> Object | None:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from modelward import telemetry
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_APPLIED, ANNOTATION_COMMAND, ANNOTATION_CONFIG
+from modelward.api.names import ANNOTATION_APPLIED, ANNOTATION_COMMAND, ANNOTATION_CONFIG, ANNOTATION_PLATFORM
 from modelward.facts import Observed
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
@@ -22,6 +22,8 @@ from modelward.kube.diff import differs
 from modelward.kube.poller import AWAITED, PendingError
 from modelward.kube.resources import (
     CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
     MODEL_DEPLOYMENTS,
     PODS,
     RETRAINING_RUNS,
@@ -31,21 +33,28 @@ from modelward.kube.resources import (
 )
 from modelward.monitoring.reader import Monitoring
 from modelward.platform import Platform
+from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.consents import platform_of, why_unread
 from modelward.reconcilers.modeldeployment.events import certificate_events, command_event, transitions
 from modelward.reconcilers.modeldeployment.foreign_hands import LABELS_CHANGED, find_lost, repaired, stays_changed
+from modelward.reconcilers.modeldeployment.made import Made, updated
 from modelward.reconcilers.modeldeployment.observe import Wanted, observe, wanted_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
+from modelward.reconcilers.modeldeployment.platform_status import platform_command_event, restart_event
 from modelward.reconcilers.modeldeployment.status import build_status, is_urgent, patience_left
 from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import as_served
+from modelward.revisions import restart
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.ownership import claim_of_another
+from modelward.revisions.record import must_be_replaced
+from modelward.revisions.update import Phase
 from modelward.rollouts.evidence.collector import EvidenceCollector, Seen
 from modelward.routing.envoy.probe import RouterProbe
 from modelward.routing.observe import RouterObserver
+from modelward.values.transition import Transition
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +97,8 @@ class _Memory:
     changed: Problem | None = None
     """What the cluster makes of our labels, as of the last reconcile."""
     served: tuple[tuple[Object, ...], tuple[ModelDeployment, Effective]] | None = None
-    wanted: tuple[ModelDeployment, Platform, Wanted] | None = None
+    wanted: tuple[ModelDeployment, Wanted] | None = None
+    made: tuple[tuple[Any, ...], Made] | None = None
     converged: Converged = field(default_factory=Converged)
     rewritten: dict[tuple[Resource, str], _Rewritten] = field(default_factory=dict)
 
@@ -125,6 +135,7 @@ class Reconciler:
         clock: Callable[[], float],
         now: Callable[[], datetime],
         keyring: Keys,
+        fleet: Fleet | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -136,6 +147,7 @@ class Reconciler:
         self._clock = clock
         self._now = now
         self._keyring = keyring
+        self._fleet = fleet or Fleet(lambda: (), lambda _key: None)
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -144,6 +156,16 @@ class Reconciler:
         Raises ApiError (conflicts, overload), ApiUnreachableError: the caller tries again; NotLeaderError and
         ApiInstalledError, which end the process.
         """
+        try:
+            outcome = await self._reconcile(key)
+        except Exception:
+            self._fleet.leave_out(key)
+            raise
+        if outcome.refused:
+            self._fleet.leave_out(key)
+        return outcome
+
+    async def _reconcile(self, key: Key) -> Outcome:
         body = self._cache.get(MODEL_DEPLOYMENTS, key.namespace, key.name)
         if body is None:
             self.forget(key)
@@ -161,29 +183,52 @@ class Reconciler:
         memory.uid = owner.uid
         if owner.deleting:
             # Owner references make the garbage collector remove every child.
+            self._fleet.leave_out(key, gone=True)
             return Outcome()
         now = self._now().timestamp()
         platform = platform_of(self._platform, self._cache, owner.namespace)
         platform = replace(platform, operator_keys=await self._keyring.public())
         await find_lost(owner, self._cache, self._api)
         try:
-            observed = observe(owner, self._cache, platform, self._routers, now, _wanted(owner, platform, memory))
+            observed = observe(owner, self._cache, self._routers, now, _wanted(owner, memory))
         except PendingError:
             return Outcome(again_in=AWAITED)
         seen = self._evidence.look(owner, observed)
         observed = replace(observed, judgement=seen.judgement, consent_unread=why_unread(self._cache, owner.namespace))
-        planned = self._plan(owner, observed, platform, memory)
+        made = self._made(key, owner, observed, platform, memory)
+        planned = self._plan(owner, observed, platform, made, memory)
         refused = await self._act(owner, planned, memory)
-        if owner.command is not None and refused is None:
-            await self._take_up(owner, owner.command, planned)
+        if refused is None:
+            self._fleet.tell(key, made.update.phase)
+            await self._take_up_commands(owner, planned, made)
         try:
             monitored, look_again = self._monitoring.look(owner, observed)
         except PendingError:
             return Outcome(again_in=AWAITED)
         seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
-        return await self._report(owner, observed, planned, refused or memory.changed, seen, memory, effective)
+        return await self._report(owner, observed, planned, refused or memory.changed, seen, memory, effective, made)
 
-    def _plan(self, owner: ModelDeployment, observed: Observed, platform: Platform, memory: _Memory) -> Plan:
+    def _made(self, key: Key, owner: ModelDeployment, observed: Observed, platform: Platform, memory: _Memory) -> Made:
+        """What pods are made of: anew for a newer platform when it is the model's turn."""
+        made_of = (as_rendered(owner), platform, observed.target, observed.variants)
+        if memory.made is None or memory.made[0] != made_of:
+            memory.made = (made_of, Made.of(owner, observed, platform))
+        made = memory.made[1]
+
+        def live(resource: Resource, name: str) -> Object | None:
+            return self._cache.get(resource, owner.namespace, name)
+
+        found = updated(made, owner, observed, platform, live, granted=False)
+        self._fleet.tell(key, found.phase)
+        if found.phase is Phase.READY and self._fleet.is_turn_of(key):
+            found = updated(made, owner, observed, platform, live, granted=True)
+        asked = restart.is_asked(owner, self._cache.children(key, DEPLOYMENTS))
+        stable = observed.router.routes.stable if asked and observed.router.routes else None
+        return replace(made, update=found, restarts=stable)
+
+    def _plan(
+        self, owner: ModelDeployment, observed: Observed, platform: Platform, made: Made, memory: _Memory
+    ) -> Plan:
         return plan(
             owner,
             observed,
@@ -193,6 +238,7 @@ class Reconciler:
             config_maps=self._cache.children(Key(owner.namespace, owner.name), CONFIG_MAPS),
             retouch=lambda uid: self._clock() - memory.touched_at.get(uid, float("-inf")) > RETOUCH_AFTER,
             converged=memory.converged,
+            made=made,
         )
 
     async def _act(self, owner: ModelDeployment, planned: Plan, memory: _Memory) -> Problem | None:
@@ -238,6 +284,12 @@ class Reconciler:
                     "NameTaken",
                     f"{resource.kind} {name} {claim}. Delete or rename it, or give this ModelDeployment another name",
                 )
+            if must_be_replaced(manifest, known):
+                log.info("%s/%s: replacing %s %s", owner.namespace, owner.name, resource.kind, name)
+                await self._api.delete(resource, owner.namespace, name, known["metadata"]["uid"])
+                self._cache.remove(resource, known, final=True)
+                known = None
+        if known is not None:
             # The uid: never one that took its place since.
             manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
         before = memory.rewritten.get((resource, name))
@@ -308,17 +360,27 @@ class Reconciler:
         memory.touched_at[touched["metadata"]["uid"]] = self._clock()
         self._cache.upsert(PODS, touched)
 
-    async def _take_up(self, owner: ModelDeployment, command: str, planned: Plan) -> None:
-        """Tell of a command, and take its annotation away: what it led to is stored with the routes.
+    async def _take_up_commands(self, owner: ModelDeployment, planned: Plan, made: Made) -> None:
+        if owner.command is not None:
+            told = command_event(owner.command, planned.decision, owner)
+            await self._take_up(owner, ANNOTATION_COMMAND, owner.command, told)
+        if owner.platform_command is not None:
+            told = platform_command_event(owner.platform_command, made.update, owner)
+            await self._take_up(owner, ANNOTATION_PLATFORM, owner.platform_command, told)
+        if made.restarts is not None:
+            await events.post(self._api, owner, restart_event(owner, made.restarts), self._identity)
+
+    async def _take_up(self, owner: ModelDeployment, annotation: str, command: str, told: Transition) -> None:
+        """Tell of a command, and take its annotation away: what it led to is stored with the routes or the records.
 
         Only off the very object that was seen: somebody may have written another command since, which is one to come.
         """
-        await events.post(self._api, owner, command_event(command, planned.decision, owner), self._identity)
+        await events.post(self._api, owner, told, self._identity)
         seen = self._cache.get(MODEL_DEPLOYMENTS, owner.namespace, owner.name)
-        if seen is None or _command_of(seen) != command:
+        if seen is None or (seen["metadata"].get("annotations") or {}).get(annotation) != command:
             return
         version = seen["metadata"]["resourceVersion"]
-        patch = {"metadata": {"annotations": {ANNOTATION_COMMAND: None}, "resourceVersion": version}}
+        patch = {"metadata": {"annotations": {annotation: None}, "resourceVersion": version}}
         try:
             taken = await self._api.merge(MODEL_DEPLOYMENTS, owner.namespace, owner.name, patch)
         except ApiError as error:
@@ -337,6 +399,7 @@ class Reconciler:
         seen: Seen,
         memory: _Memory,
         effective: Effective,
+        made: Made,
     ) -> Outcome:
         """Events and the one status patch, where something is to be told; and when to look again."""
         for told in certificate_events(owner, observed.router.certificate):
@@ -344,10 +407,11 @@ class Reconciler:
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         status = build_status(
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,
-            seen.monitored, effective,
+            seen.monitored, effective, made.update if refused is None else None,
         )  # fmt: skip
-        # What was deleted is out of the cache already, so that its watch event would be no news.
-        deleted = 0.0 if planned.deletes else None
+        # What was deleted is out of the cache already, so that its event would be no news; nor is one of a record.
+        marked = any(resource_of(each) is CONTROLLER_REVISIONS for each in planned.applies)
+        deleted = 0.0 if planned.deletes or (marked and refused is None) else None
         again_in = soonest(
             self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in, deleted,
             patience_left(observed, planned.decision.routes.stable),
@@ -390,6 +454,7 @@ class Reconciler:
 
     def forget(self, key: Key) -> None:
         """It is gone, or another installation's: what is remembered of it holds no more."""
+        self._fleet.leave_out(key, gone=True)
         self._memories.pop(key, None)
         self._routers.forget(key)
         self._evidence.forget(key)
@@ -406,10 +471,6 @@ def _content(body: Object) -> Object:
 _NOT_APPLIED = ("metadata", "status", "apiVersion", "kind")
 
 
-def _command_of(body: Object) -> str | None:
-    return (body["metadata"].get("annotations") or {}).get(ANNOTATION_COMMAND)
-
-
 def _served(body: Object, cache: Cache, memory: _Memory) -> tuple[ModelDeployment, Effective]:
     """Raises InvalidObjectError. A cached object is replaced when it changes: the very same ones say the same."""
     metadata = body["metadata"]
@@ -424,11 +485,11 @@ def _served(body: Object, cache: Cache, memory: _Memory) -> tuple[ModelDeploymen
     return known[1]
 
 
-def _wanted(owner: ModelDeployment, platform: Platform, memory: _Memory) -> Wanted:
+def _wanted(owner: ModelDeployment, memory: _Memory) -> Wanted:
     known, rendered = memory.wanted, as_rendered(owner)
-    if known is None or (known[0], known[1]) != (rendered, platform):
-        memory.wanted = known = (rendered, platform, wanted_of(rendered, platform))
-    return known[2]
+    if known is None or known[0] != rendered:
+        memory.wanted = known = (rendered, wanted_of(rendered))
+    return known[1]
 
 
 def soonest(*times: float | None) -> float | None:

@@ -24,16 +24,24 @@ from modelward.api.traffic import CANDIDATE
 from modelward.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts, RouterFacts
 from modelward.monitoring import status as monitored
 from modelward.monitoring.status import Monitored
+from modelward.reconcilers.modeldeployment import platform_status as platform
 from modelward.retraining.effective import Effective, model_status
 from modelward.retraining.run import Artifact
 from modelward.revisions.artifact import artifacts_of, differing
-from modelward.revisions.diagnosis import FORMAT_NOT_ALLOWED, SERVER_MEMORY_FIELD, Problem, diagnose
+from modelward.revisions.diagnosis import (
+    FORMAT_NOT_ALLOWED,
+    ROUTER_MEMORY_FIELD,
+    SERVER_MEMORY_FIELD,
+    Problem,
+    diagnose,
+)
+from modelward.revisions.update import Phase, Update
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.status import rollout_essence, rollout_status
 from modelward.rollouts.strategies import stages_of
 from modelward.rollouts.variants import variants_status
 
-ROUTER_MEMORY_FIELD = "spec.router.resources.limits.memory"
+UPDATING = "UpdatingPlatform"
 
 
 @dataclass(frozen=True)
@@ -166,6 +174,16 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
     return None, "Serving"
 
 
+def while_updating(assessment: Assessment, observed: Observed) -> Assessment:
+    """While pods are made anew for a newer platform, as many as ever answer: the model is ready all the time."""
+    target, router = observed.revisions.get(observed.target), observed.router.workload
+    workloads = [each for each in (target.workload if target else None, router) if each is not None]
+    enough = all(each.available >= each.desired for each in workloads)
+    if assessment.problem is not None or not enough or assessment.reason not in ("WaitingForPods", "WaitingForRouter"):
+        return assessment
+    return replace(assessment, reason=UPDATING, waiting_for="its pods to be made anew on the newer platform")
+
+
 def _unseen(router: RouterFacts) -> str:
     if not router.unseen:
         return ""
@@ -212,7 +230,7 @@ def build_conditions(
     elif waiting:
         message = f"Waiting for {waiting}.{keeps}"
         # Taking away what no longer gets traffic is work left to do, but the model that spec asks for does answer.
-        done = assessment.reason in ("RemovingOldRevision", "RemovingFormerRouter", "WaitingForVariants")
+        done = assessment.reason in ("RemovingOldRevision", "RemovingFormerRouter", "WaitingForVariants", UPDATING)
         ready = Condition(conditions.READY, done, "Serving" if done else assessment.reason, message)
         reconciling = Condition(conditions.RECONCILING, True, assessment.reason, message)
         stalled = Condition(conditions.STALLED, False, "NoProblem", "Nothing needs a person")
@@ -249,17 +267,22 @@ def build_status(
     comparisons: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     watched: Monitored | None = None,
     effective: Effective | None = None,
+    update: Update | None = None,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
-    `watched`: by monitors, None: by none; `effective`: None: what spec asks for.
+    `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
+    not known.
     """
-    assessment = assess(deployment, observed, decision, version, refused)
-    stable = decision.routes.stable
+    assessment, stable = assess(deployment, observed, decision, version, refused), decision.routes.stable
+    if update is not None and update.phase is Phase.UPDATING:
+        assessment = while_updating(assessment, observed)
     asked = Artifact(deployment.spec.model.uri, deployment.spec.model.digest)
     effective = effective or Effective(asked, asked)
     built = build_conditions(observed, assessment, stable, effective.by.run if effective.by else None)
+    if update is not None:
+        built = (*built, platform.condition(deployment, update))
     if watched is not None:
         built = (*built, monitored.condition(watched))
     stable_facts = observed.revisions.get(stable)
@@ -281,6 +304,8 @@ def build_status(
     optional = {
         "monitor": monitored.status(watched, last.get("monitor") or {}) if watched else None,
         "history": [_revision(observed, decision, name) for name in decision.history],
+        # Also once the annotation is gone: what was done for a value is not done again.
+        "restart": last.get("restart") if refused is not None or deployment.restart is None else deployment.restart,
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
         "variants": variants_status(
             last.get("variants") or (), observed, decision.routes, decision.replicas, comparisons or {}
@@ -365,5 +390,6 @@ def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     stored = conditions.by_type(status.get("conditions") or ())
     stalled = stored.get(conditions.STALLED, {})
     kept["conditions"] = {kind: condition["status"] for kind, condition in stored.items()}
+    kept["platform"] = stored.get(conditions.PLATFORM_CURRENT, {}).get("reason") in platform.NEWS
     kept["problem"] = stalled.get("message") if stalled.get("status") == "True" else None
     return kept

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelward.api import names
@@ -15,6 +15,7 @@ from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import certificate
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.routing.stored import dump_routes
+from modelward.values.hashing import content_hash
 from modelward.values.quantities import amount
 
 SERVICE_PORT, SERVICE_TLS_PORT = 80, 443
@@ -35,6 +36,13 @@ _ACTIVE = "downstream_rq_active"
 
 def name_of(owner: ModelDeployment) -> str:
     return f"{owner.name}-router"
+
+
+def intent_of(owner: ModelDeployment) -> str:
+    """Names what the user wrote of the router's pods: the same for every operator."""
+    resources, tls = owner.spec.router.resources, owner.spec.router.tls
+    wrote = {"requests": dict(resources.requests), "limits": dict(resources.limits), "tls": tls and tls.secret_name}
+    return content_hash({name: value for name, value in wrote.items() if value})
 
 
 def version_of(owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
@@ -70,40 +78,48 @@ def config_map(
     }
 
 
-def deployment(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
-    """Envoy. Its pods never change with the traffic: only the ConfigMap does."""
-    selector, tls = _selector(owner), owner.spec.router.tls
+def deployment(owner: ModelDeployment, platform: Platform, template: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Envoy. Its pods never change with the traffic: only the ConfigMap does. `template`: of its pods where they stay
+    what they were, None: what they would be made of now."""
+    template = template_of(owner, platform) if template is None else template
+    annotations = {names.ANNOTATION_MADE_OF: content_hash(template)}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER),
+        "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER, annotations=annotations),
         "spec": {
             "replicas": owner.spec.router.replicas,
             "revisionHistoryLimit": 0,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
-            "selector": {"matchLabels": selector},
-            "template": {
-                "metadata": {"labels": common.labels(owner, names.COMPONENT_ROUTER)},
-                "spec": {
-                    "automountServiceAccountToken": False,
-                    "enableServiceLinks": False,
-                    "securityContext": {**common.POD_SECURITY_CONTEXT, "runAsUser": common.NON_ROOT_USER},
-                    "terminationGracePeriodSeconds": GRACE_SECONDS,
-                    "containers": [_container(owner, platform)],
-                    "volumes": [
-                        {"name": "config", "configMap": {"name": name_of(owner)}},
-                        *([certificate.volume(tls)] if tls else ()),
-                    ],
-                    "topologySpreadConstraints": [
-                        {
-                            "maxSkew": 1,
-                            "topologyKey": "kubernetes.io/hostname",
-                            "whenUnsatisfiable": "ScheduleAnyway",
-                            "labelSelector": {"matchLabels": selector},
-                        }
-                    ],
-                },
-            },
+            "selector": {"matchLabels": _selector(owner)},
+            "template": template,
+        },
+    }
+
+
+def template_of(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
+    """Of the pods of Envoy."""
+    tls = owner.spec.router.tls
+    return {
+        "metadata": {"labels": common.labels(owner, names.COMPONENT_ROUTER)},
+        "spec": {
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "securityContext": {**common.POD_SECURITY_CONTEXT, "runAsUser": common.NON_ROOT_USER},
+            "terminationGracePeriodSeconds": GRACE_SECONDS,
+            "containers": [_container(owner, platform)],
+            "volumes": [
+                {"name": "config", "configMap": {"name": name_of(owner)}},
+                *([certificate.volume(tls)] if tls else ()),
+            ],
+            "topologySpreadConstraints": [
+                {
+                    "maxSkew": 1,
+                    "topologyKey": "kubernetes.io/hostname",
+                    "whenUnsatisfiable": "ScheduleAnyway",
+                    "labelSelector": {"matchLabels": _selector(owner)},
+                }
+            ],
         },
     }
 

@@ -1,0 +1,123 @@
+"""What the pods of a ModelDeployment would be made of now, beside what they were, and which of the two is taken.
+
+Reads the cache. What spec asks for can be made anew for a newer platform; the pods of a revision that it does not ask
+for stay what their record says.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modelward.api.modeldeployment import ModelDeployment
+from modelward.api.names import ANNOTATION_MADE_OF
+from modelward.facts import PAUSED, Observed
+from modelward.kube.cache import Object
+from modelward.kube.diff import covers
+from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource
+from modelward.platform import Platform
+from modelward.revisions import deployment as revision
+from modelward.revisions import record
+from modelward.revisions.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
+from modelward.revisions.ownership import is_ours
+from modelward.revisions.update import Choice, Phase, Pods, Update, is_at_rest, lost_without, update
+from modelward.routing.envoy import objects as router
+from modelward.values.hashing import content_hash
+
+Live = Callable[[Resource, str], Object | None]
+
+_FRESH = Choice(fresh=True)
+
+
+@dataclass(frozen=True)
+class Made:
+    """`shapes`: of the revisions that spec asks for, as they would be made now; `templates`: of all pods, the router's
+    too, and `hashes`, `intents`: their hashes, and those of what the user wrote of them, all by Deployment. `update`:
+    what is taken of it; `restarts`: the revision whose pods are made anew because somebody asks for it."""
+
+    shapes: Mapping[str, revision.Shape]
+    templates: Mapping[str, Mapping[str, Any]]
+    hashes: Mapping[str, str]
+    intents: Mapping[str, str]
+    update: Update = field(default_factory=Update)
+    restarts: str | None = None
+
+    @classmethod
+    def of(cls, owner: ModelDeployment, observed: Observed, platform: Platform) -> "Made":
+        """As all of it would be made now."""
+        models = {observed.target: owner.spec.model} | {
+            facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
+        }
+        shapes = {name: revision.shape(owner, platform, name, model) for name, model in models.items()}
+        templates = {name: shape.template for name, shape in shapes.items()}
+        intents = {name: revision.intent_of(owner, model) for name, model in models.items()}
+        if owner.spec.router.gateway is None:
+            name = router.name_of(owner)
+            templates[name] = router.template_of(owner, platform)
+            intents[name] = router.intent_of(owner)
+        hashes = {name: content_hash(template) for name, template in templates.items()}
+        return cls(shapes, templates, hashes, intents)
+
+    def choice(self, name: str) -> Choice:
+        """What the Deployment of that name is made of."""
+        return self.update.choices.get(name, _FRESH)
+
+
+def updated(
+    made: Made, owner: ModelDeployment, observed: Observed, platform: Platform, live: Live, *, granted: bool
+) -> Update:
+    """Where the model stands, and what its pods are made of. `granted`: it is its turn to be updated."""
+    pods = tuple(_pods_of(owner, observed, made, live))
+    found = update(
+        pods, granted=granted, may_begin=is_at_rest(observed), command=owner.platform_command, now=observed.clock.now
+    )
+    if found.phase is Phase.CURRENT and _is_behind(owner, observed, made, platform, live):
+        return replace(found, phase=Phase.WAITING)
+    return found
+
+
+def _pods_of(owner: ModelDeployment, observed: Observed, made: Made, live: Live) -> Iterator[Pods]:
+    """Each Deployment that spec asks for."""
+    routes = observed.router.routes
+    used = {routes.stable, *(arm.revision for arm in routes.arms)} if routes is not None else set()
+    is_paused = observed.progress is not None and observed.progress.phase == PAUSED
+    for name in made.templates:
+        found = _found(owner, name, made, live)
+        if name in made.shapes:
+            facts = observed.revisions.get(name)
+            found = replace(found, workload=facts.workload if facts is not None else None)
+            free, memory = name not in used and not is_paused, SERVER_MEMORY_FIELD
+        else:
+            known = record.intent_in(_ours(owner, CONTROLLER_REVISIONS, name, live))
+            found = replace(found, workload=observed.router.workload)
+            # What the user changes of the router begins at once, with the pods of now.
+            free, memory = known not in ("", made.intents[name]), ROUTER_MEMORY_FIELD
+        lost = found.workload is not None and found.marked is None and lost_without(found.workload, memory)
+        yield replace(found, at_once=free or lost, memory_field=memory)
+
+
+def _found(owner: ModelDeployment, name: str, made: Made, live: Live) -> Pods:
+    body, kept = (_ours(owner, kind, name, live) for kind in (DEPLOYMENTS, CONTROLLER_REVISIONS))
+    wanted, template = made.hashes[name], made.templates[name]
+    made_of = ((body or {"metadata": {}})["metadata"].get("annotations") or {}).get(ANNOTATION_MADE_OF)
+    recorded = record.template_of(kept)
+    if recorded is None and body is not None and made_of != wanted and not covers(body["spec"]["template"], template):
+        # Nobody made a record of it: it is what it is.
+        recorded = body["spec"]["template"]
+    # Comparing is much cheaper than hashing, and mostly they are the same.
+    known = None if recorded is None else wanted if recorded == template else content_hash(recorded)
+    return Pods(name, wanted, known, made_of, record.mark_in(kept))
+
+
+def _is_behind(owner: ModelDeployment, observed: Observed, made: Made, platform: Platform, live: Live) -> bool:
+    """Whether what serves is of an earlier image, and is not updated since spec asks for something else."""
+    stable = observed.router.routes.stable if observed.router.routes is not None else None
+    if stable is None or stable in made.shapes:
+        return False
+    template = record.template_of(_ours(owner, CONTROLLER_REVISIONS, stable, live)) or {}
+    images = {each.get("image") for each in (template.get("spec") or {}).get("containers") or ()}
+    return bool(images) and platform.server_image not in images
+
+
+def _ours(owner: ModelDeployment, resource: Resource, name: str, live: Live) -> Object | None:
+    body = live(resource, name)
+    return body if body is not None and is_ours(body, owner) else None

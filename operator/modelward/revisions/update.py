@@ -1,0 +1,182 @@
+"""Pods of a model made anew in place because the platform has changed: its image, its environment, its defaults.
+
+No revision changes by it, and no gate is asked: a model's Deployments are updated as Kubernetes does it, one model as a
+whole. Its records stay what its pods were until all new ones are ready, and then become what they are. Where one does
+not come up, all go back to what is recorded, and stay there until somebody decides or the platform changes again.
+
+Invariant: each decision looks at facts alone; what has begun is marked on the records before any pod is touched, so
+that it goes on after a crash anywhere.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelward.facts import PAUSED, PROGRESSING, Observed, WorkloadFacts
+from modelward.revisions.diagnosis import Problem, diagnose
+
+RETRY, SKIP = "retry", "skip"
+COMMANDS = (RETRY, SKIP)
+
+NOT_BY_PODS = ("Unschedulable", "PodsRejected")
+"""Problems that no other pods cure."""
+
+
+class Phase(StrEnum):
+    """How far a model is. WAITING: it can't begin now; READY: it can, when it is its turn."""
+
+    CURRENT = "current"
+    WAITING = "waiting"
+    READY = "ready"
+    UPDATING = "updating"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+_MARKED = (Phase.UPDATING, Phase.FAILED, Phase.SKIPPED)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a record remembers. `to`: hash of the template that pods are to get, or were; `message`: of a failure."""
+
+    to: str
+    phase: Phase
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods of one Deployment of a model.
+
+    `wanted`, `recorded`, `made_of`: hashes of the template as it would be made now, as it is recorded (None: there is
+    no record), and as the Deployment has it; `at_once`: nobody would lose anything by another template;
+    `memory_field`: see diagnose.
+    """
+
+    name: str
+    wanted: str
+    recorded: str | None
+    made_of: str | None = None
+    mark: Mark | None = None
+    workload: WorkloadFacts | None = None
+    at_once: bool = False
+    memory_field: str = ""
+
+    @property
+    def outdated(self) -> bool:
+        return self.recorded not in (None, self.wanted) and not self.at_once
+
+    @property
+    def marked(self) -> Mark | None:
+        """The mark, where it is about what is wanted now."""
+        return self.mark if self.mark is not None and self.mark.to == self.wanted else None
+
+    @property
+    def proven(self) -> bool:
+        return self.made_of == self.wanted and self.workload is not None and self.workload.complete
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one Deployment is made of. `fresh`: of what is wanted, else of its record; `confirmed`: the record becomes
+    what is wanted; `mark`: to be kept on the record."""
+
+    fresh: bool
+    confirmed: bool = False
+    mark: Mark | None = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """What is done about one model, by the name of the Deployment. `message`: why it failed."""
+
+    phase: Phase = Phase.CURRENT
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    message: str = ""
+
+
+def update(pods: Sequence[Pods], *, granted: bool, may_begin: bool, command: str | None, now: float) -> Update:
+    """The next step. `granted`: it is the model's turn; `may_begin`: it is at rest; `command`: a person's, RETRY or
+    SKIP; `now`: seconds since the epoch."""
+    current = {each.name: Choice(True, each.recorded != each.wanted) for each in pods if not each.outdated}
+    pending = [each for each in pods if each.outdated]
+    if not pending:
+        return Update(Phase.CURRENT, current)
+    phase, message = _phase(pending, command, now)
+    if phase is Phase.WAITING and may_begin:
+        phase = Phase.UPDATING if granted else Phase.READY
+    if phase is Phase.UPDATING and all(each.marked is not None and each.proven for each in pending):
+        return Update(Phase.CURRENT, current | {each.name: Choice(True, confirmed=True) for each in pending})
+    return Update(phase, current | {each.name: _choice(each, phase, message) for each in pending}, message)
+
+
+def _choice(each: Pods, phase: Phase, message: str) -> Choice:
+    mark = Mark(each.wanted, phase, message) if phase in _MARKED else None
+    return Choice(fresh=phase is Phase.UPDATING, mark=mark)
+
+
+def _phase(pending: Iterable[Pods], command: str | None, now: float) -> tuple[Phase, str]:
+    """Where the model stands by its marks, and why it failed: one that failed or is skipped stands for all."""
+    marks = [mark for each in pending if (mark := each.marked) is not None]
+    if command == SKIP:
+        return Phase.SKIPPED, ""
+    for ended in (Phase.FAILED, Phase.SKIPPED):
+        found = next((mark for mark in marks if mark.phase is ended), None)
+        if found is not None and command != RETRY:
+            return ended, found.message
+    if not any(mark.phase is Phase.UPDATING for mark in marks):
+        return Phase.WAITING, ""
+    why = next((why for each in pending if (why := _failure(each, now)) is not None), None)
+    return (Phase.UPDATING, "") if why is None else (Phase.FAILED, why)
+
+
+def _failure(each: Pods, now: float) -> str | None:
+    """Why the new pods of one Deployment don't come up, where that is certain."""
+    if each.workload is None or each.made_of != each.wanted or each.workload.complete:
+        return None
+    problem = diagnose(each.workload, each.memory_field)
+    if problem is not None and not problem.may_pass(now):
+        return f"{each.name}: {problem.message}"
+    if each.workload.overdue:
+        return f"{each.name}: its new pods were not ready in time{f'. {problem.message}' if problem else ''}"
+    return None
+
+
+def lost_without(workload: WorkloadFacts, memory_field: str) -> bool:
+    """Whether nothing answers, by a fault that other pods may cure: then there is nothing to wait for."""
+    problem: Problem | None = diagnose(workload, memory_field)
+    return workload.ready == 0 and problem is not None and problem.reason not in NOT_BY_PODS
+
+
+def is_at_rest(observed: Observed) -> bool:
+    """Whether nothing goes on that new pods would disturb: no rollout, nobody's pause or command, no router on its way,
+    and every pod is there."""
+    router, progress = observed.router, observed.progress
+    if router.routes is None or router.former or router.routes.stable != observed.target or observed.command:
+        return False
+    if progress is not None and progress.phase in (PROGRESSING, PAUSED):
+        return False
+    if router.workload is not None and not router.workload.complete:
+        return False
+    wanted = {variant.name: variant.revision for variant in observed.variants}
+    arms = {arm.name: arm.revision for arm in router.routes.arms}
+    serving = [observed.revisions.get(name) for name in (observed.target, *wanted.values())]
+    settled = all(facts is not None and facts.workload.complete for facts in serving)
+    return settled and arms == wanted and router.follows(router.version)
+
+
+def dump_mark(mark: Mark) -> str:
+    """As ANNOTATION_UPDATE holds it."""
+    said = {"to": mark.to, "phase": str(mark.phase), "message": mark.message}
+    return json.dumps({name: value for name, value in said.items() if value})
+
+
+def load_mark(annotation: str | None) -> Mark | None:
+    """The inverse of `dump_mark`; None where there is none that can be read: then it begins anew."""
+    try:
+        raw = json.loads(annotation or "null")
+        return None if raw is None else Mark(str(raw["to"]), Phase(raw["phase"]), str(raw.get("message", "")))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,234 @@
+"""Another platform over a fleet, on a real API server: paced, stopped by the first failure, resumed, and silent."""
+
+from typing import Any
+
+import pytest
+
+from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, MODEL_DEPLOYMENTS
+from modelward.platform import Platform
+from nodeless.cluster import Cluster
+from nodeless.kubelet import FakeKubelet
+from nodeless.model import Model, condition, is_settled, manifest
+from nodeless.operator_process import Operator, operator, until
+
+NAMES = [f"m{number:02}" for number in range(12)]
+NEWER = Platform(server_image="inference:2", router_image="envoy:1")
+AT_A_TIME = 3
+
+
+class Fleet:
+    """Twelve ModelDeployments of a namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str) -> None:
+        self.cluster, self.namespace = cluster, namespace
+        self.kubelet = FakeKubelet(cluster, namespace)
+
+    def apply(self) -> None:
+        for name in NAMES:
+            self.cluster.apply(manifest(self.namespace, name, router={"replicas": 1}), self.namespace)
+
+    def models(self) -> list[Any]:
+        return list(self.cluster.request("GET", MODEL_DEPLOYMENTS.path(self.namespace))["items"])
+
+    def is_ready(self) -> bool:
+        self.kubelet.settle()
+        return all(is_settled(each) for each in self.models())
+
+    def images(self) -> dict[str, str]:
+        """Of the servers, by model."""
+        listed = self.cluster.request("GET", DEPLOYMENTS.path(self.namespace))["items"]
+        return {
+            each["metadata"]["name"].rpartition("-")[0]: each["spec"]["template"]["spec"]["containers"][0]["image"]
+            for each in listed
+            if not each["metadata"]["name"].endswith("-router")
+        }
+
+    def on(self, platform: Platform) -> list[str]:
+        return sorted(name for name, image in self.images().items() if image == platform.server_image)
+
+    def told(self, name: str) -> Any:
+        """The condition of one model."""
+        return condition(next(each for each in self.models() if each["metadata"]["name"] == name), "PlatformCurrent")
+
+    def updating(self) -> list[str]:
+        """By what status tells."""
+        return [
+            each["metadata"]["name"]
+            for each in self.models()
+            if condition(each, "PlatformCurrent")["reason"] == "Updating"
+        ]
+
+    def revision(self, name: str) -> str:
+        model = next(each for each in self.models() if each["metadata"]["name"] == name)
+        return str(model["status"]["stable"]["revision"])
+
+
+@pytest.fixture
+def fleet(cluster: Cluster, namespace: str) -> Any:
+    yield Fleet(cluster, namespace)
+    cluster.request("DELETE", MODEL_DEPLOYMENTS.path(namespace))
+
+
+async def _knows_all(one: Operator) -> None:
+    await until(lambda: sum(one.fleet.counts().values()) >= len(NAMES) and one.is_idle(), "every model looked at")
+
+
+async def test_another_platform_is_paced_stops_at_the_first_failure_and_is_resumed(
+    cluster: Cluster, fleet: Fleet
+) -> None:
+    async with operator(cluster):
+        fleet.apply()
+        await until(fleet.is_ready, "twelve models")
+    deployments = {name: fleet.revision(name) for name in NAMES}
+    fleet.kubelet.refusing = {fleet.revision("m05"): NEWER.server_image}
+
+    async with operator(cluster, identity="second", platform=NEWER, at_a_time=AT_A_TIME) as second:
+        await until(lambda: len(fleet.updating()) == AT_A_TIME and second.is_idle(), "the first three")
+        assert fleet.on(NEWER) == NAMES[:AT_A_TIME]
+        assert condition(fleet.models()[0], "Ready")["status"] == "True", "as many pods as ever answer"
+        assert {fleet.told(name)["reason"] for name in NAMES[AT_A_TIME:]} == {"InLine"}
+
+        def is_stopped() -> bool:
+            fleet.kubelet.settle()
+            assert len(fleet.updating()) <= AT_A_TIME
+            return fleet.told("m05")["reason"] == "UpdateFailed" and not fleet.updating()
+
+        await until(is_stopped, "the end of what had begun")
+        assert "not there" in fleet.told("m05")["message"]
+        assert "m05" not in fleet.on(NEWER), "it was put back"
+        begun = fleet.on(NEWER)
+        assert begun == [name for name in NAMES[: len(begun) + 1] if name != "m05"], "one after the other"
+        assert len(begun) < len(NAMES) - 1
+        counts = second.fleet.counts()
+        assert (counts["failed"], counts["current"], counts["ready"]) == (1, len(begun), len(NAMES) - len(begun) - 1)
+        assert {each.get("status", {}).get("rollout") for each in fleet.models()} == {None}
+        fleet.kubelet.settle()
+        await until(second.is_idle, "nothing left to do")
+
+    async with operator(cluster, identity="third", platform=NEWER, at_a_time=AT_A_TIME) as third:
+        await _knows_all(third)
+        assert third.api.writes == 0, "a restart changes nothing about it"
+        fleet.kubelet.refusing = {}
+        cluster.kubectl("annotate", "md", "m05", "modelward.io/platform=retry", "-n", fleet.namespace)
+
+        def is_done() -> bool:
+            return fleet.is_ready() and fleet.on(NEWER) == NAMES and not fleet.updating()
+
+        await until(is_done, "all of them", deadline=60)
+        assert third.fleet.counts()["current"] == len(NAMES)
+        assert {name: fleet.revision(name) for name in NAMES} == deployments, "no revision has changed"
+        assert {fleet.told(name)["status"] for name in NAMES} == {"True"}
+        records = cluster.request("GET", CONTROLLER_REVISIONS.path(fleet.namespace))["items"]
+        assert len(records) == 2 * len(NAMES)
+        assert all("modelward.io/update" not in each["metadata"]["annotations"] for each in records)
+
+    async with operator(cluster, identity="fourth", platform=NEWER) as fourth:
+        await _knows_all(fourth)
+        assert fourth.api.writes == 0
+
+
+async def test_nothing_is_updated_while_the_installation_holds_it(cluster: Cluster, model: Model) -> None:
+    async with operator(cluster):
+        model.apply()
+        await until(model.is_ready, "ready")
+    async with operator(cluster, identity="second", platform=NEWER, at_a_time=0) as second:
+        await until(lambda: model.condition("PlatformCurrent")["reason"] == "InLine", "told")
+        await until(second.is_idle, "nothing to do")
+        assert second.fleet.counts()["ready"] == 1
+
+
+@pytest.mark.parametrize("writes", [1, 2, 3, 4, 5])
+async def test_killed_after_any_write_of_an_update_the_end_is_the_same(
+    cluster: Cluster, model: Model, writes: int
+) -> None:
+    async with operator(cluster):
+        model.apply()
+        await until(model.is_ready, "ready")
+    revisions = model.revisions()
+    async with operator(cluster, identity="doomed", platform=NEWER, dies_after=writes) as doomed:
+        await until(lambda: doomed.task.done() or _is_on(model, NEWER), "the crash or the end")
+    async with operator(cluster, identity="next", platform=NEWER):
+        await until(lambda: _is_on(model, NEWER), "the newer platform")
+    assert model.revisions() == revisions
+    assert "rollout" not in model.get()["status"]
+
+
+def _is_on(model: Model, platform: Platform) -> bool:
+    image = model.cluster.get("deployment", model.stable()["revision"], "-n", model.namespace)
+    served = image["spec"]["template"]["spec"]["containers"][0]["image"]
+    return (
+        model.is_ready() and served == platform.server_image and model.condition("PlatformCurrent")["status"] == "True"
+    )
+
+
+async def test_a_canary_goes_on_with_its_pods_and_is_updated_when_it_has_ended(cluster: Cluster, model: Model) -> None:
+    canary = {"strategy": "Canary", "steps": [{"weight": 10, "hold": "1h"}]}
+    async with operator(cluster):
+        model.apply(version=1)
+        await until(model.is_ready, "ready")
+        model.apply(version=2, rollout=canary)
+        await until(lambda: model.is_ready() or model.get()["status"].get("candidate", {}).get("weight") == 10, "10 %")
+    async with operator(cluster, identity="second", platform=NEWER) as second:
+        await until(lambda: model.condition("PlatformCurrent")["reason"] == "NotAtRest", "told")
+        await until(second.is_idle, "nothing to do")
+        assert {image for _, image in _images(model)} == {"inference:1"}
+        cluster.kubectl("annotate", "md", "fraud", "modelward.io/rollout=promote", "-n", model.namespace)
+        await until(lambda: model.is_second() and _is_on(model, NEWER), "promoted, and then updated")
+
+
+def _images(model: Model) -> list[tuple[str, str]]:
+    listed = model.cluster.request("GET", DEPLOYMENTS.path(model.namespace))["items"]
+    return [
+        (each["metadata"]["name"], each["spec"]["template"]["spec"]["containers"][0]["image"])
+        for each in listed
+        if not each["metadata"]["name"].endswith("-router")
+    ]
+
+
+async def test_pods_are_restarted_once_for_each_value_and_no_revision_changes(cluster: Cluster, model: Model) -> None:
+    def restart(value: str) -> None:
+        cluster.kubectl(
+            "annotate", "--overwrite", "md", "fraud", f"modelward.io/restart={value}", "-n", model.namespace
+        )
+
+    def mark(name: str) -> Any:
+        template = cluster.get("deployment", name, "-n", model.namespace)["spec"]["template"]
+        return template["metadata"]["annotations"].get("modelward.io/restart")
+
+    async with operator(cluster):
+        model.apply()
+        await until(model.is_ready, "ready")
+        name = model.stable()["revision"]
+        restart("now")
+        await until(lambda: mark(name) == "now" and model.is_ready(), "new pods")
+        restart("again")
+        await until(lambda: mark(name) == "again" and model.is_ready(), "new pods once more")
+        assert model.stable()["revision"] == name
+        assert model.events().count("Restarted") == 2
+    async with operator(cluster, identity="next") as second:
+        await until(lambda: second.cache.get(MODEL_DEPLOYMENTS, model.namespace, "fraud") and second.is_idle(), "done")
+        assert second.api.writes == 0
+        model.apply(version=2)
+        await until(model.is_second, "the second version")
+        assert mark(model.stable()["revision"]) is None, "asked of the pods of then"
+
+
+async def test_what_kubectl_rollout_restart_writes_stays(cluster: Cluster, model: Model) -> None:
+    def restarted_at(name: str) -> Any:
+        template = cluster.get("deployment", name, "-n", model.namespace)["spec"]["template"]
+        return template["metadata"].get("annotations", {}).get("kubectl.kubernetes.io/restartedAt")
+
+    async with operator(cluster) as one:
+        model.apply()
+        await until(model.is_ready, "ready")
+        stable = model.stable()["revision"]
+        for name in (stable, "fraud-router"):
+            cluster.kubectl("rollout", "restart", f"deployment/{name}", "-n", model.namespace)
+        said = {name: restarted_at(name) for name in (stable, "fraud-router")}
+        assert None not in said.values()
+        await until(model.is_ready, "ready again")
+        patch = '{"spec": {"replicas": 2}}'
+        cluster.kubectl("patch", "md", "fraud", "-n", model.namespace, "--type=merge", "-p", patch)
+        await until(lambda: model.is_ready() and one.is_idle(), "an apply over it")
+        assert {name: restarted_at(name) for name in said} == said
+        assert "MetadataRepaired" not in model.events()

@@ -1,0 +1,309 @@
+"""Another platform around the operator's own Reconciler: pods made anew in place, put back, held, and adopted."""
+
+import copy
+import json
+from typing import Any
+
+import pytest
+
+from modelward.api import names
+from modelward.facts import Judgement
+from modelward.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES
+from modelward.reconcilers.fleet_rules import turns
+from modelward.revisions.update import Phase
+
+from .cluster_world import ClusterWorld, Json
+
+OLD, NEW = "inference:1", "inference:2"
+
+
+def image_of(world: ClusterWorld, name: str) -> str:
+    return str(world.objects[DEPLOYMENTS, name]["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def reasons(world: ClusterWorld) -> list[str]:
+    return [reason for _, reason, _ in world.events]
+
+
+async def served(**spec: Any) -> ClusterWorld:
+    world = ClusterWorld()
+    world.ask_for(1, **spec)
+    await world.run(6)
+    assert world.condition("PlatformCurrent")["reason"] == "UpToDate"
+    return world
+
+
+async def test_another_image_makes_no_revision_and_no_rollout() -> None:
+    world = await served(replicas=2)
+    stable = world.stable
+    world.start(NEW)
+    for _ in range(6):
+        await world.step()
+        assert world.shares() == {stable: 100}
+        assert world.condition("Servable")["status"] == world.condition("Ready")["status"] == "True"
+        world.settle()
+    assert image_of(world, stable) == NEW
+    assert "rollout" not in world.status
+    assert [reason for reason in reasons(world) if reason.startswith("Platform")] == [
+        "PlatformUpdating", "PlatformUpdated",
+    ]  # fmt: skip
+    record = world.objects[CONTROLLER_REVISIONS, stable]
+    assert record["data"]["template"] == world.objects[DEPLOYMENTS, stable]["spec"]["template"]
+    writes = world.writes
+    world.start(NEW)
+    await world.run(4)
+    assert world.writes == writes
+
+
+async def test_the_routers_pods_are_part_of_it() -> None:
+    world = await served()
+    world.start(OLD, at_a_time=0, router_image="envoy:2")
+    await world.run(4)
+    assert image_of(world, "fraud-router") == "envoy:1"
+    world.start(OLD, router_image="envoy:2")
+    await world.run(4)
+    assert image_of(world, "fraud-router") == "envoy:2"
+    assert world.condition("PlatformCurrent")["status"] == "True"
+
+
+async def test_what_a_user_changes_of_the_router_begins_at_once() -> None:
+    world = await served()
+    world.start(OLD, at_a_time=0, router_image="envoy:2")
+    await world.run(2)
+    world.ask_for(1, router={"replicas": 1, "resources": {"limits": {"memory": "512Mi"}}})
+    await world.run(4)
+    template = world.objects[DEPLOYMENTS, "fraud-router"]["spec"]["template"]
+    assert template["spec"]["containers"][0]["resources"]["limits"] == {"memory": "512Mi"}
+
+
+async def failed() -> ClusterWorld:
+    world = await served()
+    world.refused = {NEW}
+    world.start(NEW, router_image="envoy:2")
+    await world.run(6)
+    return world
+
+
+async def test_pods_that_do_not_come_up_go_back_and_nothing_tries_them_again() -> None:
+    world = await failed()
+    told = world.condition("PlatformCurrent")
+    assert (told["status"], told["reason"]) == ("False", "UpdateFailed")
+    assert "no libm" in told["message"]
+    assert f"{names.ANNOTATION_PLATFORM}=retry" in told["message"]
+    assert (image_of(world, world.stable), image_of(world, "fraud-router")) == (OLD, "envoy:1"), "the model as a whole"
+    assert world.condition("Ready")["status"] == "True"
+    assert reasons(world).count("PlatformUpdateFailed") == 1
+    assert world.fleet.counts()["failed"] == 1
+    writes = world.writes
+    world.start(NEW, router_image="envoy:2")
+    await world.run(6)
+    assert world.writes == writes
+    assert world.fleet.counts()["failed"] == 1
+
+
+def command(world: ClusterWorld, value: str) -> None:
+    world.annotate(MODEL_DEPLOYMENTS, "fraud", names.ANNOTATION_PLATFORM, value)
+
+
+async def test_somebody_may_try_once_more() -> None:
+    world = await failed()
+    world.refused = set()
+    command(world, "retry")
+    await world.run(6)
+    assert (image_of(world, world.stable), image_of(world, "fraud-router")) == (NEW, "envoy:2")
+    assert names.ANNOTATION_PLATFORM not in world.objects[MODEL_DEPLOYMENTS, "fraud"]["metadata"]["annotations"]
+
+
+async def test_somebody_may_leave_a_model_as_it_is_until_the_platform_changes_again() -> None:
+    world = await failed()
+    command(world, "skip")
+    for _ in range(2):
+        await world.run(4)
+        assert image_of(world, world.stable) == OLD
+        assert world.condition("PlatformCurrent")["reason"] == "Skipped"
+        assert (world.fleet.counts()["failed"], world.fleet.counts()["skipped"]) == (0, 1)
+        world.start(NEW, router_image="envoy:2")
+    world.start("inference:3")
+    await world.run(6)
+    assert image_of(world, world.stable) == "inference:3"
+
+
+@pytest.mark.parametrize("image", ["inference:3", OLD])
+async def test_the_next_platform_begins_anew_and_the_one_before_is_a_way_back(image: str) -> None:
+    world = await failed()
+    world.start(image)
+    await world.run(6)
+    assert image_of(world, world.stable) == image
+    assert world.condition("PlatformCurrent")["status"] == "True"
+
+
+@pytest.mark.parametrize("value", ["later", ""])
+async def test_what_is_no_command_is_told_and_taken_away(value: str) -> None:
+    world = await failed()
+    command(world, value)
+    await world.run(2)
+    assert "UnknownCommand" in reasons(world)
+    assert world.condition("PlatformCurrent")["reason"] == "UpdateFailed"
+    assert names.ANNOTATION_PLATFORM not in world.objects[MODEL_DEPLOYMENTS, "fraud"]["metadata"]["annotations"]
+
+
+async def test_another_spec_goes_its_own_way() -> None:
+    world = await failed()
+    world.refused = set()
+    world.ask_for(2)
+    await world.run(8)
+    assert world.status["rollout"]["phase"] == "Progressing"
+    assert image_of(world, world.status["rollout"]["revision"]) == NEW
+
+
+@pytest.mark.parametrize("resource", [CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, PODS])
+async def test_what_somebody_deletes_in_the_middle_comes_back_and_the_update_ends(resource: Any) -> None:
+    world = await served()
+    stable = world.stable
+    world.start(NEW)
+    await world.step()
+    assert world.condition("PlatformCurrent")["reason"] == "Updating"
+    world.remove(resource, f"{stable}-0" if resource is PODS else stable)
+    await world.run(8)
+    assert world.stable == stable
+    assert image_of(world, stable) == NEW
+    assert world.condition("Ready")["status"] == world.condition("PlatformCurrent")["status"] == "True"
+
+
+async def test_a_model_of_which_nothing_comes_up_need_not_wait() -> None:
+    """As with a wrong image at the installation, that somebody has corrected."""
+    world = ClusterWorld()
+    world.ask_for(1)
+    await world.step()
+    world.settle()
+    for resource, name in list(world.objects):
+        if resource is PODS and not name.startswith("fraud-router"):
+            waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "inference:1"'}}
+            status = {
+                "conditions": [{"type": "Ready", "status": "False"}],
+                "containerStatuses": [{"name": "server", "ready": False, "state": waiting}],
+            }
+            world.change(PODS, name, lambda body, status=status: body["status"].update(status))
+    world.settle()
+    await world.step()
+    (stable,) = (name for resource, name in world.objects if resource is DEPLOYMENTS and name != "fraud-router")
+    world.start(NEW, at_a_time=0)
+    await world.run(2)
+    assert image_of(world, stable) == NEW
+
+
+async def test_what_is_paused_or_rejected_keeps_its_pods() -> None:
+    world = await served()
+    world.ask_for(2)
+    await world.run(5)
+    candidate = world.status["candidate"]["revision"]
+    for how in ("pause", "abort"):
+        world.command(how)
+        await world.run(3)
+        before = {name: image_of(world, name) for name in world.shares()}
+        world.start(NEW)
+        await world.run(4)
+        assert {name: image_of(world, name) for name in before} == before
+        assert world.condition("PlatformCurrent")["reason"] == "NotAtRest"
+        assert world.fleet.counts()["waiting"] == 1
+        world.start(OLD)
+    world.start(NEW)
+    world.ask_for(1)
+    await world.run(6)
+    assert image_of(world, world.stable) == NEW
+    assert (DEPLOYMENTS, candidate) not in world.objects
+
+
+def as_an_earlier_operator_made_it(world: ClusterWorld, name: str, *, recorded: bool) -> str:
+    """Its revision under another name, as a hash of pods was; no router's record, nothing of intents or templates."""
+    earlier = "fraud-0123456789"
+
+    def renamed(body: Json) -> Json:
+        return dict(json.loads(json.dumps(body).replace(name, earlier)))
+
+    for (resource, key), body in list(world.objects.items()):
+        if resource in (DEPLOYMENTS, SERVICES, CONTROLLER_REVISIONS, PODS, CONFIG_MAPS) and name in json.dumps(body):
+            del world.objects[resource, key]
+            made = renamed(body)
+            world.objects[resource, made["metadata"]["name"]] = made
+    for (resource, _), body in world.objects.items():
+        annotations = body["metadata"].get("annotations") or {}
+        for each in (names.ANNOTATION_INTENT, names.ANNOTATION_MADE_OF):
+            annotations.pop(each, None)
+        if resource is CONFIG_MAPS and names.ANNOTATION_ROUTES in annotations:
+            routes = json.loads(annotations[names.ANNOTATION_ROUTES])
+            annotations[names.ANNOTATION_ROUTES] = json.dumps({key: routes[key] for key in routes if key != "sum"})
+    world.objects.pop((CONTROLLER_REVISIONS, "fraud-router"))
+    if not recorded:
+        world.objects.pop((CONTROLLER_REVISIONS, earlier))
+    status = world.objects[MODEL_DEPLOYMENTS, "fraud"]
+    status["status"] = renamed(copy.deepcopy(status["status"]))
+    return earlier
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("rolled_out", [False, True])
+async def test_what_an_earlier_operator_named_by_its_pods_stays_what_spec_asks_for(
+    rolled_out: bool, recorded: bool
+) -> None:
+    world = await served()
+    if rolled_out:
+        world.ask_for(2, rollout={"strategy": "Immediate"})
+        await world.run(10)
+        assert world.status["rollout"]["phase"] == "Promoted"
+    earlier = as_an_earlier_operator_made_it(world, world.stable, recorded=recorded)
+    world.start(NEW, at_a_time=0)
+    await world.run(4)
+    assert world.shares() == {earlier: 100}
+    assert image_of(world, earlier) == OLD
+    assert world.condition("PlatformCurrent")["reason"] == "InLine"
+    version = 2 if rolled_out else 1
+    world.ask_for(version, replicas=2, rollout={"strategy": "Immediate"})
+    world.start(NEW)
+    await world.run(8)
+    assert world.shares() == {earlier: 100}, "nor by a change that shapes no pod"
+    assert image_of(world, earlier) == NEW
+    world.ask_for(3, rollout={"strategy": "Immediate"})
+    await world.run(12)
+    assert world.stable != earlier
+    assert "MetadataRepaired" not in reasons(world)
+
+
+async def test_a_rejected_version_of_an_earlier_operator_stays_rejected() -> None:
+    world = await served()
+    world.ask_for(2)
+    await world.run(5)
+    world.judgement = Judgement(failed="errorRate: 20 of 20 failed", passed=False)
+    await world.run(3)
+    world.judgement = None
+    stable = as_an_earlier_operator_made_it(world, world.stable, recorded=True)
+    world.start(NEW)
+    await world.run(6)
+    assert world.shares() == {stable: 100}
+    assert world.status["rollout"]["phase"] == "RolledBack"
+
+
+def phases(**named: str) -> dict[tuple[str, str], Phase]:
+    return {("ml", name): Phase(phase) for name, phase in named.items()}
+
+
+def names_of(found: frozenset[tuple[str, str]]) -> str:
+    return "".join(sorted(name for _, name in found))
+
+
+@pytest.mark.parametrize(
+    ("known", "at_a_time", "unknown", "expected"),
+    [
+        ({"c": "ready", "a": "ready", "b": "ready"}, 2, (), "ab"),
+        ({"a": "current", "b": "ready", "c": "updating", "d": "ready"}, 2, (), "bc"),
+        ({"a": "ready", "b": "updating", "c": "updating"}, 1, (), "bc"),
+        ({"a": "ready", "b": "updating", "c": "failed"}, 5, (), "b"),
+        ({"a": "ready", "b": "updating", "c": "skipped"}, 5, (), "ab"),
+        ({"a": "ready", "b": "updating"}, 0, (), "b"),
+        ({"a": "ready", "b": "updating"}, 5, (("ml", "z"),), "b"),
+        ({"a": "waiting", "b": "current"}, 5, (), ""),
+        ({}, 5, (), ""),
+    ],
+)
+def test_whose_turn_it_is(known: dict[str, str], at_a_time: int, unknown: tuple[Any, ...], expected: str) -> None:
+    assert names_of(turns(phases(**known), unknown, at_a_time)) == expected
