@@ -11,7 +11,8 @@ from typing import Any
 from attack.attack import attack
 from attack.raw import exchange, request
 from attack.router import CANDIDATE, STABLE, Router, envoy_before, mirroring, router
-from modelward.routing.envoy.routes import CONFIG_HOST, INSIDE_HEADER, READY_PATH, revision_host
+from modelward.routing.envoy.routes import CONFIG_HOST, INSIDE_HEADER, revision_host
+from modelward.runtimes.runtime import MODELWARD
 from threaded import answering
 from unit.inference.processes import DEADLINE
 
@@ -175,7 +176,7 @@ def hosts_of_revisions(victim: Router, sibling: tuple[bytes, tuple[bytes, ...]])
     before = victim.answered(victim.candidate)
     for path, method, body in (
         (INFER, b"POST", GOOD),
-        (READY_PATH, b"GET", b""),
+        (MODELWARD.ready, b"GET", b""),
         (f"http://{host.decode()}{INFER}", b"POST", GOOD),
     ):
         said = exchange(victim.port, request(path, method, body, *lines, host=host))

@@ -84,9 +84,6 @@ FINALIZER_RUN: Final = f"{GROUP}/run-elsewhere"
 ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 """On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""
 
-MONITOR_PORT: Final = 8081
-"""Of the monitor in model pods."""
-
 ANNOTATION_REPORTER: Final = f"{GROUP}/reporter"
 """On a run's Job: the container whose termination message is the report."""
 
@@ -94,8 +91,4 @@ VOLUME_IDENTITY: Final = "identity"
 """Of model pods that have a key of their own: a pod without this volume was made before there were any."""
 
 GRPC_PORT: Final = 9000
-"""Of model pods, and of the model's Service for clients: KServe's number for gRPC."""
-
-DOWNLOAD_CONTAINER = "download"
-COMPILE_CONTAINER = "compile"
-MONITOR_CONTAINER = "monitor"
+"""Of the model's Service for clients: KServe's number for gRPC."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import aiohttp
 
-from modelward.api.names import MONITOR_PORT
 from modelward.facts import PodFacts
 from modelward.net.budget import Budget
 from modelward.net.credentials import Credentials
 from modelward.net.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.net.untrusted import decoded, quoted
+from modelward.runtimes.runtime import MODELWARD
 from modelward_auth.messages import MONITOR
 from modelward_drift.profiles.reference import Reference
 
@@ -31,7 +31,7 @@ class Monitors:
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        port: int = MONITOR_PORT,
+        port: int = MODELWARD.ports.monitor,
         credentials: Credentials | None = None,
         budget: Budget | None = None,
     ) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelward.api.modeldeployment import ModelDeployment, Monitor
-from modelward.api.names import MONITOR_CONTAINER
 from modelward.facts import Observed, PodFacts
 from modelward.kube.cache import Key, Object
 from modelward.kube.client import Api, ApiError
@@ -27,6 +26,7 @@ from modelward.monitoring.status import Monitored, PodMonitor
 from modelward.monitoring.windows import Book, Look, Window, WindowSettings
 from modelward.net.untrusted import quoted
 from modelward.revisions.ownership import belongs_to, claim_of_another
+from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
 from modelward_drift.counting.reading import Reading
 from modelward_drift.errors import DriftError
@@ -272,7 +272,9 @@ def _pods(observed: Observed, revision: str) -> tuple[PodFacts, ...]:
     facts = observed.revisions.get(revision)
     found = facts.workload.pods if facts else ()
     return tuple(
-        pod for pod in found if pod.ip and any(container.name == MONITOR_CONTAINER for container in pod.containers)
+        pod
+        for pod in found
+        if pod.ip and any(container.name == MODELWARD.containers.monitor for container in pod.containers)
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelward.api.conditions import MONITORED, Condition
 from modelward.monitoring.windows import Window
+from modelward.runtimes.runtime import MODELWARD
 from modelward.values.times import show_time
 from modelward_drift.counting.reading import Intake
 from modelward_drift.judging.causes import causes, explained, hint
@@ -85,7 +86,8 @@ def condition(seen: Monitored) -> Condition:
             False,
             "MonitorUnreachable",
             f"The monitor of {', '.join(sorted(mute))} does not answer; the model serves as before. See the logs of "
-            "its container `monitor`, and whether a NetworkPolicy lets the operator reach port 8081",
+            f"its container `{MODELWARD.containers.monitor}`, and whether a NetworkPolicy lets the operator reach port "
+            f"{MODELWARD.ports.monitor}",
         )
     return _counting(seen)
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from modelward import telemetry
-from modelward.api.names import DOWNLOAD_CONTAINER
 from modelward.facts import PodFacts
+from modelward.runtimes.runtime import MODELWARD
 from modelward_auth import keys, messages
 from modelward_auth.keys import Agreement, KeyPair
 from modelward_auth.messages import Session
@@ -88,7 +88,7 @@ class Credentials:
 
     def _computed(self, own: KeyPair, pod: PodFacts) -> Session:
         if not pod.key:
-            if all(each.exit_code != 0 for each in pod.containers if each.name == DOWNLOAD_CONTAINER):
+            if all(each.exit_code != 0 for each in pod.containers if each.name == MODELWARD.containers.download):
                 raise NotYetError("its download has not ended")
             raise NoCredentialError("its download announced no key; run operator and pods of the same version")
         if self._agreement is None or self._agreement[0] != own.identifier:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelward.api.names import COMPILE_CONTAINER, DOWNLOAD_CONTAINER
 from modelward.facts import PodFacts, WorkloadFacts
 from modelward.net.untrusted import decoded, printable
 from modelward.revisions.diagnosis import Problem
+from modelward.runtimes.runtime import MODELWARD
 
 COMPILED, ORIGINAL = "Compiled", "Original"
 
@@ -15,6 +15,8 @@ MAX_TEXT = 400
 """Characters of a reason or a warning that status shows."""
 
 MAX_WARNINGS = 32
+
+_STEPS = MODELWARD.containers
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Artifact:
 
 def announced_key(pod: PodFacts) -> str:
     """The pod's public key, by the word of its download; empty where there is none yet."""
-    key = (_report(pod, DOWNLOAD_CONTAINER) or {}).get("key")
+    key = (_report(pod, _STEPS.download) or {}).get("key")
     return key if isinstance(key, str) else ""
 
 
@@ -56,7 +58,7 @@ def differing(workload: WorkloadFacts) -> Problem | None:
 
 def _reported(pod: PodFacts) -> Artifact | None:
     """Bytes and format by the word of the download alone: what loads the model may be made to say anything."""
-    download, compile_ = (_report(pod, name) for name in (DOWNLOAD_CONTAINER, COMPILE_CONTAINER))
+    download, compile_ = (_report(pod, name) for name in (_STEPS.download, _STEPS.compile))
     if download is None or compile_ is None:
         return None
     try:

@@ -7,23 +7,19 @@ from typing import Any
 
 from modelward.api import names
 from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
-from modelward.api.names import MONITOR_CONTAINER
 from modelward.facts import ModelFacts, Promotion
 from modelward.kube import manifests as common
 from modelward.platform import Platform
 from modelward.revisions import identity, restart
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
+from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds, share
 from modelward.values.hashing import content_hash
 from modelward.values.quantities import amount
 from modelward.values.stored import known_text
 
-HTTP_PORT = 8080
-PRIVATE_PREFIX = "/modelward/"
-"""Paths below it are for the operator; no router passes them on."""
-
-SAMPLES_PATH = f"{PRIVATE_PREFIX}samples"
+CONTAINERS, PORTS = MODELWARD.containers, MODELWARD.ports
 
 PIN_KEY = "digest"
 """In the ConfigMap of the revision's pin."""
@@ -203,10 +199,10 @@ def service(owner: ModelDeployment, revision: str) -> dict[str, Any]:
             "type": "ClusterIP",
             "selector": common.selector(owner, names.COMPONENT_SERVER, revision),
             "ports": [
-                {"name": "http", "port": HTTP_PORT, "targetPort": "http", "protocol": "TCP"},
+                {"name": "http", "port": PORTS.http, "targetPort": "http", "protocol": "TCP"},
                 {
                     "name": "grpc",
-                    "port": names.GRPC_PORT,
+                    "port": PORTS.grpc,
                     "targetPort": "grpc",
                     "protocol": "TCP",
                     "appProtocol": "kubernetes.io/h2c",
@@ -236,7 +232,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
     shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
     volumes = [
         *steps.volumes(model, platform),
-        steps.folder(steps.tmp("server")["name"], steps.SCRATCH),
+        steps.folder(steps.tmp(CONTAINERS.server)["name"], steps.SCRATCH),
         *identity.volumes(owner),
     ]
     init = [
@@ -244,23 +240,26 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         steps.compiling(spec, model, platform, container, shared, bundle),
     ]
     if spec.monitor is not None:
-        volumes += [steps.folder("monitor", steps.SCRATCH), steps.folder(steps.tmp("monitor")["name"], steps.SCRATCH)]
-        mounts = [{**bundle, "readOnly": True}, steps.tmp("monitor"), monitor]
+        volumes += [
+            steps.folder("monitor", steps.SCRATCH),
+            steps.folder(steps.tmp(CONTAINERS.monitor)["name"], steps.SCRATCH),
+        ]
+        mounts = [{**bundle, "readOnly": True}, steps.tmp(CONTAINERS.monitor), monitor]
         init.append(identity.known(_monitor(shared, container, spec.monitor, mounts)))
     settings = {**_server_settings(spec), **steps.formats(model, platform), "ARTIFACT_DIR": steps.ARTIFACT_DIR}
     server = {
         **container,
-        "name": "server",
+        "name": CONTAINERS.server,
         "args": ["serve"],
         "env": common.environment({**shared, **settings}),
         "ports": [
-            {"name": "http", "containerPort": HTTP_PORT, "protocol": "TCP"},
-            {"name": "grpc", "containerPort": names.GRPC_PORT, "protocol": "TCP"},
+            {"name": "http", "containerPort": PORTS.http, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": PORTS.grpc, "protocol": "TCP"},
         ],
         "volumeMounts": [
             {**bundle, "readOnly": True},
             steps.ARTIFACT,
-            steps.tmp("server"),
+            steps.tmp(CONTAINERS.server),
             *([monitor] if watched else ()),
         ],
         **_probes(),
@@ -296,7 +295,7 @@ def _monitor(
     """
     settings = {
         "MONITOR_DIR": MONITOR_DIR,
-        "MONITOR_PORT": str(names.MONITOR_PORT),
+        "MONITOR_PORT": str(PORTS.monitor),
         "MONITOR_WINDOW_SECONDS": _plain(seconds(monitor.window.duration)),
         "MONITOR_FAREWELL_SECONDS": str(FAREWELL_SECONDS),
         "LEARN_ROWS": str(monitor.learn_rows),
@@ -304,11 +303,11 @@ def _monitor(
     }
     return {
         **container,
-        "name": MONITOR_CONTAINER,
+        "name": CONTAINERS.monitor,
         "args": ["keep", "monitor"],
         "restartPolicy": "Always",
         "env": common.environment({**shared, **settings}),
-        "ports": [{"name": "monitor", "containerPort": names.MONITOR_PORT, "protocol": "TCP"}],
+        "ports": [{"name": "monitor", "containerPort": PORTS.monitor, "protocol": "TCP"}],
         "resources": common.resources(monitor.resources, DEFAULT_MONITOR_RESOURCES),
         "volumeMounts": mounts,
     }
@@ -328,7 +327,7 @@ def _server_settings(spec: Spec) -> dict[str, str]:
         "MAX_BATCH_DELAY_MS": None if server.batching.max_delay is None else seconds(server.batching.max_delay) * 1000,
         "ALLOW_ORIGINS": ",".join(server.allow_origins) or None,
     }
-    fixed = {"PORT": HTTP_PORT, "GRPC_PORT": names.GRPC_PORT, "DRAIN_SECONDS": DRAIN_SECONDS}
+    fixed = {"PORT": PORTS.http, "GRPC_PORT": PORTS.grpc, "DRAIN_SECONDS": DRAIN_SECONDS}
     return {name: _plain(value) for name, value in {**fixed, **wanted}.items() if value is not None}
 
 
@@ -341,9 +340,9 @@ def _probes() -> dict[str, Any]:
     def get(path: str) -> dict[str, Any]:
         return {"httpGet": {"path": path, "port": "http"}}
 
-    ready = get("/v2/health/ready")
+    ready = get(MODELWARD.ready)
     return {
         "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": STARTUP_SECONDS},
         "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
-        "livenessProbe": {**get("/v2/health/live"), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": {**get(MODELWARD.live), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
     }

@@ -7,13 +7,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from modelward.api.names import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, MONITOR_CONTAINER
 from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.net.untrusted import decoded, printable, quoted
-
-_WORK = {DOWNLOAD_CONTAINER: "looking at the artifact", COMPILE_CONTAINER: "loading the model",
-         MONITOR_CONTAINER: "counting"}  # fmt: skip
-"""What our own containers do, by name."""
+from modelward.runtimes.runtime import MODELWARD
 
 FORMAT_NOT_ALLOWED = "FormatNotAllowed"
 """The inference image's word for a file that nobody has consented to load."""
@@ -141,10 +137,10 @@ def exit_problem(container: ContainerFacts, cures: Cures) -> Problem | None:
     """What its latest run ended of; None: it ended well, or has not."""
     if container.exit_code is None or container.exit_code == 0:
         return None
-    of_monitor = cures.ours and container.name == MONITOR_CONTAINER
+    of_monitor = cures.ours and container.name == MODELWARD.containers.monitor
     memory = "spec.monitor.resources.limits.memory" if of_monitor else cures.memory
     if container.exit_reason == "OOMKilled":
-        what = _WORK.get(container.name, "serving") if cures.ours else "training"
+        what = MODELWARD.containers.work.get(container.name, "serving") if cures.ours else "training"
         return Problem(
             OUT_OF_MEMORY,
             f"Container {container.name} was killed while {what}: it needs more memory than its limit. Raise {memory}",

@@ -8,10 +8,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelward.api.modeldeployment import Model, Resources, Spec
-from modelward.api.names import COMPILE_CONTAINER, DOWNLOAD_CONTAINER, MONITOR_CONTAINER
 from modelward.kube import manifests as common
 from modelward.models import consent
 from modelward.platform import Platform
+from modelward.runtimes.runtime import MODELWARD
+
+CONTAINERS = MODELWARD.containers
 
 ARTIFACT_DIR = "/artifact"
 PVC_MOUNT = "/mnt/pvc"
@@ -37,7 +39,7 @@ ARTIFACT: dict[str, Any] = {"name": "artifact", "mountPath": ARTIFACT_DIR, "read
 
 def annotations(spec: Spec) -> dict[str, str]:
     """Of the pod: only the download gets the web identity of spec.serviceAccountName."""
-    others = [COMPILE_CONTAINER, "server", *([MONITOR_CONTAINER] if spec.monitor is not None else ())]
+    others = [CONTAINERS.compile, CONTAINERS.server, *([CONTAINERS.monitor] if spec.monitor is not None else ())]
     return {"eks.amazonaws.com/skip-containers": ",".join(others)}
 
 
@@ -62,8 +64,8 @@ def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
     found = [
         folder("artifact", 2 * platform.max_model_size + (64 << 20)),
         folder("bundle", platform.max_model_size + (512 << 20)),
-        folder(tmp(DOWNLOAD_CONTAINER)["name"], SCRATCH),
-        folder(tmp(COMPILE_CONTAINER)["name"], platform.max_model_size + (512 << 20)),
+        folder(tmp(CONTAINERS.download)["name"], SCRATCH),
+        folder(tmp(CONTAINERS.compile)["name"], platform.max_model_size + (512 << 20)),
     ]
     address = urlsplit(model.uri)
     if address.scheme == "pvc":
@@ -100,14 +102,14 @@ def download(
         "NO_PROXY": platform.no_proxy,
         "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
     }
-    mounts = [{"name": "artifact", "mountPath": ARTIFACT_DIR}, tmp(DOWNLOAD_CONTAINER)]
+    mounts = [{"name": "artifact", "mountPath": ARTIFACT_DIR}, tmp(CONTAINERS.download)]
     if urlsplit(model.uri).scheme == "pvc":
         mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
     if platform.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
     return {
         **container,
-        "name": DOWNLOAD_CONTAINER,
+        "name": CONTAINERS.download,
         "args": ["download"],
         "env": [
             *common.environment({**shared, **settings, **{key: value for key, value in optional.items() if value}}),
@@ -136,12 +138,12 @@ def compiling(
     }
     return {
         **container,
-        "name": COMPILE_CONTAINER,
+        "name": CONTAINERS.compile,
         "args": ["compile"],
         "env": common.environment({**shared, **settings}),
         "resources": _bounded(spec.resources, container["resources"], COMPILE_MEMORY),
         "securityContext": {**container["securityContext"], "runAsUser": COMPILE_USER, "runAsGroup": COMPILE_USER},
-        "volumeMounts": [ARTIFACT, bundle, tmp(COMPILE_CONTAINER)],
+        "volumeMounts": [ARTIFACT, bundle, tmp(CONTAINERS.compile)],
     }
 
 

@@ -11,8 +11,8 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions.deployment import HTTP_PORT
 from modelward.routing.envoy import bootstrap as envoy
+from modelward.runtimes.runtime import MODELWARD
 
 API_VERSION: Final = "networking.k8s.io/v1"
 KIND: Final = "NetworkPolicy"
@@ -40,12 +40,12 @@ def policies(owner: ModelDeployment, platform: Platform, *, by_gateway: bool) ->
     operator = _pods_of(operator_namespace, OPERATOR_LABELS)
     metrics = {"namespaceSelector": {"matchLabels": {METRICS_LABEL: "true"}}}
     router = {"podSelector": {"matchLabels": common.selector(owner, names.COMPONENT_ROUTER)}}
-    requests = (HTTP_PORT, names.GRPC_PORT)
+    requests = (MODELWARD.ports.http, MODELWARD.ports.grpc)
     server_name, router_name = names_of(owner)
     yield _policy(
         owner, server_name, names.COMPONENT_SERVER,
         _let(requests) if by_gateway else _let(requests, router),
-        _let((HTTP_PORT, names.MONITOR_PORT), operator, metrics),
+        _let((MODELWARD.ports.http, MODELWARD.ports.monitor), operator, metrics),
     )  # fmt: skip
     if owner.spec.router.gateway is None:
         yield _policy(

@@ -22,6 +22,7 @@ from modelward.facts import Arm, RouteTable
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
+from modelward.runtimes.runtime import MODELWARD
 
 STABLE, CANDIDATE = "fraud-a", "fraud-b"
 ROUTES = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 0, 100),))
@@ -96,7 +97,7 @@ def test_clients_reach_no_revision_by_its_host(live: Live) -> None:
     for headers in ({}, forged):
         for name in (host, f"{host}:8080", envoy_routes.CONFIG_HOST, host.upper()):
             assert live.ask("traffic", host=name, **headers).status == 404
-            assert live.ask("traffic", envoy_routes.READY_PATH, host=name, **headers).status == 404
+            assert live.ask("traffic", MODELWARD.ready, host=name, **headers).status == 404
     assert not live.upstreams[CANDIDATE].seen
     assert live.ask("traffic").headers[envoy_routes.REVISION_HEADER] == STABLE
 
@@ -104,7 +105,7 @@ def test_clients_reach_no_revision_by_its_host(live: Live) -> None:
 def test_the_operator_asks_single_revisions_and_the_version_by_the_inside_port(live: Live) -> None:
     answer = live.ask("inside", host=envoy_routes.revision_host(CANDIDATE))
     assert (answer.status, answer.headers[envoy_routes.REVISION_HEADER]) == (200, CANDIDATE)
-    assert live.ask("inside", envoy_routes.READY_PATH, host=envoy_routes.revision_host(STABLE)).status == 200
+    assert live.ask("inside", MODELWARD.ready, host=envoy_routes.revision_host(STABLE)).status == 200
     version = envoy_routes.version_of(ROUTES, Traffic(), "ml", "cluster.local")
     assert live.ask("inside", "/", host=envoy_routes.CONFIG_HOST).data.decode() == version
     assert live.ask("inside", "/modelward/samples", host=envoy_routes.revision_host(CANDIDATE)).status == 404

@@ -18,21 +18,19 @@ from modelward.net.budget import Budget
 from modelward.net.credentials import Credentials
 from modelward.net.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.net.untrusted import decoded
-from modelward.revisions.deployment import HTTP_PORT, PRIVATE_PREFIX, SAMPLES_PATH
 from modelward.rollouts.evidence import by_users
 from modelward.rollouts.evidence.pairs import Sample
 from modelward.rollouts.evidence.tally import Counts, Readings
 from modelward.routing.envoy.bootstrap import INTERNAL_PORT
 from modelward.routing.envoy.routes import ARM, OWN, cluster_of
 from modelward.routing.latency import bound_of
+from modelward.runtimes.runtime import MODELWARD
 from modelward_auth.messages import SERVER
 
 T = TypeVar("T")
 
 MAX_LINES, MAX_LINE = 5000, 2000
 """Lines of metrics that are read, and bytes of one: a pod has some hundred of them, and each takes its microseconds."""
-
-USERS_PATH = f"{PRIVATE_PREFIX}users"
 
 NEWEST = 10**18 - 1
 """A sample's number that no pod reaches: behind it comes nothing yet. What a pod still holds when it is first looked at
@@ -43,8 +41,7 @@ _STATS = r"^cluster\.({names})\.(upstream_rq_[1-5]xx|upstream_rq_time|upstream_r
 
 _ROUTER_PREFIX = "envoy_cluster_"
 _GRPC_STATUS = "grpc_"
-_POD_REQUESTS = "modelward_inference_request_duration_seconds"
-_POD_REFUSED = "modelward_inference_refused"
+_POD = MODELWARD.metrics
 _NOT_JUDGED = frozenset({"CANCELLED", "499"})
 """Codes that say nothing of the model: the client left."""
 
@@ -60,7 +57,7 @@ class Scraper:
         self,
         session: aiohttp.ClientSession,
         router_port: int = INTERNAL_PORT,
-        server_port: int = HTTP_PORT,
+        server_port: int = MODELWARD.ports.http,
         credentials: Credentials | None = None,
         budget: Budget | None = None,
     ) -> None:
@@ -87,13 +84,13 @@ class Scraper:
             def parse(text: str, revision: str = revision) -> Mapping[str, Counts]:
                 return {revision: server_counts(text, slo)}
 
-            readings |= await self._each(own, self._server_port, "/metrics", parse, SERVER)
+            readings |= await self._each(own, self._server_port, MODELWARD.metrics.path, parse, SERVER)
         return readings
 
     async def users(self, pods: Mapping[str, Collection[PodFacts]], slo: float | None) -> Readings:
         """What model pods did, by pod, and by revision and bucket of users (evidence/by_users.py). `pods`: by revision;
         `slo`: seconds. Pods of an earlier version know no users and are absent."""
-        path = USERS_PATH if slo is None else f"{USERS_PATH}?slo={bound_of(slo) / 1000:g}"
+        path = MODELWARD.users if slo is None else f"{MODELWARD.users}?slo={bound_of(slo) / 1000:g}"
         readings: dict[str, Mapping[str, Counts]] = {}
         for revision, own in pods.items():
 
@@ -120,7 +117,7 @@ class Scraper:
 
         None: it does not answer. Numbers are those of an epoch, which is another one in each process.
         """
-        return await self._get(pod, self._server_port, f"{SAMPLES_PATH}?after={after}", _page, SERVER)
+        return await self._get(pod, self._server_port, f"{MODELWARD.samples}?after={after}", _page, SERVER)
 
     async def _get(
         self, pod: PodFacts, port: int, path: str, parse: Callable[[str], T], process: str | None
@@ -201,17 +198,17 @@ def _router_line(line: Line, cluster: Cluster, slo: float | None) -> Counts:
 def server_counts(text: str, slo: float | None) -> Counts:
     """The inference server's own counters. Raises one of UNREADABLE for another text."""
     counts = Counts()
-    for line in _lines(text, (_POD_REQUESTS, _POD_REFUSED)):
-        if line.name == f"{_POD_REFUSED}_total":
+    for line in _lines(text, (_POD.requests, _POD.refused)):
+        if line.name == f"{_POD.refused}_total":
             counts += Counts(refused=int(line.value))
             continue
         if line.labels.get("code") in _NOT_JUDGED:
             continue
         value = int(line.value)
-        if line.name == f"{_POD_REQUESTS}_count":
+        if line.name == f"{_POD.requests}_count":
             timed = value if slo is not None else 0
             counts += Counts(value, value if _failed(line.labels["code"]) else 0, timed, timed, value)
-        elif line.name == f"{_POD_REQUESTS}_bucket" and slo is not None and _is_bound(line, bound_of(slo) / 1000):
+        elif line.name == f"{_POD.requests}_bucket" and slo is not None and _is_bound(line, bound_of(slo) / 1000):
             counts += Counts(slow=-value)
     return _complete(counts)
 

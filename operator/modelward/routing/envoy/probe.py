@@ -20,7 +20,8 @@ from modelward.kube.poller import PendingError, Poller, Question
 from modelward.net.budget import Budget, LeftOutError
 from modelward.net.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.routing.envoy.bootstrap import INSIDE_PORT, INTERNAL_PORT
-from modelward.routing.envoy.routes import CONFIG_HOST, READY_PATH, revision_host
+from modelward.routing.envoy.routes import CONFIG_HOST, revision_host
+from modelward.runtimes.runtime import MODELWARD
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
 """A router pod answers within milliseconds."""
@@ -215,7 +216,7 @@ class RouterProbe:
 
     async def _answers(self, ip: str, revision: str) -> bool:
         try:
-            async with self._get(ip, READY_PATH, revision_host(revision)) as response:
+            async with self._get(ip, MODELWARD.ready, revision_host(revision)) as response:
                 return response.status == 200
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False

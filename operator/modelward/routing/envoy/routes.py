@@ -17,11 +17,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-from modelward.api.names import GRPC_PORT
 from modelward.api.traffic import Traffic, chosen_by_more_than_chance
 from modelward.facts import RouteTable
-from modelward.revisions.deployment import HTTP_PORT as SERVER_HTTP_PORT
-from modelward.revisions.deployment import PRIVATE_PREFIX
+from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
 from modelward.values.hashing import content_hash
 
@@ -60,8 +58,6 @@ MAX_CONCURRENCY: Final = 10_000
 """Envoy's circuit breakers default to 1024, which a burst reaches; the server's own queue is the limit that counts."""
 
 Json = dict[str, Any]
-
-READY_PATH: Final = "/v2/health/ready"
 
 _EJECTION: Final[Json] = {
     "split_external_local_origin_errors": True,
@@ -170,7 +166,7 @@ def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
 
 def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
     # The final dot of the domain keeps the resolver from trying every search domain of the pod first.
-    address = {"address": f"{revision}.{domain}", "port_value": GRPC_PORT if grpc else SERVER_HTTP_PORT}
+    address = {"address": f"{revision}.{domain}", "port_value": MODELWARD.ports.grpc if grpc else MODELWARD.ports.http}
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": name,
@@ -254,7 +250,7 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
 
 def _own_host(revision: str, traffic: Traffic) -> Json:
     # Readiness is asked by way of the clients' cluster: that is the one that has to work.
-    ready = {"match": {"path": READY_PATH, **_inside()}, **_to(revision, traffic, grpc=False)}
+    ready = {"match": {"path": MODELWARD.ready, **_inside()}, **_to(revision, traffic, grpc=False)}
     others = _both(_inside(), lambda grpc: _to(revision, traffic, grpc, ASIDE))
     return {
         "name": revision,
@@ -270,7 +266,7 @@ def _inside() -> Json:
 
 def _private() -> Json:
     """What pods tell the operator and Prometheus alone."""
-    return _refused({"safe_regex": {"regex": rf"/metrics(/.*)?|{PRIVATE_PREFIX}.*"}}, 404, "no such path")
+    return _refused({"safe_regex": {"regex": MODELWARD.inside}}, 404, "no such path")
 
 
 def _grpc_web() -> Json:

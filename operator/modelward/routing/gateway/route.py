@@ -13,19 +13,13 @@ from modelward.api.modeldeployment import Gateway, ModelDeployment
 from modelward.facts import Arm, Progress, RouteTable
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions.deployment import HTTP_PORT
 from modelward.routing.stored import dump_routes
+from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
 from modelward.values.hashing import content_hash
 
 API_VERSION: Final = "gateway.networking.k8s.io/v1"
 KIND: Final = "HTTPRoute"
-
-REST_PATHS: Final = (
-    ("PathPrefix", "/v2"), ("PathPrefix", "/v1"), ("Exact", "/docs"), ("Exact", "/openapi.json"), ("Exact", "/"),
-)  # fmt: skip
-GRPC_PATHS: Final = (("PathPrefix", "/inference.GRPCInferenceService"), ("PathPrefix", "/grpc.health.v1.Health"))
-"""What clients may ask; everything else, metrics and what pods tell the operator alone, stays inside."""
 
 _UNITS: Final = (("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
@@ -91,7 +85,8 @@ def _both(
     headers: Sequence[Json], shares: Iterable[tuple[str, int]], arms: Iterable[Arm], timeout: str
 ) -> Iterator[Json]:
     """A rule for gRPC and one for REST: a backend's port is the rule's."""
-    for paths, port in ((GRPC_PATHS, names.GRPC_PORT), (REST_PATHS, HTTP_PORT)):
+    # What clients may ask; everything else, metrics and what pods tell the operator alone, stays inside.
+    for paths, port in ((MODELWARD.grpc, MODELWARD.ports.grpc), (MODELWARD.rest, MODELWARD.ports.http)):
         yield {
             "matches": [
                 {"path": {"type": kind, "value": value}} | ({"headers": [header]} if header else {})

@@ -1,0 +1,1 @@
+"""Servers of models, by what the operator has to know of one. Pure."""
