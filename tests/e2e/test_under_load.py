@@ -1,6 +1,7 @@
 """Steady load through the Service while things change: not one request is lost."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import pytest
 from examples.demo import objects
@@ -57,10 +58,17 @@ def scale_down(model: Model) -> None:
     until(lambda: len(pods(model, "server")) == len(pods(model, "router")) == 1 and model.is_settled(), "one of each")
 
 
+def restart(model: Model) -> None:
+    before = set(pods(model, "server"))
+    kubectl("annotate", "--overwrite", "md", model.name, "modelward.io/restart=now", "-n", model.namespace)
+    until(lambda: not before & set(pods(model, "server")) and model.is_settled(), "other pods")
+
+
 @pytest.mark.parametrize(
     ("request_of", "change"),
     [
         (rest, change_the_model), (rest, end_a_router_pod), (rest, end_a_server_pod), (rest, scale_down),
+        (rest, restart),
         (grpc, change_the_model), (grpc, end_a_router_pod), (grpc, end_a_server_pod),
     ],
 )  # fmt: skip
@@ -79,3 +87,36 @@ def test_no_request_is_lost(
     measured(f"{kind}, {what}: {running.results} by {len(running.revisions)} revision(s)")
     assert not running.failed
     assert running.results["200"] >= 100
+
+
+@pytest.mark.alone
+def test_no_request_is_lost_by_another_platform(
+    model: Model, trained: Trained, measured: Callable[[str], None]
+) -> None:
+    """A setting that changes every pod: no revision, no rollout, the same pods in number all the time."""
+    model.apply("digits/1/model.onnx", replicas=2, router={"replicas": 2})
+    model.settle()
+    stable, before = model.stable(), set(pods(model, "server"))
+    with load(model.namespace, *rest(model, trained)) as running, other_size():
+        until(lambda: not before & set(pods(model, "server")), "other pods")
+        until(
+            lambda: model.condition("PlatformCurrent")["status"] == "True" and model.is_settled(), "all of them ready"
+        )
+    measured(f"another platform: {running.results}")
+    assert not running.failed
+    assert model.stable() == stable
+    assert "rollout" not in model.get()["status"]
+    until(lambda: model.condition("PlatformCurrent")["status"] == "True" and model.is_settled(), "the way back")
+
+
+@contextlib.contextmanager
+def other_size() -> Iterator[None]:
+    """The operator, with a setting that is in every model's pods."""
+    operator = ("deployment/modelward-operator", "-n", "modelward-system")
+    kubectl("set", "env", *operator, "MODELWARD_MAX_MODEL_SIZE=11Gi", "MODELWARD_UPDATES_AT_A_TIME=100")
+    try:
+        kubectl("rollout", "status", *operator, "--timeout=120s")
+        yield
+    finally:
+        kubectl("set", "env", *operator, "MODELWARD_MAX_MODEL_SIZE-", "MODELWARD_UPDATES_AT_A_TIME-")
+        kubectl("rollout", "status", *operator, "--timeout=120s")

@@ -42,6 +42,8 @@ class ClusterWorld:
         self.fetched = DIGEST
         self.refused: set[str] = set()
         """Images whose pods don't come up, beside those of the image before."""
+        self.waiting: Json | None = None
+        """Why they don't, where they don't even start."""
         self._applied: dict[tuple[Resource, str, str, str], set[str]] = {}
         """Labels and annotations that were applied last: those that are no more are taken away."""
         self._counter = itertools.count(1)
@@ -214,8 +216,10 @@ class ClusterWorld:
         there = (PODS, f"{name}-surge") in self.objects
         if stuck and not there:
             self._create_pod(deployment, f"{name}-surge")
-            failed = {"name": "server", "ready": False, "state": {"terminated": {"exitCode": 1, "message": "no libm"}}}
-            unready = [{"type": "Ready", "status": "False"}]
+            ended = {"terminated": {"exitCode": 1, "message": "no libm"}}
+            failed = {"name": "server", "ready": False, "state": {"waiting": self.waiting} if self.waiting else ended}
+            since = datetime.fromtimestamp(self.now, UTC).isoformat()
+            unready = [{"type": "Ready", "status": "False", "lastTransitionTime": since}]
             self.change(
                 PODS, f"{name}-surge",
                 lambda body: body["status"].update(conditions=unready, containerStatuses=[failed]),

@@ -8,8 +8,11 @@ import pytest
 
 from modelward.api import names
 from modelward.facts import Judgement
+from modelward.kube.cache import Key
 from modelward.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES
+from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.fleet_rules import turns
+from modelward.revisions.diagnosis import PATIENCE
 from modelward.revisions.update import Phase
 
 from .cluster_world import ClusterWorld, Json
@@ -283,27 +286,68 @@ async def test_a_rejected_version_of_an_earlier_operator_stays_rejected() -> Non
     assert world.status["rollout"]["phase"] == "RolledBack"
 
 
-def phases(**named: str) -> dict[tuple[str, str], Phase]:
-    return {("ml", name): Phase(phase) for name, phase in named.items()}
-
-
-def names_of(found: frozenset[tuple[str, str]]) -> str:
-    return "".join(sorted(name for _, name in found))
-
-
 @pytest.mark.parametrize(
-    ("known", "at_a_time", "unknown", "expected"),
+    ("known", "at_a_time", "complete", "expected"),
     [
-        ({"c": "ready", "a": "ready", "b": "ready"}, 2, (), "ab"),
-        ({"a": "current", "b": "ready", "c": "updating", "d": "ready"}, 2, (), "bc"),
-        ({"a": "ready", "b": "updating", "c": "updating"}, 1, (), "bc"),
-        ({"a": "ready", "b": "updating", "c": "failed"}, 5, (), "b"),
-        ({"a": "ready", "b": "updating", "c": "skipped"}, 5, (), "ab"),
-        ({"a": "ready", "b": "updating"}, 0, (), "b"),
-        ({"a": "ready", "b": "updating"}, 5, (("ml", "z"),), "b"),
-        ({"a": "waiting", "b": "current"}, 5, (), ""),
-        ({}, 5, (), ""),
+        ({"c": "ready", "a": "ready", "b": "ready"}, 2, True, "ab"),
+        ({"a": "current", "b": "ready", "c": "updating", "d": "ready"}, 2, True, "bc"),
+        ({"a": "ready", "b": "updating", "c": "updating"}, 1, True, "bc"),
+        ({"a": "ready", "b": "updating", "c": "failed"}, 5, True, "b"),
+        ({"a": "ready", "b": "updating", "c": "skipped"}, 5, True, "ab"),
+        ({"a": "ready", "b": "updating"}, 0, True, "b"),
+        ({"a": "ready", "b": "updating"}, 5, False, "b"),
+        ({"a": "waiting", "b": "current"}, 5, True, ""),
+        ({}, 5, True, ""),
     ],
 )
-def test_whose_turn_it_is(known: dict[str, str], at_a_time: int, unknown: tuple[Any, ...], expected: str) -> None:
-    assert names_of(turns(phases(**known), unknown, at_a_time)) == expected
+def test_whose_turn_it_is(known: dict[str, str], at_a_time: int, complete: bool, expected: str) -> None:
+    by_phase = {phase: {("ml", name) for name, each in known.items() if each == phase} for phase in Phase}
+    assert "".join(sorted(name for _, name in turns(by_phase, at_a_time, complete=complete))) == expected
+
+
+def keys(names: str) -> dict[str, Key]:
+    return {name: Key("ml", name) for name in names}
+
+
+def test_nothing_begins_before_each_model_was_looked_at_and_nobody_waits_for_one_that_is_gone() -> None:
+    there, woken = {("ml", name) for name in "abcd"}, []
+    fleet, key = Fleet(lambda: there, lambda each: woken.append(each.name), 2), keys("abcd")
+    for name in "ba":
+        fleet.tell(key[name], Phase.READY)
+    fleet.leave_out(key["c"])
+    assert not fleet.is_turn_of(key["a"])
+    there.remove(("ml", "d"))
+    fleet.leave_out(key["d"], gone=True)
+    assert fleet.is_turn_of(key["a"])
+    assert woken == ["a", "b"]
+    fleet.tell(key["a"], Phase.FAILED)
+    fleet.tell(key["b"], Phase.CURRENT)
+    fleet.tell(key["c"], Phase.READY)
+    assert not fleet.is_turn_of(key["c"])
+    there.remove(("ml", "a"))
+    fleet.leave_out(key["a"], gone=True)
+    assert fleet.is_turn_of(key["c"]), "the model that failed was deleted"
+    assert fleet.counts() == {
+        "current": 1, "waiting": 0, "ready": 1, "updating": 0, "failed": 0, "skipped": 0,
+    }  # fmt: skip
+
+
+def test_a_model_that_cannot_be_looked_at_for_a_while_keeps_its_place() -> None:
+    fleet, key = Fleet(lambda: {("ml", "a")}, lambda _: None), keys("a")
+    fleet.tell(key["a"], Phase.FAILED)
+    fleet.leave_out(key["a"])
+    assert fleet.counts()["failed"] == 1
+
+
+async def test_a_model_is_ready_while_new_pods_wait_for_what_may_pass() -> None:
+    world = await served()
+    world.refused, world.waiting = {NEW}, {"reason": "ImagePullBackOff", "message": 'Back-off pulling "inference:2"'}
+    world.start(NEW)
+    await world.run(4)
+    assert world.condition("PlatformCurrent")["reason"] == "Updating"
+    assert (world.condition("Ready")["status"], world.condition("Stalled")["status"]) == ("True", "False")
+    assert "MODELWARD_*_IMAGE" in world.condition("Reconciling")["message"]
+    world.now += PATIENCE
+    await world.run(4)
+    assert world.condition("PlatformCurrent")["reason"] == "UpdateFailed"
+    assert image_of(world, world.stable) == OLD

@@ -6,7 +6,7 @@ watched is told of as deleted, too: it is heard of again once it is newer than t
 the integers they are (KEP-5504). One event loop owns the cache; there are no locks.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,9 +86,9 @@ class Cache:
         """The objects of `resource`; they are replaced when they change, and never changed themselves."""
         return list(self._objects[resource].values())
 
-    def names(self, resource: Resource) -> list[_Name]:
-        """Namespace and name of each object of `resource`."""
-        return list(self._objects[resource])
+    def names(self, resource: Resource) -> KeysView[_Name]:
+        """Namespace and name of each object of `resource`, as it is when it is looked at."""
+        return self._objects[resource].keys()
 
     def of_namespace(self, resource: Resource, namespace: str) -> list[Object]:
         """The objects of `resource` in a namespace, ordered by name."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from modelward.kube.cache import Key
-from modelward.reconcilers.fleet_rules import AT_A_TIME, Name, counted, turns
+from modelward.reconcilers.fleet_rules import AT_A_TIME, Name, turns
 from modelward.revisions.update import Phase
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ class Fleet:
         self._wake = wake
         self._at_a_time = at_a_time
         self._phases: dict[Name, Phase] = {}
+        self._by_phase: dict[Phase, set[Name]] = {phase: set() for phase in Phase}
         self._aside: set[Name] = set()
         """Models that say nothing of where they stand: unreadable, failing, or another installation's."""
         self._turns: frozenset[Name] = frozenset()
@@ -34,39 +35,46 @@ class Fleet:
         name = (key.namespace, key.name)
         if self._phases.get(name) is phase:
             return
+        self._drop(name)
         self._phases[name] = phase
-        self._aside.discard(name)
+        self._by_phase[phase].add(name)
         self._decide(name)
 
     def leave_out(self, key: Key, *, gone: bool = False) -> None:
         """Nothing can be said of a model: the others must not wait for it. `gone`: nor does what was known hold."""
         name = (key.namespace, key.name)
-        known = name in self._phases
-        if gone:
-            self._phases.pop(name, None)
-        if name not in self._aside and (gone or not known):
+        is_there = name in self._models()
+        if (name in self._phases and not gone) or (name in self._aside and is_there):
+            return
+        self._drop(name)
+        if is_there:
             self._aside.add(name)
-            self._decide(name)
+        self._decide(name)
 
     def is_turn_of(self, key: Key) -> bool:
         """Whether a model may be updated now."""
         return (key.namespace, key.name) in self._turns
 
     def counts(self) -> dict[str, int]:
-        """Models by phase."""
-        return counted(dict(self._phases))
+        """Models by phase, each phase told."""
+        return {str(phase): len(names) for phase, names in self._by_phase.items()}
+
+    def _drop(self, name: Name) -> None:
+        self._aside.discard(name)
+        phase = self._phases.pop(name, None)
+        if phase is not None:
+            self._by_phase[phase].discard(name)
 
     def _decide(self, by: Name) -> None:
-        there = set(self._models())
-        self._aside &= there
         before = self._turns
-        self._turns = turns(self._phases, there - self._phases.keys() - self._aside, self._at_a_time)
+        complete = len(self._phases) + len(self._aside) >= len(self._models())
+        self._turns = turns(self._by_phase, self._at_a_time, complete=complete)
         self._tell_of_failure()
         for name in sorted(self._turns - before - {by}):
             self._wake(Key(*name))
 
     def _tell_of_failure(self) -> None:
-        failed = min((name for name, phase in self._phases.items() if phase is Phase.FAILED), default=None)
+        failed = min(self._by_phase[Phase.FAILED], default=None)
         if failed is not None and failed != self._stopped_by:
             log.warning("%s/%s: the update to the newer platform failed; no other model begins with it", *failed)
         if failed is None and self._stopped_by is not None:

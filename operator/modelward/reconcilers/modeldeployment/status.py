@@ -175,13 +175,18 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
 
 
 def while_updating(assessment: Assessment, observed: Observed) -> Assessment:
-    """While pods are made anew for a newer platform, as many as ever answer: the model is ready all the time."""
+    """While pods are made anew for a newer platform, as many as ever answer, and those that don't come up are given up
+    by the operator itself: the model is ready all the time."""
     target, router = observed.revisions.get(observed.target), observed.router.workload
     workloads = [each for each in (target.workload if target else None, router) if each is not None]
-    enough = all(each.available >= each.desired for each in workloads)
-    if assessment.problem is not None or not enough or assessment.reason not in ("WaitingForPods", "WaitingForRouter"):
+    found = problem_of(observed, None)
+    if assessment.problem is not None and (assessment.problem != found or found == expired(observed)):
         return assessment
-    return replace(assessment, reason=UPDATING, waiting_for="its pods to be made anew on the newer platform")
+    if all(each.complete for each in workloads) or not all(each.available >= each.desired for each in workloads):
+        return assessment
+    what = "its pods to be made anew on the newer platform"
+    waiting_for = f"{what}. {found.message}" if found is not None else what
+    return Assessment(assessment.servable, None, waiting_for, UPDATING)
 
 
 def _unseen(router: RouterFacts) -> str:
