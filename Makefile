@@ -49,11 +49,12 @@ unit property: $(READY) ## one tier of the tests
 api e2e gateway chaos scale: $(READY)
 	@$(BIN)/python -m pytest tests/$@
 
-fuzz: $(READY) ## change requests and files at random for a minute each and watch every parser (FUZZ=-max_total_time=600: ten)
+fuzz: $(READY) ## change requests, files and native libraries' files at random, a minute each, and watch what reads them (FUZZ=-max_total_time=600: ten)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CACHE)/atheris \
 		-r tests/fuzz/requirements.lock
 	@PYTHONPATH=$(PYTHONPATH):$(CACHE)/atheris $(BIN)/python tests/fuzz/parsers.py $(or $(FUZZ),-max_total_time=60)
 	@PYTHONPATH=$(PYTHONPATH):$(CACHE)/atheris $(BIN)/python tests/fuzz/files.py $(or $(FUZZ),-max_total_time=60)
+	@$(BIN)/python -W ignore -m fuzz.contained $(or $(FUZZ),-max_total_time=60)
 
 parity: $(READY) ## draw models of every kind and compare what is served with the library's own answers (PARITY="500 1": how many, seed)
 	@$(BIN)/python -W ignore -m parity $(PARITY)

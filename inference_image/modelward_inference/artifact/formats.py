@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import re
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -154,7 +155,7 @@ def _tar(path: Path) -> tuple[str, str]:
                     content = opened.extractfile(member) if member.isreg() else None
                     kind = _object(content.read(_HEAD))[0] if content is not None else None
                     return (ARCHIVE, "a tar archive") if kind == XGBOOST else (BUNDLE, "a saved bundle")
-    except (tarfile.TarError, EOFError, OSError):
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError):
         pass  # who unpacks it says more
     return ARCHIVE, "a tar archive"
 
@@ -163,7 +164,7 @@ def _zip(path: Path) -> tuple[str | None, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()[:_MAX_ENTRIES]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, OverflowError, struct.error):
         return None, "a zip archive that is cut off or damaged"
     if "schema.json" in names:
         return SKOPS, "a skops file"

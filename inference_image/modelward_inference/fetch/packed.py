@@ -6,9 +6,11 @@ Invariant: as for bundles: nothing but regular files is written, below one folde
 them, and no more bytes, than the limits say. Links, devices, absolute paths and `..` end the whole.
 """
 
+import errno
 import lzma
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -52,7 +54,10 @@ _CHUNK = 1 << 20
 _SHOWN = 5
 """Names that a message lists."""
 
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+_BROKEN = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError,
+    ValueError, OverflowError, RuntimeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ def opened(
             f"can't be unpacked: {str(error)[:200] or type(error).__name__}; pack it again"
         ) from error
     except OSError as error:
-        if error.errno is not None:  # of the volume, not of the archive
+        if error.errno not in (None, errno.EINVAL):  # of the volume, not of a place that the archive told of
             raise
         raise ArtifactCorrupt(f"can't be unpacked: {str(error)[:200]}; pack it again") from error
     downloaded.unlink()

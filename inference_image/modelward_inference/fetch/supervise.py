@@ -54,13 +54,24 @@ def run(arguments: Sequence[str], timeout: float) -> int:
     try:
         code = child.wait(timeout)
     except subprocess.TimeoutExpired:
-        raise CompileTimedOut(
-            f"Loading, compiling and comparing the model took longer than {timeout:.0f} s, and was ended. Give it more "
-            "CPU in spec.resources, set spec.model.optimise to Off, or publish the model as ONNX"
-        ) from None
+        raise too_slow(timeout) from None
     finally:
         _kill(child)
         signal.signal(signal.SIGTERM, before)
+    check(code)
+    return code
+
+
+def too_slow(timeout: float) -> CompileTimedOut:
+    """`timeout`: seconds."""
+    return CompileTimedOut(
+        f"Loading, compiling and comparing the model took longer than {timeout:.0f} s, and was ended. Give it more "
+        "CPU in spec.resources, set spec.model.optimise to Off, or publish the model as ONNX"
+    )
+
+
+def check(code: int) -> None:
+    """Raises OutOfMemory or ArtifactCorrupt where a child ended by a signal; `code` is negative then."""
     if code == -signal.SIGKILL:
         raise OutOfMemory(
             "The process that loads the model was killed: it needs more memory than its limit. Raise "
@@ -71,7 +82,6 @@ def run(arguments: Sequence[str], timeout: float) -> int:
             f"The process that loads the model crashed ({signal.strsignal(-code)}): the artifact is damaged, or made "
             "to do so. Upload it again, or publish the model as ONNX"
         )
-    return code
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:
