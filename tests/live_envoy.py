@@ -74,8 +74,11 @@ class LiveEnvoy:
 
     def active(self) -> int:
         """Requests of clients that are not answered yet."""
-        name = f"http.{envoy.CLIENTS}.downstream_rq_active"
-        said = self.http.request("GET", f"http://127.0.0.1:{self.admin_port}/stats?filter={name}").data.decode()
+        return self.counter(f"http.{envoy.CLIENTS}.downstream_rq_active")
+
+    def counter(self, name: str) -> int:
+        """What Envoy has counted by that name."""
+        said = self.http.request("GET", f"http://127.0.0.1:{self.admin_port}/stats?filter=^{name}$").data.decode()
         return int(said.split(":")[1])
 
     def _listening(self, where: Path, names: set[str]) -> dict[str, int]:

@@ -52,9 +52,15 @@ class Reader(ThreadingHTTPServer):
         protocol_version = "HTTP/1.1"
         server: "Reader"
 
+        def do_GET(self) -> None:
+            self._answer(b"{}")
+
         def do_POST(self) -> None:
             total = sum(map(len, self._parts()))
-            body = str(total).encode()
+            self._answer(str(total).encode())
+
+        def _answer(self, body: bytes) -> None:
+            self.server.asked.append((self.path, dict(self.headers.items())))
             self.send_response(200)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -81,6 +87,7 @@ class Reader(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.received = Received()
+        self.asked: list[tuple[str, dict[str, str]]] = []
         super().__init__(("127.0.0.1", 0), self.Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -16,7 +16,8 @@ import pytest
 import uploads
 from live_envoy import LiveEnvoy
 from modelward.api.traffic import Traffic
-from modelward.facts import Arm, RouteTable
+from modelward.facts import Arm, Match, RouteTable
+from modelward.routing.envoy import reachable
 from modelward.routing.envoy import routes as envoy_routes
 from threaded import answering
 from uploads import Reader
@@ -51,10 +52,11 @@ def silent(stack: ExitStack) -> int:
     return int(listener.getsockname()[1])
 
 
-def ask(port: int, size: int) -> tuple[int, str]:
+def ask(port: int, size: int, *, chunked: bool = False, **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    body = iter([b" " * size]) if chunked else b" " * size
     try:
-        connection.request("POST", "/v2/models/fraud/infer", b" " * size)
+        connection.request("POST", uploads.PATH, body, headers, encode_chunked=chunked)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     except ConnectionError:
@@ -64,25 +66,56 @@ def ask(port: int, size: int) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("dead", "size"),
-    [
-        (refusing, 100),
-        (refusing, envoy_routes.RETRIED_BODY),
-        (refusing, 8 << 20),
-        (silent, 100),
-        (silent, envoy_routes.RETRIED_BODY),
-    ],
+    ("size", "chunked"),
+    [(100, False), (envoy_routes.RETRIED_BODY, False), (8 << 20, False), (8 << 20, True)],
+    ids=["small", "just kept", "large", "chunked"],
 )
+@pytest.mark.parametrize("dead", [refusing, silent])
 def test_the_stable_answers_for_a_candidate_that_cannot_be_reached(
-    tmp_path: Path, program: Path, stable: Reader, dead: Callable[[ExitStack], int], size: int
+    tmp_path: Path, program: Path, stable: Reader, dead: Callable[[ExitStack], int], size: int, chunked: bool
 ) -> None:
     with ExitStack() as stack:
         ports = {STABLE: stable.server_port, CANDIDATE: dead(stack)}
         live = LiveEnvoy(tmp_path, program, CANARY, Traffic(), ports, timeout=DEADLINE)
         stack.callback(live.close)
         with ThreadPoolExecutor(4) as threads:
-            answers = Counter(threads.map(lambda _: ask(live.ports["traffic"], size), range(32)))
+            answers = Counter(threads.map(lambda _: ask(live.ports["traffic"], size, chunked=chunked), range(32)))
     assert answers == {(200, str(size)): 32}
+
+
+ALL_TO_IT = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 100),))
+MATCHED = RouteTable(STABLE, matches=(Match("x-beta", "1", CANDIDATE),), attached=(CANDIDATE,))
+
+
+@pytest.mark.parametrize("routes", [ALL_TO_IT, MATCHED], ids=["all", "matched"])
+def test_a_candidate_that_lives_is_asked_before_large_bodies_alone(
+    tmp_path: Path, program: Path, stable: Reader, routes: RouteTable
+) -> None:
+    """Nothing of that is counted as a request of clients, and nobody can have himself led to the stable."""
+    sizes = (100, envoy_routes.RETRIED_BODY, envoy_routes.RETRIED_BODY + 1, 8 << 20)
+    with ExitStack() as stack:
+        candidate = stack.enter_context(answering(Reader()))
+        ports = {STABLE: stable.server_port, CANDIDATE: candidate.server_port}
+        live = LiveEnvoy(tmp_path, program, routes, Traffic(), ports, timeout=DEADLINE)
+        stack.callback(live.close)
+        headers = {"x-beta": "1", reachable.HEADER: "1"}
+        assert [ask(live.ports["traffic"], size, **headers) for size in sizes] == [(200, str(size)) for size in sizes]
+        assert live.counter(f"cluster.{CANDIDATE}{envoy_routes.ARM}.upstream_rq_2xx") == len(sizes)
+    assert [path for path, _ in candidate.asked] == [
+        uploads.PATH, uploads.PATH, reachable.LIVE_PATH, uploads.PATH, reachable.LIVE_PATH, uploads.PATH,
+    ]  # fmt: skip
+    assert not stable.asked
+    assert all(reachable.HEADER not in headers for _, headers in candidate.asked)
+
+
+def test_a_model_is_not_told_that_it_stands_in(tmp_path: Path, program: Path, stable: Reader) -> None:
+    with ExitStack() as stack:
+        ports = {STABLE: stable.server_port, CANDIDATE: silent(stack)}
+        live = LiveEnvoy(tmp_path, program, ALL_TO_IT, Traffic(), ports, timeout=DEADLINE)
+        stack.callback(live.close)
+        assert ask(live.ports["traffic"], 8 << 20) == (200, str(8 << 20))
+    ((_, headers),) = stable.asked
+    assert reachable.HEADER not in headers
 
 
 CLIENTS, SENT = 100, 1_000_000

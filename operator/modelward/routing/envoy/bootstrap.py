@@ -7,6 +7,7 @@ import json
 from typing import Any, Final
 
 from modelward.routing import latency
+from modelward.routing.envoy import reachable
 from modelward.routing.envoy.routes import CLUSTERS_FILE, INSIDE_HEADER, INSIDE_VALUE, ROUTES_FILE, STREAM_IDLE_SECONDS
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
@@ -189,7 +190,8 @@ def _traffic_listener(tls: bool) -> dict[str, Any]:
         # Before anything else sees them: hosts of single revisions are led to only with a header that no client can
         # send, and whatever id a client sends, the request gets one of the router's own.
         "early_header_mutation_extensions": _early(
-            _set(CLIENT_ID_HEADER, "%REQ(X-REQUEST-ID)%"), {"remove": "x-request-id"}, {"remove": INSIDE_HEADER}
+            _set(CLIENT_ID_HEADER, "%REQ(X-REQUEST-ID)%"),
+            *({"remove": header} for header in ("x-request-id", INSIDE_HEADER, reachable.HEADER)),
         ),
     }
     listener = _listener(CLIENTS, HTTP_PORT, manager)
@@ -276,7 +278,7 @@ def _listener(name: str, port: int, manager: dict[str, Any]) -> dict[str, Any]:
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
     }
-    config = {"@type": _HTTP, **manager, **paths, **_LIMITS, "http_filters": [grpc, router]}
+    config = {"@type": _HTTP, **manager, **paths, **_LIMITS, "http_filters": [grpc, reachable.http_filter(), router]}
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": config}]}
     built: dict[str, Any] = {
         "name": name,

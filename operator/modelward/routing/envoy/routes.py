@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from modelward.api.traffic import Traffic, chosen_by_more_than_chance
 from modelward.facts import RouteTable
+from modelward.routing.envoy import reachable
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
 from modelward.values.hashing import content_hash
@@ -73,6 +74,9 @@ _EJECTION: Final[Json] = {
 }
 """A revision that refuses three connections in a row is not tried for 5 s, where there is another. What it answers,
 errors too, is no reason: that is for the gates to judge. Single pods are left out by Kubernetes, when not ready."""
+
+_LEFT_OUT_ALONE: Final[Json] = {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+"""Not tried even where there is nothing else: it is known at once that it does not answer."""
 
 _METADATA: Final = "modelward"
 """Of each endpoint: the revision behind it."""
@@ -148,8 +152,8 @@ def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[J
 
 def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
     for grpc in (False, True):
-        for kind in (OWN, ASIDE):
-            yield _cluster(cluster_of(revision, kind, grpc=grpc), revision, domain, grpc)
+        yield _cluster(cluster_of(revision, grpc=grpc), revision, domain, grpc)
+        yield {**_cluster(cluster_of(revision, ASIDE, grpc=grpc), revision, domain, grpc), **_LEFT_OUT_ALONE}
         ways = dict.fromkeys((cluster_of(revision, grpc=grpc), cluster_of(stable, grpc=grpc)))
         yield {
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
@@ -233,6 +237,12 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     """What clients send, the first match counts."""
     yield _private()
     yield _grpc_web()
+    if routes.arms or routes.matches:
+        yield {
+            **_to(routes.stable, traffic, grpc=False),
+            "match": {"prefix": "/", **reachable.unreachable()},
+            "request_headers_to_remove": [reachable.HEADER],
+        }
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both(
@@ -294,7 +304,13 @@ def _both(match: Json, action: Any) -> Iterable[Json]:
 def _to(revision: str, traffic: Traffic, grpc: bool, kind: str = OWN) -> Json:
     """All of it to one revision."""
     cluster = {"cluster": cluster_of(revision, kind, grpc=grpc)}
-    return {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": [_ANSWERED_BY]}
+    built = {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": [_ANSWERED_BY]}
+    return {**built, **_asked(revision, kind, grpc)}
+
+
+def _asked(revision: str, kind: str, grpc: bool) -> Json:
+    """Aside, for it is nobody's request."""
+    return reachable.asked_first(cluster_of(revision, ASIDE), RETRIED_BODY) if kind == ARM and not grpc else {}
 
 
 def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
@@ -306,7 +322,10 @@ def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
         revision, kind, _ = shares[0]
         built = _to(revision, traffic, grpc, kind)
     else:
-        clusters = [{"name": cluster_of(name, kind, grpc=grpc), "weight": weight} for name, kind, weight in shares]
+        clusters = [
+            {"name": cluster_of(name, kind, grpc=grpc), "weight": weight, **_asked(name, kind, grpc)}
+            for name, kind, weight in shares
+        ]
         weighted: Json = {"clusters": clusters} | ({"use_hash_policy": True} if traffic.sticky_by else {})
         built = {
             "route": {"weighted_clusters": weighted, **_sticky(traffic), **_action(traffic)},

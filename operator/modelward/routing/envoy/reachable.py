@@ -1,0 +1,63 @@
+"""Large bodies go to a candidate only when it can be reached: it is asked before their first byte is taken.
+
+Where a connection is refused, what Envoy keeps of a body is enough to send it again, to the stable. Not where none
+comes about for a second, as with a node that has died: by then it has read more than it keeps. So a few lines of Lua,
+which run for candidates alone, ask the candidate whether it lives, while the body waits with the client. Where no
+answer comes the request takes the route to the stable. For calls of gRPC nobody asks: their size is not told.
+
+Reference: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/lua_filter.
+"""
+
+from typing import Any, Final
+
+HEADER: Final = "x-modelward-unreachable"
+"""Of a request: its candidate did not answer. Clients can't send it, and models don't see it."""
+
+ASK_MILLISECONDS: Final = 1000
+"""How long a large body waits for it, at most: as long as a connection may take."""
+
+LIVE_PATH: Final = "/v2/health/live"
+
+_FILTER: Final = "ask"
+_SCRIPT: Final = "ask"
+_TO: Final = "cluster"
+_KEPT: Final = "kept"
+_TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http.lua.v3"
+
+_CODE: Final = f"""\
+function envoy_on_request(request)
+  local headers = request:headers()
+  local length = tonumber(headers:get("content-length") or "")
+  local method = headers:get(":method")
+  local none = length == nil and (method == "GET" or method == "HEAD" or method == "OPTIONS")
+  if none or length ~= nil and length <= request:filterContext():get("{_KEPT}") then
+    return
+  end
+  local question = {{[":method"] = "GET", [":path"] = "{LIVE_PATH}", [":authority"] = "router"}}
+  local answer = request:httpCall(request:filterContext():get("{_TO}"), question, nil, {ASK_MILLISECONDS})
+  if answer[":status"] == "503" or answer[":status"] == "504" then
+    request:headers():replace("{HEADER}", "1")
+    request:clearRouteCache()
+  end
+end
+"""
+
+Json = dict[str, Any]
+
+
+def http_filter() -> Json:
+    """Does nothing but where a route says `asked_first`."""
+    typed = {"@type": f"{_TYPE}.Lua", "source_codes": {_SCRIPT: {"inline_string": _CODE}}}
+    return {"name": _FILTER, "typed_config": typed}
+
+
+def asked_first(cluster: str, kept: int) -> Json:
+    """Of a route, or of one of its weighted clusters: `cluster` is asked before a body of more than `kept` bytes, or of
+    unknown size, is taken."""
+    typed = {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT, "filter_context": {_TO: cluster, _KEPT: kept}}
+    return {"typed_per_filter_config": {_FILTER: typed}}
+
+
+def unreachable() -> Json:
+    """What the route to the stable matches."""
+    return {"headers": [{"name": HEADER, "present_match": True}]}
