@@ -19,6 +19,7 @@ from modelward_inference.protocol.messages import unknown_model
 from modelward_inference.serve import triton
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.samples import ASKED_FOR, PAGE
+from modelward_inference.telemetry.users import BUCKETS, HEADER
 
 EXTENSIONS = ["binary_tensor_data", *triton.EXTENSIONS]
 
@@ -145,7 +146,7 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
             raise HTTPException(400, f"after is {after[:50]!r}; set it to the last answer's `next`, or to 0 for all")
         return _json(plane.samples.page(int(after)))
 
-    @get(f"{PRIVATE_PREFIX}users", summary="Answers by users, for rollouts whose users stay on one side")
+    @get(f"{PRIVATE_PREFIX}users", summary="Answers by groups of users", openapi_extra=_users_documentation())
     async def users(request: Request) -> Response:
         slo = request.query_params.get("slo")
         try:
@@ -207,6 +208,31 @@ def _described(tensor: Tensor) -> dict[str, Any]:
 def _infer_documentation(plane: DataPlane) -> dict[str, Any]:
     inputs = [{**_described(tensor), "data": []} for tensor in plane.signature.inputs]
     return {"requestBody": {"content": {"application/json": {"example": {"inputs": inputs}}}}}
+
+
+def _users_documentation() -> dict[str, Any]:
+    answer = {"users": [[120, 0, 3, 1], [98, 1, 0, 0]]}
+    return {
+        "description": (
+            f"For rollouts whose users stay on one side. A router says in {HEADER} which header or cookie names a "
+            f"request's user; a hash of the name gives one of {BUCKETS} groups, and the name is forgotten. For each "
+            "group, and last of all for requests that a rule sent here: answers, failed ones, refused ones, slow ones, "
+            "since the process began. Only the operator is answered, by the signature in x-modelward-auth."
+        ),
+        "parameters": [
+            {
+                "name": "slo",
+                "in": "query",
+                "schema": {"type": "number"},
+                "description": "Seconds, from where an answer is slow; without it none is",
+            }
+        ],
+        "responses": {
+            "200": {"description": "Counts", "content": {"application/json": {"example": answer}}},
+            "400": {"description": "`slo` is no number"},
+            "401": {"description": "It was not the operator that asked"},
+        },
+    }
 
 
 def _samples_documentation() -> dict[str, Any]:

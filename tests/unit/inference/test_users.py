@@ -121,3 +121,11 @@ async def test_an_objective_that_is_none_is_told(rest: RestOnSocket, query: str)
     status, body = await answered(await rest.ask(path=f"{USERS}?slo={query}"))
     assert status == 400
     assert "write seconds" in json.loads(body)["error"]
+
+
+async def test_the_page_of_the_interface_tells_of_it(rest: RestOnSocket) -> None:
+    status, body = await answered(await rest.ask(path="/openapi.json"))
+    assert status == 200
+    told = json.loads(body)["paths"][USERS]["get"]
+    assert [parameter["name"] for parameter in told["parameters"]] == ["slo"]
+    assert set(told["responses"]) == {"200", "400", "401"}

@@ -26,10 +26,9 @@ from modelward.rollouts.evidence.pairs import Pairs
 from modelward.rollouts.evidence.scrape import Scraper
 from modelward.rollouts.evidence.tally import Counts
 from modelward.rollouts.gates import gates
-from modelward.rollouts.gates import query as promql
 from modelward.rollouts.gates.gate import PAIRS, REFUSALS, Asking, Observation
 from modelward.rollouts.gates.gates import Case
-from modelward.rollouts.gates.query import Reading
+from modelward.rollouts.gates.query import Reading, render
 from modelward.rollouts.gates.query_scope import scoped
 from modelward.rollouts.statistics.outcomes import Outcomes
 from modelward.rollouts.strategies import stages_of
@@ -197,7 +196,7 @@ class EvidenceCollector:
         if self._prometheus is None:
             return Reading(None, "the operator knows no Prometheus; set MODELWARD_PROMETHEUS_URL in its settings")
         try:
-            query = promql.render(template, names)
+            query = render(template, names)
             if self._namespace_label is not None:
                 query = scoped(query, self._namespace_label, names["namespace"])
             return Reading(await self._prometheus.query(query), None)

@@ -7,9 +7,8 @@ from typing import Any, ClassVar, Final
 
 from modelward.api.rollout import FAIL, PASS, Gates, Metric
 from modelward.facts import Judgement
-from modelward.rollouts.gates import query as promql
 from modelward.rollouts.gates.gate import Context, Kind, Observation, Stored
-from modelward.rollouts.gates.query import Reading
+from modelward.rollouts.gates.query import Reading, Threshold, judge
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Query:
 
     def _after(self, reading: Reading) -> "Query":
         metric = self.metric
-        threshold = promql.Threshold(max=_number(metric.max), min=_number(metric.min))
-        verdict, failures = promql.judge(threshold, self.failures, reading, metric.failure_limit)
+        threshold = Threshold(max=_number(metric.max), min=_number(metric.min))
+        verdict, failures = judge(threshold, self.failures, reading, metric.failure_limit)
         answered = False
         if reading.error is not None:
             message = reading.error
