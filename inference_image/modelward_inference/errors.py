@@ -49,7 +49,7 @@ class SignatureInvalid(ModelError):  # noqa: N818
 
 
 class ArtifactChanged(ModelError):  # noqa: N818
-    """It is another one than the first pod of the same revision fetched."""
+    """It is another one than the first pod of the same revision fetched, or changes while it is read."""
 
 
 class ArtifactCorrupt(ModelError):  # noqa: N818

@@ -25,7 +25,8 @@ _MAX = 1 << 20
 class Receipt:
     """`uri`: without what grants access; `digest`, `size`: of the artifact as it came; `format`: of the artifact;
     `model`: of the model in it, which differs for a bundle; `files`: digest by name of each file that it became;
-    `signed_by`: the key by which its signature was verified, `sha256:<hex>`, None where nobody asked."""
+    `signed_by`: the key by which its signature was verified, `sha256:<hex>`, None where nobody asked; `notes`: what was
+    found in it that its users should know."""
 
     uri: str
     digest: str
@@ -34,6 +35,7 @@ class Receipt:
     model: str
     files: Mapping[str, str] = field(default_factory=dict)
     signed_by: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
@@ -52,11 +54,12 @@ class Receipt:
         path = folder / FILE
         try:
             with path.open("rb") as handle:
-                found = cls(**json.loads(handle.read(_MAX)))
+                raw = json.loads(handle.read(_MAX))
+            found = cls(**{**raw, "notes": tuple(raw.get("notes", ()))})
             found._check()
         except FileNotFoundError:
             raise BundleInvalid(f"{path} does not exist; `download` has to run first") from None
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
             raise BundleInvalid(f"{path} can't be read ({error}); download the model anew") from None
         return found
 
@@ -66,6 +69,8 @@ class Receipt:
             raise TypeError("a field is of another type")
         if self.signed_by is not None and not isinstance(self.signed_by, str):
             raise TypeError("signed_by has to name a key")
+        if not all(isinstance(each, str) for each in self.notes):
+            raise TypeError("notes have to be texts")
         if not isinstance(self.files, dict) or not all(isinstance(each, str) for each in self.files.values()):
             raise TypeError("files has to name digests")
         if self.model not in formats.FILES or self.model == formats.BUNDLE or self.file not in self.files:

@@ -5,10 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from modelward_inference import runtimes
 from modelward_inference.artifact import formats
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Compilation, Joining, Refusal, Signature
-from modelward_inference.compile import choose, joining
+from modelward_inference.artifact.description import Description
+from modelward_inference.compile import choose, described, joining
 from modelward_inference.parity import adversarial, golden
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes import rows as generated
@@ -34,12 +38,13 @@ class Built:
 
 @dataclass(frozen=True)
 class Known:
-    """What a saved bundle tells of its model; empty for a bare artifact."""
+    """What a saved bundle tells of its model, or whoever logged it (`described`); empty for a bare artifact."""
 
     signature: Signature | None = None
     classes: tuple[Any, ...] = ()
     trained_with: Mapping[str, str] | None = None
     golden_rows: int = 0
+    described: Description | None = None
 
 
 def build(source: Path, folder: Path, kind: str, known: Known, optimise: str) -> Built:
@@ -47,16 +52,20 @@ def build(source: Path, folder: Path, kind: str, known: Known, optimise: str) ->
 
     Raises ArtifactCorrupt, ModelUnsupported, FormatMismatch, or GoldenRowsDiffer.
     """
-    original = runtimes.load(kind, source / formats.FILES[kind], signature=known.signature)
+    signature = known.signature or described.signature_of(kind, known.described)
+    original = runtimes.load(kind, source / formats.FILES[kind], signature=signature)
     trained_with = dict(known.trained_with or {})
-    warnings = [*original.warnings, *_skew(trained_with, original.libraries)]
+    columns, disagreeing = described.columns_of(known.described, original)
+    warnings = [*original.warnings, *_skew(trained_with, original.libraries), *disagreeing]
+    warnings += described.skew(known.described, original, kind)
     if known.golden_rows:
         rows: GoldenRows | None = GoldenRows.read(source)
         assert rows is not None
         golden.check(original, rows, trained_with)
     else:
-        rows, trouble = _generated(original)
-        warnings += trouble
+        examples, unfit = described.example_of(known.described, original, columns)
+        rows, trouble = _made(original, examples)
+        warnings += [*unfit, *trouble]
     probes = adversarial.make(original, rows) if rows is not None else None
     choice = choose.choose(original, kind, rows, optimise, probes=probes)
     if rows is not None:
@@ -78,29 +87,40 @@ def build(source: Path, folder: Path, kind: str, known: Known, optimise: str) ->
         choice.compilation,
         joining.prove(served, rows.inputs if rows is not None else None),
         probes.refusals if probes is not None else (),
-        tuple(getattr(original, "columns", ())),
+        columns,
     )
 
 
-def _generated(model: Model) -> tuple[GoldenRows | None, list[str]]:
-    """Golden rows with the original's own answers, with missing values among them where it takes these."""
+def _made(model: Model, examples: dict[str, Array] | None) -> tuple[GoldenRows | None, list[str]]:
+    """Golden rows with the original's own answers: the examples that were logged with it, and generated ones, with
+    missing values among them where it takes these."""
     estimator = getattr(model, "estimator", None) or getattr(model, "booster", None)
-    if estimator is None:
+    candidates: list[tuple[dict[str, Array], str]] = []
+    if estimator is not None:
+        plain = generated.generate(estimator, model.signature.inputs)
+        candidates = [(_beside(examples, each), golden.GENERATED) for each in (generated.with_gaps(plain), plain)]
+    if examples is not None:
+        candidates.append((examples, golden.EXAMPLE))
+    if not candidates:
         return None, []
-    plain = generated.generate(estimator, model.signature.inputs)
     outputs = [tensor.name for tensor in model.signature.outputs]
     failure: Exception | None = None
-    for candidate in (generated.with_gaps(plain), plain):
+    for candidate, origin in candidates:
         try:
-            return GoldenRows(candidate, model.predict(candidate, outputs), golden.GENERATED), []
+            return GoldenRows(candidate, model.predict(candidate, outputs), origin), []
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  a model may raise anything
             failure = error
+    which = "generated rows" if estimator is not None else "the example rows beside it"
     return None, [
-        f"no golden rows: the model refuses generated rows ({type(failure).__name__}: {str(failure)[:200]}); write a "
+        f"no golden rows: the model refuses {which} ({type(failure).__name__}: {str(failure)[:200]}); write a "
         "bundle with modelward_inference.save_bundle, so that it has rows of training"
     ]
+
+
+def _beside(examples: dict[str, Array] | None, rows: dict[str, Array]) -> dict[str, Array]:
+    return rows if examples is None else {name: np.concatenate([examples[name], rows[name]]) for name in rows}
 
 
 def _skew(trained_with: Mapping[str, str], here: Mapping[str, str]) -> list[str]:

@@ -12,6 +12,7 @@ from modelward_drift.profiles.reference import FILE as REFERENCE
 from modelward_inference.artifact import archive, consent, digests, formats
 from modelward_inference.artifact.bundle import MANIFEST, Manifest
 from modelward_inference.artifact.consent import Allowed
+from modelward_inference.artifact.description import LIBRARIES, Description
 from modelward_inference.artifact.forms import COMPILED, OFF
 from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.compile import build
@@ -57,7 +58,7 @@ def clear(folder: Path) -> None:
 
 
 def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: Path, whole: bool) -> Manifest:
-    known = build.Known()
+    known = build.Known(described=Description.read(source))
     if receipt.format == formats.BUNDLE:
         saved = Manifest.read(source)
         known = build.Known(saved.signature, saved.classes, saved.trained_with, saved.golden_rows)
@@ -78,10 +79,10 @@ def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: P
         fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         signature=built.signature,
         libraries=built.libraries,
-        warnings=(*built.warnings, *unfit),
+        warnings=(*receipt.notes, *built.warnings, *unfit),
         artifact_format=receipt.format,
         classes=built.classes,
-        trained_with=dict(known.trained_with or {}),
+        trained_with=_trained_with(known),
         golden_rows=built.golden_rows,
         compilation=built.compilation,
         joining=built.joining,
@@ -89,6 +90,12 @@ def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: P
         columns=built.columns,
         files={each: digests.of(folder / each) for each in there if (folder / each).exists()},
     )
+
+
+def _trained_with(known: build.Known) -> dict[str, str]:
+    if known.trained_with or known.described is None:
+        return dict(known.trained_with or {})
+    return {name: version for name, version in known.described.versions.items() if name in LIBRARIES}
 
 
 def _finished(receipt: Receipt, folder: Path, optimise: str) -> Manifest | None:

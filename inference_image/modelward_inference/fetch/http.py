@@ -1,7 +1,7 @@
 """https:// and, where a digest pins the artifact, http://."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from urllib.parse import urljoin, urlsplit
 
 import urllib3
@@ -18,11 +18,19 @@ MAX_REDIRECTS = 5
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
 
-class HttpSource:
-    """One address, with redirects followed, but never from https to http."""
+DENIED = "let pods read it without credentials, or use s3:// with spec.model.credentialsSecret"
 
-    def __init__(self, uri: str) -> None:
+
+class HttpSource:
+    """One address, with redirects followed, but never from https to http.
+
+    `headers`: such as credentials; a redirect to another host does not take them along. `denied`: what to do where they
+    are refused.
+    """
+
+    def __init__(self, uri: str, headers: Mapping[str, str] | None = None, denied: str = DENIED) -> None:
         self._address = uri
+        self._headers, self._denied = dict(headers or {}), denied
         self._uri = shown(uri)
         self._validator: str | None = None
         """The strong ETag of what has come so far: without one, nobody can tell whether the rest belongs to it."""
@@ -67,6 +75,8 @@ class HttpSource:
     def _get(self, address: str, offset: int) -> urllib3.BaseHTTPResponse:
         # Compressed transfer would make sizes and ranges mean something else.
         headers = {"Accept-Encoding": "identity", "User-Agent": "modelward-fetch"}
+        if _origin(address) == _origin(self._address):
+            headers |= self._headers
         if offset:
             headers["Range"] = f"bytes={offset}-"
             headers["If-Range"] = str(self._validator)
@@ -85,10 +95,7 @@ class HttpSource:
         if status in (404, 410):
             raise ArtifactNotFound(f"{self._uri} does not exist (HTTP {status}); check spec.model.uri")
         if status in (401, 403):
-            raise AccessDenied(
-                f"{self._uri} is refused (HTTP {status}); let pods read it without credentials, or use "
-                "s3:// with spec.model.credentialsSecret"
-            )
+            raise AccessDenied(f"{self._uri} is refused (HTTP {status}); {self._denied}")
         if status in _TRANSIENT:
             raise TransientError(f"{self._uri} answers HTTP {status}")
         if status not in (200, 206):
@@ -113,6 +120,11 @@ class HttpSource:
             raise TransientError(f"the transfer broke off: {_plain(error)}") from error
         finally:
             response.close()
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _plain(error: Exception) -> str:

@@ -10,34 +10,45 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 import urllib3
 
+from modelward_inference.errors import InvalidConfiguration
+
 CA_VARIABLE = "CA_BUNDLE"
+"""Of the installation."""
+
+MODEL_CA_VARIABLE = "MODEL_CA_FILE"
+"""Of the model's own registry."""
 
 _METADATA = ipaddress.ip_address("fd00:ec2::254")
 """AWS's metadata service over IPv6, the one that is not link-local."""
 
 
-def private_authorities() -> Path | None:
-    """The file of CA_BUNDLE; None where it is not set, or where the namespace has none."""
-    path = Path(os.environ.get(CA_VARIABLE, ""))
-    return path if path.is_file() else None
+def private_authorities() -> list[Path]:
+    """The files of CA_BUNDLE, where the namespace has it, and of MODEL_CA_FILE. Raises InvalidConfiguration."""
+    found = [path for path in (Path(os.environ.get(CA_VARIABLE, "")),) if path.is_file()]
+    own = os.environ.get(MODEL_CA_VARIABLE, "")
+    if own and not Path(own).is_file():
+        raise InvalidConfiguration(f"{MODEL_CA_VARIABLE} names {own}, which is no file; mount the certificates there")
+    return [*found, *([Path(own)] if own else [])]
 
 
 def trust() -> ssl.SSLContext:
-    """The public authorities, and the installation's own."""
+    """The public authorities, and the installation's and the model's own. Raises InvalidConfiguration."""
     context = ssl.create_default_context()
-    path = private_authorities()
-    if path is not None:
-        context.load_verify_locations(path)
+    for path in private_authorities():
+        try:
+            context.load_verify_locations(path)
+        except ssl.SSLError as error:
+            raise InvalidConfiguration(f"{path} holds no certificates in PEM ({error}); correct the file") from error
     return context
 
 
 def bundle(public: Path, folder: Path) -> str:
     """The path of one file with all authorities, as boto3 wants it; `public`: the file of the public ones."""
-    path = private_authorities()
-    if path is None:
+    own = private_authorities()
+    if not own:
         return str(public)
     target = folder / "authorities.pem"
-    target.write_bytes(public.read_bytes() + b"\n" + path.read_bytes())
+    target.write_bytes(b"\n".join(path.read_bytes() for path in (public, *own)))
     return str(target)
 
 
@@ -54,7 +65,9 @@ def pool(timeout: urllib3.Timeout, address: str) -> urllib3.PoolManager:
             basic = f"{credentials.username}:{credentials.password or ''}"
             headers = urllib3.make_headers(proxy_basic_auth=basic)
         return urllib3.ProxyManager(proxy, proxy_headers=headers, timeout=timeout, retries=False, ssl_context=trust())
-    return urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=trust())
+    # Reading all authorities takes longer than a small file.
+    context = trust() if parts.scheme == "https" else None
+    return urllib3.PoolManager(timeout=timeout, retries=False, ssl_context=context)
 
 
 def is_of_the_node(address: str) -> bool:

@@ -6,17 +6,27 @@ that holds the store's credentials.
 
 from pathlib import Path
 
-from modelward_inference.artifact import archive, consent, digests, formats, onnxfile
+from modelward_inference.artifact import archive, consent, description, digests, formats, onnxfile
 from modelward_inference.artifact.consent import Allowed
 from modelward_inference.artifact.receipt import FILE, Receipt
-from modelward_inference.errors import ArtifactChanged, ArtifactCorrupt, BundleInvalid, DigestMismatch
-from modelward_inference.fetch import packed, run
+from modelward_inference.errors import (
+    AccessDenied,
+    ArtifactChanged,
+    ArtifactCorrupt,
+    ArtifactNotFound,
+    BundleInvalid,
+    DigestMismatch,
+)
+from modelward_inference.fetch import folders, packed, run
 from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.run import Request
-from modelward_inference.fetch.source import download, say
+from modelward_inference.fetch.source import Folder, MaybeFolder, download, say, tried
 
 DOWNLOAD = ".download"
+
+_NAMES = archive.NAMES | {description.FILE}
+"""What may come of a download."""
 
 
 def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limits = DEFAULT) -> Receipt:
@@ -36,7 +46,7 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
     temporary = folder / DOWNLOAD
     with run.all_or_nothing(folder, clear):
         say(address)
-        digest, size = download(run.source_of(request), address, temporary, limits)
+        digest, size, names = _brought(request, address, folder, limits)
         if request.digest and digest != request.digest:
             raise DigestMismatch(_mismatch(request, digest))
         if request.digest is None and request.first not in (None, digest):
@@ -50,7 +60,11 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
             check = key.check_of(request, folder, limits)
             check.artifact(digest)
         try:
-            artifact = packed.opened(temporary, folder, address, limits, check.unpacked if check else None)
+            look = check.unpacked if check else None
+            if names is None:
+                artifact = packed.opened(temporary, folder, address, limits, look)
+            else:
+                artifact = packed.chosen(names, folder / packed.FOLDER, address, look)
             if check is not None:
                 check.finish()
             kind = run.format_of(request, artifact)
@@ -63,16 +77,34 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
         packed.clear(folder)
         if inner == formats.ONNX:
             onnxfile.check(folder / formats.FILES[inner], address)
-        files = {name: digests.of(folder / name) for name in sorted(archive.NAMES) if (folder / name).exists()}
-        receipt = Receipt(address, digest, size, kind, inner, files, key.name if key else None)
+        if artifact.description is not None:
+            artifact.description.write(folder)
+        files = {name: digests.of(folder / name) for name in sorted(_NAMES) if (folder / name).exists()}
+        receipt = Receipt(address, digest, size, kind, inner, files, key.name if key else None, artifact.notes)
         receipt.write(folder)
     say(f"{kind} model, {size} bytes, {digest}" + (f", signed by {key.name}" if key else ""))
     return receipt
 
 
+def _brought(request: Request, address: str, folder: Path, limits: Limits) -> tuple[str, int, list[str] | None]:
+    """Digest, size, and the names of the files below packed.FOLDER; None where one file came, which is DOWNLOAD."""
+    source = run.source_of(request)
+    if isinstance(source, Folder):
+        return folders.bring(source, address, folder / packed.FOLDER, limits)
+    try:
+        return *download(source, address, folder / DOWNLOAD, limits), None
+    except (ArtifactNotFound, AccessDenied):
+        # Who may not list a bucket is told 403 of what does not exist.
+        below = tried(source.below, address) if isinstance(source, MaybeFolder) else None
+        if below is None:
+            raise
+    (folder / DOWNLOAD).unlink()
+    return folders.bring(below, address, folder / packed.FOLDER, limits)
+
+
 def clear(folder: Path) -> None:
     """Leave nothing of a download that failed, or of an earlier one: the next one needs the room."""
-    for name in (*archive.NAMES, DOWNLOAD, run.SIGNATURE, FILE):
+    for name in (*_NAMES, DOWNLOAD, run.SIGNATURE, FILE):
         (folder / name).unlink(missing_ok=True)
     packed.clear(folder)
 

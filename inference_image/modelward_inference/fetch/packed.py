@@ -1,7 +1,7 @@
-"""Artifacts that come packed: one model in a tar, compressed or not, or in a zip archive, perhaps in a folder.
+"""Artifacts of several files, one of which is the model: a tar, compressed or not, a zip archive, or a folder.
 
-SageMaker writes model.tar.gz; an ONNX model with its weights in other files can't come otherwise. Which file is the
-model, its content tells; an archive with none, or with several, is refused with their names.
+SageMaker writes model.tar.gz; MLflow a folder whose MLmodel names the model's file. Elsewhere its content tells which
+file is the model; an archive or a folder with none, or with several, is refused with their names.
 Invariant: as for bundles: nothing but regular files is written, below one folder of ours, each once, and no more of
 them, and no more bytes, than the limits say. Links, devices, absolute paths and `..` end the whole.
 """
@@ -22,6 +22,7 @@ from typing import IO
 from modelward_inference.artifact import formats, onnxfile
 from modelward_inference.artifact.archive import opened_tar
 from modelward_inference.artifact.bundle import GOLDEN
+from modelward_inference.artifact.description import Description
 from modelward_inference.errors import (
     ArtifactCorrupt,
     ArtifactTooLarge,
@@ -30,6 +31,7 @@ from modelward_inference.errors import (
     ModelError,
     ModelUnsupported,
 )
+from modelward_inference.fetch import mlmodel
 from modelward_inference.fetch.limits import DEFAULT, Limits
 
 FOLDER = ".unpacked"
@@ -62,10 +64,13 @@ _BROKEN = (
 
 @dataclass(frozen=True)
 class Artifact:
-    """What is to be served of a download. `name`: in the archive, empty where it came as it is."""
+    """What is to be served of a download. `name`: in the archive or folder, empty where it came as it is;
+    `description`: what was logged with it; `notes`: what its users should know."""
 
     path: Path
     name: str = ""
+    description: Description | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,9 +117,15 @@ def opened(
             raise
         raise ArtifactCorrupt(f"can't be unpacked: {str(error)[:200]}; pack it again") from error
     downloaded.unlink()
+    return chosen(files, folder / FOLDER, address, look)
+
+
+def chosen(names: list[str], folder: Path, address: str, look: Look | None = None) -> Artifact:
+    """The one model among the files that lie in `folder` by these names. Raises as `opened`."""
     if look is not None:
-        look(files, folder / FOLDER)
-    return _model(files, folder / FOLDER, address)
+        look(names, folder)
+    names = [name for name in names if not _is_litter(PurePosixPath(name))]
+    return _of_mlflow(names, folder, address) if mlmodel.lies_in(names) else _model(names, folder, address)
 
 
 @dataclass(frozen=True)
@@ -163,7 +174,7 @@ def _unpack(entries: Iterator[_Entry], folder: Path, limit: _Limit, address: str
     names: list[str] = []
     unpacked = 0
     for entry in entries:
-        path = _checked(entry.name, address)
+        path = checked(entry.name, address)
         if _is_litter(path):
             continue
         if len(names) >= MAX_FILES:
@@ -206,12 +217,13 @@ def _of_zip(packed: Path, address: str) -> Iterator[_Entry]:
                 yield _Entry(info.orig_filename, source)
 
 
-def _checked(name: str, address: str) -> PurePosixPath:
+def checked(name: str, address: str) -> PurePosixPath:
+    """A file's name as a path below one folder. Raises ModelUnsupported."""
     path = PurePosixPath(name)
     parts = path.parts
     leads_out = path.is_absolute() or ".." in parts or "\\" in name or "\0" in name or not parts or ":" in parts[0]
     if leads_out:
-        raise _unsafe(address, name, "a path out of the archive")
+        raise _unsafe(address, name, "a path out of it")
     encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
     if sum(encoded) + len(encoded) > MAX_NAME or max(encoded) > _MAX_PART:
         raise _unsafe(address, name, "too long a name")
@@ -220,7 +232,7 @@ def _checked(name: str, address: str) -> PurePosixPath:
 
 def _unsafe(address: str, name: str, what: str) -> ModelUnsupported:
     return ModelUnsupported(
-        f"{address}: the entry {name[:200]!r} is {what}; pack regular files alone, with paths below the archive's root"
+        f"{address}: the entry {name[:200]!r} is {what}; publish regular files alone, with paths below its root"
     )
 
 
@@ -229,19 +241,30 @@ def _is_litter(path: PurePosixPath) -> bool:
     return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
 
 
+def _of_mlflow(names: list[str], folder: Path, address: str) -> Artifact:
+    found = mlmodel.read(names, folder, address)
+    path = folder / found.file
+    kind, _ = formats.looks_like(path)
+    if kind == formats.ONNX:
+        onnxfile.gather(path, f"{address}: {found.file}")
+    if path.name == mlmodel.TORCH_FILE:
+        mlmodel.check_torch(kind, path, address)
+    return Artifact(path, found.file, found.description, found.notes)
+
+
 def _model(names: list[str], folder: Path, address: str) -> Artifact:
     """The one file that is a model."""
     kinds = {name: formats.looks_like(folder / name)[0] for name in names}
     found = sorted(name for name, kind in kinds.items() if kind in formats.FORMATS)
     if not found:
-        raise FormatUnknown(
-            f"{address} is an archive without a model; it holds {_listed(sorted(names)) or 'no file'}. Pack a model "
-            f"of {', '.join(formats.FORMATS)}, or publish it unpacked"
-        )
+        packed = sorted(name for name, kind in kinds.items() if kind == formats.ARCHIVE)
+        cure = f"Name {packed[0][:200]} in spec.model.uri" if len(packed) == 1 else "Publish one"
+        there = f" but {_listed(sorted(names))}" if names else ", and no file at all"
+        raise FormatUnknown(f"{address} holds no model{there}. {cure}, or a model of {', '.join(formats.FORMATS)}")
     if len(found) > 1:
         raise FormatUnknown(
-            f"{address} is an archive with {len(found)} models: {_listed(found)}. Pack the one that is to be served; "
-            "steps before it belong in one Pipeline, saved as one file"
+            f"{address} holds {len(found)} models: {_listed(found)}. Publish the one that is to be served; steps "
+            "before it belong in one Pipeline, saved as one file"
         )
     (name,) = found
     path = folder / name
@@ -252,7 +275,12 @@ def _model(names: list[str], folder: Path, address: str) -> Artifact:
         )
     if kinds[name] == formats.ONNX:
         onnxfile.gather(path, f"{address}: {name}")
-    return Artifact(path, name)
+    programs = sorted(each for each in names if each.endswith(".py"))
+    notes = (
+        f"it came with programs ({_listed(programs)}), which this server does not run: what they do to requests and "
+        "answers, its clients have to do",
+    )
+    return Artifact(path, name, notes=notes if programs else ())
 
 
 def _listed(names: list[str]) -> str:

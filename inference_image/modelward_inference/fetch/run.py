@@ -25,16 +25,25 @@ from modelward_inference.errors import (
     StorageFull,
     UnsupportedScheme,
 )
-from modelward_inference.fetch import packed
+from modelward_inference.fetch import mlflow, packed, pvc
 from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.pvc import PvcSource
-from modelward_inference.fetch.source import Source, say
+from modelward_inference.fetch.source import Folder, Source, say
 
 _ARTIFACT = ".artifact"
 """Where the artifact lies while it is compiled."""
 
+
+_OTHERS = {
+    "gs": ". Google's buckets speak S3: s3://, with AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key in "
+    "spec.model.credentialsSecret",
+    **dict.fromkeys(
+        ("azure", "abfs", "abfss", "wasb", "wasbs"),
+        ". For Azure's blobs, use the https:// address of one file, with a shared access signature",
+    ),
+}
+"""How what is kept elsewhere is fetched."""
 
 SIGNATURE = ".signature"
 """Where an artifact's signature lies while it is read."""
@@ -80,8 +89,8 @@ def name_and_optimise(environment: Mapping[str, str] = os.environ) -> tuple[str,
     return environment.get("MODEL_NAME", "model"), optimise
 
 
-def source_of(request: Request) -> Source:
-    """The provider for an address. Raises UnsupportedScheme."""
+def source_of(request: Request) -> Source | Folder:
+    """The provider for an address. Raises UnsupportedScheme, and what finding out whether it is a folder raises."""
     match urlsplit(request.uri).scheme:
         case "https":
             return HttpSource(request.uri)
@@ -92,13 +101,18 @@ def source_of(request: Request) -> Source:
                 )
             return HttpSource(request.uri)
         case "s3":
-            from modelward_inference.fetch.s3 import S3Source  # boto3 takes a while to import
+            from modelward_inference.fetch import s3  # boto3 takes a while to import
 
-            return S3Source(request.uri)
+            return s3.source_of(request.uri)
         case "pvc":
-            return PvcSource(request.uri)
+            return pvc.source_of(request.uri)
+        case mlflow.SCHEME:
+            return mlflow.source_of(request.uri)
         case scheme:
-            raise UnsupportedScheme(f"{scheme}:// is not supported in spec.model.uri; use https://, s3:// or pvc://")
+            other = _OTHERS.get(scheme, "")
+            raise UnsupportedScheme(
+                f"{scheme}:// is not supported in spec.model.uri; use https://, s3:// or pvc://{other}"
+            )
 
 
 def fetch(request: Request, allowed: Allowed = None, limits: Limits = DEFAULT) -> Manifest:

@@ -1,8 +1,12 @@
-"""s3://bucket/key, of AWS or of any store that speaks its API (AWS_ENDPOINT_URL)."""
+"""s3://bucket/key, of AWS or of any store that speaks its API (AWS_ENDPOINT_URL); s3://bucket/prefix/ is a folder.
+
+`?versionId=…` behind a key names one version of a bucket that keeps them.
+"""
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,8 @@ from modelward_inference.errors import (
     ModelError,
 )
 from modelward_inference.fetch import network
-from modelward_inference.fetch.source import CHUNK, Part, TransientError
+from modelward_inference.fetch.packed import MAX_FILES
+from modelward_inference.fetch.source import CHUNK, Entry, Folder, FolderChanged, Part, Source, TransientError
 
 _MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 _DENIED = {
@@ -28,62 +33,97 @@ _DENIED = {
 }  # fmt: skip
 
 
+_VERSION = re.compile(r"\?versionId=([^&?#/]+)$")
+"""At the very end: a key may hold any character, `?` and `#` among them."""
+
+
 def address_of(uri: str) -> tuple[str, str]:
-    """Bucket and key; a key may hold any character, `?` and `#` among them. Raises InvalidConfiguration."""
+    """Bucket and key, which ends in `/` where the address names a folder. Raises InvalidConfiguration."""
     bucket, _, key = uri.partition("://")[2].partition("/")
-    if not bucket or not key or key.endswith("/"):
-        what = "names no bucket" if not bucket else "names a bucket and no key" if not key else "names a folder"
-        example = f"s3://{bucket or 'models'}/{key}model.joblib"
-        raise InvalidConfiguration(f"{uri} {what}; name one file in spec.model.uri, for example {example}")
+    if not bucket or not key.strip("/"):
+        what = "names no bucket" if not bucket else "names a bucket and no key"
+        example = f"s3://{bucket or 'models'}/{key.strip('/') or 'model.joblib'}"
+        raise InvalidConfiguration(f"{uri} {what}; name one file or folder in spec.model.uri, for example {example}")
     return bucket, key
 
 
-class S3Source:
-    """One object. Credentials come from boto3's chain: the Secret's variables, or a web identity.
+def without_version(uri: str) -> tuple[str, str | None]:
+    """The address of an object, and which version of it is asked for; None: the newest."""
+    found = _VERSION.search(uri)
+    return (uri, None) if found is None else (uri[: found.start()], found[1])
+
+
+def source_of(uri: str) -> Source | Folder:
+    """Of an address without a slash at its end only asking tells whether it is an object (`S3Source.below`)."""
+    plain, version = without_version(uri)
+    bucket, key = address_of(plain)
+    if not key.endswith("/"):
+        return S3Source(uri)
+    if version is not None:
+        raise InvalidConfiguration(f"{uri} names a version of a folder; only objects have versions")
+    return S3Folder(uri, bucket, key, client())
+
+
+def client() -> Any:
+    """Credentials come from boto3's chain: the Secret's variables, or a web identity.
 
     The node's role is asked for only with AWS_EC2_METADATA_DISABLED=false: it belongs to the node's owner, not to
     whoever may name an address.
     """
+    # Stores with an address of their own seldom have a DNS name for each bucket.
+    style = "path" if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"
+    config = Config(
+        connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1}, s3={"addressing_style": style}
+    )
+    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
+    os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    verify = network.bundle(Path(botocore.httpsession.get_cert_path(True)), Path(tempfile.gettempdir()))
+    own = {"verify": verify} if network.private_authorities() else {}
+    return boto3.Session().client("s3", config=config, **own)
 
-    def __init__(self, uri: str) -> None:
+
+class S3Source:
+    """One object, or one version of it. `of`: the client of the folder that listed it, and the tag that it had then."""
+
+    def __init__(self, uri: str, of: tuple[Any, str] | None = None) -> None:
         self._uri = uri
-        self._bucket, self._key = address_of(uri)
-        # Stores with an address of their own seldom have a DNS name for each bucket.
-        style = "path" if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"
-        config = Config(
-            connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1}, s3={"addressing_style": style}
-        )
-        os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
-        os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
-        verify = network.bundle(Path(botocore.httpsession.get_cert_path(True)), Path(tempfile.gettempdir()))
-        own = {"verify": verify} if network.private_authorities() else {}
-        self._client: Any = boto3.Session().client("s3", config=config, **own)
-        self._tag: str | None = None
+        plain, version = (uri, None) if of else without_version(uri)
+        self._bucket, self._key = address_of(plain)
+        self._version = {} if version is None else {"VersionId": version}
+        self._client: Any = of[0] if of else client()
+        self._listed = of[1] if of else None
+        self._tag = self._listed
 
     def open(self, offset: int) -> Part:
         """At `offset` only while the object has the ETag that it began with."""
         if offset and self._tag is None:
             offset = 0
-        extra = {"Range": f"bytes={offset}-", "IfMatch": self._tag} if offset else {}
+        extra = {"Range": f"bytes={offset}-"} if offset else {}
+        if self._tag is not None and (offset or self._listed):
+            extra["IfMatch"] = self._tag
         try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=self._key, **extra)
+            answer = _asked(
+                self._uri, lambda: self._client.get_object(Bucket=self._bucket, Key=self._key, **self._version, **extra)
+            )
         except botocore.exceptions.ClientError as error:
+            if self._listed and (_status(error) == 412 or _code(error) in _MISSING):
+                raise FolderChanged(f"{self._uri} was overwritten or deleted") from error
             if offset and _status(error) in (412, 416):  # it has been overwritten, perhaps by a smaller one
                 return self.open(0)
             raise self._explained(error) from error
-        except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
-            raise AccessDenied(
-                f"{self._uri} needs credentials; name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
-                "spec.model.credentialsSecret, or a ServiceAccount with access in spec.serviceAccountName"
-            ) from error
-        except botocore.exceptions.BotoCoreError as error:
-            raise TransientError(f"{self._uri} does not answer: {error}") from error
         if offset and not str(answer.get("ContentRange", "")).startswith(f"bytes {offset}-"):
             answer["Body"].close()
             return self.open(0)
-        if not offset:
+        if not offset and not self._listed:
             self._tag = answer.get("ETag")
         return Part(offset, offset + int(answer["ContentLength"]), self._chunks(answer["Body"]))
+
+    def below(self) -> Folder | None:
+        """The folder of that name, as MLflow's addresses have no slash at their end."""
+        if self._version:
+            return None
+        folder = S3Folder(self._uri, self._bucket, f"{self._key}/", self._client)
+        return folder if folder.holds() else None
 
     def _chunks(self, body: Any) -> Iterator[bytes]:
         try:
@@ -92,20 +132,86 @@ class S3Source:
             raise TransientError(f"the transfer broke off: {error}") from error
 
     def _explained(self, error: botocore.exceptions.ClientError) -> ModelError | TransientError:
-        answer = error.response
-        code = str(answer.get("Error", {}).get("Code"))
-        status = _status(error)
+        code = _code(error)
         if code in _MISSING:
             what = f"bucket {self._bucket}" if code == "NoSuchBucket" else f"key {self._key} in bucket {self._bucket}"
             return ArtifactNotFound(f"{self._uri} does not exist: there is no {what}; check spec.model.uri")
-        if code in _DENIED:
-            return AccessDenied(
-                f"{self._uri} is refused ({code}); check the keys in spec.model.credentialsSecret, or the rights of "
-                "spec.serviceAccountName"
+        if code == "NoSuchVersion":
+            return ArtifactNotFound(f"{self._uri} does not exist: the key has no such version; check spec.model.uri")
+        return _explained(error, self._uri)
+
+
+class S3Folder:
+    """All objects below a prefix that ends in `/`."""
+
+    def __init__(self, uri: str, bucket: str, prefix: str, client: Any) -> None:
+        self._uri, self._bucket, self._prefix, self._client = uri, bucket, prefix, client
+
+    def entries(self) -> list[Entry]:
+        found: list[Entry] = []
+        page: dict[str, Any] = {"IsTruncated": True}
+        while page.get("IsTruncated") and len(found) <= MAX_FILES:
+            page = self._page(page.get("NextContinuationToken"))
+            found += [
+                Entry(str(each["Key"]).removeprefix(self._prefix), int(each["Size"]), str(each["ETag"]))
+                for each in page.get("Contents", ())
+                if not str(each["Key"]).endswith("/")  # consoles make such empty objects for folders
+            ]
+        return found
+
+    def file(self, entry: Entry) -> Source:
+        return S3Source(f"s3://{self._bucket}/{self._prefix}{entry.name}", (self._client, entry.tag))
+
+    def holds(self) -> bool:
+        """Whether anything is below the prefix, as far as these credentials can tell."""
+        try:
+            return bool(self._page(None, 1).get("Contents"))
+        except AccessDenied:
+            return False
+
+    def _page(self, token: str | None, most: int = 1000) -> dict[str, Any]:
+        extra = {} if token is None else {"ContinuationToken": token}
+        try:
+            answer: dict[str, Any] = _asked(
+                self._uri,
+                lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=most, **extra),
             )
-        if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "Throttling"):
-            return TransientError(f"{self._uri}: the store answers {code}")
-        return ArtifactUnreachable(f"{self._uri}: the store answers {code}: {error}; check spec.model.uri")
+        except botocore.exceptions.ClientError as error:
+            if _code(error) in _MISSING:
+                raise ArtifactNotFound(
+                    f"{self._uri} does not exist: there is no bucket {self._bucket}; check spec.model.uri"
+                ) from error
+            raise _explained(error, self._uri, "; a folder takes the right to list it (s3:ListBucket), too") from error
+        return answer
+
+
+def _asked(uri: str, ask: Callable[[], Any]) -> Any:
+    """Raises ClientError, AccessDenied and TransientError."""
+    try:
+        return ask()
+    except (botocore.exceptions.NoCredentialsError, botocore.exceptions.PartialCredentialsError) as error:
+        raise AccessDenied(
+            f"{uri} needs credentials; name a Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in "
+            "spec.model.credentialsSecret, or a ServiceAccount with access in spec.serviceAccountName"
+        ) from error
+    except botocore.exceptions.BotoCoreError as error:
+        raise TransientError(f"{uri} does not answer: {error}") from error
+
+
+def _explained(error: botocore.exceptions.ClientError, uri: str, right: str = "") -> ModelError | TransientError:
+    code, status = _code(error), _status(error)
+    if code in _DENIED:
+        return AccessDenied(
+            f"{uri} is refused ({code}); check the keys in spec.model.credentialsSecret, or the rights of "
+            f"spec.serviceAccountName{right}"
+        )
+    if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "Throttling"):
+        return TransientError(f"{uri}: the store answers {code}")
+    return ArtifactUnreachable(f"{uri}: the store answers {code}: {error}; check spec.model.uri")
+
+
+def _code(error: botocore.exceptions.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code"))
 
 
 def _status(error: botocore.exceptions.ClientError) -> int:

@@ -32,7 +32,7 @@ from modelward_inference.errors import (
 from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.limits import Limits
 from modelward_inference.fetch.run import SIGNATURE, Request, source_of
-from modelward_inference.fetch.source import download
+from modelward_inference.fetch.source import Folder, download
 
 SUFFIX = ".sig"
 """Of the signature's address, behind that of the artifact."""
@@ -89,7 +89,10 @@ class Key:
         address, temporary = shown(uri), folder / SIGNATURE
         bounded = Limits(min(MAX_BYTES, limits.size), limits.seconds)
         try:
-            download(source_of(replace(request, uri=uri)), address, temporary, bounded)
+            source = source_of(replace(request, uri=uri))
+            if isinstance(source, Folder):
+                raise ArtifactNotFound(f"{address} is a folder")
+            download(source, address, temporary, bounded)
         except ArtifactNotFound as error:
             raise SignatureMissing(
                 f"{shown(request.uri)} has no signature, which spec.model.signature asks for: {error}. Sign the model "
@@ -137,10 +140,12 @@ class Check:
 
 def address_of(uri: str) -> str:
     """Where the signature of an artifact lies."""
-    if uri.startswith("s3:"):
-        return uri + SUFFIX
+    if uri.lower().startswith("s3:"):
+        from modelward_inference.fetch import s3
+
+        return s3.without_version(uri)[0].rstrip("/") + SUFFIX
     parts = urlsplit(uri)
-    return urlunsplit(parts._replace(path=parts.path + SUFFIX))
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/") + SUFFIX))
 
 
 def verified(bundle: bytes, key: Key, address: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
 from modelward_inference.errors import ArtifactTooLarge, ArtifactUnreachable
 from modelward_inference.fetch.limits import DEFAULT, Limits
@@ -23,8 +23,15 @@ PROGRESS_EVERY = 5.0
 """Seconds between two lines of progress."""
 
 
+Answer = TypeVar("Answer")
+
+
 class TransientError(Exception):
     """Something that may go well next time: a broken connection, a time-out, an overloaded store."""
+
+
+class FolderChanged(Exception):  # noqa: N818
+    """A file of a folder is another one, or gone, since the folder was listed."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,50 @@ class Source(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Entry:
+    """A file of a folder. `name`: below the folder, with `/` between its parts; `size`: bytes, None where nobody tells;
+    `tag`: another one for other bytes, empty where the store has none."""
+
+    name: str
+    size: int | None
+    tag: str = ""
+
+
+@runtime_checkable
+class Folder(Protocol):
+    """A place with several files that are one artifact together."""
+
+    def entries(self) -> list[Entry]:
+        """All files, in any order. Raises TransientError, or a ModelError where trying again would not help."""
+        ...
+
+    def file(self, entry: Entry) -> Source:
+        """One of them. Its `open` raises FolderChanged where it is not what was listed any more."""
+        ...
+
+
+@runtime_checkable
+class MaybeFolder(Protocol):
+    """A source whose address may be a folder's: only asking tells."""
+
+    def below(self) -> Folder | None:
+        """What lies below the address, where there is no file at it; None: nothing. Raises as `Folder.entries`."""
+        ...
+
+
+def tried(act: Callable[[], Answer], uri: str, sleep: Callable[[float], None] = time.sleep) -> Answer:
+    """What `act` gives, with further attempts where it raises TransientError. Raises ModelError."""
+    failure: Exception | None = None
+    for attempt in range(ATTEMPTS):
+        _wait(attempt, failure, sleep)
+        try:
+            return act()
+        except TransientError as error:
+            failure = error
+    raise _unreachable(uri, failure)
+
+
 def download(
     source: Source,
     uri: str,
@@ -65,10 +116,7 @@ def download(
     failure: Exception | None = None
     target.write_bytes(b"")
     for attempt in range(ATTEMPTS):
-        if attempt:
-            delay = BACKOFF * 2.0 ** (attempt - 1) * (0.8 + 0.4 * random.random())  # noqa: S311
-            say(f"{failure}; trying again in {delay:.1f} s")
-            sleep(delay)
+        _wait(attempt, failure, sleep)
         _check_time(clock(), end, limits, uri, received)
         try:
             part = source.open(received)
@@ -89,7 +137,18 @@ def download(
             return f"sha256:{digest.hexdigest()}", received
         except TransientError as error:
             failure = error
-    raise ArtifactUnreachable(
+    raise _unreachable(uri, failure)
+
+
+def _wait(attempt: int, failure: Exception | None, sleep: Callable[[float], None]) -> None:
+    if attempt:
+        delay = BACKOFF * 2.0 ** (attempt - 1) * (0.8 + 0.4 * random.random())  # noqa: S311
+        say(f"{failure}; trying again in {delay:.1f} s")
+        sleep(delay)
+
+
+def _unreachable(uri: str, failure: Exception | None) -> ArtifactUnreachable:
+    return ArtifactUnreachable(
         f"{uri} could not be fetched in {ATTEMPTS} attempts: {failure}. Check that the store runs and pods reach it"
     )
 

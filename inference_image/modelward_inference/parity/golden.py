@@ -26,7 +26,8 @@ MAX_BYTES = 256 << 20
 _OBJECT = 64
 """Bytes of one text as Python holds it, at least."""
 
-TRAINING, GENERATED = "training", "generated"
+TRAINING, GENERATED, EXAMPLE = "training", "generated", "example"
+"""Where rows come from: a saved bundle, the model's own structure (with examples before them), examples alone."""
 
 
 @dataclass(frozen=True)

@@ -199,11 +199,11 @@ def test_a_bundle_is_saved_of_onnx_with_its_weights_in_another_file(volume: Volu
 
 
 NONE: dict[str, tuple[bytes, str]] = {
-    "no model": (tarred(LITTER, "w:gz"), "an archive without a model; it holds README.md, "),
-    "nothing": (tarred([(entry("a", tarfile.DIRTYPE), b"")], "w:gz"), "an archive without a model; it holds no file"),
+    "no model": (tarred(LITTER, "w:gz"), "holds no model but README.md, "),
+    "nothing": (tarred([(entry("a", tarfile.DIRTYPE), b"")], "w:gz"), "holds no model, and no file at all"),
     "two models": (
         tarred({"a/model.joblib": pickled(estimator()), "scaler.pkl": pickled(1)}, "w:gz"),
-        "an archive with 2 models: a/model.joblib, scaler.pkl. Pack the one that is to be served",
+        "holds 2 models: a/model.joblib, scaler.pkl. Publish the one that is to be served",
     ),
 }  # fmt: skip
 
@@ -219,10 +219,10 @@ def test_an_archive_without_one_model_is_told_with_what_it_holds(volume: Volume,
 
 
 HOSTILE: dict[str, tuple[Entries, str]] = {
-    "a path out of the folder": ([(entry("../m.joblib"), b"1")], "is a path out of the archive"),
-    "a path that comes back": ([(entry("a/../../m.joblib"), b"1")], "is a path out of the archive"),
-    "an absolute path": ([(entry("/tmp/m.joblib"), b"1")], "is a path out of the archive"),
-    "a path of Windows": ([(entry("..\\m.joblib"), b"1")], "is a path out of the archive"),
+    "a path out of the folder": ([(entry("../m.joblib"), b"1")], "is a path out of it"),
+    "a path that comes back": ([(entry("a/../../m.joblib"), b"1")], "is a path out of it"),
+    "an absolute path": ([(entry("/tmp/m.joblib"), b"1")], "is a path out of it"),
+    "a path of Windows": ([(entry("..\\m.joblib"), b"1")], "is a path out of it"),
     "a symbolic link": ([(entry("m.joblib", tarfile.SYMTYPE, "/etc/passwd"), b"")], "is a link"),
     "a hard link": ([(entry("m.joblib", tarfile.LNKTYPE, "model.joblib"), b"")], "is a link"),
     "a device": ([(entry("m.joblib", tarfile.CHRTYPE), b"")], "is no regular file"),
@@ -259,7 +259,7 @@ def test_a_link_or_a_password_in_a_zip_archive_is_refused(volume: Volume) -> Non
 
 
 def test_names_in_zip_archives_do_not_lead_out(volume: Volume, tmp_path: Path) -> None:
-    with pytest.raises(errors.ModelUnsupported, match="is a path out of the archive"):
+    with pytest.raises(errors.ModelUnsupported, match="is a path out of it"):
         volume.fetch("m.zip", zipped({"../../m.joblib": b"1"}))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "volume"]
 

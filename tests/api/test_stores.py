@@ -1,0 +1,168 @@
+"""Downloads from a real S3 server, versitygw: folders, versions, and what changes while it is read."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from localcluster import binaries
+from localcluster.progress import wait_for
+from modelward_inference import errors
+from modelward_inference.artifact.receipt import Receipt
+from modelward_inference.fetch import obtain, run, s3, source
+from unit.inference.artifacts import onnx, tarred_gz, xgboost_file
+from unit.inference.processes import free_port
+from unit.inference.test_mlflow_models import HERE
+
+pytestmark = pytest.mark.api
+
+KEYS = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "secret-of-root"}
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+    for each in ("data", "versions"):
+        (folder / each).mkdir()
+    process = subprocess.Popen(
+        [
+            binaries.s3_gateway(), "--port", f"127.0.0.1:{port}", "posix", "--versioning-dir", folder / "versions",
+            folder / "data",
+        ],
+        env={
+            **os.environ, "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
+            "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
+        },
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        client = client_of(f"http://127.0.0.1:{port}")
+
+        def made() -> bool:
+            try:
+                client.create_bucket(Bucket="models")
+            except Exception:  # noqa: BLE001  it does not listen yet
+                return False
+            return True
+
+        wait_for("the S3 server", made, 60)
+        client.put_bucket_versioning(Bucket="models", VersioningConfiguration={"Status": "Enabled"})
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def client_of(address: str) -> Any:
+    return boto3.client(
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"], config=Config(s3={"addressing_style": "path"}),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def bucket(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The client; the bucket is empty at first."""
+    for name, value in {**KEYS, "AWS_ENDPOINT_URL": address, "AWS_REGION": "us-east-1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(source, "BACKOFF", 0.0)
+    client = client_of(address)
+    yield client
+    for kept in client.list_object_versions(Bucket="models").get("Versions", ()):
+        client.delete_object(Bucket="models", Key=kept["Key"], VersionId=kept["VersionId"])
+    for kept in client.list_object_versions(Bucket="models").get("DeleteMarkers", ()):
+        client.delete_object(Bucket="models", Key=kept["Key"], VersionId=kept["VersionId"])
+
+
+def put(client: Any, key: str, content: bytes) -> str:
+    return str(client.put_object(Bucket="models", Key=key, Body=content).get("VersionId"))
+
+
+def logged(client: Any, prefix: str) -> None:
+    for path in sorted((HERE / "xgboost").iterdir()):
+        put(client, f"{prefix}/{path.name}", path.read_bytes())
+    put(client, f"{prefix}/model.ubj", xgboost_file())
+
+
+def got(uri: str, folder: Path) -> Receipt:
+    shutil.rmtree(folder / "artifact", ignore_errors=True)
+    (folder / "artifact").mkdir()
+    return obtain.obtain(run.Request(uri, "auto", None, "m", folder), folder / "artifact")
+
+
+@pytest.mark.parametrize("uri", ["s3://models/1/models/m-1/artifacts", "s3://models/1/models/m-1/artifacts/"])
+def test_an_mlflow_model_is_fetched_from_its_prefix(uri: str, bucket: Any, tmp_path: Path) -> None:
+    logged(bucket, "1/models/m-1/artifacts")
+    put(bucket, "1/models/m-1/artifacts2/model.onnx", onnx())
+    receipt = got(uri, tmp_path)
+    assert (receipt.format, receipt.uri) == ("xgboost", uri)
+    described = json.loads((tmp_path / "artifact" / "description.json").read_text())
+    assert described["inputs"][0]["name"] == "sepal length (cm)"
+
+
+def test_names_of_every_kind_are_read_as_they_are(bucket: Any, tmp_path: Path) -> None:
+    put(bucket, "m/a b+c%20ü&=.onnx", onnx())
+    put(bucket, "m/folder/", b"")
+    receipt = got("s3://models/m/", tmp_path)
+    assert (receipt.format, receipt.size) == ("onnx", len(onnx()))
+
+
+def test_sagemaker_s_archive_is_fetched_with_its_programs_left_alone(bucket: Any, tmp_path: Path) -> None:
+    files = {"xgboost-model": xgboost_file(), "code/inference.py": b"import os", "code/requirements.txt": b"x"}
+    put(bucket, "job/output/model.tar.gz", tarred_gz(files))
+    receipt = got("s3://models/job/output/model.tar.gz", tmp_path)
+    assert receipt.format == "xgboost"
+    assert "code/inference.py" in receipt.notes[0]
+
+
+def test_a_version_is_fetched_though_a_newer_one_is_there(bucket: Any, tmp_path: Path) -> None:
+    first = put(bucket, "m.bin", xgboost_file())
+    put(bucket, "m.bin", onnx())
+    assert got("s3://models/m.bin", tmp_path).format == "onnx"
+    assert got(f"s3://models/m.bin?versionId={first}", tmp_path).format == "xgboost"
+    with pytest.raises(errors.ModelError) as caught:
+        got("s3://models/m.bin?versionId=01BX5ZZKBKACTAV9WEVGEMMVS0", tmp_path)
+    assert type(caught.value) is errors.ArtifactNotFound
+
+
+def test_a_file_that_is_overwritten_while_the_folder_is_read_begins_the_folder_anew(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged(bucket, "m")
+    opened: list[str] = []
+    inner = s3.S3Source.open
+
+    def spied(self: s3.S3Source, offset: int) -> source.Part:
+        opened.append(self._key)
+        if len(opened) == 2:
+            put(bucket, "m/requirements.txt", b"numpy==1.0.0")
+        return inner(self, offset)
+
+    monkeypatch.setattr(s3.S3Source, "open", spied)
+    got("s3://models/m/", tmp_path)
+    assert opened.count("m/MLmodel") == 2
+    assert json.loads((tmp_path / "artifact" / "description.json").read_text())["versions"]["numpy"] == "1.0.0"
+
+
+def test_what_is_not_there_and_who_may_not_look_is_told(
+    bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(bucket, "m/model.onnx", onnx())
+    with pytest.raises(errors.ArtifactNotFound, match=r"there is no key other in bucket models"):
+        got("s3://models/other", tmp_path)
+    with pytest.raises(errors.ArtifactNotFound, match=r"s3://models/other/ is an empty folder"):
+        got("s3://models/other/", tmp_path)
+    with pytest.raises(errors.ArtifactNotFound, match=r"there is no bucket none"):
+        got("s3://none/other/", tmp_path)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(errors.AccessDenied, match=r"SignatureDoesNotMatch.*s3:ListBucket"):
+        got("s3://models/m/", tmp_path)
+    with pytest.raises(errors.AccessDenied, match=r"SignatureDoesNotMatch"):
+        got("s3://models/m", tmp_path)
