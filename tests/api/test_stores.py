@@ -1,5 +1,6 @@
-"""Downloads from a real S3 server, versitygw: folders, versions, and what changes while it is read."""
+"""Downloads from real stores: an S3 server, versitygw, and an OCI registry, crane's."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -166,3 +169,76 @@ def test_what_is_not_there_and_who_may_not_look_is_told(
         got("s3://models/m/", tmp_path)
     with pytest.raises(errors.AccessDenied, match=r"SignatureDoesNotMatch"):
         got("s3://models/m", tmp_path)
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Its host and port."""
+    port = free_port()
+    program = binaries.oci_registry()
+    process = subprocess.Popen(
+        [program, "registry", "serve", "--address", f"127.0.0.1:{port}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    host = f"127.0.0.1:{port}"
+    monkeypatch.setenv("OCI_PLAIN_HTTP", host)
+    try:
+        wait_for("the OCI registry", lambda: _status("GET", f"http://{host}/v2/") == 200, 60)
+        yield host
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _status(method: str, address: str, body: bytes = b"", **headers: str) -> int:
+    told = {name.replace("_", "-"): value for name, value in headers.items()}
+    try:
+        with urlopen(Request(address, body or None, told, method=method), timeout=10) as answer:
+            return int(answer.status)
+    except OSError:
+        return 0
+
+
+def push(host: str, files: dict[str, bytes]) -> str:
+    """As `oras push` does: a blob for each file, with its name; returns the manifest's digest."""
+
+    def blob(content: bytes) -> dict[str, Any]:
+        digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        with urlopen(Request(f"http://{host}/v2/team/fraud/blobs/uploads/", b"", method="POST"), timeout=10) as begun:
+            place = urljoin(f"http://{host}", begun.headers["Location"])
+        assert _status("PUT", f"{place}?digest={digest}", content, Content_Type="application/octet-stream") == 201
+        return {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": digest, "size": len(content)}
+
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    titled = [
+        {**blob(content), "annotations": {"org.opencontainers.image.title": name}} for name, content in files.items()
+    ]
+    config = {**blob(b"{}"), "mediaType": "application/vnd.oci.empty.v1+json"}
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": titled}).encode()
+    address = f"http://{host}/v2/team/fraud/manifests/1"
+    assert _status("PUT", address, manifest, Content_Type=kind) == 201
+    return f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+
+
+def test_an_artifact_is_pulled_by_digest_and_by_a_tag_that_is_pinned(registry: str, tmp_path: Path) -> None:
+    files = {path.name: path.read_bytes() for path in sorted((HERE / "xgboost").iterdir())}
+    digest = push(registry, {**files, "model.ubj": xgboost_file()})
+    receipt = got(f"oci://{registry}/team/fraud@{digest}", tmp_path)
+    assert (receipt.format, receipt.digest) == ("xgboost", digest)
+    with pytest.raises(errors.InvalidConfiguration, match="plain http"):
+        got(f"oci://{registry}/team/fraud:1", tmp_path)
+    with pytest.raises(errors.ArtifactNotFound):
+        got(f"oci://{registry}/team/fraud@sha256:{'0' * 64}", tmp_path)
+
+
+def test_an_image_that_crane_made_is_read_below_models(registry: str, tmp_path: Path) -> None:
+    (tmp_path / "layer.tar.gz").write_bytes(tarred_gz({"models/model.onnx": onnx(), "etc/os-release": b"x"}))
+    pushed = subprocess.run(
+        [
+            binaries.oci_registry(), "append", "--oci-empty-base", "--insecure", "-f", tmp_path / "layer.tar.gz", "-t",
+            f"{registry}/team/image:1",
+        ],
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    receipt = got(f"oci://{pushed}", tmp_path)
+    assert (receipt.format, receipt.digest) == ("onnx", pushed.partition("@")[2])

@@ -76,6 +76,12 @@ def s3_gateway() -> Path:
     return _built("the S3 gateway", folder, "github.com/versity/versitygw/cmd/versitygw")
 
 
+def oci_registry() -> Path:
+    """A real registry of OCI artifacts: `crane registry serve`."""
+    folder = settings.SOURCES / "ociregistry"
+    return _built("the OCI registry", folder, "github.com/google/go-containerregistry/cmd/crane")
+
+
 def envoy_gateway() -> Path:
     """An implementation of the Gateway API."""
     folder = settings.SOURCES / "envoygateway"

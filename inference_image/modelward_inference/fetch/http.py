@@ -15,7 +15,7 @@ TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 """Seconds."""
 
 MAX_REDIRECTS = 5
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
 
 
 DENIED = "let pods read it without credentials, or use s3:// with spec.model.credentialsSecret"
@@ -86,7 +86,7 @@ class HttpSource:
         except urllib3.exceptions.SSLError as error:
             raise ArtifactUnreachable(f"{self._uri}: the certificate is not accepted: {error}") from error
         except urllib3.exceptions.HTTPError as error:
-            raise TransientError(f"{urlsplit(address).hostname} does not answer: {_plain(error)}") from error
+            raise TransientError(f"{urlsplit(address).hostname} does not answer: {plain_words(error)}") from error
 
     def _part(self, response: urllib3.BaseHTTPResponse, offset: int) -> Part:
         status = response.status
@@ -96,7 +96,7 @@ class HttpSource:
             raise ArtifactNotFound(f"{self._uri} does not exist (HTTP {status}); check spec.model.uri")
         if status in (401, 403):
             raise AccessDenied(f"{self._uri} is refused (HTTP {status}); {self._denied}")
-        if status in _TRANSIENT:
+        if status in TRANSIENT:
             raise TransientError(f"{self._uri} answers HTTP {status}")
         if status not in (200, 206):
             raise ArtifactUnreachable(f"{self._uri} answers HTTP {status}; check spec.model.uri")
@@ -117,7 +117,7 @@ class HttpSource:
             while chunk := response.read1(CHUNK):
                 yield chunk
         except urllib3.exceptions.HTTPError as error:
-            raise TransientError(f"the transfer broke off: {_plain(error)}") from error
+            raise TransientError(f"the transfer broke off: {plain_words(error)}") from error
         finally:
             response.close()
 
@@ -127,7 +127,7 @@ def _origin(address: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _plain(error: Exception) -> str:
+def plain_words(error: Exception) -> str:
     """urllib3 wraps the cause in its own objects' representation; people want the cause."""
     cause = error.__cause__ or error.__context__ or error
     return (str(cause).rpartition(": ")[2] or type(cause).__name__).rstrip(")'")

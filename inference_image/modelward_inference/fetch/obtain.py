@@ -5,6 +5,7 @@ that holds the store's credentials.
 """
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelward_inference.artifact import archive, consent, description, digests, formats, onnxfile
 from modelward_inference.artifact.consent import Allowed
@@ -17,7 +18,7 @@ from modelward_inference.errors import (
     BundleInvalid,
     DigestMismatch,
 )
-from modelward_inference.fetch import folders, packed, run
+from modelward_inference.fetch import folders, oci, packed, run
 from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.run import Request
@@ -88,6 +89,8 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
 
 def _brought(request: Request, address: str, folder: Path, limits: Limits) -> tuple[str, int, list[str] | None]:
     """Digest, size, and the names of the files below packed.FOLDER; None where one file came, which is DOWNLOAD."""
+    if urlsplit(request.uri).scheme == oci.SCHEME:
+        return oci.bring(request.uri, folder / packed.FOLDER, limits, pinned=request.digest is not None)
     source = run.source_of(request)
     if isinstance(source, Folder):
         return folders.bring(source, address, folder / packed.FOLDER, limits)

@@ -37,6 +37,9 @@ from modelward_inference.fetch.limits import DEFAULT, Limits
 FOLDER = ".unpacked"
 """Where an archive's files are until the model is chosen."""
 
+SCRATCH = ".scratch"
+"""Where a layer of an OCI artifact is while it is unpacked."""
+
 MAX_FILES = 10_000
 
 MAX_RATIO = 100
@@ -56,10 +59,11 @@ _CHUNK = 1 << 20
 _SHOWN = 5
 """Names that a message lists."""
 
-_BROKEN = (
+BROKEN = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError,
     ValueError, OverflowError, RuntimeError,
 )  # fmt: skip
+"""What reading an archive raises that is damaged."""
 
 
 @dataclass(frozen=True)
@@ -98,17 +102,17 @@ def opened(
     with downloaded.open("rb") as handle:
         head = handle.read(262)
     zipped, plain = head.startswith(b"PK\x03\x04"), head[257:] == b"ustar"
-    limit = _Limit(max(SMALL, MAX_RATIO * downloaded.stat().st_size), limits.size, address)
+    limit = Limit.of(downloaded, limits, address)
     try:
         if not zipped and not plain:
-            _decompress(downloaded, folder / FOLDER, replace(limit, most=limit.most + HEADERS))
+            decompress(downloaded, folder / FOLDER, limit)
             if formats.looks_like(downloaded)[0] == formats.BUNDLE:
                 return Artifact(downloaded)
         entries = _of_zip(downloaded, address) if zipped else _of_tar(downloaded, address)
         files = _unpack(entries, folder / FOLDER, limit, address)
     except ModelError:
         raise
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ArtifactCorrupt(
             f"can't be unpacked: {str(error)[:200] or type(error).__name__}; pack it again"
         ) from error
@@ -129,12 +133,16 @@ def chosen(names: list[str], folder: Path, address: str, look: Look | None = Non
 
 
 @dataclass(frozen=True)
-class _Limit:
+class Limit:
     """Bytes that an archive may unpack to: `ratio` by its own size, `most` by the installation's setting."""
 
     ratio: int
     most: int
     address: str
+
+    @classmethod
+    def of(cls, packed: Path, limits: Limits, address: str) -> "Limit":
+        return cls(max(SMALL, MAX_RATIO * packed.stat().st_size), limits.size, address)
 
     def check(self, unpacked: int) -> None:
         if unpacked > self.most:
@@ -149,17 +157,17 @@ class _Limit:
             )
 
 
-def _decompress(packed: Path, folder: Path, limit: _Limit) -> None:
+def decompress(packed: Path, folder: Path, limit: Limit) -> None:
     """In its place, the tar inside: its headers are then read by seeking, and nothing is unpacked twice."""
     folder.mkdir()
     plain = folder / "archive.tar"
     with formats.decompressed(packed) as source, plain.open("xb") as target:
-        _copy(source, target, limit)
+        copied(source, target, replace(limit, most=limit.most + HEADERS))
     plain.replace(packed)
     folder.rmdir()
 
 
-def _copy(source: IO[bytes], target: IO[bytes], limit: _Limit, before: int = 0) -> int:
+def copied(source: IO[bytes], target: IO[bytes], limit: Limit, before: int = 0) -> int:
     """`before`: bytes that were unpacked already; returns them and what was copied."""
     while chunk := source.read(_CHUNK):
         before += len(chunk)
@@ -168,7 +176,7 @@ def _copy(source: IO[bytes], target: IO[bytes], limit: _Limit, before: int = 0) 
     return before
 
 
-def _unpack(entries: Iterator[_Entry], folder: Path, limit: _Limit, address: str) -> list[str]:
+def _unpack(entries: Iterator[_Entry], folder: Path, limit: Limit, address: str) -> list[str]:
     """Write all files below `folder`; returns their names."""
     folder.mkdir()
     names: list[str] = []
@@ -183,7 +191,7 @@ def _unpack(entries: Iterator[_Entry], folder: Path, limit: _Limit, address: str
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with target.open("xb") as handle:
-                unpacked = _copy(entry.source, handle, limit, unpacked)
+                unpacked = copied(entry.source, handle, limit, unpacked)
         except (FileExistsError, NotADirectoryError):
             raise ModelUnsupported(f"{address} holds {str(path)[:200]!r} twice; pack each file once") from None
         names.append(str(path))
@@ -196,7 +204,7 @@ def _of_tar(packed: Path, address: str) -> Iterator[_Entry]:
             if member.isdir():
                 continue
             if not member.isreg() or member.issparse():
-                raise _unsafe(address, member.name, "a link" if member.islnk() or member.issym() else "no regular file")
+                raise unsafe(address, member.name, "a link" if member.islnk() or member.issym() else "no regular file")
             source = opened.extractfile(member)
             assert source is not None  # only links and folders have none
             with source:
@@ -210,7 +218,7 @@ def _of_zip(packed: Path, address: str) -> Iterator[_Entry]:
                 continue
             mode = info.external_attr >> 16
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-                raise _unsafe(address, info.filename, "a link" if stat.S_ISLNK(mode) else "no regular file")
+                raise unsafe(address, info.filename, "a link" if stat.S_ISLNK(mode) else "no regular file")
             if info.flag_bits & 1:
                 raise ModelUnsupported(f"{address} is encrypted; pack it without a password")
             with opened.open(info) as source:
@@ -223,14 +231,14 @@ def checked(name: str, address: str) -> PurePosixPath:
     parts = path.parts
     leads_out = path.is_absolute() or ".." in parts or "\\" in name or "\0" in name or not parts or ":" in parts[0]
     if leads_out:
-        raise _unsafe(address, name, "a path out of it")
+        raise unsafe(address, name, "a path out of it")
     encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
     if sum(encoded) + len(encoded) > MAX_NAME or max(encoded) > _MAX_PART:
-        raise _unsafe(address, name, "too long a name")
+        raise unsafe(address, name, "too long a name")
     return path
 
 
-def _unsafe(address: str, name: str, what: str) -> ModelUnsupported:
+def unsafe(address: str, name: str, what: str) -> ModelUnsupported:
     return ModelUnsupported(
         f"{address}: the entry {name[:200]!r} is {what}; publish regular files alone, with paths below its root"
     )
@@ -290,4 +298,5 @@ def _listed(names: list[str]) -> str:
 
 def clear(folder: Path) -> None:
     """Remove what was unpacked."""
-    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    for name in (FOLDER, SCRATCH):
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -111,7 +111,7 @@ def source_of(request: Request) -> Source | Folder:
         case scheme:
             other = _OTHERS.get(scheme, "")
             raise UnsupportedScheme(
-                f"{scheme}:// is not supported in spec.model.uri; use https://, s3:// or pvc://{other}"
+                f"{scheme}:// is not supported in spec.model.uri; use https://, s3://, oci:// or pvc://{other}"
             )
 
 

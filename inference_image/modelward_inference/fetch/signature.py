@@ -85,6 +85,11 @@ class Key:
 
     def check_of(self, request: Request, folder: Path, limits: Limits) -> "Check":
         """Fetch the signature of what is asked for, and verify it. Raises ModelError."""
+        if urlsplit(request.uri).scheme == "oci":
+            raise InvalidConfiguration(
+                f"{request.uri}: spec.model.signature is not read from registries of images; name the artifact by its "
+                "digest (@sha256:…), or publish it in another store"
+            )
         uri = address_of(request.uri)
         address, temporary = shown(uri), folder / SIGNATURE
         bounded = Limits(min(MAX_BYTES, limits.size), limits.seconds)

@@ -223,7 +223,7 @@ def test_a_wrong_setting_is_told() -> None:
 
 
 def test_an_unknown_scheme(tmp_path: Path) -> None:
-    with pytest.raises(errors.UnsupportedScheme, match="use https://, s3:// or pvc://"):
+    with pytest.raises(errors.UnsupportedScheme, match="use https://, s3://, oci:// or pvc://"):
         fetch(Request("ftp://h/m.onnx", "auto", None, "m", tmp_path))
 
 

@@ -1,0 +1,251 @@
+"""oci://registry/repository:tag: what ORAS, KitOps or `docker push` put there, as a folder of files.
+
+An artifact's layers are its files, by the names that their annotations give, or tars of them. An image holds its model
+below /models, as KServe's modelcars do; nothing else of it is looked at.
+Invariant: the artifact's digest is that of the manifest that the reference names; each blob is held against the digest
+that the manifest gives it, so that the one digest stands for all bytes. What is unpacked is bounded, and lies below one
+folder.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from modelward_inference.artifact import formats
+from modelward_inference.artifact.archive import opened_tar
+from modelward_inference.errors import (
+    ArtifactCorrupt,
+    ArtifactTooLarge,
+    InvalidConfiguration,
+    ModelUnsupported,
+)
+from modelward_inference.fetch import packed
+from modelward_inference.fetch.limits import DEFAULT, Limits
+from modelward_inference.fetch.registry import INDEX_TYPES, PLAIN_VARIABLE, SCHEME, Manifest, Reference, Registry
+from modelward_inference.fetch.source import download, say
+
+__all__ = ["SCHEME", "bring"]
+
+MAX_LAYERS = 1000
+
+_TITLES = ("org.opencontainers.image.title", "org.cncf.model.filepath")
+"""Annotations that name a layer's file: of ORAS, and of the CNCF's ModelPack."""
+
+_IMAGES = ("application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json")
+
+_EMPTY = "application/vnd.oci.empty.v1+json"
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+
+_MODELS = "models"
+"""The folder of an image's root."""
+
+_WHITEOUT, _OPAQUE = ".wh.", ".wh..wh..opq"
+"""What an image's layer takes away: a file, or all that lies in a folder."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """`size`: bytes; `title`: the file's name, empty where it has none."""
+
+    digest: str
+    size: int
+    title: str
+
+
+def bring(
+    uri: str,
+    target: Path,
+    limits: Limits = DEFAULT,
+    *,
+    pinned: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[str, int, list[str]]:
+    """Write the artifact's files below `target`, which is made. Returns its digest, the size of its layers, the names.
+
+    `pinned`: whether spec.model.digest says what has to come. Raises ModelError.
+    """
+    end = clock() + limits.seconds
+    reference = Reference.of(uri)
+    registry = Registry(uri, reference)
+    if registry.plain and reference.digest is None and not pinned:
+        raise InvalidConfiguration(
+            f"{uri}: plain http ({PLAIN_VARIABLE}) can be tampered with; name the artifact by its digest, or pin "
+            "spec.model.digest"
+        )
+    top = registry.manifest(reference.digest or reference.tag)
+    manifest = _of_this_machine(registry, top, uri)
+    layers = _layers(manifest, uri)
+    total = sum(layer.size for layer in layers)
+    if total > limits.size:
+        raise ArtifactTooLarge(
+            f"{uri} has {total} bytes; at most {limits.size} are fetched. Publish a smaller model, or let an "
+            "administrator raise MODELWARD_MAX_MODEL_SIZE"
+        )
+    say(f"{len(layers)} layers, {total} bytes, {top.digest}")
+    target.mkdir()
+    scratch = target.with_name(packed.SCRATCH)
+    scratch.mkdir()
+    blob = scratch / "blob"
+    image = _type(manifest.document.get("config")) in _IMAGES
+    unpacked = 0
+    for layer in layers:
+        left = Limits(layer.size, end - clock())
+        digest, size = download(registry.blob(layer.digest), uri, blob, left, sleep, clock)
+        if (digest, size) != (layer.digest, layer.size):
+            raise ArtifactCorrupt(
+                f"{uri}: the layer {layer.digest} came as {digest}, with {size} of {layer.size} bytes; push it again"
+            )
+        room = replace(packed.Limit.of(blob, limits, uri), most=limits.size - unpacked)
+        unpacked += _placed(blob, layer, target, image, room, uri)
+        blob.unlink(missing_ok=True)
+    names = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
+    if len(names) > packed.MAX_FILES:
+        raise ModelUnsupported(f"{uri} holds more than {packed.MAX_FILES} files; publish the model's alone")
+    if image and not names:
+        raise ModelUnsupported(
+            f"{uri} is an image without files below /{_MODELS}; copy the model there (COPY model /{_MODELS}/), or push "
+            "it with oras"
+        )
+    return top.digest, total, names
+
+
+def _of_this_machine(registry: Registry, top: Manifest, uri: str) -> Manifest:
+    """Of an index the manifest for Linux on amd64, or the only one: models are the same for every machine."""
+    listed = top.document.get("manifests")
+    if _type(top.document) not in INDEX_TYPES and not isinstance(listed, list):
+        return top
+    try:
+        found = [each for each in listed or () if _platform(each) != ("unknown", "unknown")]
+        fitting = [each for each in found if _platform(each) == ("linux", "amd64")] or found
+        if len(fitting) != 1 and not any(_platform(each) == ("linux", "amd64") for each in fitting):
+            raise ModelUnsupported(
+                f"{uri} is an index of {len(fitting)} manifests, none of them for linux/amd64; name one by its digest"
+            )
+        digest = str(fitting[0]["digest"])
+    except (AttributeError, TypeError, KeyError, IndexError):
+        raise ArtifactCorrupt(f"{uri} has an index that can't be read; push it again") from None
+    if not _is_digest(digest):
+        raise ArtifactCorrupt(f"{uri} has an index that can't be read; push it again")
+    return registry.manifest(digest)
+
+
+def _platform(raw: dict[str, Any]) -> tuple[str, str]:
+    told = raw.get("platform") or {}
+    return str(told.get("os", "")), str(told.get("architecture", ""))
+
+
+def _type(raw: Any) -> str:
+    return str(raw.get("mediaType", "")) if isinstance(raw, dict) else ""
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) == 71 and text.startswith("sha256:") and all(each in "0123456789abcdef" for each in text[7:])
+
+
+def _layers(manifest: Manifest, uri: str) -> list[Layer]:
+    raw = manifest.document.get("layers")
+    if not isinstance(raw, list):
+        raise ModelUnsupported(
+            f"{uri} has a manifest without layers ({_type(manifest.document)[:100] or 'no type'}); push it as an OCI "
+            "artifact, with oras for example"
+        )
+    if len(raw) > MAX_LAYERS:
+        raise ModelUnsupported(f"{uri} has {len(raw)} layers; at most {MAX_LAYERS} are read")
+    try:
+        found = [_layer(each) for each in raw if _type(each) != _EMPTY]
+    except (AttributeError, TypeError, KeyError, ValueError):
+        raise ArtifactCorrupt(f"{uri} has a manifest that can't be read; push it again") from None
+    if not found:
+        raise ModelUnsupported(f"{uri} has no layers, and so no files; push the model's files")
+    return found
+
+
+def _layer(raw: dict[str, Any]) -> Layer:
+    annotations = raw.get("annotations") or {}
+    title = next((str(annotations[key]) for key in _TITLES if key in annotations), "")
+    digest, size = raw["digest"], raw["size"]
+    if not _is_digest(digest) or type(size) is not int or size < 0:
+        raise ValueError
+    return Layer(digest, size, title)
+
+
+def _placed(blob: Path, layer: Layer, target: Path, image: bool, limit: packed.Limit, uri: str) -> int:
+    """Put a layer's files where they belong; returns their bytes."""
+    with blob.open("rb") as handle:
+        head = handle.read(262)
+    if head.startswith(_ZSTD):
+        raise ModelUnsupported(f"{uri} has a layer compressed with zstd, which this server does not read; use gzip")
+    zipped = head.startswith(b"PK\x03\x04")
+    if zipped or formats.looks_like(blob)[0] != formats.ARCHIVE:
+        if image:
+            return 0  # no layer of an image that is read here
+        name = layer.title or f"layer-{layer.digest[7:19]}"
+        path = target / packed.checked(name, uri)
+        _make_room(path, uri)
+        limit.check(layer.size)
+        blob.replace(path)
+        return layer.size
+    try:
+        if head[257:262] != b"ustar":
+            packed.decompress(blob, blob.with_name("layer"), limit)
+        return _unpack(blob, target, image, limit, uri)
+    except packed.BROKEN as error:
+        raise ArtifactCorrupt(f"{uri}: the layer {layer.digest} can't be unpacked: {str(error)[:200]}") from error
+
+
+def _unpack(tar: Path, target: Path, image: bool, limit: packed.Limit, uri: str) -> int:
+    files = unpacked = 0
+    with opened_tar(tar) as opened:
+        for member in opened:
+            name = member.name.removeprefix("./")
+            if image:
+                inside = PurePosixPath(name.lstrip("/"))
+                if inside.parts[:1] != (_MODELS,) or len(inside.parts) < 2:
+                    continue
+                name = str(PurePosixPath(*inside.parts[1:]))
+                if inside.name.startswith(_WHITEOUT):
+                    _take_away(target / packed.checked(name, uri))
+                    continue
+            if member.isdir():
+                continue
+            if not member.isreg() or member.issparse():
+                what = "a link" if member.islnk() or member.issym() else "no regular file"
+                raise packed.unsafe(uri, member.name, what)
+            files += 1
+            if files > packed.MAX_FILES:
+                raise ModelUnsupported(f"{uri} holds more than {packed.MAX_FILES} files; publish the model's alone")
+            path = target / packed.checked(name, uri)
+            if image and path.is_file():
+                path.unlink()  # a later layer's stands for it
+            _make_room(path, uri)
+            source = opened.extractfile(member)
+            assert source is not None  # only links and folders have none
+            with source, path.open("xb") as handle:
+                unpacked = packed.copied(source, handle, limit, unpacked)
+    return unpacked
+
+
+def _make_room(path: Path, uri: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ModelUnsupported(f"{uri} has a file and a folder of one name, {path.name[:200]!r}") from None
+    if path.exists():
+        raise ModelUnsupported(f"{uri} holds {path.name[:200]!r} twice; push each file once")
+
+
+def _take_away(mark: Path) -> None:
+    """What lower layers have of it."""
+    if mark.name == _OPAQUE:
+        shutil.rmtree(mark.parent, ignore_errors=True)
+        return
+    gone = mark.with_name(mark.name.removeprefix(_WHITEOUT))
+    if gone.is_dir():
+        shutil.rmtree(gone)
+    else:
+        gone.unlink(missing_ok=True)
