@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from modelward_inference.engine.readerprocess import ReaderProcess
-from modelward_inference.engine.sharedbytes import SharedBytes
+from modelward_inference.engine.sharedbytes import SharedBytes, written
 from modelward_inference.protocol.messages import InferRequest, OverloadedError
 from modelward_inference.protocol.reading import COUNTED, Reading, TooMuchError
 from modelward_inference.telemetry import metrics
@@ -80,12 +80,8 @@ class Bodies:
         return request
 
     async def _shared(self, body: bytes, held: "Held") -> SharedBytes:
-        shared = held.shared()
-        if len(body) <= PIECE:
-            shared.write(body)
-        else:
-            await self.apart(shared.write, body)
-        return shared
+        # Nobody else has it before it is complete: a thread goes on to write when the request has been cancelled.
+        return held.keep(written(body) if len(body) <= PIECE else await self.apart(written, body))
 
     def too_much(self) -> OverloadedError:
         """For whoever asked for more than there is room for."""
@@ -145,7 +141,7 @@ class Held:
         self._bodies.held += size
         self._size += size
 
-    def shared(self) -> SharedBytes:
-        """Memory for the one large body of this request. Raises OverloadedError."""
-        self._shared = SharedBytes()
-        return self._shared
+    def keep(self, shared: SharedBytes) -> SharedBytes:
+        """Close the one large body of this request at its end."""
+        self._shared = shared
+        return shared

@@ -5,8 +5,8 @@ thread of the server, all other requests would wait for it, a dozen milliseconds
 when the first such body comes, and reads one after the other, the smallest and the oldest of those that wait by turns:
 who sends little does not wait for all that others send, and who sends much is not passed for ever.
 Bodies and answers are handed over as memory (`sharedbytes`), in a form that can't make the server run anything
-(`records`). Failure: OverloadedError where the process ends, for want of memory most likely; the next body gets
-another one.
+(`records`). Failure: OverloadedError where the process ends, for want of memory most likely, or does not answer; the
+next body gets another one.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ import subprocess
 import sys
 import weakref
 from collections import deque
+from itertools import islice
 from pathlib import Path
 
 from modelward_inference.engine import records
@@ -27,6 +28,12 @@ from modelward_inference.protocol.messages import InferRequest, OverloadedError,
 from modelward_inference.protocol.reading import Decode, Reading, TooMuchError
 
 NICENESS = 10
+
+SECONDS = 120.0
+"""That a body may take, on a machine that has no time for it: alone, the largest take a second or two."""
+
+LOOKED_AT = 200
+"""Bodies among which the smallest is looked for."""
 
 FIRST_KILLED = 1000
 """The kernel's word for what ends first where memory runs out (oom_score_adj): rather this process than the server."""
@@ -99,7 +106,7 @@ class ReaderProcess:
     def _next(self, smallest: bool) -> _Job:
         if not smallest:
             return self._waiting.popleft()
-        job = min(self._waiting, key=lambda job: job.reading.most(job.body.size))
+        job = min(islice(self._waiting, LOOKED_AT), key=lambda job: job.reading.most(job.body.size))
         self._waiting.remove(job)
         return job
 
@@ -108,11 +115,12 @@ class ReaderProcess:
             connection = await self._started()
             self._answer = asyncio.get_running_loop().create_future()
             self._send(connection, job)
-            kind, unpacked, content = await self._answer
+            async with asyncio.timeout(SECONDS):
+                kind, unpacked, content = await self._answer
             return await _understood(kind, content), unpacked
         except (RequestError, TooMuchError, RuntimeError, OverloadedError):
             raise
-        except Exception:  # noqa: BLE001  it ended, or answers what is no answer
+        except Exception:  # noqa: BLE001  it ended, or does not answer, or what is no answer
             self._end()
             raise OverloadedError(
                 "the process that reads large bodies ended, most likely for want of memory; send fewer rows"

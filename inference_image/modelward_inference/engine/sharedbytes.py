@@ -16,13 +16,14 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
 
 class SharedBytes:
-    """Written from its beginning to its end. Close it, unless it was given away."""
+    """Written from its beginning to its end; not by two threads, and not closed while one writes."""
 
     __slots__ = ("_fd", "size")
 
     def __init__(self) -> None:
         self.size = 0
         """Bytes."""
+        self._fd = -1
         try:
             self._fd = os.memfd_create("body", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         except OSError as error:
@@ -47,11 +48,21 @@ class SharedBytes:
         """What was written until now, even after this is closed. Whoever else has it may change it."""
         return memoryview(mmap.mmap(self._fd, self.size, access=mmap.ACCESS_READ))
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """More than once as well."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def written(content: bytes) -> SharedBytes:
+    """These bytes. Raises OverloadedError."""
+    made = SharedBytes()
+    made.write(content)
+    return made
 
 
 def mapped(fd: int, size: int) -> memoryview:

@@ -265,7 +265,7 @@ class Rest:
             held.add(len(part))
             parts.append(part)
             if shared is None and size > PIECE:
-                shared = held.shared()
+                shared = held.keep(SharedBytes())
             if shared is not None:
                 for each in parts:
                     shared.write(each)

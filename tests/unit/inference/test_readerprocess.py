@@ -4,14 +4,17 @@ import asyncio
 import json
 import os
 import signal
+import threading
 import zlib
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from modelward_inference.artifact.bundle import Signature, Tensor
+from modelward_inference.engine import readerprocess
 from modelward_inference.engine.bodies import Bodies
 from modelward_inference.engine.readerprocess import FIRST_KILLED, NICENESS, ReaderProcess
 from modelward_inference.engine.sharedbytes import SharedBytes
@@ -112,6 +115,46 @@ async def test_a_process_that_ended_costs_one_body() -> None:
     with pytest.raises(OverloadedError, match="ended, most likely for want of memory"):
         await read(reader, codec.decode, FLOATS)
     same(await read(reader, codec.decode, FLOATS), codec.decode(FLOATS, None))
+
+
+async def test_a_process_that_does_not_answer_costs_one_body() -> None:
+    reader = ReaderProcess()
+    await read(reader, codec.decode, FLOATS)
+    assert reader.other is not None
+    os.kill(reader.other.process.pid, signal.SIGSTOP)
+    with mock.patch.object(readerprocess, "SECONDS", 0.1), pytest.raises(OverloadedError):
+        await read(reader, codec.decode, FLOATS)
+    same(await read(reader, codec.decode, FLOATS), codec.decode(FLOATS, None))
+
+
+async def test_a_request_that_ends_while_its_body_is_handed_over_leaves_no_descriptor_to_others() -> None:
+    """The thread that writes would go on to write to whatever got the number next."""
+    bodies, begun, go_on = Bodies(), threading.Event(), threading.Event()
+    bodies._far.ready = True
+
+    def slowly(content: bytes) -> SharedBytes:
+        made = SharedBytes()
+        begun.set()
+        assert go_on.wait(60)
+        made.write(content)
+        return made
+
+    async def ask() -> None:
+        with bodies.hold() as held:
+            await bodies.read(Reading(codec.decode), FLOATS, held)
+
+    with mock.patch("modelward_inference.engine.bodies.written", slowly):
+        asking = asyncio.ensure_future(ask())
+        await asyncio.to_thread(begun.wait, 60)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        readable, writable = os.pipe()
+        go_on.set()
+    await asyncio.to_thread(bodies._readers.shutdown)
+    os.close(writable)
+    assert os.read(readable, 1) == b""
+    os.close(readable)
 
 
 async def test_it_ends_with_the_server() -> None:
