@@ -73,10 +73,13 @@ class ReaderProcess:
     async def read(self, reading: Reading, body: SharedBytes, room: int) -> Read:
         """`reading.request(body, room)`. The body is given away. Raises what that raises of RequestError and
         TooMuchError; OverloadedError; RuntimeError for whatever else it raises."""
+        return await self._queued(reading, body, room)  # no name for it: an error that is raised would hold itself
+
+    def _queued(self, reading: Reading, body: SharedBytes, room: int) -> "asyncio.Future[Read]":
         job = _Job(reading, body, room, asyncio.get_running_loop().create_future())
         self._waiting.append(job)
         self.start()
-        return await job.done
+        return job.done
 
     def start(self) -> None:
         """Where it does not run yet."""
@@ -94,14 +97,13 @@ class ReaderProcess:
             if job.done.done():  # who sent it has left
                 job.body.close()
                 continue
-            try:
-                read = await self._asked(job)
-            except Exception as error:  # noqa: BLE001  whoever waits is told
-                if not job.done.done():
-                    job.done.set_exception(error)
+            outcome = await self._asked(job)
+            if job.done.done():
+                continue
+            if isinstance(outcome, Exception):
+                job.done.set_exception(outcome)
             else:
-                if not job.done.done():
-                    job.done.set_result(read)
+                job.done.set_result(outcome)
 
     def _next(self, smallest: bool) -> _Job:
         if not smallest:
@@ -110,21 +112,24 @@ class ReaderProcess:
         self._waiting.remove(job)
         return job
 
-    async def _asked(self, job: _Job) -> Read:
+    async def _asked(self, job: _Job) -> Read | Exception:
+        """What came of it. Errors are given, not raised, for they would hold the answer's memory until all is collected."""
         try:
             connection = await self._started()
             self._answer = asyncio.get_running_loop().create_future()
             self._send(connection, job)
             async with asyncio.timeout(SECONDS):
                 kind, unpacked, content = await self._answer
-            return await _understood(kind, content), unpacked
-        except (RequestError, TooMuchError, RuntimeError, OverloadedError):
-            raise
+            self._answer = None
+            found = await _understood(kind, content)
+        except OverloadedError as error:  # it was not handed over
+            return OverloadedError(str(error))
         except Exception:  # noqa: BLE001  it ended, or does not answer, or what is no answer
             self._end()
-            raise OverloadedError(
+            return OverloadedError(
                 "the process that reads large bodies ended, most likely for want of memory; send fewer rows"
-            ) from None
+            )
+        return (found, unpacked) if isinstance(found, InferRequest) else found
 
     def _send(self, connection: socket.socket, job: _Job) -> None:
         reading, body = job.reading, job.body
@@ -191,7 +196,8 @@ def _ended(process: subprocess.Popen[bytes], connection: socket.socket) -> None:
     process.wait()
 
 
-async def _understood(kind: int, content: memoryview) -> InferRequest:
+async def _understood(kind: int, content: memoryview) -> InferRequest | Exception:
+    """Raises whatever is wrong with an answer that is none."""
     if kind == _READ:
         for found in records.read(content):
             if found is not None:
@@ -199,11 +205,11 @@ async def _understood(kind: int, content: memoryview) -> InferRequest:
             await asyncio.sleep(0)
     answer = records.read_value(content)
     if kind == _REFUSED:
-        raise RequestError(str(answer[0]), int(answer[1]))
+        return RequestError(str(answer[0]), int(answer[1]))
     if kind == _TOO_MUCH:
-        raise TooMuchError(int(answer))
+        return TooMuchError(int(answer))
     if kind == _FAILED:
-        raise RuntimeError(str(answer))
+        return RuntimeError(str(answer))
     raise ValueError(f"{kind} is no kind of answer")
 
 
