@@ -113,7 +113,7 @@ class ReaderProcess:
         return job
 
     async def _asked(self, job: _Job) -> Read | Exception:
-        """What came of it. Errors are given, not raised, for they would hold the answer's memory until all is collected."""
+        """What came of it. Errors are given, not raised: they would hold the answer's memory until it is collected."""
         try:
             connection = await self._started()
             self._answer = asyncio.get_running_loop().create_future()
