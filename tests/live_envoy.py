@@ -20,9 +20,11 @@ DEADLINE = 60.0
 
 
 class LiveEnvoy:
-    """`upstreams`: the loopback's ports by revision; `certificate`: the folder with it, where clients speak TLS;
-    `memory`: bytes of its container.
-    `ports`: where it listens, by the listener's name; `http`: to ask with, `timeout` seconds. To be closed."""
+    """`upstreams`: the loopback's ports by revision, or by revision and port (`fraud-a:9000`);
+    `certificate`: the folder with it, where clients speak TLS; `memory`: bytes of its container.
+
+    `ports`: where it listens, by the listener's name; `http`: to ask with, `timeout` seconds. To be closed.
+    """
 
     def __init__(
         self,
@@ -104,5 +106,7 @@ def _nearby(document: dict[str, Any], upstreams: Mapping[str, int]) -> dict[str,
                 resource.pop(field)
             (locality,) = resource["load_assignment"]["endpoints"]
             address = locality["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
-            address |= {"port_value": upstreams[address["address"].split(".")[0]], "address": "127.0.0.1"}
+            revision = address["address"].split(".")[0]
+            port = upstreams.get(f"{revision}:{address['port_value']}", upstreams[revision])
+            address |= {"port_value": port, "address": "127.0.0.1"}
     return document

@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import grpc
 import pytest
 
 import uploads
 from live_envoy import LiveEnvoy
+from modelward.api.names import GRPC_PORT
 from modelward.api.traffic import Traffic
 from modelward.facts import Arm, Match, RouteTable
 from modelward.routing.envoy import reachable
@@ -116,6 +118,40 @@ def test_a_model_is_not_told_that_it_stands_in(tmp_path: Path, program: Path, st
         assert ask(live.ports["traffic"], 8 << 20) == (200, str(8 << 20))
     ((_, headers),) = stable.asked
     assert reachable.HEADER not in headers
+
+
+def call(port: int, calls: int, size: int) -> int:
+    """How many of so many calls of gRPC were answered."""
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(f"127.0.0.1:{port}", options=own) as channel:
+        method = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+        return sum(method(iter([b" " * size]), timeout=DEADLINE) == b"" for _ in range(calls))
+
+
+@pytest.mark.parametrize("dead", [refusing, silent])
+def test_the_stable_answers_large_calls_of_grpc_too(
+    tmp_path: Path, program: Path, dead: Callable[[ExitStack], int]
+) -> None:
+    with ExitStack() as stack:
+        port, received = stack.enter_context(uploads.reading(by_grpc=True, at_once=4))
+        ports = {STABLE: port, CANDIDATE: dead(stack)}
+        live = LiveEnvoy(tmp_path, program, CANARY, Traffic(), ports, timeout=DEADLINE)
+        stack.callback(live.close)
+        with ThreadPoolExecutor(4) as threads:
+            assert sum(threads.map(lambda _: call(live.ports["traffic"], 8, 2_000_000), range(4))) == 32
+        assert received.total == 64_000_000
+
+
+def test_a_candidate_that_lives_is_not_asked_before_each_call_of_grpc(tmp_path: Path, program: Path) -> None:
+    with ExitStack() as stack:
+        port, received = stack.enter_context(uploads.reading(by_grpc=True, at_once=4))
+        candidate = stack.enter_context(answering(Reader()))
+        ports = {STABLE: refusing(stack), CANDIDATE: candidate.server_port, f"{CANDIDATE}:{GRPC_PORT}": port}
+        live = LiveEnvoy(tmp_path, program, ALL_TO_IT, Traffic(), ports, timeout=DEADLINE)
+        stack.callback(live.close)
+        assert call(live.ports["traffic"], 100, 1000) == 100
+        assert 1 <= len(candidate.asked) < 100
+        assert received.total == 100_000
 
 
 CLIENTS, SENT = 100, 1_000_000

@@ -3,7 +3,8 @@
 Where a connection is refused, what Envoy keeps of a body is enough to send it again, to the stable. Not where none
 comes about for a second, as with a node that has died: by then it has read more than it keeps. So a few lines of Lua,
 which run for candidates alone, ask the candidate whether it lives, while the body waits with the client. Where no
-answer comes the request takes the route to the stable. For calls of gRPC nobody asks: their size is not told.
+answer comes the request takes the route to the stable. Calls of gRPC do not tell their size: they believe an answer of
+the last second.
 
 Reference: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/lua_filter.
 """
@@ -16,15 +17,21 @@ HEADER: Final = "x-modelward-unreachable"
 ASK_MILLISECONDS: Final = 1000
 """How long a large body waits for it, at most: as long as a connection may take."""
 
+GRPC_BELIEVES_MILLISECONDS: Final = 1000
+"""An answer to one call, for the others."""
+
 LIVE_PATH: Final = "/v2/health/live"
 
 _FILTER: Final = "ask"
 _SCRIPT: Final = "ask"
 _TO: Final = "cluster"
 _KEPT: Final = "kept"
+_BELIEVED: Final = "believed"
 _TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http.lua.v3"
 
+# What is outside of the function lasts as long as the configuration, for each of Envoy's threads.
 _CODE: Final = f"""\
+local answered = {{}}
 function envoy_on_request(request)
   local headers = request:headers()
   local length = tonumber(headers:get("content-length") or "")
@@ -33,11 +40,17 @@ function envoy_on_request(request)
   if none or length ~= nil and length <= request:filterContext():get("{_KEPT}") then
     return
   end
+  local cluster = request:filterContext():get("{_TO}")
+  if request:timestamp() - (answered[cluster] or 0) < request:filterContext():get("{_BELIEVED}") then
+    return
+  end
   local question = {{[":method"] = "GET", [":path"] = "{LIVE_PATH}", [":authority"] = "router"}}
-  local answer = request:httpCall(request:filterContext():get("{_TO}"), question, nil, {ASK_MILLISECONDS})
+  local answer = request:httpCall(cluster, question, nil, {ASK_MILLISECONDS})
   if answer[":status"] == "503" or answer[":status"] == "504" then
     request:headers():replace("{HEADER}", "1")
     request:clearRouteCache()
+  else
+    answered[cluster] = request:timestamp()
   end
 end
 """
@@ -51,10 +64,11 @@ def http_filter() -> Json:
     return {"name": _FILTER, "typed_config": typed}
 
 
-def asked_first(cluster: str, kept: int) -> Json:
+def asked_first(cluster: str, kept: int, *, grpc: bool) -> Json:
     """Of a route, or of one of its weighted clusters: `cluster` is asked before a body of more than `kept` bytes, or of
     unknown size, is taken."""
-    typed = {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT, "filter_context": {_TO: cluster, _KEPT: kept}}
+    context = {_TO: cluster, _KEPT: kept, _BELIEVED: GRPC_BELIEVES_MILLISECONDS if grpc else 0}
+    typed = {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT, "filter_context": context}
     return {"typed_per_filter_config": {_FILTER: typed}}
 
 

@@ -238,11 +238,8 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     yield _private()
     yield _grpc_web()
     if routes.arms or routes.matches:
-        yield {
-            **_to(routes.stable, traffic, grpc=False),
-            "match": {"prefix": "/", **reachable.unreachable()},
-            "request_headers_to_remove": [reachable.HEADER],
-        }
+        untold = {"request_headers_to_remove": [reachable.HEADER]}
+        yield from _both(reachable.unreachable(), lambda grpc: _to(routes.stable, traffic, grpc) | untold)
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both(
@@ -310,7 +307,7 @@ def _to(revision: str, traffic: Traffic, grpc: bool, kind: str = OWN) -> Json:
 
 def _asked(revision: str, kind: str, grpc: bool) -> Json:
     """Aside, for it is nobody's request."""
-    return reachable.asked_first(cluster_of(revision, ASIDE), RETRIED_BODY) if kind == ARM and not grpc else {}
+    return reachable.asked_first(cluster_of(revision, ASIDE), RETRIED_BODY, grpc=grpc) if kind == ARM else {}
 
 
 def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
