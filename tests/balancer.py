@@ -10,10 +10,12 @@ from typing import Self
 
 
 class Balancer:
-    """`with` it to have it listen on `port`; `pods`: the ports of those that get new connections."""
+    """`with` it to have it listen on `port`; `pods`: the ports of those that get new connections; `opened`: how
+    many there were."""
 
     def __init__(self, *pods: int, seed: int = 0) -> None:
         self.pods = list(pods)
+        self.opened = 0
         self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -44,6 +46,7 @@ class Balancer:
         task = asyncio.current_task()
         assert task is not None
         self._open.add(task)
+        self.opened += 1
         try:
             there, back = await asyncio.open_connection("127.0.0.1", self._random.choice(self.pods))
             await asyncio.gather(_pump(reader, back), _pump(there, writer))
