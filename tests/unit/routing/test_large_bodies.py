@@ -211,7 +211,7 @@ def test_however_many_there_are_a_router_stays_below_its_limit_and_answers(
                 with suppress(ConnectionError):
                     ended = begin(clients, live.ports["traffic"], sent, sent + 1)
                     stable.received.wait(before + sent, otherwise=ended)
-            assert live.resident() < memory
+                assert live.resident() < memory
         end = time.monotonic() + DEADLINE
         while ask(live.ports["traffic"], 100) != (200, "100"):
             assert time.monotonic() < end, "nobody is served any more"
