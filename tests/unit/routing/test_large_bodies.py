@@ -17,7 +17,7 @@ import pytest
 import uploads
 from live_envoy import LiveEnvoy
 from modelward.api.names import GRPC_PORT
-from modelward.api.traffic import Traffic
+from modelward.api.traffic import StickyBy, Traffic
 from modelward.facts import Arm, Match, RouteTable
 from modelward.routing.envoy import reachable
 from modelward.routing.envoy import routes as envoy_routes
@@ -113,11 +113,13 @@ def test_a_candidate_that_lives_is_asked_before_large_bodies_alone(
 def test_a_model_is_not_told_that_it_stands_in(tmp_path: Path, program: Path, stable: Reader) -> None:
     with ExitStack() as stack:
         ports = {STABLE: stable.server_port, CANDIDATE: silent(stack)}
-        live = LiveEnvoy(tmp_path, program, ALL_TO_IT, Traffic(), ports, timeout=DEADLINE)
+        traffic = Traffic(StickyBy(header="x-user"))
+        live = LiveEnvoy(tmp_path, program, ALL_TO_IT, traffic, ports, timeout=DEADLINE)
         stack.callback(live.close)
-        assert ask(live.ports["traffic"], 8 << 20) == (200, str(8 << 20))
+        forged = {envoy_routes.USERS_HEADER: "matched"}
+        assert ask(live.ports["traffic"], 8 << 20, **forged) == (200, str(8 << 20))
     ((_, headers),) = stable.asked
-    assert reachable.HEADER not in headers
+    assert not {reachable.HEADER, envoy_routes.USERS_HEADER} & {name.lower() for name in headers}
 
 
 def call(port: int, calls: int, size: int) -> int:

@@ -241,7 +241,8 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     yield _private()
     yield _grpc_web()
     if routes.arms or routes.matches:
-        untold = {"request_headers_to_remove": [reachable.HEADER]}
+        # It is of nobody's side, whatever a client says of its user.
+        untold = {"request_headers_to_remove": [reachable.HEADER, USERS_HEADER]}
         yield from _both(reachable.unreachable(), lambda grpc: _to(routes.stable, traffic, grpc) | untold)
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
