@@ -7,6 +7,7 @@ import pytest
 
 import polled
 from builders import MODEL, observed, owner, pod, revision, router
+from modelward.api.modeldeployment import Gateway, ParentReference, Router
 from modelward.api.rollout import (
     BLUE_GREEN,
     CANARY,
@@ -79,7 +80,7 @@ class Operator:
     def __init__(self, scraper: FakeScraper, prometheus: FakePrometheus | None = None) -> None:
         self.scraper, self.prometheus, self.now = scraper, prometheus, 5000.0
         self.status: dict[str, Any] = {}
-        self.uid, self.traffic = owner().uid, AS_IT_COMES
+        self.uid, self.traffic, self.router = owner().uid, AS_IT_COMES, Router()
         self.restart()
 
     def restart(self) -> None:
@@ -93,7 +94,9 @@ class Operator:
         self.now += later
         seen = await polled.told(
             self.poller,
-            lambda: self.evidence.look(replace(owner(traffic=self.traffic), uid=self.uid, status=self.status), facts),
+            lambda: self.evidence.look(
+                replace(owner(traffic=self.traffic, router=self.router), uid=self.uid, status=self.status), facts
+            ),
         )
         progress = facts.router.progress
         if progress is not None and seen.gates is not None:
@@ -437,6 +440,17 @@ async def test_where_users_stay_on_a_side_they_are_the_unit(
         assert seen.gates[0]["verdict"] == verdict
         operator.restart()
     assert ("users" in seen.gates[0]) is ("users" in scraper.asked) is (verdict == "Inconclusive")
+
+
+async def test_behind_a_gateway_nobody_believes_who_a_client_says_it_is(
+    operator: Operator, scraper: FakeScraper
+) -> None:
+    """Gateways pass the router's header on as clients send it."""
+    operator.traffic = Traffic(match=(HeaderMatch("x-beta", "yes"),))
+    operator.router = Router(gateway=Gateway((ParentReference("shared"),)))
+    await operator.look(rolling())
+    await operator.look(AB)
+    assert "users" not in scraper.asked
 
 
 async def test_users_are_not_asked_for_where_only_copies_are_sent(operator: Operator, scraper: FakeScraper) -> None:

@@ -129,7 +129,7 @@ class EvidenceCollector:
         again = [
             self._poller.ask(
                 Question("evidence", key),
-                lambda: self._look(book, observed, arm, by_users=chosen_by_more_than_chance(owner.spec.traffic)),
+                lambda: self._look(book, observed, arm, by_users=_know_users(owner)),
                 LOOK_EVERY,
                 about,
             )
@@ -212,7 +212,7 @@ class EvidenceCollector:
         if routes is None or not arms:
             self._records.pop(key, None)
             return {}, None
-        records, by_users = self._records.setdefault(key, {}), chosen_by_more_than_chance(owner.spec.traffic)
+        records, by_users = self._records.setdefault(key, {}), _know_users(owner)
         for gone in records.keys() - {arm.name for arm in arms}:
             del records[gone]
         again = []
@@ -252,6 +252,12 @@ class EvidenceCollector:
         )
         zero = Counts()
         record.totals = record.totals.plus(counts.get(stable, zero), counts.get(arm.revision, zero), pairs, users)
+
+
+def _know_users(owner: ModelDeployment) -> bool:
+    """Whether pods count users where these choose a side: by a header of the own router. Behind a Gateway it would be
+    whatever a client sends."""
+    return owner.spec.router.gateway is None and chosen_by_more_than_chance(owner.spec.traffic)
 
 
 def _slo(observed: Observed) -> float | None:
