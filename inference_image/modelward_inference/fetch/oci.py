@@ -92,7 +92,7 @@ def bring(
     scratch.mkdir()
     blob = scratch / "blob"
     image = _type(manifest.document.get("config")) in _IMAGES
-    unpacked = 0
+    files = unpacked = 0
     for layer in layers:
         left = Limits(layer.size, end - clock())
         digest, size = download(registry.blob(layer.digest), uri, blob, left, sleep, clock)
@@ -101,11 +101,10 @@ def bring(
                 f"{uri}: the layer {layer.digest} came as {digest}, with {size} of {layer.size} bytes; push it again"
             )
         room = replace(packed.Limit.of(blob, limits, uri), most=limits.size - unpacked)
-        unpacked += _placed(blob, layer, target, image, room, uri)
+        more, size = _placed(blob, layer, target, image, room, packed.MAX_FILES - files, uri)
+        files, unpacked = files + more, unpacked + size
         blob.unlink(missing_ok=True)
     names = sorted(str(path.relative_to(target)) for path in target.rglob("*") if path.is_file())
-    if len(names) > packed.MAX_FILES:
-        raise ModelUnsupported(f"{uri} holds more than {packed.MAX_FILES} files; publish the model's alone")
     if image and not names:
         raise ModelUnsupported(
             f"{uri} is an image without files below /{_MODELS}; copy the model there (COPY model /{_MODELS}/), or push "
@@ -174,8 +173,10 @@ def _layer(raw: dict[str, Any]) -> Layer:
     return Layer(digest, size, title)
 
 
-def _placed(blob: Path, layer: Layer, target: Path, image: bool, limit: packed.Limit, uri: str) -> int:
-    """Put a layer's files where they belong; returns their bytes."""
+def _placed(
+    blob: Path, layer: Layer, target: Path, image: bool, limit: packed.Limit, most: int, uri: str
+) -> tuple[int, int]:
+    """Put a layer's files, `most` of them, where they belong; returns how many they are, and their bytes."""
     with blob.open("rb") as handle:
         head = handle.read(262)
     if head.startswith(_ZSTD):
@@ -183,42 +184,45 @@ def _placed(blob: Path, layer: Layer, target: Path, image: bool, limit: packed.L
     zipped = head.startswith(b"PK\x03\x04")
     if zipped or formats.looks_like(blob)[0] != formats.ARCHIVE:
         if image:
-            return 0  # no layer of an image that is read here
+            return 0, 0  # no layer of an image that is read here
         name = layer.title or f"layer-{layer.digest[7:19]}"
         path = target / packed.checked(name, uri)
+        _check_count(1, most, uri)
         _make_room(path, uri)
         limit.check(layer.size)
         blob.replace(path)
-        return layer.size
+        return 1, layer.size
     try:
         if head[257:262] != b"ustar":
             packed.decompress(blob, blob.with_name("layer"), limit)
-        return _unpack(blob, target, image, limit, uri)
+        return _unpack(blob, target, image, limit, most, uri)
     except packed.BROKEN as error:
         raise ArtifactCorrupt(f"{uri}: the layer {layer.digest} can't be unpacked: {str(error)[:200]}") from error
 
 
-def _unpack(tar: Path, target: Path, image: bool, limit: packed.Limit, uri: str) -> int:
+def _unpack(tar: Path, target: Path, image: bool, limit: packed.Limit, most: int, uri: str) -> tuple[int, int]:
     files = unpacked = 0
     with opened_tar(tar) as opened:
+        if image:
+            # First, wherever they stand: a layer takes away what lower ones have, never what it brings itself.
+            for member in opened:
+                mark = _in_models(member.name)
+                if mark is not None and mark.name.startswith(_WHITEOUT):
+                    _take_away(packed.checked(str(mark), uri), target, uri)
         for member in opened:
             name = member.name.removeprefix("./")
             if image:
-                inside = PurePosixPath(name.lstrip("/"))
-                if inside.parts[:1] != (_MODELS,) or len(inside.parts) < 2:
+                inside = _in_models(member.name)
+                if inside is None or inside.name.startswith(_WHITEOUT):
                     continue
-                name = str(PurePosixPath(*inside.parts[1:]))
-                if inside.name.startswith(_WHITEOUT):
-                    _take_away(target / packed.checked(name, uri))
-                    continue
+                name = str(inside)
             if member.isdir():
                 continue
             if not member.isreg() or member.issparse():
                 what = "a link" if member.islnk() or member.issym() else "no regular file"
                 raise packed.unsafe(uri, member.name, what)
             files += 1
-            if files > packed.MAX_FILES:
-                raise ModelUnsupported(f"{uri} holds more than {packed.MAX_FILES} files; publish the model's alone")
+            _check_count(files, most, uri)
             path = target / packed.checked(name, uri)
             if image and path.is_file():
                 path.unlink()  # a later layer's stands for it
@@ -227,7 +231,18 @@ def _unpack(tar: Path, target: Path, image: bool, limit: packed.Limit, uri: str)
             assert source is not None  # only links and folders have none
             with source, path.open("xb") as handle:
                 unpacked = packed.copied(source, handle, limit, unpacked)
-    return unpacked
+    return files, unpacked
+
+
+def _in_models(name: str) -> PurePosixPath | None:
+    """Of an entry of an image's layer, its place below the folder of models; None where it lies elsewhere."""
+    parts = PurePosixPath(name.removeprefix("./").lstrip("/")).parts
+    return PurePosixPath(*parts[1:]) if parts[:1] == (_MODELS,) and len(parts) > 1 else None
+
+
+def _check_count(files: int, most: int, uri: str) -> None:
+    if files > most:
+        raise ModelUnsupported(f"{uri} holds more than {packed.MAX_FILES} files; publish the model's alone")
 
 
 def _make_room(path: Path, uri: str) -> None:
@@ -239,13 +254,16 @@ def _make_room(path: Path, uri: str) -> None:
         raise ModelUnsupported(f"{uri} holds {path.name[:200]!r} twice; push each file once")
 
 
-def _take_away(mark: Path) -> None:
+def _take_away(mark: PurePosixPath, target: Path, uri: str) -> None:
     """What lower layers have of it."""
     if mark.name == _OPAQUE:
-        shutil.rmtree(mark.parent, ignore_errors=True)
+        shutil.rmtree(target / mark.parent, ignore_errors=True)
         return
-    gone = mark.with_name(mark.name.removeprefix(_WHITEOUT))
+    name = mark.name.removeprefix(_WHITEOUT)
+    if name in ("", ".", ".."):
+        raise packed.unsafe(uri, str(mark), "a path out of it")
+    gone = target / mark.parent / name
     if gone.is_dir():
         shutil.rmtree(gone)
-    else:
-        gone.unlink(missing_ok=True)
+    elif gone.is_file():
+        gone.unlink()

@@ -232,7 +232,10 @@ def checked(name: str, address: str) -> PurePosixPath:
     leads_out = path.is_absolute() or ".." in parts or "\\" in name or "\0" in name or not parts or ":" in parts[0]
     if leads_out:
         raise unsafe(address, name, "a path out of it")
-    encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
+    try:
+        encoded = [len(part.encode(errors="surrogateescape")) for part in parts]
+    except UnicodeEncodeError:  # as JSON may have it: half of a character
+        raise unsafe(address, name, "no text") from None
     if sum(encoded) + len(encoded) > MAX_NAME or max(encoded) > _MAX_PART:
         raise unsafe(address, name, "too long a name")
     return path

@@ -158,7 +158,7 @@ class Registry:
             return {"Authorization": f"Basic {self._credentials}"}
         if scheme.lower() != "bearer":
             raise AccessDenied(f"{self._uri} is refused, and the registry asks for {scheme[:50]!r}, which is not known")
-        told = parse_keqv_list([each for each in parse_http_list(rest) if "=" in each])
+        told = parse_keqv_list([each for each in parse_http_list(rest) if each.partition("=")[2]])
         realm = told.get("realm", "")
         self._check_realm(realm)
         asked = {"scope": told.get("scope") or f"repository:{self._reference.name}:pull"}
@@ -177,11 +177,15 @@ class Registry:
         return {"Authorization": f"Bearer {token}"}
 
     def _check_realm(self, realm: str) -> None:
-        parts = urlsplit(realm)
+        try:
+            parts = urlsplit(realm)
+        except ValueError:
+            parts = urlsplit("")
         own = f"{'http' if self.plain else 'https'}://{self._reference.host}"
-        if parts.scheme != "https" and not (self.plain and parts.scheme == "http"):
+        if not parts.hostname or (parts.scheme != "https" and not (self.plain and parts.scheme == "http")):
             raise ArtifactUnreachable(
-                f"{self._uri}: the registry wants credentials sent to {realm[:200]!r}, which is not https: not safe"
+                f"{self._uri}: the registry wants credentials sent to {realm[:200]!r}, which is no https:// address: "
+                "not safe"
             )
         if network.is_of_the_node(realm) and not network.is_of_the_node(own):
             raise ArtifactUnreachable(

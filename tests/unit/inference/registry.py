@@ -31,6 +31,7 @@ class Registry(ThreadingHTTPServer):
         self.basic = False
         self.spent: int | None = None
         self.realm: str | None = None
+        self.challenge: str | None = None
         self.redirect: str | None = None
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.tokens: dict[str, int] = {}
@@ -74,6 +75,7 @@ class Handler(BaseHTTPRequestHandler):
         elif not self._may(headers):
             realm = registry.realm or f"http://{registry.host}/token"
             challenge = 'Basic realm="x"' if registry.basic else f'Bearer realm="{realm}",service="s, 1"'
+            challenge = challenge if registry.challenge is None else registry.challenge
             self._answer(401, b"{}", {"WWW-Authenticate": challenge})
         elif "/manifests/" in path and path.rpartition("/")[2] in registry.manifests:
             kind, content = registry.manifests[path.rpartition("/")[2]]

@@ -185,9 +185,50 @@ def test_a_layer_that_is_not_safe_leaves_nothing(case: str, store: Registry, tmp
     assert sorted(each.name for each in tmp_path.iterdir()) == ["artifact"]
 
 
-@pytest.mark.parametrize("title", ["../m.onnx", "/etc/m.onnx", "a\\m.onnx"])
+def brought(store: Registry, folder: Path, *layers: bytes) -> list[str]:
+    """Names of an image's files, of which the layers are these."""
+    pushed = store.push(*(store.blob(layer) for layer in layers), config=IMAGE)
+    return oci.bring(f"oci://{store.host}/team/fraud@{pushed}", folder / ".unpacked")[2]
+
+
+@pytest.mark.parametrize("mark", ["models/.wh...", "models/a/.wh...", "models/.wh..", "models/.wh."])
+def test_what_a_layer_takes_away_lies_in_its_own_folder(mark: str, store: Registry, tmp_path: Path) -> None:
+    (tmp_path / "beside").write_bytes(b"kept")
+    with pytest.raises(errors.ModelError):
+        brought(store, tmp_path, tarred(("models/m.onnx", onnx()), ("models/a/b", b"1")), tarred((mark, b"")))
+    assert (tmp_path / "beside").read_bytes() == b"kept"
+    assert (tmp_path / ".unpacked" / "m.onnx").is_file()
+
+
+def test_a_layer_takes_away_what_lower_ones_have_and_nothing_of_its_own(store: Registry, tmp_path: Path) -> None:
+    lower = tarred(("models/old.onnx", b"1"), ("models/m.onnx", b"old"), ("models/file", b"1"))
+    upper = tarred(
+        ("models/m.onnx", onnx()), ("models/.wh.m.onnx", b""), ("models/.wh..wh..opq", b""),
+        ("models/file/.wh.b", b""),
+    )  # fmt: skip
+    assert brought(store, tmp_path, lower, upper) == ["m.onnx"]
+    assert (tmp_path / ".unpacked" / "m.onnx").read_bytes() == onnx()
+    (tmp_path / "again").mkdir()
+    assert brought(store, tmp_path / "again", lower, tarred(("models/file/.wh.b", b""))) == [
+        "file",
+        "m.onnx",
+        "old.onnx",
+    ]
+
+
+def test_files_are_counted_over_all_layers_before_they_are_written(
+    store: Registry, tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(oci.packed, "MAX_FILES", 5)
+    layers = [tarred(*((f"models/{layer}/{each}", b"1") for each in range(4))) for layer in range(3)]
+    with pytest.raises(errors.ModelUnsupported, match="more than 5 files"):
+        brought(store, tmp_path, *layers)
+    assert len([each for each in (tmp_path / ".unpacked").rglob("*") if each.is_file()]) == 5
+
+
+@pytest.mark.parametrize("title", ["../m.onnx", "/etc/m.onnx", "a\\m.onnx", "\ud800.onnx"])
 def test_a_title_that_leads_out_is_refused(title: str, store: Registry, tmp_path: Path) -> None:
-    with pytest.raises(errors.ModelUnsupported, match="a path out of it"):
+    with pytest.raises(errors.ModelUnsupported, match="publish regular files alone, with paths below its root"):
         got(store, tmp_path, store.push(store.blob(onnx(), title)))
 
 
@@ -300,7 +341,10 @@ def test_where_a_blob_is_redirected_to_no_credentials_go(
         assert [headers.get("authorization") for _, headers in elsewhere.asked] == [None]
 
 
-@pytest.mark.parametrize("realm", ["http://169.254.169.254/token", "ftp://x/token", "", "file:///etc/passwd"])
+@pytest.mark.parametrize(
+    "realm",
+    ["http://169.254.169.254/token", "ftp://x/token", "", "file:///etc/passwd", "https://[x/token", "https:///token"],
+)
 def test_credentials_go_to_no_place_that_is_not_safe(
     realm: str, store: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -309,6 +353,15 @@ def test_credentials_go_to_no_place_that_is_not_safe(
     inner = registry.network.is_of_the_node
     monkeypatch.setattr(registry.network, "is_of_the_node", lambda each: store.host not in each and inner(each))
     with pytest.raises(errors.ArtifactUnreachable, match="not safe"):
+        got(store, tmp_path, store.push(store.blob(onnx(), "m.onnx")))
+
+
+@pytest.mark.parametrize(
+    "challenge", ['Bearer realm="https://127.0.0.1:1/token",service=', "Bearer realm=", "Bearer", ""]
+)
+def test_a_registry_that_asks_for_something_odd_is_told(challenge: str, store: Registry, tmp_path: Path) -> None:
+    store.user, store.challenge = "u:p", challenge
+    with pytest.raises((errors.AccessDenied, errors.ArtifactUnreachable)):
         got(store, tmp_path, store.push(store.blob(onnx(), "m.onnx")))
 
 
