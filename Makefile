@@ -46,8 +46,12 @@ format: $(READY) ## put the code into the project's form
 unit property: $(READY) ## one tier of the tests
 	@$(BIN)/python -m pytest -n auto --dist=loadfile tests/$@
 
-api e2e gateway chaos scale: $(READY)
+api e2e gateway scale: $(READY)
 	@$(BIN)/python -m pytest tests/$@
+
+chaos: $(READY) ## break things: an operator and its API server, then 10,000 random steps with foreign hands, minutes (CHAOS="50000 1": steps, seed)
+	@failed=0; $(BIN)/python -m pytest tests/chaos || failed=1; \
+		$(BIN)/python -W ignore -m property.longrun $(CHAOS) || failed=1; exit $$failed
 
 fuzz: $(READY) ## change requests, files and native libraries' files at random, a minute each, and watch what reads them (FUZZ=-max_total_time=600: ten)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(CACHE)/atheris \

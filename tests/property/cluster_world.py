@@ -16,7 +16,15 @@ from modelward.api import names
 from modelward.facts import Judgement, PodFacts, RouterPodFacts
 from modelward.kube.cache import Cache, Key
 from modelward.kube.client import ApiError
-from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES, Resource
+from modelward.kube.resources import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    MODEL_DEPLOYMENTS,
+    OWNERS,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from modelward.platform import Platform
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.reconcile import Outcome, Reconciler
@@ -27,6 +35,7 @@ KEY = Key("ml", "fraud")
 CANARY = {"strategy": "Canary", "steps": [{"weight": 10, "hold": "1h"}]}
 DIGEST = "sha256:" + "a" * 64
 Json = dict[str, Any]
+_OWNER_KINDS = tuple(each.kind for each in OWNERS)
 
 
 class ClusterWorld:
@@ -39,6 +48,8 @@ class ClusterWorld:
         self.mutate: Callable[[Resource, Json], None] = lambda *_: None
         self.now = 1.8e9
         self.writes = 0
+        self.models = 1
+        """ModelDeployments of the name so far."""
         self.fetched = DIGEST
         self.refused: set[str] = set()
         """Images whose pods don't come up, beside those of the image before."""
@@ -163,12 +174,23 @@ class ClusterWorld:
 
     def ask_for(self, version: int = 1, **spec: Any) -> None:
         body = copy.deepcopy(self.objects.get((MODEL_DEPLOYMENTS, "fraud"))) or {
-            "metadata": {"name": "fraud", "namespace": "ml", "uid": "md", "generation": 0, "annotations": {}}
+            "metadata": {
+                "name": "fraud",
+                "namespace": "ml",
+                "uid": f"md{self.models}",
+                "generation": 0,
+                "annotations": {},
+            }
         }
         uri = f"s3://models/fraud/{version}/model.onnx"
         body["spec"] = {"model": {"uri": uri}, "router": {"replicas": 1}, "rollout": CANARY, **spec}
         body["metadata"]["generation"] += 1
         self.put(MODEL_DEPLOYMENTS, body)
+
+    def delete_model(self) -> None:
+        """What it owns is there until the garbage collector comes by."""
+        self.remove(MODEL_DEPLOYMENTS, "fraud")
+        self.models += 1
 
     def command(self, command: str) -> None:
         self.change(
@@ -191,7 +213,19 @@ class ClusterWorld:
 
     # The kubelet and the Deployment controller.
 
+    def collect(self) -> None:
+        """The garbage collector: what has owners, none of whom lives, goes; a dead one beside a living is forgotten."""
+        living = {body["metadata"]["uid"] for (resource, _), body in self.objects.items() if resource in OWNERS}
+        for resource, name in list(self.objects):
+            references = self.objects[resource, name]["metadata"].get("ownerReferences") or []
+            kept = [each for each in references if each["kind"] not in _OWNER_KINDS or each["uid"] in living]
+            if references and not kept:
+                self.remove(resource, name)
+            elif kept != references:
+                self.change(resource, name, lambda body, kept=kept: body["metadata"].update(ownerReferences=kept))
+
     def settle(self) -> None:
+        self.collect()
         deployments = {name: body for (resource, name), body in self.objects.items() if resource is DEPLOYMENTS}
         for resource, name in list(self.objects):
             if resource is PODS and name.rpartition("-")[0] not in deployments:
@@ -199,8 +233,13 @@ class ClusterWorld:
         for name, body in deployments.items():
             wanted = body["spec"]["replicas"]
             for number in range(wanted):
-                if (PODS, f"{name}-{number}") not in self.objects:
-                    self._create_pod(body, f"{name}-{number}")
+                pod = f"{name}-{number}"
+                if (PODS, pod) not in self.objects:
+                    self._create_pod(body, pod)
+                elif not self._is_ready(pod) and self.pinned(body) in (None, self.fetched):
+                    # The kubelet tries again.
+                    self.remove(PODS, pod)
+                    self._create_pod(body, pod)
             ready = sum(self._is_ready(f"{name}-{number}") for number in range(wanted))
             stuck = self._settle_surge(name, body)
             status = {
@@ -230,7 +269,7 @@ class ClusterWorld:
 
     def _create_pod(self, deployment: Json, name: str) -> None:
         maker = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": "rs", "controller": True}
-        wanted = self._pinned(deployment)
+        wanted = self.pinned(deployment)
         ready = wanted in (None, self.fetched)
         refused = {"reason": "ArtifactChanged", "message": "the artifact was overwritten"}
         said = {"download": {"digest": self.fetched, "format": "onnx"}, "compile": {"form": "original"}}
@@ -256,7 +295,7 @@ class ClusterWorld:
     def _is_ready(self, pod: str) -> bool:
         return bool(self.objects[PODS, pod]["status"]["conditions"][0]["status"] == "True")
 
-    def _pinned(self, deployment: Json) -> str | None:
+    def pinned(self, deployment: Json) -> str | None:
         """What the kubelet gives the download for MODEL_FIRST_DIGEST."""
         for container in deployment["spec"]["template"]["spec"].get("initContainers", ()):
             for variable in container.get("env", ()):

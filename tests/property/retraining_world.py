@@ -29,17 +29,58 @@ from modelward.monitoring.windows import Look, Window
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.retraining.effective import Effective, effective_model, model_status
 from modelward.retraining.memory import DATA
+from modelward.retraining.report import read_report
+from modelward.retraining.run import BROKE, SUCCEEDED, WAITS, WEBHOOK, WORKING, Outcome
 from modelward.retraining.run_object import is_over
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.job_pods import SIDECAR_GRACE
+from modelward.retraining.triggers.trigger import Order
 from nodeless.training import REFERENCE, counts
 
 COOLDOWN, BACKOFF, DEADLINE, MAX_FAILURES = 3600.0, 600.0, 7200.0, 3
 POLICIES = ("drift", "nightly")
+RETRAIN: dict[str, Any] = {
+    "cooldown": f"{COOLDOWN:.0f}s", "backoff": f"{BACKOFF:.0f}s", "deadline": f"{DEADLINE:.0f}s",
+    "maxFailures": MAX_FAILURES,
+}  # fmt: skip
+BY_JOB: dict[str, Any] = {"job": {"template": {"spec": {"template": {"spec": {"containers": [{"name": "train"}]}}}}}}
+BY_WEBHOOK: dict[str, Any] = {"webhook": {"url": "https://ci/retrain", "secretRef": {"name": "key"}}}
 
 
 class KilledError(BaseException):
     """What SIGKILL is to a process."""
+
+
+class OtherSystem:
+    """Where webhooks are heard. `going`: the policy of each run that was started and neither ended nor stopped, by its
+    key; `ended`: what it came to; `dead`: it does not answer to who wants a run stopped."""
+
+    def __init__(self) -> None:
+        self.going: dict[str, str] = {}
+        self.ended: dict[str, Outcome] = {}
+        self.dead = False
+        self.untold: set[str] = set()
+        """Keys of runs that it could not be told to stop."""
+
+    async def start(self, order: Order) -> Outcome:
+        if order.run.key not in self.ended:
+            self.going[order.run.key] = order.policy.uid
+        return Outcome(WORKING, handle=order.run.key)
+
+    async def poll(self, order: Order) -> Outcome:
+        return self.ended.get(str(order.run.handle), Outcome(WORKING))
+
+    async def cancel(self, order: Order) -> Outcome:
+        if self.dead:
+            self.untold.add(order.run.key)
+            return Outcome(WAITS, "no answer")
+        if self.going.pop(order.run.key, None) is not None:
+            self.ended[order.run.key] = Outcome(BROKE, "stopped")
+        return Outcome(SUCCEEDED)
+
+    def end(self, key: str, report: str | None) -> None:
+        del self.going[key]
+        self.ended[key] = Outcome(BROKE, "boom") if report is None else Outcome(SUCCEEDED, report=read_report(report))
 
 
 class World:
@@ -61,9 +102,10 @@ class World:
         self.share = 0.5
         self.window_end = self.time
         self.models = itertools.count(2)
+        self.other = OtherSystem()
         self._create_target()
         for name in POLICIES:
-            self._create_policy(name)
+            self.create_policy(name)
         self._boot()
 
     # What the operator is given.
@@ -120,7 +162,9 @@ class World:
 
     async def merge(self, resource: Resource, _namespace: str, name: str, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Of metadata alone. What only a finalizer has kept is gone with the last of them."""
-        body = self.store[resource][name]
+        body = self.store[resource].get(name)
+        if body is None:
+            raise ApiError(404, "NotFound", "it is gone")
         if patch["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", "it has been changed since")
         stored = self._put(resource, name, {**body, "metadata": {**body["metadata"], **patch["metadata"]}})
@@ -153,6 +197,7 @@ class World:
         """The watch tells of everything."""
         for resource, bodies in self.store.items():
             known = self.cache.of_namespace(resource, "ml")
+            bodies = {name: body for name, body in bodies.items() if _is_selected(resource, body)}
             for body in bodies.values():
                 self.cache.upsert(resource, copy.deepcopy(body))
             for body in known:
@@ -165,7 +210,7 @@ class World:
         for _ in range(50):
             self.watch()
             before = copy.deepcopy(self.store)
-            for policy in POLICIES:
+            for policy in sorted(self.store[DRIFT_POLICIES]):
                 self.reconcile(policy)
             if self.store == before:
                 return
@@ -247,6 +292,13 @@ class World:
         at = datetime.fromtimestamp(self.time, UTC).isoformat()
         self._put(resource, name, {**body, "metadata": {**body["metadata"], "deletionTimestamp": at}})
 
+    def relabel(self, resource: Resource, name: str) -> None:
+        """By which the watches lose sight of it."""
+        body = copy.deepcopy(self.store[resource][name])
+        body["metadata"]["labels"][names.LABEL_MANAGED_BY] = "Helm"
+        stored = self._put(resource, name, body, seen=False)
+        self.cache.remove(resource, stored)
+
     def new_model(self) -> str:
         return f"s3://models/fraud/{next(self.models)}/model.onnx"
 
@@ -324,7 +376,7 @@ class World:
         self.cache = Cache()
         self.watch()
         jobs = JobTrigger(self, self.cache, self.now)  # type: ignore[arg-type]
-        self.operator = PolicyReconciler(self, self.cache, self, jobs, {}, "test", self.now)  # type: ignore[arg-type]
+        self.operator = PolicyReconciler(self, self.cache, self, jobs, {WEBHOOK: self.other}, "test", self.now)  # type: ignore[arg-type]
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.time, UTC)
@@ -351,25 +403,28 @@ class World:
             self.cache.upsert(resource, copy.deepcopy(stored))
         return copy.deepcopy(stored)
 
-    def _create_target(self) -> None:
+    def make_target_anew(self) -> None:
+        """Somebody deletes the ModelDeployment, and another one has its name."""
+        self.remove(MODEL_DEPLOYMENTS, "fraud")
+        self._create_target(f"target-{next(self.version)}")
+
+    def _create_target(self, uid: str = "target") -> None:
         uri = "s3://models/fraud/1/model.onnx"
         status = {
             "observedGeneration": 1,
             "stable": {"revision": "fraud-1", "uri": uri},
             "model": {"uri": uri, "source": "Spec"},
         }
-        body = {"metadata": {"name": "fraud", "uid": "target"}, "spec": {"model": {"uri": uri}}}
+        body = {"metadata": {"name": "fraud", "uid": uid}, "spec": {"model": {"uri": uri}}}
         self._put(MODEL_DEPLOYMENTS, "fraud", {**body, "status": status})
 
-    def _create_policy(self, name: str) -> None:
-        spec: dict[str, Any] = {
-            "target": {"name": "fraud"},
-            "retrain": {
-                "cooldown": f"{COOLDOWN:.0f}s", "backoff": f"{BACKOFF:.0f}s", "deadline": f"{DEADLINE:.0f}s",
-                "maxFailures": MAX_FAILURES,
-                "job": {"template": {"spec": {"template": {"spec": {"containers": [{"name": "train"}]}}}}},
-            },
-        }  # fmt: skip
+    def create_policy(self, name: str, uid: str | None = None) -> None:
+        spec: dict[str, Any] = {"target": {"name": "fraud"}, "retrain": {**RETRAIN, **BY_JOB}}
         if name == "nightly":
             spec["schedule"] = {"cron": "0 2 * * *"}
-        self._put(DRIFT_POLICIES, name, {"metadata": {"name": name, "uid": name}, "spec": spec, "status": {}})
+        self._put(DRIFT_POLICIES, name, {"metadata": {"name": name, "uid": uid or name}, "spec": spec, "status": {}})
+
+
+def _is_selected(resource: Resource, body: Mapping[str, Any]) -> bool:
+    label = (body["metadata"].get("labels") or {}).get(names.LABEL_MANAGED_BY)
+    return not resource.selector or label in (None, names.MANAGED_BY)

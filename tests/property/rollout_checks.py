@@ -3,6 +3,8 @@
 Told from the world itself, not by the functions that decide.
 """
 
+from dataclasses import replace
+
 from modelward.api.traffic import CANDIDATE
 from modelward.facts import PAUSED, PROGRESSING, PROMOTED, Arm, Observed, Progress
 from modelward.rollouts.decision import Decision, decide, stable_of
@@ -129,11 +131,14 @@ def check_command(seen: Observed, begun: Progress, progress: Progress) -> None:
                 (PROMOTED, begun.attempt + 1),
             )
         case "abort" if begun.rejected:
-            assert progress == begun
+            # Status tells of no intent; with the next write it is stored again.
+            assert replace(progress, intent=begun.intent) == begun
         case "abort":
             assert progress.rejected
         case "retry" if begun.rejected:
-            assert (progress.phase, progress.attempt) == (PROGRESSING, begun.attempt + 1)
+            # At once, where its pods have not gone yet and no step is asked for.
+            assert progress.phase in (PROGRESSING, PROMOTED)
+            assert progress.attempt == begun.attempt + 1
         case "promote":
             again = (begun.phase, begun.reason) == (PROGRESSING, "PromotedByHand")
             assert progress.rejected or progress.step == len(stages_of(seen.rollout, seen.replicas))

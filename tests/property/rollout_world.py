@@ -293,6 +293,12 @@ class World:
             self.rejected.clear()
         self.asked = model
 
+    def make_anew(self, model: str) -> None:
+        """The ModelDeployment is deleted, with all that it owns, and another one has its name."""
+        self.asked, self.command, self.config, self.status, self.stable = model, None, None, {}, None
+        for owned in (self.revisions, self.records, self.services, self.routers, self.failed, self.rejected):
+            owned.clear()  # type: ignore[attr-defined]
+
     def lose_config(self) -> None:
         self.config = None
         told = self.status.get("rollout") or {}

@@ -9,9 +9,21 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelward.kube.resources import CONFIG_MAPS, JOBS, RETRAINING_RUNS
+from modelward.api.names import FINALIZER_RUN
+from modelward.kube.client import ApiError
+from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, JOBS, RETRAINING_RUNS
 from modelward.retraining.run_object import is_over
-from property.retraining_world import BACKOFF, COOLDOWN, DEADLINE, MAX_FAILURES, POLICIES, World
+from property.retraining_world import (
+    BACKOFF,
+    BY_JOB,
+    BY_WEBHOOK,
+    COOLDOWN,
+    DEADLINE,
+    MAX_FAILURES,
+    POLICIES,
+    RETRAIN,
+    World,
+)
 
 policies = st.sampled_from(POLICIES)
 SLACK = 0.001
@@ -24,14 +36,23 @@ class Retraining(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world = World()
         self.requests = 0
-        self.published = 0
+        self.published = self.generation = 0
+        self.policies_made = 0
+        self.unstopped: set[str] = set()
         self.removed: set[str] = set()
         self.outlived: set[str] = set()
         self.deleted = 0
 
     @rule(policy=policies)
     def reconcile(self, policy: str) -> None:
-        self.world.reconcile(policy)
+        self._reconcile(policy)
+
+    def _reconcile(self, policy: str, dies_after: int | None = None) -> None:
+        try:
+            self.world.reconcile(policy, dies_after)
+        except ApiError as error:
+            if error.status != 409:  # it read what was not the newest, and comes again
+                raise
 
     @rule()
     def watch(self) -> None:
@@ -52,7 +73,7 @@ class Retraining(RuleBasedStateMachine):
 
     @rule(policy=policies, after=st.integers(1, 4))
     def crash(self, policy: str, after: int) -> None:
-        self.world.reconcile(policy, dies_after=after)
+        self._reconcile(policy, dies_after=after)
 
     @rule(drifts=st.booleans())
     def window(self, drifts: bool) -> None:
@@ -109,22 +130,103 @@ class Retraining(RuleBasedStateMachine):
     @rule()
     def somebody_else_publishes(self) -> None:
         self.published += 1
+        self.generation += 1
         self.world.set_model(self.world.new_model())
 
     @rule(policy=policies)
     def status_is_lost(self, policy: str) -> None:
         """As after a restore from a backup that left it out."""
-        self.world.lose_status(policy)
-        self.world.reconcile(policy)
+        if self._is_there(policy):
+            self.world.lose_status(policy)
+            self._reconcile(policy)
 
     @rule(policy=policies, suspend=st.sampled_from([False, False, True]))
     def edit(self, policy: str, suspend: bool) -> None:
-        self.world.edit(policy, suspend=suspend)
+        if self._is_there(policy):
+            self.world.edit(policy, suspend=suspend)
 
     @rule(policy=policies)
     def request(self, policy: str) -> None:
-        self.requests += 1
-        self.world.request(policy, str(self.requests))
+        if self._is_there(policy):
+            self.requests += 1
+            self.world.request(policy, str(self.requests))
+
+    def _is_there(self, policy: str) -> bool:
+        return policy in self.world.store[DRIFT_POLICIES]
+
+    @rule(policy=policies, webhook=st.booleans())
+    def another_way_to_train(self, policy: str, webhook: bool) -> None:
+        if self._is_there(policy):
+            self.world.edit(policy, retrain={**RETRAIN, **(BY_WEBHOOK if webhook else BY_JOB)})
+
+    @precondition(lambda self: not self.world.other.going)
+    @rule(policy=policies)
+    def a_run_begins_elsewhere(self, policy: str) -> None:
+        """What takes several steps by chance, at once."""
+        self.another_way_to_train(policy, webhook=True)
+        self.request(policy)
+        self.world.settle()
+
+    @precondition(lambda self: self.world.other.going)
+    @rule(data=st.data(), well=st.booleans())
+    def a_run_elsewhere_ends(self, data: Any, well: bool) -> None:
+        key = data.draw(st.sampled_from(sorted(self.world.other.going)))
+        self.world.other.end(key, json.dumps({"modelUri": self.world.new_model()}) if well else None)
+
+    @rule(dead=st.sampled_from([False, False, True]))
+    def the_other_system_dies_or_comes_back(self, dead: bool) -> None:
+        self.world.other.dead = dead
+
+    @rule(policy=policies, foreground=st.booleans())
+    def a_policy_is_deleted(self, policy: str, foreground: bool) -> None:
+        """What it owns goes after it, or before."""
+        if not self._is_there(policy):
+            return
+        self.world.ask_to_delete(DRIFT_POLICIES, policy)
+        if foreground and self._is_there(policy):
+            uid = self.world.store[DRIFT_POLICIES][policy]["metadata"]["uid"]
+            for kind in (RETRAINING_RUNS, CONFIG_MAPS):
+                for name, body in list(self.world.store[kind].items()):
+                    if body["metadata"]["ownerReferences"][0]["uid"] == uid:
+                        self.removed.add(name)
+                        self.world.remove(kind, name)
+
+    @rule(policy=policies)
+    def a_policy_is_made_anew(self, policy: str) -> None:
+        if not self._is_there(policy):
+            self.policies_made += 1
+            self.world.create_policy(policy, f"{policy}-{self.policies_made}")
+
+    @rule()
+    def the_model_is_deleted_and_made_anew(self) -> None:
+        self.generation = 0
+        self.world.make_target_anew()
+
+    @rule(data=st.data(), kind=st.sampled_from([JOBS, CONFIG_MAPS]))
+    def somebody_relabels(self, data: Any, kind: Any) -> None:
+        """The watches say then that it is gone."""
+        if there := sorted(self.world.store[kind]):
+            self.world.relabel(kind, data.draw(st.sampled_from(there)))
+
+    @invariant()
+    def what_goes_on_elsewhere_is_told_to_stop_before_its_policy_goes(self) -> None:
+        living = {
+            body["metadata"]["uid"]
+            for body in self.world.store[DRIFT_POLICIES].values()
+            if FINALIZER_RUN in (body["metadata"].get("finalizers") or ())
+        }
+        going = {key for key, policy in self.world.other.going.items() if policy not in living}
+        assert going <= self.unstopped | self.world.other.untold, "nobody will ever tell it to stop"
+        self.unstopped |= going
+
+    @invariant()
+    def nothing_is_left_of_a_policy_that_is_gone(self) -> None:
+        living = {body["metadata"]["uid"] for body in self.world.store[DRIFT_POLICIES].values()}
+        for kind in (RETRAINING_RUNS, CONFIG_MAPS):
+            owners = {body["metadata"]["ownerReferences"][0]["uid"] for body in self.world.store[kind].values()}
+            assert owners <= living
+        runs = {body["metadata"]["uid"] for body in self.world.store[RETRAINING_RUNS].values()}
+        assert {body["metadata"]["ownerReferences"][0]["uid"] for body in self.world.store[JOBS].values()} <= runs
 
     @invariant()
     def one_run_for_one_trigger(self) -> None:
@@ -147,7 +249,7 @@ class Retraining(RuleBasedStateMachine):
     @invariant()
     def spec_is_never_written(self) -> None:
         assert self.world.spec_writes == 0
-        assert self.world.target["metadata"]["generation"] == 1 + self.published
+        assert self.world.target["metadata"]["generation"] == 1 + self.generation
 
     @invariant()
     def nothing_starts_in_the_cooldown(self) -> None:
@@ -155,6 +257,8 @@ class Retraining(RuleBasedStateMachine):
             for later, earlier in pairwise(self.world.runs(policy)):
                 if later["spec"]["trigger"] == "Request" or not is_over(earlier):
                     continue
+                if later["spec"]["target"]["uid"] != earlier["spec"]["target"]["uid"]:
+                    continue  # another model of the name
                 result = earlier["status"]["phase"]
                 pause = {"Failed": BACKOFF, "Cancelled": 0.0}.get(result, COOLDOWN)
                 waited = seconds(later["spec"]["requestedAt"]) - seconds(earlier["status"]["finishedAt"])
@@ -179,21 +283,28 @@ class Retraining(RuleBasedStateMachine):
         """Left alone, everything comes to its end: no run goes on, or status says what it waits for."""
         if not hasattr(self, "world"):
             return
+        self.world.other.dead = False
         for policy in POLICIES:
-            self.world.edit(policy, suspend=True)
+            if self._is_there(policy):
+                self.world.edit(policy, suspend=True)
         for _ in range(6):
             self.world.settle()
+            for key in list(self.world.other.going):
+                self.world.other.end(key, json.dumps({"modelUri": self.world.new_model()}))
             for job in self.world.running():
                 self.world.finish(job, report=json.dumps({"modelUri": self.world.new_model()}))
             self.world.roll_out(promote=True)
         self.world.settle()
         assert not self.world.active()
         assert not self.world.running()
+        for body in self.world.store[DRIFT_POLICIES].values():
+            assert not body["metadata"].get("deletionTimestamp"), "a policy that nobody lets go"
+            assert not body["metadata"].get("finalizers"), "a policy that is held for nothing"
 
 
 def seconds(time: str) -> float:
     return datetime.fromisoformat(time).timestamp()
 
 
-Retraining.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+Retraining.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestRetraining = Retraining.TestCase

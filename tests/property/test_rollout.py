@@ -189,6 +189,11 @@ class RolloutMachine(RuleBasedStateMachine):
         self.world.somebody(what, often or data.draw(st.sampled_from(names)))
         step(self.world, parts)
 
+    @rule(model=st.sampled_from([A, B]), parts=PARTS)
+    def it_is_deleted_and_made_anew(self, model: str, parts: int | None) -> None:
+        self.world.make_anew(model)
+        step(self.world, parts)
+
     @rule(parts=PARTS)
     def the_operator_is_upgraded(self, parts: int | None) -> None:
         self.world.image += 1

@@ -21,7 +21,16 @@ from modelward.api.names import (
     LABEL_REVISION,
 )
 from modelward.api.traffic import CANDIDATE
-from modelward.facts import ABORTED, PAUSED, ROLLED_BACK, Observed, Progress, RevisionFacts, RouterFacts
+from modelward.facts import (
+    ABORTED,
+    PAUSED,
+    ROLLED_BACK,
+    ModelFacts,
+    Observed,
+    Progress,
+    RevisionFacts,
+    RouterFacts,
+)
 from modelward.monitoring import status as monitored
 from modelward.monitoring.status import Monitored
 from modelward.reconcilers.modeldeployment import platform_status as platform
@@ -300,15 +309,15 @@ def build_status(
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
         "selector": _selector(deployment, decision),
-        "stable": {**_revision(observed, decision, stable), "weight": decision.routes.stable_weight},
+        "stable": {**_revision(observed, decision, stable, last), "weight": decision.routes.stable_weight},
         "router": _router(observed, version),
         "conditions": conditions.render(built, last.get("conditions") or (), deployment.generation, now),
     }
     if stable != observed.target and observed.target in decision.replicas:
-        status["candidate"] = _revision(observed, decision, observed.target)
+        status["candidate"] = _revision(observed, decision, observed.target, last)
     optional = {
         "monitor": monitored.status(watched, last.get("monitor") or {}) if watched else None,
-        "history": [_revision(observed, decision, name) for name in decision.history],
+        "history": [_revision(observed, decision, name, last) for name in decision.history],
         # Also once the annotation is gone: what was done for a value is not done again.
         "restart": last.get("restart") if refused is not None or deployment.restart is None else deployment.restart,
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
@@ -350,16 +359,23 @@ def _router(observed: Observed, version: str) -> dict[str, Any]:
     }
 
 
-def _revision(observed: Observed, decision: Decision, name: str) -> dict[str, Any]:
+def _told(last: Mapping[str, Any], name: str) -> ModelFacts | None:
+    """The model of a revision that is gone, as status told of it while it was there."""
+    known = (last.get("stable"), last.get("candidate"), *(last.get("history") or ()))
+    told = next((each for each in known if each and each.get("revision") == name and "uri" in each), None)
+    return None if told is None else ModelFacts(told["uri"], told.get("format", "auto"), told.get("digest"))
+
+
+def _revision(observed: Observed, decision: Decision, name: str, last: Mapping[str, Any]) -> dict[str, Any]:
     facts: RevisionFacts | None = observed.revisions.get(name)
-    model = facts.model if facts else observed.target_model
+    model = facts.model if facts else observed.target_model if name == observed.target else _told(last, name)
     artifact = next(iter(artifacts_of(facts.workload)), None) if facts else None
     arm = next((arm for arm in decision.routes.arms if arm.revision == name), None)
     shown: dict[str, Any] = {
         "revision": name,
-        "uri": model.uri,
-        "format": artifact.format if artifact else model.format,
-        "digest": artifact.digest if artifact else model.digest,
+        "uri": model.uri if model else None,
+        "format": artifact.format if artifact else model.format if model else None,
+        "digest": artifact.digest if artifact else model.digest if model else None,
         "signedBy": artifact.signed_by if artifact else None,
         "form": artifact.form if artifact else None,
         "fallback": artifact.fallback if artifact else None,
