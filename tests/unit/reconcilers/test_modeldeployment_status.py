@@ -55,6 +55,16 @@ def test_converged() -> None:
     assert status["url"] == "http://fraud.ml.svc"
 
 
+def test_a_stable_that_is_gone_is_told_of_as_what_it_was_and_never_as_the_target() -> None:
+    facts = observed(B, revision(B), router=router(A, B, progress=Progress(B, 1, "RolledBack")))
+    gone = {"revision": A, "uri": "s3://models/what-it-was.onnx", "format": "onnx", "digest": "sha256:1"}
+    for told, expected in ((gone, gone), ({"revision": A}, {"revision": A})):
+        last = dataclasses.replace(owner(), status={"stable": told})
+        status = build_status(last, facts, decide(facts), "v1", None, NOW)
+        assert summary(status)["Stalled"] == "True StableGone"
+        assert {key: value for key, value in status["stable"].items() if key in gone} == expected
+
+
 def test_a_bad_candidate_stalls_while_the_stable_keeps_serving() -> None:
     status = status_of(observed(B, revision(A), revision(B, ready=0, pods=(FAILING,)), router=router(A, B)))
     assert summary(status) == {

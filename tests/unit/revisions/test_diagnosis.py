@@ -93,6 +93,14 @@ def test_no_node_takes_the_pod() -> None:
     assert "Insufficient memory" in problem.message
 
 
+def test_a_claim_that_is_not_there_is_no_want_of_nodes() -> None:
+    told = 'persistentvolumeclaim "models" not found'
+    problem = diagnose(workload(ready=0, pods=(pod(ready=False, unschedulable=told),)), FIELD)
+    assert problem
+    assert "Create the PersistentVolumeClaim" in problem.message
+    assert "add nodes" not in problem.message
+
+
 def test_no_pod_may_be_made() -> None:
     problem = diagnose(workload(ready=0, failure="exceeded quota: q"), FIELD)
     assert problem
