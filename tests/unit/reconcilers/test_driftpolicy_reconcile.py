@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from modelward.api import names
+from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
 from modelward.reconcilers.driftpolicy.elsewhere import STOP_WITHIN
 from modelward.retraining.run import ASKED, BROKE, SUCCEEDED, WAITS, WORKING, Outcome
@@ -79,6 +80,16 @@ def test_a_policy_is_held_only_while_a_run_of_it_is_under_way_elsewhere() -> Non
     other.goes = Outcome(BROKE, "no data")
     world.settle()
     assert finalizers(world) == ["theirs"]
+
+
+def test_an_operator_without_the_right_to_hold_a_policy_runs_it_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refused(*_: Any) -> None:
+        raise ApiError(403, "Forbidden", "cannot patch driftpolicies")
+
+    world, _ = by_webhook()
+    monkeypatch.setattr(world, "merge", refused)
+    started(world)
+    assert finalizers(world) == []
 
 
 def test_a_policy_whose_run_is_a_job_is_never_held() -> None:

@@ -124,8 +124,10 @@ class Elsewhere:
         try:
             stored = await self._api.merge(DRIFT_POLICIES, policy.namespace, policy.name, patch)
         except ApiError as error:
-            if error.status != 404:
+            if error.status not in (403, 404):
                 raise
+            # Without the right to it, its runs go on as they did before there was one; gone: with what it was held for.
+            log.warning("%s/%s: its finalizer could not be changed: %s", policy.namespace, policy.name, error)
             return
         if stored["metadata"].get("finalizers") or not stored["metadata"].get("deletionTimestamp"):
             self._cache.upsert(DRIFT_POLICIES, stored)

@@ -26,6 +26,9 @@ GRACE: Final = 20.0
 ASK_AGAIN: Final = 15.0
 """Seconds between two questions for the Events of a Job that waits in silence."""
 
+REMEMBERED: Final = 1000
+"""Jobs of which it is remembered: those that go with their policy are not told of."""
+
 LOG_END: Final = 200
 """Characters of the end of a log that are shown."""
 
@@ -121,6 +124,8 @@ class JobTrigger:
         reason = "FailedCreate" if about is job else None
         warning = await events.warning_about(self._api, job["metadata"]["namespace"], uid, reason)
         self._said[job["metadata"]["uid"]] = (uid, now, warning)
+        while len(self._said) > REMEMBERED:
+            del self._said[next(iter(self._said))]
         return warning
 
     async def cancel(self, order: Order) -> None:
