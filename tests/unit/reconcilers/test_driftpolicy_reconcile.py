@@ -92,6 +92,18 @@ def test_an_operator_without_the_right_to_hold_a_policy_runs_it_all_the_same(mon
     assert finalizers(world) == []
 
 
+def test_a_policy_that_can_not_be_read_any_more_is_held_by_nobody() -> None:
+    world, _ = by_webhook()
+    started(world)
+    body = world.store[DRIFT_POLICIES]["drift"]
+    world._put(DRIFT_POLICIES, "drift", {**body, "spec": {"target": 5}})
+    world.reconcile("drift")
+    assert finalizers(world) == [names.FINALIZER_RUN], "it may be mended"
+    world.ask_to_delete(DRIFT_POLICIES, "drift")
+    world.reconcile("drift")
+    assert "drift" not in world.store[DRIFT_POLICIES]
+
+
 def test_a_policy_whose_run_is_a_job_is_never_held() -> None:
     world = World()
     world.request("drift", "please")

@@ -8,7 +8,7 @@ people are told instead, and the policy goes.
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.names import FINALIZER_RUN
@@ -111,23 +111,32 @@ class Elsewhere:
         for name in self._going.pop(policy, ()):
             self._stopping.pop((policy.namespace, name), None)
 
+    async def abandon(self, key: Key) -> None:
+        """Let a policy go that can't be read, where it is being deleted: nobody knows whom to tell what."""
+        body = self._cache.get(DRIFT_POLICIES, key.namespace, key.name)
+        if body is not None and body["metadata"].get("deletionTimestamp"):
+            await self._set(key, body["metadata"], held=False)
+
     async def _hold(self, policy: DriftPolicy, *, held: bool) -> None:
         """Set the finalizer, or take it away. Raises ApiError with 409 where somebody has edited the policy since."""
         body = self._cache.get(DRIFT_POLICIES, policy.namespace, policy.name)
-        metadata = body["metadata"] if body is not None else {}
+        if body is not None and body["metadata"]["uid"] == policy.uid:
+            await self._set(_key(policy), body["metadata"], held=held)
+
+    async def _set(self, key: Key, metadata: Mapping[str, Any], *, held: bool) -> None:
         finalizers = list(metadata.get("finalizers") or ())
-        if metadata.get("uid") != policy.uid or (FINALIZER_RUN in finalizers) == held:
+        if (FINALIZER_RUN in finalizers) == held:
             return
         others = [each for each in finalizers if each != FINALIZER_RUN]
         wanted = [*others, FINALIZER_RUN] if held else others
         patch = {"metadata": {"finalizers": wanted, "resourceVersion": metadata["resourceVersion"]}}
         try:
-            stored = await self._api.merge(DRIFT_POLICIES, policy.namespace, policy.name, patch)
+            stored = await self._api.merge(DRIFT_POLICIES, key.namespace, key.name, patch)
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
             # Without the right to it, its runs go on as they did before there was one; gone: with what it was held for.
-            log.warning("%s/%s: its finalizer could not be changed: %s", policy.namespace, policy.name, error)
+            log.warning("%s: its finalizer could not be changed: %s", key, error)
             return
         if stored["metadata"].get("finalizers") or not stored["metadata"].get("deletionTimestamp"):
             self._cache.upsert(DRIFT_POLICIES, stored)

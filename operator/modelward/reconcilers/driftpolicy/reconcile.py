@@ -144,6 +144,7 @@ class PolicyReconciler:
         try:
             policy = driftpolicy.parse(body)
         except InvalidObjectError as error:
+            await self._elsewhere.abandon(key)
             await tell_unreadable(self._api, self._cache, DRIFT_POLICIES, body, error, self._now())
             return Reconciled(refused=True)
         if policy.deleting:
