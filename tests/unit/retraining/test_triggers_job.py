@@ -222,6 +222,24 @@ async def test_an_eviction_is_named(stage: Stage) -> None:
     assert "Evicted: The node was low on memory" in (await stage.poll())[1]
 
 
+async def test_a_training_without_enough_memory_is_told_with_its_cure(stage: Stage) -> None:
+    stage.job("Failed", message="limit.")
+    killed = {"name": "train", "state": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": at(1)}}}
+    stage.pod(137, "", phase="Failed", containerStatuses=[killed])
+    assert (await stage.poll())[1] == (
+        "The Job failed: limit. Container train: OOMKilled (exit code 137). It needs more memory than its limit: raise "
+        "its resources.limits.memory in spec.retrain.job.template"
+    )
+
+
+async def test_a_step_that_failed_before_the_training_is_told_by_its_name(stage: Stage) -> None:
+    stage.job("Failed", message="limit")
+    step = {"name": "prepare", "state": {"terminated": {"exitCode": 2, "message": "no data", "finishedAt": at(30)}}}
+    stage.pod(0, "", phase="Failed", initContainerStatuses=[step], containerStatuses=[waiting("PodInitializing", "")])
+    stage.now += timedelta(seconds=GRACE + 1)
+    assert "Container prepare ended with exit code 2: no data" in (await stage.poll())[1]
+
+
 async def test_it_goes_on_while_nothing_says_otherwise(stage: Stage) -> None:
     stage.job()
     assert await stage.poll() == (runs.WORKING, "")

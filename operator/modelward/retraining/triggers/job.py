@@ -91,7 +91,7 @@ class JobTrigger:
         # A Job that ran out of time takes its pods away at once.
         if not ended and pods and not late:
             return Outcome(WORKING)
-        return Outcome(BROKE, _failure(end.message, ended, pods, order.run))
+        return Outcome(BROKE, _failure(end.message, ended, pods, order.run, reporter))
 
     async def _going_on(
         self, order: Order, job: Object, pods: list[Object], reporter: str | None, now: float
@@ -204,12 +204,18 @@ def _success(ended: list[dict[str, Any]], late: bool, run: str) -> Outcome:
         return Outcome(BROKE, f"The Job {run} ended well, but {error}")
 
 
-def _failure(message: str, ended: list[dict[str, Any]], pods: list[Object], run: Run) -> str:
-    told = [f"The Job failed: {message}" if message else "The Job failed"]
+def _failure(message: str, ended: list[dict[str, Any]], pods: list[Object], run: Run, reporter: str | None) -> str:
+    told = [f"The Job failed: {message.rstrip('.')}" if message else "The Job failed"]
     told += list(job_pods.evictions(pods))
     bad = [each for each in ended if each.get("exitCode") != 0]
+    others = list(job_pods.ends(pods))
     if bad:
-        told.append(_exit(max(bad, key=lambda each: str(each.get("finishedAt", "")))))
+        worst = max(bad, key=lambda each: str(each.get("finishedAt", "")))
+        told.append(f"Container {reporter}: {_exit(worst)}")
+        told += [job_pods.MORE_MEMORY] if worst.get("reason") == "OOMKilled" else []
+    elif others:
+        # Another container, such as an initContainer, before the one that trains could begin.
+        told.append(others[-1])
     elif run.delay:
         # Its controller has taken the pods away, and what they said with them.
         told.append(f"Before that: {run.message}")

@@ -35,6 +35,8 @@ PENDING: Final = "PodPending"
 
 WHERE: Final = "spec.retrain.job.template"
 
+MORE_MEMORY: Final = f"It needs more memory than its limit: raise its resources.limits.memory in {WHERE}"
+
 CURES: Final = Cures(
     memory=f"its resources.limits.memory in {WHERE}",
     image=f"Check the image in {WHERE}, its imagePullSecrets, and the nodes' access to its registry",
@@ -103,12 +105,15 @@ def _lingering(pod: Object, now: float) -> Delay | None:
 def _failed(pods: Sequence[Object]) -> Delay:
     """Of Jobs that try again."""
     latest = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
-    why = next(iter([*evictions([latest]), *_ends(latest)]), "it did not say why")
+    why = next(iter([*evictions([latest]), *ends([latest])]), "it did not say why")
     return Delay("PodFailed", f"The pod {latest['metadata']['name']} failed, the Job tries again: {why.rstrip('.')}")
 
 
-def _ends(pod: Object) -> Iterator[str]:
-    yield from (told.message for each in pod_facts(pod).containers if (told := exit_problem(each, CURES)) is not None)
+def ends(pods: Sequence[Object]) -> Iterator[str]:
+    """What containers ended of that did not end well, with a cure."""
+    for pod in pods:
+        found = (exit_problem(each, CURES) for each in pod_facts(pod).containers)
+        yield from (told.message for told in found if told is not None)
 
 
 def silent_about(job: Object, pods: Sequence[Object], now: float) -> Object | None:
@@ -214,7 +219,8 @@ def evictions(pods: Sequence[Object]) -> Iterator[str]:
     for pod in pods:
         status = pod.get("status") or {}
         if status.get("reason"):
-            yield quoted(f"{status['reason']}: {status.get('message', '')}".strip(": "), 400)
+            cure = f". Raise its requests in {WHERE}, or its nodes' room" if status["reason"] == "Evicted" else ""
+            yield quoted(f"{status['reason']}: {status.get('message', '')}".strip(": ."), 400) + cure
 
 
 def is_suspended(job: Object) -> bool:
