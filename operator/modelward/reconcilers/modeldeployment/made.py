@@ -10,7 +10,7 @@ from typing import Any
 
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import ANNOTATION_MADE_OF
-from modelward.facts import PAUSED, Observed
+from modelward.facts import PAUSED, Observed, WorkloadFacts
 from modelward.kube.cache import Object
 from modelward.kube.diff import covers
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource
@@ -19,7 +19,7 @@ from modelward.revisions import deployment as revision
 from modelward.revisions import record
 from modelward.revisions.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
 from modelward.revisions.ownership import is_ours
-from modelward.revisions.update import Choice, Phase, Pods, Update, is_at_rest, lost_without, update
+from modelward.revisions.update import Choice, Mark, Phase, Pods, Update, is_at_rest, lost_without, update
 from modelward.routing.envoy import objects as router
 from modelward.values.hashing import content_hash
 
@@ -29,10 +29,24 @@ _FRESH = Choice(fresh=True)
 
 
 @dataclass(frozen=True)
+class Known:
+    """What two live objects say, kept while they are the very same ones: who changes one replaces it, and comparing
+    costs. `recorded`, `made_of`, `mark`: see Pods; `intent`: of the record."""
+
+    deployment: Object | None
+    record: Object | None
+    recorded: str | None
+    made_of: str | None
+    mark: Mark | None
+    intent: str
+
+
+@dataclass(frozen=True)
 class Made:
     """`shapes`: of the revisions that spec asks for, as they would be made now; `templates`: of all pods, the router's
     too, and `hashes`, `intents`: their hashes, and those of what the user wrote of them, all by Deployment. `update`:
-    what is taken of it; `restarts`: the revision whose pods are made anew because somebody asks for it."""
+    what is taken of it; `restarts`: the revision whose pods are made anew because somebody asks for it.
+    `known`: what there is."""
 
     shapes: Mapping[str, revision.Shape]
     templates: Mapping[str, Mapping[str, Any]]
@@ -40,6 +54,7 @@ class Made:
     intents: Mapping[str, str]
     update: Update = field(default_factory=Update)
     restarts: str | None = None
+    known: dict[str, Known] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, owner: ModelDeployment, observed: Observed, platform: Platform) -> "Made":
@@ -80,23 +95,30 @@ def _pods_of(owner: ModelDeployment, observed: Observed, made: Made, live: Live)
     routes = observed.router.routes
     used = {routes.stable, *(arm.revision for arm in routes.arms)} if routes is not None else set()
     is_paused = observed.progress is not None and observed.progress.phase == PAUSED
-    for name in made.templates:
-        found = _found(owner, name, made, live)
+    for name, wanted in made.hashes.items():
+        known = _known(owner, name, made, live)
+        workload: WorkloadFacts | None
         if name in made.shapes:
-            facts = observed.revisions.get(name)
-            found = replace(found, workload=facts.workload if facts is not None else None)
-            free, memory = name not in used and not is_paused, SERVER_MEMORY_FIELD
+            facts, memory = observed.revisions.get(name), SERVER_MEMORY_FIELD
+            workload, at_once = facts.workload if facts is not None else None, name not in used and not is_paused
         else:
-            known = record.intent_in(_ours(owner, CONTROLLER_REVISIONS, name, live))
-            found = replace(found, workload=observed.router.workload)
             # What the user changes of the router begins at once, with the pods of now.
-            free, memory = known not in ("", made.intents[name]), ROUTER_MEMORY_FIELD
-        lost = found.workload is not None and found.marked is None and lost_without(found.workload, memory)
-        yield replace(found, at_once=free or lost, memory_field=memory)
+            workload, at_once = observed.router.workload, known.intent not in ("", made.intents[name])
+            memory = ROUTER_MEMORY_FIELD
+        is_marked = known.mark is not None and known.mark.to == wanted
+        lost = workload is not None and not is_marked and lost_without(workload, memory)
+        yield Pods(name, wanted, known.recorded, known.made_of, known.mark, workload, at_once or lost, memory)
 
 
-def _found(owner: ModelDeployment, name: str, made: Made, live: Live) -> Pods:
+def _known(owner: ModelDeployment, name: str, made: Made, live: Live) -> Known:
     body, kept = (_ours(owner, kind, name, live) for kind in (DEPLOYMENTS, CONTROLLER_REVISIONS))
+    before = made.known.get(name)
+    if before is None or before.deployment is not body or before.record is not kept:
+        made.known[name] = before = _compared(name, made, body, kept)
+    return before
+
+
+def _compared(name: str, made: Made, body: Object | None, kept: Object | None) -> Known:
     wanted, template = made.hashes[name], made.templates[name]
     made_of = ((body or {"metadata": {}})["metadata"].get("annotations") or {}).get(ANNOTATION_MADE_OF)
     recorded = record.template_of(kept)
@@ -104,8 +126,8 @@ def _found(owner: ModelDeployment, name: str, made: Made, live: Live) -> Pods:
         # Nobody made a record of it: it is what it is.
         recorded = body["spec"]["template"]
     # Comparing is much cheaper than hashing, and mostly they are the same.
-    known = None if recorded is None else wanted if recorded == template else content_hash(recorded)
-    return Pods(name, wanted, known, made_of, record.mark_in(kept))
+    hashed = None if recorded is None else wanted if recorded == template else content_hash(recorded)
+    return Known(body, kept, hashed, made_of, record.mark_in(kept), record.intent_in(kept))
 
 
 def _is_behind(owner: ModelDeployment, observed: Observed, made: Made, platform: Platform, live: Live) -> bool:
