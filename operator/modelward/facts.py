@@ -5,6 +5,7 @@ Nothing here knows how it was seen. A fact that could not be established is None
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from modelward.api.rollout import AT_ONCE, Rollout
 from modelward.api.traffic import CANDIDATE, HeaderMatch
@@ -90,8 +91,8 @@ class RevisionFacts:
     """One revision that exists in the cluster. `promoted`: None where it never was the stable one.
 
     `deployed`: its Deployment is there; without one there is only the record that it can be made from again.
-    `addressed`: its Service is there, by which routers reach its pods. `intent`: what the user wrote of it, where its
-    record says so.
+    `addressed`: its Service is there, by which routers reach its pods. `intent`, `asked`: what the user wrote of it, as
+    a hash and as it was, where its record says so.
     """
 
     name: str
@@ -101,6 +102,7 @@ class RevisionFacts:
     deployed: bool = True
     addressed: bool = True
     intent: str = ""
+    asked: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

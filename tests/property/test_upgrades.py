@@ -195,26 +195,60 @@ async def test_a_model_of_which_nothing_comes_up_need_not_wait() -> None:
     assert image_of(world, stable) == NEW
 
 
-async def test_what_is_paused_or_rejected_keeps_its_pods() -> None:
+async def test_what_is_paused_keeps_its_pods() -> None:
     world = await served()
     world.ask_for(2)
     await world.run(5)
-    candidate = world.status["candidate"]["revision"]
-    for how in ("pause", "abort"):
-        world.command(how)
-        await world.run(3)
-        before = {name: image_of(world, name) for name in world.shares()}
-        world.start(NEW)
-        await world.run(4)
-        assert {name: image_of(world, name) for name in before} == before
-        assert world.condition("PlatformCurrent")["reason"] == "NotAtRest"
-        assert world.fleet.counts()["waiting"] == 1
-        world.start(OLD)
+    world.command("pause")
+    await world.run(3)
+    before = {name: image_of(world, name) for name in world.shares()}
+    assert len(before) == 2
     world.start(NEW)
-    world.ask_for(1)
+    await world.run(4)
+    assert {name: image_of(world, name) for name in before} == before
+    assert world.condition("PlatformCurrent")["reason"] == "NotAtRest"
+    assert world.fleet.counts()["waiting"] == 1
+
+
+async def test_the_stable_beside_a_rejected_version_is_updated_by_what_its_record_has_of_it() -> None:
+    world = await served(resources={"limits": {"memory": "3Gi"}}, monitor={}, server={"maxRows": 7})
+    stable, before = world.stable, containers_of(world, world.stable)
+    world.ask_for(2)
+    await world.run(5)
+    world.command("abort")
+    await world.run(5)
+    assert world.shares() == {stable: 100}
+    world.start(NEW)
+    await world.run(5)
+    assert world.shares() == {stable: 100}
+    assert world.status["rollout"]["phase"] == "Aborted"
+    assert world.condition("PlatformCurrent")["status"] == "True"
+    assert containers_of(world, stable) == json.loads(json.dumps(before).replace(OLD, NEW))
+    world.refused = {"inference:3"}
+    world.start("inference:3")
     await world.run(6)
-    assert image_of(world, world.stable) == NEW
-    assert (DEPLOYMENTS, candidate) not in world.objects
+    assert world.condition("PlatformCurrent")["reason"] == "UpdateFailed"
+    assert image_of(world, stable) == NEW
+    world.ask_for(1, resources={"limits": {"memory": "3Gi"}}, monitor={}, server={"maxRows": 7})
+    await world.run(4)
+    assert world.stable == stable, "spec set back to what it was"
+
+
+async def test_earlier_revisions_that_keep_running_are_updated_too() -> None:
+    world = await served(revisionHistoryLimit=1)
+    first = world.stable
+    world.ask_for(2, revisionHistoryLimit=1, rollout={"strategy": "Immediate"})
+    await world.run(12)
+    assert [each["revision"] for each in world.status["history"]] == [first]
+    world.start(NEW)
+    await world.run(6)
+    assert {image_of(world, first), image_of(world, world.stable)} == {NEW}
+    assert world.condition("PlatformCurrent")["status"] == "True"
+
+
+def containers_of(world: ClusterWorld, name: str) -> Any:
+    pod = world.objects[DEPLOYMENTS, name]["spec"]["template"]["spec"]
+    return [*pod["initContainers"], *pod["containers"]]
 
 
 def as_an_earlier_operator_made_it(world: ClusterWorld, name: str, *, recorded: bool) -> str:

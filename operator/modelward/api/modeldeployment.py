@@ -224,6 +224,14 @@ def parse(body: Mapping[str, Any]) -> ModelDeployment:
         ) from error
 
 
+def parse_pods(raw: Mapping[str, Any]) -> Spec:
+    """The part of spec that says what pods are. Raises InvalidObjectError."""
+    try:
+        return _spec(raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidObjectError(f"no spec of a model's pods ({type(error).__name__}: {error})") from error
+
+
 def _spec(raw: Mapping[str, Any]) -> Spec:
     return Spec(
         model=_model(raw["model"]),

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from modelward.api import names
+from modelward.api.asked import said
 from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
 from modelward.facts import ModelFacts, Promotion
 from modelward.kube import manifests as common
@@ -63,26 +64,14 @@ def intent_of(deployment: ModelDeployment, model: Model | None = None) -> str:
 def _asked(deployment: ModelDeployment, model: Model) -> dict[str, Any]:
     """What was left out counts for nothing, so that a field which a later operator adds changes no name."""
     spec, monitor = deployment.spec, deployment.spec.monitor
-    said = {
-        "model": _said(model),
-        "resources": _said(spec.resources),
-        "server": _said(spec.server),
+    wrote = {
+        "model": said(model, as_field=True),
+        "resources": said(spec.resources, as_field=True),
+        "server": said(spec.server, as_field=True),
         "serviceAccountName": spec.service_account_name,
-        "monitor": None if monitor is None else {**_said(monitor), "window": monitor.window.duration},
+        "monitor": None if monitor is None else {**said(monitor, as_field=True), "window": monitor.window.duration},
     }
-    return {name: value for name, value in said.items() if value not in (None, {})}
-
-
-def _said(value: Any) -> Any:
-    """The fields of a dataclass that are not left at their defaults."""
-    if is_dataclass(value):
-        shown = ((each.name, getattr(value, each.name), each) for each in fields(value))
-        return {name: _said(said) for name, said, each in shown if said != _default(each)}
-    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
-
-
-def _default(each: "Field[Any]") -> Any:
-    return each.default_factory() if each.default_factory is not MISSING else each.default
+    return {name: value for name, value in wrote.items() if value not in (None, {})}
 
 
 def model_of(model: Model) -> ModelFacts:

@@ -14,7 +14,7 @@ from modelward.kube.cache import Object
 from modelward.revisions.deployment import Shape, load_model, load_promotion
 from modelward.revisions.naming import is_revision_of
 from modelward.revisions.ownership import is_ours, is_pod_of
-from modelward.revisions.record import intent_in, recorded
+from modelward.revisions.record import asked_in, intent_in, recorded
 from modelward.revisions.workloads import label, workload_facts
 
 NO_PODS = WorkloadFacts(desired=0)
@@ -42,6 +42,7 @@ def revisions_of(
             deployed=body is not None,
             addressed=name in named,
             intent=intent_in(record),
+            asked=asked_in(record),
         )
     return found
 

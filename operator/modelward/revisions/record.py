@@ -26,9 +26,11 @@ def record(
     promotion: Promotion | None = None,
     intent: str | None = None,
     mark: Mark | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The ControllerRevision, which has the revision's name. The promotion is on it, too: Deployments get lost.
-    `intent`: where it is known; `mark`: of an update that goes on or has failed."""
+    `intent`, `asked`: what the user wrote, where it is known; `mark`: of an update that goes on or has failed."""
+    kept = {"model": dump_model(shape.model), "template": shape.template, "asked": asked}
     annotations = {
         names.ANNOTATION_PROMOTED: dump_promotion(promotion) if promotion else None,
         names.ANNOTATION_INTENT: intent,
@@ -39,7 +41,7 @@ def record(
         "kind": KIND,
         "metadata": common.metadata(owner, revision, names.COMPONENT_SERVER, revision, _there(annotations)),
         "revision": 1,
-        "data": {"model": dump_model(shape.model), "template": shape.template},
+        "data": {name: value for name, value in kept.items() if value is not None},
     }
 
 
@@ -78,6 +80,12 @@ def template_of(body: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
     """The pod template that is recorded; None where there is none that can be read."""
     template = ((body or {}).get("data") or {}).get("template")
     return template if isinstance(template, Mapping) else None
+
+
+def asked_in(body: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What the user wrote of the revision; None where an earlier operator made the record."""
+    asked = ((body or {}).get("data") or {}).get("asked")
+    return asked if isinstance(asked, Mapping) else None
 
 
 def intent_in(body: Mapping[str, Any] | None) -> str:

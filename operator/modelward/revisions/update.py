@@ -152,17 +152,20 @@ def lost_without(workload: WorkloadFacts, memory_field: str) -> bool:
 
 def is_at_rest(observed: Observed) -> bool:
     """Whether nothing goes on that new pods would disturb: no rollout, nobody's pause or command, no router on its way,
-    and every pod is there."""
+    and every pod is there. What was rejected is at rest, beside the stable that serves."""
     router, progress = observed.router, observed.progress
-    if router.routes is None or router.former or router.routes.stable != observed.target or observed.command:
+    if router.routes is None or router.former or observed.command:
         return False
     if progress is not None and progress.phase in (PROGRESSING, PAUSED):
+        return False
+    stable, target = router.routes.stable, observed.target
+    if stable != target and not (progress is not None and progress.rejected and progress.revision == target):
         return False
     if router.workload is not None and not router.workload.complete:
         return False
     wanted = {variant.name: variant.revision for variant in observed.variants}
     arms = {arm.name: arm.revision for arm in router.routes.arms}
-    serving = [observed.revisions.get(name) for name in (observed.target, *wanted.values())]
+    serving = [observed.revisions.get(name) for name in (stable, *wanted.values())]
     settled = all(facts is not None and facts.workload.complete for facts in serving)
     return settled and arms == wanted and router.follows(router.version)
 

@@ -1,13 +1,14 @@
 """What the pods of a ModelDeployment would be made of now, beside what they were, and which of the two is taken.
 
-Reads the cache. What spec asks for can be made anew for a newer platform; the pods of a revision that it does not ask
-for stay what their record says.
+Reads the cache. What spec asks for can be made anew for a newer platform, and what it asked for before by what its
+record has of it; a record of an earlier operator has not, and its pods stay what they are.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modelward.api.asked import as_asked, asked_of
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import ANNOTATION_MADE_OF
 from modelward.facts import PAUSED, Observed, WorkloadFacts
@@ -20,6 +21,7 @@ from modelward.revisions import record
 from modelward.revisions.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
 from modelward.revisions.ownership import is_ours
 from modelward.revisions.update import Choice, Mark, Phase, Pods, Update, is_at_rest, lost_without, update
+from modelward.rollouts.history import kept
 from modelward.routing.envoy import objects as router
 from modelward.values.hashing import content_hash
 
@@ -43,15 +45,16 @@ class Known:
 
 @dataclass(frozen=True)
 class Made:
-    """`shapes`: of the revisions that spec asks for, as they would be made now; `templates`: of all pods, the router's
-    too, and `hashes`, `intents`: their hashes, and those of what the user wrote of them, all by Deployment. `update`:
-    what is taken of it; `restarts`: the revision whose pods are made anew because somebody asks for it.
-    `known`: what there is."""
+    """`shapes`: of the revisions that are kept and of which is known what the user wrote (`asked`), as they would be
+    made now; `templates`: of all pods, the router's too, and `hashes`, `intents`: their hashes, and those of what the user
+    wrote of them, all by Deployment. `update`: what is taken of it; `restarts`: the revision whose pods are made anew
+    because somebody asks for it. `known`: what there is."""
 
     shapes: Mapping[str, revision.Shape]
     templates: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
     intents: Mapping[str, str]
+    asked: Mapping[str, Mapping[str, Any]]
     update: Update = field(default_factory=Update)
     restarts: str | None = None
     known: dict[str, Known] = field(default_factory=dict, compare=False)
@@ -59,22 +62,39 @@ class Made:
     @classmethod
     def of(cls, owner: ModelDeployment, observed: Observed, platform: Platform) -> "Made":
         """As all of it would be made now."""
-        models = {observed.target: owner.spec.model} | {
-            facts.revision: variant.model for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
+        specs = {observed.target: owner.spec} | {
+            facts.revision: replace(owner.spec, model=variant.model)
+            for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
         }
-        shapes = {name: revision.shape(owner, platform, name, model) for name, model in models.items()}
+        specs = {
+            name: found for name, asked in kept_besides(observed) if (found := as_asked(owner.spec, asked))
+        } | specs
+        by = {name: replace(owner, spec=spec) for name, spec in specs.items()}
+        shapes = {name: revision.shape(each, platform, name) for name, each in by.items()}
         templates = {name: shape.template for name, shape in shapes.items()}
-        intents = {name: revision.intent_of(owner, model) for name, model in models.items()}
+        intents = {name: revision.intent_of(each) for name, each in by.items()}
+        asked = {name: asked_of(spec, spec.model) for name, spec in specs.items()}
         if owner.spec.router.gateway is None:
             name = router.name_of(owner)
             templates[name] = router.template_of(owner, platform)
             intents[name] = router.intent_of(owner)
         hashes = {name: content_hash(template) for name, template in templates.items()}
-        return cls(shapes, templates, hashes, intents)
+        return cls(shapes, templates, hashes, intents, asked)
 
     def choice(self, name: str) -> Choice:
         """What the Deployment of that name is made of."""
         return self.update.choices.get(name, _FRESH)
+
+
+def kept_besides(observed: Observed) -> tuple[tuple[str, Mapping[str, Any]], ...]:
+    """The stable that spec does not ask for, and earlier ones that keep running, with what the user wrote of them."""
+    routes = observed.router.routes
+    if routes is None:
+        return ()
+    asked = {observed.target, *(variant.revision for variant in observed.variants)}
+    names = (routes.stable, *kept(observed, routes.stable)[0])
+    found = ((name, observed.revisions.get(name)) for name in names if name not in asked)
+    return tuple((name, facts.asked) for name, facts in found if facts is not None and facts.asked is not None)
 
 
 def updated(
@@ -95,12 +115,13 @@ def _pods_of(owner: ModelDeployment, observed: Observed, made: Made, live: Live)
     routes = observed.router.routes
     used = {routes.stable, *(arm.revision for arm in routes.arms)} if routes is not None else set()
     is_paused = observed.progress is not None and observed.progress.phase == PAUSED
+    begun = {observed.target, *(variant.revision for variant in observed.variants)}
     for name, wanted in made.hashes.items():
         known = _known(owner, name, made, live)
         workload: WorkloadFacts | None
         if name in made.shapes:
             facts, memory = observed.revisions.get(name), SERVER_MEMORY_FIELD
-            workload, at_once = facts.workload if facts is not None else None, name not in used and not is_paused
+            workload, at_once = facts.workload if facts is not None else None, name in begun - used and not is_paused
         else:
             # What the user changes of the router begins at once, with the pods of now.
             workload, at_once = observed.router.workload, known.intent not in ("", made.intents[name])

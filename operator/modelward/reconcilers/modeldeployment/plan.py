@@ -254,7 +254,7 @@ def _manifests(
         if shape is not None:
             promotion = (decision.promotion if name == decision.routes.stable else None) or _promoted(observed, name)
             intent = made.intents.get(name) or record.intent_in(kept) or None
-            recorded = record.record(owner, name, shape, promotion, intent, choice.mark)
+            recorded = record.record(owner, name, shape, promotion, intent, choice.mark, made.asked.get(name))
             yield recorded if choice.confirmed else record.as_stored(recorded, kept)
             yield revision.service(owner, name)
             if decision.replicas[name] >= disruption.LEAST:

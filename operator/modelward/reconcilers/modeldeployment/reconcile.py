@@ -37,7 +37,7 @@ from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.consents import platform_of, why_unread
 from modelward.reconcilers.modeldeployment.events import certificate_events, command_event, transitions
 from modelward.reconcilers.modeldeployment.foreign_hands import LABELS_CHANGED, find_lost, repaired, stays_changed
-from modelward.reconcilers.modeldeployment.made import Made, updated
+from modelward.reconcilers.modeldeployment.made import Made, kept_besides, updated
 from modelward.reconcilers.modeldeployment.observe import Wanted, observe, wanted_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
 from modelward.reconcilers.modeldeployment.platform_status import platform_command_event, restart_event
@@ -210,7 +210,7 @@ class Reconciler:
 
     def _made(self, key: Key, owner: ModelDeployment, observed: Observed, platform: Platform, memory: _Memory) -> Made:
         """What pods are made of: anew for a newer platform when it is the model's turn."""
-        made_of = (as_rendered(owner), platform, observed.target, observed.variants)
+        made_of = (as_rendered(owner), platform, observed.target, observed.variants, kept_besides(observed))
         if memory.made is None or memory.made[0] != made_of:
             memory.made = (made_of, Made.of(owner, observed, platform))
         made = memory.made[1]

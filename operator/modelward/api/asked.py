@@ -1,0 +1,58 @@
+"""What a user wrote of a model and its pods, as spec has it: the part by which a revision is what it is, and no other.
+
+It is kept beside a revision that spec may not ask for any more, so that its pods can be made anew. Fields left at their
+defaults are left out: what a later operator adds changes nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass, replace
+from typing import Any
+
+from modelward.api.modeldeployment import InvalidObjectError, Model, Spec, parse_pods
+
+
+def asked_of(spec: Spec, model: Model) -> dict[str, Any]:
+    """That part of spec, of `model`: spec's own, or that of a variant."""
+    found = {
+        "model": {"uri": model.uri, **said(model)},
+        "resources": said(spec.resources),
+        "server": said(spec.server),
+        "serviceAccountName": spec.service_account_name,
+        "monitor": None if spec.monitor is None else said(spec.monitor),
+    }
+    # A monitor with nothing but defaults is one all the same.
+    return {name: value for name, value in found.items() if value is not None and (value or name == "monitor")}
+
+
+def as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
+    """`spec` with that part as it was; None where it can't be read."""
+    try:
+        found = parse_pods(asked)
+    except InvalidObjectError:
+        return None
+    return replace(
+        spec, model=found.model, resources=found.resources, server=found.server,
+        service_account_name=found.service_account_name, monitor=found.monitor,
+    )  # fmt: skip
+
+
+def said(value: Any, *, as_field: bool = False) -> Any:
+    """The fields of a dataclass that are not left at their defaults, by the names that spec has for them, or with
+    `as_field` by their own."""
+    if is_dataclass(value):
+        shown = ((each.name, getattr(value, each.name), each) for each in fields(value))
+        return {
+            name if as_field else _camel(name): said(told, as_field=as_field)
+            for name, told, each in shown
+            if told != _default(each)
+        }
+    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+
+
+def _default(each: "Field[Any]") -> Any:
+    return each.default_factory() if each.default_factory is not MISSING else each.default
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -1,0 +1,54 @@
+"""What a user wrote of pods, kept and read again."""
+
+from typing import Any
+
+import pytest
+
+from builders import owner
+from modelward.api.asked import as_asked, asked_of
+from modelward.api.modeldeployment import (
+    Batching,
+    Model,
+    Monitor,
+    MonitorWindow,
+    Resources,
+    SecretReference,
+    Server,
+    Signature,
+    Spec,
+)
+from modelward.revisions.deployment import intent_of
+
+SPECS: dict[str, dict[str, Any]] = {
+    "little": {},
+    "a model": {
+        "model": Model("s3://m/a", "onnx", "sha256:" + "0" * 64, "Off", SecretReference("s3"), Signature("PEM")),
+    },
+    "resources": {"resources": Resources({"cpu": 1, "memory": "1Gi"}, {"memory": "2Gi"})},
+    "a server": {"server": Server("9s", "5Mi", 7, 8, Batching(3, "2ms"), ("https://a.example",))},
+    "an account": {"service_account_name": "cloud"},
+    "a monitor of defaults": {"monitor": Monitor()},
+    "a monitor": {"monitor": Monitor("5%", 1000, 3, MonitorWindow("2h", 9), Resources(limits={"memory": "1Gi"}))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SPECS)
+def test_it_is_read_as_it_was_written(what: str) -> None:
+    wrote = owner(**SPECS[what])
+    asked = asked_of(wrote.spec, wrote.spec.model)
+    other = Spec(Model("s3://other"), replicas=9, server=Server(max_rows=1), monitor=Monitor())
+    read = as_asked(other, asked)
+    assert read is not None
+    assert (read.model, read.resources, read.server) == (wrote.spec.model, wrote.spec.resources, wrote.spec.server)
+    assert (read.service_account_name, read.monitor) == (wrote.spec.service_account_name, wrote.spec.monitor)
+    assert read.replicas == 9, "the rest is what spec says now"
+
+
+@pytest.mark.parametrize("asked", [{}, {"model": {}}, {"model": 5}, {"model": {"uri": "s3://a"}, "monitor": 5}])
+def test_what_can_not_be_read_is_none(asked: Any) -> None:
+    assert as_asked(Spec(Model("s3://a")), asked) is None
+
+
+def test_the_hash_of_it_is_that_of_earlier_operators() -> None:
+    """It stands in the annotations of running models."""
+    assert intent_of(owner()) == "c2c8e413a1"
