@@ -15,7 +15,8 @@ from modelward.api.traffic import CANDIDATE, HeaderMatch
 class ContainerFacts:
     """One container of a pod.
 
-    `exit_*` speak of the end of its latest run: the current state where it ended, else the run before.
+    `exit_*` speak of the end of its latest run: the current state where it ended, else the run before. `restarts`: how
+    often it was started again.
     """
 
     name: str
@@ -25,6 +26,7 @@ class ContainerFacts:
     exit_code: int | None = None
     exit_reason: str = ""
     exit_message: str = ""
+    restarts: int = 0
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "platform_models": (
         "ModelDeployments by how far their pods are what this operator makes of them: current, waiting (a rollout or a "
-        "pause comes first), ready (in line), updating, failed or skipped.", ("phase",),
+        "pause comes first), ready (in line), updating, failed, refused or skipped.", ("phase",),
     ),
     "driftpolicy_stalled": ("1 while a DriftPolicy needs a person.", POLICY),
     "namespace_left_alone": (

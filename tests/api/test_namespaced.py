@@ -258,8 +258,8 @@ async def test_consent_that_may_not_be_read_is_not_given_and_said(
         model.apply(model={"uri": JOBLIB.format(1)})
         await until(model.is_ready, "ready")
         assert all("sklearn" in each for each in formats_of(model, JOBLIB.format(1)))
-        # Every other revision than this one is refused by the download.
-        model.kubelet.broken_but, model.kubelet.failure = model.stable()["revision"], "FormatNotAllowed"
+        stable = model.stable()["revision"]
+        model.kubelet.needing, model.kubelet.failure = "sklearn", "FormatNotAllowed"
         patch = {"rules": [each for each in rules if each["resources"] != ["namespaces"]]}
         cluster.kubectl("patch", "role", role, "-n", model.namespace, "--type=merge", "-p", json.dumps(patch))
 
@@ -270,6 +270,9 @@ async def test_consent_that_may_not_be_read_is_not_given_and_said(
         await until(told, "words")
         assert "cannot get resource" in model.condition("Stalled")["message"]
         assert model.condition("Servable")["status"] == "True"
+        assert model.condition("PlatformCurrent")["reason"] == "Refused", "which stops no other model"
+        await until(lambda: "sklearn" in formats_of(model, JOBLIB.format(1))[0], "the pods of before")
+        assert model.stable()["revision"] == stable
         cluster.kubectl(
             "patch", "role", role, "-n", model.namespace, "--type=merge", "-p", json.dumps({"rules": rules})
         )

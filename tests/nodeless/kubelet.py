@@ -30,6 +30,8 @@ class FakeKubelet:
         self.broken_but = ""
         self.failure = "ArtifactNotFound"
         self.refusing: dict[str, str] = {}
+        self.needing = ""
+        """A format that every server's pods have to be allowed to load."""
 
     def settle(self) -> None:
         """Every Deployment gets its pods and its status; pods without one go."""
@@ -55,7 +57,7 @@ class FakeKubelet:
             if name not in there:
                 self._create_pod(deployment, name, ready > 0)
         image, surge = deployment["spec"]["template"]["spec"]["containers"][0]["image"], f"{metadata['name']}-surge"
-        stuck = self.refusing.get(metadata["name"]) == image
+        stuck = self.refusing.get(metadata["name"]) == image or self._is_refused(deployment)
         if stuck and surge not in there:
             self._create_pod(deployment, surge, False)
         elif not stuck and surge in there:
@@ -66,6 +68,11 @@ class FakeKubelet:
         }  # fmt: skip
         if not status.items() <= deployment.get("status", {}).items():
             self._patch_status(DEPLOYMENTS.path(self._namespace, metadata["name"]), status)
+
+    def _is_refused(self, deployment: dict[str, Any]) -> bool:
+        steps = deployment["spec"]["template"]["spec"].get("initContainers", ())
+        told = [each["value"] for step in steps for each in step["env"] if each["name"] == "MODEL_ALLOWED_FORMATS"]
+        return bool(self.needing and told) and self.needing not in told[0].split(",")
 
     def _create_pod(self, deployment: dict[str, Any], name: str, ready: bool) -> None:
         # There is no ReplicaSet in between, so it has the Deployment's uid.
@@ -82,7 +89,7 @@ class FakeKubelet:
         self._cluster.request("POST", PODS.path(self._namespace), body)
         inits = deployment["spec"]["template"]["spec"].get("initContainers", [])
         sidecars = [each for each in inits if each.get("restartPolicy") == "Always"]
-        container = {"name": "download", "ready": ready, "restartCount": 0, "image": "i", "imageID": ""}
+        container = {"name": "download", "ready": ready, "restartCount": 0 if ready else 2, "image": "i", "imageID": ""}
         failed = {"terminated": {"exitCode": 1, "message": FAILED % self.failure}}
         status = {
             "podIP": "127.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}],

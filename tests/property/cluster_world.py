@@ -53,6 +53,8 @@ class ClusterWorld:
         self.fetched = DIGEST
         self.refused: set[str] = set()
         """Images whose pods don't come up, beside those of the image before."""
+        self.restarts = 2
+        """Of the container in such a pod."""
         self.waiting: Json | None = None
         """Why they don't, where they don't even start."""
         self._applied: dict[tuple[Resource, str, str, str], set[str]] = {}
@@ -256,7 +258,12 @@ class ClusterWorld:
         if stuck and not there:
             self._create_pod(deployment, f"{name}-surge")
             ended = {"terminated": {"exitCode": 1, "message": "no libm"}}
-            failed = {"name": "server", "ready": False, "state": {"waiting": self.waiting} if self.waiting else ended}
+            failed = {
+                "name": "server",
+                "ready": False,
+                "restartCount": self.restarts,
+                "state": {"waiting": self.waiting} if self.waiting else ended,
+            }
             since = datetime.fromtimestamp(self.now, UTC).isoformat()
             unready = [{"type": "Ready", "status": "False", "lastTransitionTime": since}]
             self.change(

@@ -327,7 +327,7 @@ async def test_a_rejected_version_of_an_earlier_operator_stays_rejected() -> Non
         ({"a": "current", "b": "ready", "c": "updating", "d": "ready"}, 2, True, "bc"),
         ({"a": "ready", "b": "updating", "c": "updating"}, 1, True, "bc"),
         ({"a": "ready", "b": "updating", "c": "failed"}, 5, True, "b"),
-        ({"a": "ready", "b": "updating", "c": "skipped"}, 5, True, "ab"),
+        ({"a": "ready", "b": "updating", "c": "skipped", "d": "refused"}, 5, True, "ab"),
         ({"a": "ready", "b": "updating"}, 0, True, "b"),
         ({"a": "ready", "b": "updating"}, 5, False, "b"),
         ({"a": "waiting", "b": "current"}, 5, True, ""),
@@ -362,7 +362,7 @@ def test_nothing_begins_before_each_model_was_looked_at_and_nobody_waits_for_one
     fleet.leave_out(key["a"], gone=True)
     assert fleet.is_turn_of(key["c"]), "the model that failed was deleted"
     assert fleet.counts() == {
-        "current": 1, "waiting": 0, "ready": 1, "updating": 0, "failed": 0, "skipped": 0,
+        "current": 1, "waiting": 0, "ready": 1, "updating": 0, "failed": 0, "refused": 0, "skipped": 0,
     }  # fmt: skip
 
 
@@ -385,3 +385,15 @@ async def test_a_model_is_ready_while_new_pods_wait_for_what_may_pass() -> None:
     await world.run(4)
     assert world.condition("PlatformCurrent")["reason"] == "UpdateFailed"
     assert image_of(world, world.stable) == OLD
+
+
+async def test_a_container_that_fails_once_stops_nothing() -> None:
+    world = await served()
+    world.refused, world.restarts = {NEW}, 1
+    world.start(NEW)
+    await world.run(4)
+    assert world.condition("PlatformCurrent")["reason"] == "Updating"
+    world.refused = set()
+    await world.run(4)
+    assert world.condition("PlatformCurrent")["status"] == "True"
+    assert image_of(world, world.stable) == NEW

@@ -70,16 +70,17 @@ class Cures:
     ours: bool = True
 
 
-def diagnose(workload: WorkloadFacts, memory_limit_field: str) -> Problem | None:
+def diagnose(workload: WorkloadFacts, memory_limit_field: str, patience: int = 0) -> Problem | None:
     """The problem that keeps `workload` from being complete, or None while it may just need time.
 
     A complete one has none, whatever is with pods that it does not need. `memory_limit_field`: the field that a user
-    raises when memory was too little, such as spec.resources.limits.memory.
+    raises when memory was too little, such as spec.resources.limits.memory. `patience`: how often a container has to
+    have been started again before its end is a problem.
     """
     if workload.complete:
         return None
     cures = Cures(memory_limit_field)
-    return rejected(workload.failure, cures) if workload.failure else problem_of_pods(workload.pods, cures)
+    return rejected(workload.failure, cures) if workload.failure else problem_of_pods(workload.pods, cures, patience)
 
 
 def rejected(why: str, cures: Cures) -> Problem:
@@ -87,15 +88,15 @@ def rejected(why: str, cures: Cures) -> Problem:
     return Problem(PODS_REJECTED, f"The cluster refuses to create the pods: {clipped(why)}. {cures.rejected}")
 
 
-def problem_of_pods(pods: Iterable[PodFacts], cures: Cures) -> Problem | None:
+def problem_of_pods(pods: Iterable[PodFacts], cures: Cures, patience: int = 0) -> Problem | None:
     """The worst of the pods that are not up and should be."""
     waiting = (pod for pod in pods if not (pod.ready or pod.terminating))
-    problems = [problem for pod in waiting if (problem := _pod_problem(pod, cures))]
+    problems = [problem for pod in waiting if (problem := _pod_problem(pod, cures, patience))]
     # What may pass by itself must not hide what does not; of those, what a person has to look at first.
     return min(problems, key=lambda problem: problem.until or 0.0, default=None)
 
 
-def _pod_problem(pod: PodFacts, cures: Cures) -> Problem | None:
+def _pod_problem(pod: PodFacts, cures: Cures, patience: int) -> Problem | None:
     if pod.unschedulable:
         claim = "persistentvolumeclaim" in pod.unschedulable.lower()
         cure = "Create the PersistentVolumeClaim, or see why it is not bound" if claim else cures.node
@@ -103,7 +104,9 @@ def _pod_problem(pod: PodFacts, cures: Cures) -> Problem | None:
     for container in pod.containers:
         if container.ready:
             continue
-        problem = _waiting_problem(container, cures) or exit_problem(container, cures)
+        problem = _waiting_problem(container, cures)
+        if problem is None and container.restarts >= patience:
+            problem = exit_problem(container, cures)
         if problem:
             return replace(problem, until=_until(pod)) if container.waiting_reason in _MAY_PASS else problem
     return None

@@ -14,27 +14,34 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from modelward.facts import PAUSED, PROGRESSING, Observed, WorkloadFacts
-from modelward.revisions.diagnosis import Problem, diagnose
+from modelward.revisions.diagnosis import FORMAT_NOT_ALLOWED, Problem, diagnose
 
 RETRY, SKIP = "retry", "skip"
 COMMANDS = (RETRY, SKIP)
+
+RESTARTS = 2
+"""How often a new container has to have been started again before its end stops the fleet: a store or a registry that
+stumbled once, among thousands of pods, is no fault of the platform. The kubelet takes half a minute for that."""
 
 NOT_BY_PODS = ("Unschedulable", "PodsRejected")
 """Problems that no other pods cure."""
 
 
 class Phase(StrEnum):
-    """How far a model is. WAITING: it can't begin now; READY: it can, when it is its turn."""
+    """How far a model is. WAITING: it can't begin now; READY: it can, when it is its turn. REFUSED: nobody consents any
+    more to what it is, which is its namespace's affair and stops no other."""
 
     CURRENT = "current"
     WAITING = "waiting"
     READY = "ready"
     UPDATING = "updating"
     FAILED = "failed"
+    REFUSED = "refused"
     SKIPPED = "skipped"
 
 
-_MARKED = (Phase.UPDATING, Phase.FAILED, Phase.SKIPPED)
+_ENDED = (Phase.FAILED, Phase.REFUSED, Phase.SKIPPED)
+_MARKED = (Phase.UPDATING, *_ENDED)
 
 
 @dataclass(frozen=True)
@@ -122,25 +129,28 @@ def _phase(pending: Iterable[Pods], command: str | None, now: float) -> tuple[Ph
     marks = [mark for each in pending if (mark := each.marked) is not None]
     if command == SKIP:
         return Phase.SKIPPED, ""
-    for ended in (Phase.FAILED, Phase.SKIPPED):
+    for ended in _ENDED:
         found = next((mark for mark in marks if mark.phase is ended), None)
         if found is not None and command != RETRY:
             return ended, found.message
     if not any(mark.phase is Phase.UPDATING for mark in marks):
         return Phase.WAITING, ""
-    why = next((why for each in pending if (why := _failure(each, now)) is not None), None)
-    return (Phase.UPDATING, "") if why is None else (Phase.FAILED, why)
+    return next((why for each in pending if (why := _failure(each, now)) is not None), (Phase.UPDATING, ""))
 
 
-def _failure(each: Pods, now: float) -> str | None:
+def _failure(each: Pods, now: float) -> tuple[Phase, str] | None:
     """Why the new pods of one Deployment don't come up, where that is certain."""
     if each.workload is None or each.made_of != each.wanted or each.workload.complete:
         return None
-    problem = diagnose(each.workload, each.memory_field)
+    problem = diagnose(each.workload, each.memory_field, RESTARTS)
     if problem is not None and not problem.may_pass(now):
-        return f"{each.name}: {problem.message}"
+        refused = problem.reason == FORMAT_NOT_ALLOWED
+        return (Phase.REFUSED if refused else Phase.FAILED), f"{each.name}: {problem.message}"
     if each.workload.overdue:
-        return f"{each.name}: its new pods were not ready in time{f'. {problem.message}' if problem else ''}"
+        return (
+            Phase.FAILED,
+            f"{each.name}: its new pods were not ready in time{f'. {problem.message}' if problem else ''}",
+        )
     return None
 
 

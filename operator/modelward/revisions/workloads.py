@@ -93,6 +93,7 @@ def _container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
         exit_code=ended.get("exitCode"),
         exit_reason=ended.get("reason", ""),
         exit_message=ended.get("message", ""),
+        restarts=int(raw.get("restartCount") or 0),
     )
 
 

@@ -46,9 +46,9 @@ class Known:
 @dataclass(frozen=True)
 class Made:
     """`shapes`: of the revisions that are kept and of which is known what the user wrote (`asked`), as they would be
-    made now; `templates`: of all pods, the router's too, and `hashes`, `intents`: their hashes, and those of what the user
-    wrote of them, all by Deployment. `update`: what is taken of it; `restarts`: the revision whose pods are made anew
-    because somebody asks for it. `known`: what there is."""
+    made now; `templates`: of all pods, the router's too, and `hashes`, `intents`: their hashes, and those of what the
+    user wrote of them, all by Deployment. `update`: what is taken of it; `restarts`: the revision whose pods are made
+    anew because somebody asks for it. `known`: what there is."""
 
     shapes: Mapping[str, revision.Shape]
     templates: Mapping[str, Mapping[str, Any]]

@@ -12,7 +12,7 @@ from modelward.values.transition import Transition
 
 _REASONS: Final = {
     Phase.CURRENT: "UpToDate", Phase.WAITING: "NotAtRest", Phase.READY: "InLine", Phase.UPDATING: "Updating",
-    Phase.FAILED: "UpdateFailed", Phase.SKIPPED: "Skipped",
+    Phase.FAILED: "UpdateFailed", Phase.REFUSED: "Refused", Phase.SKIPPED: "Skipped",
 }  # fmt: skip
 
 _MESSAGES: Final = {
@@ -22,10 +22,11 @@ _MESSAGES: Final = {
     Phase.READY: "Its pods are made anew for a newer platform when it is their turn: a few models at a time, and none "
     "after one that failed (the operator's metric modelward_platform_models tells how far that is)",
     Phase.UPDATING: "Its pods are being made anew for a newer platform",
+    Phase.REFUSED: "Its pods stay as they are: Stalled says why new ones are refused",
     Phase.SKIPPED: "Its pods stay as they are until the platform changes again: somebody asked for that",
 }
 
-NEWS: Final = ("Updating", "UpdateFailed", "Skipped")
+NEWS: Final = ("Updating", "UpdateFailed", "Refused", "Skipped")
 """Reasons that are told at once."""
 
 

@@ -198,6 +198,12 @@ def while_updating(assessment: Assessment, observed: Observed) -> Assessment:
     return Assessment(assessment.servable, None, waiting_for, UPDATING)
 
 
+def refusal(message: str, observed: Observed) -> Problem:
+    """The pods of now are refused, and those of before go on."""
+    problem = Problem(FORMAT_NOT_ALLOWED, f"{message.rstrip('.')}. The pods that it has go on as they are")
+    return problem if observed.consent_unread is None else with_unread_consent(problem, observed.consent_unread)
+
+
 def _unseen(router: RouterFacts) -> str:
     if not router.unseen:
         return ""
@@ -292,6 +298,8 @@ def build_status(
     assessment, stable = assess(deployment, observed, decision, version, refused), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
         assessment = while_updating(assessment, observed)
+    if update is not None and update.phase is Phase.REFUSED and assessment.problem is None:
+        assessment = replace(assessment, problem=refusal(update.message, observed))
     asked = Artifact(deployment.spec.model.uri, deployment.spec.model.digest)
     effective = effective or Effective(asked, asked)
     built = build_conditions(observed, assessment, stable, effective.by.run if effective.by else None)
