@@ -61,6 +61,8 @@ HARMLESS: Final = (
     Users("300 heavy users, each with a share of their own around 5 %", 300, 1.5, varied=0.05),
     Users("20 heavy users, 30 % always bad", 20, 1.5, 0.3),
     Users("3,000 users who are all alike", 3000, 0.0, 0.0, 0.01),
+    Users("3,000 users who are all alike, at the margin", 3000, 0.0, 0.0, 0.01, worse=MARGIN),
+    Users("3,000 heavy users, 10 % always bad, at the margin", 3000, 1.5, 0.1, worse=MARGIN),
 )
 
 BAD: Final = (

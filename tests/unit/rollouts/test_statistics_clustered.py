@@ -90,3 +90,15 @@ def test_bounds_are_the_margins_that_are_not_refuted() -> None:
 def test_few_users_bound_nothing(few: list[Outcomes]) -> None:
     assert difference(GOOD, few, 0.05)[1:] == (-1.0, 1.0)
     assert difference(few, GOOD, 0.05)[1:] == (-1.0, 1.0)
+
+
+def test_an_arm_without_the_users_that_fail_does_not_seem_sure_to_be_better() -> None:
+    """Ten of the stable's groups of users always fail, none of the candidate's fewer: so it may be by chance."""
+    some = [*arm(*[1.0] * 10, trials=1000), *arm(*[0.0] * 22, trials=1000)]
+    few = arm(*[0.0] * 16, trials=1000)
+    assert log_evidence(some, few, 0.01, worse=False) < math.log(20)
+    middle, low, high = difference(some, few, 0.05)
+    assert middle == pytest.approx(-10 / 32)
+    assert low < 0 < high
+    # What differs within both alike is a difference.
+    assert difference(arm(*[0.3, 0.33] * 16, trials=1000), arm(*[0.01, 0.02] * 8, trials=1000), 0.05)[2] < 0

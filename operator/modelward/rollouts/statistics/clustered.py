@@ -41,7 +41,7 @@ def log_evidence(stable: Sequence[Outcomes], candidate: Sequence[Outcomes], marg
     distance = _share(candidate) - _share(stable) - margin
     if (distance > 0) is not worse:
         return -inf
-    t = distance / sqrt(_variance(stable) + _variance(candidate))
+    t = distance / sqrt(_variance(stable, candidate))
     square = t * t / freedom
     return (freedom + 1) / 2 * (log1p(square) - log1p(square / (1 + SPREAD))) - log(1 + SPREAD) / 2
 
@@ -59,7 +59,7 @@ def difference(stable: Sequence[Outcomes], candidate: Sequence[Outcomes], alpha:
     ratio = exp(2 / (freedom + 1) * (log(1 + SPREAD) / 2 - log(alpha)))
     if ratio >= 1 + SPREAD:
         return middle, -1.0, 1.0
-    radius = sqrt(freedom * (ratio - 1) / (1 - ratio / (1 + SPREAD)) * (_variance(stable) + _variance(candidate)))
+    radius = sqrt(freedom * (ratio - 1) / (1 - ratio / (1 + SPREAD)) * (_variance(stable, candidate)))
     return middle, max(-1.0, middle - radius), min(1.0, middle + radius)
 
 
@@ -83,12 +83,45 @@ def _trials(arm: Sequence[Outcomes]) -> int:
 
 
 def _share(arm: Sequence[Outcomes]) -> float:
-    return sum(each.bad for each in arm) / _trials(arm)
+    return _bad(arm) / _trials(arm)
 
 
-def _variance(arm: Sequence[Outcomes]) -> float:
-    """Of an arm's share: as its buckets differ, and no less than of independent answers, one more of either kind."""
+def _variance(stable: Sequence[Outcomes], candidate: Sequence[Outcomes]) -> float:
+    """Of the difference of both shares: of each as its buckets differ, and no less than of independent answers.
+
+    An arm that by chance has few of the users whose answers are bad differs little within itself, and would seem sure
+    to be the better one. So the arm with the smaller share is taken to vary no less than answers of both together
+    would, with the larger of both arms' design effects: by how much more an arm varies than independent answers (Kish).
+    """
+    lower, higher = sorted((stable, candidate), key=_share)
+    number = _trials(lower)
+    both = Outcomes(number, _bad(lower)) + Outcomes(_trials(higher), _bad(higher))
+    effects = [_between(arm) / alone for arm in (lower, higher) if (alone := _independent(arm))]
+    effect = max([1.0, *effects])
+    return max(_between(lower), effect * _likely(both) / number) + max(
+        _between(higher), _likely(Outcomes(_trials(higher), _bad(higher))) / _trials(higher)
+    )
+
+
+def _likely(answers: Outcomes) -> float:
+    """The variance of one of them, if there were one more of either kind."""
+    share = (answers.bad + 1) / (answers.trials + 2)
+    return share * (1 - share)
+
+
+def _bad(arm: Sequence[Outcomes]) -> int:
+    return sum(each.bad for each in arm)
+
+
+def _between(arm: Sequence[Outcomes]) -> float:
+    """The variance of an arm's share, as its buckets differ."""
     trials, share, number = _trials(arm), _share(arm), len(arm)
-    between = number / (number - 1) * sum((each.bad - share * each.trials) ** 2 for each in arm) / trials**2
-    likely = (share * trials + 1) / (trials + 2)
-    return max(between, likely * (1 - likely) / trials)
+    if number < 2:
+        return 0.0
+    return number / (number - 1) * sum((each.bad - share * each.trials) ** 2 for each in arm) / trials**2
+
+
+def _independent(arm: Sequence[Outcomes]) -> float:
+    """The same, if answers were independent."""
+    share = _share(arm)
+    return share * (1 - share) / _trials(arm)
