@@ -113,7 +113,8 @@ class Kind:
 
     `opened`: the gates of this kind that spec asks for, each with the evidence that is stored under its name, where
     its limit is the same and it can be read. `mirror`: percent of the requests that a canary gets a copy of for them.
-    `observe`: what a look has to bring for them that it brings for nobody else.
+    `observe`: what a look has to bring for them that it brings for nobody else; raises nothing, since with it the whole
+    look would be lost.
     """
 
     name: str
