@@ -118,6 +118,11 @@ def _plain(head: bytes) -> tuple[str | None, str]:
         return _object(head)
     if head.startswith((b"tree\n", b"tree\r\n")):
         return LIGHTGBM, "a LightGBM model"
+    if head.startswith(b"binf"):
+        return None, (
+            "an XGBoost model in the binary form that XGBoost 3.1 and newer do not read; load it with XGBoost 3.0 or "
+            'older and save it again (booster.save_model("model.ubj"))'
+        )
     if _is_onnx(head):
         return ONNX, "an ONNX model"
     return None, "no kind of file that is known here"

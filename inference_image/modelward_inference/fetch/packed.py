@@ -265,12 +265,16 @@ def _of_mlflow(names: list[str], folder: Path, address: str) -> Artifact:
 
 def _model(names: list[str], folder: Path, address: str) -> Artifact:
     """The one file that is a model."""
-    kinds = {name: formats.looks_like(folder / name)[0] for name in names}
+    looks = {name: formats.looks_like(folder / name) for name in names}
+    kinds = {name: kind for name, (kind, _) in looks.items()}
     found = sorted(name for name, kind in kinds.items() if kind in formats.FORMATS)
     if not found:
         packed = sorted(name for name, kind in kinds.items() if kind == formats.ARCHIVE)
         cure = f"Name {packed[0][:200]} in spec.model.uri" if len(packed) == 1 else "Publish one"
         there = f" but {_listed(sorted(names))}" if names else ", and no file at all"
+        if len(names) == 1 or "xgboost-model" in names:
+            name = names[0] if len(names) == 1 else "xgboost-model"
+            there += f"; {name[:200]} is {looks[name][1]}"
         raise FormatUnknown(f"{address} holds no model{there}. {cure}, or a model of {', '.join(formats.FORMATS)}")
     if len(found) > 1:
         raise FormatUnknown(

@@ -14,13 +14,13 @@ _CLASSIFIERS = ("binary", "multiclass", "multiclassova")
 
 
 class LightgbmModel(BoosterModel):
-    """`threads`: of one prediction."""
+    """`source`: the file, or the text in it; `threads`: of one prediction."""
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, source: Path | str, threads: int = 1) -> None:
         self.libraries = {"lightgbm": lightgbm.__version__}
         self._threads = threads
         try:
-            text = path.read_text()
+            text = source if isinstance(source, str) else source.read_text()
             _check_complete(text)
             self.booster = lightgbm.Booster(model_str=text)
         except MemoryError:

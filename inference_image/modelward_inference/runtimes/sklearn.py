@@ -15,13 +15,30 @@ from sklearn.exceptions import InconsistentVersionWarning
 
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.runtimes import unpickled
+from modelward_inference.runtimes.base import Model
 from modelward_inference.runtimes.estimator import EstimatorModel
 
 
-def load(path: Path, signature: Signature | None = None, width: int | None = None) -> EstimatorModel:
+def load(path: Path, signature: Signature | None = None, width: int | None = None) -> Model:
     """Unpickle an estimator. Raises ArtifactCorrupt, FormatMismatch or ModelUnsupported."""
     estimator, warnings = _unpickled(path)
-    return EstimatorModel(estimator, warnings, signature, width)
+    return _booster(estimator) or EstimatorModel(estimator, warnings, signature, width)
+
+
+def _booster(found: Any) -> Model | None:
+    """A Booster that was pickled, as SageMaker's older XGBoost did, is the one of its library's own file."""
+    package, name = type(found).__module__.partition(".")[0], type(found).__name__
+    if name != "Booster":
+        return None
+    if package == "xgboost":
+        from modelward_inference.runtimes.xgboost import XgboostModel
+
+        return XgboostModel(bytes(found.save_raw("ubj")))
+    if package == "lightgbm":
+        from modelward_inference.runtimes.lightgbm import LightgbmModel
+
+        return LightgbmModel(found.model_to_string(num_iteration=-1))
+    return None
 
 
 def _unpickled(path: Path) -> tuple[Any, tuple[str, ...]]:

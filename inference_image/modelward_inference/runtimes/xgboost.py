@@ -17,11 +17,11 @@ PROBABILITY_OBJECTIVES = frozenset({"binary:logistic", "multi:softprob"})
 
 
 class XgboostModel(BoosterModel):
-    """`threads`: of one prediction."""
+    """`source`: the file, or what is in it; `threads`: of one prediction."""
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, source: Path | bytes, threads: int = 1) -> None:
         # From memory it tells JSON from UBJSON by content, from a file by the name's end.
-        self.content = bytearray(path.read_bytes())
+        self.content = bytearray(source if isinstance(source, bytes) else source.read_bytes())
         self.libraries = {"xgboost": xgboost.__version__}
         # Its reader of UBJSON may never come back from half a file.
         if self.content.startswith(b"{") and not self.content.rstrip(b" \r\n\t\0").endswith(b"}"):

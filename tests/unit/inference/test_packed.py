@@ -387,3 +387,28 @@ def test_the_headers_of_an_archive_are_no_bytes_of_the_model(volume: Volume) -> 
     most = len(files["m.joblib"]) + 1
     assert most < 50 << 10 < len(tarred(files))
     limited(volume, "m.tar.gz", content, max(most, len(content)))
+
+
+def test_xgboost_s_old_binary_form_is_told_with_what_to_do(volume: Volume) -> None:
+    """As SageMaker's containers before XGBoost 2.1 write it: these are the first bytes of one of 2.1.4."""
+    old = b"binf\xf4\xc3\xf5>\x04" + b"\0" * 200
+    with pytest.raises(errors.FormatUnknown, match=r"xgboost-model is an XGBoost model in the binary form"):
+        volume.fetch("model.tar.gz", tarred({"xgboost-model": old, "code/x.py": b""}, "w:gz"))
+
+
+@pytest.mark.parametrize("kind", ["xgboost", "lightgbm"])
+def test_a_booster_that_was_pickled_is_served_as_its_own_file_would_be(volume: Volume, kind: str) -> None:
+    """As SageMaker's XGBoost 1.0 to 1.2 write it."""
+    import lightgbm
+    import xgboost
+
+    booster: Any
+    if kind == "xgboost":
+        booster, native = xgboost.Booster(model_file=bytearray(xgboost_file())), xgboost_file()
+    else:
+        booster, native = lightgbm.Booster(model_str=lightgbm_file().decode()), lightgbm_file()
+    found, model = volume.fetch("model.tar.gz", tarred({"xgboost-model": pickled(booster)}, "w:gz"))
+    assert found.artifact_format == "sklearn"
+    (volume.bundle / "model.json").unlink()
+    _, same = volume.fetch("native", native)
+    assert all(np.array_equal(answer, answers(same)[name]) for name, answer in answers(model).items())
