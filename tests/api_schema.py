@@ -45,6 +45,9 @@ def fits(value: Any, schema: Mapping[str, Any], path: str) -> None:
     """Every field of a status is in the CRD: the API server would drop another one silently."""
     if isinstance(value, dict):
         for name, below in value.items():
+            if "additionalProperties" in schema:
+                fits(below, schema["additionalProperties"], f"{path}.{name}")
+                continue
             assert name in schema["properties"], f"{path}.{name}"
             fits(below, schema["properties"][name], f"{path}.{name}")
     elif isinstance(value, list):

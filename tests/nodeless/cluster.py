@@ -22,6 +22,7 @@ FOLDERS = {
     "Job": ("apis/batch/v1", "jobs"),
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "ModelDeployment": ("apis/modelward.io/v1alpha1", "modeldeployments"),
+    "ModelRegistry": ("apis/modelward.io/v1alpha1", "modelregistries"),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
 }

@@ -19,7 +19,7 @@ def api_server() -> Iterator[Cluster]:
     """An API server of its own that knows ModelDeployment."""
     with ApiServer() as server:
         made = Cluster(server)
-        for crd in ("modeldeployments", "driftpolicies", "retrainingruns"):
+        for crd in ("modeldeployments", "driftpolicies", "retrainingruns", "modelregistries"):
             made.install(f"{crd}.modelward.io", "-k", str(REPOSITORY / "crds"))
         yield made
         made.close()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTATION_RESTART
+from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTATION_REFRESH, ANNOTATION_RESTART
 from modelward.api.owners import owner_reference
 from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
 from modelward.api.traffic import AS_IT_COMES, Traffic, parse_traffic
@@ -52,11 +52,13 @@ class Signature:
 class Model:
     """The artifact and how to read it. `digest` is `sha256:<hex>` or None where nothing is pinned.
 
-    `optimise`: Auto serves what the artifact compiles to where that is right and faster, Off the artifact itself.
+    `registry`: the ModelRegistry that resolves `uri`, None: the only one that fits. `optimise`: Auto serves what the
+    artifact compiles to where that is right and faster, Off the artifact itself.
     """
 
     uri: str
     format: str = "auto"
+    registry: str | None = None
     digest: str | None = None
     optimise: str = "Auto"
     credentials_secret: SecretReference | None = None
@@ -173,7 +175,8 @@ class ModelDeployment:
     """One custom resource: identity, spec, and the status as it was last written (a plain mapping).
 
     `command`: what somebody asked of the rollout by annotation, `platform_command`: of the update to a newer platform,
-    until the operator has taken it up. `restart`: the value for which the pods are to be restarted once.
+    until the operator has taken it up. `restart`: the value for which the pods are to be restarted once. `refresh`: each new value
+    has the model's registry asked now.
     """
 
     namespace: str
@@ -184,6 +187,7 @@ class ModelDeployment:
     status: Mapping[str, Any] = field(default_factory=dict)
     deleting: bool = False
     command: str | None = None
+    refresh: str | None = None
     resource_version: str = ""
     platform_command: str | None = None
     restart: str | None = None
@@ -213,6 +217,7 @@ def parse(body: Mapping[str, Any]) -> ModelDeployment:
             status=body.get("status") or {},
             deleting=bool(metadata.get("deletionTimestamp")),
             command=annotations.get(ANNOTATION_COMMAND),
+            refresh=annotations.get(ANNOTATION_REFRESH),
             resource_version=str(metadata.get("resourceVersion", "")),
             platform_command=annotations.get(ANNOTATION_PLATFORM),
             restart=annotations.get(ANNOTATION_RESTART),
@@ -263,6 +268,7 @@ def _model(raw: Mapping[str, Any]) -> Model:
     return Model(
         uri=str(raw["uri"]),
         format=str(raw.get("format", "auto")),
+        registry=raw.get("registry"),
         digest=raw.get("digest"),
         optimise=str(raw.get("optimise", "Auto")),
         credentials_secret=SecretReference(name=str(secret["name"])) if secret else None,

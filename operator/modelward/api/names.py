@@ -92,3 +92,6 @@ VOLUME_IDENTITY: Final = "identity"
 
 GRPC_PORT: Final = 9000
 """Of the model's Service for clients: KServe's number for gRPC."""
+
+ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"
+"""On a ModelRegistry or a ModelDeployment: each new value has the registry asked now, however soon it were due."""

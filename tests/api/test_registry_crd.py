@@ -1,0 +1,84 @@
+"""ModelRegistries that the real API server must refuse with the right sentence, and those that it must take."""
+
+from typing import Any
+
+import pytest
+
+from nodeless.cluster import Cluster
+
+Object = dict[str, Any]
+KEYS = {"credentialsSecret": {"name": "aws"}}
+
+
+def mlflow(url: str = "http://mlflow.ml.svc:5000", **fields: Any) -> Object:
+    return {"mlflow": {"url": url}, **fields}
+
+
+def sage_maker(region: str = "eu-west-1", **fields: Any) -> Object:
+    return {"sageMaker": {"region": region, **fields}, **KEYS}
+
+
+BAD: dict[str, tuple[Object, str]] = {
+    "neither": ({}, "write one of mlflow and sageMaker"),
+    "both": ({**mlflow(), **sage_maker()}, "write one of mlflow and sageMaker"),
+    "no address": ({"mlflow": {}}, "spec.mlflow.url: Required value"),
+    "another scheme": (mlflow("ftp://mlflow"), "write a scheme and a host"),
+    "no scheme": (mlflow("mlflow.ml.svc:5000"), "write a scheme and a host"),
+    "a login in the address": (mlflow("https://ann:secret@mlflow"), "logins belong into spec.credentialsSecret"),
+    "a query": (mlflow("https://mlflow/?a=b"), "write a scheme and a host"),
+    "a page of the user interface": (mlflow("https://mlflow/#/models"), "write a scheme and a host"),
+    "a line break": (mlflow("https://mlflow\nX: y"), "write a scheme and a host"),
+    "the address of the API": (mlflow("https://mlflow/api/2.0/mlflow"), "write the server's address without /api"),
+    "a workspace with a line break": (
+        {"mlflow": {"url": "http://mlflow", "workspace": "a\nb"}}, "spec.mlflow.workspace: write its name",
+    ),
+    "SageMaker without a key": ({"sageMaker": {"region": "eu-west-1"}}, "SageMaker answers only with a key"),
+    "a region that is none": (sage_maker("Ireland"), "write a region of AWS"),
+    "an endpoint with a path": (sage_maker(endpointUrl="https://x/y"), "spec.sageMaker.endpointUrl: write a scheme"),
+    "a Secret without a name": (mlflow(credentialsSecret={}), "credentialsSecret.name: Required value"),
+    "too often": (mlflow(pollInterval="1s"), "write a time from 5s to 24h"),
+    "too seldom": (mlflow(pollInterval="25h"), "write a time from 5s to 24h"),
+    "no time": (mlflow(pollInterval="often"), "write a time from 5s to 24h"),
+}  # fmt: skip
+
+GOOD: dict[str, Object] = {
+    "the least": mlflow(),
+    "a prefix and a slash": mlflow("https://ml.example.com/mlflow/"),
+    "everything": mlflow(pollInterval="5m", caBundle={"name": "ca"}, credentialsSecret={"name": "login"}),
+    "a region": sage_maker(),
+    "a region of the government": sage_maker("us-gov-west-1"),
+    "an endpoint": sage_maker(endpointUrl="https://vpce-1.sagemaker.eu-west-1.vpce.amazonaws.com"),
+}
+
+
+def create(cluster: Cluster, spec: Object) -> tuple[bool, str]:
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelRegistry",
+        "metadata": {"name": "mlflow", "namespace": "default"}, "spec": spec,
+    }  # fmt: skip
+    return cluster.create(body, "default", dry_run=True)
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_registry_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
+    spec, sentence = BAD[case]
+    taken, answer = create(cluster, spec)
+    assert not taken
+    assert sentence in answer
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_a_good_registry_is_taken(cluster: Cluster, case: str) -> None:
+    taken, answer = create(cluster, GOOD[case])
+    assert taken, answer
+
+
+def test_the_interval_has_a_default(cluster: Cluster, namespace: str) -> None:
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelRegistry",
+        "metadata": {"name": "mlflow", "namespace": namespace}, "spec": mlflow(),
+    }  # fmt: skip
+    assert cluster.create(body, namespace)[0]
+    stored = cluster.get("mreg", "mlflow", "-n", namespace)
+    assert stored["spec"]["pollInterval"] == "60s"
+    assert stored["status"] == {"observedGeneration": -1}
