@@ -32,6 +32,9 @@ PODS_LEFT_OUT = Counter(
     "Questions that pods of a namespace were not asked, since they take more time or bytes than there is for one.",
     ["namespace"],
 )
+REGISTRY_POLLS = Counter(
+    "modelward_registry_polls", "Questions to registries what a reference means, by result.", ["result"]
+)
 CACHED_OBJECTS = Gauge("modelward_cached_objects", "Objects that the cache holds.", ["resource"])
 RESYNCS = Counter("modelward_resyncs", "Full comparisons of the cache with the API server, by result.", ["result"])
 REPAIRED = Counter("modelward_resync_repairs", "Objects of which a resync found that the watch had missed a change.")

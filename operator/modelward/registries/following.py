@@ -1,0 +1,236 @@
+"""Asks registries what references mean, beside the reconciles, and keeps what they said last.
+
+One look for each reference of a registry, however many ModelDeployments use it: every pollInterval with jitter, less
+often while it fails, and not before a Retry-After is over. Invariant: what was said stays until the registry says
+something else; a failure is kept beside it. What a namespace's registries cost is bounded as its pods are (net/purse).
+Failure: a problem in words, in `Said`.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import aiohttp
+
+from modelward import telemetry
+from modelward.api.modelregistry import ModelRegistry
+from modelward.kube.cache import Key
+from modelward.kube.client import Api, ApiError, ApiUnreachableError
+from modelward.kube.poller import Poller, Question
+from modelward.models.following import Said, Trouble
+from modelward.models.references import NoReferenceError, parse
+from modelward.models.resolved import Resolved
+from modelward.net.purse import Purse
+from modelward.registries.client import Client
+from modelward.registries.login import Logins
+from modelward.registries.mlflow import MlflowRegistry
+from modelward.registries.registry import Login, Registry, RegistryError
+from modelward.registries.sagemaker import SageMakerRegistry
+from modelward.values.durations import seconds
+
+log = logging.getLogger(__name__)
+
+KIND: Final = "registry"
+"""Of the poller's questions."""
+
+LONGEST_LOOK: Final = 45.0
+"""Seconds, of all requests of a look."""
+
+JITTER: Final = 0.1
+"""Share of the interval: many models made at once must not ask in step for ever."""
+
+RETRY, BACKOFF_MAX = 10.0, 300.0
+"""Seconds between two looks at what fails: at first, doubled each time, and at most, unless the interval is longer."""
+
+LEFT_OUT: Final = 5.0
+"""Seconds after which a look that the namespace had no budget for is tried again."""
+
+REQUEST_COST: Final = 64 << 10
+"""Bytes that a request counts for besides its answer, so that many small ones are bounded, too: 128 a second."""
+
+NAMESPACES: Final = 10_000
+"""Whose purses are remembered."""
+
+
+@dataclass
+class _Followed:
+    said: Said | None = None
+    every: float = 0.0
+    failures: int = 0
+    not_before: float = float("-inf")
+    asked_at: float | None = None
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """`reached`: it answered, whatever it said; `wait`: seconds for which it wants to be left alone."""
+
+    said: Said
+    reached: bool
+    wait: float | None = None
+
+
+class Registries:
+    """`hosts`: that the installation lets be called; `changed`: is told of what was said anew; `clock`: monotonic
+    seconds; `now`: seconds since the epoch."""
+
+    def __init__(
+        self,
+        api: Api,
+        session: aiohttp.ClientSession,
+        poller: Poller,
+        hosts: Sequence[str],
+        clock: Callable[[], float],
+        now: Callable[[], float],
+        changed: Callable[[Key, str], None] = lambda _key, _reference: None,
+    ) -> None:
+        self._session = session
+        self._poller = poller
+        self._hosts = hosts
+        self._clock = clock
+        self._now = now
+        self._logins = Logins(api, clock)
+        self._followed: dict[Key, dict[str, _Followed]] = {}
+        self._purses: dict[str, Purse] = {}
+        self.changed = changed
+
+    def look(self, registry: ModelRegistry, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> float | None:
+        """Have every reference of `wanted` asked that is due. Returns the seconds until one may be due again.
+
+        `wanted`: references ('': only whether the registry answers), each with the values by which people asked for it
+        to be looked at now.
+        """
+        key = Key(registry.namespace, registry.name, registry.kind)
+        known = self._followed.setdefault(key, {})
+        asked: list[float] = []
+        references = dict(wanted)
+        for gone in known.keys() - references.keys():
+            del known[gone]
+            self._poller.drop(Question(KIND, key, gone))
+        for reference, refreshed in references.items():
+            state = known.setdefault(reference, _Followed())
+            left = state.not_before - self._clock()
+            if left <= 0:
+                about = (registry.spec, registry.refresh, refreshed)
+                look = partial(self._look, key, registry, reference, state)
+                left = self._poller.ask(Question(KIND, key, reference), look, state.every, about) or 0.0
+            if left > 0:
+                asked.append(left)
+        return min(asked, default=None)
+
+    def said(self, registry: ModelRegistry, reference: str) -> Said | None:
+        """What is known of a reference; None: no look has ended yet, or none at this address."""
+        key = Key(registry.namespace, registry.name, registry.kind)
+        state = self._followed.get(key, {}).get(reference)
+        found = None if state is None else state.said
+        return found if found is not None and found.address == registry.address else None
+
+    def last_poll(self, registry: ModelRegistry) -> float | None:
+        """When it was asked last, seconds since the epoch."""
+        states = self._followed.get(Key(registry.namespace, registry.name, registry.kind), {}).values()
+        return max((each.asked_at for each in states if each.asked_at is not None), default=None)
+
+    def forget(self, key: Key) -> None:
+        """The registry is gone, or another installation's."""
+        self._followed.pop(key, None)
+        self._poller.forget(key)
+
+    async def _look(self, key: Key, registry: ModelRegistry, reference: str, state: _Followed) -> None:
+        suspect = state.failures > 0
+        purse = self._purse(key.namespace).asked(suspect=suspect)
+        if purse is None:
+            state.every = LEFT_OUT
+            return
+        self._purses[key.namespace] = purse
+        began, size, before = self._clock(), 0, state.said
+        heard: _Heard | None = None
+
+        def count(more: int) -> None:
+            nonlocal size
+            size += more or REQUEST_COST
+
+        try:
+            heard = await self._heard(key, registry, reference, before, count)
+        finally:
+            # Also of a look that is stopped by another one: it has cost what it has.
+            passed, left = self._clock() - began, self._purse(key.namespace)
+            in_vain = heard is None or not heard.reached
+            self._purses[key.namespace] = left.answered(passed, size, suspect=suspect, in_vain=in_vain)
+        if heard is None:
+            state.every = LEFT_OUT
+            return
+        self._take(state, heard.said, seconds(registry.spec.poll_interval), heard.wait)
+        telemetry.REGISTRY_POLLS.labels("ok" if heard.said.trouble is None else "error").inc()
+        if heard.said != before:
+            self.changed(key, reference)
+
+    async def _heard(
+        self, key: Key, registry: ModelRegistry, reference: str, before: Said | None, count: Callable[[int], None]
+    ) -> _Heard | None:
+        """None: the API server did not tell what it is asked with."""
+        known = before.resolved if before is not None and before.address == registry.address else None
+        try:
+            async with asyncio.timeout(LONGEST_LOOK):
+                login = await self._logins.of(registry)
+                return _Heard(Said(registry.address, await self._asked(registry, login, reference, known, count)), True)
+        except (ApiError, ApiUnreachableError) as error:
+            log.warning("%s: what it is asked with could not be read: %s", key, error)
+            return None
+        except RegistryError as error:
+            self._logins.forget(registry.uid)
+            trouble = Trouble(error.reason, str(error), error.answered)
+            return _Heard(Said(registry.address, known, trouble), error.answered, error.retry_after)
+        except TimeoutError:
+            trouble = Trouble("TimedOut", f"The registry takes longer than {LONGEST_LOOK:g} s to answer. See its log")
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            log.warning("%s: %s: %r", key, reference, error, exc_info=True)
+            trouble = Trouble("BadAnswer", "The registry's answer has another form than such a registry's has")
+        return _Heard(Said(registry.address, known, trouble), False)
+
+    async def _asked(
+        self,
+        registry: ModelRegistry,
+        login: Login,
+        reference: str,
+        known: Resolved | None,
+        count: Callable[[int], None],
+    ) -> Resolved | None:
+        one = opened(registry, login, Client(self._session, self._hosts, login, count), self._now)
+        if not reference:
+            await one.check()
+            return None
+        try:
+            parsed = parse(reference)
+        except NoReferenceError as error:
+            raise RegistryError("NoReference", str(error), answered=True) from None
+        return await one.resolve(parsed, known)
+
+    def _take(self, state: _Followed, said: Said, interval: float, wait: float | None) -> None:
+        """What was said, and when to ask again."""
+        state.failures = 0 if said.trouble is None else state.failures + 1
+        every = interval
+        if state.failures:
+            every = min(RETRY * 2.0 ** min(state.failures - 1, 16), max(interval, BACKOFF_MAX))
+        state.every = every * (1 + JITTER * (2 * random.random() - 1))  # noqa: S311
+        state.not_before = self._clock() + wait if wait is not None else float("-inf")
+        state.said, state.asked_at = said, self._now()
+
+    def _purse(self, namespace: str) -> Purse:
+        now = self._clock()
+        if len(self._purses) > NAMESPACES:
+            del self._purses[next(iter(self._purses))]
+        return self._purses.get(namespace, Purse()).now(now)
+
+
+def opened(registry: ModelRegistry, login: Login, client: Client, now: Callable[[], float]) -> Registry:
+    """The registry of the kind that its spec names. Raises RegistryError where the login is of no use."""
+    secret = registry.spec.credentials_secret
+    name = secret.name if secret else None
+    if registry.spec.mlflow is not None:
+        return MlflowRegistry(client, registry.spec.mlflow, login, name)
+    assert registry.spec.sage_maker is not None
+    return SageMakerRegistry(client, registry.spec.sage_maker, login, name, now)

@@ -1,0 +1,182 @@
+"""SageMaker's model registry by its JSON API. Only packages that somebody approved mean anything.
+
+The newest approved is not the newest created (an old one may be approved later), so the list is asked for approved
+ones; a page of it may be empty and still have a next one.
+API: https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_ListModelPackages.html and
+API_DescribeModelPackage.html. Failure: RegistryError.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from yarl import URL
+
+from modelward.api.modelregistry import SageMaker
+from modelward.models.references import Package, Reference
+from modelward.models.resolved import Resolved, UnusableSourceError, usable, word, words
+from modelward.net.untrusted import quoted
+from modelward.registries.client import Answer, Client, checked, host_of, refused
+from modelward.registries.registry import Login, RegistryError
+from modelward.registries.sigv4 import Keys, sign
+
+PAGES: Final = 20
+"""Of a list, until an approved package is found."""
+
+APPROVED: Final = "Approved"
+
+_TYPE: Final = "application/x-amz-json-1.1"
+_UNKNOWN_LOGIN: Final = (
+    "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException", "InvalidClientTokenId",
+    "MissingAuthenticationTokenException", "IncompleteSignatureException",
+)  # fmt: skip
+_TOO_MANY: Final = ("ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded")
+_MISSING: Final = ("ValidationException", "ResourceNotFound", "ResourceNotFoundException")
+
+
+class SageMakerRegistry:
+    """`secret`: the name of the Secret; `now`: seconds since the epoch."""
+
+    def __init__(
+        self, client: Client, spec: SageMaker, login: Login, secret: str | None, now: Callable[[], float]
+    ) -> None:
+        self._client = client
+        self._region = spec.region
+        suffix = "amazonaws.com.cn" if spec.region.startswith("cn-") else "amazonaws.com"
+        self._url = checked(spec.endpoint_url or f"https://api.sagemaker.{spec.region}.{suffix}")
+        self._host = host_of(self._url)
+        self._keys = _keys(login, secret)
+        self._login = f"the Secret {secret}"
+        self._now = now
+
+    async def check(self) -> None:
+        await self._call("ListModelPackageGroups", {"MaxResults": 1}, "There is no such list")
+
+    async def resolve(self, reference: Reference, known: Resolved | None) -> Resolved:  # noqa: ARG002
+        if not isinstance(reference, Package):
+            raise RegistryError("WrongRegistry", "SageMaker has no MLflow models")
+        if reference.version is None:
+            arn = await self._newest(reference.arn.rpartition("/")[2] if reference.arn else reference.group)
+        else:
+            arn = reference.arn or await self._arn(reference.group, reference.version)
+        missing = (
+            f"SageMaker has no model package {arn.rpartition(':')[2]} (any more). Name one that is there in "
+            f"spec.model.uri"
+        )
+        found = await self._call("DescribeModelPackage", {"ModelPackageName": arn}, missing)
+        return _resolved(reference, found)
+
+    async def _newest(self, group: str) -> str:
+        """The ARN of the newest package that is approved."""
+        asked: dict[str, Any] = {
+            "ModelPackageGroupName": group, "ModelApprovalStatus": APPROVED, "SortBy": "CreationTime",
+            "SortOrder": "Descending", "MaxResults": 1,
+        }  # fmt: skip
+        missing = f"SageMaker has no group {group} in {self._region}. Correct spec.model.uri or spec.sageMaker.region"
+        for _ in range(PAGES):
+            page = await self._call("ListModelPackages", asked, missing)
+            for each in page.get("ModelPackageSummaryList") or ():
+                if each.get("ModelApprovalStatus") == APPROVED:
+                    return str(each["ModelPackageArn"])
+            token = page.get("NextToken")
+            if not token:
+                break
+            asked["NextToken"] = token
+        raise RegistryError(
+            "NoApprovedVersion",
+            f"No model package of the group {group} is approved. Approve one (ModelApprovalStatus Approved)",
+            answered=True,
+        )
+
+    async def _arn(self, group: str, version: str) -> str:
+        """A package's, by its group's: that has the account in it."""
+        missing = f"SageMaker has no group {group} in {self._region}. Correct spec.model.uri or spec.sageMaker.region"
+        found = await self._call("DescribeModelPackageGroup", {"ModelPackageGroupName": group}, missing)
+        return f"{str(found['ModelPackageGroupArn']).replace(':model-package-group/', ':model-package/')}/{version}"
+
+    async def _call(self, action: str, asked: Mapping[str, Any], missing: str) -> Mapping[str, Any]:
+        body = json.dumps(asked).encode()
+        headers = {"Content-Type": _TYPE, "X-Amz-Target": f"SageMaker.{action}"}
+        url = URL(self._url) / ""
+        signed = sign(self._keys, url, headers, body, self._region, "sagemaker", self._now())
+        answer = await self._client.send("POST", url, signed, body)
+        if answer.status == 200:
+            return answer.json(self._host)
+        raise self._refusal(answer, missing)
+
+    def _refusal(self, answer: Answer, missing: str) -> RegistryError:
+        error = answer.error
+        code = str(error.get("__type") or "").rpartition("#")[2]
+        said = quoted(error.get("message") or error.get("Message") or "")
+        if code in _UNKNOWN_LOGIN:
+            return refused(Answer(401, b""), self._host, said, self._login)
+        if code in ("AccessDeniedException", "AccessDenied"):
+            return refused(Answer(403, b""), self._host, said, self._login)
+        if code in _TOO_MANY:
+            return refused(Answer(429, b"", answer.retry_after), self._host, said, self._login)
+        if code in _MISSING:
+            told = f" ({said.rstrip('.')})" if said else ""
+            return RegistryError("VersionMissing", f"{missing}{told}", answered=True)
+        return refused(answer, self._host, said, self._login)
+
+
+def _resolved(reference: Package, found: Mapping[str, Any]) -> Resolved:
+    """Raises RegistryError."""
+    version, state = str(found.get("ModelPackageVersion") or reference.version or "1"), found.get("ModelApprovalStatus")
+    if state != APPROVED:
+        raise RegistryError(
+            "NotApproved",
+            f"Version {version} of {reference.group} is {quoted(state or 'not approved')} in SageMaker. Approve it, "
+            f"or name "
+            "another one",
+            answered=True,
+        )
+    containers = (found.get("InferenceSpecification") or {}).get("Containers") or [{}]
+    first = containers[0]
+    source = first.get("ModelDataUrl") or ((first.get("ModelDataSource") or {}).get("S3DataSource") or {}).get("S3Uri")
+    try:
+        uri = usable(str(source or ""))
+    except UnusableSourceError as error:
+        raise RegistryError("SourceNotReadable", f"Version {version}: {error}", answered=True) from None
+    created = found.get("CreationTime")
+    return Resolved(
+        uri,
+        version,
+        created=float(created) if isinstance(created, (int, float)) and 0 < created < 1 << 33 else None,
+        lineage=lineage_of(found, first),
+    )
+
+
+def lineage_of(found: Mapping[str, Any], container: Mapping[str, Any]) -> dict[str, Any]:
+    """As status has it, of a package as DescribeModelPackage tells of it."""
+    made, by = found.get("MetadataProperties") or {}, found.get("LastModifiedBy") or {}
+    framework, version = container.get("Framework"), container.get("FrameworkVersion")
+    told = {
+        "name": word(found.get("ModelPackageGroupName") or ""),
+        "modelId": word(found.get("ModelPackageArn") or ""),
+        "runId": word(made.get("GeneratedBy") or ""),
+        "commit": word(made.get("CommitId") or ""),
+        "repository": word(made.get("Repository") or ""),
+        "parameters": words(found.get("CustomerMetadataProperties") or {}),
+        "frameworks": words({str(framework).lower(): version}) if framework and version else {},
+        "registeredBy": word((found.get("CreatedBy") or {}).get("UserProfileName") or ""),
+        "approvedBy": word(by.get("UserProfileName") or ""),
+        "approval": word(found.get("ApprovalDescription") or ""),
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _keys(login: Login, secret: str | None) -> Keys:
+    """Raises RegistryError."""
+    found = login.secret
+    identifier, key = found.get("AWS_ACCESS_KEY_ID"), found.get("AWS_SECRET_ACCESS_KEY")
+    if not identifier or not key:
+        where = f"The Secret {secret}" if secret else "spec.credentialsSecret of the ModelRegistry"
+        raise RegistryError(
+            "BadCredentials",
+            f"{where} has to name AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, by which the operator asks SageMaker",
+        )
+    keys = Keys(identifier.strip(), key.strip(), (found.get("AWS_SESSION_TOKEN") or "").strip() or None)
+    if not all(each is None or each.isprintable() for each in (keys.identifier, keys.token)):
+        raise RegistryError("BadCredentials", f"The keys in the Secret {secret} are not printable; correct them")
+    return keys
