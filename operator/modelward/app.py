@@ -25,18 +25,21 @@ from modelward.kube.lease import LeaseSettings
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
-from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, Resource
+from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES, Resource
 from modelward.monitoring.client import Monitors
 from modelward.monitoring.reader import Monitoring
 from modelward.net.body import open_session
 from modelward.net.budget import Budget
 from modelward.net.credentials import Credentials
+from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.loop import ENDS, WORKERS_EACH, Controller, Reconciles
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
+from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
+from modelward.registries.following import Registries
 from modelward.retraining.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.polled import PolledTrigger
@@ -97,8 +100,9 @@ async def run(configured: settings.Settings) -> None:
     asked_to_end = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
-    async with await connect() as client, open_session() as session:
-        controller, statuses = build(configured, client, session)
+    outside = open_guarded_session(configured.registry_hosts)
+    async with await connect() as client, open_session() as session, outside:
+        controller, statuses = build(configured, client, session, outside)
         runner = await health.serve(configured.http_port, controller.stuck, statuses)
         stop_watching = threading.Event()
         try:
@@ -118,9 +122,10 @@ async def run(configured: settings.Settings) -> None:
 
 
 def build(
-    configured: settings.Settings, client: ApiClient, session: aiohttp.ClientSession
+    configured: settings.Settings, client: ApiClient, session: aiohttp.ClientSession, outside: aiohttp.ClientSession
 ) -> tuple[Controller, Callable[[], StatusMetrics]]:
-    """Put the parts together: what works, and what there is to be scraped."""
+    """Put the parts together: what works, and what there is to be scraped. `outside`: the session for addresses that
+    tenants write."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock, WORKERS_EACH)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
@@ -146,13 +151,22 @@ def build(
     )  # fmt: skip
     monitoring = Monitoring(api, Monitors(session, credentials=credentials, budget=budget), poller, clock)
     fleet = Fleet(lambda: cache.names(MODEL_DEPLOYMENTS), queue.add, configured.updates_at_a_time)
+    registries = Registries(
+        api, outside, poller, configured.registry_hosts, clock, time.time,
+        lambda key, reference: wake_followers(cache, queue, key.namespace, reference),
+    )  # fmt: skip
     reconciler = Reconciler(
-        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet
-    )
+        api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet,
+        registries,
+    )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
     webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
     policies = PolicyReconciler(api, cache, monitoring, jobs, {WEBHOOK: webhooks}, configured.identity, now)
-    reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
+    reconcilers: dict[str, Reconciles] = {
+        MODEL_DEPLOYMENTS.kind: reconciler,
+        DRIFT_POLICIES.kind: policies,
+        MODEL_REGISTRIES.kind: RegistryReconciler(api, cache, registries, now),
+    }
 
     def statuses() -> StatusMetrics:
         # Who stands by says nothing: two that tell of the same model would make it two.
@@ -165,6 +179,7 @@ def build(
             policies.shown(),
             territory.left_alone(),
             fleet.counts(),
+            cache.all(MODEL_REGISTRIES),
         )
 
     controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller)

@@ -73,11 +73,14 @@ class WorkloadFacts:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The artifact that a revision serves, as its Deployment records it."""
+    """The artifact that a revision serves, as its Deployment records it. `version`, `lineage`: as a registry told them
+    when the revision was made; None, empty: none did."""
 
     uri: str
     format: str
     digest: str | None = None
+    version: str | None = None
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -333,7 +336,8 @@ class Observed:
     """Everything that one reconcile looks at.
 
     `target`: the revision that spec asks for. `intent`: see Progress.
-    `consent_unread`: why nobody knows which formats the namespace allows, where that is so.
+    `consent_unread`: why nobody knows which formats the namespace allows, where that is so. `unresolved`: nobody knows
+    what spec's model is, so `target` goes on as its record has it.
     """
 
     target: str
@@ -354,6 +358,7 @@ class Observed:
     variants: tuple[VariantFacts, ...] = ()
     matches: tuple[HeaderMatch, ...] = ()
     history_limit: int = 0
+    unresolved: bool = False
     intent: str = ""
     consent_unread: str | None = None
 

@@ -34,8 +34,9 @@ class Settings:
     `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `prometheus_namespace_label`: by which these
     are narrowed to a namespace, None: not at all. `prometheus_token_file`, `prometheus_tenant`: how the operator makes
     itself known there, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
-    DriftPolicies may be sent to. `watch_namespaces`: that the installation is for, None: all. `updates_at_a_time`:
-    models whose pods are made anew at a time when the platform has changed; 0: none.
+    DriftPolicies may be sent to; `registry_hosts`: that ModelRegistries may name. `watch_namespaces`: that the
+    installation is for, None: all. `updates_at_a_time`: models whose pods are made anew at a time when the platform has
+    changed; 0: none.
     """
 
     platform: Platform
@@ -49,6 +50,7 @@ class Settings:
     prometheus_token_file: Path | None = None
     prometheus_tenant: str | None = None
     webhook_hosts: tuple[str, ...] = ()
+    registry_hosts: tuple[str, ...] = ("*",)
     watch_namespaces: tuple[str, ...] | None = None
     updates_at_a_time: int = AT_A_TIME
 
@@ -81,7 +83,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         watch_namespaces=_namespaces(environment, "MODELWARD_WATCH_NAMESPACES"),
         prometheus_token_file=_path(environment, "MODELWARD_PROMETHEUS_TOKEN_FILE"),
         prometheus_tenant=_tenant(environment, "MODELWARD_PROMETHEUS_TENANT"),
-        webhook_hosts=tuple(environment.get("MODELWARD_WEBHOOK_HOSTS", "").replace(",", " ").split()),
+        webhook_hosts=_hosts(environment, "MODELWARD_WEBHOOK_HOSTS", ""),
+        registry_hosts=_hosts(environment, "MODELWARD_REGISTRY_HOSTS", "*"),
     )
 
 
@@ -163,6 +166,11 @@ def _switch(environment: Mapping[str, str], name: str, default: str) -> bool:
     if text not in ("true", "false"):
         raise SettingsError(f"{name} is {text!r}; set it to true or false")
     return text == "true"
+
+
+def _hosts(environment: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
+    """Names or patterns, with commas or blanks between them."""
+    return tuple(environment.get(name, default).replace(",", " ").split())
 
 
 def _own_namespace() -> str:

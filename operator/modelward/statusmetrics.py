@@ -1,4 +1,4 @@
-"""The metrics of ModelDeployments and DriftPolicies: what their statuses say, rendered when somebody scrapes.
+"""The metrics of what is reconciled: what the statuses say, rendered when somebody scrapes.
 
 Invariant: nothing is kept between two scrapes, so that a reconcile has nothing to do for metrics, and what is gone from
 the cluster, or no longer true, has no series. What the numbers are made of must not change while they are rendered:
@@ -43,6 +43,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "rollout_gate": (
         "What a gate of the last rollout says: 1 Pass, 0 Inconclusive, -1 Fail.", (*MODEL, "gate"),
     ),
+    "modeldeployment_resolved": (
+        "1 while the registry says what spec.model.uri means; a series a ModelDeployment that needs one.", MODEL,
+    ),
+    "modelregistry_ready": ("1 while a ModelRegistry answers its login.", MODEL),
     "monitored": ("1 while the condition Monitored is True; a series a ModelDeployment with a monitor.", MODEL),
     "monitored_rows": (
         "Rows since the stable revision runs, of all its pods: counted, sampled_out, dropped, refused or lost.",
@@ -80,8 +84,8 @@ _VERDICTS: Final = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
 
 @dataclass(frozen=True)
 class StatusMetrics(Collector):
-    """What is shown in one scrape. `models`, `policies`: as they are cached; `monitored`, `targets`: by namespace and
-    name, since a policy's status tells of a few of its targets alone; `left_alone`: namespaces, by why;
+    """What is shown in one scrape. `models`, `policies`, `registries`: as they are cached; `monitored`, `targets`: by
+    namespace and name, since a policy's status tells of a few of its targets alone; `left_alone`: namespaces, by why;
     `fleet`: models by phase of their update."""
 
     models: Sequence[Mapping[str, Any]] = ()
@@ -90,6 +94,7 @@ class StatusMetrics(Collector):
     targets: Mapping[tuple[str, str], Sequence[Told]] = field(default_factory=dict)
     left_alone: Mapping[str, Collection[str]] = field(default_factory=dict)
     fleet: Mapping[str, int] = field(default_factory=dict)
+    registries: Sequence[Mapping[str, Any]] = ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = {
@@ -104,6 +109,8 @@ class StatusMetrics(Collector):
             yield from _readable(of_model, body)
         for body in self.policies:
             yield from _readable(of_policy, body)
+        for body in self.registries:
+            yield from _readable(of_registry, body)
         for owner, seen in self.monitored.items():
             yield from of_monitors(owner, seen)
         for owner, told in self.targets.items():
@@ -131,8 +138,13 @@ def _readable(render: Callable[[Mapping[str, Any]], Iterable[Series]], body: Map
 def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
     """Of a ModelDeployment. Raises KeyError, TypeError for what is no status of ours."""
     status, owner = body["status"], _name_of(body)
-    stable, rollout = status["stable"], status.get("rollout")
+    rollout, found = status.get("rollout"), {each["type"] for each in status["conditions"]}
     yield "modeldeployment_ready", owner, _is_true(status, "Ready")
+    if "Resolved" in found:
+        yield "modeldeployment_resolved", owner, _is_true(status, "Resolved")
+    if "stable" not in status:
+        return  # nothing was made of it yet
+    stable = status["stable"]
     yield "modeldeployment_not_compiled", owner, float("fallback" in stable)
     arms = {"stable": stable, "candidate": status.get("candidate") or {}}
     arms |= {each["name"]: each for each in status.get("variants") or ()}
@@ -163,6 +175,11 @@ def of_monitors(owner: tuple[str, str], seen: Monitored) -> Iterator[Series]:
 def of_policy(body: Mapping[str, Any]) -> Iterator[Series]:
     """Of a DriftPolicy. Raises KeyError, TypeError as of_model does."""
     yield "driftpolicy_stalled", _name_of(body), _is_true(body["status"], "Stalled")
+
+
+def of_registry(body: Mapping[str, Any]) -> Iterator[Series]:
+    """Of a ModelRegistry. Raises KeyError, TypeError as of_model does."""
+    yield "modelregistry_ready", _name_of(body), _is_true(body["status"], "Ready")
 
 
 def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]:

@@ -24,8 +24,9 @@ from modelward.kube.lease import LeaseSettings
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
-from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS
+from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
 from modelward.monitoring.reader import Monitoring
+from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
 from modelward.platform import Platform
 from modelward.reconcilers.driftpolicy.reconcile import Monitoring as Windows
@@ -33,7 +34,9 @@ from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.loop import Controller, Reconciles
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
+from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
+from modelward.registries.following import Registries
 from modelward.retraining.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.polled import PolledTrigger
@@ -128,6 +131,7 @@ async def operator(
     sidecars: FakeMonitors | None = None,
     monitors: Windows | None = None,
     webhook_hosts: tuple[str, ...] = (),
+    registry_hosts: tuple[str, ...] = ("127.0.0.1",),
     installation: str = LEASE.namespace,
     namespaces: tuple[str, ...] | None = None,
     kubeconfig: Path | None = None,
@@ -141,7 +145,11 @@ async def operator(
     os.environ["KUBECONFIG"] = str(kubeconfig or cluster.server.kubeconfig)
     clock = time.monotonic
     stop = threading.Event()
-    async with await connect() as client, aiohttp.ClientSession() as session:
+    async with (
+        await connect() as client,
+        aiohttp.ClientSession() as session,
+        open_guarded_session(registry_hosts) as outside,
+    ):
         cache, queue = Cache(), WorkQueue(clock)
         api = MortalApi(client, may_write=lambda: lease.is_held(), owns=lambda namespace: claims.may_write(namespace))
         api.dies_after = dies_after
@@ -157,16 +165,24 @@ async def operator(
         evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, poller, ask_every=1.0)
         monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), poller, clock)
         fleet = Fleet(lambda: cache.names(MODEL_DEPLOYMENTS), queue.add, at_a_time)
+        registries = Registries(
+            api, outside, poller, registry_hosts, clock, time.time,
+            lambda key, reference: wake_followers(cache, queue, key.namespace, reference),
+        )  # fmt: skip
         reconciler = Reconciler(
             api, cache, platform, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
-            Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time), fleet,
+            Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time), fleet, registries,
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)
         policies = PolicyReconciler(
             api, cache, monitors or monitoring, jobs, {WEBHOOK: webhooks}, identity, now, look_every=0.2
         )
-        reconcilers: dict[str, Reconciles] = {MODEL_DEPLOYMENTS.kind: reconciler, DRIFT_POLICIES.kind: policies}
+        reconcilers: dict[str, Reconciles] = {
+            MODEL_DEPLOYMENTS.kind: reconciler,
+            DRIFT_POLICIES.kind: policies,
+            MODEL_REGISTRIES.kind: RegistryReconciler(api, cache, registries, now),
+        }
         controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, resync_seconds, poller)
         discovering = asyncio.create_task(controller.discover())
         watching = asyncio.create_task(app.watch(controller, discovering, stop))

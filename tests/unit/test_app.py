@@ -22,7 +22,7 @@ async def test_who_stands_by_tells_nothing_of_models(monkeypatch: pytest.MonkeyP
     """Two that tell of the same model would make it two in every sum."""
     anything: Any = None
     async with open_session() as session:
-        controller, statuses = app.build(settings.load(ENVIRONMENT), anything, session)
+        controller, statuses = app.build(settings.load(ENVIRONMENT), anything, session, session)
         controller.observe_event(MODEL_DEPLOYMENTS, None, MODEL)
         ready = b'modelward_modeldeployment_ready{name="fraud",namespace="ml"} 1.0'
         assert ready not in generate_latest(statuses())

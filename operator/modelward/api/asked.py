@@ -38,13 +38,13 @@ def as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
 
 def said(value: Any, *, as_field: bool = False) -> Any:
     """The fields of a dataclass that are not left at their defaults, by the names that spec has for them, or with
-    `as_field` by their own."""
+    `as_field` by their own: then without what shapes no pod (`intent` in its metadata)."""
     if is_dataclass(value):
         shown = ((each.name, getattr(value, each.name), each) for each in fields(value))
         return {
             name if as_field else _camel(name): said(told, as_field=as_field)
             for name, told, each in shown
-            if told != _default(each)
+            if told != _default(each) and (each.metadata.get("intent", True) or not as_field)
         }
     return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
 

@@ -175,8 +175,8 @@ class ModelDeployment:
     """One custom resource: identity, spec, and the status as it was last written (a plain mapping).
 
     `command`: what somebody asked of the rollout by annotation, `platform_command`: of the update to a newer platform,
-    until the operator has taken it up. `restart`: the value for which the pods are to be restarted once. `refresh`: each new value
-    has the model's registry asked now.
+    until the operator has taken it up. `restart`: the value for which the pods are to be restarted once. `refresh`:
+    each new value has the model's registry asked now.
     """
 
     namespace: str

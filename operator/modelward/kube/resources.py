@@ -33,6 +33,7 @@ class Resource:
 
 MODEL_DEPLOYMENTS: Final = Resource(GROUP, VERSION, "modeldeployments", "ModelDeployment", selector="")
 DRIFT_POLICIES: Final = Resource(GROUP, VERSION, "driftpolicies", "DriftPolicy", selector="")
+MODEL_REGISTRIES: Final = Resource(GROUP, VERSION, "modelregistries", "ModelRegistry", selector="")
 RETRAINING_RUNS: Final = Resource(GROUP, VERSION, "retrainingruns", "RetrainingRun", selector="")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 CONTROLLER_REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
@@ -55,7 +56,7 @@ CLAIMS: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selecto
 CHILDREN: Final = (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES, DISRUPTION_BUDGETS)
 """What the operator applies."""
 
-OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES)
+OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES, MODEL_REGISTRIES)
 """What is reconciled."""
 
 WATCHED: Final = (*OWNERS, RETRAINING_RUNS, *CHILDREN, JOBS, PODS, NAMESPACES)

@@ -5,13 +5,16 @@ or there is none. Where it came from (lineage) shapes no pod: it changes no revi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from modelward.api.modeldeployment import Model
 from modelward.api.modelregistry import ModelRegistry
 from modelward.net.untrusted import printable
+from modelward.values.stored import Stored, Text, known
 from modelward.values.times import read_time, show_time
 
 NAMED: Final = 20
@@ -72,7 +75,7 @@ class Access:
 @dataclass(frozen=True)
 class ResolvedModel(Model):
     """A Model with the address that its reference stands for. Where the registry moves to, and with which login pods
-    download, shape them; but a version that was rolled back stays so whatever its address is called."""
+    download, shape pods, but make no other revision: they are made anew in place, as for a newer platform."""
 
     version: str = ""
     access: Access = field(default=Access(), metadata={"intent": False})
@@ -93,6 +96,33 @@ def resolved_model(asked: Model, resolution: Resolution, registry: ModelRegistry
         access=_access(asked, found.uri, registry),
         lineage=found.lineage,
     )
+
+
+class _Access(Stored):
+    tracking_uri: str | None = None
+    workspace: str | None = None
+    secret: str | None = None
+    ca_bundle: str | None = None
+    region: str | None = None
+
+
+class _Asked(Stored):
+    version: str
+    access: _Access = msgspec.field(default_factory=_Access)
+    lineage: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+def as_resolved(model: Model, asked: Mapping[str, Any]) -> Model:
+    """`model` as it was resolved, where the record of what was `asked` (api/asked.py) has that."""
+    if "version" not in asked:
+        return model
+    try:
+        told = known(_Asked, asked)
+    except ValueError:
+        return model
+    own = {each.name: getattr(model, each.name) for each in fields(Model)}
+    access = Access(*(getattr(told.access, each.name) for each in fields(Access)))
+    return ResolvedModel(**own, version=told.version, access=access, lineage=told.lineage)
 
 
 def _access(asked: Model, uri: str, registry: ModelRegistry) -> Access:
@@ -160,18 +190,34 @@ def show(resolution: Resolution) -> dict[str, Any]:
 def recorded(status: Mapping[str, Any]) -> Resolution | None:
     """The inverse of `show`, from the status of a ModelDeployment; None where there is none that can be read."""
     try:
-        model = status["model"]
-        told = model["reference"]
-        created = told.get("created")
-        found = Resolved(
-            str(told["source"]), str(told["version"]), told.get("alias"), told.get("digest"),
-            None if created is None else read_time(created), dict(model.get("lineage") or {}),
-        )  # fmt: skip
-        return Resolution(
-            str(told["uri"]), str(told["registry"]), str(told["address"]), read_time(told["since"]), found
-        )
-    except (KeyError, TypeError, ValueError, AttributeError):
+        model = known(_Status, status).model
+        told = model.reference
+        created = None if told.created is None else read_time(told.created)
+        found = Resolved(told.source, told.version, told.alias, told.digest, created, model.lineage)
+        return Resolution(told.uri, told.registry, told.address, read_time(told.since), found)
+    except ValueError:
         return None
+
+
+class _Reference(Stored):
+    uri: Text
+    registry: Text
+    address: str
+    source: Text
+    version: str
+    since: str
+    alias: str | None = None
+    created: str | None = None
+    digest: str | None = None
+
+
+class _Model(Stored):
+    reference: _Reference
+    lineage: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+class _Status(Stored):
+    model: _Model
 
 
 def follow(known: Resolution | None, said: Resolved, reference: str, registry: ModelRegistry, now: float) -> Resolution:

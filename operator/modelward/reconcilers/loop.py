@@ -18,10 +18,11 @@ from modelward.kube.discovery import Scope
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
-from modelward.kube.resources import MODEL_DEPLOYMENTS, NAMESPACES, OWNERS, RETRAINING_RUNS, Resource
+from modelward.kube.resources import MODEL_DEPLOYMENTS, MODEL_REGISTRIES, NAMESPACES, OWNERS, RETRAINING_RUNS, Resource
 from modelward.kube.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
 from modelward.reconcilers.driftpolicy.reconcile import watchers_of
 from modelward.reconcilers.modeldeployment.reconcile import ApiInstalledError, Outcome
+from modelward.reconcilers.modelregistry.reconcile import Askers, wake_followers
 from modelward.reconcilers.territory import NamespaceOpenedError, Territory
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class Controller:
         self._resync_seconds = resync_seconds
         self._poller = poller
         self._started: dict[Key, float] = {}
+        self._askers = Askers(cache)
         cache.on_change = self._wake_watchers
 
     def observe_event(self, resource: Resource, kind: str | None, body: Object) -> None:
@@ -106,8 +108,10 @@ class Controller:
     def _wake_watchers(self, resource: Resource, body: Object) -> None:
         """Not where events come in: the answer to a write of ours is there before its event, which is no news then."""
         if resource is MODEL_DEPLOYMENTS:
-            for watcher in watchers_of(self._cache, body):
+            for watcher in (*watchers_of(self._cache, body), *self._askers.of(body)):
                 self._queue.add(watcher)
+        if resource is MODEL_REGISTRIES and self._askers.changed(body):
+            wake_followers(self._cache, self._queue, body["metadata"]["namespace"])
 
     def stuck(self) -> str | None:
         """Why the loop is not well, in a sentence, or None."""
@@ -152,7 +156,8 @@ class Controller:
             except (ApiError, ApiUnreachableError) as error:
                 if isinstance(error, ApiError) and error.status == 404:
                     raise CrdMissingError(
-                        "the cluster does not know ModelDeployment, DriftPolicy or RetrainingRun; install them with "
+                        "the cluster does not know all of ModelDeployment, DriftPolicy, RetrainingRun and "
+                        "ModelRegistry; install them with "
                         "`kubectl apply -k crds`"
                     ) from error
                 log.warning("the cluster's state could not be read, trying again: %s", error)

@@ -6,6 +6,7 @@ from typing import Any
 
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment
+from modelward.api.modelregistry import ModelRegistry
 from modelward.kube.cache import Cache
 from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import Resource
@@ -14,7 +15,11 @@ log = logging.getLogger(__name__)
 
 
 async def write_status(
-    api: Api, cache: Cache, resource: Resource, about: ModelDeployment | DriftPolicy, status: Mapping[str, Any]
+    api: Api,
+    cache: Cache,
+    resource: Resource,
+    about: ModelDeployment | DriftPolicy | ModelRegistry,
+    status: Mapping[str, Any],
 ) -> bool:
     """False: the object was deleted, or deleted and made anew, while we worked; the watch will tell."""
     manifest = {

@@ -2,7 +2,8 @@
 
 Spec is the user's and is never written by the operator. A retraining run whose model was accepted says so in its own
 status, and counts for as long as spec.model is the one that the run was made from; so a change of spec.model wins at
-once, and setting it back gives back what was served then. Of several runs the newest counts.
+once, and setting it back gives back what was served then. Of several runs the newest counts; where spec.model names
+what a registry resolves, a version that it was moved to later than that counts as newer, too.
 
 A model that has become stable is also remembered in the ModelDeployment's status, so that deleting its run, or the
 policy with all of its runs, changes nothing of what is served. One that is still being tried is not: deleting its run
@@ -15,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from modelward.models.references import kind_of
+from modelward.models.resolved import Resolution, recorded, show
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact
 from modelward.retraining.run_object import is_deleted, read_artifact, read_run, show_artifact, target_uid
@@ -37,34 +40,52 @@ class Accepted:
 @dataclass(frozen=True)
 class Effective:
     """`asked`: what spec says; `model`: what is to be served; `by`: whose it is, None: spec's own; `kept`: the last
-    run's model that became stable, None where there is none made from spec as it stands."""
+    run's model that became stable, None where there is none made from spec as it stands; `resolution`: what `asked` is
+    said to mean, where a registry has to say it."""
 
     asked: Artifact
     model: Artifact
     by: Accepted | None = None
     kept: Accepted | None = None
+    resolution: Resolution | None = None
 
 
-def effective_model(body: Mapping[str, Any], bodies: Iterable[Mapping[str, Any]]) -> Effective:
-    """Of the ModelDeployment `body`, given the RetrainingRuns `bodies` that are for it or for a namesake."""
+def effective_model(
+    body: Mapping[str, Any], bodies: Iterable[Mapping[str, Any]], resolution: Resolution | None = None
+) -> Effective:
+    """Of the ModelDeployment `body`, given the RetrainingRuns `bodies` that are for it or for a namesake.
+
+    `resolution`: of spec.model.uri; None: as status has it, where that is for the same reference.
+    """
     asked, kept = read_artifact(body["spec"]["model"]), _kept(body.get("status") or {})
+    resolution = resolution or recorded(body.get("status") or {})
+    if kind_of(asked.uri) is None or (resolution is not None and resolution.reference != asked.uri):
+        resolution = None
     uid = body["metadata"]["uid"]
     kept = kept if kept is not None and kept.made_from == asked else None
     found = [each for one in bodies if target_uid(one) == uid and (each := _accepted(one)) is not None]
     known = [each for each in (*found, kept) if each is not None and each.made_from == asked]
     newest = max(known, key=lambda each: (each.at, each.run), default=None)
-    return Effective(asked, asked if newest is None else newest.model, newest, kept)
+    if newest is not None and resolution is not None and resolution.since > newest.at:
+        newest = None
+    own = asked if resolution is None else Artifact(resolution.resolved.uri, asked.digest or resolution.resolved.digest)
+    return Effective(asked, own if newest is None else newest.model, newest, kept, resolution)
 
 
 def model_status(effective: Effective, *, stable: bool) -> dict[str, Any]:
     """`status.model`. `stable`: the effective model is what the stable revision serves now."""
     kept = effective.by if stable and effective.by is not None else effective.kept
-    source = {} if effective.by is None else {"run": effective.by.run, "madeFrom": show_artifact(effective.asked)}
-    shown = {
-        **(show_artifact(effective.model) or {}),
-        "source": "Spec" if effective.by is None else "RetrainingRun",
-        **source,
-    }
+    resolution = effective.resolution
+    shown: dict[str, Any] = dict(show_artifact(effective.model) or {})
+    if effective.by is not None:
+        shown |= {"source": "RetrainingRun", "run": effective.by.run, "madeFrom": show_artifact(effective.asked)}
+    elif resolution is None:
+        shown["source"] = "Spec"
+    else:
+        told = {"version": resolution.resolved.version, "lineage": dict(resolution.resolved.lineage)}
+        shown |= {"source": "Registry", **{name: value for name, value in told.items() if value}}
+    if resolution is not None:
+        shown["reference"] = show(resolution)
     return shown | ({} if kept is None else {"kept": _show(kept)})
 
 

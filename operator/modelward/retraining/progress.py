@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from modelward.api.driftpolicy import MANUAL, DriftPolicy, Retrain
+from modelward.models.references import kind_of
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact, Outcome, Report, Run
 from modelward.retraining.start import knows
@@ -103,6 +104,13 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
         return _end(
             run, runs.REFUSED, f"The new model is worse on the rows held out: {held}. Look at the training data"
         )
+    if kind_of(model.uri) is not None:
+        told = (
+            f"The run brought {model.uri}, which only a registry can resolve; it has to report the artifact's "
+            f"own address"
+        )
+        cure = "or move an alias that spec.model.uri of the ModelDeployment follows, and report nothing new"
+        return _end(run, runs.FAILED, f"{told}, {cure}")
     before = next((each for each in memory.rejected if _is_same(each.model, model)), None)
     if before is not None:
         return _end(run, runs.REFUSED, f"{model.uri} was rejected before: {before.reason}")
@@ -235,6 +243,8 @@ def _covers(seen: Artifact, wanted: Artifact) -> bool:
 
 
 def _superseded(facts: TargetFacts, run: Run) -> str:
+    if facts.asked == run.from_model and kind_of(facts.asked.uri) is not None:
+        return f"{facts.asked.uri} was moved to {facts.serves.uri} meanwhile; {_spelt(run.model)} is left to you"
     return f"spec.model of {facts.name} was changed to {facts.asked.uri} meanwhile; {_spelt(run.model)} is left to you"
 
 

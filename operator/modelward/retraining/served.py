@@ -1,19 +1,75 @@
-"""The one place where a ModelDeployment gets the model that it is to serve; all else reads `spec.model` of it."""
+"""The one place where a ModelDeployment gets the model that it is to serve; all else reads `spec.model` of it.
+
+What a registry says is taken from what was heard of it last; where that is nothing (an operator that starts anew, a
+registry that can't be reached), from what status recorded. So a registry that is down changes nothing of what runs.
+"""
 
 from dataclasses import replace
+from typing import Protocol
 
-from modelward.api import modeldeployment
-from modelward.api.modeldeployment import ModelDeployment
+from modelward.api import modeldeployment, modelregistry
+from modelward.api.modeldeployment import InvalidObjectError, Model, ModelDeployment
+from modelward.api.modelregistry import ModelRegistry
 from modelward.kube.cache import Cache, Key, Object
-from modelward.kube.resources import RETRAINING_RUNS
+from modelward.kube.resources import MODEL_REGISTRIES, RETRAINING_RUNS
+from modelward.models.following import Following, Said, following_of
+from modelward.models.references import kind_of
+from modelward.models.resolved import resolved_model
+from modelward.registries.choice import chosen
 from modelward.retraining.effective import Effective, effective_model
 
 
-def as_served(body: Object, cache: Cache) -> tuple[ModelDeployment, Effective]:
-    """The ModelDeployment with the effective model in its spec, and whose that is. Raises InvalidObjectError."""
+class Knows(Protocol):
+    """What registries said, as Registries.said tells it."""
+
+    def said(self, registry: ModelRegistry, reference: str) -> Said | None: ...
+
+
+def is_reference(body: Object) -> bool:
+    """Whether a ModelDeployment names what a registry has to resolve."""
+    return kind_of(str(((body.get("spec") or {}).get("model") or {}).get("uri") or "")) is not None
+
+
+def registries_of(cache: Cache, namespace: str) -> list[ModelRegistry]:
+    """Those of a namespace that can be read and stay."""
+    found = []
+    for body in cache.of_namespace(MODEL_REGISTRIES, namespace):
+        try:
+            found.append(modelregistry.parse(body))
+        except InvalidObjectError:
+            continue  # its own reconcile tells of that
+    return [each for each in found if not each.deleting]
+
+
+def as_served(
+    body: Object, cache: Cache, knows: Knows | None = None, now: float = 0.0
+) -> tuple[ModelDeployment, Effective, Following | None]:
+    """The ModelDeployment with the effective model in its spec, whose that is, and how it stands with its registry.
+
+    `now`: seconds since the epoch. Raises InvalidObjectError. Where nothing is known of a reference, spec.model stays
+    what it is, and no pods may be made from it: `Following.usable` says so.
+    """
     owner = modeldeployment.parse(body)
-    effective = effective_model(body, cache.children(Key(owner.namespace, owner.name), RETRAINING_RUNS))
+    runs = cache.children(Key(owner.namespace, owner.name), RETRAINING_RUNS)
+    if kind_of(owner.spec.model.uri) is None:
+        effective = effective_model(body, runs)
+        return _serving(owner, effective, owner.spec.model), effective, None
+    registries = registries_of(cache, owner.namespace)
+    registry = chosen(owner.spec.model, registries)
+    reference, asked = owner.spec.model.uri, registry if isinstance(registry, ModelRegistry) else None
+    said = knows.said(asked, reference) if knows is not None and asked is not None else None
+    following = following_of(reference, owner.status, registry, said, now)
+    effective = effective_model(body, runs, following.resolution)
+    if effective.by is not None:
+        return _serving(owner, effective, owner.spec.model), effective, replace(following, usable=True)
+    if not following.usable or following.resolution is None or asked is None:
+        return owner, effective, replace(following, usable=False)
+    model = resolved_model(owner.spec.model, following.resolution, asked)
+    return replace(owner, spec=replace(owner.spec, model=model)), effective, following
+
+
+def _serving(owner: ModelDeployment, effective: Effective, asked: Model) -> ModelDeployment:
     if effective.by is None:
-        return owner, effective
-    model = replace(owner.spec.model, uri=effective.model.uri, digest=effective.model.digest)
-    return replace(owner, spec=replace(owner.spec, model=model)), effective
+        return owner
+    model = replace(asked, uri=effective.model.uri, digest=effective.model.digest)
+    return replace(owner, spec=replace(owner.spec, model=model))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelward.api import names
@@ -10,6 +10,7 @@ from modelward.api.asked import said
 from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
 from modelward.facts import ModelFacts, Promotion
 from modelward.kube import manifests as common
+from modelward.models.resolved import ResolvedModel
 from modelward.platform import Platform
 from modelward.revisions import identity, restart
 from modelward.revisions import init_containers as steps
@@ -75,7 +76,10 @@ def _asked(deployment: ModelDeployment, model: Model) -> dict[str, Any]:
 
 
 def model_of(model: Model) -> ModelFacts:
-    return ModelFacts(uri=model.uri, format=model.format, digest=model.digest)
+    facts = ModelFacts(uri=model.uri, format=model.format, digest=model.digest)
+    if isinstance(model, ResolvedModel):
+        return replace(facts, version=model.version, lineage=model.lineage)
+    return facts
 
 
 def dump_promotion(promotion: Promotion) -> str:
@@ -93,7 +97,10 @@ def load_promotion(annotation: str | None) -> Promotion | None:
 
 def dump_model(model: ModelFacts) -> str:
     """The model as ANNOTATION_MODEL holds it."""
-    return json.dumps({"uri": model.uri, "format": model.format, "digest": model.digest}, sort_keys=True)
+    shown: dict[str, Any] = {"uri": model.uri, "format": model.format, "digest": model.digest}
+    if model.version is not None:
+        shown |= {"version": model.version, "lineage": dict(model.lineage)}
+    return json.dumps(shown, sort_keys=True)
 
 
 def load_model(annotation: str | None) -> ModelFacts | None:

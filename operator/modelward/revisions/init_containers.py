@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from modelward.api.modeldeployment import Model, Resources, Spec
 from modelward.kube import manifests as common
 from modelward.models import consent
+from modelward.models.resolved import Access, ResolvedModel
 from modelward.platform import Platform
 from modelward.runtimes.runtime import MODELWARD
 
@@ -19,6 +20,14 @@ ARTIFACT_DIR = "/artifact"
 PVC_MOUNT = "/mnt/pvc"
 CA_DIR = "/etc/modelward/ca"
 CA_KEY = "ca.crt"
+REGISTRY_CA_DIR = "/etc/modelward/registry-ca"
+
+MLFLOW_KEYS = {
+    "MLFLOW_TRACKING_USERNAME": "username", "MLFLOW_TRACKING_PASSWORD": "password", "MLFLOW_TRACKING_TOKEN": "token",
+}  # fmt: skip
+"""Variables of the download by entries of an MLflow registry's Secret."""
+
+AWS_KEYS = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")}
 
 COMPILE_USER = 65533
 """Another one than the image's own: it can't write what the download wrote, even where a volume were mounted for it."""
@@ -74,6 +83,8 @@ def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
     if platform.ca_config_map:
         # Optional: a namespace without it has the public authorities, as without the setting.
         found.append({"name": "ca", "configMap": {"name": platform.ca_config_map, "optional": True}})
+    if bundle := _access(model).ca_bundle:
+        found.append({"name": "registry-ca", "configMap": {"name": bundle}})
     return found
 
 
@@ -101,18 +112,22 @@ def download(
         "HTTPS_PROXY": platform.https_proxy,
         "NO_PROXY": platform.no_proxy,
         "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
+        **_registry(model),
     }
     mounts = [{"name": "artifact", "mountPath": ARTIFACT_DIR}, tmp(CONTAINERS.download)]
     if urlsplit(model.uri).scheme == "pvc":
         mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
     if platform.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
+    if _access(model).ca_bundle:
+        mounts.append({"name": "registry-ca", "mountPath": REGISTRY_CA_DIR, "readOnly": True})
     return {
         **container,
         "name": CONTAINERS.download,
         "args": ["download"],
         "env": [
             *common.environment({**shared, **settings, **{key: value for key, value in optional.items() if value}}),
+            *_secrets(model),
             *pinned,
         ],
         **_credentials(model),
@@ -151,6 +166,37 @@ def _bounded(wanted: Resources, built: dict[str, Any], memory: str) -> dict[str,
     if "memory" in wanted.limits or "memory" in wanted.requests:
         return built
     return {**built, "limits": {**built.get("limits", {}), "memory": memory}}
+
+
+def _access(model: Model) -> Access:
+    return model.access if isinstance(model, ResolvedModel) else Access()
+
+
+def _registry(model: Model) -> dict[str, str | None]:
+    """What the download of a resolved model is told. The version is there for the revision's name: two versions may
+    have one address."""
+    if not isinstance(model, ResolvedModel):
+        return {}
+    access = model.access
+    return {
+        "MODEL_VERSION": model.version,
+        "MLFLOW_TRACKING_URI": access.tracking_uri,
+        "MLFLOW_WORKSPACE": access.workspace,
+        "MODEL_CA_FILE": f"{REGISTRY_CA_DIR}/{CA_KEY}" if access.ca_bundle else None,
+        "AWS_REGION": access.region,
+    }
+
+
+def _secrets(model: Model) -> list[dict[str, Any]]:
+    """Variables from the registry's Secret; what it does not have is not set."""
+    access = _access(model)
+    if access.secret is None:
+        return []
+    names = AWS_KEYS if access.region else MLFLOW_KEYS
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": access.secret, "key": key, "optional": True}}}
+        for name, key in names.items()
+    ]
 
 
 def _credentials(model: Model) -> dict[str, Any]:

@@ -67,6 +67,47 @@ def test_the_effective_model(case: str) -> None:
         assert (found.model.uri, found.by.run if found.by else None) == (uri, made_by)
 
 
+ALIAS = "models:/fraud@champion"
+
+
+def following(at: int, version: str = "3") -> dict[str, Any]:
+    """A ModelDeployment whose alias was first seen to be this version on a day of January."""
+    reference = {
+        "uri": ALIAS, "registry": "mlflow", "address": "http://mlflow", "version": version,
+        "source": f"s3://registry/{version}", "since": f"2026-01-0{at}T00:00:00Z",
+    }  # fmt: skip
+    return {**deployment(ALIAS), "status": {"model": {"uri": f"s3://registry/{version}", "reference": reference}}}
+
+
+@pytest.mark.parametrize(
+    ("body", "bodies", "uri", "made_by"),
+    [
+        (following(2), [], "s3://registry/3", None),
+        (following(2), [run("a", NEW, 3, made_from=ALIAS)], NEW, "a"),
+        (following(4), [run("a", NEW, 3, made_from=ALIAS)], "s3://registry/3", None),
+        (following(4), [run("a", NEW, 3, made_from=ALIAS), run("b", NEWER, 5, made_from=ALIAS)], NEWER, "b"),
+        (deployment(ALIAS), [], ALIAS, None),
+        ({**following(2), "spec": {"model": {"uri": "models:/fraud@other"}}}, [], "models:/fraud@other", None),
+        ({**following(2), "spec": {"model": {"uri": OLD}}}, [], OLD, None),
+    ],
+)
+def test_of_an_alias_that_moved_and_an_accepted_run_the_newest_wins(
+    body: dict[str, Any], bodies: list[dict[str, Any]], uri: str, made_by: str | None
+) -> None:
+    found = effective_model(body, bodies)
+    assert (found.model.uri, found.by.run if found.by else None) == (uri, made_by)
+
+
+def test_what_was_resolved_is_told_and_remembered_also_while_a_runs_model_serves() -> None:
+    own = model_status(effective_model(following(2), []), stable=True)
+    assert (own["uri"], own["source"], own["version"]) == ("s3://registry/3", "Registry", "3")
+    runs = model_status(effective_model(following(2), [run("a", NEW, 3, made_from=ALIAS)]), stable=True)
+    assert (runs["uri"], runs["source"], runs["reference"]["version"]) == (NEW, "RetrainingRun", "3")
+    assert runs["madeFrom"] == {"uri": ALIAS}
+    again = {**following(2), "status": {"model": runs}}
+    assert effective_model(again, []).model.uri == NEW, "what became stable stays when its run is deleted"
+
+
 def test_only_what_is_stable_is_remembered() -> None:
     tried = effective_model(deployment(), [run("a", NEW, 2, "RollingOut")])
     shown = model_status(tried, stable=False)

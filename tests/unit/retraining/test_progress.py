@@ -23,6 +23,7 @@ from modelward.retraining.target import Memory, Rejected, RolloutFacts, TargetFa
 
 NOW = 1_767_225_600.0
 OLD, NEW, OTHER = (Artifact(f"s3://models/fraud/{number}/fraud.tar") for number in (1, 2, 3))
+ALIAS = Artifact("models:/fraud@champion")
 PINNED = Artifact(OLD.uri, "sha256:" + "1" * 64)
 FACTS = TargetFacts("fraud", "t", 1, 1, OLD, "fraud-a", OLD)
 RUN = Run("fraud-1", "k", "Job", "Drift", "", NOW - 60, "fraud-a", OLD, phase=runs.RUNNING, drifted=("amount",))
@@ -74,6 +75,15 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "it made a model": ({"outcome": made()}, "RollingOut", ""),
     "it made a model by hand": (
         {"outcome": made(), "given": policy(apply="Manual")}, "Reported", "Write spec.model.uri: s3://models/fraud/2/",
+    ),
+    "it made a model that only a registry knows": (
+        {"outcome": made(Artifact("models:/fraud/4"))}, "Failed", "it has to report the artifact's own address",
+    ),
+    "the alias of spec moved while its model rolled out": (
+        {
+            "outcome": None, "run": replace(ROLLING, from_model=ALIAS),
+            "facts": replace(FACTS, asked=ALIAS, effective=OTHER),
+        }, "Superseded", "models:/fraud@champion was moved to s3://models/fraud/3/",
     ),
     "it made a worse model": ({"outcome": made(holdout=WORSE)}, "Refused", "auc 0.8, the current model 0.9"),
     "it made no other model": ({"outcome": made(OLD)}, "Unchanged", "is to be served already"),

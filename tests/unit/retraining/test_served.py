@@ -37,7 +37,7 @@ def cache(phase: str = "Promoted", policy: str = "drift") -> Cache:
 
 
 def test_a_runs_model_takes_the_place_of_specs_and_nothing_else() -> None:
-    owner, effective = as_served(body(OLD), cache())
+    owner, effective, _ = as_served(body(OLD), cache())
     written = modeldeployment.parse(body(NEW, digest=DIGEST))
     assert owner == written
     assert effective.by is not None
@@ -47,7 +47,7 @@ def test_a_runs_model_takes_the_place_of_specs_and_nothing_else() -> None:
 
 def test_without_one_nothing_changes() -> None:
     for held in (Cache(), cache("Failed")):
-        owner, effective = as_served(body(OLD), held)
+        owner, effective, _ = as_served(body(OLD), held)
         assert (owner, effective.by) == (modeldeployment.parse(body(OLD)), None)
 
 

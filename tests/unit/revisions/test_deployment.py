@@ -1,5 +1,6 @@
 """Revisions: what shapes a pod names it, and nothing else does."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from modelward.api.modeldeployment import (
     Signature,
 )
 from modelward.kube import manifests as common
+from modelward.models.resolved import Access, ResolvedModel
 from modelward.platform import Platform
 from modelward.revisions import deployment as revision
 from modelward.revisions import init_containers as steps
@@ -53,7 +55,12 @@ def test_replicas_and_the_router_do_not() -> None:
 
 def test_what_is_left_at_its_default_makes_no_other_revision() -> None:
     """So that a later operator, whose types have more fields, gives it the same name."""
-    assert revision.name_of(owner(model=Model("s3://models/a.onnx", "auto", None, "Auto", None, None))) == NAME
+    assert (
+        revision.name_of(
+            owner(model=Model("s3://models/a.onnx", "auto", None, optimise="Auto", credentials_secret=None))
+        )
+        == NAME
+    )
     assert NAME == "fraud-c2c8e413a1"
 
 
@@ -62,6 +69,56 @@ def test_credentials_reach_the_download_only() -> None:
     pod = revision.deployment(owner(**spec), PLATFORM, NAME, 1)["spec"]["template"]["spec"]
     assert pod["initContainers"][0]["envFrom"] == [{"secretRef": {"name": "s3"}}]
     assert "envFrom" not in pod["containers"][0]
+
+
+REGISTRY = Access("http://mlflow.ml.svc:5000", "risk", "login", "mlflow-ca")
+RESOLVED = ResolvedModel("mlflow-artifacts:/1/models/m-3/artifacts", version="3", access=REGISTRY)
+
+
+def download_of(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The download container and its pod's spec."""
+    pod = revision.deployment(owner(model=model), PLATFORM, "fraud-a", 1)["spec"]["template"]["spec"]
+    (found,) = [each for each in pod["initContainers"] if each["name"] == "download"]
+    return found, pod
+
+
+def test_the_download_of_a_registrys_model_is_told_where_and_with_what() -> None:
+    found, pod = download_of(RESOLVED)
+    given = {each["name"]: each.get("value", each.get("valueFrom")) for each in found["env"]}
+    assert (given["MODEL_URI"], given["MODEL_VERSION"], given["MODEL_FORMAT"]) == (RESOLVED.uri, "3", "auto")
+    assert (given["MLFLOW_TRACKING_URI"], given["MLFLOW_WORKSPACE"]) == ("http://mlflow.ml.svc:5000", "risk")
+    for name, key in steps.MLFLOW_KEYS.items():
+        assert given[name] == {"secretKeyRef": {"name": "login", "key": key, "optional": True}}
+    (mount,) = [each for each in found["volumeMounts"] if each["name"] == "registry-ca"]
+    assert given["MODEL_CA_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert {"name": "registry-ca", "configMap": {"name": "mlflow-ca"}} in pod["volumes"]
+    others = [each for each in [*pod["initContainers"], *pod["containers"]] if each["name"] != "download"]
+    assert "login" not in json.dumps(others)
+    assert "registry-ca" not in json.dumps(others)
+
+
+def test_the_download_of_a_sagemaker_model_has_the_registrys_keys() -> None:
+    found, _ = download_of(ResolvedModel("s3://m/3", version="3", access=Access(secret="aws", region="eu-west-1")))
+    given = {each["name"]: each.get("value", each.get("valueFrom")) for each in found["env"]}
+    assert given["AWS_REGION"] == "eu-west-1"
+    assert given["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"]["name"] == "aws"
+    assert "MLFLOW_TRACKING_URI" not in given
+
+
+def test_another_version_is_another_revision_and_another_lineage_is_not() -> None:
+    def named(model: Model) -> tuple[str, str]:
+        return revision.name_of(owner(model=model)), revision.intent_of(owner(model=model))
+
+    same_address, elsewhere = replace(RESOLVED, version="4"), replace(RESOLVED, uri="s3://m/3")
+    names = {named(each)[0] for each in (RESOLVED, same_address, elsewhere)}
+    intents = {named(each)[1] for each in (RESOLVED, same_address, elsewhere)}
+    assert (len(names), len(intents)) == (3, 3)
+    assert named(replace(RESOLVED, lineage={"commit": "abc"})) == named(RESOLVED)
+    moved = named(replace(RESOLVED, access=replace(REGISTRY, tracking_uri="http://new:5000")))
+    assert moved == named(RESOLVED), "its pods are made anew in place"
+    facts = revision.model_of(replace(RESOLVED, lineage={"commit": "abc"}))
+    assert revision.load_model(revision.dump_model(facts)) == facts
+    assert (facts.version, facts.lineage) == ("3", {"commit": "abc"})
 
 
 def test_a_claim_is_mounted_read_only_into_the_download_only() -> None:

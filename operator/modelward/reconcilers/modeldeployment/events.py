@@ -33,11 +33,27 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
         yield Transition("Normal", "RevisionCreated", f"{candidate} is being prepared: {_uri(new, 'candidate')}", since)
     if old_stable and new_stable and old_stable != new_stable:
         yield Transition("Normal", "TrafficMoved", f"The traffic goes to {new_stable} now, not to {old_stable}", since)
+    yield from _versions(old.get("model") or {}, new.get("model") or {})
     yield from _rollout(old.get("rollout") or {}, new.get("rollout") or {}, since)
     yield from _fallbacks(old, new, since)
     yield from _drift(old.get("monitor") or {}, new.get("monitor") or {})
     yield from platform.events(before, after, since)
     yield from _condition_changes(before, after, since)
+
+
+def _versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:
+    """The registry says that spec's reference is another version now."""
+    before, after = old.get("reference") or {}, new.get("reference") or {}
+    if not after or (before.get("uri"), before.get("version"), before.get("source")) == (
+        after["uri"], after["version"], after["source"],
+    ):  # fmt: skip
+        return
+    since = f"{after['uri']}@{after['since']}"
+    if before.get("uri") == after["uri"]:
+        told = f"{after['uri']} is version {after['version']} now, and was version {before['version']}"
+        yield Transition("Normal", "VersionMoved", told, since)
+    else:
+        yield Transition("Normal", "VersionResolved", f"{after['uri']} is version {after['version']}", since)
 
 
 def _rollout(old: Mapping[str, Any], new: Mapping[str, Any], since: str) -> Iterator[Transition]:
@@ -108,6 +124,11 @@ def _condition_changes(
         previous = before.get(conditions.STALLED, {})
         if previous.get("status") != "True" or previous.get("reason") != stalled["reason"]:
             yield Transition("Warning", stalled["reason"], stalled["message"], since)
+    resolved = after.get(conditions.RESOLVED)
+    if resolved is not None and resolved["status"] == "False" and stalled["reason"] != resolved["reason"]:
+        previous = before.get(conditions.RESOLVED, {})
+        if (previous.get("status"), previous.get("reason")) != ("False", resolved["reason"]):
+            yield Transition("Warning", resolved["reason"], resolved["message"], since)
     if before.get(conditions.SERVABLE, {}).get("status") == "True" and turned(conditions.SERVABLE, "False"):
         yield Transition("Warning", "NotServable", after[conditions.SERVABLE]["message"], since)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelward.api.asked import as_asked, asked_of
-from modelward.api.modeldeployment import ModelDeployment
+from modelward.api.modeldeployment import ModelDeployment, Spec
 from modelward.api.names import ANNOTATION_MADE_OF
 from modelward.facts import PAUSED, Observed, WorkloadFacts
 from modelward.kube.cache import Object
 from modelward.kube.diff import covers
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource
+from modelward.models.resolved import as_resolved
 from modelward.platform import Platform
 from modelward.revisions import deployment as revision
 from modelward.revisions import record
@@ -62,12 +63,12 @@ class Made:
     @classmethod
     def of(cls, owner: ModelDeployment, observed: Observed, platform: Platform) -> "Made":
         """As all of it would be made now."""
-        specs = {observed.target: owner.spec} | {
+        specs = ({} if observed.unresolved else {observed.target: owner.spec}) | {
             facts.revision: replace(owner.spec, model=variant.model)
             for facts, variant in zip(observed.variants, owner.spec.variants, strict=True)
         }
         specs = {
-            name: found for name, asked in kept_besides(observed) if (found := as_asked(owner.spec, asked))
+            name: found for name, asked in kept_besides(observed) if (found := _as_asked(owner.spec, asked))
         } | specs
         by = {name: replace(owner, spec=spec) for name, spec in specs.items()}
         shapes = {name: revision.shape(each, platform, name) for name, each in by.items()}
@@ -91,10 +92,18 @@ def kept_besides(observed: Observed) -> tuple[tuple[str, Mapping[str, Any]], ...
     routes = observed.router.routes
     if routes is None:
         return ()
-    asked = {observed.target, *(variant.revision for variant in observed.variants)}
-    names = (routes.stable, *kept(observed, routes.stable)[0])
+    asked = {variant.revision for variant in observed.variants}
+    if not observed.unresolved:
+        asked.add(observed.target)
+    names = dict.fromkeys((routes.stable, observed.target, *kept(observed, routes.stable)[0]))
     found = ((name, observed.revisions.get(name)) for name in names if name not in asked)
     return tuple((name, facts.asked) for name, facts in found if facts is not None and facts.asked is not None)
+
+
+def _as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
+    """With what a registry had said then."""
+    found = as_asked(spec, asked)
+    return None if found is None else replace(found, model=as_resolved(found.model, asked["model"]))
 
 
 def updated(

@@ -5,14 +5,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelward.api.modeldeployment import ModelDeployment, Variant
-from modelward.facts import Observed, RevisionFacts, VariantFacts
+from modelward.facts import Observed, RevisionFacts, RouterFacts, VariantFacts
 from modelward.kube.cache import Cache, Key
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES
+from modelward.models.following import Following
 from modelward.revisions import deployment as render_revision
 from modelward.revisions.intent import held, known_as
 from modelward.revisions.observe import revisions_of
 from modelward.rollouts.status import clock_of, progress_of
 from modelward.routing.observe import RouterObserver
+
+
+class NothingServesError(Exception):
+    """spec.model can't be resolved, and there is no revision that could go on."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +47,14 @@ def observe(
     routers: RouterObserver,
     now: float = 0.0,
     wanted: Wanted | None = None,
+    following: Following | None = None,
 ) -> Observed:
     """Everything that a reconcile of `owner` looks at, but for the evidence. `now`: seconds since the epoch. `wanted`:
-    where it is known already. Raises PendingError where the router's pods have just been asked."""
+    where it is known already; `following`: how it stands with the model's registry.
+
+    Raises PendingError where the router's pods have just been asked, NothingServesError where spec.model means nothing
+    yet and nothing is there to go on with.
+    """
     key = Key(owner.namespace, owner.name)
     wanted = wanted or wanted_of(owner)
     told = owner.status.get("rollout") or {}
@@ -67,10 +77,20 @@ def observe(
         and (served is None or (served["uri"], served.get("digest")) == (owner.spec.model.uri, owner.spec.model.digest))
         and (progress is None or progress.revision in tried)
     )
-    target, progress = held(
-        wanted.fresh, wanted.intent, progress, revisions, owner.command,
-        unchanged=unchanged, last_stable=last_stable, model=model,
-    )  # fmt: skip
+    unresolved = following is not None and not following.usable
+    if unresolved:
+        # Nobody knows what spec asks for: what was decided about goes on, with the pods that there are.
+        target = _serving(owner, router, revisions)
+        decided = progress is not None and (progress.rejected or progress.revision in revisions)
+        # Where spec was changed to what nobody knows, a rollout to what it asked for before has ended.
+        if progress is not None and decided and following is not None and following.resolution is not None:
+            target = progress.revision
+        model = revisions[target].model if target in revisions else model
+    else:
+        target, progress = held(
+            wanted.fresh, wanted.intent, progress, revisions, owner.command,
+            unchanged=unchanged, last_stable=last_stable, model=model,
+        )  # fmt: skip
     observed = Observed(
         target=target,
         target_model=model,
@@ -85,9 +105,21 @@ def observe(
         variants=variants,
         matches=owner.spec.traffic.match,
         history_limit=owner.spec.revision_history_limit,
-        intent=wanted.intent,
+        intent=(progress.intent if progress is not None else "") if unresolved else wanted.intent,
+        unresolved=unresolved,
     )
     return replace(observed, clock=clock_of(told, observed.progress, target, now))
+
+
+def _serving(owner: ModelDeployment, router: RouterFacts, revisions: Mapping[str, RevisionFacts]) -> str:
+    """The revision that has the traffic. Raises NothingServesError."""
+    told = (owner.status.get("stable") or {}).get("revision")
+    promoted = [facts for facts in revisions.values() if facts.promoted is not None]
+    latest = max(promoted, key=lambda facts: facts.promoted.number if facts.promoted else 0, default=None)
+    for name in (router.routes.stable if router.routes else None, told, latest.name if latest else None):
+        if name is not None:
+            return str(name)
+    raise NothingServesError
 
 
 def _variant_facts(

@@ -31,21 +31,23 @@ from modelward.kube.resources import (
     Resource,
     resource_of,
 )
+from modelward.models.following import Following
 from modelward.monitoring.reader import Monitoring
 from modelward.platform import Platform
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.consents import platform_of, why_unread
 from modelward.reconcilers.modeldeployment.events import certificate_events, command_event, transitions
+from modelward.reconcilers.modeldeployment.following import unresolved_status
 from modelward.reconcilers.modeldeployment.foreign_hands import LABELS_CHANGED, find_lost, repaired, stays_changed
 from modelward.reconcilers.modeldeployment.made import Made, kept_besides, updated
-from modelward.reconcilers.modeldeployment.observe import Wanted, observe, wanted_of
+from modelward.reconcilers.modeldeployment.observe import NothingServesError, Wanted, observe, wanted_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
 from modelward.reconcilers.modeldeployment.platform_status import platform_command_event, restart_event
 from modelward.reconcilers.modeldeployment.status import build_status, is_urgent, patience_left
 from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining.effective import Effective
-from modelward.retraining.served import as_served
+from modelward.retraining.served import Knows, as_served, is_reference
 from modelward.revisions import restart
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.ownership import claim_of_another
@@ -96,7 +98,7 @@ class _Memory:
     touched_at: dict[str, float] = field(default_factory=dict)
     changed: Problem | None = None
     """What the cluster makes of our labels, as of the last reconcile."""
-    served: tuple[tuple[Object, ...], tuple[ModelDeployment, Effective]] | None = None
+    served: tuple[tuple[Object, ...], tuple[ModelDeployment, Effective, Following | None]] | None = None
     wanted: tuple[ModelDeployment, Wanted] | None = None
     made: tuple[tuple[Any, ...], Made] | None = None
     converged: Converged = field(default_factory=Converged)
@@ -121,7 +123,8 @@ class Keys(Protocol):
 
 
 class Reconciler:
-    """Reconciles ModelDeployments. `clock`: monotonic seconds; `now`: the wall clock, UTC."""
+    """Reconciles ModelDeployments. `clock`: monotonic seconds; `now`: the wall clock, UTC; `knows`: what registries
+    said."""
 
     def __init__(
         self,
@@ -136,6 +139,7 @@ class Reconciler:
         now: Callable[[], datetime],
         keyring: Keys,
         fleet: Fleet | None = None,
+        knows: Knows | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -148,6 +152,7 @@ class Reconciler:
         self._now = now
         self._keyring = keyring
         self._fleet = fleet or Fleet(lambda: (), lambda _key: None)
+        self._knows = knows
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -172,7 +177,7 @@ class Reconciler:
             return Outcome()
         memory = self._memories.setdefault(key, _Memory())
         try:
-            owner, effective = _served(body, self._cache, memory)
+            owner, effective, following = _served(body, self._cache, memory, self._knows, self._now().timestamp())
         except InvalidObjectError as error:
             await tell_unreadable(self._api, self._cache, MODEL_DEPLOYMENTS, body, error, self._now())
             return Outcome(refused=True)
@@ -190,9 +195,11 @@ class Reconciler:
         platform = replace(platform, operator_keys=await self._keyring.public())
         await find_lost(owner, self._cache, self._api)
         try:
-            observed = observe(owner, self._cache, self._routers, now, _wanted(owner, memory))
+            observed = observe(owner, self._cache, self._routers, now, _wanted(owner, memory), following)
         except PendingError:
             return Outcome(again_in=AWAITED)
+        except NothingServesError:
+            return await self._tell_unresolved(owner, following)
         seen = self._evidence.look(owner, observed)
         observed = replace(observed, judgement=seen.judgement, consent_unread=why_unread(self._cache, owner.namespace))
         made = self._made(key, owner, observed, platform, memory)
@@ -206,7 +213,19 @@ class Reconciler:
         except PendingError:
             return Outcome(again_in=AWAITED)
         seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
-        return await self._report(owner, observed, planned, refused or memory.changed, seen, memory, effective, made)
+        return await self._report(
+            owner, observed, planned, refused or memory.changed, seen, memory, effective, made, following
+        )
+
+    async def _tell_unresolved(self, owner: ModelDeployment, following: Following | None) -> Outcome:
+        """Nothing is made of a reference that nobody has resolved yet; the registry's answer makes it due again."""
+        assert following is not None
+        status = unresolved_status(owner, following, self._now().strftime("%Y-%m-%dT%H:%M:%SZ"))
+        if status != owner.status:
+            for transition in transitions(owner.status, status):
+                await events.post(self._api, owner, transition, self._identity)
+            await write_status(self._api, self._cache, MODEL_DEPLOYMENTS, owner, status)
+        return Outcome()
 
     def _made(self, key: Key, owner: ModelDeployment, observed: Observed, platform: Platform, memory: _Memory) -> Made:
         """What pods are made of: anew for a newer platform when it is the model's turn."""
@@ -400,6 +419,7 @@ class Reconciler:
         memory: _Memory,
         effective: Effective,
         made: Made,
+        following: Following | None,
     ) -> Outcome:
         """Events and the one status patch, where something is to be told; and when to look again."""
         for told in certificate_events(owner, observed.router.certificate):
@@ -407,7 +427,7 @@ class Reconciler:
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         status = build_status(
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,
-            seen.monitored, effective, made.update if refused is None else None,
+            seen.monitored, effective, made.update if refused is None else None, following,
         )  # fmt: skip
         # What was deleted is out of the cache already, so that its event would be no news; nor is one of a record.
         marked = any(resource_of(each) is CONTROLLER_REVISIONS for each in planned.applies)
@@ -471,9 +491,13 @@ def _content(body: Object) -> Object:
 _NOT_APPLIED = ("metadata", "status", "apiVersion", "kind")
 
 
-def _served(body: Object, cache: Cache, memory: _Memory) -> tuple[ModelDeployment, Effective]:
+def _served(
+    body: Object, cache: Cache, memory: _Memory, knows: Knows | None, now: float
+) -> tuple[ModelDeployment, Effective, Following | None]:
     """Raises InvalidObjectError. A cached object is replaced when it changes: the very same ones say the same."""
     metadata = body["metadata"]
+    if is_reference(body):
+        return as_served(body, cache, knows, now)  # what registries say is no object
     said_by = (body, *cache.children(Key(metadata["namespace"], metadata["name"]), RETRAINING_RUNS))
     known = memory.served
     if (

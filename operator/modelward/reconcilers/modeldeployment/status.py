@@ -31,9 +31,12 @@ from modelward.facts import (
     RevisionFacts,
     RouterFacts,
 )
+from modelward.models.following import Following
+from modelward.models.resolved import ResolvedModel
 from modelward.monitoring import status as monitored
 from modelward.monitoring.status import Monitored
 from modelward.reconcilers.modeldeployment import platform_status as platform
+from modelward.reconcilers.modeldeployment.following import resolved_condition, unresolved
 from modelward.retraining.effective import Effective, model_status
 from modelward.retraining.run import Artifact
 from modelward.revisions.artifact import artifacts_of, differing
@@ -125,11 +128,18 @@ def loss_of(observed: Observed, stable: str) -> Problem | None:
 
 
 def assess(
-    owner: ModelDeployment, observed: Observed, decision: Decision, version: str, refused: Problem | None
+    owner: ModelDeployment,
+    observed: Observed,
+    decision: Decision,
+    version: str,
+    refused: Problem | None,
+    following: Following | None = None,
 ) -> Assessment:
     """Judge the facts. `version`: of the configuration that `decision` asks of the router."""
     answering, now = _servable(observed, decision.routes.stable), observed.clock.now
     problem = problem_of(observed, refused) or loss_of(observed, decision.routes.stable)
+    if problem is None and following is not None and not following.usable and following.resolution is None:
+        return Assessment(answering, *unresolved(following, decision.routes.stable))
     if problem is None or not problem.may_pass(now):
         waiting_for, reason = _waits_for(observed, decision, version)
         return Assessment(answering, problem or rejection(owner, decision), waiting_for, reason)
@@ -150,9 +160,16 @@ def rejection(owner: ModelDeployment, decision: Decision) -> Problem | None:
         return None
     return Problem(
         progress.phase,
-        f"{progress.revision} does not get the traffic. {progress.message}. Change spec, set it back, or try once more "
+        f"{progress.revision} does not get the traffic. {progress.message}. {_other_ways(owner)}, or try once more "
         f"with `kubectl annotate modeldeployment {owner.name} -n {owner.namespace} {ANNOTATION_COMMAND}=retry`",
     )
+
+
+def _other_ways(owner: ModelDeployment) -> str:
+    model = owner.spec.model
+    if not isinstance(model, ResolvedModel):
+        return "Change spec, set it back"
+    return f"It is version {model.version} in the registry: move the alias there, or change spec"
 
 
 def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[str | None, str]:
@@ -288,14 +305,15 @@ def build_status(
     watched: Monitored | None = None,
     effective: Effective | None = None,
     update: Update | None = None,
+    following: Following | None = None,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
     `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
-    not known.
+    not known; `following`: None: no registry is asked.
     """
-    assessment, stable = assess(deployment, observed, decision, version, refused), decision.routes.stable
+    assessment, stable = assess(deployment, observed, decision, version, refused, following), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
         assessment = while_updating(assessment, observed)
     if update is not None and update.phase is Phase.REFUSED and assessment.problem is None:
@@ -307,13 +325,15 @@ def build_status(
         built = (*built, platform.condition(deployment, update))
     if watched is not None:
         built = (*built, monitored.condition(watched))
+    if following is not None:
+        built = (*built, resolved_condition(following))
     stable_facts = observed.revisions.get(stable)
     last = deployment.status
     status: dict[str, Any] = {
         "observedGeneration": deployment.generation,
         "phase": phase_of(built, decision.progress, stalled=assessment.problem is not None),
         **_addresses(deployment, observed.router.tls),
-        "model": model_status(effective, stable=stable == observed.target),
+        "model": _model(deployment, observed, decision, effective, following),
         "replicas": len(stable_facts.workload.pods) if stable_facts else 0,
         "readyReplicas": stable_facts.workload.ready if stable_facts else 0,
         "selector": _selector(deployment, decision),
@@ -334,6 +354,31 @@ def build_status(
         ),
     }
     return status | {name: value for name, value in optional.items() if value}
+
+
+def _model(
+    deployment: ModelDeployment,
+    observed: Observed,
+    decision: Decision,
+    effective: Effective,
+    following: Following | None,
+) -> dict[str, Any]:
+    """`status.model`: as it was while nobody knows what spec asks for."""
+    stable, last = decision.routes.stable, deployment.status.get("model")
+    if following is not None and not following.usable and last:
+        return dict(last)
+    shown = model_status(effective, stable=stable == observed.target)
+    if shown["source"] != "Registry":
+        return shown
+    facts = observed.revisions.get(stable)
+    if stable == observed.target and facts is not None:
+        artifact = next(iter(artifacts_of(facts.workload)), None)
+        before = (deployment.status.get("stable") or {}) if last and last.get("uri") == shown["uri"] else {}
+        digest = artifact.digest if artifact else before.get("digest")
+        return shown | ({"fetchedDigest": digest} if digest else {})
+    if decision.progress is not None and decision.progress.rejected and facts is not None:
+        return shown | {"pinned": facts.model.version or facts.model.uri}
+    return shown
 
 
 def _selector(deployment: ModelDeployment, decision: Decision) -> str:
@@ -379,9 +424,13 @@ def _revision(observed: Observed, decision: Decision, name: str, last: Mapping[s
     model = facts.model if facts else observed.target_model if name == observed.target else _told(last, name)
     artifact = next(iter(artifacts_of(facts.workload)), None) if facts else None
     arm = next((arm for arm in decision.routes.arms if arm.revision == name), None)
+    lineage = dict(model.lineage) if model and name != observed.target else {}  # the target's is in status.model
     shown: dict[str, Any] = {
         "revision": name,
         "uri": model.uri if model else None,
+        "version": model.version if model else None,
+        "commit": model.lineage.get("commit") if model else None,
+        "lineage": lineage or None,
         "format": artifact.format if artifact else model.format if model else None,
         "digest": artifact.digest if artifact else model.digest if model else None,
         "signedBy": artifact.signed_by if artifact else None,

@@ -1,0 +1,1 @@
+"""ModelRegistries: asked, and told of."""
