@@ -1,4 +1,5 @@
--- The health of a ModelDeployment, a DriftPolicy or a RetrainingRun, from the conditions that every status of theirs holds.
+-- The health of a ModelDeployment, a DriftPolicy, a ModelRegistry or a RetrainingRun, from the conditions that every status
+-- of theirs holds.
 local status = obj.status or {}
 local conditions = {}
 for _, condition in ipairs(status.conditions or {}) do

@@ -17,8 +17,8 @@ Rule = tuple[str, str, str, str]
 
 CREATES: tuple[Rule, ...] = tuple(
     ("modelward.io", kind, verb, "")
-    for kind in ("modeldeployments", "driftpolicies")
-    for verb in ("get", "create", "update")
+    for kind in ("modeldeployments", "driftpolicies", "modelregistries")
+    for verb in (("create", "update") if kind == "modelregistries" else ("get", "create", "update"))
 )
 PATCHES: Rule = ("modelward.io", "modeldeployments", "patch", "")
 JOBS: Rule = ("batch", "jobs", "create", "")
@@ -42,6 +42,10 @@ def webhook(apply: str = "Manual") -> Object:
     return drift({"apply": apply, "webhook": {"url": "https://ci.example.com/x", "secretRef": {"name": "sign"}}})
 
 
+def registry(**spec: Any) -> Object:
+    return {"kind": "ModelRegistry", "spec": {"mlflow": {"url": "http://mlflow:5000"}} | spec}
+
+
 GATEWAY = {"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}
 CREDENTIALS = {"uri": S3, "credentialsSecret": {"name": "store"}}
 ENV = {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "store", "key": "a"}}}]}
@@ -63,6 +67,21 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a model's account": (
         model(serviceAccountName="cloud"), (("", "serviceaccounts", "impersonate", "cloud"),),
         "may not impersonate ServiceAccount cloud in namespace",
+    ),
+    "a model of a registry": (
+        model(model={"uri": "models:/fraud@champion", "registry": "mlflow"}),
+        (("modelward.io", "modelregistries", "get", "mlflow"),), "may not get ModelRegistry mlflow in namespace",
+    ),
+    "a model of whichever registry there is": (
+        model(model={"uri": "models:/fraud@champion"}), (("modelward.io", "modelregistries", "get", ""),),
+        "may not get ModelRegistry (any) in namespace",
+    ),
+    "a registry's login": (
+        registry(credentialsSecret={"name": "store"}), (("", "secrets", "get", "store"),),
+        "spec.credentialsSecret: ",
+    ),
+    "a registry's certificates": (
+        registry(caBundle={"name": "ca"}), (("", "configmaps", "get", "ca"),), "may not get ConfigMap ca in namespace",
     ),
     "a gateway": (
         model(router=GATEWAY), (("gateway.networking.k8s.io", "httproutes", "create", ""),), "may not create HTTP",
@@ -215,7 +234,7 @@ def policies(cluster: Cluster) -> None:
     """As they are installed, by kustomize, and in force."""
     built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
     parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
-    assert len(parts) == 8
+    assert len(parts) == 10
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
     somebody = Somebody(cluster, "default").may()
     for body in (model(serviceAccountName="cloud"), job()):
@@ -277,6 +296,21 @@ def test_who_changes_a_spec_answers_for_all_of_it_and_who_does_not_for_nothing(s
     moved = cluster.run(f"--as={poor.name}", "patch", *patch, '{"spec":{"model":{"uri":"s3://evil/m.onnx"}}}')
     assert "may not get Secret store" in moved.stderr
     annotation = '{"metadata":{"annotations":{"a":"b"}}}'
+    assert cluster.run(f"--as={poor.name}", "patch", *patch, annotation).returncode == 0
+
+
+def test_who_moves_a_registry_elsewhere_answers_for_its_secret(somebody: Somebody) -> None:
+    """Another server would be sent what is in it."""
+    somebody.may(("", "secrets", "get", "store"))
+    assert somebody.writes(registry(credentialsSecret={"name": "store"}))[0]
+    poor = Somebody(somebody.cluster, somebody.namespace).may(
+        *(("modelward.io", "modelregistries", verb, "") for verb in ("get", "patch"))
+    )
+    patch = ["mreg/fraud", "-n", somebody.namespace, "--type=merge", "-p"]
+    cluster = somebody.cluster
+    moved = cluster.run(f"--as={poor.name}", "patch", *patch, '{"spec":{"mlflow":{"url":"http://evil:1"}}}')
+    assert "may not get Secret store" in moved.stderr
+    annotation = '{"metadata":{"annotations":{"modelward.io/refresh":"1"}}}'
     assert cluster.run(f"--as={poor.name}", "patch", *patch, annotation).returncode == 0
 
 

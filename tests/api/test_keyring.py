@@ -33,10 +33,13 @@ def may(cluster: Cluster, verb: str, what: str, namespace: str) -> bool:
     return cluster.run("auth", "can-i", verb, what, "-n", namespace, f"--as={ACCOUNT}").stdout.strip() == "yes"
 
 
-def test_the_operators_account_has_its_own_secret_and_no_other(cluster: Cluster, namespace: str) -> None:
+def test_the_operators_account_reads_a_secret_by_its_name_and_changes_its_own_alone(
+    cluster: Cluster, namespace: str
+) -> None:
     assert all(may(cluster, verb, f"secrets/{NAME}", SYSTEM) for verb in ("get", "update"))
     assert may(cluster, "create", "secrets", SYSTEM)
-    for verb in ("get", "list", "watch", "update", "patch", "delete", "create"):
+    assert may(cluster, "get", "secrets/registry", namespace), "what a ModelRegistry is asked with"
+    for verb in ("list", "watch", "update", "patch", "delete", "create"):
         assert not may(cluster, verb, "secrets", namespace), verb
         assert not may(cluster, verb, f"secrets/{NAME}", namespace), verb
         if verb != "create":

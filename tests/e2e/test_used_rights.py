@@ -33,6 +33,8 @@ RARE: Final[Mapping[Right, str]] = {
     Right("networking.k8s.io", "networkpolicies", "delete"): "only for another router, or with policies switched off",
     Right("modelward.io", "driftpolicies", "patch"): "only while a webhook run is under way",
     Right("", "events", "list"): "only of a training Job that makes no pod, or whose pod does not begin",
+    Right("", "secrets", "get"): "only where a ModelRegistry or a webhook names one",
+    Right("modelward.io", "modelregistries/status", "patch"): "only where there is a ModelRegistry",
     Right("batch", "jobs", "get"): "only before a watch has told of a Job, or after somebody has deleted it",
     Right("batch", "jobs", "delete"): "only of runs that are stopped, and beyond the last three of a model",
     Right("coordination.k8s.io", "leases", "create"): ONCE,
