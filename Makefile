@@ -12,7 +12,7 @@ export MYPYPATH := $(PYTHONPATH)
 export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 
-.PHONY: help demo demo-down test check lint format types unit property api e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs argocd sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift
 
@@ -46,7 +46,7 @@ format: $(READY) ## put the code into the project's form
 unit property: $(READY) ## one tier of the tests
 	@$(BIN)/python -m pytest -n auto --dist=loadfile tests/$@
 
-api e2e gateway scale: $(READY)
+api integration e2e gateway scale: $(READY)
 	@$(BIN)/python -m pytest tests/$@
 
 chaos: $(READY) ## break things: an operator and its API server, then 10,000 random steps with foreign hands, minutes (CHAOS="50000 1": steps, seed)

@@ -36,7 +36,10 @@ def phases(folder: Path) -> list[dict[str, list[Step]]]:
             ],
         },
         {
-            "nodeless": [tests("api, chaos and scale", *by_file, "2", "tests/api", "tests/chaos", "tests/scale")],
+            "nodeless": [
+                tests("api, chaos and scale", *by_file, "2", "tests/api", "tests/chaos", "tests/scale"),
+                tests("integration", *by_file, "2", "tests/integration"),
+            ],
             "cluster": [
                 tests("e2e and gateway, beside each other", *by_file, WAITING, "-m", "not alone", *ON_THE_CLUSTER)
             ],

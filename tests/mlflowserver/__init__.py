@@ -1,0 +1,1 @@
+"""A real MLflow server for tests."""

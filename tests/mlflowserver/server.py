@@ -1,0 +1,105 @@
+"""An MLflow tracking server as a process of the test's own: on a free loopback port, its data in a temporary folder.
+
+Its helpers for background jobs are left out: they are eight more processes of 230 MB.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from foreign import answers, environment, free_port
+from localcluster.processes import Process
+from localcluster.progress import wait_for
+
+HERE = Path(__file__).parent
+START_SECONDS = 240.0
+"""It imports for 18 CPU seconds, and other tests run beside it."""
+
+ADMIN, PASSWORD = "admin", "a long password of tests"
+
+
+class MlflowServer:
+    """`with MlflowServer() as server:`; `server.url`. `auth`: it wants a login, ADMIN's and those of users made by it.
+
+    `python`: an interpreter that has mlflow and scikit-learn. Raises SetupError where it does not become ready.
+    """
+
+    def __init__(self, *, auth: bool = False) -> None:
+        self._auth = auth
+        self._folder = Path(tempfile.mkdtemp(prefix="modelward-mlflow-"))
+        self._process = Process("mlflow", self._folder)
+        self.host = f"127.0.0.1:{free_port()}"
+        self.url = f"http://{self.host}"
+
+    def __enter__(self) -> "MlflowServer":
+        try:
+            bin_folder = environment("mlflow", HERE / "requirements.lock")
+            self.python = bin_folder / "python"
+            settings = {
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+                "MLFLOW_SERVER_ALLOWED_HOSTS": self.host,
+                "MLFLOW_FLASK_SERVER_SECRET_KEY": "of tests",
+                "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN,
+                "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+                "MLFLOW_AUTH_CONFIG_PATH": str(self._auth_config()),
+            }
+            address, _, port = self.host.partition(":")
+            command = [
+                "env", *(f"{name}={value}" for name, value in settings.items()), str(bin_folder / "mlflow"), "server",
+                "--backend-store-uri", f"sqlite:///{self._folder}/mlflow.db", "--serve-artifacts",
+                "--artifacts-destination", str(self._folder / "artifacts"), "--host", address, "--port", port,
+                "--workers", "1", *(["--app-name", "basic-auth"] if self._auth else []),
+            ]  # fmt: skip
+            self._process.start(command, dies_with_us=True)
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def ready(self) -> None:
+        """Wait until it answers: two of them may start beside each other."""
+        wait_for("MLflow's start", self._is_ready, START_SECONDS)
+
+    def run(self, script: Path, *arguments: str) -> str:
+        """What a script of its own environment prints."""
+        done = subprocess.run(
+            [self.python, script, self.url, *arguments], capture_output=True, text=True, check=False, timeout=280
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._remove()
+
+    def _auth_config(self) -> Path:
+        """Whom it knows is kept beside the rest, and not where it was started."""
+        path = self._folder / "auth.ini"
+        path.write_text(
+            f"[mlflow]\ndefault_permission = NO_PERMISSIONS\ndatabase_uri = sqlite:///{self._folder}/users.db\n"
+            f"admin_username = {ADMIN}\nadmin_password = {PASSWORD}\n"
+            "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
+        )
+        return path
+
+    def _is_ready(self) -> bool:
+        self._process.check()
+        return answers(f"{self.url}/health")
+
+    def _remove(self) -> None:
+        pid = self._process.pid
+        if pid is not None:
+            # Its workers are in a session of their own with it, and outlive it otherwise.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGTERM)
+        self._process.stop()
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
