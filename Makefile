@@ -138,7 +138,10 @@ lock: $(READY) ## pin the newest versions that pyproject.toml allows
 	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group dev \
 		pyproject.toml inference_image/pyproject.toml -o $(LOCK)
 
-lock-peers: $(READY) ## pin what the peers of the benchmarks need
+lock-peers: $(READY) ## pin what the peers of the benchmarks need, and the servers of others that tests ask
 	@for peer in benchmarks/*/peers/*.in; do \
 		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 			$$peer -o $${peer%.in}.txt || exit 1; done
+	@for server in tests/*server/requirements.in; do \
+		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+			$$server -o $${server%.in}.lock || exit 1; done
