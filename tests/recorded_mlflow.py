@@ -20,8 +20,15 @@ COMMIT = "5be0e9c1c5f8b6d0f2f1c0b2a79a4e3d6c8f7a11"
 
 MODEL_FILE = """\
 flavors:
-  python_function: {loader_module: mlflow.sklearn, python_version: 3.11.7}
-  sklearn: {pickled_model: model.skops, serialization_format: skops, sklearn_version: 1.9.1}
+  python_function:
+    env:
+      conda: conda.yaml
+    loader_module: mlflow.sklearn
+    python_version: 3.11.7
+  sklearn:
+    pickled_model: model.skops
+    serialization_format: skops
+    sklearn_version: 1.9.1
 mlflow_version: 3.17.2
 signature:
   inputs: '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2]}}]'

@@ -3,6 +3,7 @@
 Failure: RegistryError with cause and cure. What a registry says is quoted only where it is its own kind of error.
 """
 
+import asyncio
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,44 +23,40 @@ from modelward.registries.registry import Login, RegistryError
 TIMEOUT: Final = 10.0
 """Seconds for one request."""
 
-MAX_ANSWER: Final = 2 << 20
-"""Bytes: a run with thousands of parameters has a megabyte."""
+MAX_ANSWER: Final = 1 << 20
+"""Bytes: a run with a thousand parameters has a hundred thousand."""
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds of a Retry-After that are kept to: a registry must not stop the following of a model for days."""
 
 
+AT_ONCE: Final = 64 << 10
+"""Bytes of JSON that are read at once: more take milliseconds, and are read beside the event loop."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """Status, body, and what the body is said to be."""
+    """Status, body, and the body's JSON object (None where it is none, or nobody asked for it)."""
 
     status: int
     body: bytes
+    document: Mapping[str, Any] | None = None
     retry_after: float | None = None
 
     def json(self, shown: str) -> Mapping[str, Any]:
         """Raises RegistryError where it is no JSON object."""
-        try:
-            document = decoded(self.body)
-        except ValueError:
-            document = None
-        if not isinstance(document, Mapping):
+        if self.document is None:
             raise RegistryError(
                 "BadAnswer",
                 f"What is at {shown} answers with HTTP status {self.status}, and not as such a registry does. Write "
-                f"the "
-                "address of the registry itself into the ModelRegistry, without /api or #/",
+                "the address of the registry itself into the ModelRegistry, without /api or #/",
             )
-        return document
+        return self.document
 
     @property
     def error(self) -> Mapping[str, Any]:
         """The JSON object of an error; empty where it is none."""
-        try:
-            document = decoded(self.body)
-        except ValueError:
-            return {}
-        return document if isinstance(document, Mapping) else {}
+        return self.document or {}
 
 
 class Client:
@@ -85,6 +82,8 @@ class Client:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
         most: int = MAX_ANSWER,
+        *,
+        is_json: bool = True,
     ) -> Answer:
         """Raises RegistryError, but for what the registry itself says by a status."""
         shown = _shown(url)
@@ -118,7 +117,15 @@ class Client:
             raise RegistryError(
                 "Redirected", f"{shown} redirects to {target}, which is not followed. Write where it leads to"
             )
-        return Answer(status, raw, _retry_after(told.get("Retry-After")))
+        return Answer(status, raw, await _document(raw) if is_json else None, _retry_after(told.get("Retry-After")))
+
+
+async def _document(raw: bytes) -> Mapping[str, Any] | None:
+    try:
+        document = decoded(raw) if len(raw) <= AT_ONCE else await asyncio.to_thread(decoded, raw)
+    except ValueError:
+        return None
+    return document if isinstance(document, Mapping) else None
 
 
 def checked(url: str) -> str:

@@ -6,11 +6,11 @@ Failure: RegistryError. A lineage that can't be read is left out; an address nev
 """
 
 import base64
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-import yaml
 from yarl import URL
 
 from modelward.api.modelregistry import Mlflow
@@ -182,10 +182,10 @@ class MlflowRegistry:
         path = quote(address.removeprefix("mlflow-artifacts:/"), safe="/")
         url = URL(f"{self._url}/api/2.0/mlflow-artifacts/artifacts/{path}/MLmodel", encoded=True)
         try:
-            answer = await self._client.send("GET", url, self._headers, most=MODEL_FILE_BYTES)
-            return described(answer.body) if answer.status == 200 else {}
-        except (RegistryError, ValueError, AttributeError, TypeError, yaml.YAMLError, RecursionError):
+            answer = await self._client.send("GET", url, self._headers, most=MODEL_FILE_BYTES, is_json=False)
+        except RegistryError:
             return {}
+        return described(answer.body) if answer.status == 200 else {}
 
     async def _get(self, path: str, query: Mapping[str, str], missing: str) -> Mapping[str, Any]:
         """`missing`: the sentence where the registry does not know it."""
@@ -230,34 +230,38 @@ def lineage_of(run_id: str, run: Mapping[str, Any], logged: Mapping[str, Any]) -
     return {name: value for name, value in told.items() if value}
 
 
-class _PlainLoader(yaml.SafeLoader):
-    """YAML without aliases, which make gigabytes of a kilobyte."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not read")
-        return super().compose_node(parent, index)
-
-
 def described(raw: bytes) -> dict[str, Any]:
-    """Of an MLmodel file: the signature in short, and what it was made with."""
-    document = yaml.load(raw, Loader=_PlainLoader)  # noqa: S506  a SafeLoader
-    flavors = document.get("flavors") or {}
-    versions: dict[str, object] = {"mlflow": document.get("mlflow_version")}
-    versions["python"] = (flavors.get("python_function") or {}).get("python_version")
-    for name, flavor in flavors.items():
-        for key, value in flavor.items():
-            if key.endswith("_version") and key != "python_version":
-                versions[key.removesuffix("_version")] = value
-        versions.setdefault(str(name), None)
-    signature = document.get("signature") or {}
-    told = {
-        "frameworks": words({name: value for name, value in versions.items() if value}),
-        "signature": {
-            part: word(signature[part]) for part in ("inputs", "outputs") if isinstance(signature.get(part), str)
-        },
-    }
+    """Of an MLmodel file: the signature in short, and what it was made with.
+
+    By its lines, as MLflow writes them, and not as the YAML that it is: a parser of that takes a second for what
+    somebody may put into a hundred kilobytes.
+    """
+    section, flavor = "", ""
+    versions: dict[str, str] = {}
+    signature: dict[str, str] = {}
+    for line in raw.decode(errors="replace").splitlines():
+        if found := _TOP.fullmatch(line):
+            section, flavor = found[1], ""
+            if section == "mlflow_version":
+                versions["mlflow"] = found[2]
+        elif section == "signature" and (found := _SIGNATURE.fullmatch(line)):
+            signature[found[1]] = word(found[2].replace("''", "'"))
+        elif section == "flavors" and (found := _FLAVOR.fullmatch(line)):
+            flavor = found[1]
+        elif (
+            section == "flavors"
+            and (found := _FLAVOR_VERSION.fullmatch(line))
+            and (found[1] != "python" or flavor == "python_function")
+        ):
+            versions[found[1]] = found[2]
+    told = {"frameworks": words(versions), "signature": signature}
     return {name: value for name, value in told.items() if value}
+
+
+_TOP: Final = re.compile(r"(\w{1,64}):(?: (\S{1,200}))?.{0,1000}")
+_FLAVOR: Final = re.compile(r"  (\w{1,64}):\s{0,10}")
+_FLAVOR_VERSION: Final = re.compile(r"    (\w{1,64})_version: ['\"]?([\w.+!-]{1,200})['\"]?")
+_SIGNATURE: Final = re.compile(r"  (inputs|outputs): '(.*?)'?")
 
 
 def _headers(spec: Mlflow, login: Login, named: str | None) -> dict[str, str]:

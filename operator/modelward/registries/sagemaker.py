@@ -113,7 +113,7 @@ class SageMakerRegistry:
         if code in ("AccessDeniedException", "AccessDenied"):
             return refused(Answer(403, b""), self._host, said, self._login)
         if code in _TOO_MANY:
-            return refused(Answer(429, b"", answer.retry_after), self._host, said, self._login)
+            return refused(Answer(429, b"", None, answer.retry_after), self._host, said, self._login)
         if code in _MISSING:
             told = f" ({said.rstrip('.')})" if said else ""
             return RegistryError("VersionMissing", f"{missing}{told}", answered=True)
