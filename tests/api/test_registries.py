@@ -78,7 +78,7 @@ async def test_an_alias_that_moves_starts_a_canary_and_its_version_becomes_stabl
         assert model.get()["spec"]["model"]["uri"] == ALIAS, "spec is not written"
         first = model.stable()["revision"]
         given = environment(model, first)
-        assert (given["MODEL_URI"], given["MODEL_VERSION"]) == (FIRST, "1")
+        assert (given["MODEL_URI"], given["MODEL_REGISTRY_VERSION"]) == (FIRST, "1")
         assert given["MLFLOW_TRACKING_URI"] == mlflow.url
         mlflow.aliases["champion"] = "2"
         await until(

@@ -179,7 +179,7 @@ def _registry(model: Model) -> dict[str, str | None]:
         return {}
     access = model.access
     return {
-        "MODEL_VERSION": model.version,
+        "MODEL_REGISTRY_VERSION": model.version,
         "MLFLOW_TRACKING_URI": access.tracking_uri,
         "MLFLOW_WORKSPACE": access.workspace,
         "MODEL_CA_FILE": f"{REGISTRY_CA_DIR}/{CA_KEY}" if access.ca_bundle else None,

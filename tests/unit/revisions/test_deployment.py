@@ -85,7 +85,7 @@ def download_of(model: Model) -> tuple[dict[str, Any], dict[str, Any]]:
 def test_the_download_of_a_registrys_model_is_told_where_and_with_what() -> None:
     found, pod = download_of(RESOLVED)
     given = {each["name"]: each.get("value", each.get("valueFrom")) for each in found["env"]}
-    assert (given["MODEL_URI"], given["MODEL_VERSION"], given["MODEL_FORMAT"]) == (RESOLVED.uri, "3", "auto")
+    assert (given["MODEL_URI"], given["MODEL_REGISTRY_VERSION"], given["MODEL_FORMAT"]) == (RESOLVED.uri, "3", "auto")
     assert (given["MLFLOW_TRACKING_URI"], given["MLFLOW_WORKSPACE"]) == ("http://mlflow.ml.svc:5000", "risk")
     for name, key in steps.MLFLOW_KEYS.items():
         assert given[name] == {"secretKeyRef": {"name": "login", "key": key, "optional": True}}
