@@ -110,6 +110,20 @@ def test_a_candidate_that_lives_is_asked_before_large_bodies_alone(
     assert all(reachable.HEADER not in headers for _, headers in candidate.asked)
 
 
+def test_a_candidate_that_connects_and_does_not_answer_is_judged_by_that(
+    tmp_path: Path, program: Path, stable: Reader
+) -> None:
+    """The stable does not stand in for it: nobody would see what it does to clients."""
+    with ExitStack() as stack:
+        mute = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        ports = {STABLE: stable.server_port, CANDIDATE: int(mute.getsockname()[1])}
+        live = LiveEnvoy(tmp_path, program, ALL_TO_IT, Traffic(timeout="1s"), ports, timeout=DEADLINE)
+        stack.callback(live.close)
+        assert ask(live.ports["traffic"], envoy_routes.RETRIED_BODY + 1)[0] == 504
+        assert live.counter(f"cluster.{CANDIDATE}{envoy_routes.ARM}.upstream_rq_5xx") == 1
+    assert not stable.asked
+
+
 def test_a_model_is_not_told_that_it_stands_in(tmp_path: Path, program: Path, stable: Reader) -> None:
     with ExitStack() as stack:
         ports = {STABLE: stable.server_port, CANDIDATE: silent(stack)}

@@ -3,8 +3,8 @@
 Where a connection is refused, what Envoy keeps of a body is enough to send it again, to the stable. Not where none
 comes about for a second, as with a node that has died: by then it has read more than it keeps. So a few lines of Lua,
 which run for candidates alone, ask the candidate whether it lives, while the body waits with the client. Where no
-answer comes the request takes the route to the stable. Calls of gRPC do not tell their size: they believe an answer of
-the last second.
+connection comes about the request takes the route to the stable. Calls of gRPC do not tell their size: they believe
+an answer of the last second.
 
 Reference: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/lua_filter.
 """
@@ -12,10 +12,10 @@ Reference: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_f
 from typing import Any, Final
 
 HEADER: Final = "x-modelward-unreachable"
-"""Of a request: its candidate did not answer. Clients can't send it, and models don't see it."""
+"""Of a request: its candidate could not be reached. Clients can't send it, and models don't see it."""
 
-ASK_MILLISECONDS: Final = 1000
-"""How long a large body waits for it, at most: as long as a connection may take."""
+ASK_MILLISECONDS: Final = 2000
+"""Longer than a connection may take. Who connects and does not answer can be reached, and is judged by what he does."""
 
 GRPC_BELIEVES_MILLISECONDS: Final = 1000
 """An answer to one call, for the others."""
@@ -46,7 +46,7 @@ function envoy_on_request(request)
   end
   local question = {{[":method"] = "GET", [":path"] = "{LIVE_PATH}", [":authority"] = "router"}}
   local answer = request:httpCall(cluster, question, nil, {ASK_MILLISECONDS})
-  if answer[":status"] == "503" or answer[":status"] == "504" then
+  if answer[":status"] == "503" then
     request:headers():replace("{HEADER}", "1")
     request:clearRouteCache()
   else

@@ -77,8 +77,12 @@ _EJECTION: Final[Json] = {
 """A revision that refuses three connections in a row is not tried for 5 s, where there is another. What it answers,
 errors too, is no reason: that is for the gates to judge. Single pods are left out by Kubernetes, when not ready."""
 
-_LEFT_OUT_ALONE: Final[Json] = {"common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
-"""Not tried even where there is nothing else: it is known at once that it does not answer."""
+_LEFT_OUT_ALONE: Final[Json] = {
+    "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+    "outlier_detection": {**_EJECTION, "max_ejection_time": _EJECTION["base_ejection_time"]},
+}
+"""Not tried even where there is nothing else: it is known at once that it can't be reached. Never for longer than 5 s:
+and soon that it can."""
 
 _METADATA: Final = "modelward"
 """Of each endpoint: the revision behind it."""
