@@ -168,7 +168,7 @@ def test_slow_and_greedy_clients_are_bounded_and_probes_are_not() -> None:
         ({"memory": "1Gi"}, 960 << 20),
         ({"cpu": "1"}, 192 << 20),
         ({"memory": 10**9}, 10**9 - (64 << 20)),
-        ({"memory": "64Mi"}, 16 << 20),
+        ({"memory": "64Mi"}, 32 << 20),
     ],
 )
 def test_heap_and_program_have_room_in_the_containers_limit(limits: dict[str, str | int], memory: int) -> None:
@@ -176,6 +176,21 @@ def test_heap_and_program_have_room_in_the_containers_limit(limits: dict[str, st
     (container,) = made["spec"]["template"]["spec"]["containers"]
     heap = json.loads(container["args"][1])["overload_manager"]["resource_monitors"][0]
     assert heap["typed_config"]["max_heap_size_bytes"] == memory
+
+
+def test_a_small_router_serves(tmp_path: Path, program: Path) -> None:
+    """What Envoy takes at rest is far from what makes it refuse requests."""
+    upstream = Upstream()
+    made = LiveEnvoy(
+        tmp_path, program, ROUTES, Traffic(), dict.fromkeys((STABLE, CANDIDATE), upstream.server_port), memory=64 << 20
+    )
+    try:
+        assert made.http.request("GET", f"http://127.0.0.1:{made.ports['traffic']}{INFER}").status == 200
+        assert made.counter("overload.envoy.resource_monitors.fixed_heap.pressure") < 60
+    finally:
+        made.close()
+        upstream.shutdown()
+        upstream.server_close()
 
 
 def test_a_request_that_may_take_long_is_not_ended_as_idle() -> None:

@@ -48,7 +48,8 @@ DEFAULT_MEMORY: Final = 256 << 20
 """Bytes that Envoy may use where the container has no limit that says so."""
 
 PROGRAM: Final = 64 << 20
-"""Bytes of a container's memory that are no heap: the program itself, stacks, what the allocator keeps for itself."""
+"""Bytes of a container's memory that are no heap: the program itself, stacks, what the allocator keeps for itself. Most
+of it are pages of a file, which the kernel takes back where it has to: a small container's heap is half of it."""
 
 REFUSE_FROM: Final = 0.75
 SHED_FROM: Final = 0.8
@@ -137,7 +138,7 @@ def _overload_manager(memory: int) -> dict[str, Any]:
         "resource_monitors": [
             {
                 "name": heap,
-                "typed_config": {"@type": _HEAP, "max_heap_size_bytes": max(memory - PROGRAM, memory // 4)},
+                "typed_config": {"@type": _HEAP, "max_heap_size_bytes": max(memory - PROGRAM, memory // 2)},
             },
             {
                 "name": "envoy.resource_monitors.global_downstream_max_connections",
