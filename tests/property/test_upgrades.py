@@ -397,3 +397,25 @@ async def test_a_container_that_fails_once_stops_nothing() -> None:
     await world.run(4)
     assert world.condition("PlatformCurrent")["status"] == "True"
     assert image_of(world, world.stable) == NEW
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_pods_that_are_not_ready_in_time_go_back(seen: bool) -> None:
+    """By the Deployment's own word, where that is about the newest template."""
+    world = await served()
+    world.refused, world.restarts = {NEW}, 0
+    world.start(NEW)
+    await world.run(3)
+    assert world.condition("PlatformCurrent")["reason"] == "Updating"
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+
+    def tell(body: Json) -> None:
+        body["status"]["conditions"] = [late]
+        body["status"]["observedGeneration"] = body["metadata"]["generation"] - (not seen)
+
+    world.change(DEPLOYMENTS, world.stable, tell)
+    await world.step()
+    assert (world.condition("PlatformCurrent")["reason"] == "UpdateFailed") == seen
+    assert (image_of(world, world.stable) == OLD) == seen
+    if seen:
+        assert "not ready in time" in world.condition("PlatformCurrent")["message"]

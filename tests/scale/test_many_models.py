@@ -15,8 +15,8 @@ from nodeless.model import is_settled, manifest
 from nodeless.operator_process import Operator, operator, until
 
 MODELS = int(os.environ.get("MODELWARD_SCALE", "60"))
-MAX_WRITES_OF_A_NEW_MODEL = 11
-"""Eight objects and three times the status."""
+MAX_WRITES_OF_A_NEW_MODEL = 12
+"""Nine objects and three times the status."""
 
 PATIENCE = 60.0 + MODELS
 """Seconds; two cores run the API server, the operator and the pretended kubelet."""

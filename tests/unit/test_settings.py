@@ -163,3 +163,15 @@ def test_a_wrong_setting_ends_the_process_with_words_and_a_code_of_its_own() -> 
     )
     assert ended.returncode == 2
     assert ended.stderr.startswith("modelward-operator: MODELWARD_WATCH_NAMESPACES is 'Team A': Team, A can't be")
+
+
+@pytest.mark.parametrize(("text", "models"), [("0", 0), ("12", 12)])
+def test_how_many_models_are_updated_at_a_time(text: str, models: int) -> None:
+    assert load({**COMPLETE, "MODELWARD_UPDATES_AT_A_TIME": text}).updates_at_a_time == models
+    assert load(COMPLETE).updates_at_a_time == 5
+
+
+@pytest.mark.parametrize("text", ["-1", "some", "1.5", ""])
+def test_a_number_of_updates_that_is_none_is_told(text: str) -> None:
+    with pytest.raises(SettingsError, match="MODELWARD_UPDATES_AT_A_TIME"):
+        load({**COMPLETE, "MODELWARD_UPDATES_AT_A_TIME": text})

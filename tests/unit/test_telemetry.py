@@ -214,3 +214,9 @@ def test_namespaces_that_are_left_alone_are_shown_by_why_and_only_while_they_are
         ("a", "claimed"): 1.0, ("b", "claimed"): 1.0, ("c", "forbidden"): 1.0,
     }  # fmt: skip
     assert shown(claimed=frozenset({"b"}), forbidden=frozenset()) == {("b", "claimed"): 1.0}
+
+
+def test_how_far_an_upgrade_is() -> None:
+    shown = generate_latest(StatusMetrics(fleet={"current": 3, "failed": 1})).decode()
+    assert 'modelward_platform_models{phase="current"} 3.0' in shown
+    assert 'modelward_platform_models{phase="failed"} 1.0' in shown

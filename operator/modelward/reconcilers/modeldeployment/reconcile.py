@@ -241,9 +241,13 @@ class Reconciler:
         self._fleet.tell(key, found.phase)
         if found.phase is Phase.READY and self._fleet.is_turn_of(key):
             found = updated(made, owner, observed, platform, live, granted=True)
-        asked = restart.is_asked(owner, self._cache.children(key, DEPLOYMENTS))
-        stable = observed.router.routes.stable if asked and observed.router.routes else None
-        return replace(made, update=found, restarts=stable)
+        return replace(made, update=found, restarts=self._restarts(key, owner, observed))
+
+    def _restarts(self, key: Key, owner: ModelDeployment, observed: Observed) -> str | None:
+        """The revision whose pods are made anew because somebody asks for it; not before it is known who serves."""
+        if observed.router.routes is None or not restart.is_asked(owner, self._cache.children(key, DEPLOYMENTS)):
+            return None
+        return observed.router.routes.stable
 
     def _plan(
         self, owner: ModelDeployment, observed: Observed, platform: Platform, made: Made, memory: _Memory
@@ -428,6 +432,7 @@ class Reconciler:
         status = build_status(
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,
             seen.monitored, effective, made.update if refused is None else None, following,
+            restarted=owner.restart is not None and (observed.router.routes is not None or not owner.status),
         )  # fmt: skip
         # What was deleted is out of the cache already, so that its event would be no news; nor is one of a record.
         marked = any(resource_of(each) is CONTROLLER_REVISIONS for each in planned.applies)

@@ -306,12 +306,14 @@ def build_status(
     effective: Effective | None = None,
     update: Update | None = None,
     following: Following | None = None,
+    *,
+    restarted: bool = False,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
     `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
-    not known; `following`: None: no registry is asked.
+    not known; `following`: None: no registry is asked; `restarted`: what the annotation asks for is done.
     """
     assessment, stable = assess(deployment, observed, decision, version, refused, following), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
@@ -347,7 +349,7 @@ def build_status(
         "monitor": monitored.status(watched, last.get("monitor") or {}) if watched else None,
         "history": [_revision(observed, decision, name, last) for name in decision.history],
         # Also once the annotation is gone: what was done for a value is not done again.
-        "restart": last.get("restart") if refused is not None or deployment.restart is None else deployment.restart,
+        "restart": last.get("restart") if refused is not None or not restarted else deployment.restart,
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
         "variants": variants_status(
             last.get("variants") or (), observed, decision.routes, decision.replicas, comparisons or {}
