@@ -217,6 +217,8 @@ class DataPlane:
 def _takes_long(request: InferRequest) -> bool:
     """Whether to check it, and to make its numbers of the model's type, keeps the event loop for a while."""
     inputs = request.inputs
+    if len(inputs) == 1:
+        return _weight(inputs[0].array) > MANY_NUMBERS
     return len(inputs) > MANY_INPUTS or max([_weight(each.array) for each in inputs], default=0) > MANY_NUMBERS
 
 

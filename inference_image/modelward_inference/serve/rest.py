@@ -147,7 +147,10 @@ class Rest:
             body = await self._body(receive, headers, held)
             began = time.perf_counter()
             deadline = time.monotonic() + _number(headers, TIMEOUT) / 1000 if TIMEOUT in headers else None
-            request = await self._request(headers, body, form, held)
+            if ENCODING not in headers and isinstance(body, bytes) and len(body) <= SMALL:
+                request = form.decode(body, _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None)
+            else:
+                request = await self._request(headers, body, form, held)
             if self._plane.busy:
                 response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
             else:
