@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _load()
             case "fetch":
                 _fetch()
+            case "keep-bundle":
+                _keep_bundle()
             case "serve":
                 from modelward_inference.serve import process as server
 
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("download", help="bring the artifact of MODEL_URI into ARTIFACT_DIR; nothing of it is loaded")
     verbs.add_parser("compile", help="make the bundle of what was downloaded, without network and in bounded time")
     verbs.add_parser("load", help="what `compile` runs: the same, without a bound of time")
+    verbs.add_parser("keep-bundle", help="put what was compiled into the cache, for pods to come; nothing is loaded")
     verbs.add_parser("serve", help="answer requests with the model in BUNDLE_DIR")
     verbs.add_parser("monitor", help="count what the model is asked and answers, beside `serve`")
     keep = verbs.add_parser("keep", help="run a verb, and run it again whenever it ends, until SIGTERM")
@@ -136,6 +139,23 @@ def _load() -> None:
     folder = Path(os.environ.get("BUNDLE_DIR", "/bundle"))
     made = compiling.compiled(name, optimise, _artifact(), folder, consent.from_environment())
     errors.write_report(report.of_compile(made))
+
+
+def _keep_bundle() -> None:
+    """Whatever is wrong with the cache, the model is there, and is served."""
+    from modelward_inference import errors
+    from modelward_inference.artifact.receipt import Receipt
+    from modelward_inference.fetch import run
+    from modelward_inference.fetch.bundles import Bundles
+
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        kept = Bundles.from_environment()
+        if kept is not None:
+            folder = Path(os.environ.get("BUNDLE_DIR", "/bundle"))
+            kept.keep(Receipt.read(_artifact()), *run.name_and_optimise(), folder)
+    except errors.ModelError as error:
+        print(f"keep-bundle: {error}", file=sys.stderr)
 
 
 def _artifact() -> Path:

@@ -17,6 +17,9 @@ from modelward_inference.errors import BundleInvalid
 
 FILE = "download.json"
 
+CACHED = "cached"
+"""The folder beside it with a bundle that was compiled before, where the cache had one."""
+
 _MAX = 1 << 20
 """Bytes."""
 
@@ -26,7 +29,7 @@ class Receipt:
     """`uri`: without what grants access; `digest`, `size`: of the artifact as it came; `format`: of the artifact;
     `model`: of the model in it, which differs for a bundle; `files`: digest by name of each file that it became;
     `signed_by`: the key by which its signature was verified, `sha256:<hex>`, None where nobody asked; `notes`: what was
-    found in it that its users should know."""
+    found in it that its users should know; `cached`: digest by name of each file in CACHED."""
 
     uri: str
     digest: str
@@ -36,6 +39,7 @@ class Receipt:
     files: Mapping[str, str] = field(default_factory=dict)
     signed_by: str | None = None
     notes: tuple[str, ...] = ()
+    cached: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> str:
@@ -71,8 +75,9 @@ class Receipt:
             raise TypeError("signed_by has to name a key")
         if not all(isinstance(each, str) for each in self.notes):
             raise TypeError("notes have to be texts")
-        if not isinstance(self.files, dict) or not all(isinstance(each, str) for each in self.files.values()):
-            raise TypeError("files has to name digests")
+        for each in (self.files, self.cached):
+            if not isinstance(each, dict) or not all(isinstance(digest, str) for digest in each.values()):
+                raise TypeError("files and cached have to name digests")
         if self.model not in formats.FILES or self.model == formats.BUNDLE or self.file not in self.files:
             raise ValueError("it names no model")
 

@@ -7,6 +7,7 @@ the receipt is not written here, and neither the operator nor the server asks th
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelward_drift.profiles.reference import FILE as REFERENCE
 from modelward_inference.artifact import archive, consent, digests, formats
@@ -14,12 +15,14 @@ from modelward_inference.artifact.bundle import MANIFEST, Manifest
 from modelward_inference.artifact.consent import Allowed
 from modelward_inference.artifact.description import LIBRARIES, Description
 from modelward_inference.artifact.forms import COMPILED, OFF
-from modelward_inference.artifact.receipt import Receipt
-from modelward_inference.compile import build
+from modelward_inference.artifact.receipt import CACHED, Receipt
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
 from modelward_inference.fetch import reference, run
 from modelward_inference.fetch.source import say
 from modelward_inference.parity import golden
+
+if TYPE_CHECKING:
+    from modelward_inference.compile.build import Known
 
 
 def compiled(
@@ -36,6 +39,10 @@ def compiled(
         say(f"{finished.file} of {finished.digest} is there already")
         return finished
     clear(folder)
+    taken = _cached(receipt, name, optimise, source, folder)
+    if taken:
+        say(f"{taken.file} of {taken.digest} was compiled before")
+        return taken
     with run.all_or_nothing(folder, clear):
         try:
             manifest = _bundled(receipt, name, optimise, source, folder, whole)
@@ -51,6 +58,24 @@ def compiled(
     return manifest
 
 
+def _cached(receipt: Receipt, name: str, optimise: str, source: Path, folder: Path) -> Manifest | None:
+    """The bundle that the download took from the cache, where it is what would be made here."""
+    if not receipt.cached:
+        return None
+    try:
+        digests.check(source / CACHED, receipt.cached)
+        for each in receipt.cached:
+            shutil.copyfile(source / CACHED / each, folder / each)
+        found = _finished(receipt, folder, optimise)
+    except (BundleInvalid, OSError) as error:
+        say(f"the bundle of the cache is not taken: {error}")
+        found = None
+    if found is None or found.name != name:
+        clear(folder)
+        return None
+    return found
+
+
 def clear(folder: Path) -> None:
     """Leave nothing of a model that failed, or of an earlier one."""
     for name in archive.NAMES:
@@ -58,6 +83,8 @@ def clear(folder: Path) -> None:
 
 
 def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: Path, whole: bool) -> Manifest:
+    from modelward_inference.compile import build  # the converters take a while to import
+
     known = build.Known(described=Description.read(source))
     if receipt.format == formats.BUNDLE:
         saved = Manifest.read(source)
@@ -92,7 +119,7 @@ def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: P
     )
 
 
-def _trained_with(known: build.Known) -> dict[str, str]:
+def _trained_with(known: "Known") -> dict[str, str]:
     if known.trained_with or known.described is None:
         return dict(known.trained_with or {})
     return {name: version for name, version in known.described.versions.items() if name in LIBRARIES}

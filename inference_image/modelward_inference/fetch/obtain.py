@@ -4,12 +4,15 @@ Invariant: nothing of the artifact is loaded or run here, and no library that co
 that holds the store's credentials.
 """
 
+import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from modelward_inference.artifact import archive, consent, description, digests, formats, onnxfile
 from modelward_inference.artifact.consent import Allowed
-from modelward_inference.artifact.receipt import FILE, Receipt
+from modelward_inference.artifact.receipt import CACHED, FILE, Receipt
 from modelward_inference.errors import (
     AccessDenied,
     ArtifactChanged,
@@ -20,11 +23,15 @@ from modelward_inference.errors import (
 )
 from modelward_inference.fetch import folders, oci, packed, run
 from modelward_inference.fetch.addresses import shown
+from modelward_inference.fetch.bundles import Bundles
+from modelward_inference.fetch.cache import Cache
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.run import Request
 from modelward_inference.fetch.source import Folder, MaybeFolder, download, say, tried
 
 DOWNLOAD = ".download"
+
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 _NAMES = archive.NAMES | {description.FILE}
 """What may come of a download."""
@@ -47,7 +54,8 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
     temporary = folder / DOWNLOAD
     with run.all_or_nothing(folder, clear):
         say(address)
-        digest, size, names = _brought(request, address, folder, limits)
+        shared = Cache.from_environment()
+        digest, size, names = _received(request, address, folder, limits, shared)
         if request.digest and digest != request.digest:
             raise DigestMismatch(_mismatch(request, digest))
         if request.digest is None and request.first not in (None, digest):
@@ -82,15 +90,57 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
             artifact.description.write(folder)
         files = {name: digests.of(folder / name) for name in sorted(_NAMES) if (folder / name).exists()}
         receipt = Receipt(address, digest, size, kind, inner, files, key.name if key else None, artifact.notes)
+        kept = Bundles.from_environment()
+        if kept is not None:
+            taken = kept.take(receipt, request.name, request.optimise, folder, limits.size)
+            receipt = replace(receipt, cached=taken)
         receipt.write(folder)
     say(f"{kind} model, {size} bytes, {digest}" + (f", signed by {key.name}" if key else ""))
     return receipt
 
 
+def _received(
+    request: Request, address: str, folder: Path, limits: Limits, shared: Cache | None
+) -> tuple[str, int, list[str] | None]:
+    """As `_brought`; from the cache where it is known what has to come, and by one pod for all that ask at once."""
+    known = request.digest or request.first
+    if known is not None and not _DIGEST.fullmatch(known):
+        shared = None  # it is told once something has come
+    if shared is None or urlsplit(request.uri).scheme == oci.SCHEME:
+        return _brought(request, address, folder, limits)
+    found: list[tuple[str, int, list[str] | None]] = []
+
+    def done() -> bool:
+        cached = None if known is None else shared.artifact(known, folder / DOWNLOAD, folder / packed.FOLDER, limits)
+        if known is not None and cached is not None:
+            say(f"{known} was downloaded before")
+            found.append((known, *cached))
+        return bool(found)
+
+    if known is None:
+        digest, size, names = _brought(request, address, folder, limits)
+        _keep(shared, digest, folder, names)
+        return digest, size, names
+    with shared.leased(f"artifact-{known.removeprefix('sha256:')}", done):
+        if not found:
+            found.append(_brought(request, address, folder, limits))
+            if found[0][0] == known:
+                _keep(shared, known, folder, found[0][2])
+        return found[0]
+
+
+def _keep(shared: Cache, digest: str, folder: Path, names: list[str] | None) -> None:
+    if names is None:
+        shared.keep_file(digest, folder / DOWNLOAD)
+    else:
+        shared.keep_folder(digest, folder / packed.FOLDER, names)
+
+
 def _brought(request: Request, address: str, folder: Path, limits: Limits) -> tuple[str, int, list[str] | None]:
     """Digest, size, and the names of the files below packed.FOLDER; None where one file came, which is DOWNLOAD."""
     if urlsplit(request.uri).scheme == oci.SCHEME:
-        return oci.bring(request.uri, folder / packed.FOLDER, limits, pinned=request.digest is not None)
+        pinned = request.digest is not None
+        return oci.bring(request.uri, folder / packed.FOLDER, limits, pinned=pinned, shared=Cache.from_environment())
     source = run.source_of(request)
     if isinstance(source, Folder):
         return folders.bring(source, address, folder / packed.FOLDER, limits)
@@ -109,6 +159,7 @@ def clear(folder: Path) -> None:
     """Leave nothing of a download that failed, or of an earlier one: the next one needs the room."""
     for name in (*_NAMES, DOWNLOAD, run.SIGNATURE, FILE):
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / CACHED, ignore_errors=True)
     packed.clear(folder)
 
 

@@ -23,6 +23,7 @@ from modelward_inference.errors import (
     ModelUnsupported,
 )
 from modelward_inference.fetch import packed
+from modelward_inference.fetch.cache import Cache
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.registry import INDEX_TYPES, PLAIN_VARIABLE, SCHEME, Manifest, Reference, Registry
 from modelward_inference.fetch.source import download, say
@@ -62,12 +63,13 @@ def bring(
     limits: Limits = DEFAULT,
     *,
     pinned: bool = False,
+    shared: Cache | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[str, int, list[str]]:
     """Write the artifact's files below `target`, which is made. Returns its digest, the size of its layers, the names.
 
-    `pinned`: whether spec.model.digest says what has to come. Raises ModelError.
+    `pinned`: whether spec.model.digest says what has to come; `shared`: where layers may be already. Raises ModelError.
     """
     end = clock() + limits.seconds
     reference = Reference.of(uri)
@@ -94,8 +96,13 @@ def bring(
     image = _type(manifest.document.get("config")) in _IMAGES
     files = unpacked = 0
     for layer in layers:
-        left = Limits(layer.size, end - clock())
-        digest, size = download(registry.blob(layer.digest), uri, blob, left, sleep, clock)
+        if shared is not None and shared.blob(layer.digest, blob, layer.size):
+            digest, size = layer.digest, layer.size
+        else:
+            left = Limits(layer.size, end - clock())
+            digest, size = download(registry.blob(layer.digest), uri, blob, left, sleep, clock)
+            if shared is not None and digest == layer.digest:
+                shared.keep_file(digest, blob)
         if (digest, size) != (layer.digest, layer.size):
             raise ArtifactCorrupt(
                 f"{uri}: the layer {layer.digest} came as {digest}, with {size} of {layer.size} bytes; push it again"

@@ -1,0 +1,329 @@
+"""A folder that pods share, with artifacts by their digests: a second start fetches nothing from the store.
+
+Invariant: nothing is believed of what lies there. What comes out is copied and hashed on the way, and is taken only
+where the digest is the one that was asked for; so whoever else can write to the folder can slow a start down, and no
+more. It is never needed: where it is full, slow, gone or broken, a download does what it does without it.
+
+Entries appear by a rename, whole or not at all. Who uses one touches it; beyond the limit of bytes the least recently
+used go. A lease tells others that somebody is at it: they wait for him, and no longer than a lease lasts, which they
+measure with their own clock from when they last saw it change, since clocks of nodes differ.
+"""
+
+import contextlib
+import hashlib
+import os
+import platform
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.fetch import packed
+from modelward_inference.fetch.folders import digest_of
+from modelward_inference.fetch.limits import Limits
+from modelward_inference.fetch.source import say
+
+BYTES = 20 << 30
+LEASE = 180.0
+"""Seconds that others wait for somebody who may be dead: most downloads and compilations take less."""
+
+POLL = 0.5
+"""Seconds between two looks at a lease."""
+
+_LEFTOVER = 3600.0
+"""Seconds after which an entry that nobody finished is taken away."""
+
+_FILES, _FOLDERS, _LEASES = "files", "folders", "leases"
+_CHUNK = 1 << 20
+_MAX_LIST = 16 << 20
+"""Bytes of a folder's list."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """`most`: bytes of all entries; `owner`: this pod's name in leases."""
+
+    root: Path
+    most: int = BYTES
+    owner: str = ""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Cache | None":
+        """MODELWARD_CACHE_DIR and MODELWARD_CACHE_BYTES; None where there is none. Raises InvalidConfiguration."""
+        folder = environment.get("MODELWARD_CACHE_DIR", "")
+        text = environment.get("MODELWARD_CACHE_BYTES", str(BYTES))
+        if not text.isdecimal() or int(text) == 0:
+            raise InvalidConfiguration(f"MODELWARD_CACHE_BYTES is {text!r}; set it to a whole number, 1 or more")
+        owner = environment.get("POD_UID") or platform.node()
+        return cls(Path(folder), int(text), owner) if folder else None
+
+    def artifact(self, digest: str, target: Path, folder: Path, limits: Limits) -> tuple[int, list[str] | None] | None:
+        """Copy an artifact: one file to `target`, or several below `folder`. Returns its size, and names of several.
+
+        None where it is not there, or is not what it should be.
+        """
+        with _harmless("read"):
+            size = self.file(digest, target, limits.size)
+            found = (size, None) if size is not None else self._folder(digest, folder, limits)
+            if found is not None:
+                return found
+        shutil.rmtree(folder, ignore_errors=True)
+        target.unlink(missing_ok=True)
+        return None
+
+    def blob(self, digest: str, target: Path, size: int) -> bool:
+        """Copy a file of this very size; whether it was there."""
+        with _harmless("read"):
+            if self.file(digest, target, size) == size:
+                say(f"{digest} was downloaded before")
+                return True
+        target.unlink(missing_ok=True)
+        return False
+
+    def keep_file(self, digest: str, path: Path) -> None:
+        """Put a file in, under a digest that was just computed of it."""
+        with _harmless("written"):
+            self._put(_FILES, digest, lambda target: _copied(path, target))
+            self.evict()
+
+    def keep_folder(self, digest: str, folder: Path, names: list[str]) -> None:
+        """Put in what lies in `folder` by these names, as folders.bring brought it."""
+        with _harmless("written"):
+            digests = {}
+            for name in names:
+                digests[name] = _digest(folder / name)
+                self._put(_FILES, digests[name], lambda target, name=name: _copied(folder / name, target))  # type: ignore[misc]
+            if digest_of(digests) == digest:
+                lines = "".join(f"{each.removeprefix('sha256:')}  {name}\n" for name, each in digests.items())
+                self._put(_FOLDERS, digest, lambda target: target.write_text(lines))
+            self.evict()
+
+    @contextlib.contextmanager
+    def leased(
+        self,
+        name: str,
+        done: Callable[[], bool],
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Iterator[None]:
+        """Be the one who does it, or wait until it is done, or until who does it has let a lease pass."""
+        with _harmless("used"):
+            self.wait(name, done, sleep, clock)
+        try:
+            yield
+        finally:
+            with _harmless("used"):
+                self.release(name)
+
+    def wait(
+        self,
+        name: str,
+        done: Callable[[], bool],
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Until it is done, or this pod has the lease."""
+        path = self._made(_LEASES) / name
+        seen, since = "", clock()
+        while not done():
+            try:
+                with path.open("x") as handle:
+                    handle.write(self.owner)
+                if done():  # between the look and the lease
+                    self.release(name)
+                return
+            except FileExistsError:
+                told = _told(path)
+            if told.partition(" ")[2] == self.owner:
+                return
+            if told != seen:
+                seen, since = told, clock()
+                say("another pod is at it; waiting for it")
+            if clock() - since > LEASE:
+                say("the pod that was at it has not ended in time; going on without it")
+                temporary = path.with_name(f".{name}-{secrets.token_hex(8)}")
+                temporary.write_text(self.owner)
+                temporary.replace(path)
+                return
+            sleep(POLL)
+
+    def release(self, name: str) -> None:
+        """Where the lease is this pod's."""
+        path = self.root / _LEASES / name
+        if _told(path).partition(" ")[2] == self.owner:
+            path.unlink(missing_ok=True)
+
+    def place(self, kind: str, key: str) -> Path:
+        return self.root / kind / key
+
+    def put_folder(self, kind: str, key: str, fill: Callable[[Path], None]) -> None:
+        """A folder by a rename; one that is there already stays. Raises OSError."""
+        target = self.place(kind, key)
+        if target.exists():
+            return
+        temporary = self._made(kind) / f".{secrets.token_hex(8)}"
+        try:
+            temporary.mkdir()
+            fill(temporary)
+            with contextlib.suppress(FileExistsError, OSError):
+                temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def evict(self) -> None:
+        """What was used least recently, until the rest has `most` bytes; and what nobody finished."""
+        entries: list[tuple[float, int, Path]] = []
+        probe = self._made(_LEASES) / f".{secrets.token_hex(8)}"
+        probe.touch()
+        now = probe.stat().st_mtime  # of the clock by which the others were dated
+        probe.unlink()
+        for path in (each for kind in self.root.iterdir() if kind.is_dir() for each in kind.iterdir()):
+            with contextlib.suppress(OSError):
+                told = path.stat()
+                if path.name.startswith("."):
+                    if now - told.st_mtime > _LEFTOVER:
+                        _remove(path)
+                elif path.parent.name != _LEASES:
+                    entries.append((told.st_mtime, _size(path), path))
+        held = sum(size for _, size, _ in entries)
+        for _, size, path in sorted(entries):
+            if held <= self.most:
+                return
+            _remove(path)
+            held -= size
+
+    def file(self, digest: str, target: Path, most: int) -> int | None:
+        """Copy one file; returns its size, or None where it is not there or is another. Raises OSError."""
+        path = self.place(_FILES, digest.removeprefix("sha256:"))
+        try:
+            found, size = copied(path, target, most)
+        except FileNotFoundError:
+            return None
+        if found != digest:
+            say(f"{digest} in the cache is something else, and is thrown away")
+            target.unlink(missing_ok=True)
+            _remove(path)
+            return None
+        touch(path)
+        return size
+
+    def _folder(self, digest: str, folder: Path, limits: Limits) -> tuple[int, list[str]] | None:
+        path = self.place(_FOLDERS, digest.removeprefix("sha256:"))
+        try:
+            with _opened(path) as handle:
+                lines = handle.read(_MAX_LIST).decode()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+        files = {line[66:]: f"sha256:{line[:64]}" for line in lines.splitlines()}
+        if digest_of(files) != digest or len(files) > packed.MAX_FILES:
+            _remove(path)
+            return None
+        total = 0
+        for name, each in files.items():
+            target = folder / packed.checked(name, "the cache")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            size = self.file(each, target, limits.size - total)
+            if size is None:  # evicted, or spoilt
+                return None
+            total += size
+        touch(path)
+        return total, list(files)
+
+    def _put(self, kind: str, digest: str, fill: Callable[[Path], object]) -> None:
+        target = self.place(kind, digest.removeprefix("sha256:"))
+        if target.exists():
+            touch(target)
+            return
+        temporary = self._made(kind) / f".{secrets.token_hex(8)}"
+        try:
+            fill(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _made(self, kind: str) -> Path:
+        folder = self.root / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def copied(source: Path, target: Path, most: int) -> tuple[str, int]:
+    """Copy a regular file of at most `most` bytes; returns the digest of what was written, and its size.
+
+    Raises OSError, FileNotFoundError where it is none or larger.
+    """
+    digest, size = hashlib.sha256(), 0
+    with _opened(source) as handle, target.open("xb") as written:
+        while chunk := handle.read(_CHUNK):
+            size += len(chunk)
+            if size > most:
+                break
+            digest.update(chunk)
+            written.write(chunk)
+    if size > most:
+        target.unlink()
+        raise FileNotFoundError(f"{source} has more than {most} bytes")
+    return f"sha256:{digest.hexdigest()}", size
+
+
+def touch(path: Path) -> None:
+    """It was used."""
+    with contextlib.suppress(OSError):
+        os.utime(path)
+
+
+def _opened(path: Path):  # type: ignore[no-untyped-def]
+    """Raises FileNotFoundError for anything but a regular file: the folder is everybody's."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise FileNotFoundError(str(path)) from error
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise FileNotFoundError(str(path))
+    return open(number, "rb")
+
+
+def _copied(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as handle:
+        return f"sha256:{hashlib.file_digest(handle, 'sha256').hexdigest()}"
+
+
+def _told(path: Path) -> str:
+    """When the lease was taken, and by whom; empty where there is none."""
+    try:
+        with _opened(path) as handle:
+            owner = handle.read(200).decode(errors="replace")
+            return f"{os.fstat(handle.fileno()).st_mtime_ns} {owner}"
+    except OSError:
+        return ""
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(each.stat().st_size for each in path.iterdir())
+    return path.stat().st_size
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@contextlib.contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        say(f"the cache can't be {what}: {error}; going on without it")
