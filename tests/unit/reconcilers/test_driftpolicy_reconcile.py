@@ -146,6 +146,28 @@ def test_a_run_of_which_every_trace_is_deleted_is_stopped_and_its_policy_freed()
     assert finalizers(world) == []
 
 
+def test_a_run_of_a_kind_that_nobody_knows_holds_up_no_policy() -> None:
+    """A later operator's, or somebody's who wrote it by hand; deleted without a trace, it is told of at the end."""
+    world, other = by_webhook()
+    name = started(world)
+    body = world.store[RETRAINING_RUNS][name]
+    world._put(RETRAINING_RUNS, name, {**body, "spec": {**body["spec"], "kind": "Another"}})
+    world.settle()
+    assert world.store[RETRAINING_RUNS][name]["status"]["phase"] == "Failed"
+    assert "no runs of kind 'Another'" in world.store[RETRAINING_RUNS][name]["status"]["message"]
+    assert (other.cancelled, finalizers(world)) == ([], [])
+
+
+def test_a_policy_that_cannot_be_read_any_more_goes_when_it_is_deleted() -> None:
+    world, _ = by_webhook()
+    started(world)
+    body = world.store[DRIFT_POLICIES]["drift"]
+    world._put(DRIFT_POLICIES, "drift", {**body, "spec": {**body["spec"], "target": 7}})
+    world.ask_to_delete(DRIFT_POLICIES, "drift")
+    world.settle()
+    assert "drift" not in world.store[DRIFT_POLICIES]
+
+
 def test_an_operator_that_starts_anew_stops_the_run_of_a_policy_that_is_being_deleted() -> None:
     world, _ = by_webhook()
     name = started(world)

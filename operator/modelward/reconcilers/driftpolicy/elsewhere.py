@@ -17,7 +17,7 @@ from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import DRIFT_POLICIES
 from modelward.retraining import run as runs
 from modelward.retraining.events import stopped_elsewhere
-from modelward.retraining.triggers.trigger import Order, Trigger
+from modelward.retraining.triggers.trigger import Order, Trigger, trigger_of
 from modelward.values.transition import Transition
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Elsewhere:
     async def stop(self, order: Order) -> str | None:
         """Have the trigger stop a run. Returns why it could not, empty where it did; None: that is not known yet."""
         name, now = (order.policy.namespace, order.run.name), self._now()
-        outcome = await self._triggers[order.run.kind].cancel(order)
+        outcome = await trigger_of(order, self._triggers).cancel(order)
         since = self._stopping.setdefault(name, now)
         if outcome is not None and outcome.state in (runs.ASKED, runs.WAITS) and 0 <= now - since < STOP_WITHIN:
             return None

@@ -47,7 +47,7 @@ from modelward.retraining.start import begin, busy_with, knows
 from modelward.retraining.status import TargetState, Told, build_status, delayed_run
 from modelward.retraining.target import Memory, TargetFacts
 from modelward.retraining.triggers.job import JobTrigger
-from modelward.retraining.triggers.trigger import Order, Trigger
+from modelward.retraining.triggers.trigger import Order, Trigger, trigger_of
 from modelward.values.times import show_time
 from modelward.values.transition import Transition
 
@@ -345,7 +345,7 @@ class PolicyReconciler:
         return stored
 
     async def _do(self, effect: str | None, order: Order) -> Outcome | None:
-        trigger = self._triggers[order.run.kind]
+        trigger = trigger_of(order, self._triggers)
         match effect:
             case policy_run.START:
                 log.info("%s/%s: starting %s", order.policy.namespace, order.policy.name, order.run.name)

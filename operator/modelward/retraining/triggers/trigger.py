@@ -1,14 +1,15 @@
-"""The interface of triggers.
+"""The interface of triggers, and what stands in for one that there is not.
 
 Each method may be repeated for the same run at any time, after a crash too, and by another operator: the run's key is
 the same then, and nothing starts twice.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.retraining.run import Outcome, Run
+from modelward.retraining.run import BROKE, Outcome, Run
 from modelward.retraining.target import TargetFacts
 
 
@@ -35,3 +36,17 @@ class Trigger(Protocol):
     async def cancel(self, order: Order) -> Outcome | None:
         """Stop it. None, Succeeded: that is done; Asked, Waits: not yet, ask again; Broke: why that is not possible."""
         ...
+
+
+class _Unknown:
+    """Of a kind that another operator knows, or that somebody wrote by hand."""
+
+    async def start(self, order: Order) -> Outcome:
+        return Outcome(BROKE, f"This operator knows no runs of kind {order.run.kind[:100]!r}")
+
+    poll = cancel = start
+
+
+def trigger_of(order: Order, triggers: Mapping[str, Trigger]) -> Trigger:
+    """That of the run's kind. `triggers`: by kind."""
+    return triggers.get(order.run.kind, _Unknown())
