@@ -15,8 +15,8 @@ from modelward.api.traffic import CANDIDATE, HeaderMatch
 class ContainerFacts:
     """One container of a pod.
 
-    `exit_*` speak of the end of its latest run: the current state where it ended, else the run before. `restarts`: how
-    often it was started again.
+    `running`: it is at work now; `exit_*` speak of the end of its latest run: the current state where it ended, else
+    the run before. `restarts`: how often it was started again.
     """
 
     name: str
@@ -27,6 +27,7 @@ class ContainerFacts:
     exit_reason: str = ""
     exit_message: str = ""
     restarts: int = 0
+    running: bool = False
 
 
 @dataclass(frozen=True)

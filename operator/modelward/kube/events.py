@@ -56,10 +56,11 @@ async def post(api: Api, about: ModelDeployment | DriftPolicy, transition: Trans
             log.warning("%s/%s: the event %s was not posted: %s", about.namespace, about.name, transition.reason, error)
 
 
-async def warning_about(api: Api, namespace: str, uid: str, reason: str | None = None) -> str | None:
+async def warning_about(api: Api, namespace: str, uid: str, reason: str | None = None, since: str = "") -> str | None:
     """The latest Warning that anybody posted of the object with this uid, of any reason or of `reason`.
 
-    None where there is none, or this account may not see them. Raises ApiError and ApiUnreachableError.
+    `since`: RFC 3339, UTC: none that was told by then. None where there is none, or this account may not see them.
+    Raises ApiError and ApiUnreachableError.
     """
     selector = f"involvedObject.uid={uid},type=Warning" + (f",reason={reason}" if reason else "")
     query = {"fieldSelector": selector, "limit": str(LISTED)}
@@ -69,7 +70,7 @@ async def warning_about(api: Api, namespace: str, uid: str, reason: str | None =
         if error.status != 403:
             raise
         return None
-    told = max(answer["items"], key=_told_at, default=None)
+    told = max((each for each in answer["items"] if _told_at(each) > since), key=_told_at, default=None)
     return None if told is None else str(told.get("message") or told.get("reason") or "") or None
 
 

@@ -102,7 +102,8 @@ def _pod_problem(pod: PodFacts, cures: Cures, patience: int) -> Problem | None:
         cure = "Create the PersistentVolumeClaim, or see why it is not bound" if claim else cures.node
         return Problem("Unschedulable", f"No node takes the pod: {clipped(pod.unschedulable)}. {cure}", _until(pod))
     for container in pod.containers:
-        if container.ready:
+        if container.ready or (container.running and not cures.ours):
+            # Ours are at work for as long as they are ready; of others, a step may take hours.
             continue
         problem = _waiting_problem(container, cures)
         if problem is None and container.restarts >= patience:

@@ -94,6 +94,7 @@ def _container_facts(raw: Mapping[str, Any]) -> ContainerFacts:
         exit_reason=ended.get("reason", ""),
         exit_message=ended.get("message", ""),
         restarts=int(raw.get("restartCount") or 0),
+        running=state.get("running") is not None,
     )
 
 

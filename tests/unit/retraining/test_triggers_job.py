@@ -345,6 +345,7 @@ KILLED = {
     "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}},
 }  # fmt: skip
 RUNS_AGAIN = {**KILLED, "ready": True, "state": {"running": {}}}
+STEP_RUNS_AGAIN = {**LOOP, "state": {"running": {}}}
 SILENCES: dict[str, tuple[dict[str, Any], str, bool, list[str]]] = {
     "an image that can't be pulled yet": (
         {"containerStatuses": [waiting("ErrImagePull", 'image "train:2"')], "conditions": ready_since(10)},
@@ -375,6 +376,10 @@ SILENCES: dict[str, tuple[dict[str, Any], str, bool, list[str]]] = {
     "an initContainer that loops for long": (
         {"initContainerStatuses": [LOOP], "containerStatuses": [], "conditions": ready_since(301)},
         "ContainerFailed", True, ["prepare"],
+    ),
+    "an initContainer that failed once, and runs for long": (
+        {"initContainerStatuses": [STEP_RUNS_AGAIN], "containerStatuses": [], "conditions": ready_since(301)},
+        "ContainerFailed", False, ["prepare", "It was started again"],
     ),
     "too little memory, again and again": (
         {"containerStatuses": [KILLED], "conditions": ready_since(301)}, "OutOfMemory", True,
@@ -472,6 +477,23 @@ async def test_a_pod_that_does_not_begin_is_told_of(stage: Stage) -> None:
     assert (found.delay, found.stuck, missing in found.message) == ("PodPending", False, True)
     stage.now += timedelta(seconds=300)
     assert (await stage.trigger.poll(Order(policy(), RUN, FACTS))).stuck
+
+
+async def test_why_a_pod_had_no_node_is_no_reason_once_it_has_one(stage: Stage) -> None:
+    """A node that was made for it pulls a large image."""
+    stage.job()
+    scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": at(200).replace("+00:00", "Z")}
+    creating = [waiting("ContainerCreating", "")]
+    stage.pod(0, "", phase="Pending", containerStatuses=creating, conditions=[scheduled])
+    body = stage.cache.get(PODS, "ml", "fraud-1-0")
+    assert body is not None
+    metadata = {**body["metadata"], "creationTimestamp": at(299), "resourceVersion": "2"}
+    stage.cache.upsert(PODS, {**body, "metadata": metadata})
+    stage.server.warnings["fraud-1-0"] = [event("0/3 nodes are available", 200)]
+    assert await stage.poll() == (runs.WORKING, "")
+    stage.now += timedelta(seconds=20)
+    stage.server.warnings["fraud-1-0"] += [event("Failed to pull image", 190)]
+    assert "Failed to pull" in (await stage.poll())[1]
 
 
 async def test_a_step_that_runs_before_the_training_is_no_silence(stage: Stage) -> None:

@@ -122,7 +122,8 @@ class JobTrigger:
         if known is not None and known[0] == uid and 0 <= now - known[1] < ASK_AGAIN:
             return known[2]
         reason = "FailedCreate" if about is job else None
-        warning = await events.warning_about(self._api, job["metadata"]["namespace"], uid, reason)
+        since = "" if about is job else job_pods.scheduled_at(about)
+        warning = await events.warning_about(self._api, job["metadata"]["namespace"], uid, reason, since)
         self._said[job["metadata"]["uid"]] = (uid, now, warning)
         while len(self._said) > REMEMBERED:
             del self._said[next(iter(self._said))]

@@ -133,6 +133,15 @@ def _waits(pod: Object) -> bool:
     return _phase(pod) in ("", "Pending") and not runs and not pod["metadata"].get("deletionTimestamp")
 
 
+def scheduled_at(pod: Object) -> str:
+    """Since when it has a node: why it had none before is no reason any more. Empty where it has none."""
+    told = (pod.get("status") or {}).get("conditions") or ()
+    since = (
+        each.get("lastTransitionTime") for each in told if (each["type"], each["status"]) == ("PodScheduled", "True")
+    )
+    return str(next(since, None) or "")
+
+
 def said_of(about: Object, job: Object, warning: str | None, now: float) -> Delay | None:
     """What is told of the object that `silent_about` named. `warning`: of an Event of it; None: there is none."""
     name, long = about["metadata"]["name"], now - _began(about, now) > PATIENCE
