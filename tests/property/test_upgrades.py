@@ -9,6 +9,7 @@ import pytest
 from modelward.api import names
 from modelward.facts import Judgement
 from modelward.kube.cache import Key
+from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.fleet_rules import turns
@@ -419,3 +420,33 @@ async def test_pods_that_are_not_ready_in_time_go_back(seen: bool) -> None:
     assert (image_of(world, world.stable) == OLD) == seen
     if seen:
         assert "not ready in time" in world.condition("PlatformCurrent")["message"]
+
+
+async def test_pods_that_the_cluster_refuses_to_take_are_a_failure_and_hold_up_nothing_else() -> None:
+    """A policy of the namespace knows the old image alone: the model goes back, and can be scaled as ever."""
+    world = await served()
+
+    def allow_list(resource: Any, body: Json) -> None:
+        if resource is DEPLOYMENTS and NEW in json.dumps(body):
+            raise ApiError(403, "Forbidden", "image not allowed here")
+
+    world.mutate = allow_list
+    world.start(NEW)
+    await world.run(4)
+    told = world.condition("PlatformCurrent")
+    assert (told["reason"], "image not allowed here" in told["message"]) == ("UpdateFailed", True)
+    assert world.condition("Ready")["status"] == "True"
+    world.ask_for(1, replicas=3)
+    await world.run(4)
+    assert world.objects[DEPLOYMENTS, world.stable]["spec"]["replicas"] == 3
+    world.start(NEW)
+    await world.run(2)
+    assert world.fleet.counts()["failed"] == 1
+    command(world, "retry")
+    await world.run(4)
+    assert world.condition("PlatformCurrent")["reason"] == "UpdateFailed", "it was tried, and refused once more"
+    assert reasons(world).count("PlatformUpdateFailed") == 2
+    world.mutate = lambda *_: None
+    command(world, "retry")
+    await world.run(6)
+    assert (image_of(world, world.stable), world.condition("PlatformCurrent")["reason"]) == (NEW, "UpToDate")

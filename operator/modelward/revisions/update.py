@@ -59,7 +59,7 @@ class Pods:
 
     `wanted`, `recorded`, `made_of`: hashes of the template as it would be made now, as it is recorded (None: there is
     no record), and as the Deployment has it; `at_once`: nobody would lose anything by another template;
-    `memory_field`: see diagnose.
+    `memory_field`: see diagnose; `refused`: why the API server did not take the template that is wanted.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Pods:
     workload: WorkloadFacts | None = None
     at_once: bool = False
     memory_field: str = ""
+    refused: str | None = None
 
     @property
     def outdated(self) -> bool:
@@ -140,6 +141,8 @@ def _phase(pending: Iterable[Pods], command: str | None, now: float) -> tuple[Ph
 
 def _failure(each: Pods, now: float) -> tuple[Phase, str] | None:
     """Why the new pods of one Deployment don't come up, where that is certain."""
+    if each.refused is not None:
+        return f"{each.name}: the API server refuses its new pods: {each.refused}"
     if each.workload is None or each.made_of != each.wanted or each.workload.complete:
         return None
     problem = diagnose(each.workload, each.memory_field, RESTARTS)

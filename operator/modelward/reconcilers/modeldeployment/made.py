@@ -6,6 +6,7 @@ record has of it; a record of an earlier operator has not, and its pods stay wha
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from modelward.api.asked import as_asked, asked_of
@@ -107,16 +108,25 @@ def _as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
 
 
 def updated(
-    made: Made, owner: ModelDeployment, observed: Observed, platform: Platform, live: Live, *, granted: bool
+    made: Made,
+    owner: ModelDeployment,
+    observed: Observed,
+    platform: Platform,
+    live: Live,
+    *,
+    granted: bool,
+    refused: Mapping[tuple[str, str], str] = MappingProxyType({}),
 ) -> Update:
-    """Where the model stands, and what its pods are made of. `granted`: it is its turn to be updated."""
-    pods = tuple(_pods_of(owner, observed, made, live))
-    found = update(
+    """Where the model stands, and what its pods are made of. `granted`: it is its turn to be updated; `refused`: by
+    Deployment and hash of its template, why the API server did not take it."""
+    found = _pods_of(owner, observed, made, live)
+    pods = tuple(replace(each, refused=refused.get((each.name, each.wanted))) for each in found)
+    step = update(
         pods, granted=granted, may_begin=is_at_rest(observed), command=owner.platform_command, now=observed.clock.now
     )
-    if found.phase is Phase.CURRENT and _is_behind(owner, observed, made, platform, live):
-        return replace(found, phase=Phase.WAITING)
-    return found
+    if step.phase is Phase.CURRENT and _is_behind(owner, observed, made, platform, live):
+        return replace(step, phase=Phase.WAITING)
+    return step
 
 
 def _pods_of(owner: ModelDeployment, observed: Observed, made: Made, live: Live) -> Iterator[Pods]:

@@ -47,12 +47,13 @@ def events(
 ) -> Iterator[Transition]:
     """An update began, ended or failed. `before`, `after`: conditions by type."""
     old, new = before.get(conditions.PLATFORM_CURRENT), after.get(conditions.PLATFORM_CURRENT)
-    if old is None or new is None or old["reason"] == new["reason"]:
+    was = None if old is None else old["reason"]  # nothing is said while the API server refuses something
+    if new is None or was == new["reason"]:
         return
     match new["reason"]:
         case "Updating":
             yield Transition("Normal", "PlatformUpdating", new["message"], since)
-        case "UpToDate" if old["reason"] == "Updating":
+        case "UpToDate" if was == "Updating":
             yield Transition("Normal", "PlatformUpdated", new["message"], since)
         case "UpdateFailed":
             yield Transition("Warning", "PlatformUpdateFailed", new["message"], since)

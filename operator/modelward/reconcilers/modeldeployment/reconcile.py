@@ -6,14 +6,20 @@ anybody else: pods are asked by the poller, which makes the object due when ther
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
 from modelward import telemetry
 from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
-from modelward.api.names import ANNOTATION_APPLIED, ANNOTATION_COMMAND, ANNOTATION_CONFIG, ANNOTATION_PLATFORM
+from modelward.api.names import (
+    ANNOTATION_APPLIED,
+    ANNOTATION_COMMAND,
+    ANNOTATION_CONFIG,
+    ANNOTATION_MADE_OF,
+    ANNOTATION_PLATFORM,
+)
 from modelward.facts import Observed
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
@@ -103,6 +109,8 @@ class _Memory:
     made: tuple[tuple[Any, ...], Made] | None = None
     converged: Converged = field(default_factory=Converged)
     rewritten: dict[tuple[Resource, str], _Rewritten] = field(default_factory=dict)
+    refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    """Of an update that goes on: why the API server did not take a Deployment, by its name and its template's hash."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +214,8 @@ class Reconciler:
         planned = self._plan(owner, observed, platform, made, memory)
         refused = await self._act(owner, planned, memory)
         if refused is None:
+            if made.update.phase is not Phase.UPDATING:
+                memory.refused.clear()  # the records know it now; or somebody has it tried again
             self._fleet.tell(key, made.update.phase)
             await self._take_up_commands(owner, planned, made)
         try:
@@ -237,7 +247,7 @@ class Reconciler:
         def live(resource: Resource, name: str) -> Object | None:
             return self._cache.get(resource, owner.namespace, name)
 
-        found = updated(made, owner, observed, platform, live, granted=False)
+        found = updated(made, owner, observed, platform, live, granted=False, refused=memory.refused)
         self._fleet.tell(key, found.phase)
         if found.phase is Phase.READY and self._fleet.is_turn_of(key):
             found = updated(made, owner, observed, platform, live, granted=True)
@@ -267,6 +277,7 @@ class Reconciler:
     async def _act(self, owner: ModelDeployment, planned: Plan, memory: _Memory) -> Problem | None:
         """Carry the plan out. Returns what the API server refused for good, where it did."""
         memory.changed = None
+        manifest: Mapping[str, Any] | None = None
         try:
             for manifest in planned.applies:
                 problem = await self._apply(owner, manifest, memory)
@@ -287,6 +298,9 @@ class Reconciler:
             if not error.is_refusal:
                 raise
             log.warning("%s/%s: the API server refuses: %s", owner.namespace, owner.name, error)
+            if manifest is not None and resource_of(manifest) is DEPLOYMENTS:
+                metadata = manifest["metadata"]
+                memory.refused[metadata["name"], metadata["annotations"][ANNOTATION_MADE_OF]] = error.message
             return Problem("ApplyRefused", f"The API server refuses what spec leads to: {error.message}")
         return None
 
