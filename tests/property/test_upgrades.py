@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -450,3 +451,20 @@ async def test_pods_that_the_cluster_refuses_to_take_are_a_failure_and_hold_up_n
     command(world, "retry")
     await world.run(6)
     assert (image_of(world, world.stable), world.condition("PlatformCurrent")["reason"]) == (NEW, "UpToDate")
+
+
+async def test_routers_that_cannot_read_what_a_newer_operator_writes_are_made_anew_all_the_same() -> None:
+    """An older Envoy refuses a configuration with a field that it does not know, and goes on with the one it has."""
+    world = await served(replicas=2)
+    reads = world.look
+
+    def look(owner: Any, pods: Any, version: Any, ways: Any) -> Any:
+        found = reads(owner, pods, version, ways)
+        old = image_of(world, "fraud-router") == "envoy:1"
+        return tuple(replace(each, config_version="before") for each in found) if old else found
+
+    world.look = look  # type: ignore[method-assign]
+    world.start(OLD, router_image="envoy:2")
+    await world.run(8)
+    assert image_of(world, "fraud-router") == "envoy:2"
+    assert world.condition("PlatformCurrent")["reason"] == "UpToDate"

@@ -15,6 +15,8 @@ from enum import StrEnum
 
 from modelward.facts import PAUSED, PROGRESSING, Observed, WorkloadFacts
 from modelward.revisions.diagnosis import FORMAT_NOT_ALLOWED, Problem, diagnose
+from modelward.values.stored import known_text
+
 
 RETRY, SKIP = "retry", "skip"
 COMMANDS = (RETRY, SKIP)
@@ -142,7 +144,7 @@ def _phase(pending: Iterable[Pods], command: str | None, now: float) -> tuple[Ph
 def _failure(each: Pods, now: float) -> tuple[Phase, str] | None:
     """Why the new pods of one Deployment don't come up, where that is certain."""
     if each.refused is not None:
-        return f"{each.name}: the API server refuses its new pods: {each.refused}"
+        return Phase.FAILED, f"{each.name}: the API server refuses its new pods: {each.refused}"
     if each.workload is None or each.made_of != each.wanted or each.workload.complete:
         return None
     problem = diagnose(each.workload, each.memory_field, RESTARTS)
@@ -163,9 +165,10 @@ def lost_without(workload: WorkloadFacts, memory_field: str) -> bool:
     return workload.ready == 0 and problem is not None and problem.reason not in NOT_BY_PODS
 
 
-def is_at_rest(observed: Observed) -> bool:
+def is_at_rest(observed: Observed, *, old_routers: bool = False) -> bool:
     """Whether nothing goes on that new pods would disturb: no rollout, nobody's pause or command, no router on its way,
-    and every pod is there. What was rejected is at rest, beside the stable that serves."""
+    and every pod is there. What was rejected is at rest, beside the stable that serves. `old_routers`: the router's pods
+    are outdated themselves, so that they may be unable to read what they are to follow: only new ones can then."""
     router, progress = observed.router, observed.progress
     if router.routes is None or router.former or observed.command:
         return False
@@ -180,7 +183,7 @@ def is_at_rest(observed: Observed) -> bool:
     arms = {arm.name: arm.revision for arm in router.routes.arms}
     serving = [observed.revisions.get(name) for name in (stable, *wanted.values())]
     settled = all(facts is not None and facts.workload.complete for facts in serving)
-    return settled and arms == wanted and router.follows(router.version)
+    return settled and arms == wanted and (old_routers or router.follows(router.version))
 
 
 def dump_mark(mark: Mark) -> str:
@@ -192,7 +195,6 @@ def dump_mark(mark: Mark) -> str:
 def load_mark(annotation: str | None) -> Mark | None:
     """The inverse of `dump_mark`; None where there is none that can be read: then it begins anew."""
     try:
-        raw = json.loads(annotation or "null")
-        return None if raw is None else Mark(str(raw["to"]), Phase(raw["phase"]), str(raw.get("message", "")))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return known_text(Mark, annotation or "null")
+    except ValueError:
         return None

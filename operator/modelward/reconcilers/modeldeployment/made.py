@@ -121,9 +121,9 @@ def updated(
     Deployment and hash of its template, why the API server did not take it."""
     found = _pods_of(owner, observed, made, live)
     pods = tuple(replace(each, refused=refused.get((each.name, each.wanted))) for each in found)
-    step = update(
-        pods, granted=granted, may_begin=is_at_rest(observed), command=owner.platform_command, now=observed.clock.now
-    )
+    old_routers = any(each.outdated for each in pods if each.name not in made.shapes)
+    may_begin = is_at_rest(observed, old_routers=old_routers)
+    step = update(pods, granted=granted, may_begin=may_begin, command=owner.platform_command, now=observed.clock.now)
     if step.phase is Phase.CURRENT and _is_behind(owner, observed, made, platform, live):
         return replace(step, phase=Phase.WAITING)
     return step
