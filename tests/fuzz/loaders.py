@@ -6,6 +6,7 @@ inside, and packed anew: a changed byte of the packed form would end at a checks
 
 import base64
 import copy
+import functools
 import io
 import json
 import random
@@ -20,18 +21,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modelward_inference import runtimes, save_bundle
 from modelward_inference.artifact import archive, formats
 from modelward_inference.artifact.bundle import MANIFEST, Manifest
+from modelward_inference.artifact.description import Description
 from modelward_inference.artifact.receipt import FILE as RECEIPT
 from modelward_inference.artifact.receipt import Receipt
+from modelward_inference.compile import described
 from modelward_inference.errors import ModelError
+from modelward_inference.fetch import mlmodel, oci
+from modelward_inference.fetch.registry import Manifest as OciManifest
 from modelward_inference.fetch.signature import Key, verified
 from modelward_inference.parity import golden
 from modelward_inference.parity.golden import GoldenRows
+from modelward_inference.runtimes.base import Model
 from unit.inference.artifacts import onnx, rows, skops_file
 
 NUMBERS = (b"-1", b"0", b"1e999", b"9" * 30, b"null", b"true", b'"a"', b"[]", b"{}", b"NaN")
@@ -210,6 +217,48 @@ def _statement() -> bytes:
     return base64.b64decode(json.loads(_SIGNED.read_bytes())["dsseEnvelope"]["payload"])
 
 
+_MLFLOW = Path(__file__).parents[1] / "unit/inference/mlflow_models/xgboost"
+
+
+def _mlmodel(folder: Path) -> None:
+    for path in _MLFLOW.iterdir():
+        if not (folder / path.name).exists():
+            (folder / path.name).write_bytes(path.read_bytes())
+    names = ["model.ubj", *(path.name for path in _MLFLOW.iterdir())]
+    found = mlmodel.read(names, folder, "u")
+    assert found.file in names
+    found.description.write(folder)
+    assert Description.read(folder) == found.description
+
+
+@functools.cache
+def _model() -> Model:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "m").write_bytes(onnx())
+        return runtimes.load(formats.ONNX, Path(folder) / "m")
+
+
+def _example(folder: Path) -> None:
+    """What is taken fits the model's signature."""
+    _mlmodel(folder)
+    described_by = Description.read(folder)
+    given, _ = described.example_of(described_by, _model(), ())
+    if given is not None:
+        _model().predict(given, [tensor.name for tensor in _model().signature.outputs])
+
+
+def _layers(folder: Path) -> None:
+    """The list of an OCI artifact's layers."""
+    raw = json.loads((folder / "manifest.json").read_bytes().decode(errors="replace"))
+    if isinstance(raw, dict):
+        oci.layers(OciManifest("", raw), "u")
+
+
+def _oci() -> bytes:
+    layer = {"digest": "sha256:" + "0" * 64, "size": 3, "annotations": {"org.opencontainers.image.title": "m.onnx"}}
+    return json.dumps({"mediaType": "m", "config": {"mediaType": "c"}, "layers": [layer, dict(layer)]}).encode()
+
+
 def _plain_json(content: bytes, chance: random.Random) -> bytes:
     return (changed_json if chance.randrange(3) else changed_bytes)(content, chance)
 
@@ -238,5 +287,16 @@ LOADERS = {
         _statement,
         _plain_json,
     ),
+    "mlmodel": Loader(
+        mlmodel.FILE,
+        _mlmodel,
+        lambda: json.dumps(yaml.safe_load((_MLFLOW / "MLmodel").read_text())).encode(),
+        _plain_json,
+    ),
+    "mlmodel-text": Loader(mlmodel.FILE, _mlmodel, (_MLFLOW / "MLmodel").read_bytes, changed_bytes),
+    "example": Loader(
+        "serving_input_example.json", _example, (_MLFLOW / "serving_input_example.json").read_bytes, _plain_json
+    ),
+    "layers": Loader("manifest.json", _layers, _oci, changed_json),
     "head": Loader("model", lambda folder: formats.looks_like(folder / "model"), skops_file, _head),
 }

@@ -81,21 +81,21 @@ def bring(
         )
     top = registry.manifest(reference.digest or reference.tag)
     manifest = _of_this_machine(registry, top, uri)
-    layers = _layers(manifest, uri)
-    total = sum(layer.size for layer in layers)
+    found = layers(manifest, uri)
+    total = sum(layer.size for layer in found)
     if total > limits.size:
         raise ArtifactTooLarge(
             f"{uri} has {total} bytes; at most {limits.size} are fetched. Publish a smaller model, or let an "
             "administrator raise MODELWARD_MAX_MODEL_SIZE"
         )
-    say(f"{len(layers)} layers, {total} bytes, {top.digest}")
+    say(f"{len(found)} layers, {total} bytes, {top.digest}")
     target.mkdir()
     scratch = target.with_name(packed.SCRATCH)
     scratch.mkdir()
     blob = scratch / "blob"
     image = _type(manifest.document.get("config")) in _IMAGES
     files = unpacked = 0
-    for layer in layers:
+    for layer in found:
         if shared is not None and shared.blob(layer.digest, blob, layer.size):
             digest, size = layer.digest, layer.size
         else:
@@ -153,7 +153,8 @@ def _is_digest(text: str) -> bool:
     return len(text) == 71 and text.startswith("sha256:") and all(each in "0123456789abcdef" for each in text[7:])
 
 
-def _layers(manifest: Manifest, uri: str) -> list[Layer]:
+def layers(manifest: Manifest, uri: str) -> list[Layer]:
+    """Those with files in them. Raises ModelUnsupported and ArtifactCorrupt."""
     raw = manifest.document.get("layers")
     if not isinstance(raw, list):
         raise ModelUnsupported(

@@ -40,7 +40,7 @@ _OTHERS = {
     "spec.model.credentialsSecret",
     **dict.fromkeys(
         ("azure", "abfs", "abfss", "wasb", "wasbs"),
-        ". For Azure's blobs, use the https:// address of one file, with a shared access signature",
+        ". Mount Azure's blobs as a volume (its Blob CSI driver) and name a path in it, pvc://claim/path",
     ),
 }
 """How what is kept elsewhere is fetched."""

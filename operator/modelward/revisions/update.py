@@ -17,7 +17,6 @@ from modelward.facts import PAUSED, PROGRESSING, Observed, WorkloadFacts
 from modelward.revisions.diagnosis import FORMAT_NOT_ALLOWED, Problem, diagnose
 from modelward.values.stored import known_text
 
-
 RETRY, SKIP = "retry", "skip"
 COMMANDS = (RETRY, SKIP)
 
@@ -167,8 +166,8 @@ def lost_without(workload: WorkloadFacts, memory_field: str) -> bool:
 
 def is_at_rest(observed: Observed, *, old_routers: bool = False) -> bool:
     """Whether nothing goes on that new pods would disturb: no rollout, nobody's pause or command, no router on its way,
-    and every pod is there. What was rejected is at rest, beside the stable that serves. `old_routers`: the router's pods
-    are outdated themselves, so that they may be unable to read what they are to follow: only new ones can then."""
+    and every pod is there. What was rejected is at rest, beside the stable that serves. `old_routers`: the router's
+    pods are outdated themselves, so that they may be unable to read what they are to follow: only new ones can then."""
     router, progress = observed.router, observed.progress
     if router.routes is None or router.former or observed.command:
         return False

@@ -11,7 +11,8 @@ import pytest
 
 from modelward_inference import errors
 from modelward_inference.artifact.bundle import Manifest
-from modelward_inference.fetch import compiling, obtain, source
+from modelward_inference.compile import build
+from modelward_inference.fetch import obtain, source
 from modelward_inference.fetch.run import Request, fetch
 from threaded import answering
 
@@ -198,7 +199,7 @@ def test_nothing_of_others_is_removed_from_the_folder(store: Store, tmp_path: Pa
     assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
 
 
-STAGES = {"download": (obtain, "download"), "build": (compiling.build, "build"), "manifest": (Manifest, "write")}
+STAGES = {"download": (obtain, "download"), "build": (build, "build"), "manifest": (Manifest, "write")}
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
