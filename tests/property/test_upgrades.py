@@ -368,6 +368,22 @@ def test_nothing_begins_before_each_model_was_looked_at_and_nobody_waits_for_one
     }  # fmt: skip
 
 
+def test_a_model_that_cannot_begin_leaves_its_turn_to_the_next() -> None:
+    """The API server refuses something of it, or it can't be read, whenever it is looked at."""
+    woken: list[str] = []
+    fleet, key = Fleet(lambda: {("ml", "a"), ("ml", "b")}, lambda each: woken.append(each.name), 1), keys("ab")
+    for name in "ab":
+        fleet.tell(key[name], Phase.READY)
+    assert (fleet.is_turn_of(key["a"]), fleet.is_turn_of(key["b"])) == (True, False)
+    fleet.leave_out(key["a"])
+    assert (fleet.is_turn_of(key["a"]), fleet.is_turn_of(key["b"]), woken[-1]) == (False, True, "b")
+    fleet.tell(key["b"], Phase.UPDATING)
+    fleet.tell(key["a"], Phase.READY)
+    assert (fleet.is_turn_of(key["a"]), fleet.is_turn_of(key["b"])) == (False, True)
+    fleet.tell(key["b"], Phase.CURRENT)
+    assert fleet.is_turn_of(key["a"])
+
+
 def test_a_model_that_cannot_be_looked_at_for_a_while_keeps_its_place() -> None:
     fleet, key = Fleet(lambda: {("ml", "a")}, lambda _: None), keys("a")
     fleet.tell(key["a"], Phase.FAILED)
@@ -433,6 +449,8 @@ async def test_pods_that_the_cluster_refuses_to_take_are_a_failure_and_hold_up_n
 
     world.mutate = allow_list
     world.start(NEW)
+    await world.step()
+    assert world.fleet.counts()["updating"] == 1, "nobody else begins before it is known to have failed"
     await world.run(4)
     told = world.condition("PlatformCurrent")
     assert (told["reason"], "image not allowed here" in told["message"]) == ("UpdateFailed", True)

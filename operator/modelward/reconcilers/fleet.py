@@ -41,10 +41,13 @@ class Fleet:
         self._decide(name)
 
     def leave_out(self, key: Key, *, gone: bool = False) -> None:
-        """Nothing can be said of a model: the others must not wait for it. `gone`: nor does what was known hold."""
+        """Nothing can be said of a model: the others must not wait for it. `gone`: nor does what was known hold.
+
+        What has begun or failed goes on; but one that can't begin leaves its turn to the next.
+        """
         name = (key.namespace, key.name)
         is_there = name in self._models()
-        if (name in self._phases and not gone) or (name in self._aside and is_there):
+        if (self._phases.get(name, Phase.READY) is not Phase.READY and not gone) or (name in self._aside and is_there):
             return
         self._drop(name)
         if is_there:

@@ -217,6 +217,9 @@ class Reconciler:
             if made.update.phase is not Phase.UPDATING:
                 memory.refused.clear()  # the records know it now; or somebody has it tried again
             self._fleet.tell(key, made.update.phase)
+        elif memory.refused and made.update.phase is Phase.UPDATING:
+            self._fleet.tell(key, Phase.UPDATING)  # it has failed, and the next look says so: nobody else begins before
+        if refused is None:
             await self._take_up_commands(owner, planned, made)
         try:
             monitored, look_again = self._monitoring.look(owner, observed)
