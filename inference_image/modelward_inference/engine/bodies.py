@@ -31,6 +31,9 @@ LARGE = COUNTED
 MEANWHILE = 1 << 20
 """Bytes that a body may have, or become, to be read in a thread while the other process starts for the first time."""
 
+MIDDLE = 1 << 20
+"""Bytes up to which plain numbers are read in a thread: a table of a thousand rows does not pay for the way."""
+
 PIECE = 256 << 10
 """Bytes that are handed over in the event loop; more are in a thread, which needs no interpreter for that."""
 

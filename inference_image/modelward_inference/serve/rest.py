@@ -14,7 +14,7 @@ import orjson
 
 from modelward_auth.guard import Guard
 from modelward_auth.verifier import Verifier
-from modelward_inference.engine.bodies import LARGE, PIECE, SMALL, Held
+from modelward_inference.engine.bodies import LARGE, MIDDLE, SMALL, Held
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.engine.sharedbytes import SharedBytes
 from modelward_inference.protocol import codec, compression
@@ -86,6 +86,10 @@ class Form(Protocol):
 
     def decode_quickly(self, body: bytes | memoryview, json_length: int | None) -> InferRequest | None:
         """None: that takes too long."""
+        ...
+
+    def decode_plain(self, body: bytes) -> InferRequest | None:
+        """Of JSON alone, in a thread. None: that takes too long."""
         ...
 
     def encode(self, response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]: ...
@@ -231,6 +235,9 @@ class Rest:
         json_length = _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None
         if not encoding:
             request = _read_here(form, body, json_length)
+            middle = isinstance(body, bytes) and LARGE < len(body) <= MIDDLE
+            if request is None and json_length is None and middle:
+                request = await self._bodies.apart(form.decode_plain, body)
             if request is not None:
                 return request
         return await self._bodies.read(Reading(form.decode, json_length, encoding, self._max_body), body, held)
@@ -267,7 +274,7 @@ class Rest:
                 raise self._too_large()
             held.add(len(part))
             parts.append(part)
-            if shared is None and size > PIECE:
+            if shared is None and size > MIDDLE:
                 shared = held.keep(SharedBytes())
             if shared is not None:
                 for each in parts:

@@ -106,7 +106,8 @@ def numbers(size: int) -> bytes:
 PLAIN, BINARY = numbers(8_000), b'{"inputs":[{"name":"x","shape":[40000,1],"datatype":"%s","parameters":%s}]}'
 RAW = BINARY % (b"FP32", b'{"binary_data_size":160000}')
 FAR: dict[str, tuple[bytes, dict[str, str]]] = {
-    "large": (body(), {}),
+    "large": (numbers(300_000), {}),
+    "middle-sized, and not plain": (tensor(b"null," * 100_000 + b"1"), {}),
     "a list of anything": (tensor(b"null," * 2_000 + b"1"), {}),
     "many lists": (tensor(b"[1]," * 3_000 + b"[1]", shape=b"[3001,1]"), {}),
     "many values beside the data": (tensor(b"1", b',"parameters":{"a":[%s1]}' % (b"1," * 5_000)), {}),
@@ -130,6 +131,7 @@ HERE: dict[str, tuple[bytes, dict[str, str]]] = {
     "small, and no JSON": (b"[" * 8_000, {}),
     "plain numbers": (PLAIN, {}),
     "packed numbers": (gzip.compress(PLAIN, 1), {"content_encoding": "gzip"}),
+    "a table of the middle size": (body(), {}),
     "binary": (RAW, {}),
     "V1": (b'{"instances":[[%s]]}' % b",".join([b"1.5"] * 5_000), {"path": "/v1/models/m:predict"}),
 }

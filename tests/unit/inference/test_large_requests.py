@@ -68,6 +68,7 @@ async def test_a_long_answer_is_written_in_a_thread(rows: int, here: bool) -> No
     class Form:
         decode = staticmethod(codec.decode)
         decode_quickly = staticmethod(codec.decode_quickly)
+        decode_plain = staticmethod(codec.decode_plain)
         encode = staticmethod(threads.watch(codec, "encode"))
 
     app._forms = dict.fromkeys(app._forms, Form())
