@@ -23,8 +23,11 @@ LIBRARIES = ("scikit-learn", "numpy", "xgboost", "lightgbm", "torch", "onnx")
 
 MAX_BYTES = 32 << 20
 
-MAX_EXAMPLE = 16 << 20
-"""Bytes of the example rows as they were logged."""
+MAX_EXAMPLE = 4 << 20
+"""Bytes of the example rows as they were logged: written anew, they may take six times as many."""
+
+MAX_DEPTH = validity.MAX_RANK + 2
+"""Of lists in each other: a tensor's, in a mapping."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from modelward_inference.artifact import formats, tables
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.artifact.description import Description, Field
-from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.runtimes.base import Model
 from modelward_inference.runtimes.columns import INPUT
 
@@ -87,7 +86,9 @@ def example_of(
     try:
         found = tables.from_data(_table(described.example), model.signature, columns)
         return _bounded(found, model.signature), []
-    except (InvalidConfiguration, ValueError, TypeError, KeyError, OverflowError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever it holds, the model is served
         return None, [f"the example rows beside the model are not used: {str(error)[:300]}"]
 
 

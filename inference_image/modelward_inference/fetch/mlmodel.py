@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from modelward_inference.artifact import formats
-from modelward_inference.artifact.description import MAX_EXAMPLE, Description, Field, checked
+from modelward_inference.artifact.description import MAX_DEPTH, MAX_EXAMPLE, Description, Field, checked
 from modelward_inference.errors import ArtifactCorrupt, FormatUnknown, ModelUnsupported
 
 FILE = "MLmodel"
@@ -101,7 +101,8 @@ def read(names: Collection[str], folder: Path, address: str) -> Found:
     raw = _document(folder / place)
     flavour, said = _flavour(raw, f"{address}: {place}")
     file = _file(flavour, said, base, names, address)
-    return Found(file, _description(raw, said, base, names, folder), _notes(said))
+    example, unused = _example(raw, base, names, folder)
+    return Found(file, _description(raw, said, base, names, folder, example), (*_notes(said), *unused))
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def _notes(said: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _description(
-    raw: dict[str, Any], said: dict[str, Any], base: str, names: Collection[str], folder: Path
+    raw: dict[str, Any], said: dict[str, Any], base: str, names: Collection[str], folder: Path, example: Any
 ) -> Description:
     signature = raw.get("signature")
     signature = signature if isinstance(signature, dict) else {}
@@ -218,7 +219,7 @@ def _description(
         _fields(signature.get("outputs")),
         versions,
         str(said.get("python_version") or "")[:100],
-        _example(raw, base, names, folder),
+        example,
     )
 
 
@@ -246,23 +247,30 @@ def _requirements(path: Path) -> dict[str, str]:
     return {_SAME.get(name, name): version for name, version in found.items()}
 
 
-def _example(raw: dict[str, Any], base: str, names: Collection[str], folder: Path) -> Any:
-    """The rows that were logged with the model, in the form of a request where MLflow wrote it; None: none."""
+def _example(raw: dict[str, Any], base: str, names: Collection[str], folder: Path) -> tuple[Any, tuple[str, ...]]:
+    """The rows that were logged with the model, in the form of a request where MLflow wrote it, or None; and why there
+    are none where some should be."""
     info = raw.get("saved_input_example_info")
     info = info if isinstance(info, dict) else {}
     told: Sequence[Any] = (info.get("serving_input_path"), info.get("artifact_path"))
-    for name in told:
-        if not isinstance(name, str) or f"{base}{name}" not in names:
-            continue
-        path = folder / f"{base}{name}"
-        if not path.name.endswith(".json") or path.stat().st_size > MAX_EXAMPLE:
-            continue
-        try:
-            found = json.loads(path.read_bytes())
-        except (ValueError, RecursionError):
-            continue
-        return _rows(found)
-    return None
+    found = next((f"{base}{name}" for name in told if isinstance(name, str) and f"{base}{name}" in names), None)
+    if found is None or not found.endswith(".json"):
+        return None, ()
+    path = folder / found
+    try:
+        if path.stat().st_size > MAX_EXAMPLE:
+            raise ValueError(f"it has more than {MAX_EXAMPLE} bytes")
+        rows = _rows(json.loads(path.read_bytes()))
+        if _deeper(rows, MAX_DEPTH):
+            raise ValueError(f"its lists are more than {MAX_DEPTH} in each other")
+    except (ValueError, RecursionError) as error:
+        return None, (f"the example rows beside the model are not used: {str(error)[:300] or 'too deep'}",)
+    return rows, ()
+
+
+def _deeper(value: Any, left: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left < 0 or any(_deeper(each, left - 1) for each in inner)
 
 
 def _rows(raw: Any) -> Any:

@@ -249,6 +249,15 @@ def test_a_redirect_does_not_lead_to_the_node(tmp_path: Path, monkeypatch: pytes
             get(HttpSource(store.address), tmp_path)
 
 
+@pytest.mark.parametrize("port", ["99999", "x"])
+def test_a_redirect_to_no_port_is_told(port: str, tmp_path: Path) -> None:
+    with (
+        serving(Answer(302, {"Location": f"http://192.0.2.1:{port}/m"})) as store,
+        pytest.raises(errors.ArtifactUnreachable),
+    ):
+        get(HttpSource(store.address), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("address", "inside"),
     [
