@@ -77,7 +77,7 @@ class Tracking:
                 raise ArtifactUnreachable(f"{SCHEME}:/{path} is a list of more than {_MAX_LISTING} bytes")
         try:
             return [_told(each) for each in json.loads(content).get("files", [])]
-        except (ValueError, AttributeError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, AttributeError, TypeError, KeyError, OverflowError, RecursionError) as error:
             raise ArtifactUnreachable(
                 f"{self.address} does not answer as MLflow's server does ({str(error)[:200]}); check "
                 "MLFLOW_TRACKING_URI, and that the server was started with --serve-artifacts"
@@ -86,7 +86,8 @@ class Tracking:
 
 def _told(raw: dict[str, Any]) -> tuple[str, bool, int | None]:
     name, size = str(raw["path"]), raw.get("file_size")
-    if not name or "/" in name:
+    name.encode()  # half of a character, which no address can have
+    if name in ("", ".", "..") or "/" in name:
         raise ValueError(f"{name[:100]!r} is no name in a folder")
     return name, bool(raw.get("is_dir")), None if size is None else int(size)
 

@@ -112,7 +112,8 @@ def _document(path: Path) -> dict[str, Any]:
         raise ArtifactCorrupt(f"has an {FILE} of more than {_MAX} bytes; log the model again")
     try:
         raw = yaml.load(content, _Loader)  # noqa: S506  a SafeLoader
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+        # A value that its tag does not fit makes PyYAML raise what it happens to.
         raise ArtifactCorrupt(f"has an {FILE} that can't be read: {str(error)[:300]}; log the model again") from None
     if not isinstance(raw, dict) or not isinstance(raw.get("flavors"), dict):
         raise ArtifactCorrupt(f"has an {FILE} without `flavors`; log the model again")

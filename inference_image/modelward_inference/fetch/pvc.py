@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, InvalidConfiguration, ModelUnsupported
@@ -26,7 +27,7 @@ class PvcSource:
         address = urlsplit(uri)
         self._claim = address.netloc
         self._listed = listed
-        self.path = (path or self.root / unquote(address.path).lstrip("/")).resolve()
+        self.path = _real(path or self.root / unquote(address.path).lstrip("/"), uri)
 
     @property
     def inside(self) -> bool:
@@ -92,20 +93,30 @@ class PvcFolder:
         return PvcSource(f"{self._uri}/{entry.name}", self._path / entry.name, listed=True)
 
     def _entry(self, path: Path, name: str) -> Entry:
-        real = path.resolve()
+        real = _real(path, f"{self._uri}: {name[:200]!r}")
         try:
             told = real.stat()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise TransientError(f"{self._uri}: {name} is not there") from None
+        except OSError as error:
+            self._refuse(error)
         if not real.is_relative_to(self._root) or not stat.S_ISREG(told.st_mode):
             raise ModelUnsupported(
                 f"{self._uri}: {name[:200]!r} is no regular file of the volume; copy into the folder what belongs to it"
             )
         return Entry(name, told.st_size, f"{told.st_ino}-{told.st_mtime_ns}")
 
-    def _refuse(self, error: OSError) -> None:
+    def _refuse(self, error: OSError) -> NoReturn:
         if isinstance(error, PermissionError):
             raise AccessDenied(
                 f"{self._uri} can't be read by user {os.getuid()}; make it and its folders readable for all"
             ) from error
         raise TransientError(f"the volume can't be read: {error}") from error
+
+
+def _real(path: Path, what: str) -> Path:
+    """Where it lies once all links are followed."""
+    try:
+        return path.resolve()
+    except (RuntimeError, OSError):  # by versions of Python
+        raise InvalidConfiguration(f"{what} is a link that leads back to itself; name the file itself") from None

@@ -204,6 +204,21 @@ def test_links_of_a_volume_are_followed_to_its_files_and_nowhere_else(mount: Pat
         brought(pvc.PvcFolder("pvc://claim/m", mount / "m", mount), tmp_path)
 
 
+def test_links_of_a_volume_that_lead_nowhere_are_told(mount: Path, tmp_path: Path) -> None:
+    (mount / "m").mkdir()
+    (mount / "m" / "a").symlink_to("b")
+    (mount / "m" / "b").symlink_to("a")
+    for uri in ("pvc://claim/m", "pvc://claim/m/a"):
+        with pytest.raises(errors.InvalidConfiguration, match="a link that leads back to itself"):
+            got(uri, tmp_path)
+    (mount / "m" / "a").unlink()
+    (mount / "m" / "b").unlink()
+    (mount / "m" / "model.onnx").write_bytes(onnx())
+    (mount / "m" / "below").symlink_to("model.onnx/x")
+    with pytest.raises(errors.ArtifactUnreachable, match="below is not there"):
+        brought(pvc.PvcFolder("pvc://claim/m", mount / "m", mount), tmp_path)
+
+
 def test_a_folder_without_a_model_says_what_it_holds(mount: Path, tmp_path: Path) -> None:
     (mount / "out").mkdir()
     (mount / "out" / "model.tar.gz").write_bytes(tarred_gz({"model.onnx": onnx()}))

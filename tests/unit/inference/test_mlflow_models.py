@@ -250,6 +250,9 @@ BROKEN = {
     "a tag that makes objects": b"flavors: !!python/object/apply:os.system ['true']",
     "values that multiply": b"a: &a {x: 1}\n" + b"".join(b"b%d: *a\n" % each for each in range(50)),
     "as deep as can be": b"[" * 100_000,
+    "a number that is none": b"flavors: !!int ''",
+    "a truth that is none": b"flavors: !!bool maybe",
+    "a time that is none": b"flavors: !!timestamp x",
     "too long": b"#" * (1 << 20) + b"\nflavors: {}",
 }
 

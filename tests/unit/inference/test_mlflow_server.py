@@ -291,7 +291,11 @@ def test_a_server_that_refuses_is_told_with_what_to_set(server: Server, tmp_path
         got("mlflow-artifacts:/1/models/m-1/artifacts", tmp_path)
 
 
-LISTS = [b"<html>", b"[]", b'{"files": [{"path": "../x"}]}', b'{"files": [{}]}', b'{"files": 1}', b"[" * 100_000]
+LISTS = [
+    b"<html>", b"[]", b'{"files": [{"path": "../x"}]}', b'{"files": [{}]}', b'{"files": 1}', b"[" * 100_000,
+    b'{"files": [{"path": "..", "is_dir": true}]}', b'{"files": [{"path": "\\ud800", "is_dir": true}]}',
+    b'{"files": [{"path": "x", "file_size": 1e999}]}',
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", LISTS)
