@@ -59,8 +59,14 @@ class HttpSource:
             if response.status not in (301, 302, 303, 307, 308) or not location:
                 return response
             response.close()
-            following = urljoin(address, location)
-            scheme = urlsplit(following).scheme
+            try:
+                following = urljoin(address, location)
+                scheme = urlsplit(following).scheme
+                _origin(following)
+            except ValueError:
+                raise ArtifactUnreachable(
+                    f"{self._uri} redirects to {location[:200]!r}, which is no web address"
+                ) from None
             if scheme not in ("http", "https"):
                 raise ArtifactUnreachable(f"{self._uri} redirects to {scheme}://, which is no web address")
             if urlsplit(address).scheme == "https" and scheme != "https":

@@ -249,11 +249,11 @@ def test_a_redirect_does_not_lead_to_the_node(tmp_path: Path, monkeypatch: pytes
             get(HttpSource(store.address), tmp_path)
 
 
-@pytest.mark.parametrize("port", ["99999", "x"])
-def test_a_redirect_to_no_port_is_told(port: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("location", ["http://[x/y", "//h:99999/y", "//h:x/y"])
+def test_a_redirect_to_what_is_no_address_is_told(location: str, tmp_path: Path) -> None:
     with (
-        serving(Answer(302, {"Location": f"http://192.0.2.1:{port}/m"})) as store,
-        pytest.raises(errors.ArtifactUnreachable),
+        serving(Answer(302, {"Location": location})) as store,
+        pytest.raises(errors.ArtifactUnreachable, match="which is no web address"),
     ):
         get(HttpSource(store.address), tmp_path)
 
