@@ -369,6 +369,11 @@ SILENCES: dict[str, tuple[dict[str, Any], str, bool, list[str]]] = {
         unscheduled('persistentvolumeclaim "data" not found', 301), "Unschedulable", True,
         ["Create the PersistentVolumeClaim"],
     ),
+    "a gate": (
+        {"phase": "Pending", "containerStatuses": [],
+         "conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}]},
+        "SchedulingGated", False, ["schedulingGates", "Kueue"],
+    ),
     "an initContainer that loops": (
         {"initContainerStatuses": [LOOP], "containerStatuses": [], "conditions": ready_since(20)},
         "ContainerFailed", False, ["Container prepare", "exit code 2", "no data"],

@@ -74,7 +74,7 @@ def delay_of(job: Object, pods: Sequence[Object], now: float) -> Delay | None:
             problem = replace(problem, until=min(since) + PATIENCE if since else None)
         return _delay(problem, now)
     for pod in living:
-        if (told := _lingering(pod, now)) is not None:
+        if (told := _gated(pod) or _lingering(pod, now)) is not None:
             return told
     # It runs once more, which says nothing of what it ended of before.
     ends = (exit_problem(each, CURES) for one in facts if not one.terminating for each in one.containers)
@@ -87,6 +87,18 @@ def delay_of(job: Object, pods: Sequence[Object], now: float) -> Delay | None:
 
 def _delay(problem: Problem, now: float) -> Delay:
     return Delay(problem.reason, problem.message, stuck=not problem.may_pass(now))
+
+
+def _gated(pod: Object) -> Delay | None:
+    """Whoever wrote the gate takes it away: as with a suspended Job, that is no fault."""
+    told = (pod.get("status") or {}).get("conditions") or ()
+    if not any((each["type"], each.get("reason")) == ("PodScheduled", "SchedulingGated") for each in told):
+        return None
+    return Delay(
+        "SchedulingGated",
+        f"The pod {pod['metadata']['name']} gets no node until its schedulingGates are taken away (by a queue such as "
+        "Kueue when there is room)",
+    )
 
 
 def _lingering(pod: Object, now: float) -> Delay | None:
