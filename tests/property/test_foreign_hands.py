@@ -1,12 +1,21 @@
 """What others do to a ModelDeployment's objects: put back or told, and never a reason to serve another model."""
 
 import json
+from typing import Any
 
 import pytest
 
 from modelward.api import names
 from modelward.facts import Judgement
-from modelward.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES, Resource
+from modelward.kube.resources import (
+    CONFIG_MAPS,
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    DISRUPTION_BUDGETS,
+    PODS,
+    SERVICES,
+    Resource,
+)
 from modelward.reconcilers.modeldeployment.reconcile import REAPPLY_AFTER
 from modelward.revisions.deployment import pin_name
 
@@ -315,6 +324,25 @@ async def test_after_an_upgrade_a_change_that_shapes_no_pod_is_no_other_intent()
     await world.run(6)
     assert world.status["rollout"]["phase"] == "RolledBack"
     assert world.shares() == {world.stable: 100}
+
+
+async def test_a_router_of_a_single_pod_has_no_budget_and_nobody_looks_for_one() -> None:
+    world = ClusterWorld()
+    world.ask_for(1, replicas=2, router={"replicas": 2})
+    await world.run()
+    assert (DISRUPTION_BUDGETS, "fraud-router") in world.objects
+    world.ask_for(1, replicas=2, router={"replicas": 1})
+    await world.run()
+    assert [name for resource, name in world.objects if resource is DISRUPTION_BUDGETS] == [world.stable]
+    read: list[str] = []
+
+    async def get(resource: Any, _namespace: str, name: str) -> None:
+        read.append(f"{resource.kind} {name}")
+
+    world.get = get  # type: ignore[method-assign]
+    writes = world.writes
+    await world.run(3)
+    assert (read, world.writes) == ([], writes)
 
 
 OTHER = "sha256:" + "b" * 64

@@ -19,6 +19,7 @@ from modelward.kube.resources import (
     SERVICES,
     Resource,
 )
+from modelward.revisions import disruption
 from modelward.revisions.deployment import load_model, load_promotion
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.naming import is_revision_of
@@ -48,7 +49,8 @@ async def find_lost(owner: ModelDeployment, cache: Cache, api: Api) -> None:
     if not owner.status.get("stable"):
         return
     for resource, name in routers.wanted(owner).objects(owner):
-        await _find(owner, cache, api, resource, name)
+        if resource is not DISRUPTION_BUDGETS or owner.spec.router.replicas >= disruption.LEAST:
+            await _find(owner, cache, api, resource, name)
     for revision in dict.fromkeys(_revisions(owner, cache)):
         for resource in (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES):
             await _find(owner, cache, api, resource, revision)

@@ -182,7 +182,8 @@ def _deletes(
         for resource, child in children:
             if (body := _ours(owner, live(resource, child))) is not None:
                 yield resource, body
-    for name, pods in decision.replicas.items():
+    own_router = {} if owner.spec.router.gateway else {router.name_of(owner): owner.spec.router.replicas}
+    for name, pods in {**decision.replicas, **own_router}.items():
         if pods < disruption.LEAST and (body := _ours(owner, live(DISRUPTION_BUDGETS, name))) is not None:
             yield DISRUPTION_BUDGETS, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
