@@ -62,7 +62,7 @@ class HttpSource:
             try:
                 following = urljoin(address, location)
                 scheme = urlsplit(following).scheme
-                _origin(following)
+                _ = urlsplit(following).port
             except ValueError:
                 raise ArtifactUnreachable(
                     f"{self._uri} redirects to {location[:200]!r}, which is no web address"
