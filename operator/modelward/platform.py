@@ -12,9 +12,10 @@ class Platform:
     `server_image`: the inference image, for fetch and server. `router_image`: Envoy. `cluster_domain`: the DNS domain
     of Services, `cluster.local` nearly everywhere. `allowed_formats`: of models that may be loaded, whoever made them.
     `max_model_size`: bytes of an artifact. `node_credentials`: whether a download may use the node's own role.
-    `https_proxy`, `no_proxy`: of downloads; `ca_config_map`: a ConfigMap in each model's namespace whose key `ca.crt`
-    has certificates that downloads trust besides. `operator_namespace`: whose operator is let through by the
-    NetworkPolicies; None where none are made. `operator_keys`: public keys of the operator, by which pods know it; none
+    `https_proxy`, `no_proxy`: of downloads; `oci_plain_http`: registries that these ask over http; `ca_config_map`: a
+    ConfigMap in each model's namespace whose key `ca.crt` has certificates that downloads trust besides.
+    `operator_namespace`: whose operator is let through by the NetworkPolicies; None where none are made.
+    `operator_keys`: public keys of the operator, by which pods know it; none
     where it could not read its own.
     """
 
@@ -26,6 +27,7 @@ class Platform:
     node_credentials: bool = False
     https_proxy: str = ""
     no_proxy: str = ""
+    oci_plain_http: str = ""
     ca_config_map: str = ""
     operator_namespace: str | None = None
     operator_keys: tuple[str, ...] = ()

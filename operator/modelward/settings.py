@@ -68,6 +68,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             node_credentials=_switch(environment, "MODELWARD_NODE_CREDENTIALS", "false"),
             https_proxy=environment.get("MODELWARD_HTTPS_PROXY", "").strip(),
             no_proxy=environment.get("MODELWARD_NO_PROXY", "").strip(),
+            oci_plain_http=environment.get("MODELWARD_OCI_PLAIN_HTTP", "").strip(),
             ca_config_map=environment.get("MODELWARD_CA_CONFIGMAP", "").strip(),
             operator_namespace=namespace if _switch(environment, "MODELWARD_NETWORK_POLICIES", "true") else None,
         ),

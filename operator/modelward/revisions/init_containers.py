@@ -20,6 +20,7 @@ ARTIFACT_DIR = "/artifact"
 PVC_MOUNT = "/mnt/pvc"
 CA_DIR = "/etc/modelward/ca"
 CA_KEY = "ca.crt"
+CREDENTIALS_DIR = "/etc/modelward/credentials"
 REGISTRY_CA_DIR = "/etc/modelward/registry-ca"
 
 MLFLOW_KEYS = {
@@ -80,6 +81,8 @@ def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
     if address.scheme == "pvc":
         claim = {"claimName": address.netloc, "readOnly": True}
         found.append({"name": "model", "persistentVolumeClaim": claim})
+    if secret := _mounted_secret(model):
+        found.append({"name": "credentials", "secret": {"secretName": secret}})
     if platform.ca_config_map:
         # Optional: a namespace without it has the public authorities, as without the setting.
         found.append({"name": "ca", "configMap": {"name": platform.ca_config_map, "optional": True}})
@@ -111,12 +114,16 @@ def download(
         "MODEL_SIGNATURE_KEY": model.signature.public_key if model.signature else None,
         "HTTPS_PROXY": platform.https_proxy,
         "NO_PROXY": platform.no_proxy,
+        "OCI_PLAIN_HTTP": platform.oci_plain_http if _is_oci(model) else None,
+        "MODEL_CREDENTIALS_DIR": CREDENTIALS_DIR if _mounted_secret(model) else None,
         "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
         **_registry(model),
     }
     mounts = [{"name": "artifact", "mountPath": ARTIFACT_DIR}, tmp(CONTAINERS.download)]
     if urlsplit(model.uri).scheme == "pvc":
         mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
+    if _mounted_secret(model):
+        mounts.append({"name": "credentials", "mountPath": CREDENTIALS_DIR, "readOnly": True})
     if platform.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
     if _access(model).ca_bundle:
@@ -199,6 +206,15 @@ def _secrets(model: Model) -> list[dict[str, Any]]:
     ]
 
 
+def _is_oci(model: Model) -> bool:
+    return urlsplit(model.uri).scheme == "oci"
+
+
+def _mounted_secret(model: Model) -> str | None:
+    """The Secret whose keys are no names of variables: `.dockerconfigjson`, as `kubectl create secret` makes it."""
+    return model.credentials_secret.name if model.credentials_secret and _is_oci(model) else None
+
+
 def _credentials(model: Model) -> dict[str, Any]:
     secret = model.credentials_secret
-    return {"envFrom": [{"secretRef": {"name": secret.name}}]} if secret else {}
+    return {"envFrom": [{"secretRef": {"name": secret.name}}]} if secret and not _is_oci(model) else {}

@@ -128,6 +128,23 @@ def test_a_claim_is_mounted_read_only_into_the_download_only() -> None:
     assert all(mount["mountPath"] != steps.PVC_MOUNT for mount in pod["containers"][0]["volumeMounts"])
 
 
+@pytest.mark.parametrize("secret", [None, SecretReference("pull")])
+def test_a_registrys_login_is_a_file_of_the_download_alone(secret: SecretReference | None) -> None:
+    model = Model("oci://registry.ml.svc:5000/team/fraud:3", credentials_secret=secret)
+    platform = replace(PLATFORM, oci_plain_http="registry.ml.svc:5000")
+    pod = revision.deployment(owner(model=model), platform, NAME, 1)["spec"]["template"]["spec"]
+    download = pod["initContainers"][0]
+    given = {each["name"]: each.get("value") for each in download["env"]}
+    assert given["OCI_PLAIN_HTTP"] == "registry.ml.svc:5000"
+    assert given.get("MODEL_CREDENTIALS_DIR") == (steps.CREDENTIALS_DIR if secret else None)
+    mounted = {"name": "credentials", "mountPath": steps.CREDENTIALS_DIR, "readOnly": True}
+    assert (mounted in download["volumeMounts"]) == bool(secret)
+    assert ({"name": "credentials", "secret": {"secretName": "pull"}} in pod["volumes"]) == bool(secret)
+    others = [*pod["initContainers"][1:], *pod["containers"]]
+    assert all("envFrom" not in each for each in [*others, download])
+    assert all(mounted not in each["volumeMounts"] for each in others)
+
+
 PICKLE = "s3://models/a.joblib"
 
 
