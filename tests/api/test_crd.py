@@ -75,7 +75,7 @@ BAD: dict[str, tuple[Object, str]] = {
     "an image without a repository": (model("oci://registry.example.com"), "name a registry, a repository"),
     "an image with a login": (model("oci://me:secret@registry.example.com/a:1"), "name a registry, a repository"),
     "dots": (model("pvc://claim/../m.onnx"), "'..' is not allowed"),
-    "a folder": (model("s3://models/fraud/", format="onnx"), "must name one file, not a folder"),
+    "a folder": (model("s3://models/fraud/", format="onnx"), "leave that out, for a folder, too"),
     "a too long uri": (model("s3://models/" + "a" * 1100 + ".onnx"), "Too long"),
     "an unknown format": (model(format="tensorflow"), "write auto, onnx, sklearn, skops, xgboost"),
     "onnx called sklearn": (model(format="sklearn"), "promises another format; set format to auto"),
@@ -86,7 +86,7 @@ BAD: dict[str, tuple[Object, str]] = {
     "a short digest": (model(digest="sha256:0123"), "write sha256: followed by"),
     "an upper-case digest": (model(digest=DIGEST.upper()), "write sha256: followed by"),
     "credentials for https": (
-        model("https://host/m.onnx", credentialsSecret={"name": "s"}), "only s3:// reads credentials",
+        model("https://host/m.onnx", credentialsSecret={"name": "s"}), "only s3:// and oci:// read credentials",
     ),
     "credentials without a name": (model(credentialsSecret={}), "credentialsSecret.name: Required value"),
     "credentials with a bad name": (model(credentialsSecret={"name": "My_Secret"}), "write the name of a Secret"),

@@ -283,6 +283,8 @@ def _rows(raw: Any) -> Any:
             return raw[key]
     if "dataframe_records" in raw:
         raw = raw["dataframe_records"]
-        names = list(raw[0]) if isinstance(raw, list) and raw and isinstance(raw[0], dict) else []
+        if not isinstance(raw, list) or not all(isinstance(row, dict) for row in raw):
+            return raw  # told of as what doesn't fit
+        names = list(raw[0]) if raw else []
         return {"columns": names, "data": [[row.get(name) for name in names] for row in raw]} if names else None
     return raw

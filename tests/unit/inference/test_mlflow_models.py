@@ -279,6 +279,9 @@ UNFIT: dict[str, Any] = {
     "as deep as JSON may be": b'{"inputs": ' + b"[" * 400 + b"1" + b"]" * 400 + b"}",
     "large": b'{"inputs": [[' + b", ".join([b"1"] * 3_000_000) + b"]]}",
     "texts that grow": json.dumps({"inputs": [["ü" * (1 << 20)] * 3]}, ensure_ascii=False).encode(),
+    "deep, and JSON": b"[" * 900 + b"1" + b"]" * 900,
+    "as deep as arrays are, and deeper": b"[" * 65 + b"1" + b"]" * 65,
+    "records that are none": json.dumps({"dataframe_records": [dict.fromkeys(NAMES, 1), 5]}).encode(),
     "no rows": json.dumps({"dataframe_split": {"columns": list(NAMES), "data": []}}).encode(),
 }
 
