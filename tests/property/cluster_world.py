@@ -52,6 +52,8 @@ class ClusterWorld:
         """ModelDeployments of the name so far."""
         self.fetched = DIGEST
         self.refused: set[str] = set()
+        self.stays_unready = False
+        """Whether a pod that is not ready stays so: no later try of the kubelet helps."""
         """Images whose pods don't come up, beside those of the image before."""
         self.restarts = 2
         """Of the container in such a pod."""
@@ -238,7 +240,7 @@ class ClusterWorld:
                 pod = f"{name}-{number}"
                 if (PODS, pod) not in self.objects:
                     self._create_pod(body, pod)
-                elif not self._is_ready(pod) and self.pinned(body) in (None, self.fetched):
+                elif not (self.stays_unready or self._is_ready(pod)) and self.pinned(body) in (None, self.fetched):
                     # The kubelet tries again.
                     self.remove(PODS, pod)
                     self._create_pod(body, pod)

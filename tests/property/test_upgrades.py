@@ -189,6 +189,7 @@ async def test_a_model_of_which_nothing_comes_up_need_not_wait() -> None:
                 "containerStatuses": [{"name": "server", "ready": False, "state": waiting}],
             }
             world.change(PODS, name, lambda body, status=status: body["status"].update(status))
+    world.stays_unready = True
     world.settle()
     await world.step()
     (stable,) = (name for resource, name in world.objects if resource is DEPLOYMENTS and name != "fraud-router")

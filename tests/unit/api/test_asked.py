@@ -22,7 +22,10 @@ from modelward.revisions.deployment import intent_of
 SPECS: dict[str, dict[str, Any]] = {
     "little": {},
     "a model": {
-        "model": Model("s3://m/a", "onnx", "sha256:" + "0" * 64, "Off", SecretReference("s3"), Signature("PEM")),
+        "model": Model(
+            "s3://m/a", "onnx", "sha256:" + "0" * 64, optimise="Off", credentials_secret=SecretReference("s3"),
+            signature=Signature("PEM"),
+        ),
     },
     "resources": {"resources": Resources({"cpu": 1, "memory": "1Gi"}, {"memory": "2Gi"})},
     "a server": {"server": Server("9s", "5Mi", 7, 8, Batching(3, "2ms"), ("https://a.example",))},

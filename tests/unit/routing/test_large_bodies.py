@@ -21,6 +21,7 @@ from modelward.api.traffic import StickyBy, Traffic
 from modelward.facts import Arm, Match, RouteTable
 from modelward.routing.envoy import reachable
 from modelward.routing.envoy import routes as envoy_routes
+from modelward.runtimes.runtime import MODELWARD
 from threaded import answering
 from uploads import Reader
 
@@ -104,7 +105,7 @@ def test_a_candidate_that_lives_is_asked_before_large_bodies_alone(
         assert [ask(live.ports["traffic"], size, **headers) for size in sizes] == [(200, str(size)) for size in sizes]
         assert live.counter(f"cluster.{CANDIDATE}{envoy_routes.ARM}.upstream_rq_2xx") == len(sizes)
     assert [path for path, _ in candidate.asked] == [
-        uploads.PATH, uploads.PATH, reachable.LIVE_PATH, uploads.PATH, reachable.LIVE_PATH, uploads.PATH,
+        uploads.PATH, uploads.PATH, MODELWARD.live, uploads.PATH, MODELWARD.live, uploads.PATH,
     ]  # fmt: skip
     assert not stable.asked
     assert all(reachable.HEADER not in headers for _, headers in candidate.asked)

@@ -11,6 +11,8 @@ Reference: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_f
 
 from typing import Any, Final
 
+from modelward.runtimes.runtime import MODELWARD
+
 HEADER: Final = "x-modelward-unreachable"
 """Of a request: its candidate could not be reached. Clients can't send it, and models don't see it."""
 
@@ -19,8 +21,6 @@ ASK_MILLISECONDS: Final = 2000
 
 GRPC_BELIEVES_MILLISECONDS: Final = 1000
 """An answer to one call, for the others."""
-
-LIVE_PATH: Final = "/v2/health/live"
 
 _FILTER: Final = "ask"
 _SCRIPT: Final = "ask"
@@ -44,7 +44,7 @@ function envoy_on_request(request)
   if request:timestamp() - (answered[cluster] or 0) < request:filterContext():get("{_BELIEVED}") then
     return
   end
-  local question = {{[":method"] = "GET", [":path"] = "{LIVE_PATH}", [":authority"] = "router"}}
+  local question = {{[":method"] = "GET", [":path"] = "{MODELWARD.live}", [":authority"] = "router"}}
   local answer = request:httpCall(cluster, question, nil, {ASK_MILLISECONDS})
   if answer[":status"] == "503" then
     request:headers():replace("{HEADER}", "1")
