@@ -94,6 +94,29 @@ async def test_an_alias_that_moves_starts_a_canary_and_its_version_becomes_stabl
         assert row[:4] == ["mlflow", "MLflow", "True", "1"]
 
 
+@pytest.mark.parametrize("down", [False, True])
+async def test_an_operator_that_starts_anew_asks_and_writes_nothing(
+    cluster: Cluster, model: Model, registry: Registry, down: bool
+) -> None:
+    async with Recorded() as mlflow:
+        async with operator(cluster) as first:
+            registry.apply(mlflow.url)
+            follow(model)
+            await until(lambda: serves(model, "1"), "the version that the alias names")
+            if down:
+                mlflow.instead = raw(503, "down")
+                await until(lambda: told(model) == "ServerFailed", "it is told")
+                await until(lambda: registry.status().get("reachable") is False, "and by the registry")
+            await until(first.is_idle, "nothing left to do")
+        last = mlflow.asked[-1]
+        mlflow.asked.clear()
+        async with operator(cluster, "next") as second:
+            await until(lambda: last in mlflow.asked, "it has asked for all of it")
+            await second.controller._first_sync()
+            await until(second.is_idle, "it has looked at everything")
+            assert second.api.writes == 0
+
+
 async def test_a_registry_that_is_down_changes_nothing_and_an_operator_that_starts_anew_resolves_to_the_same(
     cluster: Cluster, model: Model, registry: Registry
 ) -> None:

@@ -91,10 +91,8 @@ async def _decided(cluster: Cluster, template: dict[str, Any]) -> tuple[list[Any
     model, policy = Model(cluster, namespace), Policy(cluster, namespace)
 
     def decided() -> bool:
-        refused = policy.condition("Ready")["status"] == "False" or policy.condition("Stalled")["status"] == "True"
-        return (
-            refused or bool(policy.target().get("runs")) or bool(cluster.request("GET", JOBS.path(namespace))["items"])
-        )
+        refused = policy.condition("Stalled")["status"] == "True" or bool(policy.target().get("runs"))
+        return refused or bool(cluster.request("GET", JOBS.path(namespace))["items"])
 
     async with operator(cluster):
         model.apply()

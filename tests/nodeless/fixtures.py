@@ -8,7 +8,7 @@ import pytest
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
-from modelward.kube.resources import MODEL_DEPLOYMENTS
+from modelward.kube.resources import MODEL_DEPLOYMENTS, MODEL_REGISTRIES
 
 from .cluster import REPOSITORY, Cluster
 from .model import Model
@@ -34,11 +34,12 @@ def cluster(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Cl
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> str:
-    """A namespace of the test's own."""
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of the test's own. What later tests' operators would look after besides is taken away at the end."""
     name = f"t-{secrets.token_hex(4)}"
     cluster.create_namespace(name)
-    return name
+    yield name
+    cluster.request("DELETE", MODEL_REGISTRIES.path(name))
 
 
 @pytest.fixture

@@ -45,12 +45,14 @@ class Said:
 class Following:
     """How it stands with a reference in spec.model.uri. `trouble`: what keeps the registry from saying what it means
     now; `resolution`: what it means; None: nobody knows, so that nothing can be made of spec.model. `usable`: pods can
-    be made from it (its registry is there, at the address where it was resolved)."""
+    be made from it (its registry is there, at the address where it was resolved). `heard`: the registry has said
+    something since this operator began; what it told before it did holds until then."""
 
     registry: str | None
     resolution: Resolution | None = None
     trouble: Trouble | None = None
     usable: bool = True
+    heard: bool = True
 
 
 def following_of(
@@ -71,7 +73,7 @@ def following_of(
     here = known if known is not None and known.address == registry.address else None
     if said is None:
         waiting = Trouble(WAITING, f"Waiting for the first answer of ModelRegistry {registry.name}")
-        return Following(registry.name, here or known, None if here else waiting, usable=here is not None)
+        return Following(registry.name, here or known, None if here else waiting, usable=here is not None, heard=False)
     if said.resolved is None:
         return Following(registry.name, here or known, said.trouble, usable=here is not None)
     moved = follow(known, said.resolved, reference, registry, now)

@@ -133,3 +133,14 @@ def test_status_is_bounded() -> None:
     )
     assert (built["following"], len(built["models"])) == (200, MODELS)
     assert built["models"][0]["usedBy"][NAMED:] == ["and 295 more"]
+
+
+@pytest.mark.parametrize("said", [GOOD, Said(REGISTRY.address, None, GONE), replace(GOOD, trouble=DOWN)])
+def test_an_operator_that_starts_anew_tells_nothing_before_it_has_heard_something(said: Said) -> None:
+    told = status({ALIAS: said, OTHER: GOOD})
+    seen = replace(REGISTRY, status=told)
+    assert status({ALIAS: None, OTHER: None}, seen) == told
+    assert status({ALIAS: None, OTHER: GOOD}, seen)["models"] == told["models"], "half of it"
+    assert status({ALIAS: said, OTHER: GOOD}, seen) == told
+    edited = replace(seen, generation=2)
+    assert by_type(status({ALIAS: None}, edited)["conditions"])["Ready"]["reason"] == "NotAskedYet"

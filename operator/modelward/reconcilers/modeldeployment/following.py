@@ -13,14 +13,18 @@ from modelward.models.following import WAITING, Following
 from modelward.revisions.diagnosis import Problem
 
 
-def resolved_condition(following: Following) -> Condition:
+def resolved_condition(following: Following, owner: ModelDeployment) -> Condition:
     """Whether the registry says what spec.model.uri means, as of the last look."""
     trouble, known = following.trouble, following.resolution
+    told = conditions.by_type(owner.status.get("conditions") or ()).get(conditions.RESOLVED)
+    if not following.heard and told is not None and told["observedGeneration"] == owner.generation:
+        status = {"True": True, "False": False}.get(told["status"])
+        return Condition(conditions.RESOLVED, status, told["reason"], told["message"])
     if known is not None:
         alias = f", by the alias {known.resolved.alias}" if known.resolved.alias else ""
-        told = f"{known.reference} is version {known.resolved.version}{alias}, says ModelRegistry {known.registry}"
+        said = f"{known.reference} is version {known.resolved.version}{alias}, says ModelRegistry {known.registry}"
         if trouble is None:
-            return Condition(conditions.RESOLVED, True, "Resolved", told)
+            return Condition(conditions.RESOLVED, True, "Resolved", said)
         message = f"{trouble.message}. Until then version {known.resolved.version} stays, as it was resolved last"
         return Condition(conditions.RESOLVED, None if trouble.reason == WAITING else False, trouble.reason, message)
     if trouble is None:
@@ -57,7 +61,7 @@ def unresolved_status(owner: ModelDeployment, following: Following, now: str) ->
             conditions.STALLED, problem is not None, reason if problem else "NoProblem",
             message if problem else "Nothing needs a person",
         ),
-        resolved_condition(following),
+        resolved_condition(following, owner),
     )  # fmt: skip
     shown = conditions.render(built, owner.status.get("conditions") or (), owner.generation, now)
     return {

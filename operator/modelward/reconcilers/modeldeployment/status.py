@@ -328,7 +328,7 @@ def build_status(
     if watched is not None:
         built = (*built, monitored.condition(watched))
     if following is not None:
-        built = (*built, resolved_condition(following))
+        built = (*built, resolved_condition(following, deployment))
     stable_facts = observed.revisions.get(stable)
     last = deployment.status
     status: dict[str, Any] = {

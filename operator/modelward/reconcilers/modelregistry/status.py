@@ -41,23 +41,30 @@ def build_status(
     polled_at: float | None,
     now: datetime,
 ) -> dict[str, Any]:
-    """The whole status. `said`: by reference, None: no look has ended yet; `polled_at`: seconds since the epoch."""
+    """The whole status. `said`: by reference, None: no look has ended yet; `polled_at`: seconds since the epoch.
+
+    What an operator before this one told of the same spec holds until the registry says something.
+    """
+    old = registry.status
     shown = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     known = [each for each in said.values() if each is not None]
     reachable = None if not known else any(each.trouble is None or each.trouble.answered for each in known)
     built = _conditions(registry, known, reachable)
-    models = [_model(each, said.get(each.reference)) for each in uses[:MODELS]]
+    if reachable is None and old.get("conditions") and old.get("observedGeneration") == registry.generation:
+        return dict(old)
+    before = {each["reference"]: each for each in old.get("models") or ()}
+    models = [_model(each, said.get(each.reference), before.get(each.reference) or {}) for each in uses[:MODELS]]
     status: dict[str, Any] = {
         "observedGeneration": registry.generation,
         "kind": registry.serves,
         "following": len(uses),
-        "conditions": conditions.render(built, registry.status.get("conditions") or (), registry.generation, shown),
+        "conditions": conditions.render(built, old.get("conditions") or (), registry.generation, shown),
     }
     if reachable is not None:
         status["reachable"] = reachable
     if models:
         status["models"] = models
-    return status | _last_poll(registry.status, status, polled_at)
+    return status | _last_poll(old, status, polled_at)
 
 
 def _last_poll(old: Mapping[str, Any], new: Mapping[str, Any], polled_at: float | None) -> dict[str, str]:
@@ -72,12 +79,17 @@ def _last_poll(old: Mapping[str, Any], new: Mapping[str, Any], polled_at: float 
     return {"lastPoll": str(told)} if same and fresh else {"lastPoll": show_time(int(polled_at))}
 
 
-def _model(use: Use, said: Said | None) -> dict[str, Any]:
+def _model(use: Use, said: Said | None, before: Mapping[str, Any]) -> dict[str, Any]:
     more = len(use.by) - NAMED
+    if said is None:
+        version, problem = before.get("version"), before.get("problem")
+    else:
+        version = said.resolved.version if said.resolved is not None else before.get("version")
+        problem = said.trouble.message if said.trouble is not None else None
     shown: dict[str, Any] = {
         "reference": use.reference,
-        "version": said.resolved.version if said is not None and said.resolved is not None else None,
-        "problem": said.trouble.message if said is not None and said.trouble is not None else None,
+        "version": version,
+        "problem": problem,
         "usedBy": [*use.by[:NAMED], *([f"and {more} more"] if more > 0 else ())],
     }
     return {name: value for name, value in shown.items() if value is not None}
