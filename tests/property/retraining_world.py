@@ -364,7 +364,8 @@ class World:
             for body in self.store[RETRAINING_RUNS].values()
             if body["metadata"]["labels"][names.LABEL_POLICY] == policy
         ]
-        return sorted(own, key=lambda body: str(body["spec"]["requestedAt"]), reverse=True)
+        # Of one moment, too: what was made later comes first.
+        return sorted(own, key=lambda body: str(body["spec"]["requestedAt"]))[::-1]
 
     def active(self) -> list[dict[str, Any]]:
         return [body for body in self.store[RETRAINING_RUNS].values() if not is_over(body)]
