@@ -262,6 +262,7 @@ async def through_crashes(cluster: Cluster, is_done: Callable[[], bool], traffic
     raise AssertionError("80 operators got nowhere")
 
 
+@pytest.mark.timeout(600)  # some forty operators, one after the other
 async def test_killed_after_every_write_of_a_promotion_the_end_is_the_same(cluster: Cluster, model: Model) -> None:
     async with operator(cluster):
         model.apply(version=1, rollout=QUICK)
@@ -273,6 +274,7 @@ async def test_killed_after_every_write_of_a_promotion_the_end_is_the_same(clust
     assert len(messages(model, "RolloutStep")) == 2
 
 
+@pytest.mark.timeout(600)  # some forty operators, one after the other
 async def test_killed_after_every_write_of_a_rollback_the_end_is_the_same(cluster: Cluster, model: Model) -> None:
     traffic = FakeTraffic()
     async with operator(cluster, traffic=traffic):
