@@ -4,18 +4,13 @@ Our own environment has none of their packages: MLflow's alone are 850 MB, and w
 """
 
 import shutil
-import socket
 import sys
-import urllib.request
 from pathlib import Path
 
 from localcluster import settings
 from localcluster.commands import locked, run
 from localcluster.digest import digest_of
 from localcluster.progress import step
-
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Whatever proxy the environment names."""
 
 
 def environment(name: str, requirements: Path) -> Path:
@@ -41,18 +36,3 @@ def environment(name: str, requirements: Path) -> Path:
             run([uv, "pip", "install", "--python", python, *options, "-r", requirements])
         complete.touch()
     return folder / "bin"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def answers(url: str) -> bool:
-    """Whether something at `url` answers that it is well."""
-    try:
-        with DIRECT.open(url, timeout=1.0) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from foreign import DIRECT
+from localcluster.loopback import DIRECT
 from mlflowserver.server import ADMIN, HERE, PASSWORD, MlflowServer
 from modelward.api.modelregistry import Mlflow
 from modelward.models.references import parse

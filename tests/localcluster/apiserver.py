@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import ssl
 import tempfile
 import urllib.error
@@ -13,16 +12,11 @@ from types import TracebackType
 
 from localcluster import binaries, debian, pki
 from localcluster.controlplane import ControlPlane
+from localcluster.loopback import free_port
 from localcluster.processes import Process
 from localcluster.progress import wait_for
 
 START_SECONDS = 90.0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ApiServer:
@@ -34,7 +28,7 @@ class ApiServer:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="modelward-api-"))
         self._plane = ControlPlane(
-            self._folder, "127.0.0.1", _free_port(), _free_port(), _free_port(), service_cidr="10.96.0.0/16"
+            self._folder, "127.0.0.1", free_port(), free_port(), free_port(), service_cidr="10.96.0.0/16"
         )
         self._etcd = Process("etcd", self._folder)
         self._apiserver = Process("kube-apiserver", self._folder)

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from foreign import answers, environment, free_port
+from foreign import environment
+from localcluster.loopback import answers, free_port
 from localcluster.processes import Process
 from localcluster.progress import wait_for
 

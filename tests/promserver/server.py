@@ -1,21 +1,18 @@
 """Debian's Prometheus as a process of the test's own: on a free loopback port, its data in a temporary folder."""
 
 import shutil
-import socket
 import tempfile
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from localcluster import debian
+from localcluster.loopback import answers, free_port
 from localcluster.processes import Process
 from localcluster.progress import wait_for
 
 PACKAGES = {"prometheus": "prometheus"}
 START_SECONDS = 60.0
-DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""Whatever proxy the environment names."""
 
 CONFIG = """\
 global:
@@ -40,7 +37,7 @@ class PrometheusServer:
         self._flags = flags
         self._folder = Path(tempfile.mkdtemp(prefix="modelward-prometheus-"))
         self._process = Process("prometheus", self._folder)
-        self._address = f"{listen}:{_free_port(listen)}"
+        self._address = f"{listen}:{free_port(listen)}"
         self.url = f"http://{self._address}"
 
     def __enter__(self) -> "PrometheusServer":
@@ -70,18 +67,8 @@ class PrometheusServer:
 
     def _ready(self) -> bool:
         self._process.check()
-        try:
-            with DIRECT.open(f"{self.url}/-/ready", timeout=1.0) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
+        return answers(f"{self.url}/-/ready")
 
     def _remove(self) -> None:
         self._process.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
-def _free_port(host: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])

@@ -41,6 +41,12 @@ PLATFORMS = {
 }  # fmt: skip
 """What the protocol's model metadata call them, `<project>_<format>`; see `platform_of`."""
 
+BROKEN_ZIP = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, NotImplementedError, RuntimeError, OverflowError,
+    EOFError,
+)  # fmt: skip
+"""What zipfile raises of an archive that is damaged, or made to look like one."""
+
 _HEAD = 512
 """Bytes that are looked at."""
 
@@ -169,7 +175,7 @@ def _zip(path: Path) -> tuple[str | None, str]:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()[:_MAX_ENTRIES]
-    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError, OverflowError, struct.error):
+    except (*BROKEN_ZIP, OSError, ValueError):
         return None, "a zip archive that is cut off or damaged"
     if "schema.json" in names:
         return SKOPS, "a skops file"

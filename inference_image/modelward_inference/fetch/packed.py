@@ -7,13 +7,10 @@ them, and no more bytes, than the limits say. Links, devices, absolute paths and
 """
 
 import errno
-import lzma
 import shutil
 import stat
-import struct
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -59,10 +56,7 @@ _CHUNK = 1 << 20
 _SHOWN = 5
 """Names that a message lists."""
 
-BROKEN = (
-    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError,
-    ValueError, OverflowError, RuntimeError,
-)  # fmt: skip
+BROKEN = (*formats.BROKEN_ZIP, tarfile.TarError, ValueError)
 """What reading an archive raises that is damaged."""
 
 

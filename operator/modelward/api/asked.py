@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass, replace
 from typing import Any
 
-from modelward.api.modeldeployment import InvalidObjectError, Model, Spec, parse_pods
+from modelward.api.invalid import InvalidObjectError
+from modelward.api.modeldeployment import Model, Spec, parse_pods
 
 
 def asked_of(spec: Spec, model: Model) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from modelward.api.modeldeployment import InvalidObjectError
+from modelward.api.invalid import read_as
 from modelward.api.names import ANNOTATION_RETRAIN, FINALIZER_RUN
 from modelward.api.owners import owner_reference
 
@@ -182,7 +182,7 @@ class DriftPolicy:
 
 def parse(body: Mapping[str, Any]) -> DriftPolicy:
     """Read one DriftPolicy as the API server returns it. Raises InvalidObjectError."""
-    try:
+    with read_as(KIND):
         metadata = body["metadata"]
         created = metadata.get("creationTimestamp")
         return DriftPolicy(
@@ -197,11 +197,6 @@ def parse(body: Mapping[str, Any]) -> DriftPolicy:
             deleting=bool(metadata.get("deletionTimestamp")),
             held=FINALIZER_RUN in (metadata.get("finalizers") or ()),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidObjectError(
-            f"this DriftPolicy does not fit the operator's types ({type(error).__name__}: {error}); "
-            "install the CRD and the operator of the same version"
-        ) from error
 
 
 def parse_target(raw: Mapping[str, Any]) -> Target:

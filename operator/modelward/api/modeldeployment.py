@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelward.api.invalid import InvalidObjectError, read_as
 from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTATION_REFRESH, ANNOTATION_RESTART
 from modelward.api.owners import owner_reference
 from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
@@ -20,10 +21,6 @@ DEFAULT_ROUTER_REPLICAS = 2
 
 Quantities = Mapping[str, str | int]
 """Amounts by resource name, as users write them: {"cpu": "500m", "memory": "1Gi"}."""
-
-
-class InvalidObjectError(ValueError):
-    """A stored object does not fit the types of this operator."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +202,7 @@ def parse(body: Mapping[str, Any]) -> ModelDeployment:
 
     Raises InvalidObjectError where a field is missing or has another type than the CRD promises.
     """
-    try:
+    with read_as(KIND):
         metadata = body["metadata"]
         annotations = metadata.get("annotations") or {}
         return ModelDeployment(
@@ -222,11 +219,6 @@ def parse(body: Mapping[str, Any]) -> ModelDeployment:
             platform_command=annotations.get(ANNOTATION_PLATFORM),
             restart=annotations.get(ANNOTATION_RESTART),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidObjectError(
-            f"this ModelDeployment does not fit the operator's types ({type(error).__name__}: {error}); "
-            "install the CRD and the operator of the same version"
-        ) from error
 
 
 def parse_pods(raw: Mapping[str, Any]) -> Spec:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from modelward.api.modeldeployment import InvalidObjectError, SecretReference
+from modelward.api.invalid import read_as
+from modelward.api.modeldeployment import SecretReference
 from modelward.api.names import ANNOTATION_REFRESH
 
 KIND: Final = "ModelRegistry"
@@ -81,7 +82,7 @@ class ModelRegistry:
 
 def parse(body: Mapping[str, Any]) -> ModelRegistry:
     """Read one ModelRegistry as the API server returns it. Raises InvalidObjectError."""
-    try:
+    with read_as(KIND):
         metadata = body["metadata"]
         return ModelRegistry(
             namespace=metadata["namespace"],
@@ -93,11 +94,6 @@ def parse(body: Mapping[str, Any]) -> ModelRegistry:
             deleting=bool(metadata.get("deletionTimestamp")),
             refresh=(metadata.get("annotations") or {}).get(ANNOTATION_REFRESH),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InvalidObjectError(
-            f"this ModelRegistry does not fit the operator's types ({type(error).__name__}: {error}); "
-            "install the CRD and the operator of the same version"
-        ) from error
 
 
 def _spec(raw: Mapping[str, Any]) -> Spec:

@@ -210,7 +210,7 @@ class Monitoring:
         """Go on where an earlier operator ended, or begin to count."""
         log.info("%s is compared with the reference %s", state.revision, reference.digest)
         resumed = render.restored(state.saved, reference) if state.saved is not None else None
-        if state.saved is not None and render.is_damaged(state.saved, reference):
+        if state.saved is not None and render.is_damaged(state.saved, reference, resumed):
             state.damaged = (
                 f"What ConfigMap {render.store_name(state.revision)} held of the windows could not be read: somebody "
                 "else has edited it. They begin anew"

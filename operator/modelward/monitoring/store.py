@@ -77,13 +77,12 @@ def restored(body: Mapping[str, Any], reference: Reference) -> tuple[Pool, dict[
     return pool, {reader: book for reader, book in books.items() if book is not None}
 
 
-def is_damaged(body: Mapping[str, Any], reference: Reference) -> bool:
-    """Whether it held something of this reference that can't be read any more."""
+def is_damaged(body: Mapping[str, Any], reference: Reference, found: tuple[Pool, Mapping[str, Book]] | None) -> bool:
+    """Whether it held something of this reference that can't be read any more. `found`: what `restored` gave."""
+    if found is not None:
+        return len(found[1]) < len([name for name in body["data"] if name.startswith(_WINDOW)])
     kept = stored_reference(body)
-    if kept is not None and kept.digest != reference.digest:
-        return False
-    found = restored(body, reference)
-    return found is None or len(found[1]) < sum(name.startswith(_WINDOW) for name in body.get("data") or ())
+    return kept is None or kept.digest == reference.digest
 
 
 def _dump(value: Any) -> str:

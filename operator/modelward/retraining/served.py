@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Protocol
 
 from modelward.api import modeldeployment, modelregistry
-from modelward.api.modeldeployment import InvalidObjectError, Model, ModelDeployment
+from modelward.api.invalid import InvalidObjectError
+from modelward.api.modeldeployment import Model, ModelDeployment
 from modelward.api.modelregistry import ModelRegistry
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.resources import MODEL_REGISTRIES, RETRAINING_RUNS

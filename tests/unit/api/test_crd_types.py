@@ -9,7 +9,8 @@ import yaml
 from api_schema import check, described, fits
 from builders import observed, owner, revision, router
 from modelward.api import modeldeployment
-from modelward.api.modeldeployment import InvalidObjectError, Spec, parse
+from modelward.api.invalid import InvalidObjectError
+from modelward.api.modeldeployment import Spec, parse
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.rollouts.decision import decide
 from modelward_inference.artifact import formats

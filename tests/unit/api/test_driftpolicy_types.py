@@ -9,7 +9,7 @@ import yaml
 from api_schema import check, described
 from modelward.api import driftpolicy
 from modelward.api.driftpolicy import Retrain, Spec, Target, parse, parse_target
-from modelward.api.modeldeployment import InvalidObjectError
+from modelward.api.invalid import InvalidObjectError
 
 ROOT = Path(__file__).parents[3]
 CRD = yaml.safe_load((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())

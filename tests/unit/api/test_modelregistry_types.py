@@ -7,7 +7,7 @@ import yaml
 
 from api_schema import check, described
 from modelward.api import modelregistry
-from modelward.api.modeldeployment import InvalidObjectError
+from modelward.api.invalid import InvalidObjectError
 from modelward.api.modelregistry import MLFLOW, SAGE_MAKER, Spec, parse
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modelregistries.modelward.io.yaml").read_text())

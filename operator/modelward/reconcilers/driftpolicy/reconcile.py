@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from modelward import telemetry
 from modelward.api import driftpolicy, modeldeployment
 from modelward.api.driftpolicy import DriftPolicy, Retrain
-from modelward.api.modeldeployment import InvalidObjectError
+from modelward.api.invalid import InvalidObjectError
 from modelward.drift.verdicts import Verdict, settings_of, verdict_on
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modelward import telemetry
-from modelward.api.modeldeployment import InvalidObjectError, ModelDeployment
+from modelward.api.invalid import InvalidObjectError
+from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_COMMAND,

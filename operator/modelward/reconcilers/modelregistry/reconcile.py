@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from modelward.api import modelregistry
-from modelward.api.modeldeployment import InvalidObjectError, Model
+from modelward.api.invalid import InvalidObjectError
+from modelward.api.modeldeployment import Model
 from modelward.api.modelregistry import ModelRegistry
 from modelward.api.names import ANNOTATION_REFRESH
 from modelward.kube.cache import Cache, Key, Object

@@ -4,6 +4,7 @@ It fails as soon as its evidence is enough, however few requests that took; to p
 well; to be promoted, it has to have been decided, or its time to be over.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, Self
@@ -22,7 +23,7 @@ NOT_SHOWN: Final = 0.05
 
 
 @dataclass(frozen=True)
-class Tested:
+class Tested(ABC):
     """`limit`: as spec gives it. Who compares what defines `block`, `seen` and `sentence`."""
 
     name: str
@@ -50,18 +51,18 @@ class Tested:
         return self.evidence.candidate.trials
 
     @property
+    @abstractmethod
     def seen(self) -> int:
         """What minSamples are counted in."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def sentence(self) -> str:
         """The numbers in words."""
-        raise NotImplementedError
 
+    @abstractmethod
     def block(self, seen: Observation) -> tuple[Outcomes, Outcomes]:
         """What the look brought of the stable and of the candidate."""
-        raise NotImplementedError
 
     def add(self, seen: Observation) -> Self:
         return replace(self, test=self.test.look(*self.block(seen)))
