@@ -64,9 +64,8 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(cluster: Cluster, namespace: str) -> Any:
-    yield Fleet(cluster, namespace)
-    cluster.request("DELETE", MODEL_DEPLOYMENTS.path(namespace))
+def fleet(cluster: Cluster, namespace: str) -> Fleet:
+    return Fleet(cluster, namespace)
 
 
 async def _knows_all(one: Operator) -> None:

@@ -12,6 +12,7 @@ import urllib3
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
+from modelward.kube.resources import Resource
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -107,6 +108,14 @@ class Cluster:
 
     def create_namespace(self, name: str) -> None:
         self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+
+    def take_away(self, kind: Resource) -> None:
+        """Every object of a kind, in all namespaces, whoever still wanted to finish something about it."""
+        for each in self.request("GET", kind.path())["items"]:
+            path = kind.path(each["metadata"]["namespace"], each["metadata"]["name"])
+            if each["metadata"].get("finalizers"):
+                self.request("PATCH", path, {"metadata": {"finalizers": None}}, "application/merge-patch+json")
+            self.request("DELETE", path)
 
     def writes(self) -> list[dict[str, Any]]:
         """Every write so far, by the audit log."""

@@ -8,7 +8,7 @@ import pytest
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
-from modelward.kube.resources import MODEL_DEPLOYMENTS, MODEL_REGISTRIES
+from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES, RETRAINING_RUNS
 
 from .cluster import REPOSITORY, Cluster
 from .model import Model
@@ -34,16 +34,24 @@ def cluster(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Cl
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
-    """A namespace of the test's own. What later tests' operators would look after besides is taken away at the end."""
+def namespace(cluster: Cluster) -> str:
+    """A namespace of the test's own."""
     name = f"t-{secrets.token_hex(4)}"
     cluster.create_namespace(name)
-    yield name
-    cluster.request("DELETE", MODEL_REGISTRIES.path(name))
+    return name
 
 
 @pytest.fixture
-def model(cluster: Cluster, namespace: str) -> Iterator[Model]:
-    """A ModelDeployment of the test's own; taken away at the end."""
-    yield Model(cluster, namespace)
-    cluster.request("DELETE", MODEL_DEPLOYMENTS.path(namespace))
+def model(cluster: Cluster, namespace: str) -> Model:
+    """A ModelDeployment of the test's own."""
+    return Model(cluster, namespace)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Takes away, wherever it lies, what the operators of later tests would look after besides."""
+    made: Cluster | None = request.getfixturevalue("cluster") if "cluster" in request.fixturenames else None
+    yield
+    if made is not None:
+        for kind in (MODEL_DEPLOYMENTS, DRIFT_POLICIES, RETRAINING_RUNS, MODEL_REGISTRIES):
+            made.take_away(kind)
