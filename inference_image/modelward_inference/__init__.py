@@ -1,14 +1,15 @@
 """The inference image: `fetch` brings a model into a bundle, `serve` answers requests with it.
 
-`save_bundle` is for training scripts: it writes the model, its signature, its golden rows and its reference into one
-file. `make_reference` and `save_reference` are for models that have a file already.
+`save_bundle` and `log_model` are for training scripts, which import them from `modelward`: one writes the model, its
+signature, its golden rows and its reference into a file, the other logs them to MLflow. `make_reference` and
+`save_reference` are for models that have a file already.
 """
 
 from typing import Any
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "make_reference", "save_bundle", "save_reference"]
+__all__ = ["__version__", "log_model", "make_reference", "save_bundle", "save_reference"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,6 +18,10 @@ def __getattr__(name: str) -> Any:
         from modelward_inference.training.save import save_bundle
 
         return save_bundle
+    if name == "log_model":
+        from modelward_inference.training.log import log_model
+
+        return log_model
     if name == "make_reference":
         from modelward_inference.reference.make import make_reference
 

@@ -25,7 +25,7 @@ _MODELS = {file for kind, file in formats.FILES.items() if kind != formats.BUNDL
 NAMES = {MANIFEST, GOLDEN, REFERENCE, OBSOLETE, *_MODELS}
 """All that a bundle's folder and a saved bundle may hold."""
 
-_LIMITS = {MANIFEST: MAX_MANIFEST, GOLDEN: 256 << 20, REFERENCE: MAX_REFERENCE, OBSOLETE: 1 << 30}
+LIMITS = {MANIFEST: MAX_MANIFEST, GOLDEN: 256 << 20, REFERENCE: MAX_REFERENCE, OBSOLETE: 1 << 30}
 """Bytes of the files beside the model; the model itself may be as large as the archive, since tar does not compress."""
 
 MAX_ENTRIES = 16
@@ -99,7 +99,7 @@ def _check(member: tarfile.TarInfo, number: int, folder: Path) -> None:
         )
     if (folder / member.name).exists():
         raise BundleInvalid(f"The bundle has {member.name} twice; write it with modelward_inference.save_bundle")
-    limit = _LIMITS.get(member.name)
+    limit = LIMITS.get(member.name)
     if limit is not None and member.size > limit:
         raise BundleInvalid(f"The bundle's {member.name} has {member.size} bytes; at most {limit} are read")
 

@@ -4,13 +4,12 @@
 """
 
 import dataclasses
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
-
-import orjson
 
 from modelward_inference.artifact import validity
 from modelward_inference.errors import BundleInvalid
@@ -22,6 +21,9 @@ MANIFEST = "model.json"
 GOLDEN = "golden.npz"
 REFERENCE = "reference.json"
 """modelward_drift.profiles.reference.FILE, which it takes numpy to ask for."""
+
+BESIDE = "modelward"
+"""The folder in an MLflow model's where `log_model` puts what a saved bundle has beside the model."""
 
 MAX_MANIFEST = 16 << 20
 """Bytes."""
@@ -133,7 +135,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         temporary = folder / f".{MANIFEST}.{os.getpid()}"
-        temporary.write_bytes(orjson.dumps(dataclasses.asdict(self), option=orjson.OPT_INDENT_2))
+        temporary.write_text(json.dumps(dataclasses.asdict(self), indent=2))
         temporary.replace(folder / MANIFEST)
 
     @classmethod
@@ -145,10 +147,10 @@ class Manifest:
                 content = handle.read(MAX_MANIFEST + 1)
             if len(content) > MAX_MANIFEST:
                 raise BundleInvalid(f"{path} has more than {MAX_MANIFEST} bytes; write the bundle anew")
-            raw = orjson.loads(content)
+            raw = json.loads(content)
         except FileNotFoundError:
             raise BundleInvalid(f"{path} does not exist; `fetch` has to run before `serve`") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleInvalid(f"{path} is no JSON ({error}); delete the bundle, so that it is fetched anew") from None
         version = raw.get("schema_version") if isinstance(raw, dict) else None
         if version != SCHEMA_VERSION:

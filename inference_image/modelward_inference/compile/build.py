@@ -57,12 +57,12 @@ def build(source: Path, folder: Path, kind: str, known: Known, optimise: str) ->
     trained_with = dict(known.trained_with or {})
     columns, disagreeing = described.columns_of(known.described, original)
     warnings = [*original.warnings, *_skew(trained_with, original.libraries), *disagreeing]
-    warnings += described.skew(known.described, original, kind)
     if known.golden_rows:
         rows: GoldenRows | None = GoldenRows.read(source)
         assert rows is not None
         golden.check(original, rows, trained_with)
     else:
+        warnings += described.skew(known.described, original, kind)
         examples, unfit = described.example_of(known.described, original, columns)
         rows, trouble = _made(original, examples)
         warnings += [*unfit, *trouble]

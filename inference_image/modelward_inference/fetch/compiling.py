@@ -17,7 +17,7 @@ from modelward_inference.artifact.description import LIBRARIES, Description
 from modelward_inference.artifact.forms import COMPILED, OFF
 from modelward_inference.artifact.receipt import CACHED, Receipt
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
-from modelward_inference.fetch import reference, run
+from modelward_inference.fetch import beside, reference, run
 from modelward_inference.fetch.source import say
 from modelward_inference.parity import golden
 
@@ -85,10 +85,12 @@ def clear(folder: Path) -> None:
 def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: Path, whole: bool) -> Manifest:
     from modelward_inference.compile import build  # the converters take a while to import
 
-    known = build.Known(described=Description.read(source))
-    if receipt.format == formats.BUNDLE:
-        saved = Manifest.read(source)
-        known = build.Known(saved.signature, saved.classes, saved.trained_with, saved.golden_rows)
+    described = Description.read(source)
+    logged = beside.Beside(Manifest.read(source)) if receipt.format == formats.BUNDLE else beside.read(source)
+    known = build.Known(described=described)
+    if logged.manifest is not None:
+        saved = logged.manifest
+        known = build.Known(saved.signature, saved.classes, saved.trained_with, saved.golden_rows, described)
     built = build.build(source, folder, receipt.model, known, optimise)
     if (source / REFERENCE).exists():
         shutil.copyfile(source / REFERENCE, folder / REFERENCE)
@@ -106,7 +108,7 @@ def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: P
         fetched_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         signature=built.signature,
         libraries=built.libraries,
-        warnings=(*receipt.notes, *built.warnings, *unfit),
+        warnings=(*receipt.notes, *logged.notes, *built.warnings, *unfit),
         artifact_format=receipt.format,
         classes=built.classes,
         trained_with=_trained_with(known),

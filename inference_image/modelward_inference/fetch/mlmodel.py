@@ -9,16 +9,18 @@ Format: https://mlflow.org/docs/latest/ml/model/#storage-format
 
 import json
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
 from modelward_inference.artifact import formats
+from modelward_inference.artifact.bundle import BESIDE
 from modelward_inference.artifact.description import MAX_DEPTH, MAX_EXAMPLE, Description, Field, checked
 from modelward_inference.errors import ArtifactCorrupt, FormatUnknown, ModelUnsupported
+from modelward_inference.fetch import beside
 
 FILE = "MLmodel"
 
@@ -73,11 +75,13 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Found:
-    """`file`: the model's, by its name in the folder; `notes`: what its users should know."""
+    """`file`: the model's, by its name in the folder; `notes`: what its users should know; `beside`: what log_model
+    put there, by its name in a bundle."""
 
     file: str
     description: Description
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def lies_in(names: Collection[str]) -> bool:
@@ -102,7 +106,13 @@ def read(names: Collection[str], folder: Path, address: str) -> Found:
     flavour, said = _flavour(raw, f"{address}: {place}")
     file = _file(flavour, said, base, names, address)
     example, unused = _example(raw, base, names, folder)
-    return Found(file, _description(raw, said, base, names, folder, example), (*_notes(said), *unused))
+    logged = {name: f"{base}{BESIDE}/{name}" for name in beside.NAMES}
+    return Found(
+        file,
+        _description(raw, said, base, names, folder, example),
+        (*_notes(said), *unused),
+        {name: place for name, place in logged.items() if place in names},
+    )
 
 
 def _document(path: Path) -> dict[str, Any]:

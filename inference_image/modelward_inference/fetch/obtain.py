@@ -21,7 +21,7 @@ from modelward_inference.errors import (
     BundleInvalid,
     DigestMismatch,
 )
-from modelward_inference.fetch import folders, oci, packed, run
+from modelward_inference.fetch import beside, folders, oci, packed, run
 from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.bundles import Bundles
 from modelward_inference.fetch.cache import Cache
@@ -83,13 +83,14 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
         consent.check(inner, allowed, address, digest)
         if kind != formats.BUNDLE:
             artifact.path.replace(folder / formats.FILES[kind])
+        notes = (*artifact.notes, *beside.take(artifact.beside, folder))
         packed.clear(folder)
         if inner == formats.ONNX:
             onnxfile.check(folder / formats.FILES[inner], address)
         if artifact.description is not None:
             artifact.description.write(folder)
         files = {name: digests.of(folder / name) for name in sorted(_NAMES) if (folder / name).exists()}
-        receipt = Receipt(address, digest, size, kind, inner, files, key.name if key else None, artifact.notes)
+        receipt = Receipt(address, digest, size, kind, inner, files, key.name if key else None, notes)
         kept = Bundles.from_environment()
         if kept is not None:
             taken = kept.take(receipt, request.name, request.optimise, folder, limits.size)

@@ -11,8 +11,8 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -63,12 +63,14 @@ BROKEN = (*formats.BROKEN_ZIP, tarfile.TarError, ValueError)
 @dataclass(frozen=True)
 class Artifact:
     """What is to be served of a download. `name`: in the archive or folder, empty where it came as it is;
-    `description`: what was logged with it; `notes`: what its users should know."""
+    `description`: what was logged with it; `notes`: what its users should know; `beside`: what log_model put there, by
+    its name in a bundle."""
 
     path: Path
     name: str = ""
     description: Description | None = None
     notes: tuple[str, ...] = ()
+    beside: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,8 @@ def _of_mlflow(names: list[str], folder: Path, address: str) -> Artifact:
         onnxfile.gather(path, f"{address}: {found.file}")
     if path.name == mlmodel.TORCH_FILE:
         mlmodel.check_torch(kind, path, address)
-    return Artifact(path, found.file, found.description, found.notes)
+    beside = {name: folder / place for name, place in found.beside.items()}
+    return Artifact(path, found.file, found.description, found.notes, beside)
 
 
 def _model(names: list[str], folder: Path, address: str) -> Artifact:

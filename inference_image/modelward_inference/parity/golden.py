@@ -4,13 +4,13 @@ They come from training where the bundle has some, else `fetch` makes them and n
 comparison decides whether a compiled form is right, and whether a server may become ready.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from modelward_inference.artifact import unpacked
 from modelward_inference.artifact.arrays import DTYPES, Array, datatype_of
@@ -101,7 +101,7 @@ class GoldenRows:
             raise InvalidConfiguration(
                 f"The golden rows have {size} bytes; at most {MAX_BYTES} are kept. Save fewer of them (golden_rows=10)"
             )
-        np.savez_compressed(folder / FILE, about=np.frombuffer(orjson.dumps(about), np.uint8), **arrays)
+        np.savez_compressed(folder / FILE, about=np.frombuffer(json.dumps(about).encode(), np.uint8), **arrays)
 
     @classmethod
     def read(cls, folder: Path) -> "GoldenRows":
@@ -109,7 +109,7 @@ class GoldenRows:
         try:
             unpacked.check_zip(folder / FILE, MAX_BYTES)
             with np.load(folder / FILE, allow_pickle=False) as stored:
-                about = orjson.loads(stored["about"].tobytes())
+                about = json.loads(stored["about"].tobytes())
                 sides = {
                     side: {
                         str(name): _as(stored[f"{side}{index}"], DTYPES[kind])
