@@ -41,26 +41,39 @@ def digest_of(data: Any, targets: Any = None) -> str:
 
 def _columns(data: Any, unnamed: str) -> tuple[list[bytes], int]:
     """The digest of each column with its name, in their order; and how many rows there are."""
-    hashes: dict[str, Any] = {}
+    hashes: dict[str, _Column] = {}
     rows = 0
     for chunk in open_source(data).chunks():
         named = chunk.table if isinstance(chunk.table, Mapping) else {"": chunk.table}
         for name, column in named.items():
             if name not in hashes:
-                hashes[name] = hashlib.sha256(repr((name or unnamed, column.shape[1:])).encode())
-            _add(hashes[name], column)
+                hashes[name] = _Column(repr((name or unnamed, column.shape[1:])))
+            hashes[name].add(column)
         rows += chunk.rows
-    return [each.digest() for each in hashes.values()], rows
+    return [each.sha.digest() for each in hashes.values()], rows
 
 
-def _add(found: Any, column: Array) -> None:
-    if column.dtype.kind in "biuf":
+class _Column:
+    """The values of a column, in as many parts as they come."""
+
+    def __init__(self, about: str) -> None:
+        self.sha = hashlib.sha256(about.encode())
+        self._type = ""
+
+    def add(self, part: Array) -> None:
+        numbers = part.dtype.kind in "biuf"
         # In one order of bytes, whatever machine it is.
-        array = np.ascontiguousarray(column, column.dtype.newbyteorder("<"))
-        found.update(array.dtype.str.encode())
-        found.update(array.tobytes())
-        return
-    for value in column.flat:
-        text = b"" if is_null(value) else repr(value.item() if isinstance(value, np.generic) else value).encode()
-        found.update(len(text).to_bytes(8, "little"))
-        found.update(text)
+        array = np.ascontiguousarray(part, part.dtype.newbyteorder("<")) if numbers else part
+        told = array.dtype.str if numbers else "values"
+        if told != self._type:
+            self.sha.update(told.encode())
+            self._type = told
+        if numbers:
+            self.sha.update(array.tobytes())
+            return
+        for value in array.flat:
+            if isinstance(value, np.ndarray | np.generic):
+                value = value.tolist()  # in full: an array's own words leave values out
+            text = b"" if is_null(value) else repr(value).encode(errors="surrogatepass")
+            self.sha.update(len(text).to_bytes(8, "little"))
+            self.sha.update(text)

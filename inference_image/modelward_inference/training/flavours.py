@@ -5,7 +5,8 @@ the registry's version and not of another form of the same model.
 Failure: FormatUnknown for what is no model, ModelUnsupported for one that no flavour keeps in a form that is served.
 """
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -69,6 +70,17 @@ def of(model: Any, folder: Path, options: Mapping[str, Any]) -> Flavour:
     )
 
 
+def options_of(flavour: Flavour, log_model: Callable[..., Any], release: str) -> dict[str, Any]:
+    """Those that this release of MLflow knows. Raises InvalidConfiguration where it has no form that is wanted."""
+    known = inspect.signature(log_model).parameters
+    if TRUSTED in flavour.options and TRUSTED not in known:
+        raise InvalidConfiguration(
+            f"MLflow {release} does not log estimators as skops: pip install --upgrade mlflow; or pass "
+            f"serialization_format='cloudpickle', {_PROGRAM}"
+        )
+    return {name: value for name, value in flavour.options.items() if name in known}  # it has one form alone
+
+
 def _estimator(name: str, model: Any, folder: Path, options: Mapping[str, Any]) -> Flavour:
     """As skops, which runs no code when it is read, unless the caller wants another form."""
     if options.get(FORMAT, SKOPS) != SKOPS:
@@ -78,7 +90,7 @@ def _estimator(name: str, model: Any, folder: Path, options: Mapping[str, Any]) 
     except ImportError:
         raise InvalidConfiguration(
             "skops is not installed, in whose form estimators are logged: pip install skops; or pass "
-            "serialization_format='cloudpickle', a program that a cluster loads only where that was allowed"
+            f"serialization_format='cloudpickle', {_PROGRAM}"
         ) from None
     from modelward_inference.runtimes.skops import TRUSTED_CLASSES
 
@@ -98,10 +110,9 @@ def _estimator(name: str, model: Any, folder: Path, options: Mapping[str, Any]) 
     return Flavour(name, model, file, {FORMAT: SKOPS, TRUSTED: sorted(needed)})
 
 
-_CURE = (
-    "Leave it out of the model; or pass serialization_format='cloudpickle', a program that a cluster loads only where "
-    "that was allowed (docs/bundle.md, What is trusted)"
-)
+_PROGRAM = "a program that a cluster loads only where that was allowed (docs/bundle.md, What is trusted)"
+
+_CURE = f"Leave it out of the model; or pass serialization_format='cloudpickle', {_PROGRAM}"
 
 
 def _onnx(model: Any) -> Flavour:

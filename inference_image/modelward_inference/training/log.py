@@ -94,7 +94,7 @@ def log_model(
         module = importlib.import_module(f"mlflow.{flavour.name}")
         given: dict[str, Any] = {
             "signature": _signature(example, made.rows.expected), "input_example": example,
-            **flavour.options, **options,
+            **flavours.options_of(flavour, module.log_model, mlflow.__version__), **options,
         }  # fmt: skip
         run = mlflow.active_run() or stack.enter_context(mlflow.start_run())
         client = mlflow.MlflowClient()
