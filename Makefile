@@ -11,6 +11,9 @@ export PYTHONPATH := operator:inference_image:tests:.
 export MYPYPATH := $(PYTHONPATH)
 export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
+# Our own distributions are sources here, never packages of a registry.
+COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-package modelward --no-emit-package modelward-inference
 
 .PHONY: help demo demo-down test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs argocd sbom pinned lock lock-peers \
@@ -131,12 +134,9 @@ argocd: $(READY) ## generate the patch that shows Argo CD what a ModelDeployment
 	@$(BIN)/python manifests/argocd/generate.py
 
 lock: $(READY) ## pin the newest versions that pyproject.toml allows
-	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		pyproject.toml -o operator/requirements.lock
-	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-		inference_image/pyproject.toml -o inference_image/requirements.lock
-	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --group dev \
-		pyproject.toml inference_image/pyproject.toml -o $(LOCK)
+	@$(COMPILE) operator/pyproject.toml -o operator/requirements.lock
+	@$(COMPILE) --extra image inference_image/pyproject.toml -o inference_image/requirements.lock
+	@$(COMPILE) --extra image --group dev pyproject.toml operator/pyproject.toml inference_image/pyproject.toml -o $(LOCK)
 
 lock-peers: $(READY) ## pin what the peers of the benchmarks need, and the servers of others that tests ask
 	@for peer in benchmarks/*/peers/*.in; do \

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from modelward_inference import cpu
+from modelward_inference import cpu, extras
 from modelward_inference.reference import command
 
 
@@ -58,7 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _told("drift report", _drift_report, options)
             case _:
                 return _told("save", _save, options)
-    except Exception as error:  # noqa: BLE001  whatever it is, the operator has to be able to show it
+    except Exception as failure:  # noqa: BLE001  whatever it is, the operator has to be able to show it
+        error: Exception = failure
+        if isinstance(failure, ModuleNotFoundError) and (cure := extras.cure(failure)):
+            error = errors.InvalidConfiguration(f"modelward {options.verb}: {cure}")
         if not isinstance(error, errors.ModelError):
             traceback.print_exc()
         errors.report(error)

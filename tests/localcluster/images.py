@@ -76,6 +76,7 @@ IMAGES = {
                 "inference_image/modelward_inference",
                 "inference_image/modelward_drift",
                 "inference_image/modelward_monitor",
+                "inference_image/modelward_training",
             ),
         ),
         Image(

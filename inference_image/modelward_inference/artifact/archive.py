@@ -51,7 +51,7 @@ def unpack(archive: Path, folder: Path) -> Manifest:
     except (tarfile.TarError, EOFError) as error:
         raise ArtifactCorrupt(f"can't be read as tar: {error}; upload the bundle again") from error
     if not (folder / MANIFEST).is_file():
-        raise BundleInvalid(f"The bundle has no {MANIFEST}; write it with modelward_inference.save_bundle")
+        raise BundleInvalid(f"The bundle has no {MANIFEST}; write it with modelward.save_bundle")
     manifest = Manifest.read(folder)
     if manifest.file not in _MODELS or not (folder / manifest.file).is_file():
         raise BundleInvalid(f"The bundle has no file {manifest.file!r}, which its {MANIFEST} names; write it anew")
@@ -95,10 +95,10 @@ def _check(member: tarfile.TarInfo, number: int, folder: Path) -> None:
         )
         raise BundleInvalid(
             f"The bundle's entry {member.name[:200]!r} is {what}; only {', '.join(sorted(NAMES))} may be in it. Write "
-            "it with modelward_inference.save_bundle"
+            "it with modelward.save_bundle"
         )
     if (folder / member.name).exists():
-        raise BundleInvalid(f"The bundle has {member.name} twice; write it with modelward_inference.save_bundle")
+        raise BundleInvalid(f"The bundle has {member.name} twice; write it with modelward.save_bundle")
     limit = LIMITS.get(member.name)
     if limit is not None and member.size > limit:
         raise BundleInvalid(f"The bundle's {member.name} has {member.size} bytes; at most {limit} are read")

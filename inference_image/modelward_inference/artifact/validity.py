@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from modelward_inference.artifact import formats
+from modelward_inference.errors import InvalidConfiguration
 
 if TYPE_CHECKING:
     from modelward_inference.artifact.bundle import Manifest, Refusal, Signature, Tensor
@@ -44,9 +45,13 @@ def _adapter() -> Any:
 
 
 def parse(content: bytes) -> "Manifest":
-    """A checked manifest of a JSON document. Raises ValueError."""
-    from pydantic import ValidationError
-
+    """A checked manifest of a JSON document. Raises ValueError, and InvalidConfiguration where nothing can check it."""
+    try:
+        from pydantic import ValidationError
+    except ImportError:  # where models are trained
+        raise InvalidConfiguration(
+            "bundles are read with pydantic, which is not installed: pip install 'modelward[reference]'"
+        ) from None
     try:
         found: Manifest = _adapter().validate_json(content)
     except ValidationError as error:

@@ -115,7 +115,7 @@ def _made(model: Model, examples: dict[str, Array] | None) -> tuple[GoldenRows |
     which = "generated rows" if estimator is not None else "the example rows beside it"
     return None, [
         f"no golden rows: the model refuses {which} ({type(failure).__name__}: {str(failure)[:200]}); write a "
-        "bundle with modelward_inference.save_bundle, so that it has rows of training"
+        "bundle with modelward.save_bundle, so that it has rows of training"
     ]
 
 

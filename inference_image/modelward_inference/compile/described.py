@@ -160,7 +160,7 @@ def skew(described: Description | None, model: Model, kind: str) -> list[str]:
         found["Python"] = (described.python, platform.python_version())
     return [
         f"logged with {name} {there}, read with {now}: predictions may differ, and no answers were logged that would "
-        f"show it; train with {name} {now}, or log a bundle of modelward_inference.save_bundle"
+        f"show it; train with {name} {now}, or log it with modelward.log_model"
         for name, (there, now) in found.items()
     ]
 

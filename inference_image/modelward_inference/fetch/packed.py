@@ -283,7 +283,7 @@ def _model(names: list[str], folder: Path, address: str) -> Artifact:
     if path.with_name(GOLDEN).exists():
         raise BundleInvalid(
             f"holds a saved bundle that was unpacked and packed again ({name} beside {GOLDEN}); publish the .tar "
-            "that modelward_inference.save_bundle wrote"
+            "that modelward.save_bundle wrote"
         )
     if kinds[name] == formats.ONNX:
         onnxfile.gather(path, f"{address}: {name}")

@@ -1,4 +1,4 @@
-"""Parquet and Arrow, by pyarrow: `pip install modelward-inference[reference]`."""
+"""Parquet and Arrow, by pyarrow: `pip install modelward[reference]`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +16,7 @@ try:
     import pyarrow
 except ImportError:
     raise InvalidConfiguration(
-        "Parquet and Arrow are read by pyarrow, which is not installed: pip install 'modelward-inference[reference]', "
+        "Parquet and Arrow are read by pyarrow, which is not installed: pip install 'modelward[reference]', "
         "or save the training data as .csv or .npy"
     ) from None
 

@@ -130,7 +130,7 @@ def inputs_of(estimator: Any) -> tuple[Tensor, ...]:
             return (Tensor(INPUT, "BYTES", (-1,)),)
         raise ModelUnsupported(
             f"The {type(unwrapped(estimator)).__name__} does not tell how many columns it takes, and neither a table "
-            "of one column nor a text passes it; write a bundle with modelward_inference.save_bundle, whose data tell "
+            "of one column nor a text passes it; write a bundle with modelward.save_bundle, whose data tell "
             "it, or set n_features_in_ in fit()"
         )
     own = categories_of(estimator)

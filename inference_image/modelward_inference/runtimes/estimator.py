@@ -110,7 +110,7 @@ class EstimatorModel:
             if name == TRANSFORM:
                 raise ModelUnsupported(
                     f"The {type(self.estimator).__name__} refuses the row by which its output would be known "
-                    f"({type(error).__name__}: {str(error)[:300]}); write a bundle with modelward_inference.save_bundle"
+                    f"({type(error).__name__}: {str(error)[:300]}); write a bundle with modelward.save_bundle"
                 ) from error
             classes = np.asarray(getattr(self.estimator, "classes_", np.zeros(1)))
             raw = classes[:1] if name == PREDICT else np.zeros((1, len(classes)))

@@ -212,7 +212,7 @@ def _spread(step: Any, width: int) -> tuple[Array, Array] | None:
     coefficients = np.atleast_2d(getattr(step, "coef_", np.zeros((1, 0))))
     if hasattr(step, "classes_") and coefficients.shape[1] == width:
         # Around the point where no class has the better of the others, so that all of them occur.
-        return np.linalg.lstsq(coefficients, -np.ravel(step.intercept_))[0], np.ones(width)
+        return np.linalg.lstsq(coefficients, -np.ravel(step.intercept_), rcond=None)[0], np.ones(width)
     means, variances = getattr(step, "theta_", None), getattr(step, "var_", None)
     if means is not None and variances is not None and _is_table(means, width):
         return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))

@@ -25,7 +25,7 @@ class TorchScriptModel:
         if signature is None:
             raise ModelUnsupported(
                 "A TorchScript file does not tell the shapes of its tensors; publish it as a bundle written by "
-                "modelward_inference.save_bundle, or export the model with torch.onnx.export"
+                "modelward.save_bundle, or export the model with torch.onnx.export"
             )
         self._torch: Any = torch
         torch.set_num_threads(threads)

@@ -338,7 +338,7 @@ def test_what_is_compressed_and_no_archive_is_told(volume: Volume) -> None:
 def test_a_bundle_that_was_packed_anew_by_hand_is_told(volume: Volume, tmp_path: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(saved(tmp_path, estimator(), rows()))) as opened:
         files = {f"fraud/{each.name}": opened.extractfile(each).read() for each in opened}  # type: ignore[union-attr]
-    with pytest.raises(errors.BundleInvalid, match=r"golden\.npz\); publish the \.tar that modelward_inference"):
+    with pytest.raises(errors.BundleInvalid, match=r"golden\.npz\); publish the \.tar that modelward\.save_bundle"):
         volume.fetch("m.tgz", tarred(files, "w:gz"))
 
 

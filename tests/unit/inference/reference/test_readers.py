@@ -252,7 +252,7 @@ assert "pandas" not in sys.modules
 make_reference({str(tmp_path / "d.parquet")!r})
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert "pip install 'modelward-inference[reference]', or save the training data as .csv or .npy" in ended.stderr
+    assert "pip install 'modelward[reference]', or save the training data as .csv or .npy" in ended.stderr
 
 
 def test_nothing_large_is_imported_at_once() -> None:
