@@ -1,12 +1,15 @@
-"""A real MLflow server: what tests/recorded_mlflow.py pretends is what it says."""
+"""A real MLflow server: what tests/recorded_mlflow.py pretends is what it says, and what `log_model` logs is served."""
 
+import asyncio
 import json
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from localcluster.loopback import DIRECT
@@ -18,6 +21,14 @@ from modelward.net.guarded import open_guarded_session
 from modelward.registries.client import Client
 from modelward.registries.mlflow import MlflowRegistry
 from modelward.registries.registry import Login, RegistryError
+from modelward_inference import runtimes
+from modelward_inference.artifact.arrays import DTYPES
+from modelward_inference.artifact.bundle import REFERENCE
+from modelward_inference.fetch.run import Request, fetch
+from modelward_inference.parity import golden
+from modelward_inference.parity.golden import GoldenRows
+from modelward_inference.reference.store import load_reference
+from wheels import build, unpacked
 
 HOSTS = ("127.0.0.1", "localhost")
 USER, WORD = "ann", "another long password"
@@ -144,3 +155,83 @@ async def test_who_has_no_login_or_no_right(servers: Servers) -> None:
     assert (await failure(url, username=USER, password=WORD)).reason == "Forbidden"
     found = await resolve(url, username=ADMIN, password=PASSWORD)
     assert (found.uri, found.version) == ("s3://models/fraud/1", "1")
+
+
+@pytest.fixture(scope="module")
+def logged(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What tests/mlflowserver/log.py printed, by kind of model, and by what was refused."""
+    folder = tmp_path_factory.mktemp("training")
+    packages = unpacked(build("modelward", folder), folder / "packages")
+    said = servers.plain.run(HERE / "log.py", str(Path(np.__file__).parents[1]), packages=packages)
+    return {each["kind"]: each for each in (json.loads(line) for line in said.splitlines() if line[:1] == "{")}
+
+
+ALLOWED = {"onnx", "skops", "xgboost", "lightgbm"}
+"""As an installation has it: none of them runs code."""
+
+LOGGED: dict[str, tuple[str, Any]] = {
+    "columns by name": ("skops", ("no", "yes")),
+    "an array": ("skops", (0, 1)),
+    "xgboost": ("xgboost", (0, 1)),
+    "lightgbm": ("lightgbm", (0, 1)),
+    "lightgbm of words": ("skops", ("no", "yes")),
+    "onnx": ("onnx", ()),
+}
+
+
+@pytest.mark.parametrize("kind", LOGGED)
+async def test_what_log_model_logged_is_served_with_the_models_own_answers(
+    servers: Servers, logged: dict[str, dict[str, Any]], kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = logged[kind]
+    found = await resolve(servers.plain.url, told["uri"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", servers.plain.url)
+    manifest = await asyncio.to_thread(fetch, Request(found.uri, "auto", None, "m", tmp_path), ALLOWED)
+    assert (manifest.artifact_format, manifest.classes) == LOGGED[kind]
+    assert (manifest.golden_rows, GoldenRows.read(tmp_path).origin, manifest.warnings) == (100, "training", ())
+    assert load_reference(tmp_path / REFERENCE).rows == 400
+    model = runtimes.load(manifest.format, tmp_path / manifest.file, 1, manifest.signature)
+    golden.verify(model, tmp_path, manifest)
+    rows = told["rows"]
+    named = {name: np.array(column).reshape(-1, 1) for name, column in rows.items()} if isinstance(rows, dict) else None
+    (first, *_), last = manifest.signature.inputs, manifest.signature.outputs[-1].name
+    answers = model.predict(named or {first.name: np.array(rows, DTYPES[first.datatype])}, [last])
+    assert np.allclose(answers[last], told["answers"], atol=1e-5)
+
+
+async def test_an_alias_that_log_model_moved_tells_of_data_commit_and_tags(
+    servers: Servers, logged: dict[str, dict[str, Any]]
+) -> None:
+    first, second = logged["columns by name"], logged["an array"]
+    now = await resolve(servers.plain.url, "models:/logged@champion")
+    assert (now.version, second["uri"]) == ("2", "models:/logged/2")
+    assert now.lineage["runId"] == second["run_id"]
+    assert now.lineage["commit"] not in ("c" * 40, ""), "of the checkout, before what CI says"
+    (data,) = now.lineage["dataSets"]
+    assert (data["name"], data["digest"]) == ("logged-training", second["dataset_digest"])
+    before = await resolve(servers.plain.url, "models:/logged/1")
+    assert before.lineage["commit"] == "d" * 40, "what the run has is not written over"
+    assert before.lineage["metrics"] == {"auc": "0.9"}
+    (data,) = before.lineage["dataSets"]
+    assert (data["name"], data["digest"]) == ("people", first["dataset_digest"])
+    assert len({first["dataset_digest"], second["dataset_digest"]}) == 2
+
+
+REFUSED = {
+    "no server": ("InvalidConfiguration", "no tracking server is named"),
+    "other columns": ("InvalidConfiguration", "pass the columns that the model was trained on"),
+    "other rows of y": ("InvalidConfiguration", "X has 400 rows, and y has 399"),
+    "an alias of nothing": ("InvalidConfiguration", "pass registered_model_name, too"),
+    "a reserved alias": ("InvalidConfiguration", "choose another word"),
+    "no model": ("FormatUnknown", "A builtins.dict is no model"),
+    "a function of one's own": ("ModelUnsupported", "serialization_format='cloudpickle'"),
+    "a path": ("FormatUnknown", "log_model takes the model itself"),
+}
+
+
+def test_what_log_model_can_not_log_is_refused_before_anything_is_logged(logged: dict[str, dict[str, Any]]) -> None:
+    found = {kind: each for kind, each in logged.items() if "message" in each}
+    assert found.keys() == REFUSED.keys()
+    for kind, (name, words) in REFUSED.items():
+        assert found[kind]["type"] == name, kind
+        assert words in found[kind]["message"], kind

@@ -66,11 +66,13 @@ class MlflowServer:
         """Wait until it answers: two of them may start beside each other."""
         wait_for("MLflow's start", self._is_ready, START_SECONDS)
 
-    def run(self, script: Path, *arguments: str) -> str:
-        """What a script of its own environment prints."""
+    def run(self, script: Path, *arguments: str, packages: Path | None = None) -> str:
+        """What a script of its own environment prints. `packages`: a folder of more."""
+        more = {} if packages is None else {"PYTHONPATH": str(packages)}
         done = subprocess.run(
-            [self.python, script, self.url, *arguments], capture_output=True, text=True, check=False, timeout=280
-        )
+            [self.python, script, self.url, *arguments], env={**os.environ, **more}, capture_output=True, text=True,
+            check=False, timeout=280,
+        )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         return done.stdout
 
