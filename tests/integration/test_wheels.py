@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -144,6 +145,18 @@ def test_the_versions_are_one() -> None:
     assert {str(project(name)["version"]) for name in PROJECTS} == {version}
     for name in ("modelward-inference", "modelward-operator"):
         assert f"modelward=={version}" in str(project(name)["dependencies"])
+
+
+def test_the_image_has_what_its_extra_names_and_the_operator_what_it_depends_on() -> None:
+    optional = project("modelward-inference")["optional-dependencies"]
+    assert isinstance(optional, dict)
+    (all_of,) = optional["image"]
+    parts = all_of.removeprefix("modelward-inference[").removesuffix("]").split(",")
+    assert set(optional) - set(parts) == {"image", "torch", "tracing"}
+    for name, extras_of in (("modelward-inference", parts), ("modelward-operator", [])):
+        needed = list(project(name)["dependencies"]) + [each for part in extras_of for each in optional[part]]  # type: ignore[call-overload]
+        pinned = set(re.findall(r"^([\w.-]+)==", (PROJECTS[name] / "requirements.lock").read_text(), re.MULTILINE))
+        assert {re.split(r"[<>=]", each)[0] for each in needed} - pinned == {"modelward"}
 
 
 def test_every_extra_that_a_message_names_brings_the_library() -> None:

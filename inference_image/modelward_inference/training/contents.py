@@ -17,6 +17,7 @@ from modelward_inference import runtimes
 from modelward_inference.artifact import formats, modelfile
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import MANIFEST, Manifest
+from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.parity import golden
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.reference import sparse
@@ -60,6 +61,11 @@ def write(name: str, model: Any, data: Any, folder: Path, wanted: Wanted) -> Con
 
     Raises InvalidConfiguration where data and model don't fit, and what loading the model raises.
     """
+    if hasattr(data, "__next__"):
+        raise InvalidConfiguration(
+            "the data are an iterator, which can be read only once: pass a list of its chunks, or a function that "
+            "makes the iterator"
+        )
     kind = modelfile.write(model, folder)
     file = formats.FILES[kind]
     few = spread(open_source(data), 1)

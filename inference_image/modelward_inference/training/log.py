@@ -23,14 +23,11 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference import sparse
 from modelward_inference.reference.source import Table, open_source, spread
 from modelward_inference.runtimes.base import PREDICT
-from modelward_inference.training import commits, contents, datasets, flavours
+from modelward_inference.training import commits, contents, datasets, flavours, tracking
 from modelward_inference.training.contents import GOLDEN_ROWS, Wanted
 
 _EXAMPLE_ROWS: Final = 5
 """Of the example that MLflow shows; the golden rows lie beside it."""
-
-_OLDEST: Final = 3
-"""MLflow's first release in which a model has a folder of its own, registered or not."""
 
 _RESERVED: Final = re.compile(r"v\d+|latest", re.IGNORECASE)
 """Aliases that MLflow refuses, once the version is there."""
@@ -78,7 +75,7 @@ def log_model(
     FormatUnknown or ModelUnsupported for what is not served; and what MLflow raises. Until all of that is known
     nothing is logged.
     """
-    mlflow = _mlflow()
+    mlflow = tracking.connected()
     _check_alias(alias, registered_model_name)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder, beside = Path(temporary) / "bundle", Path(temporary) / "beside"
@@ -110,27 +107,6 @@ def log_model(
             if alias is not None:
                 client.set_registered_model_alias(registered_model_name, alias, version)
         return LoggedModel(uri, version, run.info.run_id, logged.model_id, digest)
-
-
-def _mlflow() -> Any:
-    try:
-        import mlflow
-    except ImportError:
-        raise InvalidConfiguration(
-            "log_model needs MLflow, which is not installed: pip install 'mlflow>=3'; or write a bundle with "
-            "save_bundle, which needs none"
-        ) from None
-    if int(mlflow.__version__.partition(".")[0]) < _OLDEST:
-        raise InvalidConfiguration(
-            f"log_model needs MLflow {_OLDEST} or newer, and {mlflow.__version__} is installed: pip install "
-            f"'mlflow>={_OLDEST}'"
-        )
-    if not mlflow.is_tracking_uri_set():
-        raise InvalidConfiguration(
-            "no tracking server is named, and MLflow would keep the model on this machine, where no cluster finds it: "
-            "set MLFLOW_TRACKING_URI, or call mlflow.set_tracking_uri('https://…')"
-        )
-    return mlflow
 
 
 def _check_alias(alias: str | None, registered: str | None) -> None:

@@ -1,6 +1,7 @@
 """What `log_model` decides before MLflow is asked; tests/integration/test_mlflow.py has MLflow itself."""
 
 import hashlib
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from modelward_inference import errors, log_model
-from modelward_inference.training import commits, datasets, flavours
+from modelward_inference.training import commits, datasets, flavours, tracking
 
 from .artifacts import onnx as graph
 
@@ -115,6 +116,36 @@ def test_an_mlflow_that_can_not_be_used(monkeypatch: pytest.MonkeyPatch, version
     monkeypatch.setitem(sys.modules, "mlflow", module)
     with pytest.raises(errors.InvalidConfiguration, match=message):
         log_model(LogisticRegression().fit(ROWS, LABELS), X=ROWS)
+
+
+class Answering(ModuleType):
+    """MLflow as far as it is asked before anything is logged, with a server's address."""
+
+    __version__ = "3.17.2"
+
+    def __init__(self, address: str) -> None:
+        super().__init__("mlflow")
+        self.is_tracking_uri_set, self.get_tracking_uri = lambda: True, lambda: address
+
+
+def test_a_server_that_does_not_answer_is_told_of_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setitem(sys.modules, "mlflow", Answering(f"http://ann:secret@127.0.0.1:{port}/mlflow"))
+        assert tracking.connected().__version__ == "3.17.2"
+    with pytest.raises(
+        errors.InvalidConfiguration, match=rf"MLflow's server http://127\.0\.0\.1:{port} can't be re"
+    ) as told:
+        log_model(LogisticRegression().fit(ROWS, LABELS), X=ROWS)
+    assert "secret" not in str(told.value)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    tracking.connected()
+    for other in ("databricks", "sqlite:///mlflow.db", "postgresql://db/mlflow"):
+        monkeypatch.setitem(sys.modules, "mlflow", Answering(other))
+        tracking.connected()
 
 
 def test_the_digest_is_of_every_value_name_type_and_target() -> None:

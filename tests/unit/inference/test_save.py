@@ -74,6 +74,14 @@ def test_boosters_onnx_and_files_are_saved_too(volume: Volume, tmp_path: Path) -
         (volume.bundle / MANIFEST).unlink()
 
 
+def test_chunks_that_come_once_are_refused_and_a_function_that_makes_them_is_taken(tmp_path: Path) -> None:
+    model, rows = case("forest").model, case("forest").rows
+    with pytest.raises(errors.InvalidConfiguration, match="an iterator, which can be read only once"):
+        saved(tmp_path, model, iter([rows[:50], rows[50:]]))
+    assert not (tmp_path / "fraud.tar").exists()
+    assert saved(tmp_path, model, lambda: iter([rows[:50], rows[50:]])) == saved(tmp_path, model, rows)
+
+
 def test_the_same_model_and_rows_give_the_same_digest(tmp_path: Path) -> None:
     first, second = (digest(saved(tmp_path, case("forest").model, case("forest").rows)) for _ in range(2))
     assert first == second
