@@ -34,7 +34,8 @@ class ContainerFacts:
 class PodFacts:
     """One pod. `unschedulable`: the scheduler's message, where it found no node. `waits_since`: since when it is not
     ready, seconds since the epoch; None: it is, or nobody says. `key`: its public key, as its download announced it;
-    empty: it has one, and has not announced it; None: it was made before pods had keys, or is no model's.
+    empty: it has one, and has not announced it; None: it was made before pods had keys, or is no model's. `maker`: the
+    name of what controls it, which of a Deployment's pods is the ReplicaSet of their template.
     """
 
     name: str
@@ -47,6 +48,7 @@ class PodFacts:
     containers: tuple[ContainerFacts, ...] = ()
     key: str | None = None
     namespace: str = ""
+    maker: str = ""
 
 
 @dataclass(frozen=True)

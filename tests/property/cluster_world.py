@@ -30,6 +30,7 @@ from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.reconcile import Outcome, Reconciler
 from modelward.rollouts.evidence.collector import Seen
 from modelward.routing.stored import load_routes
+from modelward.values.hashing import content_hash
 
 KEY = Key("ml", "fraud")
 CANARY = {"strategy": "Canary", "steps": [{"weight": 10, "hold": "1h"}]}
@@ -244,8 +245,12 @@ class ClusterWorld:
                     # The kubelet tries again.
                     self.remove(PODS, pod)
                     self._create_pod(body, pod)
-            ready = sum(self._is_ready(f"{name}-{number}") for number in range(wanted))
             stuck = self._settle_surge(name, body)
+            for pod in (f"{name}-{number}" for number in range(0 if stuck else wanted)):
+                # As if each had been replaced: those that there are, are of the newest template.
+                if (reference := _maker(body)) not in self.objects[PODS, pod]["metadata"]["ownerReferences"]:
+                    self.change(PODS, pod, lambda pod, own=reference: pod["metadata"].update(ownerReferences=[own]))
+            ready = sum(self._is_ready(f"{name}-{number}") for number in range(wanted))
             status = {
                 "observedGeneration": body["metadata"]["generation"], "replicas": wanted + stuck,
                 "updatedReplicas": 1 if stuck else wanted, "readyReplicas": ready, "availableReplicas": ready,
@@ -277,7 +282,6 @@ class ClusterWorld:
         return stuck
 
     def _create_pod(self, deployment: Json, name: str) -> None:
-        maker = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": "rs", "controller": True}
         wanted = self.pinned(deployment)
         ready = wanted in (None, self.fetched)
         refused = {"reason": "ArtifactChanged", "message": "the artifact was overwritten"}
@@ -293,7 +297,7 @@ class ClusterWorld:
             "metadata": {
                 "name": name, "namespace": "ml", "uid": f"p{next(self._counter)}",
                 "labels": dict(deployment["spec"]["template"]["metadata"]["labels"]),
-                "ownerReferences": [{**maker, "name": f"{deployment['metadata']['name']}-abc"}],
+                "ownerReferences": [_maker(deployment)],
             },
             "status": {
                 "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": str(ready)}],
@@ -333,6 +337,12 @@ class ClusterWorld:
         assert loaded is not None
         routes = loaded[0]
         return {routes.stable: routes.stable_weight} | {arm.revision: arm.weight for arm in routes.arms}
+
+
+def _maker(deployment: Json) -> Json:
+    """The ReplicaSet of the Deployment's template, which is named by it."""
+    name = f"{deployment['metadata']['name']}-{content_hash(deployment['spec']['template'])}"
+    return {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": name, "uid": "rs", "controller": True}
 
 
 def version_of(body: Json) -> str:

@@ -418,6 +418,109 @@ async def test_a_container_that_fails_once_stops_nothing() -> None:
     assert image_of(world, world.stable) == NEW
 
 
+async def updating_slowly(**spec: Any) -> ClusterWorld:
+    """The new pods have not failed, and are not ready."""
+    world = await served(**spec)
+    world.refused, world.restarts, world.stays_unready = {NEW}, 0, True
+    world.start(NEW)
+    await world.run(3)
+    assert world.condition("PlatformCurrent")["reason"] == "Updating"
+    return world
+
+
+def ends(world: ClusterWorld, pod: str) -> None:
+    """Its container ends again and again."""
+    server = {"name": "server", "ready": False, "restartCount": 7}
+    server["state"] = {"terminated": {"exitCode": 1, "message": "no libm"}}
+    unready = [{"type": "Ready", "status": "False"}]
+    world.change(PODS, pod, lambda body: body["status"].update(conditions=unready, containerStatuses=[server]))
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_fault_of_a_pod_from_before_the_update_is_none_of_the_update(again: bool) -> None:
+    world = await updating_slowly(replicas=2)
+    if again:
+        ends(world, f"{world.stable}-surge")
+        await world.run(4)
+        assert world.condition("PlatformCurrent")["reason"] == "UpdateFailed"
+        # One of the first try may end for as long as its grace lasts: it is none of those from before.
+        world.refused = set()
+        world.settle()
+        world.refused, world.restarts = {NEW}, 0
+        command(world, "retry")
+        await world.run(3)
+    ends(world, f"{world.stable}-0")
+    await world.run(4)
+    assert world.condition("PlatformCurrent")["reason"] == "Updating"
+    assert image_of(world, world.stable) == NEW
+    ends(world, f"{world.stable}-surge")
+    await world.run(2)
+    assert world.condition("PlatformCurrent")["reason"] == "UpdateFailed", "the new one's is"
+
+
+@pytest.mark.parametrize("of", ["before", "now", "nobody"])
+@pytest.mark.parametrize("made", [False, True])
+async def test_it_matters_whose_pods_the_cluster_takes_no_more_of(of: str, made: bool) -> None:
+    """A quota names the pod, and with it what makes it; a webhook need not."""
+    world = await updating_slowly()
+    stable = world.stable
+    pods = {"before": f"{stable}-0", "now": f"{stable}-surge"}
+    makers = {which: world.objects[PODS, pod]["metadata"]["ownerReferences"][0]["name"] for which, pod in pods.items()}
+    if not made:
+        world.remove(PODS, f"{stable}-surge")
+    says = f'pods "{makers[of]}-x7k2p" is forbidden' if of in makers else "a policy denied the request"
+    full = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": says}
+    world.change(DEPLOYMENTS, stable, lambda body: body["status"].update(conditions=[full]))
+    await world.step()
+    failed = of == "now" or (of == "nobody" and not made)
+    assert world.condition("PlatformCurrent")["reason"] == ("UpdateFailed" if failed else "Updating")
+
+
+@pytest.mark.parametrize("name", ["", "fraud-router"])
+async def test_pods_whose_record_somebody_deletes_are_current_only_once_they_have_proved_themselves(name: str) -> None:
+    """Without a record nobody knows a way back: the fleet stops, and a person is told."""
+    world = await served()
+    world.refused, world.restarts, world.stays_unready = {NEW, "envoy:2"}, 0, True
+    world.start(NEW, router_image="envoy:2")
+    await world.run(2)
+    name = name or world.stable
+    world.remove(CONTROLLER_REVISIONS, name)
+    for _ in range(2):
+        await world.run(3)
+        assert world.condition("PlatformCurrent")["reason"] == "Updating"
+        world.start(NEW, router_image="envoy:2")
+    ends(world, f"{name}-surge")
+    await world.run(3)
+    for tried in ("", "retry"):
+        if tried:
+            command(world, tried)
+        await world.run(3)
+        told = world.condition("PlatformCurrent")
+        assert told["reason"] == "UpdateFailed"
+        assert "record was deleted" in told["message"]
+        assert world.fleet.counts()["failed"] == 1
+    world.refused = set()
+    world.settle()
+    command(world, "retry")
+    await world.run(6)
+    assert world.condition("PlatformCurrent")["reason"] == "UpToDate"
+    assert "PlatformUpdated" in reasons(world)
+    writes = world.writes
+    await world.run(3)
+    assert (world.writes, world.fleet.counts()["current"]) == (writes, 1)
+
+
+async def test_a_record_that_is_deleted_while_nothing_goes_on_is_made_again_and_that_is_all() -> None:
+    world = await served()
+    for name in (world.stable, "fraud-router"):
+        world.remove(CONTROLLER_REVISIONS, name)
+    for _ in range(3):
+        await world.step()
+        assert world.condition("PlatformCurrent")["reason"] == "UpToDate"
+        world.settle()
+    assert {(CONTROLLER_REVISIONS, world.stable), (CONTROLLER_REVISIONS, "fraud-router")} <= set(world.objects)
+
+
 @pytest.mark.parametrize("seen", [True, False])
 async def test_pods_that_are_not_ready_in_time_go_back(seen: bool) -> None:
     """By the Deployment's own word, where that is about the newest template."""

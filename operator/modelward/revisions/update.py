@@ -9,8 +9,8 @@ that it goes on after a crash anywhere.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelward.facts import PAUSED, PROGRESSING, Observed, WorkloadFacts
@@ -47,11 +47,13 @@ _MARKED = (Phase.UPDATING, *_ENDED)
 
 @dataclass(frozen=True)
 class Mark:
-    """What a record remembers. `to`: hash of the template that pods are to get, or were; `message`: of a failure."""
+    """What a record remembers. `to`: hash of the template that pods are to get, or were; `message`: of a failure;
+    `before`: what made the pods that there were as it began, none of which is of `to`."""
 
     to: str
     phase: Phase
     message: str = ""
+    before: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,31 @@ class Pods:
     def proven(self) -> bool:
         return self.made_of == self.wanted and self.workload is not None and self.workload.complete
 
+    @property
+    def unrecorded(self) -> bool:
+        """Pods are on their way to what is wanted, and the record of what they were is gone, by somebody's hand: nobody
+        knows a way back. A new one is of what is wanted, and marked until that has proved itself."""
+        if self.at_once or self.proven:
+            return False
+        if self.recorded is not None:
+            return self.recorded == self.wanted and self.marked is not None
+        return self.made_of == self.wanted and self.workload is not None and self.workload.ready > 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is left to do or to be proved."""
+        return self.outdated or self.unrecorded
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """See Mark: as it is kept, or to be kept where it begins now."""
+        if self.marked is not None and self.marked.phase is Phase.UPDATING:
+            return self.marked.before
+        if self.workload is None or self.unrecorded:
+            return ()
+        # One that ends may be left of an earlier try of the same template, which a new one takes up again.
+        return tuple(sorted({pod.maker for pod in self.workload.pods if pod.maker and not pod.terminating}))
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -109,8 +136,8 @@ class Update:
 def update(pods: Sequence[Pods], *, granted: bool, may_begin: bool, command: str | None, now: float) -> Update:
     """The next step. `granted`: it is the model's turn; `may_begin`: it is at rest; `command`: a person's, RETRY or
     SKIP; `now`: seconds since the epoch."""
-    current = {each.name: Choice(True, each.recorded != each.wanted) for each in pods if not each.outdated}
-    pending = [each for each in pods if each.outdated]
+    current = {each.name: Choice(True, each.recorded != each.wanted) for each in pods if not each.pending}
+    pending = [each for each in pods if each.pending]
     if not pending:
         return Update(Phase.CURRENT, current)
     phase, message = _phase(pending, command, now)
@@ -122,11 +149,12 @@ def update(pods: Sequence[Pods], *, granted: bool, may_begin: bool, command: str
 
 
 def _choice(each: Pods, phase: Phase, message: str) -> Choice:
-    mark = Mark(each.wanted, phase, message) if phase in _MARKED else None
-    return Choice(fresh=phase is Phase.UPDATING, mark=mark)
+    before = each.before if phase is Phase.UPDATING else ()
+    mark = Mark(each.wanted, phase, message, before) if phase in _MARKED else None
+    return Choice(fresh=phase is Phase.UPDATING or each.unrecorded, mark=mark)
 
 
-def _phase(pending: Iterable[Pods], command: str | None, now: float) -> tuple[Phase, str]:
+def _phase(pending: Sequence[Pods], command: str | None, now: float) -> tuple[Phase, str]:
     """Where the model stands by its marks, and why it failed: one that failed or is skipped stands for all."""
     marks = [mark for each in pending if (mark := each.marked) is not None]
     if command == SKIP:
@@ -135,7 +163,7 @@ def _phase(pending: Iterable[Pods], command: str | None, now: float) -> tuple[Ph
         found = next((mark for mark in marks if mark.phase is ended), None)
         if found is not None and command != RETRY:
             return ended, found.message
-    if not any(mark.phase is Phase.UPDATING for mark in marks):
+    if not any(mark.phase is Phase.UPDATING for mark in marks) and not any(each.unrecorded for each in pending):
         return Phase.WAITING, ""
     return next((why for each in pending if (why := _failure(each, now)) is not None), (Phase.UPDATING, ""))
 
@@ -146,16 +174,32 @@ def _failure(each: Pods, now: float) -> tuple[Phase, str] | None:
         return Phase.FAILED, f"{each.name}: the API server refuses its new pods: {each.refused}"
     if each.workload is None or each.made_of != each.wanted or each.workload.complete:
         return None
-    problem = diagnose(each.workload, each.memory_field, RESTARTS)
+    problem = diagnose(_of_new_pods(each.workload, each.before), each.memory_field, RESTARTS)
+    stay = f". {_NO_WAY_BACK}" if each.unrecorded else ""
     if problem is not None and not problem.may_pass(now):
         refused = problem.reason == FORMAT_NOT_ALLOWED
-        return (Phase.REFUSED if refused else Phase.FAILED), f"{each.name}: {problem.message}"
+        return (Phase.REFUSED if refused else Phase.FAILED), f"{each.name}: {problem.message}{stay}"
     if each.workload.overdue:
-        return (
-            Phase.FAILED,
-            f"{each.name}: its new pods were not ready in time{f'. {problem.message}' if problem else ''}",
-        )
+        why = f". {problem.message}" if problem else ""
+        return Phase.FAILED, f"{each.name}: its new pods were not ready in time{why}{stay}"
     return None
+
+
+_NO_WAY_BACK = "Its record was deleted meanwhile, and with it what these pods were, so that they stay"
+
+
+def _of_new_pods(workload: WorkloadFacts, before: tuple[str, ...]) -> WorkloadFacts:
+    """What is to be seen of the pods that are not of `before`: an old one may fail for reasons of its own, until it is
+    replaced. Where the API server takes no more pods of one of the two, what it says names most often which."""
+    new = tuple(pod for pod in workload.pods if pod.maker not in before)
+    failure = workload.failure
+    if failure is not None:
+        of_old = any(f'"{maker}-' in failure for maker in before)
+        of_new = any(f'"{pod.maker}-' in failure for pod in new)
+        # Who names neither refused pods by what they are, and has let new ones in.
+        if of_old or (new and before and not of_new):
+            failure = None
+    return replace(workload, pods=new, failure=failure)
 
 
 def lost_without(workload: WorkloadFacts, memory_field: str) -> bool:
@@ -187,7 +231,7 @@ def is_at_rest(observed: Observed, *, old_routers: bool = False) -> bool:
 
 def dump_mark(mark: Mark) -> str:
     """As ANNOTATION_UPDATE holds it."""
-    said = {"to": mark.to, "phase": str(mark.phase), "message": mark.message}
+    said = {"to": mark.to, "phase": str(mark.phase), "message": mark.message, "before": mark.before}
     return json.dumps({name: value for name, value in said.items() if value})
 
 

@@ -66,10 +66,16 @@ def pod_facts(body: Object) -> PodFacts:
         waits_since=_false_since(conditions.get("Ready") or scheduled),
         containers=tuple(_container_facts(container) for container in containers),
         namespace=body["metadata"].get("namespace", ""),
+        maker=_maker(body),
     )
     # By its spec, which nobody can change: what a status lacks must not make a pod one that is asked unsigned.
     has_key = any(volume["name"] == VOLUME_IDENTITY for volume in (body.get("spec") or {}).get("volumes") or ())
     return replace(found, key=announced_key(found)) if has_key else found
+
+
+def _maker(body: Object) -> str:
+    references = body["metadata"].get("ownerReferences") or ()
+    return next((str(each.get("name", "")) for each in references if each.get("controller")), "")
 
 
 def _false_since(condition: Mapping[str, Any]) -> float | None:

@@ -33,7 +33,7 @@ NEWS: Final = ("Updating", "UpdateFailed", "Refused", "Skipped")
 def condition(owner: ModelDeployment, update: Update) -> Condition:
     """PlatformCurrent."""
     message = _MESSAGES.get(update.phase) or (
-        f"Its pods went back to what they were, and no other model is updated: {update.message}. Go on with "
+        f"Its pods went back to what is recorded of them, and no other model is updated: {update.message}. Go on with "
         f"`kubectl annotate modeldeployment {owner.name} -n {owner.namespace} {ANNOTATION_PLATFORM}={RETRY}`, or leave "
         f"this model as it is with {ANNOTATION_PLATFORM}={SKIP}"
     )
