@@ -212,6 +212,19 @@ async def test_pods_are_restarted_once_for_each_value_and_no_revision_changes(cl
         assert mark(model.stable()["revision"]) is None, "asked of the pods of then"
 
 
+async def test_what_kubectl_rollout_pause_stops_goes_on(cluster: Cluster, model: Model) -> None:
+    async with operator(cluster) as one:
+        model.apply()
+        await until(model.is_ready, "ready")
+        for name in (model.stable()["revision"], "fraud-router"):
+            cluster.kubectl("rollout", "pause", f"deployment/{name}", "-n", model.namespace)
+            await until(
+                lambda name=name: "paused" not in cluster.get("deployment", name, "-n", model.namespace)["spec"], "it"
+            )
+        await until(one.is_idle, "told")
+        assert model.events().count("PauseLifted") == 2
+
+
 async def test_what_kubectl_rollout_restart_writes_stays(cluster: Cluster, model: Model) -> None:
     def restarted_at(name: str) -> Any:
         template = cluster.get("deployment", name, "-n", model.namespace)["spec"]["template"]

@@ -74,6 +74,29 @@ async def test_a_label_that_somebody_changed_is_put_back_and_told(
     assert label in told[0]
 
 
+@pytest.mark.parametrize("router", [False, True])
+@pytest.mark.parametrize("updating", [False, True])
+async def test_a_deployment_that_somebody_paused_goes_on_and_that_is_told(*, router: bool, updating: bool) -> None:
+    """As `kubectl rollout pause` does it: its pods would stay, and the fleet wait for them."""
+    world = await in_canary()
+    name = "fraud-router" if router else world.stable
+    if updating:
+        world.command("abort")
+        await world.run(4)
+        world.start("inference:2", router_image="envoy:2")
+        await world.step()
+        assert world.condition("PlatformCurrent")["reason"] == "Updating"
+    world.change(DEPLOYMENTS, name, lambda body: body["spec"].update(paused=True))
+    await world.step()
+    assert not world.objects[DEPLOYMENTS, name]["spec"].get("paused")
+    told = [message for kind, reason, message in world.events if (kind, reason) == ("Warning", "PauseLifted")]
+    assert len(told) == 1
+    assert told[0].startswith(f"Deployment {name}: ")
+    writes = world.writes
+    await world.step()
+    assert world.writes == writes or updating
+
+
 async def test_a_label_that_was_changed_and_changed_back_blinds_nobody() -> None:
     world = await in_canary()
     world.relabel(DEPLOYMENTS, world.stable, names.LABEL_MANAGED_BY, "Helm")

@@ -147,7 +147,7 @@ class ForeignHands(RuleBasedStateMachine):
             self.world.remove(*found)
             self._run(1)
 
-    @rule(data=st.data(), what=st.sampled_from(["scales", "another image", "no owner", "another model"]))
+    @rule(data=st.data(), what=st.sampled_from(["scales", "pauses", "another image", "no owner", "another model"]))
     def somebody_edits(self, data: st.DataObject, what: str) -> None:
         found = self._one(data, (DEPLOYMENTS,))
         if found is None:
@@ -157,6 +157,8 @@ class ForeignHands(RuleBasedStateMachine):
             pod = body["spec"]["template"]["spec"]
             if what == "scales":
                 body["spec"]["replicas"] = 0
+            elif what == "pauses":
+                body["spec"]["paused"] = True
             elif what == "another image":
                 pod["containers"][0]["image"] = "hacked"
             elif what == "no owner":
@@ -212,6 +214,7 @@ class ForeignHands(RuleBasedStateMachine):
         for name in kept:
             body, record = world.objects[DEPLOYMENTS, name], world.objects[CONTROLLER_REVISIONS, name]
             assert body["spec"]["template"] == record["data"]["template"]
+            assert not body["spec"]["paused"]
             assert body["metadata"]["labels"][names.LABEL_MANAGED_BY] == names.MANAGED_BY
             assert world.answers(name)
             assert world.condition("Servable")["status"] == "True"

@@ -172,6 +172,7 @@ def deployment_of(
         "metadata": common.metadata(owner, revision, names.COMPONENT_SERVER, revision, annotations),
         "spec": {
             "replicas": replicas,
+            "paused": False,  # by somebody's hand it would hold these pods, and a turn of the fleet, for ever
             "revisionHistoryLimit": 0,
             "progressDeadlineSeconds": STARTUP_SECONDS,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},

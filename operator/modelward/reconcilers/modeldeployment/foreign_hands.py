@@ -24,6 +24,7 @@ from modelward.revisions.deployment import load_model, load_promotion
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.naming import is_revision_of
 from modelward.revisions.ownership import is_ours, is_pod_of
+from modelward.revisions.update import SKIP
 from modelward.revisions.workloads import label
 from modelward.routing import routers
 from modelward.routing.stored import load_routes
@@ -96,6 +97,19 @@ def repaired(manifest: Mapping[str, Any], live: Object) -> Transition | None:
         return None
     what = f"{manifest['kind']} {metadata['name']}: somebody else changed {', '.join(spoilt)}; put back"
     return Transition("Warning", "MetadataRepaired", what, f"{metadata['uid']}@{metadata['resourceVersion']}")
+
+
+def unpaused(manifest: Mapping[str, Any], live: Object) -> Transition | None:
+    """The Event of a Deployment that somebody else paused, and that goes on by `manifest`."""
+    if manifest["kind"] != DEPLOYMENTS.kind or not (live.get("spec") or {}).get("paused"):
+        return None
+    metadata = live["metadata"]
+    what = (
+        f"Deployment {metadata['name']}: somebody else paused it, so its pods would have stayed as they were; it goes "
+        f"on. To pause a rollout, annotate the ModelDeployment with {names.ANNOTATION_COMMAND}=pause; to keep its pods "
+        f"from a newer platform, with {names.ANNOTATION_PLATFORM}={SKIP}"
+    )
+    return Transition("Warning", "PauseLifted", what, f"{metadata['uid']}@{metadata['resourceVersion']}")
 
 
 def stays_changed(manifest: Mapping[str, Any], applied: Object) -> Problem | None:

@@ -45,7 +45,13 @@ from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.consents import platform_of, why_unread
 from modelward.reconcilers.modeldeployment.events import certificate_events, command_event, transitions
 from modelward.reconcilers.modeldeployment.following import unresolved_status
-from modelward.reconcilers.modeldeployment.foreign_hands import LABELS_CHANGED, find_lost, repaired, stays_changed
+from modelward.reconcilers.modeldeployment.foreign_hands import (
+    LABELS_CHANGED,
+    find_lost,
+    repaired,
+    stays_changed,
+    unpaused,
+)
 from modelward.reconcilers.modeldeployment.made import Made, kept_besides, updated
 from modelward.reconcilers.modeldeployment.observe import NothingServesError, Wanted, observe, wanted_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
@@ -345,8 +351,10 @@ class Reconciler:
             # Not where labels are changed: what the watches don't see is seen by what is answered to a write.
             digest = manifest["metadata"]["annotations"][ANNOTATION_APPLIED]
             memory.rewritten[resource, name] = _Rewritten(digest, _content(applied), self._clock())
-        if changed is None and known is not None and (told := repaired(manifest, known)) is not None:
-            await events.post(self._api, owner, told, self._identity)
+        if known is not None:
+            for told in (repaired(manifest, known) if changed is None else None, unpaused(manifest, known)):
+                if told is not None:
+                    await events.post(self._api, owner, told, self._identity)
         return changed
 
     def _is_as_rewritten(self, manifest: Any, known: Object | None, before: _Rewritten) -> bool:

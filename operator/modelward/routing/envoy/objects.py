@@ -89,6 +89,7 @@ def deployment(owner: ModelDeployment, platform: Platform, template: Mapping[str
         "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER, annotations=annotations),
         "spec": {
             "replicas": owner.spec.router.replicas,
+            "paused": False,
             "revisionHistoryLimit": 0,
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "selector": {"matchLabels": _selector(owner)},
