@@ -78,7 +78,10 @@ def test_every_endpoint_says_which_revision_it_is() -> None:
             (endpoint,) = locality["lb_endpoints"]
             named[cluster["name"]] = endpoint["metadata"]["filter_metadata"]["modelward"]["revision"]
     assert named == {
-        f"{name}{kind}{grpc}": name for name in (A, B) for kind in ("", "-aside") for grpc in ("", "-grpc")
+        f"{name}{kind}{grpc}": A if kind == "-instead" else name
+        for name in (A, B)
+        for kind in ("", "-aside", "-instead")
+        for grpc in ("", "-grpc")
     }
 
 
@@ -102,9 +105,9 @@ def test_a_header_match_comes_before_the_weights() -> None:
     routes = hosts(EVERYTHING)["traffic"]["routes"]
     refused, *matched = [each for each in routes if "headers" in each["match"]]
     assert refused["direct_response"]["status"] == 415
-    unreachable = ["fraud-a-grpc", "fraud-a"]
+    unreachable = [f"{name}-instead{grpc}" for name in (B, "fraud-c", "fraud-d") for grpc in ("-grpc", "")]
     assert [each["route"]["cluster"] for each in matched] == [*unreachable, "fraud-b-arm-grpc", "fraud-b-arm"]
-    assert matched[3]["match"]["headers"] == [{"name": "x-beta", "string_match": {"exact": "1"}}]
+    assert matched[-1]["match"]["headers"] == [{"name": "x-beta", "string_match": {"exact": "1"}}]
     assert routes.index(matched[-1]) < len(routes) - 2
 
 
@@ -143,7 +146,7 @@ def test_every_route_leads_to_a_cluster_of_the_same_configuration() -> None:
             named |= {route["cluster"]} if "cluster" in route else set(weights(route))
             named |= {each["cluster"] for each in route.get("request_mirror_policies", ())}
     assert named <= clusters
-    assert len(clusters) == 6 * len(EVERYTHING.revisions)
+    assert len(clusters) == 8 * len(EVERYTHING.revisions)
 
 
 def test_only_grpc_goes_to_the_grpc_port() -> None:
@@ -155,6 +158,7 @@ def test_only_grpc_goes_to_the_grpc_port() -> None:
 
     assert {name: port(name) for name in clusters} == {
         "fraud-a": 8080, "fraud-a-grpc": 9000, "fraud-a-aside": 8080, "fraud-a-aside-grpc": 9000,
+        "fraud-a-instead": 8080, "fraud-a-instead-grpc": 9000,
     }  # fmt: skip
 
 
@@ -166,7 +170,7 @@ def test_an_arm_that_can_not_be_reached_is_answered_for_by_the_stable() -> None:
     }
     assert ways == {
         "fraud-a-arm": [A], "fraud-a-arm-grpc": ["fraud-a-grpc"],
-        "fraud-b-arm": [B, A], "fraud-b-arm-grpc": ["fraud-b-grpc", "fraud-a-grpc"],
+        "fraud-b-arm": [B, "fraud-b-instead"], "fraud-b-arm-grpc": ["fraud-b-grpc", "fraud-b-instead-grpc"],
     }  # fmt: skip
 
 

@@ -1,24 +1,29 @@
 """What a router does with large bodies, by a real Envoy: the stable answers where a candidate can't be reached, and
 slow uploads take little memory."""
 
+import asyncio
 import http.client
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import aiohttp
 import grpc
 import pytest
 
 import uploads
+from builders import pod
 from live_envoy import LiveEnvoy
 from modelward.api.names import GRPC_PORT
 from modelward.api.traffic import StickyBy, Traffic
 from modelward.facts import Arm, Match, RouteTable
+from modelward.rollouts.evidence.scrape import Scraper
+from modelward.rollouts.evidence.tally import Counts
 from modelward.routing.envoy import reachable
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.runtimes.runtime import MODELWARD
@@ -55,6 +60,18 @@ def silent(stack: ExitStack) -> int:
     return int(listener.getsockname()[1])
 
 
+def evidence(live: LiveEnvoy) -> Mapping[str, Counts]:
+    """What the operator takes of the router's counters."""
+
+    async def look() -> Mapping[str, Counts]:
+        async with aiohttp.ClientSession() as session:
+            scraper = Scraper(session, router_port=live.admin_port)
+            router = pod("router", ip="127.0.0.1")
+            return (await scraper.routers([router], STABLE, CANDIDATE, None))[router.uid]
+
+    return asyncio.run(look())
+
+
 def ask(port: int, size: int, *, chunked: bool = False, **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     body = iter([b" " * size]) if chunked else b" " * size
@@ -83,7 +100,11 @@ def test_the_stable_answers_for_a_candidate_that_cannot_be_reached(
         stack.callback(live.close)
         with ThreadPoolExecutor(4) as threads:
             answers = Counter(threads.map(lambda _: ask(live.ports["traffic"], size, chunked=chunked), range(32)))
+        counts = evidence(live)
     assert answers == {(200, str(size)): 32}
+    lost = counts[CANDIDATE]
+    assert 0 < lost.requests == lost.errors, "each is a failure of the candidate's, as its gates have it"
+    assert counts[STABLE] == Counts(requests=32 - lost.requests), "and no success of the stable's"
 
 
 ALL_TO_IT = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 100),))
@@ -156,6 +177,10 @@ def test_the_stable_answers_large_calls_of_grpc_too(
         stack.callback(live.close)
         with ThreadPoolExecutor(4) as threads:
             assert sum(threads.map(lambda _: call(live.ports["traffic"], 8, 2_000_000), range(4))) == 32
+        counts = evidence(live)
+        lost = counts[CANDIDATE]
+        assert 0 < lost.requests == lost.errors
+        assert counts[STABLE] == Counts(requests=32 - lost.requests)
         assert received.total == 64_000_000
 
 

@@ -3,7 +3,8 @@
 Where a connection is refused, what Envoy keeps of a body is enough to send it again, to the stable. Not where none
 comes about for a second, as with a node that has died: by then it has read more than it keeps. So a few lines of Lua,
 which run for candidates alone, ask the candidate whether it lives, while the body waits with the client. Where no
-connection comes about the request takes the route to the stable. Calls of gRPC do not tell their size: they believe
+connection comes about the request takes a route to what is instead of the candidate: it is the candidate's failure, as
+a smaller one is that was sent again, and no success of the stable's. Calls of gRPC do not tell their size: they believe
 an answer of the last second.
 
 Reference: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/lua_filter.
@@ -14,7 +15,7 @@ from typing import Any, Final
 from modelward.runtimes.runtime import MODELWARD
 
 HEADER: Final = "x-modelward-unreachable"
-"""Of a request: its candidate could not be reached. Clients can't send it, and models don't see it."""
+"""Of a request: the cluster that could not be reached. Clients can't send it, and models don't see it."""
 
 ASK_MILLISECONDS: Final = 2000
 """Longer than a connection may take. Who connects and does not answer can be reached, and is judged by what he does."""
@@ -47,7 +48,7 @@ function envoy_on_request(request)
   local question = {{[":method"] = "GET", [":path"] = "{MODELWARD.live}", [":authority"] = "router"}}
   local answer = request:httpCall(cluster, question, nil, {ASK_MILLISECONDS})
   if answer[":status"] == "503" then
-    request:headers():replace("{HEADER}", "1")
+    request:headers():replace("{HEADER}", cluster)
     request:clearRouteCache()
   else
     answered[cluster] = request:timestamp()
@@ -72,6 +73,6 @@ def asked_first(cluster: str, kept: int, *, grpc: bool) -> Json:
     return {"typed_per_filter_config": {_FILTER: typed}}
 
 
-def unreachable() -> Json:
-    """What the route to the stable matches."""
-    return {"headers": [{"name": HEADER, "present_match": True}]}
+def unreachable(cluster: str) -> Json:
+    """What the route of requests matches for which `cluster` was asked, and could not be reached."""
+    return {"headers": [{"name": HEADER, "string_match": {"exact": cluster}}]}

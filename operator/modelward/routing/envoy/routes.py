@@ -3,10 +3,11 @@
 Reference: https://www.envoyproxy.io/docs/envoy/latest/api-v3/api. Routes carry the configuration's version in a
 virtual host of their own, so that "is it live?" is answered by the very configuration that is asked about.
 
-Each revision has its own clusters; `arm` clusters, by which clients' requests reach it while it is not the stable one,
-and which lead to the stable where no connection to it comes about, so that a candidate that dies loses no request; and
-`aside` clusters for what is nobody's request: copies, previews. The counters of a rollout's evidence are the stable's
-own and the candidate's arm's.
+Each revision has its own clusters; `instead` clusters, which are the stable in its place; `arm` clusters, by which
+clients' requests reach it while it is not the stable one, and which lead to what is instead of it where no connection
+to it comes about, so that a candidate that dies loses no request; and `aside` clusters for what is nobody's request:
+copies, previews. The counters of a rollout's evidence are the stable's own, the candidate's arm's, and those of what
+was answered instead.
 
 Every revision has all of them all the time: Envoy takes up clusters and routes in any order, and a route must never
 lead to a cluster that is only just being made, or already gone.
@@ -107,6 +108,7 @@ def revision_host(revision: str) -> str:
 
 OWN: Final = ""
 ARM: Final = "-arm"
+INSTEAD: Final = "-instead"
 ASIDE: Final = "-aside"
 """Kinds of clusters, see above."""
 
@@ -160,7 +162,8 @@ def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
     for grpc in (False, True):
         yield _cluster(cluster_of(revision, grpc=grpc), revision, domain, grpc)
         yield {**_cluster(cluster_of(revision, ASIDE, grpc=grpc), revision, domain, grpc), **_LEFT_OUT_ALONE}
-        ways = dict.fromkeys((cluster_of(revision, grpc=grpc), cluster_of(stable, grpc=grpc)))
+        yield _cluster(cluster_of(revision, INSTEAD, grpc=grpc), stable, domain, grpc)
+        ways = [cluster_of(revision, kind, grpc=grpc) for kind in ((OWN,) if revision == stable else (OWN, INSTEAD))]
         yield {
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             "name": cluster_of(revision, ARM, grpc=grpc),
@@ -169,7 +172,7 @@ def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
             "circuit_breakers": _BREAKERS,
             "cluster_type": {
                 "name": "envoy.clusters.aggregate",
-                "typed_config": {"@type": f"type.googleapis.com/{_AGGREGATE}", "clusters": list(ways)},
+                "typed_config": {"@type": f"type.googleapis.com/{_AGGREGATE}", "clusters": ways},
             },
         }
 
@@ -247,7 +250,11 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     if routes.arms or routes.matches:
         # It is of nobody's side, whatever a client says of its user.
         untold = {"request_headers_to_remove": [reachable.HEADER, USERS_HEADER]}
-        yield from _both(reachable.unreachable(), lambda grpc: _to(routes.stable, traffic, grpc) | untold)
+        for revision in dict.fromkeys((*(a.revision for a in routes.arms), *(m.revision for m in routes.matches))):
+            yield from _both(
+                reachable.unreachable(cluster_of(revision, ASIDE)),
+                lambda grpc, of=revision: _to(of, traffic, grpc, INSTEAD) | untold,
+            )
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both(
