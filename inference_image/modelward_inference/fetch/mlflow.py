@@ -1,10 +1,13 @@
 """mlflow-artifacts:/path: what an MLflow tracking server keeps and hands out itself (`--serve-artifacts`).
 
 Its REST interface needs no client: `GET /api/2.0/mlflow-artifacts/artifacts?path=` lists one folder, the same with the
-path behind it gives a file, with an ETag, so that a broken transfer goes on. It tells sizes, but no digests.
+path behind it gives a file, with an ETag, so that a broken transfer goes on. It tells sizes, but no digests, and ETags
+of a store behind it are of copies that the server makes for each answer: they are others each time. So a model is known
+by its MLmodel, which has an id of its own with each time that one is logged, and is read with each list.
 """
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,9 +16,10 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable, InvalidConfiguration
+from modelward_inference.fetch import mlmodel
 from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.packed import MAX_FILES
-from modelward_inference.fetch.source import Entry, Folder, FolderChanged, Part, Source, tried
+from modelward_inference.fetch.source import Entry, Folder, FolderChanged, Part, Source, TransientError, tried
 
 SCHEME = "mlflow-artifacts"
 
@@ -23,6 +27,9 @@ _ROUTE = "/api/2.0/mlflow-artifacts/artifacts"
 
 _MAX_LISTING = 16 << 20
 """Bytes of one folder's list."""
+
+_MAX_DESCRIPTION = 1 << 20
+"""Bytes of an MLmodel; a longer one is no model's."""
 
 _DENIED = (
     "give the registry's credentials, a user (MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD) or a token "
@@ -136,10 +143,28 @@ class MlflowFolder:
                 if is_folder:
                     folders.append(f"{below}{name}/")
                 else:
-                    found.append(Entry(f"{below}{name}", size))
+                    found.append(Entry(f"{below}{name}", size, self._tag(f"{below}{name}")))
         if seen > MAX_FILES:
             found += [Entry("…", None)] * (MAX_FILES + 1 - len(found))
         return found
+
+    def _tag(self, name: str) -> str:
+        """Of a model's description, by which another model with files of the same sizes is known for one."""
+        if name.rpartition("/")[2] != mlmodel.FILE:
+            return ""
+        digest, size = hashlib.sha256(), 0
+        try:
+            part = self._tracking.file(f"{self._path}/{name}").open(0)
+            for chunk in part.chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                if size > _MAX_DESCRIPTION:
+                    return ""  # refused once it has come
+        except ArtifactNotFound as error:
+            raise TransientError(f"{name} went while its folder was listed") from error
+        if part.total not in (None, size):
+            raise TransientError(f"the transfer of {name} broke off after {size} of {part.total} bytes")
+        return digest.hexdigest()
 
     def file(self, entry: Entry) -> Source:
         return _Listed(self._tracking.file(f"{self._path}/{entry.name}"), entry.name)

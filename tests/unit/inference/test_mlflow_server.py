@@ -25,7 +25,7 @@ import pytest
 from localcluster.progress import wait_for
 from modelward_inference import errors
 from modelward_inference.artifact.receipt import Receipt
-from modelward_inference.fetch import mlflow, obtain, run, source
+from modelward_inference.fetch import folders, mlflow, obtain, run, source
 from threaded import answering
 
 from .artifacts import onnx, xgboost_file
@@ -215,7 +215,16 @@ def test_what_is_not_there_is_told(server: Server, tmp_path: Path) -> None:
 def test_a_broken_transfer_goes_on_where_it_broke_off(server: Server, tmp_path: Path) -> None:
     assert server.stand_in is not None
     logged(server)
-    server.stand_in.cut = 100
+    server.stand_in.cut = 100  # of MLmodel, as its folder is listed
+    cut = []
+
+    def cuts(path: str) -> None:
+        if path.endswith("model.ubj") and not cut:
+            assert server.stand_in is not None
+            cut.append(path)
+            server.stand_in.cut = 100
+
+    server.stand_in.before = cuts
     got("mlflow-artifacts:/1/models/m-1/artifacts", tmp_path)
     assert [headers["range"] for _, headers in server.stand_in.asked if "range" in headers] == ["bytes=100-"]
 
@@ -235,6 +244,59 @@ def test_a_model_that_is_logged_anew_while_it_is_read_is_read_again(server: Serv
     server.stand_in.before = change
     receipt = got("mlflow-artifacts:/1/models/m-1/artifacts", tmp_path)
     assert receipt.size == sum(each.stat().st_size for each in folder.iterdir())
+
+
+@STANDS_IN
+def test_another_model_whose_files_have_the_same_sizes_is_known_by_its_own_id(server: Server, tmp_path: Path) -> None:
+    """Else one file would be of the one, and the next of the other."""
+    assert server.stand_in is not None
+    folder = logged(server)
+    changed = []
+
+    def change(path: str) -> None:
+        if path.endswith("requirements.txt") and not changed:
+            changed.append(path)
+            for name, old, new in [("requirements.txt", "=", "#"), ("MLmodel", "model_uuid: c", "model_uuid: d")]:
+                before = (folder / name).read_text()
+                (folder / name).write_text(before.replace(old, new))
+                assert (folder / name).read_text() != before
+
+    server.stand_in.before = change
+    receipt = got("mlflow-artifacts:/1/models/m-1/artifacts", tmp_path)
+    assert changed
+    now = {each.name: f"sha256:{hashlib.sha256(each.read_bytes()).hexdigest()}" for each in folder.iterdir()}
+    assert receipt.digest == folders.digest_of(now)
+
+
+@STANDS_IN
+def test_a_description_that_goes_while_its_folder_is_listed_is_looked_for_again(server: Server) -> None:
+    assert server.stand_in is not None
+    folder = logged(server)
+    kept = (folder / "MLmodel").read_bytes()
+    asked = []
+
+    def change(path: str) -> None:
+        asked.append(path)
+        if len(asked) == 1:
+            (folder / "MLmodel").unlink()
+        else:
+            (folder / "MLmodel").write_bytes(kept)
+
+    server.stand_in.before = change
+    whole = mlflow.MlflowFolder(mlflow.Tracking(server.address), "1/models/m-1/artifacts")
+    with pytest.raises(source.TransientError, match="MLmodel went"):
+        whole.entries()
+    (folder / "MLmodel").write_bytes(kept)
+    assert {each.name: bool(each.tag) for each in whole.entries()} == {
+        each.name: each.name == "MLmodel" for each in folder.iterdir()
+    }
+
+
+def test_a_file_of_that_name_which_is_no_description_is_not_read_to_its_end(server: Server) -> None:
+    folder = logged(server)
+    (folder / "MLmodel").write_bytes(b" " * (5 << 20))
+    whole = mlflow.MlflowFolder(mlflow.Tracking(server.address), "1/models/m-1/artifacts")
+    assert not any(each.tag for each in whole.entries())
 
 
 WHO: dict[str, tuple[dict[str, str], dict[str, str]]] = {
