@@ -4,14 +4,11 @@ import asyncio
 import logging
 import signal
 import sys
-import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 import aiohttp
-import kopf
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.config.config_exception import ConfigException
 
@@ -19,13 +16,13 @@ from modelward import health, settings
 from modelward.kube.cache import Cache
 from modelward.kube.claims import Claims
 from modelward.kube.client import Api, connect
-from modelward.kube.discovery import Scope
 from modelward.kube.keyring import Keyring
 from modelward.kube.lease import LeaseSettings
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
-from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES, Resource
+from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
+from modelward.kube.watches import WatchEndedError, watch
 from modelward.monitoring.client import Monitors
 from modelward.monitoring.reader import Monitoring
 from modelward.net.body import open_session
@@ -51,16 +48,6 @@ from modelward.statusmetrics import StatusMetrics
 
 log = logging.getLogger("modelward")
 
-WATCH_SERVER_TIMEOUT = 300
-"""Seconds after which the API server ends a watch; kopf goes on where it ended."""
-
-WATCH_CLIENT_TIMEOUT = 330
-"""Seconds; longer than the server's, so that the server ends first."""
-
-CONNECT_TIMEOUT = 30
-"""Seconds."""
-
-
 SETTINGS_EXIT = 2
 """Exit code: starting anew helps nothing before somebody has corrected a setting."""
 
@@ -85,10 +72,6 @@ def main() -> None:
         sys.exit(f"modelward-operator: {'; '.join(str(cause) for cause in causes)}")
 
 
-class WatchEndedError(Exception):
-    """Nobody watches the cluster any more."""
-
-
 def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
         return [leaf for part in error.exceptions for leaf in _leaves(part)]
@@ -104,12 +87,12 @@ async def run(configured: settings.Settings) -> None:
     async with await connect() as client, open_session() as session, outside:
         controller, statuses = build(configured, client, session, outside)
         runner = await health.serve(configured.http_port, controller.stuck, statuses)
-        stop_watching = threading.Event()
+        stop_watching = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
                 discovering = tasks.create_task(controller.discover())
                 working = tasks.create_task(controller.run(discovering))
-                watching = tasks.create_task(watch(controller, discovering, stop_watching))
+                watching = tasks.create_task(watch(controller.observe_event, discovering, stop_watching))
                 watching.add_done_callback(lambda _: asked_to_end.set())
                 await asked_to_end.wait()
                 log.info("ending")
@@ -189,55 +172,3 @@ def build(
 def now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
-
-
-async def watch(controller: Controller, discovered: Awaitable[Scope], stop: threading.Event) -> None:
-    """Let kopf watch what was `discovered` and hand each event to the controller, until `stop`.
-
-    kopf gets a thread and an event loop of its own: it takes every task of the loop that it runs in for its own, and
-    cancels them all when it ends, the release of the lease among them.
-    """
-    scope = await discovered
-    if scope.namespaces is not None and not scope.namespaces:
-        # kopf takes no namespaces for all of them.
-        log.error("none of the namespaces of MODELWARD_WATCH_NAMESPACES can be read; waiting until one can")
-        await asyncio.to_thread(stop.wait)
-        return
-    registry = kopf.OperatorRegistry()
-    loop = asyncio.get_running_loop()
-
-    @kopf.on.login(registry=registry)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
-    def watch_one(resource: Resource) -> None:
-        @kopf.on.event(resource.group, resource.version, resource.plural, registry=registry, id=resource.plural)
-        async def observe(event: kopf.RawEvent, **_: Any) -> None:
-            loop.call_soon_threadsafe(controller.observe_event, resource, event["type"], event["object"])
-
-    for resource in scope.resources:
-        watch_one(resource)
-    try:
-        await asyncio.to_thread(
-            kopf.run, registry=registry, settings=_kopf_settings(scope.resources), standalone=True, stop_flag=stop,
-            clusterwide=scope.namespaces is None, namespaces=scope.namespaces or (),
-        )  # fmt: skip
-    except Exception as error:
-        raise WatchEndedError(f"the watches ended: {type(error).__name__}: {error}") from error
-    if not stop.is_set():
-        raise WatchEndedError("the watches ended without having been asked to")
-
-
-def _kopf_settings(watched: Iterable[Resource]) -> kopf.OperatorSettings:
-    built = kopf.OperatorSettings()
-    built.peering.standalone = True
-    built.posting.enabled = False
-    built.scanning.disabled = True
-    built.watching.server_timeout = WATCH_SERVER_TIMEOUT
-    built.watching.client_timeout = WATCH_CLIENT_TIMEOUT
-    built.watching.connect_timeout = CONNECT_TIMEOUT
-    built.networking.request_timeout = CONNECT_TIMEOUT
-    for resource in watched:
-        if resource.selector:
-            built.watching.label_selectors[resource.group, resource.version, resource.plural] = resource.selector
-    return built

@@ -55,7 +55,7 @@ async def test_a_cluster_without_the_gateway_api(
     cluster: Cluster, model: Model, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Everything else works as ever; who asks for it is told; and when it is installed, another process takes over."""
-    async with operator(cluster) as one:
+    async with operator(cluster, may_end=True) as one:
         model.apply()
         await until(model.is_ready, "ready with an Envoy of its own")
         await one.controller._first_sync()

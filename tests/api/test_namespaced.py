@@ -65,10 +65,10 @@ class Installation:
         config["users"] = [{"name": each["name"], "user": {"token": token}} for each in config["users"]]
         self.kubeconfig.write_text(yaml.safe_dump(config))
 
-    def runs(self, handover: float = 0.0) -> Any:
+    def runs(self, handover: float = 0.0, *, may_end: bool = False) -> Any:
         return operator(
             self.cluster, installation=self.name, namespaces=self.namespaces, kubeconfig=self.kubeconfig,
-            handover=handover,
+            handover=handover, may_end=may_end,
         )  # fmt: skip
 
     def requests(self) -> list[Object]:
@@ -216,7 +216,7 @@ async def test_a_namespace_that_may_not_be_read_holds_up_nobody(
     one = Installation(cluster, tmp_path, (model.namespace, closed.namespace))
     binding = f"modelward-operator-{one.name}"
     cluster.kubectl("delete", "rolebinding", binding, "-n", closed.namespace)
-    async with one.runs() as running:
+    async with one.runs(may_end=True) as running:
         model.apply()
         closed.apply()
         await until(model.is_ready, "the other one")
@@ -235,7 +235,7 @@ async def test_where_no_namespace_may_be_read_it_waits_and_reads_no_other(
 ) -> None:
     one = Installation(cluster, tmp_path, (namespaces(),))
     cluster.kubectl("delete", "rolebinding", f"modelward-operator-{one.name}", "-n", one.namespaces[0])
-    async with one.runs() as running:
+    async with one.runs(may_end=True) as running:
         await until(lambda: "waiting until one can" in caplog.text, "words")
         assert not running.task.done()
         # Its own namespace has the lease, which a thread takes meanwhile.
@@ -291,7 +291,7 @@ async def test_a_kind_that_may_not_be_listed_is_missed_by_who_asks_for_it_alone(
         patch = {"rules": [each for each in rules if each["resources"] != ["httproutes"]]}
         cluster.kubectl("patch", "role", role, "-n", "ml", "--type=merge", "-p", json.dumps(patch))
         model = Model(cluster, "ml")
-        async with one.runs() as running:
+        async with one.runs(may_end=True) as running:
             model.apply()
             await until(model.is_ready, "ready with an Envoy of its own")
             assert "HTTPRoute is not watched" in caplog.text

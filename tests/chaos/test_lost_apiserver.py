@@ -21,7 +21,7 @@ def causes(error: BaseException | None) -> list[BaseException]:
 
 
 async def test_cut_off_from_the_api_server_it_ends_and_the_next_goes_on(cluster: Cluster, model: Model) -> None:
-    async with operator(cluster) as first:
+    async with operator(cluster, may_end=True) as first:
         model.apply(version=1)
         await until(model.is_ready, "the first version")
         model.apply(version=2)
@@ -50,7 +50,7 @@ async def test_a_short_stop_of_the_api_server_is_sat_out(cluster: Cluster, model
 
 async def test_an_api_server_that_was_started_anew_is_found_again(cluster: Cluster, model: Model) -> None:
     """As Kubernetes would, a new operator is started where the first has ended with its lease."""
-    async with operator(cluster) as first:
+    async with operator(cluster, may_end=True) as first:
         model.apply(version=1)
         await until(model.is_ready, "the first version")
         model.apply(version=2)
@@ -62,7 +62,7 @@ async def test_an_api_server_that_was_started_anew_is_found_again(cluster: Clust
 
 
 async def test_who_stands_by_takes_over_from_a_killed_leader_and_never_before(cluster: Cluster, model: Model) -> None:
-    async with operator(cluster, identity="leader") as leader:
+    async with operator(cluster, identity="leader", may_end=True) as leader:
         await until(leader.lease.is_held, "the lease")
         async with operator(cluster, identity="standby") as standby:
             model.apply(version=1)

@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import gc
 import os
-import threading
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import aiohttp
 
-from modelward import app
 from modelward.kube.cache import Cache
 from modelward.kube.claims import Claims
 from modelward.kube.client import Api, connect
@@ -25,6 +23,7 @@ from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
+from modelward.kube.watches import watch
 from modelward.monitoring.reader import Monitoring
 from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
@@ -51,6 +50,10 @@ from .traffic import FakeTraffic, as_scraper
 PLATFORM = Platform(server_image="inference:1", router_image="envoy:1")
 LEASE = LeaseSettings(namespace="default", duration=10.0, renew_every=0.5, margin=4.0)
 """Shorter than in production, so that a test need not wait for a lost lease."""
+
+
+SHUTDOWN = 60.0
+"""Seconds within which it has ended; it takes one on a quiet machine."""
 
 
 class KilledError(BaseException):
@@ -138,13 +141,15 @@ async def operator(
     handover: float = 0.0,
     platform: Platform = PLATFORM,
     at_a_time: int = 5,
+    may_end: bool = False,
 ) -> AsyncIterator[Operator]:
     """`installation`: the namespace that it is pretended to lie in; `namespaces`: those that it is for; `kubeconfig`:
     whose account it has, the administrator's by default; `handover`: seconds, none where nobody else writes;
-    `at_a_time`: models that it updates at a time."""
+    `at_a_time`: models that it updates at a time; `may_end`: the test looks itself whether the operator ends, as with
+    `dies_after`. Any other test fails as soon as it has."""
     os.environ["KUBECONFIG"] = str(kubeconfig or cluster.server.kubeconfig)
     clock = time.monotonic
-    stop = threading.Event()
+    stop = asyncio.Event()
     async with (
         await connect() as client,
         aiohttp.ClientSession() as session,
@@ -185,21 +190,49 @@ async def operator(
         }
         controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, resync_seconds, poller)
         discovering = asyncio.create_task(controller.discover())
-        watching = asyncio.create_task(app.watch(controller, discovering, stop))
+        watching = asyncio.create_task(watch(controller.observe_event, discovering, stop))
         made = Operator(api, controller, lease, cache, asyncio.create_task(controller.run(discovering)), fleet)
         try:
-            yield made
+            with _no_end_of(*(() if may_end or dies_after is not None else (made.task, watching))):
+                yield made
         finally:
-            made.task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, KilledError, BaseExceptionGroup):
-                await made.task
-            stop.set()
-            with contextlib.suppress(asyncio.CancelledError):  # who dies while it looks around never watches
-                await watching
-            _collect_what_kopf_leaves()
+            async with asyncio.timeout(SHUTDOWN):
+                made.task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, KilledError, BaseExceptionGroup):
+                    await made.task
+                stop.set()
+                with contextlib.suppress(asyncio.CancelledError):  # who dies while it looks around never watches
+                    await watching
+            collect_what_kopf_leaves()
 
 
-def _collect_what_kopf_leaves() -> None:
+@contextlib.contextmanager
+def _no_end_of(*tasks: "asyncio.Task[None]") -> Iterator[None]:
+    """Whoever waits for something of an operator that is gone would wait until his deadline, and not be told why."""
+    test = asyncio.current_task()
+    assert test is not None
+    ended: list[asyncio.Task[None]] = []
+
+    def tell(task: "asyncio.Task[None]") -> None:
+        ended.append(task)
+        test.cancel()
+
+    for task in tasks:
+        task.add_done_callback(tell)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not ended:
+            raise
+        test.uncancel()
+        cause = None if ended[0].cancelled() else ended[0].exception()
+        raise AssertionError(f"the operator ended by itself: {cause!r}") from cause
+    finally:
+        for task in tasks:
+            task.remove_done_callback(tell)
+
+
+def collect_what_kopf_leaves() -> None:
     """Its loop ends before its broken connections are closed: found by chance later, they would fail another test."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
