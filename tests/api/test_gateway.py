@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 import pytest
 
 from localcluster import binaries, gatewayapi
-from modelward.reconcilers.modeldeployment.reconcile import ApiInstalledError
+from modelward.reconcilers.modeldeployment.apply import ApiInstalledError
 from nodeless.cluster import Cluster
 from nodeless.fixtures import api_server
 from nodeless.gateways import FakeGateways

@@ -16,7 +16,7 @@ from modelward.kube.resources import (
     SERVICES,
     Resource,
 )
-from modelward.reconcilers.modeldeployment.reconcile import REAPPLY_AFTER
+from modelward.reconcilers.modeldeployment.apply import REAPPLY_AFTER
 from modelward.revisions.deployment import pin_name
 
 from .cluster_world import ClusterWorld, Json

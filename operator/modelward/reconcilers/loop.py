@@ -21,7 +21,8 @@ from modelward.kube.queue import WorkQueue
 from modelward.kube.resources import MODEL_DEPLOYMENTS, MODEL_REGISTRIES, NAMESPACES, OWNERS, RETRAINING_RUNS, Resource
 from modelward.kube.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
 from modelward.reconcilers.driftpolicy.reconcile import watchers_of
-from modelward.reconcilers.modeldeployment.reconcile import ApiInstalledError, Outcome
+from modelward.reconcilers.modeldeployment.apply import ApiInstalledError
+from modelward.reconcilers.modeldeployment.reconcile import Outcome
 from modelward.reconcilers.modelregistry.reconcile import Askers, wake_followers
 from modelward.reconcilers.territory import NamespaceOpenedError, Territory
 

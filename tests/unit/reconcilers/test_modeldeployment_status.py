@@ -10,7 +10,8 @@ from modelward.api.conditions import by_type
 from modelward.api.modeldeployment import Gateway, ParentReference, Router
 from modelward.api.rollout import CANARY, SHADOW, Rollout, Shadow, Step
 from modelward.facts import Arm, Clock, Observed, PodFacts, Progress, RevisionFacts, VariantFacts
-from modelward.reconcilers.modeldeployment.status import build_status, is_urgent, patience_left
+from modelward.reconcilers.modeldeployment.assessment import patience_left
+from modelward.reconcilers.modeldeployment.status import build_status, is_urgent
 from modelward.revisions.diagnosis import PATIENCE, Problem, diagnose
 from modelward.rollouts.decision import decide
 

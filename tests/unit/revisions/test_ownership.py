@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from builders import PLATFORM, FixedKeys, observed, owner
+from builders import PLATFORM, observed, owner
 from modelward.api import names
 from modelward.api.driftpolicy import parse as parse_policy
 from modelward.api.modeldeployment import Model, ModelDeployment, Spec
@@ -15,9 +14,9 @@ from modelward.facts import RouteTable
 from modelward.kube.cache import Cache
 from modelward.kube.diff import stamped
 from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, Resource
+from modelward.reconcilers.modeldeployment.apply import Applier, Written
 from modelward.reconcilers.modeldeployment.observe import observe
 from modelward.reconcilers.modeldeployment.plan import plan
-from modelward.reconcilers.modeldeployment.reconcile import Reconciler, _Memory
 from modelward.retraining.run import Run
 from modelward.retraining.target import TargetFacts
 from modelward.retraining.triggers import job_manifest as retraining
@@ -55,13 +54,8 @@ class Server:
 
 
 async def apply(who: ModelDeployment, cache: Cache, server: Server) -> str | None:
-    unused: Any = None
-    clock = time.monotonic
-    reconciler = Reconciler(
-        server, cache, PLATFORM, unused, unused, unused, "me", clock,  # type: ignore[arg-type]
-        lambda: datetime.now(UTC), FixedKeys(),
-    )  # fmt: skip
-    problem = await reconciler._apply(who, stamped(router.service(who)), _Memory())
+    applier = Applier(server, cache, "me", time.monotonic)  # type: ignore[arg-type]
+    problem = await applier.apply(who, stamped(router.service(who)), Written())
     return problem.message if problem else None
 
 

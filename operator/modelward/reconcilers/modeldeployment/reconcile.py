@@ -5,8 +5,7 @@ crash. A reconcile of a converged object writes nothing and reads nothing from t
 anybody else: pods are asked by the poller, which makes the object due when there is an answer.
 """
 
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -15,24 +14,19 @@ from modelward import telemetry
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import (
-    ANNOTATION_APPLIED,
     ANNOTATION_COMMAND,
-    ANNOTATION_CONFIG,
-    ANNOTATION_MADE_OF,
     ANNOTATION_PLATFORM,
 )
 from modelward.facts import Observed
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
-from modelward.kube.diff import differs
 from modelward.kube.poller import AWAITED, PendingError
 from modelward.kube.resources import (
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     MODEL_DEPLOYMENTS,
-    PODS,
     RETRAINING_RUNS,
     SERVICES,
     Resource,
@@ -42,82 +36,49 @@ from modelward.models.following import Following
 from modelward.monitoring.reader import Monitoring
 from modelward.platform import Platform
 from modelward.reconcilers.fleet import Fleet
+from modelward.reconcilers.modeldeployment.apply import Applier, Written
+from modelward.reconcilers.modeldeployment.assessment import patience_left
 from modelward.reconcilers.modeldeployment.consents import platform_of, why_unread
 from modelward.reconcilers.modeldeployment.events import certificate_events, command_event, transitions
 from modelward.reconcilers.modeldeployment.following import unresolved_status
 from modelward.reconcilers.modeldeployment.foreign_hands import (
-    LABELS_CHANGED,
     find_lost,
-    repaired,
-    stays_changed,
-    unpaused,
 )
 from modelward.reconcilers.modeldeployment.made import Made, kept_besides, updated
 from modelward.reconcilers.modeldeployment.observe import NothingServesError, Wanted, observe, wanted_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
 from modelward.reconcilers.modeldeployment.platform_status import platform_command_event, restart_event
-from modelward.reconcilers.modeldeployment.status import build_status, is_urgent, patience_left
+from modelward.reconcilers.modeldeployment.status import build_status, is_urgent
 from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import Knows, as_served, is_reference
 from modelward.revisions import restart
 from modelward.revisions.diagnosis import Problem
-from modelward.revisions.ownership import claim_of_another
-from modelward.revisions.record import must_be_replaced
 from modelward.revisions.update import Phase
 from modelward.rollouts.evidence.collector import EvidenceCollector, Seen
-from modelward.routing.envoy.probe import RouterProbe
+from modelward.routing.envoy.probe import RouterProbe, ask_again_after
 from modelward.routing.observe import RouterObserver
 from modelward.values.transition import Transition
 
-log = logging.getLogger(__name__)
-
 COUNTS_EVERY = 5.0
 """Seconds between two writes of a status in which nothing but counts changed."""
-
-PROBE_FIRST, PROBE_GROWTH, PROBE_MAX = 0.2, 1.14, 5.0
-"""Seconds: how soon router pods are asked again, the factor by which that grows, and its end. Of two reconciles,
-one has them asked and one has their answer: by two of these factors it grows as ASK_GROWTH of the probe does."""
 
 RETOUCH_AFTER = 5.0
 """Seconds after which a touched router pod that still follows the old configuration is touched again."""
 
 
-REAPPLY_AFTER = 600.0
-"""Seconds after which what a policy of the cluster rewrites as it is applied (a registry's mirror) is applied again."""
-
-
-class ApiInstalledError(Exception):
-    """The cluster serves a kind now that it did not serve when the watches began; a new process watches it."""
-
-
-@dataclass(frozen=True)
-class _Rewritten:
-    """What became of a manifest with this digest as it was applied."""
-
-    digest: str
-    became: Object
-    at: float
-
-
 @dataclass
-class _Memory:
+class _Memory(Written):
     """What a restart may forget: it only spares work."""
 
     uid: str = ""
     status_written_at: float = float("-inf")
     probes: int = 0
-    touched_at: dict[str, float] = field(default_factory=dict)
-    changed: Problem | None = None
-    """What the cluster makes of our labels, as of the last reconcile."""
     served: tuple[tuple[Object, ...], tuple[ModelDeployment, Effective, Following | None]] | None = None
     wanted: tuple[ModelDeployment, Wanted] | None = None
     made: tuple[tuple[Any, ...], Made] | None = None
     converged: Converged = field(default_factory=Converged)
-    rewritten: dict[tuple[Resource, str], _Rewritten] = field(default_factory=dict)
-    refused: dict[tuple[str, str], str] = field(default_factory=dict)
-    """Of an update that goes on: why the API server did not take a Deployment, by its name and its template's hash."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +129,7 @@ class Reconciler:
         self._keyring = keyring
         self._fleet = fleet or Fleet(lambda: (), lambda _key: None)
         self._knows = knows
+        self._applier = Applier(api, cache, identity, clock)
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -219,7 +181,7 @@ class Reconciler:
         observed = replace(observed, judgement=seen.judgement, consent_unread=why_unread(self._cache, owner.namespace))
         made = self._made(key, owner, observed, platform, memory)
         planned = self._plan(owner, observed, platform, made, memory)
-        refused = await self._act(owner, planned, memory)
+        refused = await self._applier.carry_out(owner, planned, memory)
         if refused is None:
             if made.update.phase is not Phase.UPDATING:
                 memory.refused.clear()  # the records know it now; or somebody has it tried again
@@ -283,131 +245,6 @@ class Reconciler:
             converged=memory.converged,
             made=made,
         )
-
-    async def _act(self, owner: ModelDeployment, planned: Plan, memory: _Memory) -> Problem | None:
-        """Carry the plan out. Returns what the API server refused for good, where it did."""
-        memory.changed = None
-        manifest: Mapping[str, Any] | None = None
-        try:
-            for manifest in planned.applies:
-                problem = await self._apply(owner, manifest, memory)
-                if problem and problem.reason == LABELS_CHANGED:
-                    # It is there and works; the rest must not wait for it.
-                    memory.changed = problem
-                elif problem:
-                    return problem
-            for name, value in planned.touches:
-                await self._touch(owner, name, value, memory)
-            for resource, body in planned.deletes:
-                name, uid = body["metadata"]["name"], body["metadata"]["uid"]
-                log.info("%s/%s: removing %s %s", owner.namespace, owner.name, resource.kind, name)
-                await self._api.delete(resource, owner.namespace, name, uid)
-                # The watch will tell, too, but maybe only after the next reconcile has deleted it once more.
-                self._cache.remove(resource, body, final=True)
-        except ApiError as error:
-            if not error.is_refusal:
-                raise
-            log.warning("%s/%s: the API server refuses: %s", owner.namespace, owner.name, error)
-            if manifest is not None and resource_of(manifest) is DEPLOYMENTS:
-                metadata = manifest["metadata"]
-                memory.refused[metadata["name"], metadata["annotations"][ANNOTATION_MADE_OF]] = error.message
-            return Problem("ApplyRefused", f"The API server refuses what spec leads to: {error.message}")
-        return None
-
-    async def _apply(self, owner: ModelDeployment, manifest: Any, memory: _Memory) -> Problem | None:
-        resource = resource_of(manifest)
-        name = manifest["metadata"]["name"]
-        if resource not in self._cache.watched:
-            return await self._not_served(resource)
-        known = self._cache.get(resource, owner.namespace, name)
-        if known is None:
-            # The watches tell of what carries our labels only.
-            known = await self._api.get(resource, owner.namespace, name)
-        if known is not None:
-            # It must not be somebody else's that is taken over by force.
-            claim = claim_of_another(known, owner)
-            if claim is not None:
-                return Problem(
-                    "NameTaken",
-                    f"{resource.kind} {name} {claim}. Delete or rename it, or give this ModelDeployment another name",
-                )
-            if must_be_replaced(manifest, known):
-                log.info("%s/%s: replacing %s %s", owner.namespace, owner.name, resource.kind, name)
-                await self._api.delete(resource, owner.namespace, name, known["metadata"]["uid"])
-                self._cache.remove(resource, known, final=True)
-                known = None
-        if known is not None:
-            # The uid: never one that took its place since.
-            manifest = {**manifest, "metadata": {**manifest["metadata"], "uid": known["metadata"]["uid"]}}
-        before = memory.rewritten.get((resource, name))
-        if before is not None and self._is_as_rewritten(manifest, known, before):
-            return None
-        log.info("%s/%s: applying %s %s", owner.namespace, owner.name, resource.kind, name)
-        applied = await self._api.apply(resource, manifest)
-        self._cache.upsert(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})
-        changed = stays_changed(manifest, applied)
-        memory.rewritten.pop((resource, name), None)
-        if changed is None and differs(manifest, applied):
-            # Not where labels are changed: what the watches don't see is seen by what is answered to a write.
-            digest = manifest["metadata"]["annotations"][ANNOTATION_APPLIED]
-            memory.rewritten[resource, name] = _Rewritten(digest, _content(applied), self._clock())
-        if known is not None:
-            for told in (repaired(manifest, known) if changed is None else None, unpaused(manifest, known)):
-                if told is not None:
-                    await events.post(self._api, owner, told, self._identity)
-        return changed
-
-    def _is_as_rewritten(self, manifest: Any, known: Object | None, before: _Rewritten) -> bool:
-        """Whether applying it once more would only lead to the same again, with each reconcile."""
-        if known is None or self._clock() - before.at >= REAPPLY_AFTER:
-            return False
-        same = manifest["metadata"]["annotations"][ANNOTATION_APPLIED] == before.digest
-        return same and _content(known) == before.became
-
-    async def _not_served(self, resource: Resource) -> Problem:
-        """What was not there when the watches began must not be applied: nobody would see what becomes of it."""
-        withheld = await self._why_withheld(resource)
-        if withheld is not None:
-            return Problem(
-                "GatewayForbidden",
-                f"The operator may not see {resource.kind} of {resource.api_version}, which spec.router.gateway needs: "
-                f"{withheld.rstrip('.')}. Give its account the rule for {resource.plural} of manifests/base/rbac.yaml, "
-                "or leave spec.router.gateway out",
-            )
-        if await self._api.serves(resource):
-            raise ApiInstalledError(f"the cluster serves {resource.kind} now; starting anew to watch it")
-        return Problem(
-            "GatewayApiMissing",
-            f"The cluster does not know {resource.kind} of {resource.api_version}, which spec.router.gateway needs. "
-            "Install the Gateway API and a controller for it, or leave spec.router.gateway out",
-        )
-
-    async def _why_withheld(self, resource: Resource) -> str | None:
-        """Why the kind still can't be watched, where that was for want of a right."""
-        if resource not in self._cache.withheld:
-            return None
-        try:
-            if not await self._api.serves(resource):
-                return None
-        except ApiError as error:
-            if not error.is_refusal:
-                raise
-            return error.message
-        for place in self._cache.places:
-            if (why := await self._api.why_unreadable(resource, place)) is not None:
-                return why
-        return None
-
-    async def _touch(self, owner: ModelDeployment, pod: str, value: str, memory: _Memory) -> None:
-        patch = {"metadata": {"annotations": {ANNOTATION_CONFIG: value}}}
-        try:
-            touched = await self._api.merge(PODS, owner.namespace, pod, patch)
-        except ApiError as error:
-            if error.status == 404:
-                return
-            raise
-        memory.touched_at[touched["metadata"]["uid"]] = self._clock()
-        self._cache.upsert(PODS, touched)
 
     async def _take_up_commands(self, owner: ModelDeployment, planned: Plan, made: Made) -> None:
         if owner.command is not None:
@@ -491,7 +328,7 @@ class Reconciler:
             return router.gateway.again_in
         if router.routes is None:
             # Its configuration has just been made, maybe for pods that run already: then no event tells any more.
-            return PROBE_FIRST
+            return ask_again_after(0)
         settled = router.follows(planned.version) and router.reaches(planned.decision.routes.stable)
         for name in planned.decision.replicas:
             # A new revision's pods come with events; only once they are there is its way through the router asked for.
@@ -501,7 +338,8 @@ class Reconciler:
             memory.probes = 0
             return None
         memory.probes += 1
-        return min(PROBE_MAX, PROBE_FIRST * PROBE_GROWTH ** min(memory.probes, 50))
+        # Of two reconciles, one has them asked and one has their answer.
+        return ask_again_after(memory.probes // 2)
 
     def forget(self, key: Key) -> None:
         """It is gone, or another installation's: what is remembered of it holds no more."""
@@ -511,15 +349,6 @@ class Reconciler:
         self._evidence.forget(key)
         self._monitoring.forget(key)
         telemetry.forget_model(key.namespace, key.name)
-
-
-def _content(body: Object) -> Object:
-    """What is applied, as far as any of it is cached: neither status nor what the API server counts."""
-    metadata = {part: body["metadata"].get(part) or {} for part in ("labels", "annotations")}
-    return {name: value for name, value in body.items() if name not in _NOT_APPLIED} | metadata
-
-
-_NOT_APPLIED = ("metadata", "status", "apiVersion", "kind")
 
 
 def _served(

@@ -123,7 +123,7 @@ class RouterProbe:
             )
             last, times = self._asked.get(owner, (None, 0))
             times = times if last == about else 0
-            every = min(ASK_MAX, ASK_FIRST * ASK_GROWTH ** min(times, 50)) if times else 0.0
+            every = ask_again_after(times) if times else 0.0
 
             async def ask() -> None:
                 self._asked[owner] = (about, times + 1)
@@ -226,6 +226,11 @@ class RouterProbe:
         return self._session.get(
             f"http://{address}:{self._port}{path}", headers={"Host": host}, timeout=TIMEOUT, allow_redirects=False
         )
+
+
+def ask_again_after(times: int) -> float:
+    """Seconds after which pods are asked again that were asked so many times and do not follow yet."""
+    return min(ASK_MAX, ASK_FIRST * ASK_GROWTH ** min(times, 50))
 
 
 def _first(presented: Iterable[_Presented]) -> float | None:
