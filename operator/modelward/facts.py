@@ -141,13 +141,15 @@ class RouteTable:
     """Where the router sends requests.
 
     `stable` gets what the arms leave of them. `attached` revisions are known to the router and can be reached through
-    it by their own host, but get none of the traffic.
+    it by their own host, but get none of the traffic. `versions`: by revision, as a registry names what it serves, for
+    the headers of answers; of models that are in none there is none.
     """
 
     stable: str
     arms: tuple[Arm, ...] = ()
     attached: tuple[str, ...] = ()
     matches: tuple[Match, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
 
     @property
     def revisions(self) -> tuple[str, ...]:

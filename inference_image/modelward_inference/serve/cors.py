@@ -11,7 +11,7 @@ from typing import Any
 from starlette.middleware.cors import CORSMiddleware
 
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.serve import http
+from modelward_inference.serve import http, identity
 
 EVERY = "*"
 
@@ -21,7 +21,7 @@ MAX_AGE = 600
 HEADERS = ("content-type", "content-encoding", "inference-header-content-length", "x-request-id", "traceparent")
 """Of requests, beyond those that every origin may send; `authorization` is for what stands in front of the server."""
 
-EXPOSED = ("inference-header-content-length", "x-request-id", "x-modelward-revision", "retry-after")
+EXPOSED = ("inference-header-content-length", "x-request-id", identity.REVISION, identity.VERSION, "retry-after")
 """Of answers: what a page's script may read."""
 
 _ORIGIN = re.compile(r"https?://([a-z0-9.\-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")

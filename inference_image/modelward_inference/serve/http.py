@@ -7,6 +7,7 @@ connections about once a second. Failure: 400, 408 and 431 with `{"error": …}`
 
 import asyncio
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -34,10 +35,11 @@ class Exchange:
     whose passes are what the slowest requests then wait for.
     """
 
-    __slots__ = ("_reference",)
+    __slots__ = ("_lines", "_reference")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: RequestResponseCycle, lines: bytes) -> None:
         self._reference = weakref.ref(cycle)
+        self._lines = lines
 
     @property
     def _cycle(self) -> RequestResponseCycle:
@@ -62,7 +64,7 @@ class Exchange:
             return False
         cycle.response_started, cycle.waiting_for_100_continue = True, False
         end = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
-        cycle.transport.write(b"".join((STATUS_LINE[status], headers, end, body)))
+        cycle.transport.write(b"".join((STATUS_LINE[status], self._lines, headers, end, body)))
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
@@ -72,9 +74,10 @@ class Exchange:
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection. `lines`: headers of every answer, each with its end."""
 
     max_head = MAX_HEAD
+    lines = b""
     _head = 0
     _refused = False
 
@@ -100,7 +103,7 @@ class GuardedProtocol(HttpToolsProtocol):
         return self.max_head - self._head
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        cycle.scope["extensions"] = {EXCHANGE: Exchange(cycle)}  # type: ignore[dict-item]
+        cycle.scope["extensions"] = {EXCHANGE: Exchange(cycle, self.lines)}  # type: ignore[dict-item]
         super()._start_asgi_task(cycle, app)
 
     def unfinished(self) -> object | None:
@@ -134,7 +137,7 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         answered = self.cycle is not None and (self.cycle.response_started or not self.cycle.more_body)
         if self.scope is not None and (self._in_head() or not answered):
-            self.transport.write(_answer(status, message))
+            self.transport.write(_answer(status, message, self.lines))
         if self.cycle is not None:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -164,10 +167,10 @@ def _refusal(status: int, message: str) -> ASGI3Application:
     return application
 
 
-def _answer(status: int, message: str) -> bytes:
+def _answer(status: int, message: str, lines: bytes) -> bytes:
     body = orjson.dumps({"error": message})
-    return b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (
-        STATUS_LINE[status], len(body), body,
+    return b"%s%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (
+        STATUS_LINE[status], lines, len(body), body,
     )  # fmt: skip
 
 
@@ -214,6 +217,8 @@ class SlowClients:
         return since, late
 
 
-def protocol(max_head: int) -> type[asyncio.Protocol]:
-    """The class for uvicorn's configuration. `max_head`: bytes."""
-    return type("Protocol", (GuardedProtocol,), {"max_head": max_head})
+def protocol(max_head: int, headers: Iterable[tuple[str, str]] = ()) -> type[asyncio.Protocol]:
+    """The class for uvicorn's configuration. `max_head`: bytes; `headers`: of every answer that uvicorn does not write,
+    which is to be told the same ones."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers).encode("ascii")
+    return type("Protocol", (GuardedProtocol,), {"max_head": max_head, "lines": lines})

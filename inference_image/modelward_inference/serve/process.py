@@ -25,7 +25,8 @@ from modelward_inference.engine.bodies import BUDGET, Bodies
 from modelward_inference.engine.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.parity import golden
-from modelward_inference.serve import admission, cors, http
+from modelward_inference.serve import admission, cors, http, identity
+from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.rest import Rest
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry import logs, metrics, tracing
@@ -58,7 +59,8 @@ class Settings:
     `max_body`, `max_head`, `max_bodies` (of all requests together): bytes. `max_batch_delay`, `timeout`,
     `body_timeout`: seconds. `capture_socket`: where the monitor listens, None for no capture; `capture_sampling`: share
     of the model's calls; `capture_buffer`: bytes; `allow_origins`: of web pages that may ask, `*` for all; `artifact`:
-    the download's folder, None: all is in `folder`; `allowed`: formats that may be loaded, None: all."""
+    the download's folder, None: all is in `folder`; `allowed`: formats that may be loaded, None: all; `headers`: of
+    every answer."""
 
     folder: Path
     version: str | None
@@ -83,6 +85,7 @@ class Settings:
     allow_origins: tuple[str, ...] = ()
     artifact: Path | None = None
     allowed: Allowed = None
+    headers: Headers = ()
 
     @classmethod
     def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -145,6 +148,7 @@ class Settings:
             allow_origins=cors.origins(environment.get("ALLOW_ORIGINS", "")),
             artifact=Path(environment["ARTIFACT_DIR"]) if environment.get("ARTIFACT_DIR") else None,
             allowed=consent.from_environment(environment),
+            headers=identity.from_environment(environment),
         )
 
 
@@ -237,7 +241,10 @@ def _companions(
         from modelward_inference.serve.grpc_api.server import GrpcServer
 
         max_body, drain = settings.max_body, settings.drain
-        grpc = GrpcServer(plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer)
+        grpc = GrpcServer(
+            plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer,
+            headers=settings.headers,
+        )  # fmt: skip
         found.append(grpc)
     return found
 
@@ -262,7 +269,7 @@ def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:
         host=settings.host,
         port=settings.port,
         loop="none",  # it is there already
-        http=http.protocol(settings.max_head),
+        http=http.protocol(settings.max_head, settings.headers),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -270,6 +277,7 @@ def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:
         proxy_headers=False,  # nobody asks who the client is
         server_header=False,
         date_header=False,
+        headers=list(settings.headers),
         timeout_keep_alive=KEEP_ALIVE,
         backlog=2048,
     )

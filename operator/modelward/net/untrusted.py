@@ -6,6 +6,7 @@ its values by its commas and brackets, its depth and its numbers while it is rea
 
 import json
 from typing import Any, Final
+from urllib.parse import quote
 
 MAX_ITEMS: Final = 400_000
 """Values of a document; the counts of a thousand features have a tenth of that."""
@@ -18,6 +19,12 @@ MAX_DIGITS: Final = 20
 
 QUOTED: Final = 200
 """Characters of a foreign text in a condition."""
+
+IN_HEADER: Final = 128
+"""Characters of a foreign text in a header of an answer."""
+
+_VISIBLE: Final = "!\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+"""Visible ASCII beside letters and digits, and but for the percent sign."""
 
 
 def decoded(body: bytes | str) -> Any:
@@ -60,3 +67,15 @@ def quoted(text: object, most: int = QUOTED) -> str:
     words = " ".join(str(text)[: 8 * most].split())
     plain = "".join(each if " " <= each <= "~" else "?" for each in words)
     return plain if len(plain) <= most else plain[: most - 3] + "..."
+
+
+def in_header(text: object, most: int = IN_HEADER) -> str:
+    """Visible ASCII, cut; everything else is written as in addresses (RFC 3986, 2.1: `%20` is a blank, `%25` a percent
+    sign), so that it can be told again what it was."""
+    shown = ""
+    for each in str(text)[:most]:
+        letter = quote(each, safe=_VISIBLE, errors="replace")
+        if len(shown) + len(letter) > most:
+            break
+        shown += letter
+    return shown

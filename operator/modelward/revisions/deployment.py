@@ -11,6 +11,7 @@ from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resou
 from modelward.facts import ModelFacts, Promotion
 from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
+from modelward.net.untrusted import in_header
 from modelward.platform import Platform
 from modelward.revisions import identity, restart
 from modelward.revisions import init_containers as steps
@@ -243,7 +244,12 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         ]
         mounts = [{**bundle, "readOnly": True}, steps.tmp(CONTAINERS.monitor), monitor]
         init.append(identity.known(_monitor(shared, container, spec.monitor, mounts)))
-    settings = {**_server_settings(spec), **steps.formats(model, platform), "ARTIFACT_DIR": steps.ARTIFACT_DIR}
+    settings = {
+        **_server_settings(spec),
+        **_told_to_clients(model, revision),
+        **steps.formats(model, platform),
+        "ARTIFACT_DIR": steps.ARTIFACT_DIR,
+    }
     server = {
         **container,
         "name": CONTAINERS.server,
@@ -308,6 +314,12 @@ def _monitor(
         "resources": common.resources(monitor.resources, DEFAULT_MONITOR_RESOURCES),
         "volumeMounts": mounts,
     }
+
+
+def _told_to_clients(model: Model, revision: str) -> dict[str, str]:
+    """In the headers of every answer."""
+    version = in_header(model.version) if isinstance(model, ResolvedModel) else ""
+    return {"MODEL_REVISION": revision} | ({"MODEL_REGISTRY_VERSION": version} if version else {})
 
 
 def _server_settings(spec: Spec) -> dict[str, str]:

@@ -126,7 +126,7 @@ def _around(
     times = [time for time in (tried.again_in if tried else None, kept_for) if time is not None]
     replicas = _replicas(observed, stable, tried if candidate else None)
     return Decision(
-        routes=replace(routes, attached=attached),
+        routes=_with_versions(replace(routes, attached=attached), observed),
         replicas=replicas | dict.fromkeys(history, observed.replicas),
         remove=gone,
         progress=replace(progress, intent=observed.intent) if progress else None,
@@ -136,6 +136,14 @@ def _around(
         waiting_since=tried.waiting_since if tried else None,
         again_in=min(times, default=None),
     )
+
+
+def _with_versions(routes: RouteTable, observed: Observed) -> RouteTable:
+    """A revision's version never changes: who names another one in spec asks for another revision."""
+    known = {observed.target: observed.target_model} | {each.revision: each.model for each in observed.variants}
+    known |= {name: facts.model for name, facts in observed.revisions.items()}
+    found = ((name, known[name].version) for name in routes.revisions if name in known)
+    return replace(routes, versions=tuple((name, version) for name, version in found if version))
 
 
 def _replicas(observed: Observed, stable: str, tried: Trial | None) -> dict[str, int]:

@@ -11,6 +11,7 @@ import pytest
 from modelward_auth import verifier
 from modelward_inference import cpu
 from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.serve import identity
 from modelward_inference.serve.process import Settings
 from modelward_inference.telemetry import tracing
 
@@ -58,6 +59,8 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "CAPTURE_SAMPLING": ("0.25", "capture_sampling", 0.25),
     "CAPTURE_BUFFER_BYTES": ("65536", "capture_buffer", 65536),
     "ALLOW_ORIGINS": ("https://a.b, http://c:80", "allow_origins", ("https://a.b", "http://c:80")),
+    "MODEL_REVISION": ("iris-a", "headers", ((identity.REVISION, "iris-a"),)),
+    "MODEL_REGISTRY_VERSION": ("7", "headers", ((identity.VERSION, "7"),)),
     "LOG_LEVEL": ("debug", "log_level", "DEBUG"),
 }  # fmt: skip
 
@@ -87,6 +90,8 @@ WRONG = {
     "CAPTURE_SAMPLING": ["0", "0.0", "1.01", "10%", "1e-3", "", "nan"],
     "CAPTURE_BUFFER_BYTES": ["65535", "16Mi", "1073741825"],
     "ALLOW_ORIGINS": ["A.EXAMPLE", "HTTPS://A.EXAMPLE/", "*,HTTPS://A.EXAMPLE", "NULL"],
+    "MODEL_REVISION": ["A B", "\r\nSET-COOKIE: A", "É", 129 * "A"],
+    "MODEL_REGISTRY_VERSION": ["7\n", "\0", 129 * "7"],
     "LOG_LEVEL": ["LOUD", ""],
 }
 

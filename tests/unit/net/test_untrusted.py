@@ -2,10 +2,11 @@
 
 import json
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
-from modelward.net.untrusted import MAX_DEPTH, MAX_DIGITS, MAX_ITEMS, QUOTED, decoded, quoted
+from modelward.net.untrusted import MAX_DEPTH, MAX_DIGITS, MAX_ITEMS, QUOTED, decoded, in_header, quoted
 from modelward.retraining.report import ReportError, read_report
 
 
@@ -61,3 +62,18 @@ def test_what_is_quoted_is_short_and_plain(text: object, shown: str) -> None:
 def test_a_report_that_breaks_parsers_is_a_bad_report(text: str) -> None:
     with pytest.raises(ReportError):
         read_report(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["7", "cd8c71a2/model", "a b", "100%", "%20", "\u00fcber", "a\r\nset-cookie: b=c", "\0\x7f", "\u202e", ""]
+)
+def test_a_text_in_a_header_is_visible_ascii_and_can_be_told_again(text: str) -> None:
+    shown = in_header(text)
+    assert all("!" <= each <= "~" for each in shown)
+    assert unquote(shown) == text
+
+
+def test_a_text_in_a_header_is_cut_between_letters() -> None:
+    assert in_header("v" * 500) == "v" * 128
+    assert unquote(in_header("\u00fc" * 500)) == "\u00fc" * 21
+    assert in_header("a\ud800b") == "a?b"

@@ -26,6 +26,7 @@ from modelward.platform import Platform
 from modelward.revisions import deployment as revision
 from modelward.revisions import init_containers as steps
 from modelward.routing.envoy import objects as router
+from modelward.routing.envoy import routes as envoy_routes
 from modelward_inference.serve.process import Settings as ServerSettings
 from modelward_monitor.settings import Settings as MonitorSettings
 
@@ -103,6 +104,19 @@ def test_the_download_of_a_sagemaker_model_has_the_registrys_keys() -> None:
     assert given["AWS_REGION"] == "eu-west-1"
     assert given["AWS_SECRET_ACCESS_KEY"]["secretKeyRef"]["name"] == "aws"
     assert "MLFLOW_TRACKING_URI" not in given
+
+
+def test_the_server_is_told_what_its_answers_say_of_it() -> None:
+    def given(model: Model) -> dict[str, str]:
+        pod = revision.deployment(owner(model=model), PLATFORM, "fraud-a", 1)["spec"]["template"]["spec"]
+        return {each["name"]: each.get("value", "") for each in pod["containers"][0]["env"]}
+
+    told = given(replace(RESOLVED, version="cd8c71a2/mod\u00e8le 1"))
+    assert ServerSettings.from_environment(1, told).headers == (
+        (envoy_routes.REVISION_HEADER, "fraud-a"),
+        (envoy_routes.VERSION_HEADER, "cd8c71a2/mod%C3%A8le%201"),
+    )
+    assert "MODEL_REGISTRY_VERSION" not in given(Model("s3://models/a.onnx"))
 
 
 def test_another_version_is_another_revision_and_another_lineage_is_not() -> None:

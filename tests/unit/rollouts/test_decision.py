@@ -11,6 +11,7 @@ from modelward.facts import (
     ModelFacts,
     Progress,
     Promotion,
+    RevisionFacts,
     RouterFacts,
     RouterPodFacts,
     RouteTable,
@@ -18,6 +19,7 @@ from modelward.facts import (
     WorkloadFacts,
 )
 from modelward.rollouts.decision import Decision, decide
+from modelward.routing.stored import dump_routes, load_routes
 
 A, B, C = "fraud-a", "fraud-b", "fraud-c"
 ONLY_A = frozenset({A})
@@ -231,3 +233,13 @@ def test_no_revision_goes_while_a_router_pod_that_serves_is_not_seen() -> None:
     hidden = replace(seen.router, workload=workload(2))
     assert hidden.unseen == 1
     assert decide(replace(seen, router=hidden)).remove == ()
+
+
+def test_routes_know_the_version_of_each_revision_that_a_registry_named() -> None:
+    def of(name: str, version: str | None) -> RevisionFacts:
+        return replace(revision(name, 1), model=replace(MODEL, version=version))
+
+    there = observed("c", of("a", "1"), of("b", None), router=router("a", "b"))
+    routes = decide(replace(there, target_model=replace(MODEL, version="3"))).routes
+    assert (routes.stable, dict(routes.versions)) == ("a", {"a": "1", "c": "3"})
+    assert load_routes(dump_routes(routes, "v1")) == (routes, "v1", None)

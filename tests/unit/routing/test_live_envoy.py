@@ -18,13 +18,13 @@ from builders import PLATFORM, owner
 from live_envoy import LiveEnvoy
 from modelward.api.modeldeployment import Resources, Router
 from modelward.api.traffic import Traffic
-from modelward.facts import Arm, RouteTable
+from modelward.facts import Arm, Match, RouteTable
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.runtimes.runtime import MODELWARD
 
-STABLE, CANDIDATE = "fraud-a", "fraud-b"
+STABLE, CANDIDATE, DEAD = "fraud-a", "fraud-b", "fraud-c"
 ROUTES = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 0, 100),))
 INFER = "/v2/models/fraud/infer"
 
@@ -57,11 +57,11 @@ class Upstream(ThreadingHTTPServer):
 
 
 class Live:
-    """The router, and the two revisions behind it."""
+    """The router, and the two revisions behind it; of a third one nothing listens."""
 
     def __init__(self, folder: Path, program: Path, traffic: Traffic, routes: RouteTable = ROUTES) -> None:
         self.upstreams = {STABLE: Upstream(), CANDIDATE: Upstream()}
-        ports = {name: upstream.server_port for name, upstream in self.upstreams.items()}
+        ports = {name: upstream.server_port for name, upstream in self.upstreams.items()} | {DEAD: 1}
         self._envoy = LiveEnvoy(folder, program, routes, traffic, ports)
         self.http, self.ports = self._envoy.http, self._envoy.ports
 
@@ -123,6 +123,42 @@ def test_no_client_chooses_the_id_by_which_answers_are_paired(live: Live) -> Non
     told = [headers.get(envoy.CLIENT_ID_HEADER) for headers in stable]
     assert told[:5] == ["forged"] * 5
     assert all(envoy_routes.INSIDE_HEADER not in headers for headers in (*stable, *copies))
+
+
+VERSIONED = RouteTable(
+    STABLE, (Arm("candidate", CANDIDATE), Arm("dead", DEAD)),
+    matches=(Match("x-beta", "1", CANDIDATE), Match("x-dead", "1", DEAD)),
+    versions=((STABLE, "7 \u00fc\r\nset-cookie: a=b"), (DEAD, "9")),
+)  # fmt: skip
+
+
+def test_an_answer_names_the_revision_and_the_version_that_made_it_whatever_a_client_sends(
+    tmp_path: Path, program: Path
+) -> None:
+    made = Live(tmp_path, program, Traffic(), VERSIONED)
+    forged = {"x_modelward_revision": "forged", "x_modelward_model_version": "forged"}
+    try:
+        stable = made.ask("traffic", **forged)
+        assert stable.headers[envoy_routes.REVISION_HEADER] == STABLE
+        assert stable.headers[envoy_routes.VERSION_HEADER] == "7%20%C3%BC%0D%0Aset-cookie:%20a=b"
+        assert "set-cookie" not in stable.headers
+        candidate = made.ask("traffic", x_beta="1", **forged)
+        assert candidate.headers[envoy_routes.REVISION_HEADER] == CANDIDATE
+        assert envoy_routes.VERSION_HEADER not in candidate.headers, "it is of no registry"
+        refused = made.ask("traffic", "/metrics", **forged)
+        assert refused.status == 404
+        assert not {envoy_routes.REVISION_HEADER, envoy_routes.VERSION_HEADER} & set(refused.headers), "no model's"
+        # Nothing is in the answers that a client can ask for again: the id is the router's own.
+        told = [each.headers["x-request-id"] for each in (stable, candidate)]
+        assert [made.seen(name, 1)[0]["x-request-id"] for name in (STABLE, CANDIDATE)] == told
+        stood_in = made.ask("traffic", x_dead="1", **forged)
+        assert (stood_in.status, stood_in.headers[envoy_routes.REVISION_HEADER]) == (200, STABLE)
+        assert stood_in.headers[envoy_routes.VERSION_HEADER].startswith("7")
+        failed = made.ask("inside", host=envoy_routes.revision_host(DEAD), **forged)
+        assert (failed.status, failed.headers[envoy_routes.REVISION_HEADER]) == (503, DEAD), "who was asked last"
+        assert failed.headers[envoy_routes.VERSION_HEADER] == "9"
+    finally:
+        made.close()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.serve.grpc_api import open_inference_pb2, service
 from modelward_inference.serve.grpc_api.health import Health
+from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.tracing import Tracing
 
@@ -42,8 +43,8 @@ GRACE = 80.0
 class GrpcServer:
     """`async with` it to serve on a port (0: any that is free; `port` then says which).
 
-    `max_body`: bytes that a request may have. `drain`: seconds between `state.draining` and the end; 0 where clients
-    may lose what they send in that instant.
+    `max_body`: bytes that a request may have; `headers`: metadata of every answer. `drain`: seconds between
+    `state.draining` and the end; 0 where clients may lose what they send in that instant.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class GrpcServer:
         *,
         drain: float = 0.0,
         tracing: Tracing | None = None,
+        headers: Headers = (),
     ) -> None:
         self.port = port
+        self._headers = headers
         self._plane = plane
         self._state = state
         self._tracing = tracing
@@ -75,7 +78,8 @@ class GrpcServer:
     async def __aenter__(self) -> Self:
         """Raises InvalidConfiguration where the port can't be had."""
         server = self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=MAX_CALLS)
-        server.add_generic_rpc_handlers((service.Service(self._plane, self._state, self._tracing).handler(),))
+        calls = service.Service(self._plane, self._state, self._tracing, self._headers)
+        server.add_generic_rpc_handlers((calls.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(Health((OVERALL_HEALTH, service.NAME), self._state), server)
         names = (service.NAME, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server, pool=_descriptions())

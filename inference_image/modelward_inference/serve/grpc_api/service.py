@@ -7,6 +7,7 @@ Handlers take and give bytes: a message that is no protobuf is then the client's
 import asyncio
 import logging
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -30,6 +31,7 @@ from modelward_inference.serve import triton
 from modelward_inference.serve.endpoints import EXTENSIONS, metadata
 from modelward_inference.serve.grpc_api import messages, reading
 from modelward_inference.serve.grpc_api import open_inference_pb2 as types
+from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry import metrics, users
 from modelward_inference.telemetry.tracing import Tracing
@@ -46,6 +48,8 @@ MAX_MESSAGE = 2000
 Context = Any
 """grpc.aio.ServicerContext[bytes, bytes]"""
 
+Call = Callable[[bytes, Context], Awaitable[bytes]]
+
 _CODES = {404: grpc.StatusCode.NOT_FOUND, 413: grpc.StatusCode.OUT_OF_RANGE}
 """Of the client's mistakes, by their HTTP status; all others are invalid arguments."""
 
@@ -54,9 +58,10 @@ _FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class Service:
-    """The calls, as handlers that grpc.aio can register."""
+    """The calls, as handlers that grpc.aio can register. `headers`: metadata of every answer, whatever it says."""
 
-    def __init__(self, plane: DataPlane, state: State, tracing: Tracing | None = None) -> None:
+    def __init__(self, plane: DataPlane, state: State, tracing: Tracing | None = None, headers: Headers = ()) -> None:
+        self._headers = headers
         self._plane = plane
         self._state = state
         self._tracing = tracing
@@ -77,8 +82,19 @@ class Service:
             "ModelConfig": self._model_config,
             "RepositoryIndex": self._repository_index,
         }
-        methods = {name: grpc.unary_unary_rpc_method_handler(call) for name, call in calls.items()}
+        methods = {name: grpc.unary_unary_rpc_method_handler(self._named_in(call)) for name, call in calls.items()}
         return grpc.method_handlers_generic_handler(NAME, methods)
+
+    def _named_in(self, call: Call) -> Call:
+        headers = self._headers
+        if not headers:
+            return call
+
+        async def named(body: bytes, context: Context) -> bytes:
+            context.set_trailing_metadata(headers)
+            return await call(body, context)
+
+        return named
 
     async def _model_infer(self, body: bytes, context: Context) -> bytes:
         began = time.perf_counter()

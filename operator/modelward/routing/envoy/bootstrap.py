@@ -188,6 +188,8 @@ def _traffic_listener(tls: bool) -> dict[str, Any]:
         "rds": _routes(),
         "access_log": [errors_only],
         "generate_request_id": True,
+        # So that who has an answer can ask what made it.
+        "always_set_request_id_in_response": True,
         # Before anything else sees them: hosts of single revisions are led to only with a header that no client can
         # send, and whatever id a client sends, the request gets one of the router's own.
         "early_header_mutation_extensions": _early(

@@ -15,11 +15,12 @@ lead to a cluster that is only just being made, or already gone.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from modelward.api.traffic import Traffic, chosen_by_more_than_chance
 from modelward.facts import RouteTable
+from modelward.net.untrusted import in_header
 from modelward.routing.envoy import reachable
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
@@ -44,7 +45,10 @@ STREAM_IDLE_SECONDS: Final = 300
 """How long a request may stand still, where it may not take longer anyway."""
 
 REVISION_HEADER: Final = "x-modelward-revision"
-"""Response header: which revision answered."""
+"""Response header: which revision answered. Servers say the same of themselves."""
+
+VERSION_HEADER: Final = "x-modelward-model-version"
+"""Response header: the version of the model that answered, as its registry has it; of a model that is in none: none."""
 
 UPSTREAM_IDLE_TIMEOUT: Final = "30s"
 """Shorter than the server's keep-alive, so that Envoy never sends into a connection that is being closed."""
@@ -86,14 +90,14 @@ _LEFT_OUT_ALONE: Final[Json] = {
 and soon that it can."""
 
 _METADATA: Final = "modelward"
-"""Of each endpoint: the revision behind it."""
+"""Of each endpoint: the revision behind it, and its version."""
 
 _OVERWRITE: Final = "OVERWRITE_IF_EXISTS_OR_ADD"
 
-_ANSWERED_BY: Final[Json] = {
-    "header": {"key": REVISION_HEADER, "value": f'%UPSTREAM_METADATA(["{_METADATA}", "revision"])%'},
-    "append_action": _OVERWRITE,
-}
+_ANSWERED_BY: Final[list[Json]] = [
+    {"header": {"key": header, "value": f'%UPSTREAM_METADATA(["{_METADATA}", "{key}"])%'}, "append_action": _OVERWRITE}
+    for header, key in ((REVISION_HEADER, "revision"), (VERSION_HEADER, "version"))
+]
 """By the endpoint that was asked last, not by the arm: the stable may have stood in."""
 
 _AGGREGATE: Final = "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
@@ -154,16 +158,18 @@ def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[J
     return [
         cluster
         for revision in routes.revisions
-        for cluster in _clusters_of(revision, routes.stable, f"{namespace}.svc.{cluster_domain}.")
+        for cluster in _clusters_of(revision, routes, f"{namespace}.svc.{cluster_domain}.")
     ]
 
 
-def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
+def _clusters_of(revision: str, routes: RouteTable, domain: str) -> Iterator[Json]:
+    named, stable = _named(revision, routes), _named(routes.stable, routes)
     for grpc in (False, True):
-        yield _cluster(cluster_of(revision, grpc=grpc), revision, domain, grpc)
-        yield {**_cluster(cluster_of(revision, ASIDE, grpc=grpc), revision, domain, grpc), **_LEFT_OUT_ALONE}
+        yield _cluster(cluster_of(revision, grpc=grpc), named, domain, grpc)
+        yield {**_cluster(cluster_of(revision, ASIDE, grpc=grpc), named, domain, grpc), **_LEFT_OUT_ALONE}
         yield _cluster(cluster_of(revision, INSTEAD, grpc=grpc), stable, domain, grpc)
-        ways = [cluster_of(revision, kind, grpc=grpc) for kind in ((OWN,) if revision == stable else (OWN, INSTEAD))]
+        kinds = (OWN,) if revision == routes.stable else (OWN, INSTEAD)
+        ways = [cluster_of(revision, kind, grpc=grpc) for kind in kinds]
         yield {
             "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
             "name": cluster_of(revision, ARM, grpc=grpc),
@@ -177,9 +183,18 @@ def _clusters_of(revision: str, stable: str, domain: str) -> Iterator[Json]:
         }
 
 
-def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
+def _named(revision: str, routes: RouteTable) -> dict[str, str]:
+    """What answers are said to come from."""
+    version = dict(routes.versions).get(revision)
+    return {"revision": revision} | ({"version": in_header(version)} if version else {})
+
+
+def _cluster(name: str, named: Mapping[str, str], domain: str, grpc: bool) -> Json:
     # The final dot of the domain keeps the resolver from trying every search domain of the pod first.
-    address = {"address": f"{revision}.{domain}", "port_value": MODELWARD.ports.grpc if grpc else MODELWARD.ports.http}
+    address = {
+        "address": f"{named['revision']}.{domain}",
+        "port_value": MODELWARD.ports.grpc if grpc else MODELWARD.ports.http,
+    }
     return {
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": name,
@@ -212,7 +227,7 @@ def _cluster(name: str, revision: str, domain: str, grpc: bool) -> Json:
                     "lb_endpoints": [
                         {
                             "endpoint": {"address": {"socket_address": address}},
-                            "metadata": {"filter_metadata": {_METADATA: {"revision": revision}}},
+                            "metadata": {"filter_metadata": {_METADATA: dict(named)}},
                         }
                     ]
                 }
@@ -316,7 +331,7 @@ def _both(match: Json, action: Any) -> Iterable[Json]:
 def _to(revision: str, traffic: Traffic, grpc: bool, kind: str = OWN) -> Json:
     """All of it to one revision."""
     cluster = {"cluster": cluster_of(revision, kind, grpc=grpc)}
-    built = {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": [_ANSWERED_BY]}
+    built = {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": _ANSWERED_BY}
     return {**built, **_asked(revision, kind, grpc)}
 
 
@@ -341,7 +356,7 @@ def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
         weighted: Json = {"clusters": clusters} | ({"use_hash_policy": True} if traffic.sticky_by else {})
         built = {
             "route": {"weighted_clusters": weighted, **_sticky(traffic), **_action(traffic)},
-            "response_headers_to_add": [_ANSWERED_BY],
+            "response_headers_to_add": _ANSWERED_BY,
         }
     if chosen_by_more_than_chance(traffic):
         built |= _of(_user(traffic))

@@ -9,6 +9,7 @@ from modelward_inference.artifact.bundle import Joining, Manifest, Signature, Te
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.runtimes.base import Model
 from modelward_inference.serve.grpc_api import server as grpc_api
+from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.rest import State
 from modelward_inference.telemetry.tracing import Tracing
 
@@ -82,10 +83,19 @@ def data_plane(model: Model, max_waiting: int = 16) -> DataPlane:
 class Served:
     """`with Served(model) as served:` serves it at `served.address`, and stops at the end."""
 
-    def __init__(self, model: Model, max_waiting: int = 16, drain: float = 0.0, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        max_waiting: int = 16,
+        drain: float = 0.0,
+        tracing: Tracing | None = None,
+        headers: Headers = (),
+    ) -> None:
         self.state = State()
         plane = data_plane(model, max_waiting)
-        self.server = grpc_api.GrpcServer(plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain, tracing=tracing)
+        self.server = grpc_api.GrpcServer(
+            plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain, tracing=tracing, headers=headers
+        )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
