@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from modelward_inference.artifact.arrays import DTYPES
+from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import LENGTHS, Batch, WireError, dump_batch, frame, lengths, load_batch
+from modelward_inference.protocol.origin import ARMS
 
 NUMBERS = [dtype for dtype in DTYPES.values() if dtype.kind != "O"]
 COUNTS = st.integers(0, 2**63 - 1)
@@ -33,8 +35,31 @@ def batches(draw: st.DrawFn) -> Batch:
     objects = shapes.flatmap(lambda shape: hnp.arrays(object, shape, elements=JSON_VALUES))
     tensors = st.dictionaries(st.text(max_size=5), plain | objects, max_size=3)
     return Batch(
-        draw(st.text(max_size=8)), draw(COUNTS), rows, draw(tensors), draw(tensors), draw(COUNTS), draw(COUNTS)
+        draw(st.text(max_size=8)), draw(COUNTS), rows, draw(tensors), draw(tensors), draw(COUNTS), draw(COUNTS),
+        draw(st.none() | requests(rows)),
     )  # fmt: skip
+
+
+def requests(rows: int) -> st.SearchStrategy[Requests]:
+    """Of so many rows altogether."""
+    moments = st.floats(0, 2**39)
+    one = st.tuples(
+        st.text(max_size=9), st.none() | st.text(min_size=1, max_size=9), st.sampled_from(sorted(ARMS)),
+        st.integers(0, 2**20), moments, moments,
+    )  # fmt: skip
+
+    def made(cuts: list[int], each: list[Any]) -> Requests:
+        ends = sorted(min(cut, rows) for cut in cuts[: len(each) - 1])
+        counts = [end - begin for begin, end in zip([0, *ends], [*ends, rows], strict=True)]
+        ids, keys, arms, firsts, times, latencies = map(list, zip(*each, strict=True))
+        return Requests(ids, keys, arms, counts, firsts, times, latencies)
+
+    names = st.lists(one, min_size=1, max_size=4)
+    return names.flatmap(
+        lambda each: st.lists(st.integers(0, rows), min_size=len(each) - 1, max_size=len(each) - 1).map(
+            lambda cuts: made(cuts, each)
+        )
+    )
 
 
 def parts(pieces: list[Any]) -> tuple[bytes, bytes]:
@@ -57,7 +82,7 @@ def same(left: Batch, right: Batch) -> bool:
             if array.dtype.kind != "O" and array.tobytes() != other[name].tobytes():
                 return False
     figures = ("epoch", "number", "rows", "dropped", "sampled_out")
-    return all(getattr(left, name) == getattr(right, name) for name in figures)
+    return left.requests == right.requests and all(getattr(left, name) == getattr(right, name) for name in figures)
 
 
 @given(batches())

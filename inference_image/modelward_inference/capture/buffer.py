@@ -8,14 +8,17 @@ exceeds the limit by more than the rounding of one batch; each row that came is 
 import logging
 import random
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.capture.calls import OVERHEAD, Call, call, groups, joined
+from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch, WireError, dump_batch
+from modelward_inference.protocol.origin import Asked
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +37,16 @@ class Frame:
 
 class Buffer:
     """`limit`: bytes; `sampling`: the share of the model's calls that is kept; `chance`: uniform in [0, 1), called from
-    any thread. `epoch`: another one in each run; `sent`: number of the last batch that has been on its way.
+    any thread. `revision`: this server's, by which a request's arm is told. `epoch`: another one in each run; `sent`:
+    number of the last batch that has been on its way.
 
     `rows_sent`, `rows_acknowledged`, `dropped`, `sampled_out`: rows so far. `on_full`: called, from any thread, when
     what waits should not wait any longer.
     """
 
-    def __init__(self, limit: int, sampling: float = 1.0, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, limit: int, sampling: float = 1.0, chance: Callable[[], float] = random.random, revision: str = ""
+    ) -> None:
         self.epoch = secrets.token_hex(8)
         self.on_full: Callable[[], None] = lambda: None
         self.sent = 0
@@ -49,6 +55,8 @@ class Buffer:
         self._full = min(FULL, limit // 4)
         self._sampling = sampling
         self._chance = chance
+        self._revision = revision
+        self._named = 0  # requests that had no id
         self._lock = Lock()
         self._waiting: list[Call] = []
         self._fresh = 0  # bytes of them
@@ -79,14 +87,16 @@ class Buffer:
         """Number of the last batch that the monitor has."""
         return self._acknowledged
 
-    def take(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> None:
+    def take(
+        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int, asked: Sequence[Asked] = ()
+    ) -> None:
         """Keep a call of the model, if it is chosen and there is room. Nobody may change the arrays from now on."""
         if self._sampling < 1.0 and self._chance() >= self._sampling:
             with self._lock:
                 self.sampled_out += rows
             return
         try:
-            taken = call(inputs, outputs, rows)
+            taken = call(inputs, outputs, rows, asked, time.time(), time.monotonic())
         except Exception:  # noqa: BLE001  a model may give anything
             self._lose(rows)
             return
@@ -108,6 +118,8 @@ class Buffer:
             with self._lock:
                 calls, self._waiting, self._fresh = self._waiting, [], 0
             if calls:
+                for each in calls:
+                    each.requests = Requests.of(each.asked, each.time, each.now, self._revision, self._name)
                 self._groups = groups(calls)
                 group = next(self._groups)
         if group is None:
@@ -155,7 +167,9 @@ class Buffer:
         """Make a batch of it. Returns its size, 0 where it could not be."""
         told = (self.dropped, self.sampled_out)
         try:
-            pieces = dump_batch(Batch(self.epoch, self._numbered + 1, each.rows, each.inputs, each.outputs, *told))
+            requests = each.requests if len(each.requests) else None
+            batch = Batch(self.epoch, self._numbered + 1, each.rows, each.inputs, each.outputs, *told, requests)
+            pieces = dump_batch(batch)
         except Exception:  # noqa: BLE001  values of all kinds
             self._lose(each.rows)
             return 0
@@ -164,6 +178,10 @@ class Buffer:
         self._frames[self._numbered] = Frame(each.rows, size, pieces)
         self._told = told
         return size
+
+    def _name(self) -> str:
+        self._named += 1
+        return f"{self.epoch}-{self._named}"
 
     def _tell_totals(self) -> None:
         """By a batch of no rows, where no other is about to tell them."""

@@ -6,13 +6,15 @@ a call that was handled on its own cost several times as much. Very large ones c
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import Any, Final
 
 import numpy as np
 
 from modelward_inference.artifact.arrays import Array
+from modelward_inference.capture.requests import WEIGHT, Requests
+from modelward_inference.protocol.origin import UNKNOWN, Asked
 
 OVERHEAD: Final = 250
 """Bytes that an array takes besides its elements: its own head, its allocation, its place in a dictionary."""
@@ -20,35 +22,59 @@ OVERHEAD: Final = 250
 PIECE: Final = 1 << 20
 """Bytes that are handed on at a time, so that the event loop gets its turn in between."""
 
+MOST_REQUESTS: Final = 4096
+"""Of calls that are joined: what a batch says of its requests has to fit into its head, however long their names."""
+
 
 @dataclass(slots=True)
 class Call:
-    """`size`: bytes in memory, with what object arrays point to. Not frozen, as that costs each request; nobody
-    changes one."""
+    """`size`: bytes in memory, with what object arrays point to; `asked`: by whom, until `requests` tells it; `time`,
+    `now`: when it ended, seconds since the epoch and on the monotonic clock. Not frozen, as that costs each request;
+    nobody changes one."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
     rows: int
     size: int
+    asked: Sequence[Asked] = ()
+    time: float = 0.0
+    now: float = 0.0
+    requests: Requests = field(default_factory=Requests)
 
 
-def call(inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int) -> Call:
+def call(
+    inputs: Mapping[str, Array],
+    outputs: Mapping[str, Array],
+    rows: int,
+    asked: Sequence[Asked] = (),
+    time: float = 0.0,
+    now: float = 0.0,
+) -> Call:
     """A call of the model as it happened."""
     size = 0
+    for origin, _, _ in asked:
+        request_id, key, _ = origin or UNKNOWN
+        size += WEIGHT + len(request_id) + (2 * len(key) if key else 0)
     for array in (*inputs.values(), *outputs.values()):
         size += array.nbytes + OVERHEAD if array.dtype.kind != "O" else OVERHEAD + _objects(array)
-    return Call(inputs, outputs, rows, size)
+    return Call(inputs, outputs, rows, size, asked, time, now)
 
 
 def groups(calls: Sequence[Call]) -> Iterator[list[Call]]:
     """Which calls to join: those whose tensors have the same names, and large ones alone, in pieces."""
-    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Call]] = {}
+    alike: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[list[Call], int]] = {}
     for each in calls:
         if each.size >= PIECE:
             yield from ([piece] for piece in _pieces(each))
-        else:
-            alike.setdefault((tuple(each.inputs), tuple(each.outputs)), []).append(each)
-    yield from alike.values()
+            continue
+        names, more = (tuple(each.inputs), tuple(each.outputs)), len(each.requests)
+        group, requests = alike.get(names, ([], 0))
+        if group and requests + more > MOST_REQUESTS:
+            yield group
+            group, requests = [], 0
+        group.append(each)
+        alike[names] = (group, requests + more)
+    yield from (group for group, _ in alike.values())
 
 
 def joined(calls: Sequence[Call]) -> list[Call]:
@@ -71,7 +97,8 @@ def _joined(calls: Sequence[Call]) -> Call:
         if len(calls) > 1:
             raise ValueError("a tensor has another number of rows than its call")
         inputs, outputs = _by_rows(inputs, rows), _by_rows(outputs, rows)
-    return Call(inputs, outputs, rows, sum([each.size for each in calls]))
+    requests = Requests.joined(each.requests for each in calls)
+    return Call(inputs, outputs, rows, sum([each.size for each in calls]), requests=requests)
 
 
 def _all_rows(arrays: list[Array]) -> Array:
@@ -107,7 +134,8 @@ def _pieces(large: Call) -> Iterator[Call]:
         begin, end = large.rows * number // count, large.rows * (number + 1) // count
         inputs = {name: array[begin:end] for name, array in large.inputs.items()}
         outputs = {name: array[begin:end] for name, array in large.outputs.items()}
-        yield Call(inputs, outputs, end - begin, large.size * (end - begin) // large.rows)
+        size = large.size * (end - begin) // large.rows
+        yield Call(inputs, outputs, end - begin, size, requests=large.requests.part(begin, end))
 
 
 def _own(array: Array) -> Array:

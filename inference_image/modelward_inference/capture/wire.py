@@ -22,6 +22,7 @@ import numpy as np
 import orjson
 
 from modelward_inference.artifact.arrays import Array
+from modelward_inference.capture.requests import Requests
 
 LENGTHS: Final = struct.Struct(">IQ")
 MAX_HEAD: Final = 64 << 20
@@ -52,7 +53,7 @@ class Batch:
 
     All inputs are there; of the outputs those that the client asked for. A batch of no rows has no tensors and is only
     there for its totals, `dropped` and `sampled_out`: rows of this run so far that were left out for want of room, and
-    on purpose.
+    on purpose. `requests`: whose rows they are, all of them; None where nobody says.
     """
 
     epoch: str
@@ -62,6 +63,7 @@ class Batch:
     outputs: Mapping[str, Array]
     dropped: int = 0
     sampled_out: int = 0
+    requests: Requests | None = None
 
 
 def frame(head: Mapping[str, Any], parts: Iterable[Any] = ()) -> list[Any]:
@@ -90,10 +92,12 @@ def dump_batch(batch: Batch) -> list[Any]:
             kind = array.dtype.str if plain else "json"
             described.append({"side": side, "name": name, "kind": kind, "shape": array.shape, "bytes": len(content)})
             parts.append(content)
-    head = {
+    head: dict[str, Any] = {
         "epoch": batch.epoch, "number": batch.number, "rows": batch.rows, "dropped": batch.dropped,
         "sampled_out": batch.sampled_out, "tensors": described,
     }  # fmt: skip
+    if batch.requests is not None:
+        head["requests"] = batch.requests.to_dict()
     return frame(head, parts)
 
 
@@ -115,7 +119,8 @@ def load_batch(head: bytes, body: bytes) -> Batch:
             sides[each["side"]][str(each["name"])] = array
         if begin != len(body):
             raise WireError(f"a batch describes {begin} bytes of tensors and has {len(body)}")
-        return Batch(str(raw["epoch"]), number, rows, sides["input"], sides["output"], dropped, sampled_out)
+        requests = Requests.from_dict(raw["requests"], rows) if raw.get("requests") is not None else None
+        return Batch(str(raw["epoch"]), number, rows, sides["input"], sides["output"], dropped, sampled_out, requests)
     except WireError:
         raise
     except (ValueError, TypeError, LookupError) as error:

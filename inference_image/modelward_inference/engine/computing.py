@@ -13,14 +13,15 @@ import numpy as np
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.engine.jobs import Job
+from modelward_inference.protocol.origin import Asked
 
 log = logging.getLogger(__name__)
 
 Predict = Callable[[Mapping[str, Array], Sequence[str]], dict[str, Array]]
 Outcome = dict[str, Array] | Exception
-Observer = Callable[[Mapping[str, Array], Mapping[str, Array], int], None]
-"""Is given inputs, outputs and rows of each call of the model that succeeded, in the thread that made it. It raises
-nothing; nobody changes the arrays any more."""
+Observer = Callable[[Mapping[str, Array], Mapping[str, Array], int, Sequence[Asked]], None]
+"""Is given inputs, outputs, rows and requests of each call of the model that succeeded, in the thread that made it. It
+raises nothing; nobody changes the arrays any more."""
 
 
 class Computer:
@@ -63,7 +64,7 @@ class Computer:
             self.joins = False
             return None
         if self.observer is not None:
-            self.observer(joined, outputs, rows)
+            self.observer(joined, outputs, rows, [(job.origin, job.rows, job.arrived) for job in batch])
         outcomes: list[Outcome] = []
         begin = 0
         for job in batch:
@@ -78,5 +79,5 @@ class Computer:
         except Exception as error:  # noqa: BLE001  it belongs to the one who asked
             return error
         if self.observer is not None:
-            self.observer(job.inputs, outputs, job.rows)
+            self.observer(job.inputs, outputs, job.rows, ((job.origin, job.rows, job.arrived),))
         return outputs

@@ -120,6 +120,11 @@ class DataPlane:
         """Whether a request that comes now may have to wait."""
         return self._batcher.busy
 
+    @property
+    def observed(self) -> bool:
+        """Whether anybody wants to know whose requests there are."""
+        return self._batcher.observer is not None
+
     def observe(self, observer: Observer) -> None:
         """Let it have every answer from now on. Requests for some outputs only are observed with those alone."""
         self._batcher.observer = observer
@@ -196,7 +201,8 @@ class DataPlane:
             guard.check(inputs[guard.tensor])
         wanted = tuple(self._names.outputs(request).values()) if request.outputs else self._outputs
         key = key_of(inputs, wanted) if self._batches else None
-        return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline)
+        return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline,
+                   request.origin)  # fmt: skip
 
     def _checked_rows(self, inputs: Mapping[str, Array]) -> int:
         rows = -1

@@ -15,24 +15,26 @@ from itertools import chain
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.engine.costs import Costs
+from modelward_inference.protocol.origin import Origin
 
 
 class Job:
     """A request as the model takes it. `key`: jobs with the same may be joined, None: with nobody; `size`: elements;
-    `deadline`, `arrived`: seconds on the monotonic clock; `due`: when it would be done if it were alone."""
+    `deadline`, `arrived`: seconds on the monotonic clock; `due`: when it would be done if it were alone; `origin`:
+    whose it is, where somebody wants to know."""
 
     __slots__ = (
-        "arrived", "batch", "computed", "deadline", "due", "future", "inputs", "key", "queued", "rows", "size",
-        "wanted",
+        "arrived", "batch", "computed", "deadline", "due", "future", "inputs", "key", "origin", "queued", "rows",
+        "size", "wanted",
     )  # fmt: skip
 
     def __init__(
         self, inputs: dict[str, Array], wanted: Sequence[str], key: object, rows: int, size: int, arrived: float,
-        deadline: float,
+        deadline: float, origin: Origin | None = None,
     ) -> None:  # fmt: skip
         self.inputs, self.wanted, self.key, self.rows, self.size = inputs, wanted, key, rows, size
         self.arrived = self.due = arrived
-        self.deadline = deadline
+        self.deadline, self.origin = deadline, origin
         self.queued, self.computed, self.batch = 0.0, 0.0, 1
         self.future: asyncio.Future[dict[str, Array]]
 

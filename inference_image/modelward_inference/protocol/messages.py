@@ -63,13 +63,15 @@ class WantedOutput:
 
 @dataclass(slots=True)
 class InferRequest:
-    """A decoded request. `outputs`: empty for all; `parameters`: as the client sent them, unknown ones too."""
+    """A decoded request. `outputs`: empty for all; `parameters`: as the client sent them, unknown ones too; `origin`:
+    an Origin, where somebody wants to know whose it is."""
 
     inputs: tuple[Input, ...]
     outputs: tuple[WantedOutput, ...] = ()
     id: str | None = None
     binary_output: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    origin: Any = None
 
 
 @dataclass(slots=True)

@@ -18,18 +18,18 @@ MAX_VALUE: Final = 128
 
 Headers = tuple[tuple[str, str], ...]
 
-_SETTINGS: Final = {"MODEL_REVISION": REVISION, "MODEL_REGISTRY_VERSION": VERSION}
+
+def value(name: str, environment: Mapping[str, str]) -> str:
+    """What the variable `name` says, empty where it is not set. Raises InvalidConfiguration for what is no value of a
+    header."""
+    found = environment.get(name, "")
+    if len(found) > MAX_VALUE or not all("!" <= each <= "~" for each in found):
+        raise InvalidConfiguration(
+            f"{name} is {found[: 2 * MAX_VALUE]!r}; set it to at most {MAX_VALUE} visible characters of ASCII"
+        )
+    return found
 
 
-def from_environment(environment: Mapping[str, str]) -> Headers:
-    """Those that are set. Raises InvalidConfiguration for what is no value of a header."""
-    found = []
-    for name, header in _SETTINGS.items():
-        value = environment.get(name, "")
-        if len(value) > MAX_VALUE or not all("!" <= each <= "~" for each in value):
-            raise InvalidConfiguration(
-                f"{name} is {value[: 2 * MAX_VALUE]!r}; set it to at most {MAX_VALUE} visible characters of ASCII"
-            )
-        if value:
-            found.append((header, value))
-    return tuple(found)
+def headers(revision: str, version: str) -> Headers:
+    """Those of which there is something to say."""
+    return tuple((name, said) for name, said in ((REVISION, revision), (VERSION, version)) if said)

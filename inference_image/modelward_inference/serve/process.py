@@ -58,9 +58,10 @@ class Settings:
     """`grpc_port`: 0 for none. `cores`: the CPU limit. `drain`: seconds that requests are still taken after SIGTERM.
     `max_body`, `max_head`, `max_bodies` (of all requests together): bytes. `max_batch_delay`, `timeout`,
     `body_timeout`: seconds. `capture_socket`: where the monitor listens, None for no capture; `capture_sampling`: share
-    of the model's calls; `capture_buffer`: bytes; `allow_origins`: of web pages that may ask, `*` for all; `artifact`:
-    the download's folder, None: all is in `folder`; `allowed`: formats that may be loaded, None: all; `headers`: of
-    every answer."""
+    of the model's calls; `capture_buffer`: bytes; `revision`: by which a request's arm is told, empty: unknown;
+    `registry_version`: of the model, empty: it is in no registry; both are told with every answer; `allow_origins`: of
+    web pages that may ask, `*` for all; `artifact`: the download's folder, None: all is in `folder`; `allowed`: formats
+    that may be loaded, None: all."""
 
     folder: Path
     version: str | None
@@ -82,10 +83,16 @@ class Settings:
     capture_socket: Path | None = None
     capture_sampling: float = 1.0
     capture_buffer: int = CAPTURE_BUFFER
+    revision: str = ""
+    registry_version: str = ""
     allow_origins: tuple[str, ...] = ()
     artifact: Path | None = None
     allowed: Allowed = None
-    headers: Headers = ()
+
+    @property
+    def headers(self) -> Headers:
+        """Of every answer."""
+        return identity.headers(self.revision, self.registry_version)
 
     @classmethod
     def from_environment(cls, cores: int, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -144,11 +151,12 @@ class Settings:
             body_timeout=decimal("BODY_TIMEOUT_SECONDS", 60.0),
             capture_socket=socket("CAPTURE_SOCKET"),
             capture_sampling=share("CAPTURE_SAMPLING", "1"),
+            revision=identity.value("MODEL_REVISION", environment),
+            registry_version=identity.value("MODEL_REGISTRY_VERSION", environment),
             capture_buffer=number("CAPTURE_BUFFER_BYTES", CAPTURE_BUFFER, least=64 << 10, most=1 << 30),
             allow_origins=cors.origins(environment.get("ALLOW_ORIGINS", "")),
             artifact=Path(environment["ARTIFACT_DIR"]) if environment.get("ARTIFACT_DIR") else None,
             allowed=consent.from_environment(environment),
-            headers=identity.from_environment(environment),
         )
 
 
@@ -234,7 +242,7 @@ def _companions(
         from modelward_inference.capture.memory import keep_freed
 
         keep_freed(settings.capture_buffer)
-        buffer = Buffer(settings.capture_buffer, settings.capture_sampling)
+        buffer = Buffer(settings.capture_buffer, settings.capture_sampling, revision=settings.revision)
         plane.observe(buffer.take)
         found.append(Capture(settings.capture_socket, buffer))  # the first: it ends when no more answers come
     if settings.grpc_port:

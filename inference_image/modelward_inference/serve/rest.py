@@ -27,6 +27,7 @@ from modelward_inference.protocol.messages import (
     RequestError,
     is_large,
 )
+from modelward_inference.protocol.origin import ARMS_HEADER, KEY_HEADER, Origin, key_of
 from modelward_inference.protocol.reading import Reading
 from modelward_inference.protocol.v1 import V1
 from modelward_inference.serve import http
@@ -44,6 +45,8 @@ Headers = dict[bytes, bytes]
 
 REQUEST_ID = b"x-request-id"
 USERS = users.HEADER.encode()
+KEY = KEY_HEADER.encode()
+ARMS = ARMS_HEADER.encode()
 ENCODING = b"content-encoding"
 JSON_LENGTH = b"inference-header-content-length"
 TIMEOUT = b"x-envoy-expected-rq-timeout-ms"
@@ -155,6 +158,8 @@ class Rest:
                 request = form.decode(body, _number(headers, JSON_LENGTH) if JSON_LENGTH in headers else None)
             else:
                 request = await self._request(headers, body, form, held)
+            if self._plane.observed:
+                request.origin = _origin(headers, request)
             if self._plane.busy:
                 response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
             else:
@@ -324,6 +329,12 @@ def _number(headers: Headers, name: bytes) -> int:
     if not raw.isdigit() or len(raw) > MAX_DIGITS:
         raise RequestError(f"the header {name.decode()} must be a number, not {raw.decode('latin-1')[:50]!r}")
     return int(raw)
+
+
+def _origin(headers: Headers, request: InferRequest) -> Origin:
+    """Raises RequestError for a key that is none."""
+    key = key_of(headers.get(KEY), request.parameters) if KEY in headers or request.parameters else None
+    return Origin(_text(headers, REQUEST_ID) or request.id or "", key, _text(headers, ARMS))
 
 
 def _text(headers: Headers, name: bytes) -> str:

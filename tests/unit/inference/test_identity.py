@@ -87,7 +87,7 @@ def test_every_answer_by_grpc_says_whose_it_is() -> None:
 
 
 def test_a_server_that_stands_alone_says_nothing() -> None:
-    assert identity.from_environment({}) == ()
+    assert identity.headers("", "") == ()
     with Served(Echo()) as served, grpc.insecure_channel(served.address) as channel:
         _, call = channel.unary_unary(INFER).with_call(raw().SerializeToString(), timeout=DEADLINE)
     assert not TOLD.keys() & dict(call.trailing_metadata()).keys()

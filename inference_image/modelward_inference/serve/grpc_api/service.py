@@ -20,12 +20,14 @@ from modelward_inference.engine.bodies import LARGE
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.protocol.messages import (
     DeadlineExceededError,
+    InferRequest,
     InferResponse,
     ModelRefusedError,
     OverloadedError,
     RequestError,
     is_large,
 )
+from modelward_inference.protocol.origin import ARMS_HEADER, KEY_HEADER, Origin, key_of
 from modelward_inference.protocol.reading import Reading
 from modelward_inference.serve import triton
 from modelward_inference.serve.endpoints import EXTENSIONS, metadata
@@ -132,6 +134,8 @@ class Service:
                 request = self._reader.decode(body)
             else:
                 request = await bodies.read(Reading(self._reader.decode), body, held)
+            if self._plane.observed:
+                request.origin = _origin(context, request)
             response = await self._plane.infer(request, deadline=deadline)
             if is_large(response):
                 return await bodies.apart(messages.encode, response, request), response
@@ -221,6 +225,13 @@ def _shortened(words: str) -> str:
 
 def _metadata(context: Context, name: str) -> str:
     return next((str(value) for key, value in context.invocation_metadata() or () if key == name), "")
+
+
+def _origin(context: Context, request: InferRequest) -> Origin:
+    """Raises RequestError for a key that is none."""
+    sent = dict(context.invocation_metadata() or ())
+    key = key_of(sent.get(KEY_HEADER), request.parameters)
+    return Origin(str(sent.get(REQUEST_ID, "")) or request.id or "", key, str(sent.get(ARMS_HEADER, "")))
 
 
 def _described(tensor: Tensor) -> types.ModelMetadataResponse.TensorMetadata:

@@ -1,0 +1,101 @@
+"""Whose rows they are: what a batch says of the requests behind it, in columns, since many are handled at once.
+
+Pure. A request of many rows may be in several batches, which `firsts` tells; requests are in the order of their rows.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from modelward_inference.protocol.origin import ARMS, DIRECT, MAX_ID, MAX_KEY, UNKNOWN, Asked, arm_of
+
+WEIGHT: Final = 300
+"""Bytes that one request takes in memory and in a batch, about, besides its names."""
+
+TEXTS: Final = ("ids", "keys", "arms")
+COUNTS: Final = ("rows", "firsts")
+SECONDS: Final = ("times", "latencies")
+COLUMNS: Final = (*TEXTS, *COUNTS, *SECONDS)
+
+
+class RequestsError(ValueError):
+    """What is no such table. The message says why."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """One entry a request, in each column. `ids`; `keys`: the callers' own, or None; `arms`: see protocol/origin.py;
+    `rows`: how many of the batch; `firsts`: number of the first of them in its request; `times`: when the model had
+    answered, seconds since the epoch; `latencies`: seconds from when the request was read until then."""
+
+    ids: Sequence[str] = ()
+    keys: Sequence[str | None] = ()
+    arms: Sequence[str] = ()
+    rows: Sequence[int] = ()
+    firsts: Sequence[int] = ()
+    times: Sequence[float] = ()
+    latencies: Sequence[float] = ()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, asked: Iterable[Asked], time: float, now: float, revision: str, name: Callable[[], str]) -> Self:
+        """Of one call of the model, that ended at `time`, which is `now` on the monotonic clock. `name`: makes an id
+        for a request that has none."""
+        ids, keys, arms, rows, latencies = [], [], [], [], []
+        for origin, count, arrived in asked:
+            request_id, key, split = origin or UNKNOWN
+            ids.append(_clean(request_id)[:MAX_ID] or name())
+            keys.append(key)
+            arms.append(arm_of(split, revision))
+            rows.append(count)
+            latencies.append(max(now - arrived, 0.0))
+        return cls(ids, keys, arms, rows, [0] * len(ids), [time] * len(ids), latencies)
+
+    @classmethod
+    def joined(cls, parts: Iterable["Requests"]) -> Self:
+        """All of them, in this order."""
+        parts = list(parts)
+        return cls(*([value for part in parts for value in getattr(part, name)] for name in COLUMNS))
+
+    def part(self, begin: int, end: int) -> "Requests":
+        """Of the rows from `begin` up to `end`."""
+        picked, position = [], 0
+        for index, count in enumerate(self.rows):
+            low, high = max(begin, position), min(end, position + count)
+            if low < high:
+                picked.append((index, high - low, self.firsts[index] + low - position))
+            position += count
+        columns = {name: [getattr(self, name)[index] for index, _, _ in picked] for name in COLUMNS}
+        columns |= {"rows": [rows for _, rows, _ in picked], "firsts": [first for _, _, first in picked]}
+        return Requests(**columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    @classmethod
+    def from_dict(cls, raw: Any, rows: int) -> Self:
+        """The inverse. `rows`: of the batch. Raises RequestsError."""
+        if not isinstance(raw, Mapping) or not all(isinstance(raw.get(name), list) for name in COLUMNS):
+            raise RequestsError("its requests are no columns")
+        if len({len(raw[name]) for name in COLUMNS}) > 1:
+            raise RequestsError("the columns of its requests are not equally long")
+        texts = all(_is_text(value, 4 * MAX_ID) for value in raw["ids"]) and all(
+            value is None or _is_text(value, MAX_KEY) for value in raw["keys"]
+        )
+        numbers = all(type(value) is int and 0 <= value < 2**31 for name in COUNTS for value in raw[name])
+        moments = all(type(value) in (int, float) and 0 <= value < 2**40 for name in SECONDS for value in raw[name])
+        if not (texts and numbers and moments) or sum(raw["rows"]) != rows:
+            raise RequestsError("its requests can't be those of its rows")
+        arms = [arm if isinstance(arm, str) and arm in ARMS else DIRECT for arm in raw["arms"]]
+        return cls(**{**{name: raw[name] for name in COLUMNS}, "arms": arms})
+
+
+def _clean(text: str) -> str:
+    """Half a surrogate pair, which JSON may have, is no text."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
+
+
+def _is_text(value: Any, most: int) -> bool:
+    return isinstance(value, str) and len(value) <= most
