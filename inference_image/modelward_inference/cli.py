@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from modelward_monitor import run, settings
 
                 run.run(settings.Settings.from_environment())
+            case "answered":
+                from modelward_monitor import lookup, settings
+
+                lookup.run(settings.Settings.from_environment(), options.request)
             case "reference":
                 return _told("reference", command.run, options)
             case "drift":
@@ -80,6 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("keep-bundle", help="put what was compiled into the cache, for pods to come; nothing is loaded")
     verbs.add_parser("serve", help="answer requests with the model in BUNDLE_DIR")
     verbs.add_parser("monitor", help="count what the model is asked and answers, beside `serve`")
+    answered = verbs.add_parser("answered", help="whether this pod's monitor saw a request, as JSON")
+    answered.add_argument("request", help="the request's id")
     keep = verbs.add_parser("keep", help="run a verb, and run it again whenever it ends, until SIGTERM")
     keep.add_argument("kept", choices=["monitor"])
     save = verbs.add_parser("save", help="write a bundle: the model, its signature, golden rows and reference")

@@ -13,6 +13,7 @@ import orjson
 
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch, WireError
+from modelward_monitor.answered import Answered
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.counter import Run, State
 from modelward_monitor.monitor import Monitor
@@ -28,10 +29,10 @@ _CHUNK: Final = 1 << 16
 
 
 class Intake:
-    """`with` it to listen on `path`."""
+    """`with` it to listen on `path`. `answered`: remembers whose rows came."""
 
-    def __init__(self, monitor: Monitor, path: Path) -> None:
-        self._monitor, self._path = monitor, path
+    def __init__(self, monitor: Monitor, path: Path, answered: Answered) -> None:
+        self._monitor, self._path, self._answered = monitor, path, answered
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._quiet = asyncio.Event()
@@ -40,11 +41,16 @@ class Intake:
     async def __aenter__(self) -> "Intake":
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)  # of an earlier run that was killed
+        # The first to hear of a snapshot: what it has not written by then is acknowledged only afterwards.
+        self._forget = self._monitor.listen(lambda _: self._answered.flush())
         self._server = await asyncio.start_unix_server(self._serve, self._path)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.close()
+        self._forget()
+        self._answered.flush()
+        self._answered.close()
 
     def close(self) -> None:
         """Take nothing more."""
@@ -71,6 +77,7 @@ class Intake:
             while True:
                 arrival = await _read(reader)
                 self._monitor.offer(arrival)
+                self._answered.note(arrival.batch.requests)
                 connection.epoch = arrival.batch.epoch
                 connection.acknowledge(self._monitor.saved)
         except asyncio.IncompleteReadError:

@@ -19,6 +19,7 @@ from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
 from modelward_inference.telemetry import logs
 from modelward_monitor import api, metrics
+from modelward_monitor.answered import Answered
 from modelward_monitor.counter import Plan
 from modelward_monitor.intake import Intake
 from modelward_monitor.monitor import SAVE_EVERY, Monitor
@@ -63,7 +64,7 @@ async def _run(settings: Settings) -> None:
     windows = Windows(settings.window, time.monotonic, time.time)
     monitor = Monitor(Store(settings.state, reference), plan, windows, settings.pod)
     farewell = asyncio.Event()
-    async with Intake(monitor, settings.socket) as intake:
+    async with Intake(monitor, settings.socket, Answered(settings.answered)) as intake:
         registry = metrics.registry(monitor, settings.top, lambda: intake.connections)
         application = api.application(monitor, registry, settings.model, farewell, events=settings.events)
         server = _Server(uvicorn.Config(

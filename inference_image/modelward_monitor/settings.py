@@ -39,6 +39,10 @@ class Settings:
     def state(self) -> Path:
         return self.folder / "state"
 
+    @property
+    def answered(self) -> Path:
+        return self.folder / "answered"
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
         """Raises InvalidConfiguration."""

@@ -93,7 +93,7 @@ class MonitorProcess:
         self._short = tempfile.TemporaryDirectory(prefix="mw")
         self.folder = Path(self._short.name)
         self.socket = self.folder / "capture.sock"
-        self._environment = {
+        self.environment = {
             **os.environ, "PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1", "MODEL_NAME": "m",
             "BUNDLE_DIR": str(folder), "MONITOR_DIR": str(self.folder), "MONITOR_PORT": str(self.port),
             "HOST": "127.0.0.1", "POD_UID": "pod-1", "TERMINATION_LOG": str(folder / "termination"),
@@ -113,7 +113,7 @@ class MonitorProcess:
     def start(self, wait: bool = True) -> None:
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "modelward_inference", "monitor"], env=self._environment, stderr=log
+                [sys.executable, "-m", "modelward_inference", "monitor"], env=self.environment, stderr=log
             )
         end = time.monotonic() + DEADLINE
         while wait:
