@@ -2,8 +2,9 @@
 
 Nobody pays for it but the monitor, and that once a second: ids of the router's form are hashed together, 8 bytes each
 are appended to a file, and nothing more is kept in memory. `modelward answered ID` reads it, as a process of its own.
-Bounded: the older file goes when the newer one is full. It survives a restart of the container, not the pod's end; what
-a crash of the node left unwritten is forgotten; a monitor that dies gets it again with the rows. Failure: a disk that is full costs the memory and nothing else.
+Bounded: the older file goes when the newer one is full. It survives a restart of the container, not the pod's end. What
+a crash of the node left unwritten is forgotten; a monitor that dies gets it again with the rows. Failure: a disk that
+is full costs the memory and nothing else.
 
     block   4 bytes seconds since the epoch, 2 bytes how many, 1 byte the arm (little endian), 1 byte of MARK
     then    8 bytes for each id

@@ -13,6 +13,7 @@ from modelward_drift.counting.reading import Intake
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch
 from modelward_monitor import counter, metrics
+from modelward_monitor.answered import Answered
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.counter import Plan
 from modelward_monitor.intake import MAX_BODY
@@ -190,9 +191,9 @@ async def _answered(monitor: Monitor, path: Path, *pieces: bytes) -> list[int]:
     ],
 )
 async def test_what_can_not_be_read_is_refused_or_ends_the_connection(
-    monitor: Monitor, short: Path, head: Any, body: bytes, refused: int | None
+    monitor: Monitor, short: Path, tmp_path: Path, head: Any, body: bytes, refused: int | None
 ) -> None:
-    async with Socket(monitor, short) as intake:
+    async with Socket(monitor, short, Answered(tmp_path / "answered")) as intake:
         await _answered(monitor, short, *wire.frame(head, [body] if body else []))
         await intake.quiet()
         state = await monitor.save()
@@ -201,8 +202,8 @@ async def test_what_can_not_be_read_is_refused_or_ends_the_connection(
         assert monitor.saved.intake.counted == 3
 
 
-async def test_noise_ends_the_connection_and_nothing_else(monitor: Monitor, short: Path) -> None:
-    async with Socket(monitor, short):
+async def test_noise_ends_the_connection_and_nothing_else(monitor: Monitor, short: Path, tmp_path: Path) -> None:
+    async with Socket(monitor, short, Answered(tmp_path / "answered")):
         for noise in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 100, b"".join(wire.dump_batch(batch(1, 9)))[:-5]):
             assert await asyncio.wait_for(_answered(monitor, short, noise), DEADLINE) == []
         await asyncio.wait_for(_send(monitor, short, batch(1, 3)), DEADLINE)

@@ -436,3 +436,40 @@ def test_a_refused_format_is_not_told_as_the_namespaces_word_where_nobody_could_
     message = by_type(status_of(dataclasses.replace(facts, consent_unread=why))["conditions"])["Stalled"]["message"]
     assert "a pickle. " in message
     assert ("could not be read, so it counts as absent: no right. Give" in message) == said
+
+
+def promoted(name: str, number: int, version: str | None) -> RevisionFacts:
+    lineage = {"commit": f"commit of {version}"} if version else {}
+    return dataclasses.replace(
+        revision(name, promoted=number), model=dataclasses.replace(MODEL, version=version, lineage=lineage)
+    )
+
+
+def test_what_was_stable_before_is_told_also_when_it_is_gone() -> None:
+    status: dict[str, Any] = {}
+    names, seen = (A, B, C, D, A), []
+    for number, name in enumerate(names, 1):
+        before = [promoted(names[number - 2], number - 1, str(number - 1))] if number > 1 else []
+        facts = observed(name, *before, promoted(name, number, str(number)), router=router(name))
+        for _ in range(2):  # and again, when nothing has changed
+            status = build_status(
+                dataclasses.replace(owner(), status=status), facts, decide(facts), "v1", None, f"2026-01-0{number}"
+            )
+        seen.append([each["revision"] for each in status.get("previous", ())])
+    assert seen == [[], [A], [B, A], [C, B, A], [D, C, B]]
+    assert status["previous"][0] == {
+        "revision": D, "uri": MODEL.uri, "version": "4", "commit": "commit of 4", "format": "auto",
+        "lineage": {"commit": "commit of 4"}, "since": "1970-01-01T00:00:00Z", "until": "2026-01-05",
+    }  # fmt: skip
+
+
+def test_a_stable_that_went_before_anybody_looked_is_told_by_what_status_had() -> None:
+    told = {"revision": A, "uri": "s3://m/1", "version": "1", "digest": "sha256:1", "weight": 100, "replicas": 3}
+    model = {"uri": "s3://m/1", "version": "1", "lineage": {"runId": "r1"}}
+    facts = observed(B, promoted(B, 2, "2"), router=router(B))
+    last = dataclasses.replace(owner(), status={"stable": told, "model": model})
+    (entry,) = build_status(last, facts, decide(facts), "v1", None, NOW)["previous"]
+    assert entry == {
+        "revision": A, "uri": "s3://m/1", "version": "1", "digest": "sha256:1", "lineage": {"runId": "r1"},
+        "until": NOW,
+    }  # fmt: skip

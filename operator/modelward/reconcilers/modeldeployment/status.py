@@ -40,6 +40,7 @@ from modelward.reconcilers.modeldeployment.assessment import (
     while_updating,
 )
 from modelward.reconcilers.modeldeployment.following import resolved_condition
+from modelward.reconcilers.modeldeployment.previous import previous
 from modelward.retraining.effective import Effective, model_status
 from modelward.retraining.run import Artifact
 from modelward.revisions.artifact import artifacts_of
@@ -147,6 +148,7 @@ def build_status(
     optional = {
         "monitor": monitored.status(watched, last.get("monitor") or {}) if watched else None,
         "history": [_revision(observed, decision, name, last) for name in decision.history],
+        "previous": previous(last, observed, stable, now),
         # Also once the annotation is gone: what was done for a value is not done again.
         "restart": last.get("restart") if refused is not None or not restarted else deployment.restart,
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
