@@ -4,6 +4,7 @@ Invariant: a resolution is complete and concrete (an address that a download rea
 or there is none. Where it came from (lineage) shapes no pod: it changes no revision's name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -25,6 +26,8 @@ WORD: Final = 200
 
 SCHEMES: Final = ("s3", "https", "mlflow-artifacts")
 """What a download reads of what registries name. Never `pvc`: the author was asked for no right to a claim."""
+
+_LOGIN: Final = re.compile(r"^(https?://)[^/]*@", re.IGNORECASE)
 
 Lineage = Mapping[str, Any]
 """As status holds it; see `lineage`."""
@@ -239,6 +242,12 @@ def word(value: object) -> str:
     """A foreign value for a lineage: printable, on one line, cut."""
     text = " ".join(printable(str(value)[: 8 * WORD]).split())
     return text if len(text) <= WORD else text[: WORD - 3] + "..."
+
+
+def repository(value: object) -> str:
+    """The address of a Git repository for a lineage, without what somebody logged in with: MLflow tells the remote as
+    the checkout has it, and in CI that has a token in it."""
+    return word(_LOGIN.sub(r"\1", str(value)))
 
 
 def words(pairs: Mapping[str, object]) -> dict[str, str]:

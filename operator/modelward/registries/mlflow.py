@@ -24,7 +24,7 @@ from modelward.models.references import (
     Version,
     parse,
 )
-from modelward.models.resolved import NAMED, Lineage, Resolved, UnusableSourceError, usable, word, words
+from modelward.models.resolved import NAMED, Lineage, Resolved, UnusableSourceError, repository, usable, word, words
 from modelward.net.untrusted import quoted
 from modelward.registries.client import Answer, Client, checked, host_of, refused
 from modelward.registries.registry import Login, RegistryError
@@ -220,7 +220,7 @@ def lineage_of(run_id: str, run: Mapping[str, Any], logged: Mapping[str, Any]) -
         "runId": word(run_id),
         "modelId": word(logged.get("model_id") or ""),
         "commit": word(tags.get("mlflow.source.git.commit", "")),
-        "repository": word(tags.get("mlflow.source.git.repoURL", "")),
+        "repository": repository(tags.get("mlflow.source.git.repoURL", "")),
         "dataSets": [
             {"name": word(each.get("name", "")), "digest": word(each.get("digest", ""))} for each in sets[:NAMED]
         ],

@@ -14,7 +14,7 @@ from yarl import URL
 
 from modelward.api.modelregistry import SageMaker
 from modelward.models.references import Package, Reference
-from modelward.models.resolved import Resolved, UnusableSourceError, usable, word, words
+from modelward.models.resolved import Resolved, UnusableSourceError, repository, usable, word, words
 from modelward.net.untrusted import quoted
 from modelward.registries.client import Answer, Client, checked, host_of, refused
 from modelward.registries.registry import Login, RegistryError
@@ -156,7 +156,7 @@ def lineage_of(found: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
         "modelId": word(found.get("ModelPackageArn") or ""),
         "runId": word(made.get("GeneratedBy") or ""),
         "commit": word(made.get("CommitId") or ""),
-        "repository": word(made.get("Repository") or ""),
+        "repository": repository(made.get("Repository") or ""),
         "parameters": words(found.get("CustomerMetadataProperties") or {}),
         "frameworks": words({str(framework).lower(): version}) if framework and version else {},
         "registeredBy": word((found.get("CreatedBy") or {}).get("UserProfileName") or ""),

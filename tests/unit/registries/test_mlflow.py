@@ -10,8 +10,9 @@ from modelward.api.modelregistry import Mlflow
 from modelward.models.references import parse
 from modelward.models.resolved import Resolved
 from modelward.net.guarded import open_guarded_session
+from modelward.registries import sagemaker
 from modelward.registries.client import Client
-from modelward.registries.mlflow import MlflowRegistry, described
+from modelward.registries.mlflow import MlflowRegistry, described, lineage_of
 from modelward.registries.registry import Login, RegistryError
 from recorded_mlflow import COMMIT, MODEL, RUN, Answer, Recorded, error, raw, shown
 
@@ -259,3 +260,22 @@ async def test_a_secret_that_is_of_no_use_is_told(secret: dict[str, str]) -> Non
         assert mlflow.asked == []
     assert found.value.reason == "BadCredentials"
     assert "X-Evil" not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("https://git.example.com/fraud.git", "https://git.example.com/fraud.git"),
+        ("https://gitlab-ci-token:glcbt-64_secret@gitlab.com/acme/fraud.git", "https://gitlab.com/acme/fraud.git"),
+        ("HTTP://token@git.example.com/a@b", "HTTP://git.example.com/a@b"),
+        ("https://user:p@ss@git.example.com/fraud", "https://git.example.com/fraud"),
+        (f"https://x:{'s' * 3000}@git.example.com/fraud", "https://git.example.com/fraud"),
+        ("git@github.com:acme/fraud.git", "git@github.com:acme/fraud.git"),
+        ("ssh://git@github.com/acme/fraud.git", "ssh://git@github.com/acme/fraud.git"),
+    ],
+)
+def test_the_login_in_a_repositorys_address_is_nobodys_lineage(address: str, told: str) -> None:
+    run = {"data": {"tags": [{"key": "mlflow.source.git.repoURL", "value": address}]}}
+    assert lineage_of("r1", run, {})["repository"] == told
+    package = {"MetadataProperties": {"Repository": address}}
+    assert sagemaker.lineage_of(package, {})["repository"] == told

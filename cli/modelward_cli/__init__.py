@@ -1,0 +1,6 @@
+"""The command line for people: `modelward`, and `kubectl modelward`. It reads, by kubectl and with its user's rights.
+
+It hangs on the standard library alone, so that it can be installed wherever kubectl is.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,17 @@
+"""What a subcommand is."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelward_cli.kubectl import Kubectl
+
+
+@dataclass(frozen=True)
+class Command:
+    """`add`: its own arguments; `run`: returns the exit code, and may raise KubectlError, whose message is shown."""
+
+    name: str
+    help: str
+    add: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Kubectl], int]

@@ -1,0 +1,64 @@
+"""The arguments, and who carries them out. A subcommand is a value of `COMMANDS`.
+
+The inference package has a program of the same name, with other verbs (`save`, `reference`, `drift report`). Where both
+are installed in one environment, whichever came last has the name: what is none of ours is handed to it.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from modelward_cli import __version__
+from modelward_cli.commands import lineage
+from modelward_cli.commands.command import Command
+from modelward_cli.kubectl import Kubectl, KubectlError
+
+COMMANDS: Final[tuple[Command, ...]] = (lineage.COMMAND,)
+
+OTHER: Final = "modelward_inference"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and not given[0].startswith("-") and given[0] not in _names() and importlib.util.find_spec(OTHER):
+        return int(importlib.import_module(f"{OTHER}.cli").main(given))
+    options = _parser().parse_args(given)
+    kubectl = Kubectl(options.kubectl, options.namespace, options.context, options.kubeconfig)
+    command = next(each for each in COMMANDS if each.name == options.verb)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names are in every alphabet, terminals are not
+    try:
+        return command.run(options, kubectl)
+    except KubectlError as error:
+        print(f"modelward {command.name}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever reads has seen enough
+        sys.stderr.close()
+        return 1
+
+
+def _names() -> set[str]:
+    return {each.name for each in COMMANDS}
+
+
+def _parser() -> argparse.ArgumentParser:
+    plugin = Path(sys.argv[0]).name.startswith("kubectl-")
+    parser = argparse.ArgumentParser(
+        prog="kubectl modelward" if plugin else "modelward",
+        description="Ask a cluster about the models that Modelward serves there.",
+    )
+    parser.add_argument("--version", action="version", version=f"modelward {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    for each in COMMANDS:
+        verb = verbs.add_parser(each.name, help=each.help, description=each.help)
+        each.add(verb)
+        verb.add_argument("-n", "--namespace", help="else that of kubectl's context")
+        verb.add_argument("--context", help="kubectl's context, else its current one")
+        verb.add_argument("--kubeconfig", help="else what kubectl finds")
+        verb.add_argument("--kubectl", default="kubectl", metavar="PROGRAM", help="the kubectl to ask with")
+    return parser

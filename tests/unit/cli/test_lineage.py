@@ -1,0 +1,255 @@
+"""`modelward lineage` as a program: what it tells of a model, a revision and a request."""
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from modelward_inference.capture.requests import Requests
+from modelward_monitor.answered import Answered
+
+from .world import EIGHT, OLD, SEVEN, VARIANT, A, B, Namespace, deployment, pod, record
+
+
+@pytest.fixture
+def namespace(tmp_path: Path) -> Namespace:
+    return Namespace(tmp_path)
+
+
+def answered(
+    namespace: Namespace, of: str, request_id: str, arm: str = "stable", time: float = 1_767_300_000.0
+) -> None:
+    """A monitor remembers it."""
+    made = Answered(namespace.monitors / of / "answered")
+    made.note(Requests([request_id], [None], [arm], [1], [0], [time], [0.1]))
+    made.flush()
+    made.close()
+
+
+def test_a_model_is_told_with_all_that_serves_it_and_what_was_before(namespace: Namespace) -> None:
+    told = namespace.json("fraud")
+    assert (told["schemaVersion"], told["asked"], told["namespace"]) == (1, {"kind": "Model", "name": "fraud"}, "ml")
+    stable, candidate, variant = told["revisions"]
+    assert [each["revision"] for each in told["revisions"]] == [A, B, VARIANT]
+    assert [each["role"] for each in told["revisions"]] == ["stable", "candidate", "variant b"]
+    assert {
+        "model": "fraud", "version": "7", "alias": None, "registry": None, "run": SEVEN["runId"],
+        "loggedModel": "m-8c84",
+        "commit": SEVEN["commit"], "repository": SEVEN["repository"], "registeredBy": "alice", "approvedBy": "bob",
+        "commitUrl": f"https://github.com/acme/fraud/commit/{SEVEN['commit']}", "approval": "looks good",
+        "dataSets": SEVEN["dataSets"], "parameters": SEVEN["parameters"], "metrics": SEVEN["metrics"],
+        "stableSince": "2026-01-01T00:00:00Z", "stableUntil": None, "gone": False, "weight": 70,
+        "artifact": {"uri": "s3://m/7", "digest": "sha256:7", "format": "auto", "signedBy": "sha256:k"},
+    }.items() <= stable.items()  # fmt: skip
+    assert (stable["before"]["revision"], stable["before"]["gone"], stable["before"]["version"]) == (OLD, True, "6")
+    assert stable["before"]["stableUntil"] == "2026-01-01T00:00:00Z"
+    assert {(each["what"], each["before"], each["now"]) for each in stable["differences"]} == {
+        ("version", "6", "7"), ("uri", "s3://m/6", "s3://m/7"), ("digest", "sha256:6", "sha256:7"),
+        ("run", "aaaa", SEVEN["runId"]), ("commit", "1" * 40, SEVEN["commit"]), ("dataSets.train", "d6", "d7"),
+        ("parameters.max_depth", "3", "4"), ("metrics.auc", "0.91", "0.93"), ("signedBy", None, "sha256:k"),
+        ("format", None, "auto"),
+    }  # fmt: skip
+    assert (candidate["alias"], candidate["registry"], candidate["run"]) == ("champion", "mlflow", "8888")
+    assert candidate["before"]["revision"] == A, "what is stable now"
+    assert (variant["weight"], variant["mirrorPercent"], variant["parameters"]) == (5, 10, {})
+
+
+def test_a_person_reads_it(namespace: Namespace) -> None:
+    told = namespace.text("fraud")
+    for line in (
+        f"{A}  the stable revision of fraud, 70 % of the requests",
+        "  model           fraud version 7",
+        "  model           fraud version 8 (alias champion, registry mlflow)",
+        "  stable          since 2026-01-01T00:00:00Z",
+        "  artifact        s3://m/7 sha256:7",
+        f"  commit          {SEVEN['commit']} https://github.com/acme/fraud/commit/{SEVEN['commit']}",
+        "  data sets       train    d7",
+        "                  holdout  h1",
+        "  registered by   alice",
+        "  approved by     bob: looks good",
+        f"  before it: {OLD} version 6  since 2025-12-01T00:00:00Z until 2026-01-01T00:00:00Z  (gone)",
+    ):
+        assert line in told.splitlines(), told
+    table = told.split(f"before it: {OLD}")[1].split("\n\n")[0].splitlines()[1:]
+    rows = {line.split()[0]: line.split()[1:] for line in table}
+    assert rows["metrics.auc"] == ["0.91", "0.93", "+0.02"]
+    assert rows["parameters.max_depth"] == ["3", "4"]
+    assert "parameters.seed" not in rows
+
+
+@pytest.mark.parametrize(("name", "role", "before"), [(A, "stable", OLD), (B, "candidate", A), (OLD, "removed", None)])
+def test_a_revision_is_told_also_when_it_is_gone(
+    namespace: Namespace, name: str, role: str, before: str | None
+) -> None:
+    told = namespace.json(name)
+    (found,) = told["revisions"]
+    assert (told["asked"]["kind"], found["revision"], found["role"]) == ("Revision", name, role)
+    assert (found["before"] or {}).get("revision") == before
+    assert found["gone"] is (name == OLD)
+    assert name in namespace.text(name)
+
+
+def test_a_revision_of_which_nothing_is_left_is_said_to_be_gone(namespace: Namespace) -> None:
+    told = namespace.json("fraud-1234567890", code=1)
+    assert told["revisions"] == []
+    (note,) = told["notes"]
+    assert "is a revision of fraud by its name, and it is gone: its ControllerRevision was deleted" in note
+    assert note in namespace.text("fraud-1234567890", code=1)
+
+
+def test_a_record_alone_is_enough_and_so_is_an_earlier_operators_status(namespace: Namespace) -> None:
+    body = deployment()
+    body["status"] = {"stable": {"revision": A}}
+    namespace.holds("modeldeployments.modelward.io", body)
+    namespace.holds("controllerrevisions.apps", record(A, "7", SEVEN, 2), record(OLD, "6", EIGHT, 1))
+    (found,) = namespace.json(A)["revisions"]
+    assert (found["run"], found["before"]["revision"]) == (SEVEN["runId"], OLD), "promoted before it"
+    (other,) = namespace.json(OLD)["revisions"]
+    assert (other["role"], other["version"], other["before"]) == ("leaving", "6", None)
+
+
+def test_a_request_is_told_by_whoever_answered_it(namespace: Namespace) -> None:
+    request_id = str(uuid.uuid4())
+    answered(namespace, "pod-b", request_id, "candidate")
+    answered(namespace, "pod-a", str(uuid.uuid4()))
+    told = namespace.json(request_id)
+    (found,) = told["revisions"]
+    assert (told["asked"], found["revision"], found["certain"]) == ({"kind": "Request", "name": request_id}, B, True)
+    assert found["answers"] == [{"pod": "pod-b", "time": "2026-01-01T20:40:00Z", "arm": "candidate"}]
+    assert (found["run"], found["before"]["revision"], told["notes"]) == ("8888", A, [])
+    assert [each["remembersSince"] for each in told["pods"]] == ["2026-01-01T20:40:00Z"] * 2
+    assert "  answered        2026-01-01T20:40:00Z as candidate, pod pod-b" in namespace.text(request_id).splitlines()
+
+
+def test_who_got_a_copy_is_told_last_and_as_such(namespace: Namespace) -> None:
+    request_id = str(uuid.uuid4())
+    answered(namespace, "pod-b", request_id, "shadow", 1_767_299_999.0)
+    answered(namespace, "pod-a", request_id, "stable")
+    told = namespace.json(request_id)
+    assert [(each["revision"], each["answers"][0]["arm"]) for each in told["revisions"]] == [
+        (A, "stable"),
+        (B, "shadow"),
+    ]
+    assert told["notes"] == []
+    assert "from a copy of the request: nobody saw this answer" in namespace.text(request_id)
+    answered(namespace, "pod-b", "twice", "direct")
+    answered(namespace, "pod-a", "twice", "direct")
+    assert "Several revisions remember it" in namespace.text("twice")
+
+
+def test_a_request_that_nobody_remembers_could_have_been_several(namespace: Namespace) -> None:
+    answered(namespace, "pod-a", str(uuid.uuid4()))
+    told = namespace.json(str(uuid.uuid4()), code=3)
+    assert [(each["revision"], each["share"], each["certain"]) for each in told["revisions"]] == [
+        (A, 70, False), (B, 25, False), (VARIANT, 5, False),
+    ]  # fmt: skip
+    assert "2 pods with a monitor looked, whose memory begins at 2026-01-01T20:40:00Z" in told["notes"][0]
+    assert "--at TIME" in told["notes"][-1]
+    assert "possible: with 25 % of the requests" in namespace.text("some-id", code=3)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        ("2026-01-07T00:00:00Z", [(A, 70), (B, 25), (VARIANT, 5)]),
+        ("2026-01-05T12:00:00+01:00", [(A, None), (B, None)]),
+        ("2026-01-03", [(A, None)]),
+        ("2025-12-15T00:00:00Z", [(OLD, None)]),
+        ("2020-01-01T00:00:00Z", []),
+    ],
+)
+def test_at_another_time_it_was_who_was_stable_then(
+    namespace: Namespace, at: str, expected: list[tuple[str, int | None]]
+) -> None:
+    told = namespace.json("some-id", "--at", at, code=3 if expected else 1)
+    assert [(each["revision"], each["share"]) for each in told["revisions"]] == expected
+    assert ("Which revision of fraud was stable at that time is not known." in told["notes"]) is not bool(expected)
+
+
+def test_pods_that_can_not_be_asked_are_named_with_the_cause(namespace: Namespace) -> None:
+    request_id = str(uuid.uuid4())
+    answered(namespace, "pod-b", request_id)
+    namespace.refuses("pod-a", 'pods "pod-a" is forbidden: User "eve" cannot create resource "pods/exec"')
+    namespace.holds("pods", pod("pod-a", A), pod("pod-b", B), pod("pod-c", "iris-a", monitor=False, model="iris"))
+    told = namespace.json(request_id)
+    assert [each["revision"] for each in told["revisions"]] == [B]
+    first, second = told["notes"]
+    assert first.startswith("pod-a could not be asked:")
+    assert 'cannot create resource "pods/exec"' in first
+    assert second == "Without a monitor (spec.monitor), and so without a memory of requests: iris."
+
+
+def test_an_image_of_before_is_told_apart(namespace: Namespace) -> None:
+    namespace.refuses("pod-a", "error: argument verb: invalid choice: 'answered' (choose from 'fetch')")
+    told = namespace.json("some-id", code=3)
+    assert "pod-a could not be asked: its image is of an earlier release, which remembers no requests" in told["notes"]
+
+
+def test_an_id_is_an_argument_and_never_an_option(namespace: Namespace) -> None:
+    answered(namespace, "pod-a", "--help")
+    assert namespace.json("--", "--help")["revisions"][0]["revision"] == A
+    executed = [call for call in namespace.calls() if "exec" in call]
+    assert all(call[-2:] == ["--", "--help"] for call in executed)
+
+
+def test_a_run_that_made_the_model_is_named(namespace: Namespace) -> None:
+    run = {
+        "metadata": {"name": "retrain-1", "labels": {"modelward.io/target": "fraud"}},
+        "status": {"model": {"uri": "s3://m/7"}},
+    }
+    namespace.holds("retrainingruns.modelward.io", run)
+    assert namespace.json(A)["revisions"][0]["retrainingRun"] == "retrain-1"
+    namespace.refuses("retrainingruns.modelward.io", "forbidden")
+    told = namespace.json(A)
+    assert (told["revisions"][0]["retrainingRun"], "forbidden" in told["notes"][0]) == (None, True)
+
+
+@pytest.mark.parametrize("refused", ["modeldeployments.modelward.io", "controllerrevisions.apps"])
+def test_what_the_cluster_refuses_is_said_in_its_words(namespace: Namespace, refused: str) -> None:
+    namespace.refuses(refused, "Error from server (Forbidden): eve cannot list this")
+    ended = namespace.modelward("lineage", "fraud")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Error from server (Forbidden): eve cannot list this" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_options_reach_kubectl(namespace: Namespace) -> None:
+    namespace.json("fraud", "-n", "ml", "--context", "c", "--kubeconfig", "/k")
+    assert all(call[:3] == ["--namespace=ml", "--context=c", "--kubeconfig=/k"] for call in namespace.calls())
+
+
+def test_what_others_wrote_moves_no_cursor(namespace: Namespace) -> None:
+    body = deployment()
+    body["status"]["stable"]["lineage"] = {}
+    body["status"]["stable"]["uri"] = "s3://m/\x1b[2J"
+    lineage = {
+        "commit": "\x1b]0;evil\x07",
+        "registeredBy": "a\nstable  since never\r",
+        "parameters": {"a\x1b[31m": "\x08"},
+    }
+    namespace.holds("modeldeployments.modelward.io", body)
+    namespace.holds("controllerrevisions.apps", record(A, "7\x1b[0m", lineage, 2))
+    told = namespace.text(A)
+    assert all(each.isprintable() or each == "\n" for each in told)
+    assert "stable  since never" not in [line.strip() for line in told.splitlines()]
+
+
+NONSENSE = [
+    {}, {"status": None}, {"status": {"stable": [], "candidate": 7, "variants": {"a": 1}, "previous": [None, {}]}},
+    {"status": {"stable": {"revision": A, "lineage": [], "weight": "much"}, "model": [], "rollout": {"startedAt": 7}}},
+    {"status": {"stable": {"revision": A, "lineage": {"dataSets": {"a": 1}, "parameters": [], "commit": 7}}}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", range(len(NONSENSE)))
+def test_a_status_that_is_none_is_read_as_far_as_it_goes(namespace: Namespace, index: int) -> None:
+    namespace.holds(
+        "modeldeployments.modelward.io", {"metadata": {"name": "fraud", "namespace": "ml"}, **NONSENSE[index]}
+    )
+    broken = record(A, "7", SEVEN)
+    broken["data"]["model"] = "{"
+    namespace.holds("controllerrevisions.apps", broken, record(B, "8", EIGHT))
+    for arguments in (["fraud"], [A], ["some-id"], ["some-id", "--at", "2026-01-01"]):
+        ended = namespace.modelward("lineage", *arguments)
+        assert "Traceback" not in ended.stderr, ended.stderr
+    assert namespace.json(B)["revisions"][0]["run"] == "8888"

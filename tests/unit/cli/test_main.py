@@ -1,0 +1,53 @@
+"""The program itself: its names, what it hands on, and what it says where kubectl is not there."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from modelward_cli import __version__, main
+
+FOLDER = Path(__file__).parents[3] / "cli"
+PROJECT = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]
+
+
+def run(*arguments: str, program: str = "-m modelward_cli", path: str = "cli") -> "subprocess.CompletedProcess[str]":
+    environment = {"PYTHONPATH": path, "PATH": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-S", *program.split(), *arguments]
+    return subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_it_is_installed_by_itself_and_as_a_plugin() -> None:
+    assert PROJECT["dependencies"] == []
+    assert set(PROJECT["scripts"]) == {"modelward", "kubectl-modelward"}
+    assert set(PROJECT["scripts"].values()) == {"modelward_cli.main:main"}
+    ended = run("--version")  # -S: nothing that is installed is there
+    assert (ended.stdout, PROJECT["version"]) == (f"modelward {__version__}\n", __version__)
+
+
+def test_every_subcommand_is_a_file_of_its_own() -> None:
+    files = {each.stem for each in (FOLDER / "modelward_cli/commands").glob("*.py")} - {"__init__", "command"}
+    assert {each.name for each in main.COMMANDS} == files
+
+
+def test_where_there_is_no_kubectl_it_says_so() -> None:
+    ended = run("lineage", "fraud")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr == "modelward lineage: there is no kubectl; install kubectl, or name it with --kubectl\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("nonsense",), ("lineage",), ("lineage", "a", "--at", "noon")])
+def test_wrong_arguments_are_told(arguments: tuple[str, ...]) -> None:
+    ended = run(*arguments)
+    assert ended.returncode == 2
+    assert "usage: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_verbs_of_the_inference_package_are_handed_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed = []
+    monkeypatch.setattr("modelward_inference.cli.main", lambda given: handed.append(given) or 7)
+    assert main.main(["save", "--out", "x"]) == 7
+    assert handed == [["save", "--out", "x"]]

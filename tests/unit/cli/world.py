@@ -1,0 +1,132 @@
+"""A namespace as kubectl tells of it, and a program that stands in for kubectl: it gives out files, and runs here what
+is to be run in a container."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+PACKAGES: Final = [str(Path(__file__).parents[3] / each) for each in ("inference_image", "cli")]
+DEADLINE: Final = 60.0
+
+A, B, C, OLD = "fraud-aaaaaaaaaa", "fraud-bbbbbbbbbb", "fraud-cccccccccc", "fraud-0000000000"
+VARIANT = "fraud-b-dddddddddd"
+
+SEVEN: Mapping[str, Any] = {
+    "name": "fraud", "runId": "cd8ccc0832c4460db4f3291185786a52", "modelId": "m-8c84",
+    "commit": "5be0e9c1c5f8b6d0f2f1c0b2a79a4e3d6c8f7a11", "repository": "https://github.com/acme/fraud.git",
+    "dataSets": [{"name": "train", "digest": "d7"}, {"name": "holdout", "digest": "h1"}],
+    "parameters": {"max_depth": "4", "seed": "1"}, "metrics": {"auc": "0.93"}, "frameworks": {"sklearn": "1.9.1"},
+    "registeredBy": "alice", "approvedBy": "bob", "approval": "looks good",
+}  # fmt: skip
+SIX: Mapping[str, Any] = {
+    **SEVEN, "runId": "aaaa", "commit": "1111111111111111111111111111111111111111",
+    "dataSets": [{"name": "train", "digest": "d6"}, {"name": "holdout", "digest": "h1"}],
+    "parameters": {"max_depth": "3", "seed": "1"}, "metrics": {"auc": "0.91"},
+}  # fmt: skip
+EIGHT: Mapping[str, Any] = {**SEVEN, "runId": "8888", "commit": "8888888"}
+
+
+def record(name: str, version: str, lineage: Mapping[str, Any], promoted: int | None = None) -> dict[str, Any]:
+    """A ControllerRevision."""
+    model = {"uri": f"s3://m/{version}", "format": "auto", "digest": None, "version": version, "lineage": lineage}
+    annotations = {"modelward.io/promoted": json.dumps({"number": promoted, "at": 1_767_225_600.0})} if promoted else {}
+    metadata = {
+        "name": name, "namespace": "ml", "labels": {"app.kubernetes.io/instance": "fraud"}, "annotations": annotations,
+        "creationTimestamp": "2025-12-31T23:00:00Z",
+    }  # fmt: skip
+    return {"metadata": metadata, "data": {"model": json.dumps(model), "template": {}}}
+
+
+def deployment() -> dict[str, Any]:
+    """Version 7 is stable, 8 is tried with 25 %, 6 is gone."""
+    status = {
+        "model": {
+            "uri": "s3://m/8", "version": "8", "source": "Registry", "lineage": EIGHT,
+            "reference": {"alias": "champion", "registry": "mlflow", "version": "8"},
+        },
+        "stable": {"revision": A, "uri": "s3://m/7", "version": "7", "digest": "sha256:7", "signedBy": "sha256:k",
+                   "lineage": SEVEN, "weight": 70},
+        "candidate": {"revision": B, "uri": "s3://m/8", "version": "8", "digest": "sha256:8", "weight": 25},
+        "variants": [{"name": "b", "revision": VARIANT, "uri": "s3://m/other", "weight": 5, "mirrorPercent": 10}],
+        "previous": [
+            {"revision": OLD, "uri": "s3://m/6", "version": "6", "digest": "sha256:6", "lineage": SIX,
+             "since": "2025-12-01T00:00:00Z", "until": "2026-01-01T00:00:00Z"},
+        ],
+        "rollout": {"revision": B, "startedAt": "2026-01-05T00:00:00Z", "stepStartedAt": "2026-01-06T00:00:00Z"},
+    }  # fmt: skip
+    return {"metadata": {"name": "fraud", "namespace": "ml"}, "spec": {}, "status": status}
+
+
+def pod(name: str, revision: str, *, monitor: bool = True, model: str = "fraud") -> dict[str, Any]:
+    labels = {"app.kubernetes.io/instance": model, "modelward.io/revision": revision}
+    spec = {"initContainers": [{"name": "monitor"}] if monitor else [], "containers": [{"name": "server"}]}
+    return {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {"phase": "Running"}}
+
+
+class Namespace:
+    """`folder`: what the stand-in reads; `monitors`: of each pod, a folder as its monitor has one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.monitors = folder / "monitors"
+        self.program = folder / "kubectl"
+        self.program.write_text(f"#!{sys.executable} -IS\n{_STAND_IN}")
+        self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
+        self.holds("modeldeployments.modelward.io", deployment())
+        self.holds("controllerrevisions.apps", record(A, "7", SEVEN, 2), record(B, "8", EIGHT))
+        self.holds("retrainingruns.modelward.io")
+        self.holds("pods", pod("pod-a", A), pod("pod-b", B))
+
+    def holds(self, resource: str, *items: Any) -> None:
+        (self.folder / f"{resource}.json").write_text(json.dumps({"items": items}))
+
+    def refuses(self, what: str, said: str) -> None:
+        """`what`: a resource, or a pod that nothing may be run in."""
+        (self.folder / f"{what}.refused").write_text(said)
+
+    def modelward(self, verb: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-S", "-m", "modelward_cli", verb, "--kubectl", str(self.program), *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(PACKAGES), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+
+    def json(self, *arguments: str, code: int = 0) -> Any:
+        ended = self.modelward("lineage", "-o", "json", *arguments)
+        assert ended.returncode == code, ended.stderr
+        return json.loads(ended.stdout)
+
+    def text(self, *arguments: str, code: int = 0) -> str:
+        ended = self.modelward("lineage", *arguments)
+        assert ended.returncode == code, ended.stderr
+        return ended.stdout
+
+    def calls(self) -> Sequence[Sequence[str]]:
+        log = self.folder / "calls"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+_STAND_IN = """
+import json, os, pathlib, subprocess, sys
+folder = pathlib.Path(__file__).parent
+with (folder / "calls").open("a") as log:
+    log.write(json.dumps(sys.argv[1:]) + "\\n")
+arguments = [each for each in sys.argv[1:] if not each.startswith(("--namespace=", "--context=", "--kubeconfig="))]
+verb, what = arguments[0], arguments[1]
+refused = folder / f"{what}.refused"
+if refused.exists():
+    sys.exit(refused.read_text())
+if verb == "get":
+    print((folder / f"{what}.json").read_text())
+else:
+    command = arguments[arguments.index("--") + 1:]
+    assert command[0] == "/opt/venv/bin/python3", command
+    environment = {**os.environ, "MONITOR_DIR": str(folder / "monitors" / what)}
+    ended = subprocess.run([sys.executable, *command[1:]], env=environment)
+    sys.exit(ended.returncode)
+"""
