@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
@@ -21,6 +21,7 @@ from modelward_drift.profiles.reference import Reference
 from modelward_inference import __version__
 from modelward_inference.capture.wire import Batch
 from modelward_inference.protocol.messages import RequestError
+from modelward_inference.telemetry.labelled import exposition
 from modelward_monitor import documents, logger
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.monitor import Monitor
@@ -38,9 +39,16 @@ reading ends a farewell, and references."""
 
 
 def application(
-    monitor: Monitor, registry: CollectorRegistry, name: str, farewell: asyncio.Event, *, events: bool
+    monitor: Monitor,
+    registry: CollectorRegistry,
+    name: str,
+    farewell: asyncio.Event,
+    *,
+    events: bool,
+    revision: str = "",
 ) -> FastAPI:
-    """`farewell` is set when somebody has read the last counts; `events`: whether KServe's are taken."""
+    """`farewell` is set when somebody has read the last counts; `events`: whether KServe's are taken; `revision`: that
+    metrics tell of."""
     app = FastAPI(title=f"Modelward's monitor of {name}", version=__version__, redoc_url=None)
 
     @app.get("/healthz", **documents.HEALTHZ)
@@ -49,7 +57,7 @@ def application(
 
     @app.get("/metrics", **documents.METRICS)
     async def metrics() -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition(registry, revision), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/v1/reference", **documents.GET_REFERENCE)
     async def get_reference() -> Response:

@@ -66,7 +66,9 @@ async def _run(settings: Settings) -> None:
     farewell = asyncio.Event()
     async with Intake(monitor, settings.socket, Answered(settings.answered)) as intake:
         registry = metrics.registry(monitor, settings.top, lambda: intake.connections)
-        application = api.application(monitor, registry, settings.model, farewell, events=settings.events)
+        application = api.application(
+            monitor, registry, settings.model, farewell, events=settings.events, revision=settings.revision
+        )
         server = _Server(uvicorn.Config(
             Guard(application, verifier, closed_but(api.OPEN), api.MAX_REFERENCE),
             host=settings.host, port=settings.port,

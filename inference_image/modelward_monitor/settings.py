@@ -16,7 +16,8 @@ MAX_LEARN_ROWS: Final = 50_000
 @dataclass(frozen=True)
 class Settings:
     """`pod`: its uid; `learn_rows`: that a reference is learned from; `top`: features that have a metric of their own;
-    `window`, `farewell`: seconds; `events`: whether KServe's are taken, from whoever sends them."""
+    `window`, `farewell`: seconds; `events`: whether KServe's are taken, from whoever sends them;
+    `revision`: that metrics tell of."""
 
     model: str
     bundle: Path
@@ -30,6 +31,7 @@ class Settings:
     farewell: float = 20.0
     events: bool = False
     log_level: str = "INFO"
+    revision: str = ""
 
     @property
     def socket(self) -> Path:
@@ -72,4 +74,5 @@ class Settings:
             farewell=number("MONITOR_FAREWELL_SECONDS", int(cls.farewell), 0, 3600),
             events=events == "true",
             log_level=level,
+            revision=environment.get("MODEL_REVISION", ""),
         )

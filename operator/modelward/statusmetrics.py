@@ -35,6 +35,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "traffic_weight": (
         "Percent of the requests that an arm gets: stable, candidate, or a variant's name.", (*MODEL, "arm"),
     ),
+    "traffic_revision": (
+        "1 for the revision that an arm is, and its version in the registry; to be joined with what tells of arms.",
+        (*MODEL, "arm", "revision", "version"),
+    ),
     "traffic_mirror": ("Percent of the requests that an arm gets a copy of.", (*MODEL, "arm")),
     "rollout_phase": (
         "1 for the phase of the last rollout; a series a ModelDeployment that had one.", (*MODEL, "phase"),
@@ -151,6 +155,8 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
     for arm, shown in arms.items():
         yield "traffic_weight", (*owner, arm), float(shown.get("weight", 0))
         yield "traffic_mirror", (*owner, arm), float(shown.get("mirrorPercent", 0))
+        if "revision" in shown:
+            yield "traffic_revision", (*owner, arm, shown["revision"], shown.get("version", "")), 1.0
     if rollout:
         yield "rollout_phase", (*owner, rollout["phase"]), 1.0
         yield "rollout_step", owner, float(rollout["step"])

@@ -78,7 +78,7 @@ ALONE = observed(A, revision(A), router=router(A))
 OF_ONE = {
     "modeldeployment_ready": 1.0, "modeldeployment_not_compiled": 0.0,
     "traffic_weight/stable": 100.0, "traffic_weight/candidate": 0.0,
-    "traffic_mirror/stable": 0.0, "traffic_mirror/candidate": 0.0,
+    "traffic_mirror/stable": 0.0, "traffic_mirror/candidate": 0.0, f"traffic_revision/stable/{A}/": 1.0,
 }  # fmt: skip
 
 
@@ -90,18 +90,29 @@ def test_a_model_without_a_rollout(fleet: Fleet) -> None:
 
 
 def test_a_rollout_with_a_variant_and_gates(fleet: Fleet) -> None:
-    fleet.show(rolling(), [gate("errorRate", "Pass"), gate("latency", "Inconclusive"), gate("revenue", "Fail")])
+    candidate = replace(revision(B), model=replace(MODEL, version="7"))
+    facts = rolling()
+    fleet.show(
+        replace(facts, revisions={**facts.revisions, B: candidate}),
+        [gate("errorRate", "Pass"), gate("latency", "Inconclusive"), gate("revenue", "Fail")],
+    )
     assert fleet.told() == {
         "modeldeployment_ready": 0.0, "modeldeployment_not_compiled": 0.0,
         "traffic_weight/stable": 70.0, "traffic_weight/candidate": 10.0, "traffic_weight/b": 20.0,
         "traffic_mirror/stable": 0.0, "traffic_mirror/candidate": 0.0, "traffic_mirror/b": 5.0,
+        f"traffic_revision/stable/{A}/": 1.0, f"traffic_revision/candidate/{B}/7": 1.0, f"traffic_revision/b/{C}/": 1.0,
         "rollout_phase/Progressing": 1.0, "rollout_step": 1.0,
         "rollout_gate/errorRate": 1.0, "rollout_gate/latency": 0.0, "rollout_gate/revenue": -1.0,
     }  # fmt: skip
 
 
 def test_what_is_no_longer_true_goes(fleet: Fleet) -> None:
-    fleet.show(rolling(), [gate("errorRate", "Pass"), gate("latency", "Pass")])
+    candidate = replace(revision(B), model=replace(MODEL, version="7"))
+    facts = rolling()
+    fleet.show(
+        replace(facts, revisions={**facts.revisions, B: candidate}),
+        [gate("errorRate", "Pass"), gate("latency", "Pass")],
+    )
     fleet.show(rolling(command="pause", variants=()), [gate("latency", "Fail")])
     shown = fleet.told()
     assert {name for name in shown if name.startswith("rollout")} == {
@@ -119,7 +130,9 @@ def test_a_model_that_is_not_compiled(fleet: Fleet) -> None:
 
 
 def test_all_goes_with_the_model_and_nothing_of_another(fleet: Fleet) -> None:
-    fleet.show(rolling(), [gate("errorRate", "Pass")])
+    candidate = replace(revision(B), model=replace(MODEL, version="7"))
+    facts = rolling()
+    fleet.show(replace(facts, revisions={**facts.revisions, B: candidate}), [gate("errorRate", "Pass")])
     fleet.show(ALONE, name="other")
     del fleet.models[NAME]
     assert fleet.told() == {}

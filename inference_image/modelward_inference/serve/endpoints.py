@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY
 from starlette.exceptions import HTTPException
 
 from modelward_inference import __version__
@@ -18,6 +18,7 @@ from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.protocol.messages import unknown_model
 from modelward_inference.serve import triton
 from modelward_inference.serve.state import State
+from modelward_inference.telemetry.labelled import exposition
 from modelward_inference.telemetry.samples import ASKED_FOR, PAGE
 from modelward_inference.telemetry.users import BUCKETS, HEADER
 
@@ -37,7 +38,7 @@ def _json(content: Any, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status, media_type="application/json")
 
 
-def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
+def small_endpoints(plane: DataPlane, state: State, revision: str = "") -> FastAPI:
     """The application that answers everything but inference."""
     app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None, redirect_slashes=False)
 
@@ -137,7 +138,7 @@ def small_endpoints(plane: DataPlane, state: State) -> FastAPI:
 
     @get("/metrics", summary="Prometheus metrics")
     async def prometheus() -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(exposition(REGISTRY, revision), media_type=CONTENT_TYPE_LATEST)
 
     @get(f"{PRIVATE_PREFIX}samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
     async def samples(request: Request) -> Response:

@@ -100,7 +100,8 @@ class Form(Protocol):
 
 class Rest:
     """The ASGI application. `max_body`: bytes that a request may have, also after decompression; `verifier`: knows the
-    operator, whose the paths below PRIVATE_PREFIX are; None: they are everybody's, and left out: nobody's."""
+    operator, whose the paths below PRIVATE_PREFIX are; None: they are everybody's, and left out: nobody's;
+    `revision`: that metrics tell of."""
 
     def __init__(
         self,
@@ -109,6 +110,7 @@ class Rest:
         max_body: int,
         tracing: Tracing | None = None,
         verifier: Verifier | None = NOBODY,
+        revision: str = "",
     ) -> None:
         self._plane = plane
         self._state = state
@@ -129,7 +131,10 @@ class Rest:
         self._users = plane.users
         self._bodies = plane.bodies
         self._others = Guard(
-            small_endpoints(plane, state), verifier, lambda path: path.startswith(PRIVATE_PREFIX), MAX_PRIVATE_BODY
+            small_endpoints(plane, state, revision),
+            verifier,
+            lambda path: path.startswith(PRIVATE_PREFIX),
+            MAX_PRIVATE_BODY,
         )
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:

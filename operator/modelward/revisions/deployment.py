@@ -243,7 +243,8 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
             steps.folder(steps.tmp(CONTAINERS.monitor)["name"], steps.SCRATCH),
         ]
         mounts = [{**bundle, "readOnly": True}, steps.tmp(CONTAINERS.monitor), monitor]
-        init.append(identity.known(_monitor(shared, container, spec.monitor, mounts)))
+        told = {**shared, "MODEL_REVISION": revision}
+        init.append(identity.known(_monitor(told, container, spec.monitor, mounts)))
     settings = {
         **_server_settings(spec),
         **_told_to_clients(model, revision),

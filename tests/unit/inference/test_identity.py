@@ -7,8 +7,10 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from tritonclient.grpc import service_pb2 as pb
 
+from modelward.rollouts.evidence.scrape import server_counts
 from modelward_inference.serve import identity
 
 from .grpc_api.served import DEADLINE, Echo, Served
@@ -70,6 +72,19 @@ def test_a_page_may_read_whose_answer_it_is(process: Process) -> None:
         connection.request("GET", "/v2/models/m", headers={"origin": "https://a.b"})
         exposed = str(connection.getresponse().headers["access-control-expose-headers"])
     assert set(TOLD) <= {name.strip() for name in exposed.split(",")}
+
+
+def test_every_metric_says_of_which_revision_it_is(process: Process) -> None:
+    with contextlib.closing(process.connection()) as connection:
+        connection.request("POST", "/v2/models/m/infer", X)
+        assert connection.getresponse().read()
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    samples = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    assert {each.labels["revision"] for each in samples} == {"fraud-7c1"}
+    (counted,) = [each for each in samples if each.name == "modelward_inference_compute_duration_seconds_count"]
+    assert (set(counted.labels), counted.value > 0) == ({"model", "version", "revision"}, True)
+    assert server_counts(text, slo=1.0).requests > 0, "the operator reads them as before"
 
 
 def test_every_answer_by_grpc_says_whose_it_is() -> None:

@@ -136,6 +136,15 @@ def test_a_reference_is_learned_from_the_first_rows_and_none_of_them_is_lost(tmp
         assert Reading.from_dict(monitor.get("/v1/counts")[1], of) == found
 
 
+def test_every_metric_says_of_which_revision_it_is(tmp_path: Path) -> None:
+    write_bundle(tmp_path, reference())
+    with MonitorProcess(tmp_path, MODEL_REVISION="fraud-7c1") as monitor:
+        send(monitor.socket, batch(1, 30))
+        shown = monitor.metrics()
+    assert shown['modelward_monitor_rows_total{result="counted",revision="fraud-7c1"}'] == 30
+    assert all('revision="fraud-7c1"' in name for name in shown)
+
+
 def test_a_reference_that_is_given_counts_what_was_held_back(tmp_path: Path) -> None:
     write_bundle(tmp_path, None)
     of = reference()

@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 
 from builders import PLATFORM, owner
 from live_envoy import LiveEnvoy
 from modelward.api.modeldeployment import Resources, Router
 from modelward.api.traffic import Traffic
 from modelward.facts import Arm, Match, RouteTable
+from modelward.rollouts.evidence.scrape import clusters_of, router_counts
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
@@ -177,6 +179,30 @@ def test_grpc_web_is_refused_in_words(live: Live, form: str) -> None:
     assert (answer.status, answer.headers["content-type"]) == (415, "application/json")
     assert "gRPC-web is not spoken here" in answer.json()["error"]
     assert not live.upstreams[STABLE].seen
+
+
+def test_every_metric_of_a_revisions_clusters_has_it_as_a_label(tmp_path: Path, program: Path) -> None:
+    stable, arm = "fraud-b-0123456789", "a-arm-grpc-abcdef0123"
+    upstream = Upstream()
+    routes = RouteTable(stable, (Arm("candidate", arm, 0, 0),), matches=(Match("x-beta", "1", arm),))
+    made = LiveEnvoy(tmp_path, program, routes, Traffic(), dict.fromkeys((stable, arm), upstream.server_port))
+    try:
+        for headers in ({}, {"x-beta": "1"}):
+            url = f"http://127.0.0.1:{made.ports['traffic']}{INFER}"
+            assert made.http.request("GET", url, headers=headers).status == 200
+        text = made.http.request("GET", f"http://127.0.0.1:{made.admin_port}/stats/prometheus").data.decode()
+        assert made.counter(f"cluster.{stable}.upstream_rq_total") == 1, "Envoy's own names stay"
+    finally:
+        made.close()
+        upstream.shutdown()
+        upstream.server_close()
+    found = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    labels = {(each.labels["envoy_cluster_name"], each.labels.get("revision")) for each in found
+              if "envoy_cluster_name" in each.labels}  # fmt: skip
+    kinds = [f"{kind}{grpc}" for kind in ("", "-arm", "-aside") for grpc in ("", "-grpc")]
+    assert labels == {("admin", None), *((f"{name}{kind}", name) for name in (stable, arm) for kind in kinds)}
+    counts = router_counts(text, clusters_of(stable, arm), 1.0)
+    assert {name: each.requests for name, each in counts.items()} == {stable: 1, arm: 1}
 
 
 def test_slow_and_greedy_clients_are_bounded_and_probes_are_not() -> None:

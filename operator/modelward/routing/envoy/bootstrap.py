@@ -8,7 +8,17 @@ from typing import Any, Final
 
 from modelward.routing import latency
 from modelward.routing.envoy import reachable
-from modelward.routing.envoy.routes import CLUSTERS_FILE, INSIDE_HEADER, INSIDE_VALUE, ROUTES_FILE, STREAM_IDLE_SECONDS
+from modelward.routing.envoy.routes import (
+    ARM,
+    ASIDE,
+    CLUSTERS_FILE,
+    GRPC,
+    INSIDE_HEADER,
+    INSIDE_VALUE,
+    ROUTES_FILE,
+    STREAM_IDLE_SECONDS,
+)
+from modelward.values.hashing import HASH_LENGTH
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
 
@@ -60,6 +70,9 @@ still come are ended, and at the third all."""
 HANDSHAKE_TIMEOUT: Final = "10s"
 """For TLS: as long as for a request's headers. A connection that never gets so far is no request that times out."""
 
+_REVISION_OF_CLUSTER: Final = rf"^cluster\.((.+-[0-9a-f]{{{HASH_LENGTH}}})(?:{ARM}|{ASIDE})?(?:{GRPC})?\.)"
+"""What of a cluster's statistics is its revision: a label of its own beside the cluster's name."""
+
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_FILTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _GRPC_STATS: Final = "type.googleapis.com/envoy.extensions.filters.http.grpc_stats.v3.FilterConfig"
@@ -101,7 +114,8 @@ def bootstrap(memory: int = DEFAULT_MEMORY, *, tls: bool = False) -> dict[str, A
         # Histograms show what was flushed, and Envoy's default of 5 s would hide a slow candidate for as long.
         "stats_flush_interval": "1s",
         "stats_config": {
-            "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(latency.BOUNDS)}]
+            "stats_tags": [{"tag_name": "revision", "regex": _REVISION_OF_CLUSTER}],
+            "histogram_bucket_settings": [{"match": {"prefix": "cluster."}, "buckets": list(latency.BOUNDS)}],
         },
         "static_resources": {
             "clusters": [
