@@ -1,7 +1,7 @@
 """The arguments, and who carries them out. A subcommand is a value of `COMMANDS`.
 
 The inference package has a program of the same name, with other verbs (`save`, `reference`, `drift report`). Where both
-are installed in one environment, whichever came last has the name: what is none of ours is handed to it.
+are installed in one environment, whichever came last has the name: each hands the other's verbs on.
 """
 
 import argparse
@@ -25,7 +25,7 @@ OTHER: Final = "modelward_inference"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and not given[0].startswith("-") and given[0] not in _names() and importlib.util.find_spec(OTHER):
+    if given and not given[0].startswith("-") and given[0] not in names() and importlib.util.find_spec(OTHER):
         return int(importlib.import_module(f"{OTHER}.cli").main(given))
     options = _parser().parse_args(given)
     kubectl = Kubectl(options.kubectl, options.namespace, options.context, options.kubeconfig)
@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-def _names() -> set[str]:
+def names() -> set[str]:
+    """Of the subcommands."""
     return {each.name for each in COMMANDS}
 
 

@@ -4,6 +4,8 @@ Exit code 1, and a report in the termination log, on failure; what brings a mode
 """
 
 import argparse
+import importlib
+import importlib.util
 import os
 import signal
 import sys
@@ -15,9 +17,14 @@ from pathlib import Path
 from modelward_inference import cpu, extras
 from modelward_inference.reference import command
 
+OTHER = "modelward_cli"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if (other := _other(given)) is not None:
+        return other(given)
+    options = _parser().parse_args(given)
     if options.verb == "keep":
         from modelward_monitor import keeper  # and nothing else: this process only waits
 
@@ -71,6 +78,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.report(error)
         return 1
     return 0
+
+
+def _other(given: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
+    """The program of the same name that asks clusters, for its verbs, where it is installed beside this one."""
+    if not given or importlib.util.find_spec(OTHER) is None:
+        return None
+    asks = importlib.import_module(f"{OTHER}.main")
+    found: Callable[[Sequence[str]], int] | None = asks.main if given[0] in asks.names() else None
+    return found
 
 
 def _parser() -> argparse.ArgumentParser:

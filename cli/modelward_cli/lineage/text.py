@@ -54,7 +54,8 @@ def _block(found: Found) -> Iterator[str]:
         yield "  Nothing was stable before it, or nobody knows of it any more."
         return
     told = [f"{before.revision}{_version(before)}", _period(before), "(gone)" if before.gone else ""]
-    yield f"  before it: {plain('  '.join(filter(None, told)))}"
+    way = "before it" if of.since else "beside it, what is stable now"
+    yield f"  {way}: {plain('  '.join(filter(None, told)))}"
     yield from _table(differences(before, of))
 
 

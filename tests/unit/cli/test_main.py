@@ -1,5 +1,6 @@
 """The program itself: its names, what it hands on, and what it says where kubectl is not there."""
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -51,3 +52,15 @@ def test_verbs_of_the_inference_package_are_handed_to_it(monkeypatch: pytest.Mon
     monkeypatch.setattr("modelward_inference.cli.main", lambda given: handed.append(given) or 7)
     assert main.main(["save", "--out", "x"]) == 7
     assert handed == [["save", "--out", "x"]]
+
+
+def test_and_the_inference_package_hands_ours_on() -> None:
+    both = os.pathsep.join(["inference_image", "cli"])
+    command = [sys.executable, "-m", "modelward_inference", "lineage", "--help"]
+    environment = {**os.environ, "PYTHONPATH": both, "PYTHONDONTWRITEBYTECODE": "1"}
+    ended = subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=True)
+    assert "REQUEST_ID" in ended.stdout
+    command[-2:] = ["nonsense"]
+    ended = subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, "nobody's verb goes in no circle"
+    assert "invalid choice: 'nonsense'" in ended.stderr
