@@ -88,9 +88,13 @@ def _of_request(options: argparse.Namespace, kubectl: Kubectl, models: Models, n
         else:
             found.append(Found(origin, models.before(origin), answers=answers))
     notes += _of_pods(searched)
-    if sum(all(answer.arm != SHADOW for answer in each.answers) for each in found) > 1:
+    seen = [each for each in found if any(answer.arm != SHADOW for answer in each.answers)]
+    if len(seen) > 1:
+        found.sort(key=lambda each: each in seen and bool(each.origin.mirror and not each.origin.weight))
+        copies = [each.origin.revision for each in seen if each.origin.mirror and not each.origin.weight]
+        told = f" {', '.join(copies)} gets nothing but copies now." if copies else ""
         notes.append(
-            "Several revisions remember it: but for one they got copies of it, or the client sent the id twice."
+            f"Several revisions remember it: but for one they got copies of it, or the client sent the id twice.{told}"
         )
     if found:
         return Report(REQUEST, name, namespace, found, notes, searched)

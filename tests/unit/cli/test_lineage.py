@@ -135,6 +135,13 @@ def test_who_got_a_copy_is_told_last_and_as_such(namespace: Namespace) -> None:
     answered(namespace, "pod-b", "twice", "direct")
     answered(namespace, "pod-a", "twice", "direct")
     assert "Several revisions remember it" in namespace.text("twice")
+    body = deployment()
+    body["status"]["stable"] |= {"weight": 100}
+    body["status"]["candidate"] |= {"weight": 0, "mirrorPercent": 100}
+    namespace.holds("modeldeployments.modelward.io", body)
+    told = namespace.json("twice")
+    assert [each["revision"] for each in told["revisions"]] == [A, B]
+    assert f"{B} gets nothing but copies now." in told["notes"][0]
 
 
 def test_a_request_that_nobody_remembers_could_have_been_several(namespace: Namespace) -> None:

@@ -25,6 +25,7 @@ from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.runtimes.runtime import MODELWARD
+from modelward_inference.protocol import origin
 
 STABLE, CANDIDATE, DEAD = "fraud-a", "fraud-b", "fraud-c"
 ROUTES = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 0, 100),))
@@ -115,7 +116,8 @@ def test_the_operator_asks_single_revisions_and_the_version_by_the_inside_port(l
 
 def test_no_client_chooses_the_id_by_which_answers_are_paired(live: Live) -> None:
     for number in range(5):
-        live.ask("traffic", x_request_id="forged", x_client_request_id=f"also forged {number}")
+        live.ask("traffic", x_request_id="forged", x_client_request_id=f"also forged {number}",
+                 x_modelward_arms="shadow")  # fmt: skip
     live.ask("traffic")
     stable, copies = live.seen(STABLE, 6), live.seen(CANDIDATE, 6)
     ids = {headers["x-request-id"] for headers in stable}
@@ -125,6 +127,8 @@ def test_no_client_chooses_the_id_by_which_answers_are_paired(live: Live) -> Non
     told = [headers.get(envoy.CLIENT_ID_HEADER) for headers in stable]
     assert told[:5] == ["forged"] * 5
     assert all(envoy_routes.INSIDE_HEADER not in headers for headers in (*stable, *copies))
+    assert all(envoy.ARMS_HEADER not in headers for headers in (*stable, *copies)), "nor calls it a copy"
+    assert envoy.ARMS_HEADER == origin.ARMS_HEADER, "as the server reads it"
 
 
 VERSIONED = RouteTable(

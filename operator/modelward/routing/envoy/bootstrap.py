@@ -51,6 +51,9 @@ CLIENT_ID_HEADER: Final = "x-client-request-id"
 """Holds the id that the client gave its request. `x-request-id` is the router's own: by it the answers of two revisions
 are paired, and who chooses it chooses what is compared."""
 
+ARMS_HEADER: Final = "x-modelward-arms"
+"""By which a router may tell pods of a request's arm: no client may, since pods remember it (docs/lineage.md)."""
+
 MAX_CONNECTIONS: Final = 5000
 """Of clients, a router pod; more are closed at once, so that those that are there are served."""
 
@@ -208,7 +211,7 @@ def _traffic_listener(tls: bool) -> dict[str, Any]:
         # send, and whatever id a client sends, the request gets one of the router's own.
         "early_header_mutation_extensions": _early(
             _set(CLIENT_ID_HEADER, "%REQ(X-REQUEST-ID)%"),
-            *({"remove": header} for header in ("x-request-id", INSIDE_HEADER, reachable.HEADER)),
+            *({"remove": header} for header in ("x-request-id", INSIDE_HEADER, reachable.HEADER, ARMS_HEADER)),
         ),
     }
     listener = _listener(CLIENTS, HTTP_PORT, manager)
