@@ -6,6 +6,7 @@ Bounded: the older file goes when the newer one is full. It survives a restart o
 a crash of the node left unwritten is forgotten; a monitor that dies gets it again with the rows. Failure: a disk that
 is full costs the memory and nothing else.
 
+    16 bytes of SALT, then blocks:
     block   4 bytes seconds since the epoch, 2 bytes how many, 1 byte the arm (little endian), 1 byte of MARK
     then    8 bytes for each id
 """
@@ -16,6 +17,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,13 +52,9 @@ UUID: Final = 36
 
 _WORDS: Final = UUID // 4
 _DASHES: Final = [8, 13, 18, 23]
-_FACTORS: Final = np.frombuffer(
-    b"".join(
-        hashlib.blake2b(b"modelward answered", digest_size=8, salt=bytes([each])).digest() for each in range(_WORDS)
-    ),
-    "<u8",
-) | np.uint64(1)
-"""Odd, and else anything: the same for ever, since files outlive a process."""
+
+SALT: Final = 16
+"""Random, of each file: nobody can make an id that has another one's hash."""
 
 Keys = np.ndarray[Any, np.dtype[np.uint64]]
 
@@ -71,22 +69,27 @@ class Found:
     requests: int = 0
 
 
-def keys(ids: Sequence[str]) -> Keys:
+def keys(ids: Sequence[str], salt: bytes) -> Keys:
     """64 bits each. Ids of another form than the router's are hashed one by one, which takes ten times as long."""
     raw = "".join(ids).encode(errors="replace")
     if len(raw) == UUID * len(ids) and (np.frombuffer(raw, np.uint8).reshape(-1, UUID)[:, _DASHES] == ord("-")).all():
         # By its sum with random factors, a word at a time (multilinear hashing): an id has 122 random bits.
-        hashed: Keys = np.frombuffer(raw, "<u4").reshape(-1, _WORDS).astype(np.uint64) @ _FACTORS
+        hashed: Keys = np.frombuffer(raw, "<u4").reshape(-1, _WORDS).astype(np.uint64) @ _factors(salt)
         return hashed ^ (hashed >> np.uint64(32))
-    digests = [_key_of(each) for each in ids]
-    return np.frombuffer(b"".join(digests), "<u8")
+    return np.frombuffer(b"".join([_key_of(each, salt) for each in ids]), "<u8")
 
 
-def _key_of(each: str) -> bytes:
+@lru_cache(maxsize=4)
+def _factors(salt: bytes) -> Keys:
+    digests = [hashlib.blake2b(bytes([each]), digest_size=KEY, key=salt).digest() for each in range(_WORDS)]
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64) | np.uint64(1)
+
+
+def _key_of(each: str, salt: bytes) -> bytes:
     raw = each.encode(errors="replace")
     if len(raw) == UUID and all(raw[position] == ord("-") for position in _DASHES):
-        return keys([each]).astype("<u8").tobytes()
-    return hashlib.blake2b(raw, digest_size=KEY).digest()
+        return keys([each], salt).astype("<u8").tobytes()
+    return hashlib.blake2b(raw, digest_size=KEY, key=salt).digest()
 
 
 class Answered:
@@ -96,6 +99,7 @@ class Answered:
         self._folder, self._half = folder, limit // 2
         self._file: int | None = None
         self._size = 0
+        self._salt = b""
         self._waiting: list[Requests] = []
         self._ids = 0  # of what waits
         self._failed = False
@@ -119,7 +123,7 @@ class Answered:
         if not waiting:
             return
         try:
-            self._append(b"".join(_blocks(waiting)))
+            self._append(waiting)
         except OSError as error:
             if not self._failed:
                 log.warning("which requests were answered is not remembered: %s; nothing else is lost", error)
@@ -131,37 +135,47 @@ class Answered:
             os.close(self._file)
             self._file = None
 
-    def _append(self, raw: bytes) -> None:
+    def _append(self, noted: Sequence[Requests]) -> None:
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._open()
-        if self._size and self._size + len(raw) > self._half:
+        raw = b"".join(_blocks(noted, self._salt))
+        if self._size > SALT and self._size + len(raw) > self._half:
             self.close()
             (self._folder / NEWER).replace(self._folder / OLDER)
             self._open()
-        assert self._file is not None
-        begun = self._size
-        written = os.write(self._file, raw)
-        self._size += written
-        if written < len(raw):
-            os.truncate(self._file, begun)
-            raise OSError(f"{written} of {len(raw)} bytes could be written")
+            raw = b"".join(_blocks(noted, self._salt))
+        self._write(raw)
         self._failed = False
 
     def _open(self) -> None:
         """What a crash cut off goes: blocks behind it could not be found."""
         path = self._folder / NEWER
         self._file = os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-        self._size = sum(BLOCK.size + len(part) for _, _, part in _read(path))
+        salt, blocks = _read(path)
+        self._salt, self._size = salt, SALT + sum(BLOCK.size + len(part) for _, _, part in blocks)
+        if not salt:
+            self._salt, self._size = os.urandom(SALT), 0
+            os.truncate(self._file, 0)
+            self._write(self._salt)
         os.truncate(self._file, self._size)
+
+    def _write(self, raw: bytes) -> None:
+        assert self._file is not None
+        written = os.write(self._file, raw)
+        if written < len(raw):
+            os.truncate(self._file, self._size)
+            raise OSError(f"{written} of {len(raw)} bytes could be written")
+        self._size += written
 
 
 def find(folder: Path, request_id: str) -> Found:
     """What is remembered of a request, by any process. Raises OSError but for files that are not there."""
-    key = _key_of(request_id[:MAX_ID])
     answers, since, requests = set(), None, 0
     for name in (NEWER, OLDER):  # in this order: what is the newer one becomes the older one meanwhile
-        for time, arm, part in _read(folder / name):
+        salt, blocks = _read(folder / name)
+        key = _key_of(request_id[:MAX_ID], salt) if salt else b""
+        for time, arm, part in blocks:
             since = time if since is None else min(since, time)
             requests += len(part) // KEY
             if _has(part, key):
@@ -169,38 +183,42 @@ def find(folder: Path, request_id: str) -> Found:
     return Found(tuple(sorted(answers)), since, requests)
 
 
-def _blocks(noted: Sequence[Requests]) -> Iterator[bytes]:
-    """One for each arm, and no more ids each than a block can tell. A request whose rows came in parts is told once."""
-    by_arm: dict[str, list[str]] = {}
+def _blocks(noted: Sequence[Requests], salt: bytes) -> Iterator[bytes]:
+    """One for each second and arm. A request whose rows came in parts is told once."""
+    alike: dict[tuple[int, str], list[str]] = {}
     for each in noted:
+        second = int(each.times[-1])  # of them all, for they came together
         if len(arms := set(each.arms)) == 1 and not any(each.firsts):
-            by_arm.setdefault(arms.pop(), []).extend(each.ids)
+            alike.setdefault((second, arms.pop()), []).extend(each.ids)
         else:
             for request_id, arm, first in zip(each.ids, each.arms, each.firsts, strict=True):
                 if not first:
-                    by_arm.setdefault(arm, []).append(request_id)
-    time = int(noted[-1].times[-1]) & 0xFFFFFFFF
-    for arm, ids in by_arm.items():
-        hashed = keys(ids).astype("<u8", copy=False)
+                    alike.setdefault((second, arm), []).append(request_id)
+    for (second, arm), ids in alike.items():
+        hashed = keys(ids, salt).astype("<u8", copy=False)
+        number = ARMS.index(arm) if arm in ARMS else 0
         for begin in range(0, len(ids), MOST):
             part = hashed[begin : begin + MOST]
-            yield BLOCK.pack(time, len(part), ARMS.index(arm) if arm in ARMS else 0, MARK) + part.tobytes()
+            yield BLOCK.pack(second & 0xFFFFFFFF, len(part), number, MARK) + part.tobytes()
 
 
-def _read(path: Path) -> Iterator[tuple[int, str, bytes]]:
-    """Time, arm and keys of each whole block, up to what is none."""
+def _read(path: Path) -> tuple[bytes, list[tuple[int, str, bytes]]]:
+    """The salt, empty where there is none; time, arm and keys of each whole block, up to what is none."""
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        return
-    position = 0
+        return b"", []
+    if len(raw) < SALT:
+        return b"", []
+    blocks, position = [], SALT
     while position + BLOCK.size <= len(raw):
         time, count, arm, mark = BLOCK.unpack_from(raw, position)
         begin, end = position + BLOCK.size, position + BLOCK.size + KEY * count
         if mark != MARK or not count or end > len(raw):
-            return
-        yield time, ARMS[arm] if arm < len(ARMS) else ARMS[0], raw[begin:end]
+            break
+        blocks.append((time, ARMS[arm] if arm < len(ARMS) else ARMS[0], raw[begin:end]))
         position = end
+    return raw[:SALT], blocks
 
 
 def _has(part: bytes, key: bytes) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from modelward_inference.capture.requests import Requests
-from modelward_monitor.answered import BLOCK, NEWER, OLDER, PAUSE, Answered, find, keys
+from modelward_monitor.answered import BLOCK, NEWER, OLDER, PAUSE, SALT, Answered, find, keys
 from unit.inference.rest_process import ask, serving
 from unit.inference.test_capture_served import body, rows_total, until
 
@@ -61,22 +61,25 @@ def test_nothing_is_remembered_where_nothing_came(tmp_path: Path) -> None:
     assert (found.answers, found.since, found.requests) == ((), None, 0)
 
 
-def test_a_key_hangs_on_the_id_alone_and_two_ids_have_two() -> None:
-    names = ids(20_000)
-    together = keys(names)
+def test_a_key_hangs_on_the_id_and_the_salt_alone_and_two_ids_have_two() -> None:
+    names, salt = ids(20_000), b"s" * SALT
+    together = keys(names, salt)
     assert len(np.unique(together)) == len(names)
-    assert [int(keys([name])[0]) for name in names[:50]] == [int(each) for each in together[:50]]
-    mixed = keys([*names[:5], "short", "ü"])
+    assert [int(keys([name], salt)[0]) for name in names[:50]] == [int(each) for each in together[:50]]
+    mixed = keys([*names[:5], "short", "ü"], salt)
     assert list(mixed[:5]) == list(together[:5]), "in whatever company"
-    assert int(keys(["6e4b4a0a-6ec5-4a0b-9a58-6d1fdc6a4f64"])[0]) == KNOWN, "files outlive a release"
+    assert not set(keys([*names[:5], "short"], b"t" * SALT)) & {*mixed, *together}
+    known = keys(["6e4b4a0a-6ec5-4a0b-9a58-6d1fdc6a4f64", "order-7"], salt), keys(["order-7"], salt)
+    assert [int(each) for found in known for each in found] == [KNOWN[0], KNOWN[1], KNOWN[1]], "files outlive a release"
 
 
-KNOWN = 17994061100169669388
+KNOWN = (12499660045879444968, 5912119973752186464)
 
 
 def test_a_request_whose_rows_came_in_parts_is_remembered_once(tmp_path: Path) -> None:
     first, second = ids(2)
     noted(tmp_path, requests([first, second], firsts=[0, 0]), requests([second], 1010, firsts=[40]))
+    assert find(tmp_path, second).requests == 2
     assert find(tmp_path, second) == replace(find(tmp_path, first), answers=((1000, "stable"),))
 
 
@@ -108,7 +111,9 @@ def test_what_a_crash_cut_off_hides_nothing_before_or_behind_it(tmp_path: Path, 
     assert not find(tmp_path, last).answers
 
 
-@pytest.mark.parametrize("raw", [b"", b"\0" * 50, b"x", BLOCK.pack(1, 60_000, 1, 0xA5) + b"short", b"\xff" * 1000])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\0" * 50, b"x", b"s" * 16 + BLOCK.pack(1, 60_000, 1, 0xA5) + b"short", b"\xff" * 1000]
+)
 def test_a_file_that_is_none_is_begun_anew(tmp_path: Path, raw: bytes) -> None:
     for name in (NEWER, OLDER):
         (tmp_path / name).write_bytes(raw)
@@ -149,12 +154,12 @@ def test_a_monitor_that_is_killed_has_what_it_acknowledged(tmp_path: Path) -> No
     with MonitorProcess(tmp_path) as monitor:
         send(monitor.socket, *(replace(batch(n, 1), requests=requests([names[n]], 1000 + n)) for n in range(1, 20)))
         monitor.kill()
-        assert lookup(monitor, names[7])["answers"] == [{"time": 1019, "arm": "stable"}]
+        assert lookup(monitor, names[7])["answers"] == [{"time": 1007, "arm": "stable"}]
         monitor.start()
         send(monitor.socket, *(replace(batch(n, 1), requests=requests([names[n]], 1000 + n)) for n in range(20, 40)))
         assert all(lookup(monitor, names[n])["answers"] for n in (1, 19, 20, 39))
         assert lookup(monitor, str(uuid.uuid4())) == {
-            "schema_version": 1, "answers": [], "since": 1019, "requests": 39,
+            "schema_version": 1, "answers": [], "since": 1001, "requests": 39,
         }  # fmt: skip
 
 
