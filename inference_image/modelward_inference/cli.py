@@ -60,9 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
                 run.run(settings.Settings.from_environment())
             case "answered":
-                from modelward_monitor import lookup, settings
-
-                lookup.run(settings.Settings.from_environment(), options.request)
+                return _told("answered", _answered, options)  # who asks is no part of the container: no report
             case "reference":
                 return _told("reference", command.run, options)
             case "drift":
@@ -207,6 +205,12 @@ def _told(verb: str, act: Callable[[argparse.Namespace], None], options: argpars
         print(f"modelward {verb}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _answered(options: argparse.Namespace) -> None:
+    from modelward_monitor import lookup, settings
+
+    lookup.run(settings.Settings.from_environment(), options.request)
 
 
 def _drift_report(options: argparse.Namespace) -> None:

@@ -1,6 +1,7 @@
 """Which requests a pod answered: found again by any process, bounded, and never a cause for anything else to fail."""
 
 import json
+import os
 import subprocess
 import sys
 import uuid
@@ -16,7 +17,7 @@ from modelward_monitor.answered import BLOCK, NEWER, OLDER, PAUSE, SALT, Answere
 from unit.inference.rest_process import ask, serving
 from unit.inference.test_capture_served import body, rows_total, until
 
-from .worlds import DEADLINE, MonitorProcess, batch, reference, send, write_bundle
+from .worlds import DEADLINE, PACKAGE, MonitorProcess, batch, reference, send, write_bundle
 
 
 def ids(count: int) -> list[str]:
@@ -176,3 +177,15 @@ def test_what_a_server_answered_is_found_by_the_id_of_its_request(tmp_path: Path
         until(lambda: rows_total(server, "sent") == 2)
         until(lambda: bool(lookup(monitor, good)["answers"]))
         assert lookup(monitor, bad)["answers"] == [], "no model answered it"
+
+
+def test_a_question_that_fails_is_nothing_that_became_of_the_container(tmp_path: Path) -> None:
+    (tmp_path / "answered").mkdir()
+    (tmp_path / "answered" / NEWER).mkdir()  # can't be read
+    environment = {**os.environ, "PYTHONPATH": str(PACKAGE), "MONITOR_DIR": str(tmp_path)}
+    environment["TERMINATION_LOG"] = str(tmp_path / "termination")
+    command = [sys.executable, "-m", "modelward_inference", "answered", "--", "a"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("modelward answered: ")
+    assert not (tmp_path / "termination").exists()
