@@ -103,6 +103,8 @@ def _of_request(options: argparse.Namespace, kubectl: Kubectl, models: Models, n
         where = f"The namespace {kubectl.namespace}" if kubectl.namespace else "The namespace of kubectl's context"
         notes.append(f"{where} has no ModelDeployment; name another one with -n.")
     for model in [options.model] if options.model else models.names:
+        if sampled := models.sampling(model):
+            notes.append(f"{model}: spec.monitor.samplingFraction is {sampled}; what it leaves out nobody remembers.")
         could = possible(models, model, options.at)
         found += [
             Found(origin, models.before(origin), certain=False, share=each.share)
@@ -123,7 +125,7 @@ def _not_found(searched: Search, name: str) -> str:
     reach = f", whose memory begins at {since}" if since else ""
     return (
         f"No pod knows the request {name}: {where} looked{reach}. It may be older, of a pod that is gone, one that was "
-        "refused or failed, left out by spec.monitor.samplingFraction, or not of this namespace."
+        "refused or failed, one that was not captured, or not of this namespace."
     )
 
 

@@ -123,6 +123,12 @@ class Models:
         found = [*self._deployments.values(), *self._records.values()]
         return next((str(each["metadata"].get("namespace")) for each in found), None)
 
+    def sampling(self, model: str) -> str | None:
+        """The share of requests that its monitors see, as spec has it; None: all of them, or there is no monitor."""
+        monitor = _object(_object(self._deployments.get(model, {}).get("spec")).get("monitor"))
+        fraction = monitor.get("samplingFraction")
+        return None if fraction in (None, "100%") else str(fraction)
+
     def status(self, model: str) -> Json:
         return _object(self._deployments.get(model, {}).get("status"))
 

@@ -155,6 +155,14 @@ def test_a_request_that_nobody_remembers_could_have_been_several(namespace: Name
     assert "possible: with 25 % of the requests" in namespace.text("some-id", code=3)
 
 
+def test_what_is_sampled_out_is_told_where_a_request_is_not_found(namespace: Namespace) -> None:
+    body = deployment()
+    body["spec"] = {"monitor": {"samplingFraction": "10%"}}
+    namespace.holds("modeldeployments.modelward.io", body)
+    told = namespace.json("some-id", code=3)
+    assert "fraud: spec.monitor.samplingFraction is 10%; what it leaves out nobody remembers." in told["notes"]
+
+
 @pytest.mark.parametrize(
     ("at", "expected"),
     [
