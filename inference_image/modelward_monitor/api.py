@@ -26,6 +26,7 @@ from modelward_monitor import documents, logger
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.placing import check_widths, fitted
+from modelward_monitor.predictionlog.service import PredictionLog
 from modelward_monitor.windows import Window
 
 MAX_EVENT: Final = 4 << 20
@@ -46,9 +47,10 @@ def application(
     *,
     events: bool,
     revision: str = "",
+    log: PredictionLog | None = None,
 ) -> FastAPI:
     """`farewell` is set when somebody has read the last counts; `events`: whether KServe's are taken; `revision`: that
-    metrics tell of."""
+    metrics tell of; `log`: where the prediction log is kept."""
     app = FastAPI(title=f"Modelward's monitor of {name}", version=__version__, redoc_url=None)
 
     @app.get("/healthz", **documents.HEALTHZ)
@@ -86,6 +88,12 @@ def application(
             return _none_yet(monitor)
         last = BackgroundTask(farewell.set) if reading.final and final not in ("", "0", "false") else None
         return _json(reading.to_dict(), background=last)
+
+    @app.get("/v1/log", **documents.LOG)
+    async def prediction_log() -> Response:
+        if log is None:
+            return _json({"error": "this monitor keeps no prediction log; PREDICTION_LOG_URI is not set"}, 404)
+        return _json(log.document())
 
     @app.get("/v1/windows", **documents.WINDOWS)
     async def windows() -> Response:

@@ -23,12 +23,13 @@ _WRONG: Final = ()
 
 @dataclass(frozen=True)
 class Arrival:
-    """`sides`: that the batch speaks of; `refused`: its rows could not be read. A batch without a number (0) is of no
-    server's run: it comes once."""
+    """`sides`: that the batch speaks of; `refused`: its rows could not be read; `raw`: head and body of the server's
+    batch, as they came. A batch without a number (0) is of no server's run: it comes once."""
 
     batch: Batch
     sides: tuple[Side, ...] = SIDES
     refused: bool = False
+    raw: tuple[bytes, bytes] | None = None
 
     @property
     def size(self) -> int:

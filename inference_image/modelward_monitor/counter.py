@@ -20,6 +20,7 @@ from modelward_monitor import learning
 from modelward_monitor.arrivals import SIDES, Arrival, joined, tabulate
 from modelward_monitor.held import FEWEST, MAX_BYTES, Held
 from modelward_monitor.placing import fitted
+from modelward_monitor.predictionlog.mark import Mark
 
 MAX_RUNS: Final = 16
 """Runs of the server whose last number is remembered. A run that ended sends nothing again."""
@@ -48,7 +49,7 @@ class Run:
 @dataclass(frozen=True)
 class State:
     """`counts`: in the order of the reference's features; `held`: empty once there is one; `runs`: the last one that
-    sent something last; `logged`: rows of request and of response events."""
+    sent something last; `logged`: rows of request and of response events; `log`: how far the prediction log is."""
 
     epoch: str
     sequence: int = 0
@@ -59,6 +60,7 @@ class State:
     runs: Mapping[str, Run] = field(default_factory=dict)
     logged: tuple[int, int] = (0, 0)
     layout: Layout = field(default_factory=lambda: Layout(()))
+    log: Mark = field(default_factory=Mark)
 
     @property
     def digest(self) -> str | None:
@@ -93,7 +95,7 @@ def switched(state: State, epoch: str, reference: Reference) -> State:
     intake = replace(
         begun.intake, sampled_out=state.intake.sampled_out, dropped=state.intake.dropped, refused=state.intake.refused
     )
-    return replace(begun, intake=intake, runs=state.runs, logged=state.logged)
+    return replace(begun, intake=intake, runs=state.runs, logged=state.logged, log=state.log)
 
 
 def take(state: State, arrivals: Iterable[Arrival], plan: Plan) -> State:

@@ -78,6 +78,24 @@ COUNTS: Final[dict[str, Any]] = {
     ),
     "responses": {200: _example("The counts", _READING), 401: _UNKNOWN, 404: _LEARNING, 503: _FULL},
 }
+_LOG: Final = {
+    "schema_version": 1, "pod": "0d9a5d0c-3ad2-4b54-9c50-9f9f2cf0f7a2", "epoch": "9f86d081884c7d65",
+    "rows": {"written": 1200, "stored": 1000, "waiting": 200, "left_out": 0, "sampled_out": 0},
+    "lost": {"full": 0, "failed": 0, "unreadable": 0, "damaged": 0, "dropped": 0}, "unreadable_values": 0,
+    "waiting_bytes": 40960, "failure": None, "disk_failure": None, "final": False,
+}  # fmt: skip
+LOG: Final[dict[str, Any]] = {
+    "summary": "How far the prediction log has come",
+    "description": (
+        "Rows since its epoch began. `waiting` ones are on the pod's disk; `lost` ones are in no file, by reason. "
+        "`failure`: what keeps files from the store, since when (seconds since 1970), and what to do."
+    ),
+    "responses": {
+        200: _example("So far", _LOG),
+        401: _UNKNOWN,
+        404: _error("None is kept", "this monitor …"),
+    },
+}
 WINDOWS: Final[dict[str, Any]] = {
     "summary": "What this pod saw in its last windows, the one that goes on first",
     "description": "Of one pod alone, and since its monitor began. Features are ordered by their PSI, the worst first.",

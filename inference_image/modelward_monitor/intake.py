@@ -131,7 +131,7 @@ async def _read(reader: asyncio.StreamReader) -> Arrival:
         return _refused(head, str(error))
     if batch.number < 1 or not 0 <= batch.rows <= MAX_BODY:
         return _refused(head, f"it can't be number {batch.number} of {batch.rows} rows")
-    return Arrival(batch)
+    return Arrival(batch, raw=(head, body))
 
 
 def _refused(head: bytes, why: str) -> Arrival:

@@ -13,15 +13,19 @@ from prometheus_client.registry import Collector
 
 from modelward_drift.counting.counts import quality
 from modelward_monitor.monitor import Monitor
+from modelward_monitor.predictionlog.service import PredictionLog
 
 ISSUES = ("missing", "non_finite", "out_of_range", "new_categories", "type_errors")
 
 
 class MonitorCollector(Collector):
-    """`top`: features; `connections`: tells how many servers are connected."""
+    """`top`: features; `connections`: tells how many servers are connected; `log`: the prediction log, where there is
+    one."""
 
-    def __init__(self, monitor: Monitor, top: int, connections: Callable[[], int]) -> None:
-        self._monitor, self._top, self._connections = monitor, top, connections
+    def __init__(
+        self, monitor: Monitor, top: int, connections: Callable[[], int], log: PredictionLog | None = None
+    ) -> None:
+        self._monitor, self._top, self._connections, self._log = monitor, top, connections, log
 
     def collect(self) -> Iterable[Metric]:
         monitor, saved = self._monitor, self._monitor.saved
@@ -44,6 +48,8 @@ class MonitorCollector(Collector):
         if saved.reference:
             info.add_metric([saved.reference.digest, saved.reference.source], 1)
         yield info
+        if self._log is not None:
+            yield from _of_log(self._log)
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -61,11 +67,24 @@ class MonitorCollector(Collector):
         yield _gauge("window_rows", "Rows of this pod's last window.", window.rows if window else 0)
 
 
-def registry(monitor: Monitor, top: int, connections: Callable[[], int]) -> CollectorRegistry:
+def registry(
+    monitor: Monitor, top: int, connections: Callable[[], int], log: PredictionLog | None = None
+) -> CollectorRegistry:
     """With all of the above."""
     made = CollectorRegistry()
-    made.register(MonitorCollector(monitor, top, connections))
+    made.register(MonitorCollector(monitor, top, connections, log))
     return made
+
+
+def _of_log(log: PredictionLog) -> Iterable[Metric]:
+    told = log.document()
+    rows = {result: told["rows"][result] for result in ("written", "stored", "left_out")}
+    lost = {f"lost_{reason}": count for reason, count in told["lost"].items() if reason != "dropped"}
+    yield _counter("log_rows", "Rows of the prediction log by what became of them.", "result", rows | lost)
+    yield _gauge("log_waiting_rows", "Rows on the pod's disk that are not in the store.", told["rows"]["waiting"])
+    yield _gauge("log_waiting_bytes", "Bytes of them.", told["waiting_bytes"])
+    failing = bool(told["failure"] or told["disk_failure"])
+    yield _gauge("log_failing", "1 while the log can't be written, or brought to its store.", failing)
 
 
 def _counter(name: str, documentation: str, label: str, values: dict[str, Any]) -> Metric:

@@ -10,6 +10,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from modelward_drift.counting.reading import Reading
@@ -20,6 +21,7 @@ from modelward_monitor import counter
 from modelward_monitor.arrivals import SIDES, Arrival
 from modelward_monitor.counter import Plan, State
 from modelward_monitor.placing import fitted, plain_name
+from modelward_monitor.predictionlog.journal import Journal, Pending
 from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
 
@@ -37,14 +39,23 @@ PENDING: Final = 1000
 
 
 class Monitor:
-    """`clock`: monotonic, in seconds."""
+    """`clock`: monotonic, in seconds; `journal`: of the prediction log, None: there is none."""
 
     def __init__(
-        self, store: Store, plan: Plan, windows: Windows, pod: str, clock: Callable[[], float] = time.monotonic
+        self,
+        store: Store,
+        plan: Plan,
+        windows: Windows,
+        pod: str,
+        clock: Callable[[], float] = time.monotonic,
+        journal: Journal | None = None,
     ) -> None:
         self._store, self.plan, self.windows, self._pod, self._clock = store, plan, windows, pod, clock
+        self._journal = journal
         self.state: State = store.open()
         self.saved: State = self.state
+        if journal is not None:
+            self.state = replace(self.state, log=journal.open(self.state.log))
         self.saved_at = clock()
         windows.roll(self.state)
         self.failure: str | None = None
@@ -68,6 +79,8 @@ class Monitor:
         arrivals, self._pending, self._bytes = self._pending, [], 0
         if not arrivals:
             return
+        if self._journal is not None:
+            self._journal.offer(arrivals, self.state.runs)
         refused = self.state.intake.refused
         try:
             self.state = counter.take(self.state, arrivals, self.plan)
@@ -78,24 +91,54 @@ class Monitor:
             log.exception("rows can't be counted")
             self._one_by_one(arrivals)
 
-    async def save(self) -> State:
+    async def save(self, *, close_log: bool = False) -> State:
         """What was offered before is on the disk when this returns. Callers at the same time share a write.
+        `close_log`: end the log's open segment.
 
         Raises OSError; everything is then kept, and written with the next one.
         """
         async with self._writing:
             self.settle()
-            state = self.state
-            if state is not self.saved:
+            state, journal = self.state, self._journal
+            logs = journal is not None and (journal.pending or close_log or journal.due(state.log))
+            if state is not self.saved or logs:
+                taken = journal.take() if journal is not None else []
                 try:
-                    await asyncio.to_thread(self._store.write, state)
+                    written = await asyncio.to_thread(self._write, state, taken, close_log)
                 except OSError as error:
+                    if journal is not None:
+                        journal.give_back(taken)
                     self.failure = f"the snapshot can't be written: {error}"
                     raise
-                self.saved, self.saved_at, self.failure = state, self._clock(), None
+                # What was counted meanwhile is not on the disk; how far the log has come is known to this one alone.
+                self.state = written if self.state is state else replace(self.state, log=written.log)
+                self.saved, self.saved_at, self.failure = written, self._clock(), None
                 for listener in tuple(self._listeners):
-                    listener(state)
+                    listener(written)
             return self.saved
+
+    def _write(self, state: State, taken: list[Pending], close_log: bool) -> State:
+        """First the log, then what says how far it has come: a monitor that dies in between gets the batches again."""
+        journal = self._journal
+        if journal is None:
+            self._store.write(state)
+            return state
+        mark, done = journal.write(state.log, taken, close=close_log)
+        state = replace(state, log=mark)
+        self._store.write(state)
+        journal.forget(done)
+        return state
+
+    @property
+    def log_failure(self) -> str | None:
+        """Why rows can't be written to the log's segments, while that is so."""
+        return self._journal.failure if self._journal is not None else None
+
+    def log_news(self) -> None:
+        """What became of a segment waits to be counted."""
+        if self._journal is not None:
+            self._journal.news = True
+            self._due.set()
 
     def listen(self, listener: Callable[[State], None]) -> Callable[[], None]:
         """`listener` is called after each write. Returns what ends that."""

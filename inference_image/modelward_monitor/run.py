@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import time
+from collections.abc import Coroutine
 from types import FrameType
 
 import orjson
@@ -23,6 +24,8 @@ from modelward_monitor.answered import Answered
 from modelward_monitor.counter import Plan
 from modelward_monitor.intake import Intake
 from modelward_monitor.monitor import SAVE_EVERY, Monitor
+from modelward_monitor.predictionlog.service import PredictionLog
+from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.settings import Settings
 from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
@@ -62,12 +65,17 @@ async def _run(settings: Settings) -> None:
     verifier = operatoraccess.of(MONITOR)
     plan, reference = plan_of(settings)
     windows = Windows(settings.window, time.monotonic, time.time)
-    monitor = Monitor(Store(settings.state, reference), plan, windows, settings.pod)
+    wanted = LogSettings.from_environment()
+    kept = PredictionLog(wanted) if wanted is not None else None
+    store = Store(settings.state, reference)
+    monitor = Monitor(store, plan, windows, settings.pod, journal=kept.journal if kept is not None else None)
+    if kept is not None:
+        kept.attach(lambda: monitor.saved, monitor.log_news)
     farewell = asyncio.Event()
     async with Intake(monitor, settings.socket, Answered(settings.answered)) as intake:
-        registry = metrics.registry(monitor, settings.top, lambda: intake.connections)
+        registry = metrics.registry(monitor, settings.top, lambda: intake.connections, kept)
         application = api.application(
-            monitor, registry, settings.model, farewell, events=settings.events, revision=settings.revision
+            monitor, registry, settings.model, farewell, events=settings.events, revision=settings.revision, log=kept
         )
         server = _Server(uvicorn.Config(
             Guard(application, verifier, closed_but(api.OPEN), api.MAX_REFERENCE),
@@ -78,8 +86,11 @@ async def _run(settings: Settings) -> None:
         log.info("counting against %s, on port %d", monitor.state.digest or "what is learned", settings.port)
         gc.collect()
         gc.freeze()
-        ticking = asyncio.create_task(monitor.run())
-        ending = asyncio.create_task(_end(monitor, intake, server, farewell, settings.farewell))
+        tasks = [asyncio.create_task(monitor.run())]
+        shipping = asyncio.create_task(kept.shipper.run()) if kept is not None else None
+        complete = asyncio.Event()
+        ending = _end(monitor, intake, server, farewell, settings.farewell, complete)
+        tasks.append(asyncio.create_task(_end_all(ending, complete, monitor, server, kept, shipping)))
         try:
             await server.serve()
         except SystemExit:  # uvicorn has logged why
@@ -87,9 +98,10 @@ async def _run(settings: Settings) -> None:
                 f"the monitor can't listen on port {settings.port}; set MONITOR_PORT to a free one"
             ) from None
         finally:
-            for task in (ticking, ending):
+            tasks += [shipping] if shipping is not None else []
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(ticking, ending, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
     await monitor.save()
 
 
@@ -106,8 +118,10 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().call_soon_threadsafe(self.terminated.set)
 
 
-async def _end(monitor: Monitor, intake: Intake, server: _Server, farewell: asyncio.Event, limit: float) -> None:
-    """The server has ended before, or is about to: what it still hands over is taken, then nothing more."""
+async def _end(
+    monitor: Monitor, intake: Intake, server: _Server, farewell: asyncio.Event, limit: float, complete: asyncio.Event
+) -> None:
+    """The server has ended before, or is about to: what it still hands over is taken, then no more (`complete`)."""
     await server.terminated.wait()
     log.info("handing over the last counts, for at most %.0f s", limit)
     with contextlib.suppress(TimeoutError):
@@ -115,7 +129,27 @@ async def _end(monitor: Monitor, intake: Intake, server: _Server, farewell: asyn
             await intake.quiet()
             intake.close()
             await _last_save(monitor)
+            complete.set()
             await farewell.wait()
+    complete.set()
+
+
+async def _end_all(
+    ending: Coroutine[None, None, None],
+    complete: asyncio.Event,
+    monitor: Monitor,
+    server: _Server,
+    kept: PredictionLog | None,
+    shipping: asyncio.Task[None] | None,
+) -> None:
+    """`ending`: the counts' farewell. The log has its own beside it, once no more rows come."""
+    counting = asyncio.create_task(ending)
+    if kept is not None and shipping is not None:
+        await complete.wait()
+        shipping.cancel()
+        await asyncio.gather(shipping, return_exceptions=True)
+        await kept.farewell(lambda: monitor.save(close_log=True))
+    await counting
     server.should_exit = True
 
 

@@ -24,6 +24,7 @@ from modelward_inference.capture.wire import Batch, WireError
 from modelward_monitor.arrivals import Table
 from modelward_monitor.counter import Run, State
 from modelward_monitor.held import Held
+from modelward_monitor.predictionlog.mark import Mark
 
 VERSION: Final = 1
 MAGIC: Final = b"MWMON\n"
@@ -46,6 +47,7 @@ def dump(state: State) -> list[Any]:
         "intake": asdict(state.intake),
         "runs": {epoch: asdict(run) for epoch, run in state.runs.items()},
         "logged": state.logged,
+        "log": asdict(state.log),
         "held": {"rows": state.held.rows, "size": state.held.size, "slots": list(map(asdict, state.held.layout.slots))},
     }
     pieces = wire.frame(head)
@@ -96,6 +98,7 @@ def _state(raw: Mapping[str, Any], tables: list[Batch], references: Mapping[str,
         intake=Intake(**raw["intake"]),
         runs={epoch: Run(**run) for epoch, run in raw["runs"].items()},
         logged=(raw["logged"][0], raw["logged"][1]),
+        log=Mark.from_dict(raw["log"]) if "log" in raw else Mark(),  # earlier releases had none
         layout=Layout.of_reference(reference) if reference else Layout(()),
     )
 

@@ -1,0 +1,106 @@
+"""The prediction log of a running monitor: its journal and its shipper, and what is told of both."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+from modelward_monitor.counter import State
+from modelward_monitor.predictionlog.journal import Journal
+from modelward_monitor.predictionlog.segments import Segments
+from modelward_monitor.predictionlog.settings import LogSettings
+from modelward_monitor.predictionlog.shipper import Shipper, Work
+
+log = logging.getLogger(__name__)
+
+SCHEMA_VERSION: Final = 1
+"""Of the document."""
+
+FAREWELL: Final = 25.0
+"""Seconds that a monitor which ends goes on to bring its log to the store."""
+
+RETRY: Final = 1.0
+"""Seconds between two attempts then."""
+
+
+class PredictionLog:
+    """`saved`: tells the state that is on the disk; `news`: has what became of segments counted; `save_closed`: saves
+    all, and closes the open segment."""
+
+    def __init__(self, settings: LogSettings, wall: Callable[[], float] = time.time) -> None:
+        self.settings = settings
+        self._segments = Segments(settings.folder)
+        self.journal = Journal(self._segments, settings.limits, wall)
+        self._saved: Callable[[], State] | None = None
+        self._shipper: Shipper | None = None
+        self._ended = False
+
+    def attach(self, saved: Callable[[], State], news: Callable[[], None]) -> None:
+        """To the monitor, before anything else."""
+        self._saved = saved
+        self._shipper = Shipper(self._work, news)
+
+    @property
+    def shipper(self) -> Shipper:
+        assert self._shipper is not None, "attach comes first"
+        return self._shipper
+
+    @property
+    def waiting_bytes(self) -> int:
+        """On the pod's disk."""
+        try:
+            return self._segments.size()
+        except OSError:  # a file went while it was looked at
+            return 0
+
+    def document(self) -> dict[str, Any]:
+        """What the operator reads."""
+        assert self._saved is not None, "attach comes first"
+        state = self._saved()
+        mark, intake, failure = state.log, state.intake, self.shipper.failure
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "pod": self.settings.pod,
+            "epoch": mark.epoch,
+            "rows": {
+                "written": mark.written, "stored": mark.stored, "waiting": mark.waiting, "left_out": mark.left_out,
+                "sampled_out": intake.sampled_out,
+            },
+            "lost": {**mark.lost, "dropped": intake.dropped},
+            "unreadable_values": mark.values,
+            "waiting_bytes": self.waiting_bytes,
+            "failure": asdict(failure) if failure is not None else None,
+            "disk_failure": self.journal.failure,
+            "final": self._ended,
+        }  # fmt: skip
+
+    async def farewell(self, save: Callable[[], Any], limit: float = FAREWELL) -> None:
+        """Bring what there is to the store, for at most `limit` seconds. `save`: saves all, and closes the segment."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                while True:
+                    with contextlib.suppress(OSError):
+                        await save()
+                        if not self._work().waiting or (await self.shipper.ship() and not self._work().waiting):
+                            await save()
+                            break
+                    await asyncio.sleep(RETRY)
+        self._ended = True
+        left = self._saved().log.waiting if self._saved is not None else 0
+        if left:
+            log.error("%d rows of the prediction log did not reach its store, and go with the pod", left)
+
+    def _work(self) -> Work:
+        assert self._saved is not None, "attach comes first"
+        mark = self._saved().log
+        try:
+            raw = [each for each in self._segments.raw() if each.epoch != mark.epoch or each.number < mark.segment]
+            waiting = len(raw) + len(self._segments.ready())
+        except OSError:
+            waiting = 0
+        # Before the epoch is saved nobody can tell which segment is open.
+        waiting = waiting if mark.epoch else 0
+        return Work(mark.epoch, mark.segment, waiting, sum(mark.lost.values()))
