@@ -56,6 +56,12 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "Rows since the stable revision runs, of all its pods: counted, sampled_out, dropped, refused or lost.",
         (*MODEL, "result"),
     ),
+    "prediction_logged": (
+        "1 while every row of the prediction log is in its store, or on its way; a series a model with one.", MODEL,
+    ),
+    "prediction_log_rows": (
+        "Rows of the prediction log, of the pods that there are: written, stored, waiting or lost.", (*MODEL, "result"),
+    ),
     "drift": (
         "The metric of the worst features in the last window, pooled over all pods.", (*MODEL, "metric", "feature"),
     ),
@@ -146,6 +152,10 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
     yield "modeldeployment_ready", owner, _is_true(status, "Ready")
     if "Resolved" in found:
         yield "modeldeployment_resolved", owner, _is_true(status, "Resolved")
+    if "PredictionLogged" in found:
+        yield "prediction_logged", owner, _is_true(status, "PredictionLogged")
+        for result in ("written", "stored", "waiting", "lost"):
+            yield "prediction_log_rows", (*owner, result), float(status["predictionLog"][result])
     if "stable" not in status:
         return  # nothing was made of it yet
     stable = status["stable"]

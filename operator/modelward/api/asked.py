@@ -20,6 +20,7 @@ def asked_of(spec: Spec, model: Model) -> dict[str, Any]:
         "server": said(spec.server),
         "serviceAccountName": spec.service_account_name,
         "monitor": None if spec.monitor is None else said(spec.monitor),
+        "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log),
     }
     # A monitor with nothing but defaults is one all the same.
     return {name: value for name, value in found.items() if value is not None and (value or name == "monitor")}
@@ -33,7 +34,7 @@ def as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
         return None
     return replace(
         spec, model=found.model, resources=found.resources, server=found.server,
-        service_account_name=found.service_account_name, monitor=found.monitor,
+        service_account_name=found.service_account_name, monitor=found.monitor, prediction_log=found.prediction_log,
     )  # fmt: skip
 
 
@@ -47,7 +48,9 @@ def said(value: Any, *, as_field: bool = False) -> Any:
             for name, told, each in shown
             if told != _default(each) and (each.metadata.get("intent", True) or not as_field)
         }
-    return list(value) if isinstance(value, tuple) else dict(value) if isinstance(value, Mapping) else value
+    if isinstance(value, tuple):
+        return [said(each, as_field=as_field) for each in value]
+    return dict(value) if isinstance(value, Mapping) else value
 
 
 def _default(each: "Field[Any]") -> Any:

@@ -15,6 +15,9 @@ PLATFORM_CURRENT: Final = "PlatformCurrent"
 MONITORED: Final = "Monitored"
 """Only where spec.monitor asks for it."""
 
+PREDICTION_LOGGED: Final = "PredictionLogged"
+"""Only where spec.predictionLog asks for it."""
+
 RESOLVED: Final = "Resolved"
 """Only where spec.model.uri is a reference that a registry resolves."""
 

@@ -151,6 +151,46 @@ class Monitor:
 
 
 @dataclass(frozen=True)
+class Truncated:
+    """A column of the log, of which the first `characters` are kept."""
+
+    name: str
+    characters: int
+
+
+@dataclass(frozen=True)
+class LogColumns:
+    """What happens to columns of the log, by their names."""
+
+    exclude: tuple[str, ...] = ()
+    hash: tuple[str, ...] = ()
+    truncate: tuple[Truncated, ...] = ()
+
+
+@dataclass(frozen=True)
+class KeyReference:
+    """An entry of a Secret of the same namespace."""
+
+    name: str
+    key: str = "key"
+
+
+@dataclass(frozen=True)
+class PredictionLog:
+    """Where what was asked and answered is kept, and of which requests. `interval`: longest that rows wait in the pod;
+    `disk_limit`: of what waits there; `retention`: as 90d, None: for ever."""
+
+    uri: str
+    credentials_secret: SecretReference | None = None
+    fraction: str = "100%"
+    interval: str = "5m"
+    disk_limit: str | int = "512Mi"
+    retention: str | None = None
+    columns: LogColumns = LogColumns()
+    hash_key_secret: KeyReference | None = None
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a user asks for."""
 
@@ -165,6 +205,7 @@ class Spec:
     variants: tuple[Variant, ...] = ()
     revision_history_limit: int = 0
     monitor: Monitor | None = None
+    prediction_log: PredictionLog | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +283,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         variants=tuple(_variant(each) for each in raw.get("variants") or ()),
         revision_history_limit=int(raw.get("revisionHistoryLimit", 0)),
         monitor=None if raw.get("monitor") is None else _monitor(raw["monitor"]),
+        prediction_log=None if raw.get("predictionLog") is None else _prediction_log(raw["predictionLog"]),
     )
 
 
@@ -288,6 +330,26 @@ def _monitor(raw: Mapping[str, Any]) -> Monitor:
         top_features=int(raw.get("topFeatures", 10)),
         window=MonitorWindow(str(window.get("duration", "1h")), int(window.get("minSamples", 500))),
         resources=_resources(raw.get("resources")),
+    )
+
+
+def _prediction_log(raw: Mapping[str, Any]) -> PredictionLog:
+    secret, key, columns = raw.get("credentialsSecret"), raw.get("hashKeySecret"), raw.get("columns") or {}
+    return PredictionLog(
+        uri=str(raw["uri"]),
+        credentials_secret=SecretReference(str(secret["name"])) if secret else None,
+        fraction=str(raw.get("fraction", PredictionLog.fraction)),
+        interval=str(raw.get("interval", PredictionLog.interval)),
+        disk_limit=raw.get("diskLimit", PredictionLog.disk_limit),
+        retention=raw.get("retention"),
+        columns=LogColumns(
+            exclude=tuple(map(str, columns.get("exclude") or ())),
+            hash=tuple(map(str, columns.get("hash") or ())),
+            truncate=tuple(
+                Truncated(str(each["name"]), int(each["characters"])) for each in columns.get("truncate") or ()
+            ),
+        ),
+        hash_key_secret=KeyReference(str(key["name"]), str(key.get("key", KeyReference.key))) if key else None,
     )
 
 

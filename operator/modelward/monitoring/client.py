@@ -52,6 +52,15 @@ class Monitors:
         """Let the pod compare with this one."""
         return await self._ask("PUT", pod, "/v1/reference", reference.to_dict())
 
+    async def log(self, pod: PodFacts) -> Answer:
+        """How far the pod's prediction log has come; an empty document where it keeps none."""
+        try:
+            return await self._pods.ask(pod, self._port, "/v1/log", _log_answer, "GET", None, MONITOR)
+        except NoAnswerError:
+            return Answer()
+        except BadAnswerError as error:
+            return Answer(problem=str(error))
+
     async def _ask(self, method: str, pod: PodFacts, path: str, body: Any = None) -> Answer:
         try:
             return await self._pods.ask(pod, self._port, path, _answer, method, body, MONITOR)
@@ -70,3 +79,11 @@ def _answer(status: int, raw: bytes) -> Answer:
     if learning:
         return Answer(learning=(int(learning["rows"]), int(learning["of"])))
     return Answer(problem=quoted(content["error"]))
+
+
+def _log_answer(status: int, raw: bytes) -> Answer:
+    """Likewise."""
+    if status == 404:
+        return Answer({})
+    content = decoded(raw)
+    return Answer(content) if status == 200 else Answer(problem=quoted(content["error"]))

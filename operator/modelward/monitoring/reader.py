@@ -21,6 +21,7 @@ from modelward.monitoring import pooling, windows
 from modelward.monitoring import store as render
 from modelward.monitoring.client import Answer, Monitors
 from modelward.monitoring.judging import Rules
+from modelward.monitoring.logreader import PredictionLogs
 from modelward.monitoring.pooling import Pool
 from modelward.monitoring.status import Monitored, PodMonitor
 from modelward.monitoring.windows import Book, Look, Window, WindowSettings
@@ -100,9 +101,11 @@ class Monitoring:
         self._monitors = monitors
         self._clock = clock
         self._states: dict[Key, _State] = {}
+        self.logs = PredictionLogs(monitors, poller, clock)
 
     def forget(self, owner: Key) -> None:
         self._states.pop(owner, None)
+        self.logs.forget(owner)
         self._poller.drop(Question("monitors", owner))
 
     def shown(self) -> dict[tuple[str, str], Monitored]:

@@ -13,7 +13,7 @@ from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
 from modelward.net.untrusted import in_header
 from modelward.platform import Platform
-from modelward.revisions import identity, restart
+from modelward.revisions import identity, prediction_log, restart
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
 from modelward.runtimes.runtime import MODELWARD
@@ -72,6 +72,7 @@ def _asked(deployment: ModelDeployment, model: Model) -> dict[str, Any]:
         "server": said(spec.server, as_field=True),
         "serviceAccountName": spec.service_account_name,
         "monitor": None if monitor is None else {**said(monitor, as_field=True), "window": monitor.window.duration},
+        "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log, as_field=True),
     }
     return {name: value for name, value in wrote.items() if value not in (None, {})}
 
@@ -239,12 +240,17 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
     ]
     if spec.monitor is not None:
         volumes += [
-            steps.folder("monitor", steps.SCRATCH),
+            steps.folder("monitor", prediction_log.folder_size(owner)),
             steps.folder(steps.tmp(CONTAINERS.monitor)["name"], steps.SCRATCH),
+            *prediction_log.volumes(owner),
         ]
-        mounts = [{**bundle, "readOnly": True}, steps.tmp(CONTAINERS.monitor), monitor]
-        told = {**shared, "MODEL_REVISION": revision}
-        init.append(identity.known(_monitor(told, container, spec.monitor, mounts)))
+        mounts = [
+            {**bundle, "readOnly": True}, steps.tmp(CONTAINERS.monitor), monitor,
+            *prediction_log.mounts(owner, platform),
+        ]  # fmt: skip
+        logs = prediction_log.settings(owner, platform, revision)
+        told = {**shared, "MODEL_REVISION": revision, **logs}
+        init.append(identity.known(_monitor(told, container, spec.monitor, mounts, logs=bool(logs))))
     settings = {
         **_server_settings(spec),
         **_told_to_clients(model, revision),
@@ -271,7 +277,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
     built: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": common.POD_SECURITY_CONTEXT,
+        "securityContext": {**common.POD_SECURITY_CONTEXT, **prediction_log.security_context(owner)},
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "initContainers": init,
         "containers": [identity.known(server)],
@@ -291,7 +297,7 @@ def _pin(model: Model, revision: str) -> list[dict[str, Any]]:
 
 
 def _monitor(
-    shared: dict[str, str], container: dict[str, Any], monitor: Monitor, mounts: list[dict[str, Any]]
+    shared: dict[str, str], container: dict[str, Any], monitor: Monitor, mounts: list[dict[str, Any]], *, logs: bool
 ) -> dict[str, Any]:
     """A native sidecar: it is there before the server, and ends after it, so that it sees the last request.
 
@@ -312,7 +318,9 @@ def _monitor(
         "restartPolicy": "Always",
         "env": common.environment({**shared, **settings}),
         "ports": [{"name": "monitor", "containerPort": PORTS.monitor, "protocol": "TCP"}],
-        "resources": common.resources(monitor.resources, DEFAULT_MONITOR_RESOURCES),
+        "resources": common.resources(
+            monitor.resources, prediction_log.DEFAULT_RESOURCES if logs else DEFAULT_MONITOR_RESOURCES
+        ),
         "volumeMounts": mounts,
     }
 

@@ -48,8 +48,12 @@ ARTIFACT: dict[str, Any] = {"name": "artifact", "mountPath": ARTIFACT_DIR, "read
 
 
 def annotations(spec: Spec) -> dict[str, str]:
-    """Of the pod: only the download gets the web identity of spec.serviceAccountName."""
-    others = [CONTAINERS.compile, CONTAINERS.server, *([CONTAINERS.monitor] if spec.monitor is not None else ())]
+    """Of the pod: only the download gets the web identity of spec.serviceAccountName, and the monitor where it brings a
+    prediction log to a store that no Secret opens."""
+    log = spec.prediction_log
+    logs = log is not None and log.credentials_secret is None and log.uri.startswith("s3://")
+    watches = spec.monitor is not None and not logs
+    others = [CONTAINERS.compile, CONTAINERS.server, *([CONTAINERS.monitor] if watches else ())]
     return {"eks.amazonaws.com/skip-containers": ",".join(others)}
 
 

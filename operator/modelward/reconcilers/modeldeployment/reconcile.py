@@ -192,9 +192,13 @@ class Reconciler:
             await self._take_up_commands(owner, planned, made)
         try:
             monitored, look_again = self._monitoring.look(owner, observed)
+            logs = (
+                self._monitoring.logs.look(owner, observed) if owner.spec.prediction_log is not None else (None, None)
+            )
         except PendingError:
             return Outcome(again_in=AWAITED)
-        seen = replace(seen, monitored=monitored, again_in=soonest(seen.again_in, look_again))
+        again_in = soonest(seen.again_in, look_again, logs[1])
+        seen = replace(seen, monitored=monitored, logged=logs[0], again_in=again_in)
         return await self._report(
             owner, observed, planned, refused or memory.changed, seen, memory, effective, made, following
         )
@@ -296,6 +300,7 @@ class Reconciler:
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,
             seen.monitored, effective, made.update if refused is None else None, following,
             restarted=owner.restart is not None and (observed.router.routes is not None or not owner.status),
+            logged=seen.logged,
         )  # fmt: skip
         # What was deleted is out of the cache already, so that its event would be no news; nor is one of a record.
         marked = any(resource_of(each) is CONTROLLER_REVISIONS for each in planned.applies)

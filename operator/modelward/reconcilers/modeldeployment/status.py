@@ -28,7 +28,9 @@ from modelward.facts import (
     RevisionFacts,
 )
 from modelward.models.following import Following
+from modelward.monitoring import logged as prediction_log
 from modelward.monitoring import status as monitored
+from modelward.monitoring.logged import Logged
 from modelward.monitoring.status import Monitored
 from modelward.reconcilers.modeldeployment import platform_status as platform
 from modelward.reconcilers.modeldeployment.assessment import (
@@ -108,12 +110,14 @@ def build_status(
     following: Following | None = None,
     *,
     restarted: bool = False,
+    logged: Logged | None = None,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
     `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
-    not known; `following`: None: no registry is asked; `restarted`: what the annotation asks for is done.
+    not known; `following`: None: no registry is asked; `restarted`: what the annotation asks for is done;
+    `logged`: what pods say of the prediction log, None: there is to be none.
     """
     assessment, stable = assess(deployment, observed, decision, version, refused, following), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
@@ -127,6 +131,8 @@ def build_status(
         built = (*built, platform.condition(deployment, update))
     if watched is not None:
         built = (*built, monitored.condition(watched))
+    if logged is not None:
+        built = (*built, prediction_log.condition(logged))
     if following is not None:
         built = (*built, resolved_condition(following, deployment))
     stable_facts = observed.revisions.get(stable)
@@ -147,6 +153,7 @@ def build_status(
         status["candidate"] = _revision(observed, decision, observed.target, last)
     optional = {
         "monitor": monitored.status(watched, last.get("monitor") or {}) if watched else None,
+        "predictionLog": prediction_log.status(logged) if logged is not None else None,
         "history": [_revision(observed, decision, name, last) for name in decision.history],
         "previous": previous(last, observed, stable, now),
         # Also once the annotation is gone: what was done for a value is not done again.

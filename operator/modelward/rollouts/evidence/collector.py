@@ -17,6 +17,7 @@ from modelward.api.traffic import chosen_by_more_than_chance
 from modelward.facts import Arm, Judgement, Observed
 from modelward.kube.cache import Key
 from modelward.kube.poller import Poller, Question
+from modelward.monitoring.logged import Logged
 from modelward.monitoring.status import Monitored
 from modelward.net.prometheus import Prometheus, PrometheusError
 from modelward.rollouts.evidence import comparison
@@ -48,13 +49,15 @@ COMPARE_EVERY = 30.0
 @dataclass(frozen=True)
 class Seen:
     """What a look brought. `judgement`, `gates`: of the candidate, None where there is nothing to judge; `comparisons`:
-    by variant; `again_in`: seconds until the next look; `monitored`: what the sidecars counted."""
+    by variant; `again_in`: seconds until the next look; `monitored`: what the sidecars counted;
+    `logged`: what they say of the prediction log."""
 
     judgement: Judgement | None = None
     gates: list[dict[str, Any]] | None = None
     comparisons: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
     again_in: float | None = None
     monitored: Monitored | None = None
+    logged: Logged | None = None
 
 
 @dataclass

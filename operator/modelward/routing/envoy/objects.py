@@ -47,7 +47,13 @@ def intent_of(owner: ModelDeployment) -> str:
 
 def version_of(owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
     """The version of the configuration that `routes` become."""
-    return envoy_routes.version_of(routes, owner.spec.traffic, owner.namespace, platform.cluster_domain)
+    return envoy_routes.version_of(
+        routes,
+        owner.spec.traffic,
+        owner.namespace,
+        platform.cluster_domain,
+        tell_arms=owner.spec.prediction_log is not None,
+    )
 
 
 def manifests(
@@ -72,7 +78,13 @@ def config_map(
         "kind": "ConfigMap",
         "metadata": common.metadata(owner, name_of(owner), names.COMPONENT_ROUTER, annotations=annotations),
         "data": {
-            **envoy_routes.configuration(routes, owner.spec.traffic, owner.namespace, platform.cluster_domain),
+            **envoy_routes.configuration(
+                routes,
+                owner.spec.traffic,
+                owner.namespace,
+                platform.cluster_domain,
+                tell_arms=owner.spec.prediction_log is not None,
+            ),
             **(envoy.certificate() if owner.spec.router.tls else {}),
         },
     }

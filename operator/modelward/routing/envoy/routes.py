@@ -21,6 +21,7 @@ from typing import Any, Final
 from modelward.api.traffic import Traffic, chosen_by_more_than_chance
 from modelward.facts import RouteTable
 from modelward.net.untrusted import in_header
+from modelward.routing import arms
 from modelward.routing.envoy import reachable
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
@@ -140,20 +141,25 @@ _BREAKERS: Final = {
 }
 
 
-def configuration(routes: RouteTable, traffic: Traffic, namespace: str, cluster_domain: str) -> dict[str, str]:
-    """The files of the router's ConfigMap, by name."""
-    version = version_of(routes, traffic, namespace, cluster_domain)
+def configuration(
+    routes: RouteTable, traffic: Traffic, namespace: str, cluster_domain: str, *, tell_arms: bool = False
+) -> dict[str, str]:
+    """The files of the router's ConfigMap, by name. `tell_arms`: to the pods, of each request."""
+    version = version_of(routes, traffic, namespace, cluster_domain, tell_arms=tell_arms)
+    route = _route_configuration(routes, traffic, version, tell_arms)
     resources = {
         CLUSTERS_FILE: {"version_info": version, "resources": _clusters(routes, namespace, cluster_domain)},
-        ROUTES_FILE: {"version_info": version, "resources": [_route_configuration(routes, traffic, version)]},
+        ROUTES_FILE: {"version_info": version, "resources": [route]},
     }
     return {name: json.dumps(content, indent=1) + "\n" for name, content in resources.items()}
 
 
-def version_of(routes: RouteTable, traffic: Traffic, namespace: str, cluster_domain: str) -> str:
+def version_of(
+    routes: RouteTable, traffic: Traffic, namespace: str, cluster_domain: str, *, tell_arms: bool = False
+) -> str:
     """Names the configuration's content: clusters and routes."""
     clusters = _clusters(routes, namespace, cluster_domain)
-    return content_hash({"clusters": clusters, "routes": _route_configuration(routes, traffic, version="")})
+    return content_hash({"clusters": clusters, "routes": _route_configuration(routes, traffic, "", tell_arms)})
 
 
 def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[Json]:
@@ -238,7 +244,8 @@ def _cluster(name: str, named: Mapping[str, str], domain: str, grpc: bool) -> Js
     }
 
 
-def _route_configuration(routes: RouteTable, traffic: Traffic, version: str) -> Json:
+def _route_configuration(routes: RouteTable, traffic: Traffic, version: str, tell_arms: bool) -> Json:
+    told = arms.told(routes, marks_copies=True) if tell_arms else None
     config = {
         "match": {"prefix": "/", **_inside()},
         "direct_response": {"status": 200, "body": {"inline_string": version}},
@@ -252,9 +259,9 @@ def _route_configuration(routes: RouteTable, traffic: Traffic, version: str) -> 
                 "name": "traffic",
                 "request_body_buffer_limit": RETRIED_BODY,
                 "domains": ["*"],
-                "routes": list(_traffic(routes, traffic)),
+                "routes": [_with_arms(route, told) for route in _traffic(routes, traffic)],
             },
-            *(_own_host(revision, traffic) for revision in routes.revisions),
+            *(_own_host(revision, traffic) | _without_arms(told) for revision in routes.revisions),
             {"name": "config", "request_body_buffer_limit": RETRIED_BODY, "domains": [CONFIG_HOST], "routes": [config]},
         ],
     }
@@ -285,6 +292,28 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
         yield {**http, "match": {**http["match"], "headers": [has_it]}}
         http = {**http, "response_headers_to_add": [*http["response_headers_to_add"], _set_cookie(cookie)]}
     yield http
+
+
+def _with_arms(route: Json, told: str | None) -> Json:
+    """A route that tells the pods of the request's arms, and of copies that they are such."""
+    if told is None or "route" not in route:
+        return route
+
+    def header(value: str) -> Json:
+        return {"header": {"key": arms.HEADER, "value": value}, "append_action": _OVERWRITE}
+
+    mirrors = route["route"].get("request_mirror_policies")
+    copies = [{**each, "request_headers_mutations": [{"append": header(arms.SHADOW)}]} for each in mirrors or ()]
+    action = {**route["route"], **({"request_mirror_policies": copies} if mirrors else {})}
+    return {
+        **route, "route": action,
+        "request_headers_to_add": [*route.get("request_headers_to_add", ()), header(told)],
+    }  # fmt: skip
+
+
+def _without_arms(told: str | None) -> Json:
+    """Of a virtual host: what is sent to one revision by its name is of no arm."""
+    return {} if told is None else {"request_headers_to_remove": [arms.HEADER]}
 
 
 def _own_host(revision: str, traffic: Traffic) -> Json:

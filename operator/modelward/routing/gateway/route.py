@@ -13,6 +13,7 @@ from modelward.api.modeldeployment import Gateway, ModelDeployment
 from modelward.facts import Arm, Progress, RouteTable
 from modelward.kube import manifests as common
 from modelward.platform import Platform
+from modelward.routing import arms
 from modelward.routing.stored import dump_routes
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
@@ -57,7 +58,17 @@ def http_route(
 
 def _spec(owner: ModelDeployment, routes: RouteTable) -> Json:
     gateway = owner.spec.router.gateway
-    return {**(_where(gateway) if gateway else {}), "rules": list(_rules(routes, owner.spec.traffic.timeout))}
+    told = arms.told(routes, marks_copies=False) if owner.spec.prediction_log is not None else None
+    rules = [_with_arms(rule, told) for rule in _rules(routes, owner.spec.traffic.timeout)]
+    return {**(_where(gateway) if gateway else {}), "rules": rules}
+
+
+def _with_arms(rule: Json, told: str | None) -> Json:
+    """A rule that tells the pods of the request's arms; its copies have the same headers."""
+    if told is None:
+        return rule
+    header = {"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": arms.HEADER, "value": told}]}}
+    return {**rule, "filters": [header, *rule["filters"]]}
 
 
 def _where(gateway: Gateway) -> Json:

@@ -1,0 +1,115 @@
+"""What the prediction log adds to a model's pod: the monitor's settings, and the volumes that it reads and writes.
+
+Pure. The monitor alone gets any of it; Secrets are mounted, not put into its environment, so that they can say nothing
+but what they are for, and a changed one is taken up without a restart.
+"""
+
+import json
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Resources
+from modelward.kube.manifests import NON_ROOT_USER
+from modelward.platform import Platform
+from modelward.revisions.init_containers import CA_DIR, CA_KEY, SCRATCH
+from modelward.values.durations import seconds, share
+from modelward.values.quantities import amount
+
+MOUNT: Final = "/mnt/prediction-log"
+CREDENTIALS_DIR: Final = "/etc/modelward/log-credentials"
+KEY_DIR: Final = "/etc/modelward/log-key"
+
+DEFAULT_RESOURCES: Final = Resources(requests={"cpu": "20m", "memory": "256Mi"})
+"""Of a monitor with a log: twice as much as of one without, for the process that writes the files."""
+
+ROOM: Final = int(amount(SCRATCH))
+"""Bytes of the monitor's folder besides the log that waits: its own state, and files that are only being made."""
+
+
+def settings(owner: ModelDeployment, platform: Platform, revision: str) -> dict[str, str]:
+    """Variables of the monitor; none where no log is wanted."""
+    wanted, monitor = owner.spec.prediction_log, owner.spec.monitor
+    if wanted is None or monitor is None:
+        return {}
+    claim = _claim(wanted)
+    columns = wanted.columns
+    changed = {
+        "exclude": list(columns.exclude), "hash": list(columns.hash),
+        "truncate": {each.name: each.characters for each in columns.truncate},
+    }  # fmt: skip
+    found: dict[str, str | None] = {
+        "PREDICTION_LOG_URI": wanted.uri if claim is None else MOUNT,
+        "PREDICTION_LOG_PREFIX": None if claim is None else urlsplit(wanted.uri).path.strip("/") or None,
+        "PREDICTION_LOG_CREDENTIALS_DIR": CREDENTIALS_DIR if wanted.credentials_secret else None,
+        "PREDICTION_LOG_HASH_KEY_FILE": f"{KEY_DIR}/key" if wanted.hash_key_secret else None,
+        "PREDICTION_LOG_FRACTION": _plain(share(wanted.fraction)),
+        "PREDICTION_LOG_CAPTURED": _plain(share(monitor.sampling_fraction)),
+        "PREDICTION_LOG_SECONDS": str(int(seconds(wanted.interval))),
+        "PREDICTION_LOG_DISK_BYTES": str(int(amount(wanted.disk_limit))),
+        "PREDICTION_LOG_RETENTION_DAYS": wanted.retention.removesuffix("d") if wanted.retention else None,
+        "PREDICTION_LOG_COLUMNS": json.dumps(changed, sort_keys=True) if any(changed.values()) else None,
+        "MODEL_NAMESPACE": owner.namespace,
+        "MODEL_REVISION": revision,
+        # As for the download: the node's role belongs to the node's owner.
+        "AWS_EC2_METADATA_DISABLED": "false" if platform.node_credentials else "true",
+        "HTTPS_PROXY": platform.https_proxy,
+        "NO_PROXY": platform.no_proxy,
+        "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else None,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def volumes(owner: ModelDeployment) -> list[dict[str, Any]]:
+    """Of the pod."""
+    wanted = owner.spec.prediction_log
+    if wanted is None:
+        return []
+    found: list[dict[str, Any]] = []
+    if (claim := _claim(wanted)) is not None:
+        found.append({"name": "prediction-log", "persistentVolumeClaim": {"claimName": claim}})
+    if secret := wanted.credentials_secret:
+        found.append({"name": "log-credentials", "secret": {"secretName": secret.name}})
+    if key := wanted.hash_key_secret:
+        items = [{"key": key.key, "path": "key"}]
+        found.append({"name": "log-key", "secret": {"secretName": key.name, "items": items}})
+    return found
+
+
+def mounts(owner: ModelDeployment, platform: Platform) -> list[dict[str, Any]]:
+    """Of the monitor."""
+    wanted = owner.spec.prediction_log
+    if wanted is None:
+        return []
+    found: list[dict[str, Any]] = []
+    if _claim(wanted) is not None:
+        found.append({"name": "prediction-log", "mountPath": MOUNT})
+    if wanted.credentials_secret:
+        found.append({"name": "log-credentials", "mountPath": CREDENTIALS_DIR, "readOnly": True})
+    if wanted.hash_key_secret:
+        found.append({"name": "log-key", "mountPath": KEY_DIR, "readOnly": True})
+    if platform.ca_config_map:
+        found.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
+    return found
+
+
+def folder_size(owner: ModelDeployment) -> str | int:
+    """Of the monitor's folder, as a quantity or bytes: the kubelet ends a pod that writes more."""
+    wanted = owner.spec.prediction_log
+    return SCRATCH if wanted is None else ROOM + int(amount(wanted.disk_limit))
+
+
+def security_context(owner: ModelDeployment) -> dict[str, Any]:
+    """Of the pod: the user of the image may write what a claim has."""
+    wanted = owner.spec.prediction_log
+    if wanted is None or _claim(wanted) is None:
+        return {}
+    return {"fsGroup": NON_ROOT_USER, "fsGroupChangePolicy": "OnRootMismatch"}
+
+
+def _claim(wanted: PredictionLog) -> str | None:
+    address = urlsplit(wanted.uri)
+    return address.netloc if address.scheme == "pvc" else None
+
+
+def _plain(value: float) -> str:
+    return f"{value:.6f}".rstrip("0").rstrip(".")
