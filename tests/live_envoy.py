@@ -37,8 +37,10 @@ class LiveEnvoy:
         timeout: float = 10.0,
         certificate: Path | None = None,
         memory: int = envoy.DEFAULT_MEMORY,
+        tell_arms: bool = False,
     ) -> None:
-        for name, text in envoy_routes.configuration(routes, traffic, "ml", "cluster.local").items():
+        files = envoy_routes.configuration(routes, traffic, "ml", "cluster.local", tell_arms=tell_arms)
+        for name, text in files.items():
             (folder / name).write_text(json.dumps(_nearby(json.loads(text), upstreams)))
         if certificate is not None:
             for name, text in envoy.certificate().items():

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelward_monitor.predictionlog.convert import COMPRESSION, sync
-from modelward_monitor.predictionlog.names import SETTLED, File, counted, of_model, split
+from modelward_monitor.predictionlog.names import PART, SETTLED, File, Folder, counted, of_model, split
 from modelward_monitor.predictionlog.stores import GoneError, LogStore
 
 log = logging.getLogger(__name__)
@@ -72,13 +72,24 @@ def expired(paths: Iterable[tuple[str, int]], now: float, days: int) -> list[str
     return [path for path, _ in paths if (known := split(path)) is not None and known[0].day < oldest]
 
 
+def unfinished(paths: Iterable[tuple[str, int]], now: float) -> list[str]:
+    """Of a listing what a process that was killed left in a claim. One that lives begins anew."""
+    return [
+        path
+        for path, _ in paths
+        if path.endswith(PART)
+        and (folder := Folder.of(path.rpartition("/")[0])) is not None
+        and now - folder.end >= ABANDONED
+    ]
+
+
 def keep(
     store: LogStore, namespace: str, model: str, pod: str, retention: int | None, now: float, aside: Path
 ) -> tuple[int, int]:
     """All of a model's files. Returns how many were joined away, and how many were too old. Raises StoreError."""
     paths = list(store.list(of_model(namespace, model)))
     old = expired(paths, now, retention) if retention is not None else []
-    for path in old:
+    for path in (*old, *unfinished(paths, now)):
         store.delete(path)
     gone = set(old)
     return compact(store, settled([each for each in paths if each[0] not in gone], now, pod), aside), len(old)

@@ -106,7 +106,7 @@ class Journal:
         except (OSError, ValueError) as error:
             self._fail(error)
         mark = self._append(mark, list(taken))
-        return (mark.closed() if close or self._is_over(mark) else mark), done
+        return (mark.next() if close or self._is_over(mark) else mark), done
 
     def forget(self, done: Iterable[Segment]) -> None:
         """Their reports are in a mark that is saved."""

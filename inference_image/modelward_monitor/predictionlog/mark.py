@@ -16,7 +16,8 @@ could not be, later."""
 @dataclass(frozen=True)
 class Mark:
     """`epoch`: of the log, 16 hexadecimal digits, empty: none has begun; `segment`: number of the open one; `size`: its
-    bytes that count; `began`: when it got its first row, seconds since the epoch.
+    bytes that count, `rows`: its rows; `began`: when it got the first, seconds since the epoch. `closed`: rows of those
+    before it whose report is not in these figures, by number.
 
     Rows: `written` to segments; `stored`, `left_out` (by `fraction`): what became of them; `lost`, by reason.
     `values`: that no column could hold. `counted`: the last segment whose report is in these figures, by epoch.
@@ -25,6 +26,7 @@ class Mark:
     epoch: str = ""
     segment: int = 1
     size: int = 0
+    rows: int = 0
     began: float = 0.0
     written: int = 0
     stored: int = 0
@@ -32,6 +34,7 @@ class Mark:
     values: int = 0
     lost: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(REASONS, 0))
     counted: Mapping[str, int] = field(default_factory=dict)
+    closed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def waiting(self) -> int:
@@ -43,11 +46,15 @@ class Mark:
 
     def appended(self, size: int, rows: int, now: float) -> Self:
         """Rows more, in `size` bytes altogether."""
-        return replace(self, size=size, written=self.written + rows, began=now if not self.size else self.began)
+        began = now if not self.size else self.began
+        return replace(self, size=size, rows=self.rows + rows, written=self.written + rows, began=began)
 
-    def closed(self) -> Self:
+    def next(self) -> Self:
         """The next segment is the open one."""
-        return replace(self, segment=self.segment + 1, size=0) if self.size else self
+        if not self.size:
+            return self
+        closed = {**self.closed, str(self.segment): self.rows}
+        return replace(self, segment=self.segment + 1, size=0, rows=0, closed=closed)
 
     def reported(self, epoch: str, number: int, report: Mapping[str, Any]) -> Self:
         """What became of a segment, once however often it is told."""
@@ -61,10 +68,15 @@ class Mark:
             self, stored=self.stored + stored, left_out=self.left_out + left_out, values=self.values + values,
             counted=dict([*others[-(KEPT - 1) :], (epoch, number)]),
         )  # fmt: skip
+        if epoch == self.epoch and str(number) in self.closed:
+            # What can't be read says nothing of its rows.
+            damaged = max(self.closed[str(number)] - stored - left_out, 0)
+            closed = {each: rows for each, rows in self.closed.items() if each != str(number)}
+            mark = replace(mark, closed=closed)
         return mark.losing(DAMAGED, damaged)
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
         """Of a snapshot. Raises ValueError, TypeError and LookupError."""
         lost = {reason: int(raw["lost"].get(reason, 0)) for reason in REASONS}
-        return cls(**{**raw, "lost": lost, "counted": dict(raw["counted"])})
+        return cls(**{**raw, "lost": lost, "counted": dict(raw["counted"]), "closed": dict(raw["closed"])})

@@ -17,6 +17,9 @@ SCHEMA: Final = 1
 SETTLED: Final = 600.0
 """Seconds after the end of an hour from which on its files are joined: most of what comes for it has come."""
 
+PART: Final = ".part"
+"""The end of the name of what is only being written, in a claim."""
+
 _NAME: Final = re.compile(r"([A-Za-z0-9-]{1,80})\.([0-9a-f]{16})\.([0-9]{8})\.([0-9]{8})\.parquet", re.ASCII)
 _FOLDER: Final = re.compile(
     r"v1/namespace=([^/=]+)/model=([^/=]+)/revision=([^/=]+)/day=([0-9]{4}-[0-9]{2}-[0-9]{2})/hour=([0-9]{2})", re.ASCII

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from modelward_monitor.predictionlog.names import PART
 from modelward_monitor.predictionlog.segments import sync_folder
 from modelward_monitor.predictionlog.settings import LogSettings
 
@@ -82,7 +83,7 @@ class Claim:
 
     def put(self, path: str, source: Path) -> None:
         target = self._folder / path
-        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+        aside = target.with_name(f".{target.name}.{uuid.uuid4().hex}{PART}")
         with _explained(self._root):
             self._root.stat()
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -62,10 +62,12 @@ class Upstream(ThreadingHTTPServer):
 class Live:
     """The router, and the two revisions behind it; of a third one nothing listens."""
 
-    def __init__(self, folder: Path, program: Path, traffic: Traffic, routes: RouteTable = ROUTES) -> None:
+    def __init__(
+        self, folder: Path, program: Path, traffic: Traffic, routes: RouteTable = ROUTES, *, tell_arms: bool = False
+    ) -> None:
         self.upstreams = {STABLE: Upstream(), CANDIDATE: Upstream()}
         ports = {name: upstream.server_port for name, upstream in self.upstreams.items()} | {DEAD: 1}
-        self._envoy = LiveEnvoy(folder, program, routes, traffic, ports)
+        self._envoy = LiveEnvoy(folder, program, routes, traffic, ports, tell_arms=tell_arms)
         self.http, self.ports = self._envoy.http, self._envoy.ports
 
     def ask(self, listener: str, path: str = INFER, **headers: str) -> urllib3.BaseHTTPResponse:
