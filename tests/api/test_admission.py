@@ -64,6 +64,18 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         model(model={"uri": "pvc://models/fraud/m.onnx"}), (("", "persistentvolumeclaims", "get", "models"),),
         "may not get PersistentVolumeClaim models in namespace",
     ),
+    "a prediction log's credentials": (
+        model(monitor={}, predictionLog={"uri": "s3://lake/log", "credentialsSecret": {"name": "store"}}),
+        (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
+    ),
+    "a prediction log's key": (
+        model(monitor={}, predictionLog={"uri": "s3://lake/log", "hashKeySecret": {"name": "store"}}),
+        (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
+    ),
+    "a prediction log's claim": (
+        model(monitor={}, predictionLog={"uri": "pvc://data/log"}), (("", "persistentvolumeclaims", "get", "data"),),
+        "may not get PersistentVolumeClaim data in namespace",
+    ),
     "a model's account": (
         model(serviceAccountName="cloud"), (("", "serviceaccounts", "impersonate", "cloud"),),
         "may not impersonate ServiceAccount cloud in namespace",

@@ -129,7 +129,7 @@ def status(seen: Logged) -> dict[str, Any]:
 def _lost(seen: Logged) -> str:
     """The end of a sentence."""
     words = [f"{rows} {REASONS[reason]}" for reason, rows in seen.lost.items()]
-    return f": {sum(seen.lost.values())} rows are lost, {'; '.join(words)}" if words else ""
+    return f"; {sum(seen.lost.values())} rows are lost: {', '.join(words)}" if words else ""
 
 
 def _count(value: Any) -> int:
