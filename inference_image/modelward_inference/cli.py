@@ -141,7 +141,7 @@ def _download() -> None:
     from modelward_auth.verifier import make_key
     from modelward_inference import errors
     from modelward_inference.artifact import consent
-    from modelward_inference.fetch import limits, obtain, report, run
+    from modelward_inference.fetch import cache, limits, obtain, report, run
 
     # A container's first process is deaf to a signal that it has no handler for, and would be waited for.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -150,7 +150,7 @@ def _download() -> None:
     )
     # Last: what is announced is told of a download that ended well, and stands in the pod's status for ever.
     key = os.environ.get("POD_KEY")
-    errors.write_report(report.of_download(received, make_key(Path(key)) if key else None))
+    errors.write_report(report.of_download(received, make_key(Path(key)) if key else None, cache.trouble()))
 
 
 def _load() -> None:
@@ -168,17 +168,19 @@ def _keep_bundle() -> None:
     """Whatever is wrong with the cache, the model is there, and is served."""
     from modelward_inference import errors
     from modelward_inference.artifact.receipt import Receipt
-    from modelward_inference.fetch import run
+    from modelward_inference.fetch import cache, report, run
     from modelward_inference.fetch.bundles import Bundles
 
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    held = False
     try:
         kept = Bundles.from_environment()
         if kept is not None:
             folder = Path(os.environ.get("BUNDLE_DIR", "/bundle"))
-            kept.keep(Receipt.read(_artifact()), *run.name_and_optimise(), folder)
+            held = kept.keep(Receipt.read(_artifact()), *run.name_and_optimise(), folder)
     except errors.ModelError as error:
         print(f"keep-bundle: {error}", file=sys.stderr)
+    errors.write_report(report.of_keeping(cache.trouble(), held=held))
 
 
 def _artifact() -> Path:

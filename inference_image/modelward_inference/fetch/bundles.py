@@ -7,14 +7,17 @@ folder has not the key: each entry carries an HMAC over all its files' digests. 
 the files, and notes them in its receipt; `compile`, which has neither folder nor key, takes them by the receipt.
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -22,12 +25,12 @@ import modelward_inference
 from modelward_inference.artifact import archive
 from modelward_inference.artifact.bundle import MANIFEST, SCHEMA_VERSION, Manifest
 from modelward_inference.artifact.receipt import CACHED, Receipt
-from modelward_inference.errors import InvalidConfiguration, ModelError
+from modelward_inference.errors import ModelError
 from modelward_inference.fetch import cache
 from modelward_inference.fetch.cache import Cache
 from modelward_inference.fetch.source import say
 
-KIND = "bundles"
+KIND = cache.BUNDLES
 ENTRY = "entry.json"
 KEY_VARIABLE = "MODELWARD_CACHE_KEY"
 
@@ -44,6 +47,9 @@ _LIBRARIES = (
 )
 """On whose versions a compiled form depends."""
 
+FIRST_SECONDS = 900.0
+"""How long a word of what the first pod got is good: by then its operator has told the others."""
+
 _MAX_ENTRY = 1 << 20
 _LEAST_KEY = 32
 """Bytes."""
@@ -51,26 +57,58 @@ _LEAST_KEY = 32
 
 @dataclass(frozen=True)
 class Bundles:
-    """`secret`: of the entries' HMACs."""
+    """`secret`: of the entries' HMACs; `scope`: names the revision whose pod this is, and no other; empty: nobody said.
+    `now`: seconds since the epoch."""
 
     cache: Cache
     secret: bytes
+    scope: str = ""
+    now: Callable[[], float] = time.time
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Bundles | None":
-        """MODELWARD_CACHE_KEY, a file; None where there is no cache or no key. Raises InvalidConfiguration."""
+        """MODELWARD_CACHE_KEY, a file; None where there is no cache or no key, which is told. Raises
+        InvalidConfiguration for what Cache does."""
         shared, path = Cache.from_environment(environment), environment.get(KEY_VARIABLE, "")
         if shared is None or not path:
             return None
         try:
             secret = Path(path).read_bytes().strip()
         except OSError as error:
-            raise InvalidConfiguration(f"{KEY_VARIABLE} names {path}, which can't be read: {error.strerror}") from None
+            cache.note(cache.KEY_MISSING, f"{KEY_VARIABLE} names {path}, which can't be read: {error.strerror}")
+            return None
         if len(secret) < _LEAST_KEY:
-            raise InvalidConfiguration(
-                f"{path} ({KEY_VARIABLE}) has {len(secret)} bytes; at least {_LEAST_KEY} are a key"
+            cache.note(
+                cache.KEY_MISSING, f"{path} ({KEY_VARIABLE}) has {len(secret)} bytes; at least {_LEAST_KEY} are a key"
             )
-        return cls(shared, secret)
+            return None
+        return cls(shared, secret, environment.get("MODELWARD_CACHE_SCOPE", ""))
+
+    def first(self, address: str) -> str | None:
+        """The digest that the first pod of this revision got from an address that nothing pins, waiting for the pod
+        that is at it; None where this pod is the first, or nobody can tell.
+
+        Where its bytes lie: what comes from the store in their place counts all the same.
+        """
+        found: list[str] = []
+
+        def done() -> bool:
+            found.extend(self._first(address))
+            return bool(found)
+
+        if not self.scope:
+            return None
+        try:
+            self.cache.wait(self._lease_of_first(address), done)
+        except OSError as error:
+            cache.failed("used", error)
+        return found[0] if found else None
+
+    def give_up(self, address: str) -> None:
+        """This pod got nothing: another may be the first."""
+        if self.scope:
+            with contextlib.suppress(OSError):
+                self.cache.release(self._lease_of_first(address))
 
     def take(self, receipt: Receipt, name: str, optimise: str, folder: Path, most: int) -> dict[str, str]:
         """Copy the bundle of a model into `folder`/CACHED, waiting for a pod that makes it. Returns the digests of its
@@ -85,7 +123,7 @@ class Bundles:
         try:
             self.cache.wait(f"{KIND}-{key}", done)
         except OSError as error:
-            say(f"the cache can't be used: {error}; going on without it")
+            cache.failed("used", error)
         return found
 
     def keep(self, receipt: Receipt, name: str, optimise: str, folder: Path) -> bool:
@@ -98,14 +136,50 @@ class Bundles:
                 say("the bundle is not that of what was downloaded, and is not kept")
                 return False
             if not receipt.cached:
-                self.cache.put_folder(KIND, key, lambda target: self._fill(target, key, folder, manifest))
+                fill = partial(self._fill, key=key, folder=folder, manifest=manifest)
+                self.cache.roomy(lambda: self.cache.put_folder(KIND, key, fill))
                 self.cache.evict()
+            if self.scope:
+                self._keep_first(receipt)
             return self.cache.place(KIND, key).exists()
-        except (OSError, ModelError) as error:
+        except OSError as error:
+            cache.failed("written", error)
+            return False
+        except ModelError as error:
             say(f"the bundle is not kept: {error}")
             return False
         finally:
-            self.cache.release(f"{KIND}-{key}")
+            with contextlib.suppress(OSError):
+                self.cache.release(f"{KIND}-{key}")
+            self.give_up(receipt.uri)
+
+    def _first(self, address: str) -> list[str]:
+        try:
+            text = cache.read_text(self.cache.place(cache.FIRSTS, self._name_of_first(address)), _MAX_ENTRY)
+            raw = json.loads(text)
+            digest, at = str(raw["digest"]), float(raw["at"])
+            genuine = hmac.compare_digest(str(raw["mac"]).encode(), self._mac_of_first(address, digest, at).encode())
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return []
+        return [digest] if genuine and abs(self.now() - at) < FIRST_SECONDS else []
+
+    def _keep_first(self, receipt: Receipt) -> None:
+        at = self.now()
+        said = {"digest": receipt.digest, "at": at, "mac": self._mac_of_first(receipt.uri, receipt.digest, at)}
+        if not self._first(receipt.uri):
+            self.cache.put_text(cache.FIRSTS, self._name_of_first(receipt.uri), json.dumps(said))
+
+    def _name_of_first(self, address: str) -> str:
+        return hashlib.sha256(json.dumps([self.scope, address]).encode()).hexdigest()
+
+    def _lease_of_first(self, address: str) -> str:
+        return f"{cache.FIRSTS}-{self._name_of_first(address)}"
+
+    def _mac_of_first(self, address: str, digest: str, at: float) -> str:
+        told = json.dumps([cache.FIRSTS, self.scope, address, digest, at]).encode()
+        return hmac.new(self.secret, told, hashlib.sha256).hexdigest()
 
     def _fill(self, target: Path, key: str, folder: Path, manifest: Manifest) -> None:
         names = {MANIFEST, *manifest.files} & archive.NAMES

@@ -10,6 +10,7 @@ measure with their own clock from when they last saw it change, since clocks of 
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -19,6 +20,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from modelward_inference.errors import InvalidConfiguration
@@ -38,9 +40,38 @@ _LEFTOVER = 3600.0
 """Seconds after which an entry that nobody finished is taken away."""
 
 _FILES, _FOLDERS, _LEASES = "files", "folders", "leases"
+BUNDLES, FIRSTS = "bundles", "firsts"
+KINDS = (_FILES, _FOLDERS, _LEASES, BUNDLES, FIRSTS)
+"""Folders in the folder; whatever else lies there is somebody else's, and is left alone."""
+
 _CHUNK = 1 << 20
 _MAX_LIST = 16 << 20
 """Bytes of a folder's list."""
+
+FULL, READ_ONLY, NOT_WRITABLE, FAILED = "CacheFull", "CacheReadOnly", "CacheNotWritable", "CacheFailed"
+KEY_MISSING = "CacheKeyMissing"
+_REASONS = {
+    errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: READ_ONLY, errno.EACCES: NOT_WRITABLE,
+    errno.EPERM: NOT_WRITABLE,
+}  # fmt: skip
+
+_troubles: list[tuple[str, str]] = []
+
+
+def trouble() -> dict[str, str] | None:
+    """What this process could not do with the cache first, as its report tells it; None where all went well."""
+    return {"reason": _troubles[0][0], "message": _troubles[0][1]} if _troubles else None
+
+
+def note(reason: str, message: str) -> None:
+    """Everything goes on without the cache, and the process' report says why."""
+    say(f"{message}; going on without it")
+    _troubles.append((reason, message))
+
+
+def failed(what: str, error: OSError) -> None:
+    """`what`: read, written, used."""
+    note(_REASONS.get(error.errno or 0, FAILED), f"the cache can't be {what}: {error}")
 
 
 @dataclass(frozen=True)
@@ -87,7 +118,7 @@ class Cache:
     def keep_file(self, digest: str, path: Path) -> None:
         """Put a file in, under a digest that was just computed of it."""
         with _harmless("written"):
-            self._put(_FILES, digest, lambda target: _copied(path, target))
+            self.roomy(lambda: self._put(_FILES, digest, lambda target: _copied(path, target)))
             self.evict()
 
     def keep_folder(self, digest: str, folder: Path, names: list[str]) -> None:
@@ -96,7 +127,8 @@ class Cache:
             digests = {}
             for name in names:
                 digests[name] = _digest(folder / name)
-                self._put(_FILES, digests[name], lambda target, name=name: _copied(folder / name, target))  # type: ignore[misc]
+                kept = partial(self._put, _FILES, digests[name], partial(_copied, folder / name))
+                self.roomy(kept)
             if digest_of(digests) == digest:
                 lines = "".join(f"{each.removeprefix('sha256:')}  {name}\n" for name, each in digests.items())
                 self._put(_FOLDERS, digest, lambda target: target.write_text(lines))
@@ -127,9 +159,9 @@ class Cache:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Until it is done, or this pod has the lease."""
-        path = self._made(_LEASES) / name
         seen, since = "", clock()
-        while not done():
+        while not done():  # first of all: what can't be written to may have it
+            path = self._made(_LEASES) / name
             try:
                 with path.open("x") as handle:
                     handle.write(self.owner)
@@ -174,14 +206,27 @@ class Cache:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def evict(self) -> None:
-        """What was used least recently, until the rest has `most` bytes; and what nobody finished."""
+    def roomy(self, act: Callable[[], object]) -> None:
+        """Do it; where the volume has no room, once more with half of what lies there away. Raises OSError.
+
+        The volume may be smaller than `most`, or hold other things besides.
+        """
+        try:
+            act()
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            say(f"{error}; making room in the cache")
+            self.evict(share=0.5)
+            act()
+
+    def evict(self, share: float = 1.0) -> None:
+        """What was used least recently, until the rest has `most` bytes, and `share` of what there was; and what nobody
+        finished."""
         entries: list[tuple[float, int, Path]] = []
-        probe = self._made(_LEASES) / f".{secrets.token_hex(8)}"
-        probe.touch()
-        now = probe.stat().st_mtime  # of the clock by which the others were dated
-        probe.unlink()
-        for path in (each for kind in self.root.iterdir() if kind.is_dir() for each in kind.iterdir()):
+        now = self._now()
+        kinds = (self.root / kind for kind in KINDS)
+        for path in (each for kind in kinds if kind.is_dir() for each in kind.iterdir()):
             with contextlib.suppress(OSError):
                 told = path.stat()
                 if path.name.startswith("."):
@@ -190,11 +235,23 @@ class Cache:
                 elif path.parent.name != _LEASES:
                     entries.append((told.st_mtime, _size(path), path))
         held = sum(size for _, size, _ in entries)
+        most = min(self.most, held * share)
         for _, size, path in sorted(entries):
-            if held <= self.most:
+            if held <= most:
                 return
             _remove(path)
             held -= size
+
+    def _now(self) -> float:
+        """By the clock by which entries are dated; where it can't be told, before all of them."""
+        probe = self._made(_LEASES) / f".{secrets.token_hex(8)}"
+        try:
+            probe.touch()
+            now = probe.stat().st_mtime
+            probe.unlink()
+        except OSError:  # no room even for an empty file
+            return float("-inf")
+        return now
 
     def file(self, digest: str, target: Path, most: int) -> int | None:
         """Copy one file; returns its size, or None where it is not there or is another. Raises OSError."""
@@ -214,8 +271,7 @@ class Cache:
     def _folder(self, digest: str, folder: Path, limits: Limits) -> tuple[int, list[str]] | None:
         path = self.place(_FOLDERS, digest.removeprefix("sha256:"))
         try:
-            with _opened(path) as handle:
-                lines = handle.read(_MAX_LIST).decode()
+            lines = read_text(path, _MAX_LIST)
         except (FileNotFoundError, UnicodeDecodeError):
             return None
         files = {line[66:]: f"sha256:{line[:64]}" for line in lines.splitlines()}
@@ -233,11 +289,19 @@ class Cache:
         touch(path)
         return total, list(files)
 
+    def put_text(self, kind: str, key: str, text: str) -> None:
+        """A file by a rename, in the place of one that is there. Raises OSError."""
+        self._write(kind, key, lambda target: target.write_text(text))
+
     def _put(self, kind: str, digest: str, fill: Callable[[Path], object]) -> None:
         target = self.place(kind, digest.removeprefix("sha256:"))
         if target.exists():
             touch(target)
             return
+        self._write(kind, target.name, fill)
+
+    def _write(self, kind: str, key: str, fill: Callable[[Path], object]) -> None:
+        target = self.place(kind, key)
         temporary = self._made(kind) / f".{secrets.token_hex(8)}"
         try:
             fill(temporary)
@@ -268,6 +332,12 @@ def copied(source: Path, target: Path, most: int) -> tuple[str, int]:
         target.unlink()
         raise FileNotFoundError(f"{source} has more than {most} bytes")
     return f"sha256:{digest.hexdigest()}", size
+
+
+def read_text(path: Path, most: int) -> str:
+    """Raises FileNotFoundError, UnicodeDecodeError."""
+    with _opened(path) as handle:
+        return str(handle.read(most).decode())
 
 
 def touch(path: Path) -> None:
@@ -326,4 +396,4 @@ def _harmless(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        say(f"the cache can't be {what}: {error}; going on without it")
+        failed(what, error)

@@ -6,6 +6,8 @@ that holds the store's credentials.
 
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -52,10 +54,10 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
     clear(folder)
     address = shown(request.uri)
     temporary = folder / DOWNLOAD
-    with run.all_or_nothing(folder, clear):
+    shared, kept = Cache.from_environment(), Bundles.from_environment()
+    with run.all_or_nothing(folder, clear), _turn(kept, address):
         say(address)
-        shared = Cache.from_environment()
-        digest, size, names = _received(request, address, folder, limits, shared)
+        digest, size, names = _received(request, address, folder, limits, shared, kept)
         if request.digest and digest != request.digest:
             raise DigestMismatch(_mismatch(request, digest))
         if request.digest is None and request.first not in (None, digest):
@@ -91,7 +93,6 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
             artifact.description.write(folder)
         files = {name: digests.of(folder / name) for name in sorted(_NAMES) if (folder / name).exists()}
         receipt = Receipt(address, digest, size, kind, inner, files, key.name if key else None, notes)
-        kept = Bundles.from_environment()
         if kept is not None:
             taken = kept.take(receipt, request.name, request.optimise, folder, limits.size)
             receipt = replace(receipt, cached=taken)
@@ -100,15 +101,28 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
     return receipt
 
 
+@contextmanager
+def _turn(kept: Bundles | None, address: str) -> Iterator[None]:
+    """Who fails as the first pod lets another one be it."""
+    try:
+        yield
+    except Exception:
+        if kept is not None:
+            kept.give_up(address)
+        raise
+
+
 def _received(
-    request: Request, address: str, folder: Path, limits: Limits, shared: Cache | None
+    request: Request, address: str, folder: Path, limits: Limits, shared: Cache | None, kept: Bundles | None = None
 ) -> tuple[str, int, list[str] | None]:
     """As `_brought`; from the cache where it is known what has to come, and by one pod for all that ask at once."""
-    known = request.digest or request.first
+    known = pinned = request.digest or request.first
     if known is not None and not _DIGEST.fullmatch(known):
         shared = None  # it is told once something has come
     if shared is None or urlsplit(request.uri).scheme == oci.SCHEME:
         return _brought(request, address, folder, limits)
+    if known is None and kept is not None:
+        known = kept.first(address)
     found: list[tuple[str, int, list[str] | None]] = []
 
     def done() -> bool:
@@ -125,8 +139,8 @@ def _received(
     with shared.leased(f"artifact-{known.removeprefix('sha256:')}", done):
         if not found:
             found.append(_brought(request, address, folder, limits))
-            if found[0][0] == known:
-                _keep(shared, known, folder, found[0][2])
+            if found[0][0] == known or pinned is None:
+                _keep(shared, found[0][0], folder, found[0][2])
         return found[0]
 
 

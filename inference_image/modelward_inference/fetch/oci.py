@@ -96,13 +96,11 @@ def bring(
     image = _type(manifest.document.get("config")) in _IMAGES
     files = unpacked = 0
     for layer in found:
-        if shared is not None and shared.blob(layer.digest, blob, layer.size):
-            digest, size = layer.digest, layer.size
-        else:
-            left = Limits(layer.size, end - clock())
-            digest, size = download(registry.blob(layer.digest), uri, blob, left, sleep, clock)
-            if shared is not None and digest == layer.digest:
-                shared.keep_file(digest, blob)
+
+        def fetched(layer: Layer = layer) -> tuple[str, int]:
+            return download(registry.blob(layer.digest), uri, blob, Limits(layer.size, end - clock()), sleep, clock)
+
+        digest, size = fetched() if shared is None else _shared(shared, layer, blob, fetched)
         if (digest, size) != (layer.digest, layer.size):
             raise ArtifactCorrupt(
                 f"{uri}: the layer {layer.digest} came as {digest}, with {size} of {layer.size} bytes; push it again"
@@ -118,6 +116,23 @@ def bring(
             "it with oras"
         )
     return top.digest, total, names
+
+
+def _shared(shared: Cache, layer: "Layer", blob: Path, fetched: Callable[[], tuple[str, int]]) -> tuple[str, int]:
+    """The layer from the cache, or by one pod for all that ask at once."""
+    found: list[tuple[str, int]] = []
+
+    def done() -> bool:
+        if shared.blob(layer.digest, blob, layer.size):
+            found.append((layer.digest, layer.size))
+        return bool(found)
+
+    with shared.leased(f"artifact-{layer.digest.removeprefix('sha256:')}", done):
+        if not found:
+            found.append(fetched())
+            if found[0][0] == layer.digest:
+                shared.keep_file(layer.digest, blob)
+    return found[0]
 
 
 def _of_this_machine(registry: Registry, top: Manifest, uri: str) -> Manifest:

@@ -4,6 +4,7 @@ Of the bytes and their format the operator believes the download alone; `compile
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from modelward_inference.artifact.bundle import Manifest
@@ -14,9 +15,9 @@ _MAX_TEXT = 400
 """Characters of one warning or reason."""
 
 
-def of_download(receipt: Receipt, key: str | None = None) -> str:
+def of_download(receipt: Receipt, key: str | None = None, trouble: Mapping[str, str] | None = None) -> str:
     """One JSON object. `key`: the pod's public one, by which the operator knows it: only the kubelet can say what a
-    container of this pod left, so nobody else announces it."""
+    container of this pod left, so nobody else announces it. `trouble`: why the cache could not be used."""
     found: dict[str, Any] = {
         "reason": "Downloaded",
         "message": f"{receipt.format} model of {receipt.size} bytes",
@@ -26,7 +27,17 @@ def of_download(receipt: Receipt, key: str | None = None) -> str:
         "model": receipt.model,
         **({"signed_by": receipt.signed_by} if receipt.signed_by else {}),
     }
-    return json.dumps(found | ({"key": key} if key else {}))
+    return json.dumps(found | ({"key": key} if key else {}) | _cache(trouble))
+
+
+def of_keeping(trouble: Mapping[str, str] | None, *, held: bool) -> str:
+    """One JSON object, of `keep-bundle`. `held`: the bundle is in the cache."""
+    told = {"reason": "Kept" if held else "NotKept", "message": "the bundle is in the cache" if held else "it is not"}
+    return json.dumps(told | _cache(trouble))
+
+
+def _cache(trouble: Mapping[str, str] | None) -> dict[str, Any]:
+    return {"cache": {name: _clipped(text) for name, text in trouble.items()}} if trouble else {}
 
 
 def of_compile(manifest: Manifest) -> str:

@@ -1,7 +1,9 @@
 """The folder that pods share: what comes out is what was asked for, and one pod works for all."""
 
+import errno
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,11 @@ from .artifacts import digest, estimator, onnx, pickled
 from .test_folders import FILES, Memory
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _as_a_new_process() -> None:
+    cache._troubles.clear()
 
 
 @pytest.fixture
@@ -392,11 +399,150 @@ def test_a_limit_that_can_not_be_read_is_told(text: str) -> None:
         Cache.from_environment({"MODELWARD_CACHE_DIR": "/x", "MODELWARD_CACHE_BYTES": text})
 
 
-def test_a_short_key_is_none(tmp_path: Path) -> None:
+def test_a_short_key_is_none_which_is_told(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("short")
     for path in (tmp_path / "key", tmp_path / "none"):
-        with pytest.raises(errors.InvalidConfiguration, match="MODELWARD_CACHE_KEY"):
-            bundles.Bundles.from_environment({"MODELWARD_CACHE_DIR": "/x", "MODELWARD_CACHE_KEY": str(path)})
+        cache._troubles.clear()
+        given = {"MODELWARD_CACHE_DIR": "/x", "MODELWARD_CACHE_KEY": str(path)}
+        assert bundles.Bundles.from_environment(given) is None
+        told = cache.trouble()
+        assert told is not None
+        assert (told["reason"], str(path) in told["message"]) == ("CacheKeyMissing", True)
+
+
+FAILURES = {
+    errno.ENOSPC: "CacheFull", errno.EDQUOT: "CacheFull", errno.EROFS: "CacheReadOnly",
+    errno.EACCES: "CacheNotWritable", errno.ESTALE: "CacheFailed",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("number", FAILURES)
+def test_what_went_wrong_is_told_in_one_word(number: int) -> None:
+    cache.failed("written", OSError(number, "no"))
+    told = cache.trouble()
+    assert told is not None
+    assert told["reason"] == FAILURES[number]
+
+
+def test_a_full_volume_gets_room_by_what_was_used_least_recently(shared: Cache, tmp_path: Path) -> None:
+    """However much it may hold: the volume is smaller, or something else has filled it."""
+    names = [kept(shared, tmp_path, bytes([each]) * 100) for each in range(4)]
+    for age, wanted in enumerate(names):
+        os.utime(shared.place("files", wanted[7:]), (1000 + age, 1000 + age))
+
+    def held() -> list[str]:
+        return [each for each in names if shared.place("files", each[7:]).exists()]
+
+    def act() -> None:
+        if len(held()) > 2:
+            raise OSError(errno.ENOSPC, "no room")
+
+    shared.roomy(act)
+    assert held() == names[2:]
+    with pytest.raises(OSError, match="no"):
+        shared.roomy(lambda: (_ for _ in ()).throw(OSError(errno.EROFS, "no")))
+    assert held() == names[2:]
+
+
+def test_what_somebody_else_has_in_the_folder_is_left_alone(tmp_path: Path) -> None:
+    shared = Cache(tmp_path / "cache", most=1)
+    kept(shared, tmp_path, b"1" * 100)
+    foreign = shared.root / "data" / ".hidden"
+    foreign.parent.mkdir()
+    foreign.write_bytes(b"x" * 100)
+    os.utime(foreign, (1000, 1000))
+    shared.evict()
+    assert foreign.exists()
+
+
+def test_what_can_not_be_written_to_is_read(counted: dict[str, int], tmp_path: Path) -> None:
+    import shutil
+
+    Pod(tmp_path, "a").start(request(tmp_path))
+    shutil.rmtree(tmp_path / "cache" / "leases")
+    (tmp_path / "cache" / "leases").write_text("no lease can be made")
+    Pod(tmp_path, "b").start(request(tmp_path))
+    assert counted == {"downloads": 1, "compilations": 1}
+
+
+def test_unpinned_pods_of_one_revision_cost_one_download_and_one_compilation(
+    counted: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELWARD_CACHE_SCOPE", "uid/m-1")
+    inner = Cache.from_environment
+    names = threading.local()
+    monkeypatch.setattr(
+        Cache,
+        "from_environment",
+        lambda *given: Cache(inner(*given).root, owner=names.value),  # type: ignore[union-attr]
+    )
+    found: list[Manifest] = []
+
+    def start(name: str) -> None:
+        names.value = name
+        found.append(Pod(tmp_path, name).start(request(tmp_path, pinned=False)))
+
+    pods = [threading.Thread(target=start, args=(f"pod-{each}",)) for each in range(10)]
+    for pod in pods:
+        pod.start()
+    for pod in pods:
+        pod.join()
+    assert len(found) == 10
+    assert all(each == found[0] for each in found)
+    assert counted == {"downloads": 1, "compilations": 1}
+
+
+def first_of(tmp_path: Path, **changes: Any) -> str | None:
+    """What a pod is told of the first one. `changes`: of what Bundles is, beside what the environment says."""
+    import dataclasses
+
+    found = bundles.Bundles.from_environment()
+    assert found is not None
+    told = dataclasses.replace(found, **changes)
+    try:
+        return told.first("pvc://claim/m")
+    finally:
+        told.give_up("pvc://claim/m")
+
+
+NOT_TOLD: dict[str, dict[str, Any]] = {
+    "another revision": {"scope": "uid/m-2"},
+    "the same of another model": {"scope": "other/m-1"},
+    "a quarter of an hour later": {"now": lambda: time.time() + bundles.FIRST_SECONDS + 1},
+    "another key": {"secret": b"x" * 64},
+}
+
+
+@pytest.mark.parametrize("case", NOT_TOLD)
+def test_what_the_first_pod_got_is_told_to_its_own_revision_for_a_while(
+    case: str, counted: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELWARD_CACHE_SCOPE", "uid/m-1")
+    Pod(tmp_path, "a").start(request(tmp_path, pinned=False))
+    assert first_of(tmp_path) == digest((tmp_path / "volume" / "m").read_bytes())
+    assert first_of(tmp_path, **NOT_TOLD[case]) is None
+    # Where its bytes are gone, the store's word counts, whatever the first pod got.
+    (tmp_path / "volume" / "m").write_bytes(onnx())
+    for each in (tmp_path / "cache" / "files").iterdir():
+        each.unlink()
+    assert Pod(tmp_path, "b").start(request(tmp_path, pinned=False)).artifact_format == "onnx"
+
+
+def test_who_fails_as_the_first_lets_another_one_be_it(
+    counted: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODELWARD_CACHE_SCOPE", "uid/m-1")
+    content = (tmp_path / "volume" / "m").read_bytes()
+    (tmp_path / "volume" / "m").unlink()
+    with pytest.raises(errors.ArtifactNotFound):
+        obtain.obtain(request_of(tmp_path), Pod(tmp_path, "a").artifact)
+    assert not list((tmp_path / "cache" / "leases").iterdir())
+    (tmp_path / "volume" / "m").write_bytes(content)
+    Pod(tmp_path, "b").start(request(tmp_path, pinned=False))
+
+
+def request_of(tmp_path: Path) -> run.Request:
+    return run.Request("pvc://claim/m", "auto", None, "m", tmp_path)
 
 
 def test_a_digest_that_is_a_path_leads_nowhere(counted: dict[str, int], tmp_path: Path) -> None:
