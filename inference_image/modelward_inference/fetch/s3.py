@@ -71,10 +71,13 @@ def client() -> Any:
     whoever may name an address.
     """
     # Stores with an address of their own seldom have a DNS name for each bucket.
-    style = "path" if os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3") else "auto"
+    other = bool(os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL_S3"))
     config = Config(
-        connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1}, s3={"addressing_style": style}
-    )
+        connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 1},
+        s3={"addressing_style": "path" if other else "auto"},
+        # Checksums in headers are AWS' own invention, which stores that speak S3 need not know.
+        response_checksum_validation="when_required" if other else "when_supported",
+    )  # fmt: skip
     os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
     verify = network.bundle(Path(botocore.httpsession.get_cert_path(True)), Path(tempfile.gettempdir()))

@@ -28,6 +28,17 @@ SCHEMES: Final = ("s3", "https", "mlflow-artifacts")
 """What a download reads of what registries name. Never `pvc`: the author was asked for no right to a claim."""
 
 _LOGIN: Final = re.compile(r"^(https?://)[^/]*@", re.IGNORECASE)
+_AZURE: Final = (
+    "Azure's blobs come by way of the tracking server: start it with --serve-artifacts (or name a path in a mounted "
+    "volume, pvc://claim/path, in spec.model.uri itself)"
+)
+_CURES: Final = {
+    "gs": "Google's buckets speak S3: register the model from s3:// with their name, and give its pods "
+    "AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key (spec.model.credentialsSecret); or start the "
+    "tracking server with --serve-artifacts",
+    **dict.fromkeys(("abfs", "abfss", "azure", "wasb", "wasbs"), _AZURE),
+}
+"""Of addresses that people do have."""
 
 Lineage = Mapping[str, Any]
 """As status holds it; see `lineage`."""
@@ -95,6 +106,7 @@ def resolved_model(asked: Model, resolution: Resolution, registry: ModelRegistry
         optimise=asked.optimise,
         credentials_secret=asked.credentials_secret,
         signature=asked.signature,
+        cache=asked.cache,
         version=found.version,
         access=_access(asked, found.uri, registry),
         lineage=found.lineage,
@@ -150,6 +162,8 @@ def usable(uri: str, own_host: str = "") -> str:
         address = urlsplit(uri)
     except ValueError:
         raise UnusableSourceError(f"{shown} is no address") from None
+    if address.scheme in _CURES:
+        raise UnusableSourceError(f"the artifact lies at {shown}, which no pod can read. {_CURES[address.scheme]}")
     if address.scheme not in SCHEMES:
         raise UnusableSourceError(
             f"the artifact lies at {shown}, which no pod can read: they read s3://, https://, and mlflow-artifacts:/. "

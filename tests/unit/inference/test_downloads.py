@@ -182,6 +182,15 @@ def test_the_node_s_role_is_asked_for_only_where_that_is_wanted(
         assert bool(store.asked) is (asked == "false")
 
 
+def test_other_stores_are_asked_nothing_that_is_aws_own(tmp_path: Path, s3: Callable[[Store], S3Source]) -> None:
+    """What is signed has to reach them as it was sent: Google's changes Accept-Encoding on its way."""
+    with serving(WHOLE) as store:
+        get(s3(store), tmp_path)
+        (_, headers) = store.asked[0]
+    assert "x-amz-checksum-mode" not in headers
+    assert "accept-encoding" not in headers["authorization"]
+
+
 def test_more_than_a_model_may_have_is_not_begun(tmp_path: Path) -> None:
     with (
         serving(Answer(200, {}, OLD)) as store,

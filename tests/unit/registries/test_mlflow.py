@@ -127,6 +127,21 @@ async def test_an_address_that_no_pod_reads_is_told(source: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "part"),
+    [
+        ("gs://bucket/key", "AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key"),
+        ("abfss://c@account.dfs.core.windows.net/m", "--serve-artifacts"),
+        ("wasbs://c@account.blob.core.windows.net/m", "Azure's blobs"),
+    ],
+)
+async def test_other_clouds_are_told_by_which_way_they_are_read(source: str, part: str) -> None:
+    async with Recorded(sources={"1": source}) as mlflow:
+        found = await failure(mlflow)
+    assert found.reason == "SourceNotReadable"
+    assert part in str(found)
+
+
+@pytest.mark.parametrize(
     ("reference", "reason", "part"),
     [
         ("models:/fraud@nobody", "AliasMissing", 'set_registered_model_alias("fraud", "nobody"'),
