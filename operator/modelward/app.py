@@ -33,6 +33,7 @@ from modelward.net.prometheus import Prometheus
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.loop import ENDS, WORKERS_EACH, Controller, Reconciles
+from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
@@ -140,7 +141,7 @@ def build(
     )  # fmt: skip
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet,
-        registries,
+        registries, CacheClaims(api, poller, clock),
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
     webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)

@@ -16,7 +16,7 @@ class Platform:
     ConfigMap in each model's namespace whose key `ca.crt` has certificates that downloads trust besides.
     `operator_namespace`: whose operator is let through by the NetworkPolicies; None where none are made.
     `operator_keys`: public keys of the operator, by which pods know it; none
-    where it could not read its own.
+    where it could not read its own. `caches`: claims of the model's namespace that its pods may mount now.
     """
 
     server_image: str
@@ -31,3 +31,4 @@ class Platform:
     ca_config_map: str = ""
     operator_namespace: str | None = None
     operator_keys: tuple[str, ...] = ()
+    caches: tuple[str, ...] = ()

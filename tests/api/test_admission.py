@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from modelward.reconcilers.modeldeployment import caches
 from nodeless.cluster import Cluster
 
 S3 = "s3://models/fraud/3/model.onnx"
@@ -73,8 +74,17 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
     ),
     "a prediction log's claim": (
-        model(monitor={}, predictionLog={"uri": "pvc://data/log"}), (("", "persistentvolumeclaims", "get", "data"),),
-        "may not get PersistentVolumeClaim data in namespace",
+        model(monitor={}, predictionLog={"uri": "pvc://data/log"}),
+        (("", "persistentvolumeclaims", "update", "data"),),
+        "may not update PersistentVolumeClaim data in namespace",
+    ),
+    "a claim that pods write to": (
+        model(model={"uri": S3, "cache": {"claim": "shared"}}), (("", "persistentvolumeclaims", "update", "shared"),),
+        "may not update PersistentVolumeClaim shared in namespace",
+    ),
+    "a claim that a variant's pods write to": (
+        model(variants=[{"name": "b", "weight": 5, "model": {"uri": S3, "cache": {"claim": "shared"}}}]),
+        (("", "persistentvolumeclaims", "update", "shared"),), "a claim that pods write to: ",
     ),
     "a model's account": (
         model(serviceAccountName="cloud"), (("", "serviceaccounts", "impersonate", "cloud"),),
@@ -350,6 +360,25 @@ def test_the_operators_account_writes_only_what_is_the_operators(somebody: Someb
         assert not taken, body
         # Some API servers have no privileged containers at all.
         assert "the operator " in said or "disallowed by cluster policy" in said
+
+
+def secret(name: str, kind: str = "Opaque", **metadata: Any) -> Object:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, **metadata}, "type": kind}
+
+
+def test_the_operators_account_makes_no_secret_but_a_caches_key(somebody: Somebody) -> None:
+    """It may create Secrets everywhere, by RBAC, since that knows no names of what is not there yet."""
+    operator = Operator(somebody.cluster, somebody.namespace).may(*WRITES, ("", "secrets", "create", ""))
+    made = caches._secret(somebody.namespace)
+    assert operator.creates(made)[0]
+    token = {"annotations": {"kubernetes.io/service-account.name": "default"}}
+    for body in (
+        secret("another"), secret("modelward-cache-key", "kubernetes.io/service-account-token", **token),
+        secret("token", "kubernetes.io/service-account-token", **token), secret("modelward-cache-key-2"),
+    ):  # fmt: skip
+        taken, said = operator.creates(body)
+        assert not taken, body
+        assert "no Secrets but its own keys" in said
 
 
 def test_the_operators_account_takes_nothing_of_others(somebody: Somebody) -> None:

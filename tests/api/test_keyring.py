@@ -39,7 +39,8 @@ def test_the_operators_account_reads_a_secret_by_its_name_and_changes_its_own_al
     assert all(may(cluster, verb, f"secrets/{NAME}", SYSTEM) for verb in ("get", "update"))
     assert may(cluster, "create", "secrets", SYSTEM)
     assert may(cluster, "get", "secrets/registry", namespace), "what a ModelRegistry is asked with"
-    for verb in ("list", "watch", "update", "patch", "delete", "create"):
+    assert may(cluster, "create", "secrets", namespace), "the key of a cache, and by admission no other"
+    for verb in ("list", "watch", "update", "patch", "delete"):
         assert not may(cluster, verb, "secrets", namespace), verb
         assert not may(cluster, verb, f"secrets/{NAME}", namespace), verb
         if verb != "create":

@@ -24,8 +24,10 @@ FOLDERS = {
     "Lease": ("apis/coordination.k8s.io/v1", "leases"),
     "ModelDeployment": ("apis/modelward.io/v1alpha1", "modeldeployments"),
     "ModelRegistry": ("apis/modelward.io/v1alpha1", "modelregistries"),
+    "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims"),
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "Secret": ("api/v1", "secrets"),
 }
 """Where the API server keeps the kinds that tests write."""
 

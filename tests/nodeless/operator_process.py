@@ -32,6 +32,7 @@ from modelward.reconcilers.driftpolicy.reconcile import Monitoring as Windows
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.loop import Controller, Reconciles
+from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
@@ -177,6 +178,7 @@ async def operator(
         reconciler = Reconciler(
             api, cache, platform, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
             Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time), fleet, registries,
+            CacheClaims(api, poller, clock, every=2.0),
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)

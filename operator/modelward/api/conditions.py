@@ -21,6 +21,9 @@ PREDICTION_LOGGED: Final = "PredictionLogged"
 RESOLVED: Final = "Resolved"
 """Only where spec.model.uri is a reference that a registry resolves."""
 
+CACHE_USABLE: Final = "CacheUsable"
+"""Only where spec.model.cache names a claim."""
+
 
 @dataclass(frozen=True)
 class Condition:

@@ -46,6 +46,15 @@ class Signature:
 
 
 @dataclass(frozen=True)
+class SharedCache:
+    """A PersistentVolumeClaim of the namespace where pods share what they downloaded and compiled. `size`: of what is
+    kept in it, None: the inference image's default."""
+
+    claim: str
+    size: str | int | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     """The artifact and how to read it. `digest` is `sha256:<hex>` or None where nothing is pinned.
 
@@ -60,6 +69,7 @@ class Model:
     optimise: str = "Auto"
     credentials_secret: SecretReference | None = None
     signature: Signature | None = None
+    cache: SharedCache | None = None
 
 
 @dataclass(frozen=True)
@@ -298,7 +308,7 @@ def _variant(raw: Mapping[str, Any]) -> Variant:
 
 
 def _model(raw: Mapping[str, Any]) -> Model:
-    secret, signature = raw.get("credentialsSecret"), raw.get("signature")
+    secret, signature, cache = raw.get("credentialsSecret"), raw.get("signature"), raw.get("cache")
     return Model(
         uri=str(raw["uri"]),
         format=str(raw.get("format", "auto")),
@@ -307,6 +317,7 @@ def _model(raw: Mapping[str, Any]) -> Model:
         optimise=str(raw.get("optimise", "Auto")),
         credentials_secret=SecretReference(name=str(secret["name"])) if secret else None,
         signature=None if signature is None else Signature(public_key=str(signature["publicKey"])),
+        cache=None if cache is None else SharedCache(str(cache["claim"]), cache.get("size")),
     )
 
 

@@ -42,6 +42,7 @@ CONFIG_MAPS: Final = Resource("", "v1", "configmaps", "ConfigMap")
 PODS: Final = Resource("", "v1", "pods", "Pod")
 JOBS: Final = Resource("batch", "v1", "jobs", "Job")
 SECRETS: Final = Resource("", "v1", "secrets", "Secret", selector="")
+PERSISTENT_VOLUME_CLAIMS: Final = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", selector="")
 NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", selector=LABEL_ALLOWED_FORMATS)
 """Only those that say something of the formats of their models."""
 

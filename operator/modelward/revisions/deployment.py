@@ -13,7 +13,7 @@ from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
 from modelward.net.untrusted import in_header
 from modelward.platform import Platform
-from modelward.revisions import identity, prediction_log, restart
+from modelward.revisions import cache_mounts, identity, prediction_log, restart
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
 from modelward.runtimes.runtime import MODELWARD
@@ -133,7 +133,7 @@ def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Mode
     template = {
         "metadata": {
             "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
-            "annotations": steps.annotations(owner.spec),
+            "annotations": steps.annotations(owner.spec, cache_mounts.keeps(model, platform)),
         },
         "spec": {**_pod_spec(owner, platform, model, revision), "topologySpreadConstraints": [spread]},
     }
@@ -233,11 +233,17 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         *steps.volumes(model, platform),
         steps.folder(steps.tmp(CONTAINERS.server)["name"], steps.SCRATCH),
         *identity.volumes(owner),
+        *cache_mounts.volumes(model, platform),
     ]
+    download = identity.made(steps.download(spec, model, platform, container, shared, _pin(model, revision)))
     init = [
-        identity.made(steps.download(spec, model, platform, container, shared, _pin(model, revision))),
+        cache_mounts.added(download, owner, model, platform, revision),
         steps.compiling(spec, model, platform, container, shared, bundle),
     ]
+    for name in cache_mounts.keeps(model, platform):
+        volumes.append(steps.folder(steps.tmp(name)["name"], steps.SCRATCH))
+        keeping = steps.keeping(spec, model, container, shared, bundle)
+        init.append(cache_mounts.added(keeping, owner, model, platform, revision))
     if spec.monitor is not None:
         volumes += [
             steps.folder("monitor", prediction_log.folder_size(owner)),
@@ -277,7 +283,11 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
     built: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {**common.POD_SECURITY_CONTEXT, **prediction_log.security_context(owner)},
+        "securityContext": {
+            **common.POD_SECURITY_CONTEXT,
+            **prediction_log.security_context(owner),
+            **cache_mounts.security(model, platform),
+        },
         "terminationGracePeriodSeconds": TERMINATION_GRACE_SECONDS,
         "initContainers": init,
         "containers": [identity.known(server)],

@@ -1,7 +1,7 @@
-"""The two init containers that bring a model: `download`, then `compile`.
+"""The init containers that bring a model: `download`, then `compile`, and where there is a cache, `keep-bundle`.
 
 Invariant: the container that loads the artifact has no credentials, no settings of the store, a user of its own and
-folders of its own; it can only read what the download has signed off. The download loads nothing.
+folders of its own; it can only read what the download has signed off. The others load nothing.
 """
 
 from typing import Any
@@ -47,13 +47,14 @@ ARTIFACT: dict[str, Any] = {"name": "artifact", "mountPath": ARTIFACT_DIR, "read
 """The mount of everyone but the download."""
 
 
-def annotations(spec: Spec) -> dict[str, str]:
+def annotations(spec: Spec, besides: tuple[str, ...] = ()) -> dict[str, str]:
     """Of the pod: only the download gets the web identity of spec.serviceAccountName, and the monitor where it brings a
-    prediction log to a store that no Secret opens."""
+    prediction log to a store that no Secret opens. `besides`: containers that not every model's pods have."""
     log = spec.prediction_log
     logs = log is not None and log.credentials_secret is None and log.uri.startswith("s3://")
     watches = spec.monitor is not None and not logs
     others = [CONTAINERS.compile, CONTAINERS.server, *([CONTAINERS.monitor] if watches else ())]
+    others += besides
     return {"eks.amazonaws.com/skip-containers": ",".join(others)}
 
 
@@ -170,6 +171,21 @@ def compiling(
         "resources": _bounded(spec.resources, container["resources"], COMPILE_MEMORY),
         "securityContext": {**container["securityContext"], "runAsUser": COMPILE_USER, "runAsGroup": COMPILE_USER},
         "volumeMounts": [ARTIFACT, bundle, tmp(CONTAINERS.compile)],
+    }
+
+
+def keeping(
+    spec: Spec, model: Model, container: dict[str, Any], shared: dict[str, str], bundle: dict[str, Any]
+) -> dict[str, Any]:
+    """The step that puts what was compiled into the cache, before that is added. `bundle`: the mount of the folder."""
+    settings = {"MODEL_OPTIMISE": model.optimise, "ARTIFACT_DIR": ARTIFACT_DIR}
+    return {
+        **container,
+        "name": CONTAINERS.keep,
+        "args": ["keep-bundle"],
+        "env": common.environment({**shared, **settings}),
+        "resources": _bounded(spec.resources, container["resources"], DOWNLOAD_MEMORY),
+        "volumeMounts": [ARTIFACT, {**bundle, "readOnly": True}, tmp(CONTAINERS.keep)],
     }
 
 

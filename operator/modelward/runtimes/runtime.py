@@ -15,11 +15,13 @@ Paths = tuple[tuple[str, str], ...]
 @dataclass(frozen=True)
 class Containers:
     """Names. `server`: what answers requests; `download`, `compile`: init containers that bring and load the model, in
-    whose termination messages the operator reads what came of it; `monitor`: the sidecar that counts."""
+    whose termination messages the operator reads what came of it; `keep`: the one that puts what was compiled into the
+    cache; `monitor`: the sidecar that counts."""
 
     server: str
     download: str
     compile: str
+    keep: str
     monitor: str
 
     @property
@@ -27,7 +29,7 @@ class Containers:
         """What each does, as the end of "it was killed while …"."""
         return {
             self.download: "looking at the artifact", self.compile: "loading the model", self.monitor: "counting",
-            self.server: "serving",
+            self.server: "serving", self.keep: "keeping what was compiled",
         }  # fmt: skip
 
 
@@ -74,7 +76,9 @@ class Runtime:
 
 
 MODELWARD: Final = Runtime(
-    containers=Containers(server="server", download="download", compile="compile", monitor="monitor"),
+    containers=Containers(
+        server="server", download="download", compile="compile", keep="keep-bundle", monitor="monitor"
+    ),
     ports=Ports(http=8080, grpc=9000, monitor=8081),
     ready="/v2/health/ready",
     live="/v2/health/live",

@@ -20,6 +20,7 @@ from modelward.models.resolved import as_resolved
 from modelward.platform import Platform
 from modelward.revisions import deployment as revision
 from modelward.revisions import record
+from modelward.revisions.cache_mounts import claim_in, claim_of
 from modelward.revisions.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
 from modelward.revisions.ownership import is_ours
 from modelward.revisions.update import Choice, Mark, Phase, Pods, Update, is_at_rest, lost_without, update
@@ -35,7 +36,7 @@ _FRESH = Choice(fresh=True)
 @dataclass(frozen=True)
 class Known:
     """What two live objects say, kept while they are the very same ones: who changes one replaces it, and comparing
-    costs. `recorded`, `made_of`, `mark`: see Pods; `intent`: of the record."""
+    costs. `recorded`, `made_of`, `mark`: see Pods; `intent`: of the record; `claim`: its pods mount that cache."""
 
     deployment: Object | None
     record: Object | None
@@ -43,6 +44,7 @@ class Known:
     made_of: str | None
     mark: Mark | None
     intent: str
+    claim: str | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Made:
     """`shapes`: of the revisions that are kept and of which is known what the user wrote (`asked`), as they would be
     made now; `templates`: of all pods, the router's too, and `hashes`, `intents`: their hashes, and those of what the
     user wrote of them, all by Deployment. `update`: what is taken of it; `restarts`: the revision whose pods are made
-    anew because somebody asks for it. `known`: what there is."""
+    anew because somebody asks for it. `caches`: claims that may be mounted now; `uncached`: of the
+    templates that mount one, the hashes without it. `known`: what there is."""
 
     shapes: Mapping[str, revision.Shape]
     templates: Mapping[str, Mapping[str, Any]]
@@ -59,6 +62,8 @@ class Made:
     asked: Mapping[str, Mapping[str, Any]]
     update: Update = field(default_factory=Update)
     restarts: str | None = None
+    caches: tuple[str, ...] = ()
+    uncached: Mapping[str, str] = field(default_factory=dict)
     known: dict[str, Known] = field(default_factory=dict, compare=False)
 
     @classmethod
@@ -81,7 +86,13 @@ class Made:
             templates[name] = router.template_of(owner, platform)
             intents[name] = router.intent_of(owner)
         hashes = {name: content_hash(template) for name, template in templates.items()}
-        return cls(shapes, templates, hashes, intents, asked)
+        plain = replace(platform, caches=())
+        uncached = {
+            name: content_hash(revision.shape(each, plain, name).template)
+            for name, each in by.items()
+            if claim_of(each.spec.model, platform) is not None
+        }
+        return cls(shapes, templates, hashes, intents, asked, caches=platform.caches, uncached=uncached)
 
     def choice(self, name: str) -> Choice:
         """What the Deployment of that name is made of."""
@@ -141,6 +152,7 @@ def _pods_of(owner: ModelDeployment, observed: Observed, made: Made, live: Live)
         if name in made.shapes:
             facts, memory = observed.revisions.get(name), SERVER_MEMORY_FIELD
             workload, at_once = facts.workload if facts is not None else None, name in begun - used and not is_paused
+            at_once = at_once or _is_about_its_cache(known, made, name, observed)
         else:
             # What the user changes of the router begins at once, with the pods of now.
             workload, at_once = observed.router.workload, known.intent not in ("", made.intents[name])
@@ -148,6 +160,14 @@ def _pods_of(owner: ModelDeployment, observed: Observed, made: Made, live: Live)
         is_marked = known.mark is not None and known.mark.to == wanted
         lost = workload is not None and not is_marked and lost_without(workload, memory)
         yield Pods(name, wanted, known.recorded, known.made_of, known.mark, workload, at_once or lost, memory)
+
+
+def _is_about_its_cache(known: Known, made: Made, name: str, observed: Observed) -> bool:
+    """Whether pods are made anew for a claim alone, which is the model's own affair and no newer platform: at once
+    where they mount one that would keep them from starting; where they may mount one now, once nothing else goes on."""
+    if known.claim is not None and known.claim not in made.caches:
+        return True
+    return known.recorded is not None and known.recorded == made.uncached.get(name) and is_at_rest(observed)
 
 
 def _known(owner: ModelDeployment, name: str, made: Made, live: Live) -> Known:
@@ -167,7 +187,7 @@ def _compared(name: str, made: Made, body: Object | None, kept: Object | None) -
         recorded = body["spec"]["template"]
     # Comparing is much cheaper than hashing, and mostly they are the same.
     hashed = None if recorded is None else wanted if recorded == template else content_hash(recorded)
-    return Known(body, kept, hashed, made_of, record.mark_in(kept), record.intent_in(kept))
+    return Known(body, kept, hashed, made_of, record.mark_in(kept), record.intent_in(kept), claim_in(recorded))
 
 
 def _is_behind(owner: ModelDeployment, observed: Observed, made: Made, platform: Platform, live: Live) -> bool:

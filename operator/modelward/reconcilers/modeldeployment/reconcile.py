@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modelward import telemetry
+from modelward.api.conditions import Condition
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import (
@@ -38,6 +39,7 @@ from modelward.platform import Platform
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.apply import Applier, Written
 from modelward.reconcilers.modeldeployment.assessment import patience_left
+from modelward.reconcilers.modeldeployment.caches import Claims
 from modelward.reconcilers.modeldeployment.consents import platform_of, why_unread
 from modelward.reconcilers.modeldeployment.events import certificate_events, command_event, transitions
 from modelward.reconcilers.modeldeployment.following import unresolved_status
@@ -53,7 +55,7 @@ from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import Knows, as_served, is_reference
-from modelward.revisions import restart
+from modelward.revisions import cache_claims, restart
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.update import Phase
 from modelward.rollouts.evidence.collector import EvidenceCollector, Seen
@@ -100,7 +102,7 @@ class Keys(Protocol):
 
 class Reconciler:
     """Reconciles ModelDeployments. `clock`: monotonic seconds; `now`: the wall clock, UTC; `knows`: what registries
-    said."""
+    said; `claims`: what is known of caches, None: there are none."""
 
     def __init__(
         self,
@@ -116,6 +118,7 @@ class Reconciler:
         keyring: Keys,
         fleet: Fleet | None = None,
         knows: Knows | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -130,6 +133,7 @@ class Reconciler:
         self._fleet = fleet or Fleet(lambda: (), lambda _key: None)
         self._knows = knows
         self._applier = Applier(api, cache, identity, clock)
+        self._claims = claims
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -173,6 +177,7 @@ class Reconciler:
         await find_lost(owner, self._cache, self._api)
         try:
             observed = observe(owner, self._cache, self._routers, now, _wanted(owner, memory), following)
+            platform, cached, look_at_claims = self._with_cache(key, owner, observed, platform)
         except PendingError:
             return Outcome(again_in=AWAITED)
         except NothingServesError:
@@ -197,11 +202,28 @@ class Reconciler:
             )
         except PendingError:
             return Outcome(again_in=AWAITED)
-        again_in = soonest(seen.again_in, look_again, logs[1])
+        again_in = soonest(seen.again_in, look_again, logs[1], look_at_claims)
         seen = replace(seen, monitored=monitored, logged=logs[0], again_in=again_in)
         return await self._report(
-            owner, observed, planned, refused or memory.changed, seen, memory, effective, made, following
+            owner, observed, planned, refused or memory.changed, seen, memory, effective, made, following, cached
         )
+
+    def _with_cache(
+        self, key: Key, owner: ModelDeployment, observed: Observed, platform: Platform
+    ) -> tuple[Platform, Condition | None, float | None]:
+        """The platform with the claims that pods may mount, what is to be said of spec's, and seconds until the next
+        look. Raises PendingError."""
+        if self._claims is None:
+            return platform, None, None
+        known, again_in = self._claims.look(key, cache_claims.claims_of(owner, observed))
+        usable = tuple(claim for claim, found in known.items() if found.unusable is None)
+        wanted = owner.spec.model.cache
+        if wanted is None:
+            return replace(platform, caches=usable), None, again_in
+        told, facts = known[wanted.claim], observed.revisions.get(observed.target)
+        by_pods = cache_claims.told(wanted.claim, facts.workload.pods) if facts is not None else None
+        trouble = told.unusable or told.trouble or by_pods
+        return replace(platform, caches=usable), cache_claims.condition(wanted.claim, trouble), again_in
 
     async def _tell_unresolved(self, owner: ModelDeployment, following: Following | None) -> Outcome:
         """Nothing is made of a reference that nobody has resolved yet; the registry's answer makes it due again."""
@@ -291,6 +313,7 @@ class Reconciler:
         effective: Effective,
         made: Made,
         following: Following | None,
+        cached: Condition | None = None,
     ) -> Outcome:
         """Events and the one status patch, where something is to be told; and when to look again."""
         for told in certificate_events(owner, observed.router.certificate):
@@ -301,6 +324,7 @@ class Reconciler:
             seen.monitored, effective, made.update if refused is None else None, following,
             restarted=owner.restart is not None and (observed.router.routes is not None or not owner.status),
             logged=seen.logged,
+            cached=cached,
         )  # fmt: skip
         # What was deleted is out of the cache already, so that its event would be no news; nor is one of a record.
         marked = any(resource_of(each) is CONTROLLER_REVISIONS for each in planned.applies)
@@ -353,6 +377,8 @@ class Reconciler:
         self._routers.forget(key)
         self._evidence.forget(key)
         self._monitoring.forget(key)
+        if self._claims is not None:
+            self._claims.forget(key)
         telemetry.forget_model(key.namespace, key.name)
 
 

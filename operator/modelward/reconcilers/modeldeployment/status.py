@@ -111,13 +111,15 @@ def build_status(
     *,
     restarted: bool = False,
     logged: Logged | None = None,
+    cached: Condition | None = None,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
     `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
     not known; `following`: None: no registry is asked; `restarted`: what the annotation asks for is done;
-    `logged`: what pods say of the prediction log, None: there is to be none.
+    `logged`: what pods say of the prediction log, None: there is to be none; `cached`: what is to be said of the cache,
+    None: nobody asks for one.
     """
     assessment, stable = assess(deployment, observed, decision, version, refused, following), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
@@ -135,6 +137,8 @@ def build_status(
         built = (*built, prediction_log.condition(logged))
     if following is not None:
         built = (*built, resolved_condition(following, deployment))
+    if cached is not None:
+        built = (*built, cached)
     stable_facts = observed.revisions.get(stable)
     last = deployment.status
     status: dict[str, Any] = {

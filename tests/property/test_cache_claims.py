@@ -1,0 +1,234 @@
+"""A model's cache around the operator's own Reconciler: its claim comes, goes and is none, and the model serves."""
+
+import copy
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from builders import FixedKeys
+from modelward.facts import Judgement
+from modelward.kube.client import ApiError
+from modelward.kube.poller import Poller
+from modelward.kube.resources import (
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    PERSISTENT_VOLUME_CLAIMS,
+    SECRETS,
+    Resource,
+)
+from modelward.platform import Platform
+from modelward.reconcilers.fleet import Fleet
+from modelward.reconcilers.modeldeployment.caches import CacheClaims
+from modelward.reconcilers.modeldeployment.reconcile import Outcome, Reconciler
+
+from .cluster_world import CANARY, MODEL_DEPLOYMENTS, ClusterWorld, Json, _Evidence, _Unmonitored
+
+CACHE = {"uri": "s3://models/fraud/1/model.onnx", "cache": {"claim": "shared", "size": "1Gi"}}
+KEY = "modelward-cache-key"
+
+
+class World(ClusterWorld):
+    """With claims, and Secrets. `forbidden`: kinds that the operator's account may not get or create; `reads`: how
+    often claims were."""
+
+    def __init__(self) -> None:
+        self.forbidden: set[Resource] = set()
+        self.failing = False
+        self.reads = 0
+        self.unwatched: dict[tuple[Resource, str], Json] = {}
+        super().__init__()
+
+    def start(self, image: str, at_a_time: int = 0, router_image: str = "envoy:1") -> None:
+        super().start(image, at_a_time, router_image)
+        self.fleet = Fleet(lambda: self.cache.names(MODEL_DEPLOYMENTS), lambda _key: None, at_a_time)
+        self.poller = Poller(lambda _key: None, lambda: self.now)
+        self.reconciler = Reconciler(
+            self, self.cache, Platform(image, router_image), self, _Evidence(self), _Unmonitored(), "me",  # type: ignore[arg-type]
+            lambda: self.now, lambda: datetime.fromtimestamp(self.now, UTC), FixedKeys(), self.fleet,
+            claims=CacheClaims(self, self.poller, lambda: self.now),  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    async def step(self) -> Outcome:
+        self.now += 60.0
+        await super().step()
+        await self.poller.idle()
+        return await super().step()
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Json | None:
+        self.reads += resource is PERSISTENT_VOLUME_CLAIMS
+        if self.failing:
+            raise ApiError(500, "InternalError", "etcd is away")
+        if resource in self.forbidden:
+            raise ApiError(403, "Forbidden", "no")
+        if resource in (PERSISTENT_VOLUME_CLAIMS, SECRETS):
+            return copy.deepcopy(self.unwatched.get((resource, name)))
+        return await super().get(resource, namespace, name)
+
+    async def create(self, resource: Resource, namespace: str, manifest: Json) -> Json:
+        if resource is not SECRETS:
+            return await super().create(resource, namespace, manifest)
+        self.writes += 1
+        if SECRETS in self.forbidden:
+            raise ApiError(403, "Forbidden", "no")
+        self.unwatched[SECRETS, manifest["metadata"]["name"]] = copy.deepcopy(manifest)
+        return manifest
+
+    def claim(self, phase: str = "Bound", mode: str = "ReadWriteMany", **metadata: Any) -> None:
+        self.unwatched[PERSISTENT_VOLUME_CLAIMS, "shared"] = {
+            "metadata": {"name": "shared", "namespace": "ml", "uid": "c", **metadata},
+            "spec": {"accessModes": [mode]}, "status": {"phase": phase},
+        }  # fmt: skip
+
+    def template(self, name: str) -> Json:
+        return dict(self.objects[DEPLOYMENTS, name]["spec"]["template"])
+
+    def mounts(self, name: str) -> bool:
+        record = self.objects[CONTROLLER_REVISIONS, name]["data"]["template"]
+        assert record == self.template(name)
+        return any(each["name"] == "cache" for each in record["spec"]["volumes"])
+
+    @property
+    def usable(self) -> str:
+        told = self.condition("CacheUsable")
+        return str(told["status"] if told["status"] == "True" else told["reason"])
+
+    @property
+    def reasons(self) -> list[str]:
+        return [reason for _, reason, _ in self.events]
+
+
+async def served(**spec: Any) -> World:
+    world = World()
+    world.ask_for(1, **({"model": CACHE} | spec))
+    await world.run(4)
+    return world
+
+
+UNUSABLE: dict[str, tuple[dict[str, Any], str]] = {
+    "not bound": ({"phase": "Pending"}, "ClaimNotBound"),
+    "lost": ({"phase": "Lost"}, "ClaimNotBound"),
+    "one node's": ({"mode": "ReadWriteOnce"}, "ClaimNotShared"),
+    "one pod's": ({"mode": "ReadWriteOncePod"}, "ClaimNotShared"),
+    "for reading": ({"mode": "ReadOnlyMany"}, "ClaimNotShared"),
+    "going": ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, "ClaimDeleting"),
+}
+
+
+@pytest.mark.parametrize("case", [*UNUSABLE, "missing", "forbidden"])
+async def test_a_claim_that_is_none_keeps_no_model_from_serving_and_is_taken_when_it_is_one(case: str) -> None:
+    world = World()
+    if case == "forbidden":
+        world.claim()
+        world.forbidden.add(PERSISTENT_VOLUME_CLAIMS)
+    elif case != "missing":
+        world.claim(**UNUSABLE[case][0])
+    world.ask_for(1, model=CACHE)
+    await world.run(4)
+    stable = world.stable
+    expected = {"missing": "ClaimMissing", "forbidden": "ClaimForbidden"}.get(case) or UNUSABLE[case][1]
+    assert (world.usable, world.mounts(stable)) == (expected, False)
+    assert world.condition("Ready")["status"] == "True"
+    assert world.reasons.count(expected) == 1
+    world.forbidden.clear()
+    world.claim()
+    for _ in range(4):
+        await world.step()
+        assert world.condition("Servable")["status"] == "True"
+        world.settle()
+    assert (world.usable, world.mounts(stable), world.stable) == ("True", True, stable)
+    assert world.reasons.count("CacheUsable") == 1
+    assert "rollout" not in world.status, "the model is the same"
+    assert not [each for each in world.reasons if each.startswith("Platform")], "it is no newer platform"
+    writes = world.writes
+    world.start("inference:1")
+    await world.run(4)
+    assert world.writes == writes
+
+
+async def test_a_claim_that_goes_is_left_at_once_also_while_something_goes_on() -> None:
+    world = World()
+    world.claim()
+    world.judgement = Judgement(passed=False, waits_for="more requests")
+    world.ask_for(1, model=CACHE, rollout=CANARY)
+    await world.run(4)
+    stable = world.stable
+    world.ask_for(2, model={**CACHE, "uri": "s3://models/fraud/2/model.onnx"}, rollout=CANARY)
+    await world.run(3)
+    (candidate,) = set(world.shares()) - {stable}
+    assert world.mounts(stable)
+    assert world.mounts(candidate)
+    world.claim(deletionTimestamp="2026-01-01T00:00:00Z")
+    await world.run(3)
+    assert not world.mounts(stable)
+    assert not world.mounts(candidate)
+    world.claim()
+    await world.run(3)
+    assert not world.mounts(stable), "a rollout is not disturbed for it"
+    assert world.shares() == {stable: 90, candidate: 10}
+
+
+async def test_a_newer_platform_waits_for_its_turn_with_a_cache_too() -> None:
+    world = await served()
+    world.claim()
+    await world.run(3)
+    assert world.mounts(world.stable)
+    before = world.template(world.stable)
+    world.start("inference:2", at_a_time=0)
+    await world.run(4)
+    assert world.template(world.stable) == before
+    world.start("inference:2", at_a_time=1)
+    await world.run(4)
+    assert world.template(world.stable)["spec"]["containers"][0]["image"] == "inference:2"
+    assert world.mounts(world.stable)
+
+
+async def test_an_api_server_that_stumbles_changes_no_pod_not_even_of_an_operator_that_begins() -> None:
+    world = World()
+    world.claim()
+    world.ask_for(1, model=CACHE)
+    await world.run(4)
+    world.failing = True
+    await world.run(3)
+    world.start("inference:1")
+    await world.run(3)
+    assert world.mounts(world.stable)
+    world.failing = False
+    await world.run(3)
+    assert (world.usable, world.mounts(world.stable)) == ("True", True)
+
+
+async def test_the_key_is_made_once_and_again_where_somebody_deleted_it() -> None:
+    world = World()
+    world.claim()
+    world.ask_for(1, model=CACHE)
+    await world.run(3)
+    made = world.unwatched[SECRETS, KEY]
+    assert (made["type"], made["immutable"], list(made["data"])) == ("Opaque", True, ["key"])
+    await world.run(3)
+    assert world.unwatched[SECRETS, KEY] is made
+    del world.unwatched[SECRETS, KEY]
+    await world.run(3)
+    assert world.unwatched[SECRETS, KEY]["data"] != made["data"]
+    world.unwatched[SECRETS, KEY]["data"] = {"key": "c2hvcnQ="}
+    await world.run(3)
+    assert world.usable == "CacheKeyInvalid"
+    assert world.mounts(world.stable), "artifacts need no key"
+
+
+async def test_who_may_not_make_the_key_says_so_and_artifacts_are_shared() -> None:
+    world = World()
+    world.claim()
+    world.forbidden.add(SECRETS)
+    world.ask_for(1, model=CACHE)
+    await world.run(3)
+    assert (world.usable, world.mounts(world.stable)) == ("CacheKeyForbidden", True)
+    assert world.condition("Ready")["status"] == "True"
+
+
+async def test_without_a_cache_nothing_is_asked_and_nothing_is_said() -> None:
+    world = await served(model={"uri": CACHE["uri"]})
+    assert world.reads == 0
+    assert "CacheUsable" not in {each["type"] for each in world.status["conditions"]}
+    assert (SECRETS, KEY) not in world.unwatched
+    assert not world.mounts(world.stable)
