@@ -72,3 +72,30 @@ def _writer(name: str) -> dict[str, Any]:
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": name}}]
     spec = {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 0}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "writer", "namespace": name}, "spec": spec}
+
+
+@contextlib.contextmanager
+def local(namespace: str) -> Iterator[str]:
+    """The name of a claim in `namespace` for many pods: a `local` volume, whose folder belongs to root as many drivers
+    make it, and to the pods' group once the kubelet has given it to them. Not a hostPath, which it leaves alone."""
+    name = f"cache-{secrets.token_hex(3)}"
+    path = str(settings.state_dir() / "volumes" / name)
+    kubectl("create", "namespace", name)
+    for manifest in _volume_and_claim(name, name, path):
+        kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+    kubectl("create", "-f", "-", stdin=json.dumps(_writer(name)))
+    try:
+        kubectl("wait", "pod/writer", "-n", name, "--for=condition=Ready", "--timeout=120s")  # the folder is there now
+        node = kubectl("get", "pod", "writer", "-n", name, "-o", "jsonpath={.spec.nodeName}").strip()
+        volume, claim = _volume_and_claim(namespace, name, path)
+        del volume["spec"]["hostPath"]
+        terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
+        volume["spec"] |= {"local": {"path": path}, "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}
+        for manifest in (volume, claim):
+            kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+        yield name
+        kubectl("exec", "writer", "-n", name, "--", "sh", "-c", "rm -rf /data/*")
+    finally:
+        kubectl("delete", "namespace", name, "--wait=false", check=False)
+        kubectl("delete", "pvc", name, "-n", namespace, "--wait=false", check=False)
+        kubectl("delete", "pv", f"{name}-{namespace}", f"{name}-{name}", "--wait=false", check=False)
