@@ -80,9 +80,34 @@ def client() -> Any:
     )  # fmt: skip
     os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    session = boto3.Session()
+    if role := os.environ.get("AWS_ASSUME_ROLE_ARN"):
+        session = _assumed(role)
     verify = network.bundle(Path(botocore.httpsession.get_cert_path(True)), Path(tempfile.gettempdir()))
     own = {"verify": verify} if network.private_authorities() else {}
-    return boto3.Session().client("s3", config=config, **own)
+    return session.client("s3", config=config, **own)
+
+
+def _assumed(role: str) -> boto3.Session:
+    """A session of a role, by the keys that there are. Raises AccessDenied."""
+    config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
+    name = f"modelward-{os.environ.get('MODEL_NAME', 'model')}"[:64]
+    try:
+        sts = boto3.Session().client("sts", config=config)
+        keys = sts.assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
+    except (botocore.exceptions.ClientError, botocore.exceptions.NoCredentialsError) as error:
+        raise AccessDenied(
+            f"{role} can't be assumed ({error}); let its trust policy name whose keys the Secret holds, and let these "
+            "do sts:AssumeRole on it"
+        ) from error
+    except botocore.exceptions.BotoCoreError as error:
+        raise ArtifactUnreachable(
+            f"{role} can't be assumed: the token service does not answer ({error}). Check that pods reach it"
+        ) from error
+    return boto3.Session(
+        aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )  # fmt: skip
 
 
 class S3Source:
