@@ -137,7 +137,7 @@ def build(
     fleet = Fleet(lambda: cache.names(MODEL_DEPLOYMENTS), queue.add, configured.updates_at_a_time)
     registries = Registries(
         api, outside, poller, configured.registry_hosts, clock, time.time,
-        lambda key, reference: wake_followers(cache, queue, key.namespace, reference),
+        lambda key, reference: wake_followers(cache, queue, key.namespace, reference), configured.lending,
     )  # fmt: skip
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet,

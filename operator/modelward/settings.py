@@ -11,6 +11,7 @@ from pathlib import Path
 from modelward.models import consent
 from modelward.platform import Platform
 from modelward.reconcilers.fleet_rules import AT_A_TIME
+from modelward.registries.roles import NOBODY, Allowed, Identity, Lending
 from modelward.values.quantities import amount
 
 _PART = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -19,6 +20,10 @@ _IMAGE = re.compile(
     r"(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(?:@(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}))?"
 )
 """As https://github.com/distribution/reference has it: a registry with a port, a path, a tag, a digest."""
+
+_NAMESPACE = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_ROLE = r"arn:aws[a-z-]{0,10}:iam::[0-9]{12}:role/[A-Za-z0-9_+=.@/*-]{1,512}"
+"""With `*` in its name alone: a pattern never reaches into another account."""
 
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -36,7 +41,7 @@ class Settings:
     itself known there, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
     DriftPolicies may be sent to; `registry_hosts`: that ModelRegistries may name. `watch_namespaces`: that the
     installation is for, None: all. `updates_at_a_time`: models whose pods are made anew at a time when the platform has
-    changed; 0: none.
+    changed; 0: none. `lending`: for which roles of AWS, to which namespaces, the operator lends its own identity.
     """
 
     platform: Platform
@@ -53,6 +58,7 @@ class Settings:
     registry_hosts: tuple[str, ...] = ("*",)
     watch_namespaces: tuple[str, ...] | None = None
     updates_at_a_time: int = AT_A_TIME
+    lending: Lending = NOBODY
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -86,6 +92,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         prometheus_tenant=_tenant(environment, "MODELWARD_PROMETHEUS_TENANT"),
         webhook_hosts=_hosts(environment, "MODELWARD_WEBHOOK_HOSTS", ""),
         registry_hosts=_hosts(environment, "MODELWARD_REGISTRY_HOSTS", "*"),
+        lending=_lending(environment),
     )
 
 
@@ -138,7 +145,7 @@ def _namespaces(environment: Mapping[str, str], name: str) -> tuple[str, ...] | 
     if not text:
         return None
     found = tuple(dict.fromkeys(text.replace(",", " ").split()))
-    wrong = [each for each in found if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", each)]
+    wrong = [each for each in found if not re.fullmatch(_NAMESPACE, each)]
     if wrong or not found:
         # A slip of the pen must not make it an installation for all namespaces.
         raise SettingsError(
@@ -172,6 +179,22 @@ def _switch(environment: Mapping[str, str], name: str, default: str) -> bool:
 def _hosts(environment: Mapping[str, str], name: str, default: str) -> tuple[str, ...]:
     """Names or patterns, with commas or blanks between them."""
     return tuple(environment.get(name, default).replace(",", " ").split())
+
+
+def _lending(environment: Mapping[str, str]) -> Lending:
+    """MODELWARD_ROLES; and the identity by the names that AWS' webhook gives it in the operator's pod."""
+    allowed = []
+    for entry in _hosts(environment, "MODELWARD_ROLES", ""):
+        namespace, _, role = entry.partition("=")
+        if not re.fullmatch(rf"\*|{_NAMESPACE}", namespace) or not re.fullmatch(_ROLE, role):
+            raise SettingsError(
+                f"MODELWARD_ROLES: {entry!r} is no namespace=role; write a namespace (or * for every one) and the ARN "
+                "of a role (or a pattern of its name), such as team-a=arn:aws:iam::123456789012:role/models"
+            )
+        allowed.append(Allowed(namespace, role))
+    token = _path(environment, "AWS_WEB_IDENTITY_TOKEN_FILE")
+    identity = None if token is None else Identity(token, environment.get("AWS_ROLE_ARN", "").strip() or None)
+    return Lending(tuple(allowed), identity, environment.get("MODELWARD_STS_URL", "").strip() or None)
 
 
 def _own_namespace() -> str:

@@ -12,6 +12,7 @@ from modelward.reconcilers.modeldeployment import caches
 from nodeless.cluster import Cluster
 
 S3 = "s3://models/fraud/3/model.onnx"
+ROLE = "arn:aws:iam::123456789012:role/models"
 Object = dict[str, Any]
 Rule = tuple[str, str, str, str]
 """API group, resource, verb, and the name of the one object it is for ('': of all)."""
@@ -101,6 +102,17 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a registry's login": (
         registry(credentialsSecret={"name": "store"}), (("", "secrets", "get", "store"),),
         "spec.credentialsSecret: ",
+    ),
+    "a role as the operator": (
+        {"kind": "ModelRegistry", "spec": {"sageMaker": {"region": "eu-west-1", "roleArn": ROLE}}},
+        (("modelward.io", "modelregistries", "assume", ""),), "spec.sageMaker.roleArn: ",
+    ),
+    "a role by keys": (
+        {
+            "kind": "ModelRegistry",
+            "spec": {"sageMaker": {"region": "eu-west-1", "roleArn": ROLE}, "credentialsSecret": {"name": "store"}},
+        },
+        (("", "secrets", "get", "store"),), "spec.credentialsSecret: ",
     ),
     "a registry's certificates": (
         registry(caBundle={"name": "ca"}), (("", "configmaps", "get", "ca"),), "may not get ConfigMap ca in namespace",

@@ -18,6 +18,13 @@ def sage_maker(region: str = "eu-west-1", **fields: Any) -> Object:
     return {"sageMaker": {"region": region, **fields}, **KEYS}
 
 
+ROLE = "arn:aws:iam::123456789012:role/models"
+
+
+def as_the_operator(**fields: Any) -> Object:
+    return {"sageMaker": {"region": "eu-west-1", "roleArn": ROLE, **fields}}
+
+
 BAD: dict[str, tuple[Object, str]] = {
     "neither": ({}, "write one of mlflow and sageMaker"),
     "both": ({**mlflow(), **sage_maker()}, "write one of mlflow and sageMaker"),
@@ -33,6 +40,18 @@ BAD: dict[str, tuple[Object, str]] = {
         {"mlflow": {"url": "http://mlflow", "workspace": "a\nb"}}, "spec.mlflow.workspace: write its name",
     ),
     "SageMaker without a key": ({"sageMaker": {"region": "eu-west-1"}}, "SageMaker answers only with a key"),
+    "a role that is none": (sage_maker(roleArn="models"), "spec.sageMaker.roleArn: write the ARN of a role"),
+    "a pattern of roles": (sage_maker(roleArn="arn:aws:iam::123456789012:role/*"), "write the ARN of a role"),
+    "a role of no account": (sage_maker(roleArn="arn:aws:iam::*:role/models"), "write the ARN of a role"),
+    "a token service without a role": (sage_maker(stsEndpointUrl="https://sts.example.com"), "name one in roleArn"),
+    "a token service with a path": (
+        sage_maker(roleArn=ROLE, stsEndpointUrl="https://sts/x"), "stsEndpointUrl: write a scheme and a host",
+    ),
+    "the operator's identity elsewhere": (as_the_operator(endpointUrl="https://evil"), "AWS' own addresses alone"),
+    "the operator's token elsewhere": (as_the_operator(stsEndpointUrl="https://evil"), "AWS' own addresses alone"),
+    "the operator's token to whom the author trusts": (
+        {**as_the_operator(), "caBundle": {"name": "mine"}}, "AWS' own addresses alone",
+    ),
     "a region that is none": (sage_maker("Ireland"), "write a region of AWS"),
     "an endpoint with a path": (sage_maker(endpointUrl="https://x/y"), "spec.sageMaker.endpointUrl: write a scheme"),
     "a Secret without a name": (mlflow(credentialsSecret={}), "credentialsSecret.name: Required value"),
@@ -46,6 +65,9 @@ GOOD: dict[str, Object] = {
     "a prefix and a slash": mlflow("https://ml.example.com/mlflow/"),
     "everything": mlflow(pollInterval="5m", caBundle={"name": "ca"}, credentialsSecret={"name": "login"}),
     "a region": sage_maker(),
+    "a role": sage_maker(roleArn=ROLE, stsEndpointUrl="https://vpce-1.sts.eu-west-1.vpce.amazonaws.com"),
+    "a role of China, below a path": sage_maker("cn-north-1", roleArn="arn:aws-cn:iam::123456789012:role/a/b"),
+    "a role as the operator": as_the_operator(),
     "a region of the government": sage_maker("us-gov-west-1"),
     "an endpoint": sage_maker(endpointUrl="https://vpce-1.sagemaker.eu-west-1.vpce.amazonaws.com"),
 }

@@ -1,19 +1,26 @@
 """SageMaker's model registry as moto has it, asked by the operator's own client and written by boto3."""
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
-from modelward.api.modelregistry import SageMaker
+from modelward.api.modeldeployment import SecretReference
+from modelward.api.modelregistry import ModelRegistry, SageMaker, Spec
 from modelward.models.references import parse
 from modelward.models.resolved import Resolved
 from modelward.net.guarded import open_guarded_session
 from modelward.registries.client import Client
 from modelward.registries.registry import Login, RegistryError
+from modelward.registries.roles import NOBODY, Allowed, Identity, Lending, Roles
 from modelward.registries.sagemaker import SageMakerRegistry
+from modelward.registries.sigv4 import Keys
+from modelward_inference import errors
+from modelward_inference.fetch import s3
 from motoserver.server import MotoServer
 
 REGION, HOSTS = "eu-west-1", ("127.0.0.1",)
@@ -90,3 +97,63 @@ async def test_what_is_not_approved_or_not_there(packages: Packages) -> None:
         with pytest.raises(RegistryError) as found:
             await resolve(packages, reference)
         assert found.value.reason == reason, found.value
+
+
+ROLE = "arn:aws:iam::111122223333:role/models"
+
+
+def who(packages: Packages, keys: Keys) -> str:
+    """As the token service knows the keys."""
+    client = boto3.client(
+        "sts", region_name=REGION, endpoint_url=packages.url, aws_access_key_id=keys.identifier,
+        aws_secret_access_key=keys.secret, aws_session_token=keys.token,
+    )  # fmt: skip
+    return str(client.get_caller_identity()["Arn"])
+
+
+async def test_keys_of_a_role_by_the_secrets_keys_and_by_the_operators_token(
+    packages: Packages, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text("eyJ.of.the.operator")
+    expected = "arn:aws:sts::111122223333:assumed-role/models/modelward-ml-sm"
+    async with open_guarded_session(HOSTS) as session:
+        client = Client(session, HOSTS, Login())
+
+        async def assumed(roles: Roles, base: Keys | None, **spec: Any) -> str:
+            named = ModelRegistry("ml", "sm", "uid", 1, Spec(**spec))
+            return who(packages, await roles.keys(named, base, client, client))
+
+        made = SageMaker(REGION, packages.url, ROLE, packages.url)
+        by_secret = {"sage_maker": made, "credentials_secret": SecretReference("aws")}
+        assert await assumed(Roles(NOBODY, time.time), Keys("testing", "testing"), **by_secret) == expected
+        for role in (None, "arn:aws:iam::111122223333:role/operator"):
+            lending = Lending((Allowed("ml", ROLE),), Identity(tmp_path / "token", role), packages.url)
+            own = {"sage_maker": SageMaker(REGION, None, ROLE)}
+            assert await assumed(Roles(lending, time.time), None, **own) == expected
+
+
+def test_a_download_assumes_the_role_and_reads_with_its_keys(
+    packages: Packages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**KEYS, "AWS_ASSUME_ROLE_ARN": ROLE, "AWS_REGION": REGION, "MODEL_NAME": "fraud"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.setenv(name, packages.url)
+    own = {"endpoint_url": packages.url, "aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+    store: Any = boto3.client("s3", region_name="us-east-1", **own)
+    store.create_bucket(Bucket="models")
+    store.put_object(Bucket="models", Key="m", Body=b"content")
+    client = s3.client()
+    keys = client._request_signer._credentials.get_frozen_credentials()
+    assert who(packages, Keys(keys.access_key, keys.secret_key, keys.token)).endswith(
+        "assumed-role/models/modelward-fraud"
+    )
+    source = s3.source_of("s3://models/m")
+    assert b"".join(source.open(0).chunks) == b"content"  # type: ignore[union-attr]
+
+
+def test_a_role_that_can_not_be_assumed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**KEYS, "AWS_ASSUME_ROLE_ARN": ROLE, "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(errors.ArtifactUnreachable, match="the token service does not answer"):
+        s3.client()

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from builders import owner
 from modelward.api.modeldeployment import Monitor
+from modelward.registries.roles import Identity, Lending
 from modelward.revisions import deployment as revision
 from modelward.routing.envoy import objects as router
 from modelward.settings import SettingsError, load
@@ -175,3 +177,33 @@ def test_how_many_models_are_updated_at_a_time(text: str, models: int) -> None:
 def test_a_number_of_updates_that_is_none_is_told(text: str) -> None:
     with pytest.raises(SettingsError, match="MODELWARD_UPDATES_AT_A_TIME"):
         load({**COMPLETE, "MODELWARD_UPDATES_AT_A_TIME": text})
+
+
+ROLE = "arn:aws:iam::123456789012:role/models"
+
+
+def test_nobody_is_lent_an_identity_unless_the_installation_says_to_whom_and_for_what() -> None:
+    assert load(COMPLETE).lending == Lending()
+    found = load({**COMPLETE, "MODELWARD_ROLES": f"team-a={ROLE}, *=arn:aws-cn:iam::000000000000:role/models/*"})
+    assert found.lending.allows("team-a", ROLE)
+    assert not found.lending.allows("team-b", ROLE)
+    assert found.lending.allows("team-b", "arn:aws-cn:iam::000000000000:role/models/x")
+    assert found.lending.identity is None
+    pod = {"AWS_WEB_IDENTITY_TOKEN_FILE": "/var/run/token", "AWS_ROLE_ARN": ROLE}
+    assert load({**COMPLETE, **pod}).lending.identity == Identity(Path("/var/run/token"), ROLE)
+    del pod["AWS_ROLE_ARN"]
+    assert load({**COMPLETE, **pod}).lending.identity == Identity(Path("/var/run/token"), None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROLE, f"={ROLE}", "*", "team-a=", "team-a=*", f"team-*={ROLE}", f"Team={ROLE}", "a=arn:aws:iam::*:role/models",
+        "a=arn:aws:iam::123456789012:user/ann", "a=arn:aws:iam::123456789012:*",
+        "a=arn:aws:iam::123456789012:role/[a-z]",
+        "a=arn:*:iam::123456789012:role/x",
+    ],
+)  # fmt: skip
+def test_a_role_that_would_mean_more_than_it_says_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="MODELWARD_ROLES"):
+        load({**COMPLETE, "MODELWARD_ROLES": text})

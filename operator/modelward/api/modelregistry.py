@@ -33,10 +33,13 @@ class Mlflow:
 
 @dataclass(frozen=True)
 class SageMaker:
-    """A region's model registry. `endpoint_url`: None: AWS' own."""
+    """A region's model registry. `endpoint_url`: None: AWS' own. `role_arn`: the role that it is asked as, None: the
+    Secret's keys are enough; `sts_endpoint_url`: where keys of the role are had, None: AWS' own."""
 
     region: str
     endpoint_url: str | None = None
+    role_arn: str | None = None
+    sts_endpoint_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,10 @@ class ModelRegistry:
         if self.spec.mlflow is not None:
             return self.spec.mlflow.url + (f"#{self.spec.mlflow.workspace}" if self.spec.mlflow.workspace else "")
         made = self.spec.sage_maker
-        return "" if made is None else made.endpoint_url or made.region
+        # A role of another account has other models.
+        return (
+            "" if made is None else (made.endpoint_url or made.region) + (f"#{made.role_arn}" if made.role_arn else "")
+        )
 
 
 def parse(body: Mapping[str, Any]) -> ModelRegistry:
@@ -103,8 +109,12 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
     secret, bundle = raw.get("credentialsSecret"), raw.get("caBundle")
     return Spec(
         mlflow=None if mlflow is None else Mlflow(str(mlflow["url"]).rstrip("/"), mlflow.get("workspace")),
-        sage_maker=None if sage_maker is None else SageMaker(str(sage_maker["region"]), sage_maker.get("endpointUrl")),
+        sage_maker=None if sage_maker is None else _sage_maker(sage_maker),
         credentials_secret=None if secret is None else SecretReference(str(secret["name"])),
         ca_bundle=None if bundle is None else ConfigMapReference(str(bundle["name"])),
         poll_interval=str(raw.get("pollInterval", POLL_INTERVAL)),
     )
+
+
+def _sage_maker(raw: Mapping[str, Any]) -> SageMaker:
+    return SageMaker(str(raw["region"]), raw.get("endpointUrl"), raw.get("roleArn"), raw.get("stsEndpointUrl"))

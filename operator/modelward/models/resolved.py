@@ -77,13 +77,16 @@ class Resolution:
 
 @dataclass(frozen=True)
 class Access:
-    """How pods reach the artifacts of a tracking server, or the region's store. Names of Secrets and ConfigMaps."""
+    """How pods reach the artifacts of a tracking server, or the region's store. Names of Secrets and ConfigMaps.
+    `role`: that they assume with the Secret's keys, at `sts_url` (None: AWS' own)."""
 
     tracking_uri: str | None = None
     workspace: str | None = None
     secret: str | None = None
     ca_bundle: str | None = None
     region: str | None = None
+    role: str | None = None
+    sts_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,8 @@ class _Access(Stored):
     secret: str | None = None
     ca_bundle: str | None = None
     region: str | None = None
+    role: str | None = None
+    sts_url: str | None = None
 
 
 class _Asked(Stored):
@@ -148,7 +153,10 @@ def _access(asked: Model, uri: str, registry: ModelRegistry) -> Access:
         bundle = spec.ca_bundle.name if spec.ca_bundle else None
         return Access(spec.mlflow.url, spec.mlflow.workspace, secret, bundle)
     if scheme == "s3" and spec.sage_maker is not None:
-        return Access(secret=None if asked.credentials_secret else secret, region=spec.sage_maker.region)
+        made = spec.sage_maker
+        if asked.credentials_secret or secret is None:
+            return Access(region=made.region)
+        return Access(secret=secret, region=made.region, role=made.role_arn, sts_url=made.sts_endpoint_url)
     return Access()
 
 

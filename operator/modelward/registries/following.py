@@ -9,7 +9,7 @@ Failure: a problem in words, in `Said`.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -29,7 +29,9 @@ from modelward.registries.client import Client
 from modelward.registries.login import Logins
 from modelward.registries.mlflow import MlflowRegistry
 from modelward.registries.registry import Login, Registry, RegistryError
+from modelward.registries.roles import NOBODY, Lending, Roles
 from modelward.registries.sagemaker import SageMakerRegistry
+from modelward.registries.sigv4 import Keys
 from modelward.values.durations import seconds
 
 log = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ class _Heard:
 
 class Registries:
     """`hosts`: that the installation lets be called; `changed`: is told of what was said anew; `clock`: monotonic
-    seconds; `now`: seconds since the epoch."""
+    seconds; `now`: seconds since the epoch; `lending`: for which roles the operator lends its own identity."""
 
     def __init__(
         self,
@@ -87,6 +89,7 @@ class Registries:
         clock: Callable[[], float],
         now: Callable[[], float],
         changed: Callable[[Key, str], None] = lambda _key, _reference: None,
+        lending: Lending = NOBODY,
     ) -> None:
         self._session = session
         self._poller = poller
@@ -94,6 +97,7 @@ class Registries:
         self._clock = clock
         self._now = now
         self._logins = Logins(api, clock)
+        self._roles = Roles(lending, now)
         self._followed: dict[Key, dict[str, _Followed]] = {}
         self._purses: dict[str, Purse] = {}
         self.changed = changed
@@ -182,6 +186,7 @@ class Registries:
             return None
         except RegistryError as error:
             self._logins.forget(registry.uid)
+            self._roles.forget(registry.uid)
             trouble = Trouble(error.reason, str(error), error.answered)
             return _Heard(Said(registry.address, known, trouble), error.answered, error.retry_after)
         except TimeoutError:
@@ -199,7 +204,9 @@ class Registries:
         known: Resolved | None,
         count: Callable[[int], None],
     ) -> Resolved | None:
-        one = opened(registry, login, Client(self._session, self._hosts, login, count), self._now)
+        client = Client(self._session, self._hosts, login, count)
+        own = Client(self._session, self._hosts, Login(), count)
+        one = opened(registry, login, client, self._now, lambda base: self._roles.keys(registry, base, client, own))
         if not reference:
             await one.check()
             return None
@@ -226,11 +233,18 @@ class Registries:
         return self._purses.get(namespace, Purse()).now(now)
 
 
-def opened(registry: ModelRegistry, login: Login, client: Client, now: Callable[[], float]) -> Registry:
-    """The registry of the kind that its spec names. Raises RegistryError where the login is of no use."""
+def opened(
+    registry: ModelRegistry,
+    login: Login,
+    client: Client,
+    now: Callable[[], float],
+    assumed: Callable[[Keys | None], Awaitable[Keys]] | None = None,
+) -> Registry:
+    """The registry of the kind that its spec names. `assumed`: see SageMakerRegistry. Raises RegistryError where the
+    login is of no use."""
     secret = registry.spec.credentials_secret
     name = secret.name if secret else None
     if registry.spec.mlflow is not None:
         return MlflowRegistry(client, registry.spec.mlflow, login, name)
     assert registry.spec.sage_maker is not None
-    return SageMakerRegistry(client, registry.spec.sage_maker, login, name, now)
+    return SageMakerRegistry(client, registry.spec.sage_maker, login, name, now, assumed)

@@ -7,7 +7,7 @@ API_DescribeModelPackage.html. Failure: RegistryError.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from yarl import URL
@@ -35,18 +35,26 @@ _MISSING: Final = ("ValidationException", "ResourceNotFound", "ResourceNotFoundE
 
 
 class SageMakerRegistry:
-    """`secret`: the name of the Secret; `now`: seconds since the epoch."""
+    """`secret`: the name of the Secret; `now`: seconds since the epoch; `assumed`: makes keys of the role that spec
+    names, of those of the Secret (None where there is none)."""
 
     def __init__(
-        self, client: Client, spec: SageMaker, login: Login, secret: str | None, now: Callable[[], float]
+        self,
+        client: Client,
+        spec: SageMaker,
+        login: Login,
+        secret: str | None,
+        now: Callable[[], float],
+        assumed: Callable[[Keys | None], Awaitable[Keys]] | None = None,
     ) -> None:
         self._client = client
         self._region = spec.region
         suffix = "amazonaws.com.cn" if spec.region.startswith("cn-") else "amazonaws.com"
         self._url = checked(spec.endpoint_url or f"https://api.sagemaker.{spec.region}.{suffix}")
         self._host = host_of(self._url)
-        self._keys = _keys(login, secret)
-        self._login = f"the Secret {secret}"
+        self._base = None if secret is None and spec.role_arn is not None else _keys(login, secret)
+        self._assumed = assumed if spec.role_arn is not None else None
+        self._login = f"the role {spec.role_arn}" if spec.role_arn is not None else f"the Secret {secret}"
         self._now = now
 
     async def check(self) -> None:
@@ -98,7 +106,10 @@ class SageMakerRegistry:
         body = json.dumps(asked).encode()
         headers = {"Content-Type": _TYPE, "X-Amz-Target": f"SageMaker.{action}"}
         url = URL(self._url) / ""
-        signed = sign(self._keys, url, headers, body, self._region, "sagemaker", self._now())
+        keys = self._base if self._assumed is None else await self._assumed(self._base)
+        if keys is None:
+            raise RegistryError("RoleNotAllowed", "Nobody assumes the role; name a Secret in spec.credentialsSecret")
+        signed = sign(keys, url, headers, body, self._region, "sagemaker", self._now())
         answer = await self._client.send("POST", url, signed, body)
         if answer.status == 200:
             return answer.json(self._host)

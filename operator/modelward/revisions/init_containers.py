@@ -211,6 +211,8 @@ def _registry(model: Model) -> dict[str, str | None]:
         "MLFLOW_WORKSPACE": access.workspace,
         "MODEL_CA_FILE": f"{REGISTRY_CA_DIR}/{CA_KEY}" if access.ca_bundle else None,
         "AWS_REGION": access.region,
+        "AWS_ASSUME_ROLE_ARN": access.role,
+        "AWS_ENDPOINT_URL_STS": access.sts_url,
     }
 
 
