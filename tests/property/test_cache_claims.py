@@ -14,6 +14,7 @@ from modelward.kube.resources import (
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     PERSISTENT_VOLUME_CLAIMS,
+    PODS,
     SECRETS,
     Resource,
 )
@@ -231,4 +232,73 @@ async def test_without_a_cache_nothing_is_asked_and_nothing_is_said() -> None:
     assert world.reads == 0
     assert "CacheUsable" not in {each["type"] for each in world.status["conditions"]}
     assert (SECRETS, KEY) not in world.unwatched
+    assert not world.mounts(world.stable)
+
+
+def held_up(world: World, name: str) -> None:
+    """New pods of the Deployment wait for their volumes, beside the old ones."""
+    template = world.template(name)
+    since = datetime.fromtimestamp(world.now, UTC).isoformat()
+    maker = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": "rs", "controller": True, "name": f"{name}-abc"}
+    waiting = [{"name": "download", "ready": False, "state": {"waiting": {"reason": "PodInitializing"}}}]
+    labels, volumes = template["metadata"]["labels"], template["spec"]["volumes"]
+    world.put(PODS, {
+        "metadata": {
+            "name": f"{name}-new", "namespace": "ml", "uid": "new", "labels": labels, "ownerReferences": [maker],
+        },
+        "spec": {"volumes": volumes},
+        "status": {
+            "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": since}],
+            "initContainerStatuses": waiting, "containerStatuses": [],
+        },
+    })  # fmt: skip
+
+
+async def test_a_claim_that_no_node_can_mount_is_left_out_for_an_hour_and_tried_again() -> None:
+    world = World()
+    world.claim()
+    world.ask_for(1, model=CACHE)
+    await world.run(4)
+    stable = world.stable
+    assert world.mounts(stable)
+    held_up(world, stable)
+    await world.run(2)
+    assert world.mounts(stable), "it may take a few minutes"
+    await world.run(6)
+    assert (world.usable, world.mounts(stable)) == ("ClaimNotMounted", False)
+    world.remove(PODS, f"{stable}-new")
+    await world.run(4)
+    assert world.condition("Ready")["status"] == "True"
+    assert not world.mounts(stable)
+    await world.run(60)
+    assert (world.usable, world.mounts(stable)) == ("True", True)
+
+
+async def test_pods_that_wait_for_something_else_are_no_claims_fault() -> None:
+    for change in ({"volumes": []}, {"state": {"waiting": {"reason": "ImagePullBackOff"}}}, {"state": {"running": {}}}):
+        world = World()
+        world.claim()
+        world.ask_for(1, model=CACHE)
+        await world.run(4)
+        held_up(world, world.stable)
+        body = world.objects[PODS, f"{world.stable}-new"]
+        if "volumes" in change:
+            body["spec"].update(change)
+        else:
+            body["status"]["initContainerStatuses"][0].update(change)
+        world.put(PODS, body)
+        await world.run(8)
+        assert world.mounts(world.stable), change
+
+
+async def test_a_variants_claim_is_told_of_too() -> None:
+    world = World()
+    variant = {"name": "b", "weight": 5, "model": {**CACHE, "uri": "s3://models/b.onnx"}}
+    world.ask_for(1, model={"uri": CACHE["uri"]}, variants=[variant])
+    await world.run(4)
+    assert world.usable == "ClaimMissing"
+    world.claim()
+    await world.run(6)
+    assert world.usable == "True"
+    assert world.mounts(world.status["variants"][0]["revision"])
     assert not world.mounts(world.stable)

@@ -90,6 +90,9 @@ ANNOTATION_REPORTER: Final = f"{GROUP}/reporter"
 VOLUME_IDENTITY: Final = "identity"
 """Of model pods that have a key of their own: a pod without this volume was made before there were any."""
 
+VOLUME_CACHE: Final = "cache"
+"""Of model pods that share what they downloaded and compiled: their claim."""
+
 GRPC_PORT: Final = 9000
 """Of the model's Service for clients: KServe's number for gRPC."""
 

@@ -18,6 +18,7 @@ from modelward.api.names import (
     LABEL_COMPONENT,
     LABEL_INSTANCE,
     LABEL_POLICY,
+    VOLUME_CACHE,
     VOLUME_IDENTITY,
 )
 from modelward.kube.resources import (
@@ -286,6 +287,7 @@ def _pruned(resource: Resource, body: Object) -> Object:
         status = body.get("status") or {}
         volumes = (body.get("spec") or {}).get("volumes") or ()
         kept = [{"name": each["name"]} for each in volumes if each["name"] == VOLUME_IDENTITY]
+        kept += [each for each in volumes if each["name"] == VOLUME_CACHE]
         return {
             "metadata": metadata,
             "status": {field: status[field] for field in _POD_STATUS if field in status},

@@ -22,6 +22,11 @@ SHARED: Final = "ReadWriteMany"
 LEAST_KEY: Final = 32
 """Bytes of the key, as the inference image has it."""
 
+PATIENCE: Final = 300.0
+"""Seconds that a pod may wait for its volumes."""
+
+_NOT_BEGUN: Final = frozenset({"PodInitializing", "ContainerCreating", None})
+
 MAX_TEXT: Final = 200
 """Characters of what a pod says."""
 
@@ -59,6 +64,22 @@ def claims_of(owner: ModelDeployment, observed: Observed) -> tuple[str, ...]:
     return tuple(sorted(asked))
 
 
+def wanted_of(owner: ModelDeployment) -> tuple[str, ...]:
+    """The claims that spec names, the model's first."""
+    models = (owner.spec.model, *(each.model for each in owner.spec.variants))
+    return tuple(dict.fromkeys(model.cache.claim for model in models if model.cache is not None))
+
+
+def waits_for_volumes(pod: PodFacts, now: float) -> bool:
+    """Whether nothing of the pod has begun for so long that a volume of it may not come. `now`: seconds since the
+    epoch."""
+    if pod.ready or pod.terminating or pod.unschedulable is not None or pod.waits_since is None:
+        return False
+    begun = (each.running or each.exit_code is not None or each.restarts for each in pod.containers)
+    waiting = {each.waiting_reason for each in pod.containers}
+    return now - pod.waits_since > PATIENCE and not any(begun) and waiting <= _NOT_BEGUN
+
+
 def judged(claim: str, body: Mapping[str, Any] | None) -> Trouble | None:
     """Why no pod is to mount the claim. `body`: as the API server has it, None: there is none."""
     what = f"PersistentVolumeClaim {claim} ({_FIELD})"
@@ -82,6 +103,15 @@ def judged(claim: str, body: Mapping[str, Any] | None) -> Trouble | None:
             f"waits for a first consumer, let any pod mount it once. {_MEANWHILE}",
         )
     return None
+
+
+def not_mounted(claim: str, pod: str) -> Trouble:
+    """Nobody says why a pod does not begin; without the claim it may."""
+    return Trouble(
+        "ClaimNotMounted",
+        f"Pod {pod} waited {PATIENCE:.0f} s for its volumes, so PersistentVolumeClaim {claim} ({_FIELD}) is left out "
+        f"for a while. See the pod's events and the volume's storage. {_MEANWHILE}",
+    )
 
 
 def judged_key(body: Mapping[str, Any]) -> Trouble | None:

@@ -6,6 +6,7 @@ what they are without this file, to the byte. The key's volume is optional: with
 
 from typing import Any, Final
 
+from modelward.api import names
 from modelward.api.modeldeployment import Model, ModelDeployment
 from modelward.kube import manifests as common
 from modelward.platform import Platform
@@ -18,7 +19,7 @@ KEY_NAME: Final = "modelward-cache-key"
 KEY: Final = "key"
 """Its entry."""
 
-VOLUME: Final = "cache"
+VOLUME: Final = names.VOLUME_CACHE
 _KEY_VOLUME: Final = "cache-key"
 _MOUNT: Final = "/cache"
 _KEY_MOUNT: Final = "/etc/modelward/cache"

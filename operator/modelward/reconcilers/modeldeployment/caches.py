@@ -25,6 +25,9 @@ KIND: Final = "cache"
 EVERY, AGAIN = 60.0, 5.0
 """Seconds between two looks, and where something is wrong: somebody may be about to mend it."""
 
+DISTRUST: Final = 3600.0
+"""Seconds for which a claim is left out that kept a pod from beginning."""
+
 KEY_BYTES: Final = 48
 
 
@@ -41,6 +44,8 @@ class Claims(Protocol):
 
     def look(self, owner: Key, claims: Collection[str]) -> tuple[dict[str, Known], float | None]: ...
 
+    def distrust(self, namespace: str, claim: str, trouble: Trouble) -> None: ...
+
     def forget(self, owner: Key) -> None: ...
 
 
@@ -54,6 +59,7 @@ class CacheClaims:
         self._at_rest = every
         self._known: dict[tuple[str, str], tuple[float, Known]] = {}
         self._asked: dict[Key, frozenset[str]] = {}
+        self._distrust: dict[tuple[str, str], tuple[float, Known]] = {}
 
     def look(self, owner: Key, claims: Collection[str]) -> tuple[dict[str, Known], float | None]:
         """What is known of the claims, and the seconds until one is looked at again; None: a look is under way.
@@ -73,9 +79,18 @@ class CacheClaims:
             known = self._known.get((owner.namespace, claim))
             if known is None:
                 raise PendingError
-            found[claim] = known[1]
+            found[claim] = self._distrusted(owner.namespace, claim) or known[1]
             waits += [] if left is None else [left]
         return found, min(waits, default=None)
+
+    def distrust(self, namespace: str, claim: str, trouble: Trouble) -> None:
+        """Leave the claim out for a while: it is as it should be, and pods that mount it don't begin."""
+        if self._distrusted(namespace, claim) is None:
+            self._distrust[namespace, claim] = (self._clock() + DISTRUST, Known(trouble))
+
+    def _distrusted(self, namespace: str, claim: str) -> Known | None:
+        until, known = self._distrust.get((namespace, claim), (float("-inf"), None))
+        return known if self._clock() < until else None
 
     def forget(self, owner: Key) -> None:
         """It is gone, or another installation's."""

@@ -56,8 +56,10 @@ from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import Knows, as_served, is_reference
 from modelward.revisions import cache_claims, restart
+from modelward.revisions.cache_mounts import claim_in
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.update import Phase
+from modelward.revisions.workloads import pod_facts
 from modelward.rollouts.evidence.collector import EvidenceCollector, Seen
 from modelward.routing.envoy.probe import RouterProbe, ask_again_after
 from modelward.routing.observe import RouterObserver
@@ -215,15 +217,21 @@ class Reconciler:
         look. Raises PendingError."""
         if self._claims is None:
             return platform, None, None
-        known, again_in = self._claims.look(key, cache_claims.claims_of(owner, observed))
+        claims = cache_claims.claims_of(owner, observed)
+        for body in self._cache.children(key, PODS) if claims else ():
+            claim, pod = claim_in(body), pod_facts(body)
+            if claim is not None and cache_claims.waits_for_volumes(pod, observed.clock.now):
+                self._claims.distrust(owner.namespace, claim, cache_claims.not_mounted(claim, pod.name))
+        known, again_in = self._claims.look(key, claims)
         usable = tuple(claim for claim, found in known.items() if found.unusable is None)
-        wanted = owner.spec.model.cache
-        if wanted is None:
-            return replace(platform, caches=usable), None, again_in
-        told, facts = known[wanted.claim], observed.revisions.get(observed.target)
-        by_pods = cache_claims.told(wanted.claim, facts.workload.pods) if facts is not None else None
-        trouble = told.unusable or told.trouble or by_pods
-        return replace(platform, caches=usable), cache_claims.condition(wanted.claim, trouble), again_in
+        facts = observed.revisions.get(observed.target)
+        said = facts.workload.pods if facts is not None else ()
+        wanted = cache_claims.wanted_of(owner)
+        troubles = [known[each].unusable or known[each].trouble for each in wanted]
+        troubles += [cache_claims.told(owner.spec.model.cache.claim, said)] if owner.spec.model.cache else []
+        trouble = next((each for each in troubles if each is not None), None)
+        told = cache_claims.condition(wanted[0] if wanted else None, trouble)
+        return replace(platform, caches=usable), told, again_in
 
     async def _tell_unresolved(self, owner: ModelDeployment, following: Following | None) -> Outcome:
         """Nothing is made of a reference that nobody has resolved yet; the registry's answer makes it due again."""
