@@ -50,6 +50,9 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "modeldeployment_resolved": (
         "1 while the registry says what spec.model.uri means; a series a ModelDeployment that needs one.", MODEL,
     ),
+    "modeldeployment_cache_usable": (
+        "1 while the condition CacheUsable is True; a series a ModelDeployment with a cache.", MODEL,
+    ),
     "modelregistry_ready": ("1 while a ModelRegistry answers its login.", MODEL),
     "monitored": ("1 while the condition Monitored is True; a series a ModelDeployment with a monitor.", MODEL),
     "monitored_rows": (
@@ -156,6 +159,8 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
         yield "prediction_logged", owner, _is_true(status, "PredictionLogged")
         for result in ("written", "stored", "waiting", "lost"):
             yield "prediction_log_rows", (*owner, result), float(status["predictionLog"][result])
+    if "CacheUsable" in found:
+        yield "modeldeployment_cache_usable", owner, _is_true(status, "CacheUsable")
     if "stable" not in status:
         return  # nothing was made of it yet
     stable = status["stable"]

@@ -17,6 +17,7 @@ from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.retraining import run as runs
 from modelward.retraining.status import Told
+from modelward.revisions.cache_claims import Trouble, condition
 from modelward.rollouts.decision import decide
 from modelward.statusmetrics import METRICS, StatusMetrics
 
@@ -34,8 +35,9 @@ class Fleet:
         self.policies: dict[str, dict[str, Any]] = {}
         self.targets: dict[str, tuple[Told, ...]] = {}
 
-    def show(self, facts: Observed, gates: list[dict[str, Any]] | None = None, name: str = NAME) -> None:
-        self.models[name] = body(name, build_status(owner(), facts, decide(facts), "v1", None, WHEN, gates))
+    def show(self, facts: Observed, gates: list[dict[str, Any]] | None = None, name: str = NAME, **more: Any) -> None:
+        """`more`: of build_status."""
+        self.models[name] = body(name, build_status(owner(), facts, decide(facts), "v1", None, WHEN, gates, **more))
 
     def told(self, name: str = NAME, label: str = "name") -> dict[str, float]:
         """Every series of the object: metric, and what it is about."""
@@ -87,6 +89,12 @@ def test_a_model_without_a_rollout(fleet: Fleet) -> None:
     assert fleet.told() == OF_ONE
     fleet.show(replace(ALONE, revisions={A: revision(A, ready=0)}))
     assert fleet.told() == OF_ONE | {"modeldeployment_ready": 0.0}
+
+
+@pytest.mark.parametrize(("trouble", "usable"), [(None, 1.0), (Trouble("ClaimMissing", "There is none"), 0.0)])
+def test_a_model_with_a_cache(trouble: Trouble | None, usable: float, fleet: Fleet) -> None:
+    fleet.show(ALONE, cached=condition("shared", trouble))
+    assert fleet.told() == OF_ONE | {"modeldeployment_cache_usable": usable}
 
 
 def test_a_rollout_with_a_variant_and_gates(fleet: Fleet) -> None:
