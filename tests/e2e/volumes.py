@@ -87,9 +87,10 @@ def local(namespace: str) -> Iterator[str]:
     try:
         kubectl("wait", "pod/writer", "-n", name, "--for=condition=Ready", "--timeout=120s")  # the folder is there now
         node = kubectl("get", "pod", "writer", "-n", name, "-o", "jsonpath={.spec.nodeName}").strip()
+        host = kubectl("get", "node", node, "-o", r"jsonpath={.metadata.labels.kubernetes\.io/hostname}").strip()
         volume, claim = _volume_and_claim(namespace, name, path)
         del volume["spec"]["hostPath"]
-        terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]
+        terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [host]}]}]
         volume["spec"] |= {"local": {"path": path}, "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}
         for manifest in (volume, claim):
             kubectl("create", "-f", "-", stdin=json.dumps(manifest))

@@ -302,3 +302,26 @@ async def test_a_variants_claim_is_told_of_too() -> None:
     assert world.usable == "True"
     assert world.mounts(world.status["variants"][0]["revision"])
     assert not world.mounts(world.stable)
+
+
+async def test_what_was_known_of_a_claim_long_ago_makes_no_pod() -> None:
+    world = World()
+    world.claim()
+    world.ask_for(1, model=CACHE)
+    await world.run(4)
+    assert world.mounts(world.stable)
+    world.delete_model()
+    await world.run(2)
+    del world.unwatched[PERSISTENT_VOLUME_CLAIMS, "shared"]
+    world.now += 3600
+    mounted: list[bool] = []
+
+    def seen(resource: Resource, body: Json) -> None:
+        if resource is DEPLOYMENTS and not body["metadata"]["name"].endswith("-router"):
+            mounted.append(any(each["name"] == "cache" for each in body["spec"]["template"]["spec"]["volumes"]))
+
+    world.mutate = seen
+    world.ask_for(1, model=CACHE)
+    await world.run(4)
+    assert mounted
+    assert not any(mounted)

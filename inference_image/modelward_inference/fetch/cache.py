@@ -36,6 +36,9 @@ LEASE = 180.0
 POLL = 0.5
 """Seconds between two looks at a lease."""
 
+_TAKEN_OVER = "\ninstead of another"
+"""At the end of a lease whose owner has waited for one who may be dead: that one has not given up."""
+
 _LEFTOVER = 3600.0
 """Seconds after which an entry that nobody finished is taken away."""
 
@@ -158,7 +161,9 @@ class Cache:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Until it is done, or this pod has the lease."""
+        """Until it is done, or this pod has the lease, or who had it has given it back and it is not done: what one pod
+        could not bring others to use (the cache is full, or too small) the next one can't either, and pods must not
+        work one after the other then."""
         seen, since = "", clock()
         while not done():  # first of all: what can't be written to may have it
             path = self._made(_LEASES) / name
@@ -170,15 +175,18 @@ class Cache:
                 return
             except FileExistsError:
                 told = _told(path)
-            if told.partition(" ")[2] == self.owner:
+            if _owner(told) == self.owner:
+                return
+            if told and seen and _owner(told) != _owner(seen) and not told.endswith(_TAKEN_OVER):
+                done()  # it may have become so between the two looks
                 return
             if told != seen:
-                seen, since = told, clock()
+                seen, since = told or seen, clock()
                 say("another pod is at it; waiting for it")
             if clock() - since > LEASE:
                 say("the pod that was at it has not ended in time; going on without it")
                 temporary = path.with_name(f".{name}-{secrets.token_hex(8)}")
-                temporary.write_text(self.owner)
+                temporary.write_text(f"{self.owner}{_TAKEN_OVER}")
                 temporary.replace(path)
                 return
             sleep(POLL)
@@ -186,7 +194,7 @@ class Cache:
     def release(self, name: str) -> None:
         """Where the lease is this pod's."""
         path = self.root / _LEASES / name
-        if _told(path).partition(" ")[2] == self.owner:
+        if _owner(_told(path)) == self.owner:
             path.unlink(missing_ok=True)
 
     def place(self, kind: str, key: str) -> Path:
@@ -375,6 +383,10 @@ def _told(path: Path) -> str:
             return f"{os.fstat(handle.fileno()).st_mtime_ns} {owner}"
     except OSError:
         return ""
+
+
+def _owner(told: str) -> str:
+    return told.partition(" ")[2].removesuffix(_TAKEN_OVER)
 
 
 def _size(path: Path) -> int:

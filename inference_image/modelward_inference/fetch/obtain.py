@@ -106,7 +106,7 @@ def _turn(kept: Bundles | None, address: str) -> Iterator[None]:
     """Who fails as the first pod lets another one be it."""
     try:
         yield
-    except Exception:
+    except BaseException:  # also where the pod goes
         if kept is not None:
             kept.give_up(address)
         raise

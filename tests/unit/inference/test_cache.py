@@ -184,6 +184,38 @@ def test_a_lease_that_is_given_back_is_the_next_one_s(shared: Cache) -> None:
     assert (shared.root / "leases" / "x").exists()
 
 
+def test_what_one_pod_could_not_share_is_not_waited_for_again(shared: Cache) -> None:
+    """A cache that is full, or too small, must not make pods work one after the other."""
+    first, second = Cache(shared.root, owner="first"), Cache(shared.root, owner="second")
+    first.wait("x", lambda: False)
+
+    def given_on() -> None:
+        first.release("x")
+        second.wait("x", lambda: False)
+
+    clock = Clock(at_20=given_on)
+    shared.wait("x", lambda: False, clock.sleep, clock)
+    assert clock.now < 22
+    assert (shared.root / "leases" / "x").read_text() == "second"
+    shared.release("x")
+    assert (shared.root / "leases" / "x").exists(), "it is not this one's"
+
+
+def test_who_took_over_from_a_dead_pod_is_waited_for(shared: Cache) -> None:
+    Cache(shared.root, owner="dead").wait("x", lambda: False)
+    done: list[int] = []
+    heir = Clock()
+
+    def inherit() -> None:
+        Cache(shared.root, owner="heir").wait("x", lambda: False, heir.sleep, heir)
+
+    clock = Clock(at_20=inherit, at_60=lambda: done.append(1))
+    shared.wait("x", lambda: bool(done), clock.sleep, clock)
+    assert clock.now == 60
+    Cache(shared.root, owner="heir").release("x")
+    assert not (shared.root / "leases" / "x").exists()
+
+
 def test_a_pod_that_died_is_waited_for_as_long_as_a_lease_lasts_whatever_the_clocks_say(shared: Cache) -> None:
     Cache(shared.root, owner="dead").wait("x", lambda: False)
     for when in (1, 1 << 32):

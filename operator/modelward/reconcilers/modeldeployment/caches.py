@@ -64,9 +64,11 @@ class CacheClaims:
     def look(self, owner: Key, claims: Collection[str]) -> tuple[dict[str, Known], float | None]:
         """What is known of the claims, and the seconds until one is looked at again; None: a look is under way.
 
-        Raises PendingError where nobody knows yet: pods must not be made anew because an operator has just begun.
+        Raises PendingError where nobody knows yet, or nobody has asked for long: pods must not be made anew because an
+        operator has just begun.
         """
-        for gone in self._asked.pop(owner, frozenset()) - set(claims):
+        before = self._asked.pop(owner, frozenset())
+        for gone in before - set(claims):
             self._poller.drop(Question(KIND, owner, gone))
         if claims:
             self._asked[owner] = frozenset(claims)
@@ -77,7 +79,7 @@ class CacheClaims:
             look = partial(self._look, owner.namespace, claim)
             left = self._poller.ask(question, look, self._every(owner, claim))
             known = self._known.get((owner.namespace, claim))
-            if known is None:
+            if known is None or (claim not in before and self._clock() - known[0] > EVERY):
                 raise PendingError
             found[claim] = self._distrusted(owner.namespace, claim) or known[1]
             waits += [] if left is None else [left]
