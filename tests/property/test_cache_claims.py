@@ -30,12 +30,12 @@ KEY = "modelward-cache-key"
 
 
 class World(ClusterWorld):
-    """With claims, and Secrets. `forbidden`: kinds that the operator's account may not get or create; `reads`: how
-    often claims were."""
+    """With claims, and Secrets. `forbidden`: kinds that the operator's account may not get or create; `unreadable`: it
+    may not get Secrets; `reads`: how often claims were."""
 
     def __init__(self) -> None:
         self.forbidden: set[Resource] = set()
-        self.failing = False
+        self.failing = self.unreadable = False
         self.reads = 0
         self.unwatched: dict[tuple[Resource, str], Json] = {}
         super().__init__()
@@ -60,7 +60,7 @@ class World(ClusterWorld):
         self.reads += resource is PERSISTENT_VOLUME_CLAIMS
         if self.failing:
             raise ApiError(500, "InternalError", "etcd is away")
-        if resource in self.forbidden:
+        if resource in self.forbidden or (resource is SECRETS and self.unreadable):
             raise ApiError(403, "Forbidden", "no")
         if resource in (PERSISTENT_VOLUME_CLAIMS, SECRETS):
             return copy.deepcopy(self.unwatched.get((resource, name)))
@@ -72,6 +72,8 @@ class World(ClusterWorld):
         self.writes += 1
         if SECRETS in self.forbidden:
             raise ApiError(403, "Forbidden", "no")
+        if (SECRETS, manifest["metadata"]["name"]) in self.unwatched:
+            raise ApiError(409, "AlreadyExists", "it is there")
         self.unwatched[SECRETS, manifest["metadata"]["name"]] = copy.deepcopy(manifest)
         return manifest
 
@@ -225,6 +227,18 @@ async def test_who_may_not_make_the_key_says_so_and_artifacts_are_shared() -> No
     await world.run(3)
     assert (world.usable, world.mounts(world.stable)) == ("CacheKeyForbidden", True)
     assert world.condition("Ready")["status"] == "True"
+
+
+async def test_who_may_not_read_secrets_makes_the_key_all_the_same() -> None:
+    world = World()
+    world.unreadable = True
+    world.claim()
+    world.ask_for(1, model=CACHE)
+    await world.run(3)
+    made = world.unwatched[SECRETS, KEY]
+    await world.run(3)
+    assert world.unwatched[SECRETS, KEY] is made
+    assert world.usable == "True"
 
 
 async def test_without_a_cache_nothing_is_asked_and_nothing_is_said() -> None:

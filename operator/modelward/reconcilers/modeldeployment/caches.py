@@ -130,11 +130,16 @@ class CacheClaims:
         """Make the namespace's key where there is none."""
         try:
             found = await self._api.get(SECRETS, namespace, KEY_NAME)
-            if found is None:
-                await self._api.create(SECRETS, namespace, _secret(namespace))
-                return None
         except ApiError as error:
-            if error.status == 409:  # another one was faster, or it is being deleted: the next look tells
+            if error.status != 403:
+                raise
+            found = None  # an installation that reads no Secrets may make one all the same
+        if found is not None:
+            return judged_key(found)
+        try:
+            await self._api.create(SECRETS, namespace, _secret(namespace))
+        except ApiError as error:
+            if error.status == 409:  # it is there; or is being deleted, and the next look tells
                 return None
             if not error.is_refusal:
                 raise
@@ -144,7 +149,7 @@ class CacheClaims:
                 "its model itself. Give its account the rules of manifests/base/rbac.yaml, or make the Secret with an "
                 f"entry `{KEY}` of 32 random bytes or more",
             )
-        return judged_key(found)
+        return None
 
 
 def _secret(namespace: str) -> dict[str, object]:
