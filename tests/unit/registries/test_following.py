@@ -14,7 +14,7 @@ from aiohttp import web
 
 import certificates
 from modelward.api.modeldeployment import SecretReference
-from modelward.api.modelregistry import ConfigMapReference, Mlflow, ModelRegistry, Spec
+from modelward.api.modelregistry import ConfigMapReference, Mlflow, ModelRegistry, SageMaker, Spec
 from modelward.kube.cache import Key
 from modelward.kube.client import ApiError, ApiUnreachableError
 from modelward.kube.poller import Poller
@@ -246,6 +246,16 @@ async def test_a_host_that_the_installation_does_not_name_is_not_called() -> Non
         trouble = one.said(registry(mlflow)).trouble
         assert trouble is not None
         assert (trouble.reason, mlflow.asked) == ("AddressRefused", [])
+
+
+async def test_a_registry_that_would_be_asked_as_the_operator_is_not_asked_by_default() -> None:
+    role = "arn:aws:iam::123456789012:role/models"
+    asked = ModelRegistry("ml", "sm", "uid", 1, Spec(sage_maker=SageMaker("eu-west-1", role_arn=role)))
+    async with world(("*",)) as one:
+        await one.look(asked, "sagemaker://fraud")
+        trouble = one.said(asked, "sagemaker://fraud").trouble
+    assert trouble is not None
+    assert (trouble.reason, f"ml={role} in MODELWARD_ROLES" in trouble.message) == ("RoleNotAllowed", True)
 
 
 async def test_a_namespace_that_costs_too_much_is_left_out_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
