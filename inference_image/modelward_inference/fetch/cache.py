@@ -118,6 +118,23 @@ class Cache:
         target.unlink(missing_ok=True)
         return False
 
+    def content(self, digest: str, most: int) -> bytes | None:
+        """Of a file of at most `most` bytes; None where it is not there, or is another."""
+        path = self.place(_FILES, digest.removeprefix("sha256:"))
+        with _harmless("read"), contextlib.suppress(FileNotFoundError), _opened(path) as handle:
+            content = bytes(handle.read(most))
+            if f"sha256:{hashlib.sha256(content).hexdigest()}" == digest:
+                touch(path)
+                return content
+            say(f"{digest} in the cache is something else, and is thrown away")
+            _remove(path)
+        return None
+
+    def keep_content(self, digest: str, content: bytes) -> None:
+        """Put it in, under its digest."""
+        with _harmless("written"):
+            self.roomy(lambda: self._put(_FILES, digest, lambda target: target.write_bytes(content)))
+
     def keep_file(self, digest: str, path: Path) -> None:
         """Put a file in, under a digest that was just computed of it."""
         with _harmless("written"):

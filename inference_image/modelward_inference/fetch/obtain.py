@@ -155,7 +155,8 @@ def _brought(request: Request, address: str, folder: Path, limits: Limits) -> tu
     """Digest, size, and the names of the files below packed.FOLDER; None where one file came, which is DOWNLOAD."""
     if urlsplit(request.uri).scheme == oci.SCHEME:
         pinned = request.digest is not None
-        return oci.bring(request.uri, folder / packed.FOLDER, limits, pinned=pinned, shared=Cache.from_environment())
+        shared, known = Cache.from_environment(), request.digest or request.first
+        return oci.bring(request.uri, folder / packed.FOLDER, limits, pinned=pinned, shared=shared, known=known)
     source = run.source_of(request)
     if isinstance(source, Folder):
         return folders.bring(source, address, folder / packed.FOLDER, limits)

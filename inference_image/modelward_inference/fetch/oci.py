@@ -25,7 +25,15 @@ from modelward_inference.errors import (
 from modelward_inference.fetch import packed
 from modelward_inference.fetch.cache import Cache
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.registry import INDEX_TYPES, PLAIN_VARIABLE, SCHEME, Manifest, Reference, Registry
+from modelward_inference.fetch.registry import (
+    INDEX_TYPES,
+    MAX_MANIFEST,
+    PLAIN_VARIABLE,
+    SCHEME,
+    Manifest,
+    Reference,
+    Registry,
+)
 from modelward_inference.fetch.source import download, say
 
 __all__ = ["SCHEME", "bring"]
@@ -64,12 +72,14 @@ def bring(
     *,
     pinned: bool = False,
     shared: Cache | None = None,
+    known: str | None = None,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[str, int, list[str]]:
     """Write the artifact's files below `target`, which is made. Returns its digest, the size of its layers, the names.
 
-    `pinned`: whether spec.model.digest says what has to come; `shared`: where layers may be already. Raises ModelError.
+    `pinned`: whether spec.model.digest says what has to come; `shared`: where layers and manifests may be
+    already; `known`: the digest of the manifest that has to come, where it is known before. Raises ModelError.
     """
     end = clock() + limits.seconds
     reference = Reference.of(uri)
@@ -79,8 +89,9 @@ def bring(
             f"{uri}: plain http ({PLAIN_VARIABLE}) can be tampered with; name the artifact by its digest, or pin "
             "spec.model.digest"
         )
-    top = registry.manifest(reference.digest or reference.tag)
-    manifest = _of_this_machine(registry, top, uri)
+    manifests = _Manifests(registry, shared, reference.digest or reference.tag)
+    top = manifests.top(reference.digest or known)
+    manifest = _of_this_machine(manifests, top, uri)
     found = layers(manifest, uri)
     total = sum(layer.size for layer in found)
     if total > limits.size:
@@ -98,6 +109,7 @@ def bring(
     for layer in found:
 
         def fetched(layer: Layer = layer) -> tuple[str, int]:
+            manifests.open()
             return download(registry.blob(layer.digest), uri, blob, Limits(layer.size, end - clock()), sleep, clock)
 
         digest, size = fetched() if shared is None else _shared(shared, layer, blob, fetched)
@@ -118,6 +130,41 @@ def bring(
     return top.digest, total, names
 
 
+class _Manifests:
+    """The registry's, from the cache where their digests are known: they prove themselves. Before it was asked by
+    `reference`, it gives out no blobs: its answer says how to log in."""
+
+    def __init__(self, registry: Registry, shared: Cache | None, reference: str) -> None:
+        self._registry = registry
+        self._shared = shared
+        self._reference = reference
+        self._asked = False
+
+    def top(self, known: str | None) -> Manifest:
+        """`known`: its digest, where it is known before."""
+        return self._kept(known) or self._fetched(self._reference)
+
+    def by_digest(self, digest: str) -> Manifest:
+        return self._kept(digest) or self._fetched(digest)
+
+    def open(self) -> None:
+        if not self._asked:
+            self._fetched(self._reference)
+
+    def _kept(self, digest: str | None) -> Manifest | None:
+        content = None
+        if self._shared is not None and digest is not None and _is_digest(digest):
+            content = self._shared.content(digest, MAX_MANIFEST)
+        return None if content is None or digest is None else self._registry.parsed(digest, content)
+
+    def _fetched(self, reference: str) -> Manifest:
+        found = self._registry.manifest(reference)
+        self._asked = True
+        if self._shared is not None:
+            self._shared.keep_content(found.digest, found.content)
+        return found
+
+
 def _shared(shared: Cache, layer: "Layer", blob: Path, fetched: Callable[[], tuple[str, int]]) -> tuple[str, int]:
     """The layer from the cache, or by one pod for all that ask at once."""
     found: list[tuple[str, int]] = []
@@ -135,7 +182,7 @@ def _shared(shared: Cache, layer: "Layer", blob: Path, fetched: Callable[[], tup
     return found[0]
 
 
-def _of_this_machine(registry: Registry, top: Manifest, uri: str) -> Manifest:
+def _of_this_machine(manifests: "_Manifests", top: Manifest, uri: str) -> Manifest:
     """Of an index the manifest for Linux on amd64, or the only one: models are the same for every machine."""
     listed = top.document.get("manifests")
     if _type(top.document) not in INDEX_TYPES and not isinstance(listed, list):
@@ -152,7 +199,7 @@ def _of_this_machine(registry: Registry, top: Manifest, uri: str) -> Manifest:
         raise ArtifactCorrupt(f"{uri} has an index that can't be read; push it again") from None
     if not _is_digest(digest):
         raise ArtifactCorrupt(f"{uri} has an index that can't be read; push it again")
-    return registry.manifest(digest)
+    return manifests.by_digest(digest)
 
 
 def _platform(raw: dict[str, Any]) -> tuple[str, str]:

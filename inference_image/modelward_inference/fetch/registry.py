@@ -88,10 +88,11 @@ class Reference:
 
 @dataclass(frozen=True)
 class Manifest:
-    """`digest`: of its bytes; `document`: an object."""
+    """`digest`: of its bytes, `content`; `document`: an object."""
 
     digest: str
     document: dict[str, Any]
+    content: bytes = b""
 
 
 class Registry:
@@ -106,7 +107,10 @@ class Registry:
 
     def manifest(self, reference: str) -> Manifest:
         """By tag or digest. Raises ModelError."""
-        content = tried(lambda: self._manifest(reference), self._uri)
+        return self.parsed(reference, tried(lambda: self._manifest(reference), self._uri))
+
+    def parsed(self, reference: str, content: bytes) -> Manifest:
+        """`content`: of the manifest of that tag or digest. Raises ModelError."""
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
         if reference.startswith("sha256:") and digest != reference:
             raise ArtifactCorrupt(
@@ -118,7 +122,7 @@ class Registry:
             document = None
         if not isinstance(document, dict):
             raise ArtifactUnreachable(f"{self._uri}: the registry's answer is no manifest; check spec.model.uri")
-        return Manifest(digest, document)
+        return Manifest(digest, document, content)
 
     def blob(self, digest: str) -> "Blob":
         return Blob(self, f"{self._base}/blobs/{digest}")

@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from modelward_inference import errors
 from modelward_inference.artifact.receipt import Receipt
-from modelward_inference.fetch import obtain, oci, registry, run, source
+from modelward_inference.fetch import cache, obtain, oci, registry, run, source
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from threaded import answering
 
@@ -402,3 +403,70 @@ def test_what_is_no_reference_is_told(uri: str, tmp_path: Path) -> None:
 def test_a_config_that_can_not_be_read_is_told() -> None:
     with pytest.raises(errors.InvalidConfiguration, match="kubectl create secret"):
         registry.Registry("u", registry.Reference.of("oci://r.example/a"), {".dockerconfigjson": "{"})
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that pods share."""
+    monkeypatch.setenv("MODELWARD_CACHE_DIR", str(tmp_path / "shared"))
+    monkeypatch.setattr(cache, "POLL", 0.01)
+    return tmp_path / "shared"
+
+
+@pytest.mark.parametrize("reference", ["", ":1"])
+def test_what_is_known_by_its_digest_is_had_with_the_registry_away(
+    reference: str, cached: Path, store: Registry, tmp_path: Path
+) -> None:
+    """Also what a tag names that has moved since: the pin says what is meant."""
+    inner = store.push(store.blob(onnx(), "m.onnx"), tag="amd64")
+    platform = {"os": "linux", "architecture": "amd64"}
+    pushed = store.put({"mediaType": INDEX, "manifests": [{"digest": inner, "platform": platform}]})
+    first = got(store, tmp_path, pushed, reference=reference)
+    store.push(store.blob(b"other", "other"), tag="1")
+    asked = len(store.asked)
+    assert got(store, tmp_path, pushed, reference=reference) == first
+    assert len(store.asked) == asked
+    for each in (cached / "files").iterdir():
+        each.write_bytes(b"spoilt")
+    store.manifests["1"] = store.manifests[pushed]
+    assert got(store, tmp_path, pushed, reference=reference) == first
+    asked_again = len(store.asked)
+    assert asked_again > asked
+    assert got(store, tmp_path, pushed, reference=reference) == first
+    assert len(store.asked) == asked_again, "what was spoilt is not kept"
+
+
+def test_a_blob_that_is_gone_is_asked_for_with_a_token(
+    cached: Path, store: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.user = "u:p"
+    monkeypatch.setenv("username", "u")
+    monkeypatch.setenv("password", "p")
+    pushed = store.push(store.blob(onnx(), "m.onnx"))
+    first = got(store, tmp_path, pushed)
+    (cached / "files" / digest(onnx())[7:]).unlink()
+    assert got(store, tmp_path, pushed) == first
+
+
+def test_pods_that_start_at_once_ask_for_a_layer_once(cached: Path, store: Registry, tmp_path: Path) -> None:
+    pushed = store.push(store.blob(onnx(), "m.onnx"))
+    inner = cache.Cache.from_environment
+    names = threading.local()
+    found: list[Receipt] = []
+
+    def start(name: str) -> None:
+        names.value = name
+        (tmp_path / name).mkdir()
+        found.append(got(store, tmp_path / name, pushed))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            cache.Cache, "from_environment", lambda *given: cache.Cache(inner(*given).root, owner=names.value)  # type: ignore[union-attr]
+        )  # fmt: skip
+        pods = [threading.Thread(target=start, args=(f"pod-{each}",)) for each in range(10)]
+        for pod in pods:
+            pod.start()
+        for pod in pods:
+            pod.join()
+    assert len(found) == 10
+    assert sum(digest(onnx()) in path for path, _ in store.asked) == 1
