@@ -33,6 +33,9 @@ BYTES = 20 << 30
 LEASE = 180.0
 """Seconds that others wait for somebody who may be dead: most downloads and compilations take less."""
 
+LONGEST = 600.0
+"""Seconds that anybody waits in all: whoever can write to the folder can keep a lease fresh for ever."""
+
 POLL = 0.5
 """Seconds between two looks at a lease."""
 
@@ -182,6 +185,7 @@ class Cache:
         could not bring others to use (the cache is full, or too small) the next one can't either, and pods must not
         work one after the other then."""
         seen, since = "", clock()
+        end = since + LONGEST
         while not done():  # first of all: what can't be written to may have it
             path = self._made(_LEASES) / name
             try:
@@ -200,6 +204,9 @@ class Cache:
             if told != seen:
                 seen, since = told or seen, clock()
                 say("another pod is at it; waiting for it")
+            if clock() > end:
+                say("others have been at it for too long; going on without them")
+                return
             if clock() - since > LEASE:
                 say("the pod that was at it has not ended in time; going on without it")
                 temporary = path.with_name(f".{name}-{secrets.token_hex(8)}")
@@ -248,24 +255,28 @@ class Cache:
     def evict(self, share: float = 1.0) -> None:
         """What was used least recently, until the rest has `most` bytes, and `share` of what there was; and what nobody
         finished."""
-        entries: list[tuple[float, int, Path]] = []
+        entries: list[tuple[float, int, int, str]] = []
         now = self._now()
-        kinds = (self.root / kind for kind in KINDS)
-        for path in (each for kind in kinds if kind.is_dir() for each in kind.iterdir()):
-            with contextlib.suppress(OSError):
-                told = path.stat()
-                if path.name.startswith("."):
-                    if now - told.st_mtime > _LEFTOVER:
-                        _remove(path)
-                elif path.parent.name != _LEASES:
-                    entries.append((told.st_mtime, _size(path), path))
-        held = sum(size for _, size, _ in entries)
-        most = min(self.most, held * share)
-        for _, size, path in sorted(entries):
-            if held <= most:
-                return
-            _remove(path)
-            held -= size
+        with contextlib.ExitStack() as opened:
+            for kind in KINDS:
+                number = opened.enter_context(_entered(self.root / kind))
+                if number is None:
+                    continue
+                for name in os.listdir(number):
+                    with contextlib.suppress(OSError):
+                        told = os.stat(name, dir_fd=number, follow_symlinks=False)
+                        if name.startswith("."):
+                            if now - told.st_mtime > _LEFTOVER:
+                                _remove_in(number, name)
+                        elif kind != _LEASES:
+                            entries.append((told.st_mtime, _size(number, name), number, name))
+            held = sum(size for _, size, _, _ in entries)
+            most = min(self.most, held * share)
+            for _, size, number, name in sorted(entries):
+                if held <= most:
+                    return
+                _remove_in(number, name)
+                held -= size
 
     def _now(self) -> float:
         """By the clock by which entries are dated; where it can't be told, before all of them."""
@@ -337,6 +348,8 @@ class Cache:
     def _made(self, kind: str) -> Path:
         folder = self.root / kind
         folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, "it is a link", str(folder))
         return folder
 
 
@@ -406,10 +419,38 @@ def _owner(told: str) -> str:
     return told.partition(" ")[2].removesuffix(_TAKEN_OVER)
 
 
-def _size(path: Path) -> int:
-    if path.is_dir():
-        return sum(each.stat().st_size for each in path.iterdir())
-    return path.stat().st_size
+@contextlib.contextmanager
+def _entered(path: Path) -> Iterator[int | None]:
+    """A folder's descriptor; None for a link, too: who puts one there would choose what is thrown away."""
+    try:
+        number = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        yield None
+        return
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _size(folder: int, name: str) -> int:
+    """Bytes of an entry, which may be a folder of files. Raises OSError."""
+    told = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISDIR(told.st_mode):
+        return told.st_size
+    number = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return sum(os.stat(each, dir_fd=number, follow_symlinks=False).st_size for each in os.listdir(number))
+    finally:
+        os.close(number)
+
+
+def _remove_in(folder: int, name: str) -> None:
+    with contextlib.suppress(OSError):
+        if stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            shutil.rmtree(name, ignore_errors=True, dir_fd=folder)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 def _remove(path: Path) -> None:

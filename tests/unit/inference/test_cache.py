@@ -201,6 +201,21 @@ def test_what_one_pod_could_not_share_is_not_waited_for_again(shared: Cache) -> 
     assert (shared.root / "leases" / "x").exists(), "it is not this one's"
 
 
+def test_a_lease_that_somebody_keeps_fresh_for_ever_is_waited_for_no_longer_than_that(shared: Cache) -> None:
+    (shared.root / "leases").mkdir(parents=True)
+    clock = Clock()
+    ticks = iter(range(1, 1 << 20))
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        (shared.root / "leases" / "x").write_text("somebody")
+        os.utime(shared.root / "leases" / "x", (next(ticks),) * 2)
+
+    (shared.root / "leases" / "x").write_text("somebody")
+    shared.wait("x", lambda: False, sleep, clock)
+    assert cache.LONGEST < clock.now < cache.LONGEST + 2
+
+
 def test_who_took_over_from_a_dead_pod_is_waited_for(shared: Cache) -> None:
     Cache(shared.root, owner="dead").wait("x", lambda: False)
     done: list[int] = []
@@ -485,6 +500,24 @@ def test_what_somebody_else_has_in_the_folder_is_left_alone(tmp_path: Path) -> N
     os.utime(foreign, (1000, 1000))
     shared.evict()
     assert foreign.exists()
+
+
+@pytest.mark.parametrize("kind", cache.KINDS)
+def test_a_link_in_the_folder_has_nothing_thrown_away_or_written_elsewhere(kind: str, tmp_path: Path) -> None:
+    """By whoever else can write to it: the pod's own folders are reached from there."""
+    shared, own = Cache(tmp_path / "cache", most=1, owner="me"), tmp_path / "identity"
+    own.mkdir()
+    (own / "key").write_bytes(b"x" * 100)
+    os.utime(own / "key", (1, 1))
+    shared.root.mkdir()
+    (shared.root / kind).symlink_to(own)
+    kept(shared, tmp_path, b"1" * 100)
+    with shared.leased("x", lambda: False):
+        pass
+    (shared.root / ("bundles" if kind != "bundles" else "files")).mkdir(exist_ok=True)
+    (shared.root / ("bundles" if kind != "bundles" else "files") / "big").write_bytes(b"1" * 1000)
+    shared.evict() if kind != "leases" else None
+    assert [(each.name, each.read_bytes()) for each in own.iterdir()] == [("key", b"x" * 100)]
 
 
 def test_what_can_not_be_written_to_is_read(counted: dict[str, int], tmp_path: Path) -> None:
