@@ -54,6 +54,7 @@ class Recorded:
     sources: dict[str, str] = field(default_factory=dict)
     model_file: str = MODEL_FILE
     instead: Answer | None = None
+    data: str = '{"uri": "s3://data/train.parquet"}'
     tls: ssl.SSLContext | None = None
     asked: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
@@ -127,7 +128,7 @@ class Recorded:
             {"key": "mlflow.source.git.repoURL", "value": "https://git.example.com/fraud.git"},
         ]
         data = {"params": [{"key": "C", "value": "1"}], "metrics": [{"key": "auc", "value": 0.91}], "tags": tags}
-        sets = [{"dataset": {"name": "fraud-train", "digest": "81835f75", "source_type": "code"}}]
+        sets = [{"dataset": {"name": "fraud-train", "digest": "81835f75", "source_type": "s3", "source": self.data}}]
         outputs = {"model_outputs": [{"model_id": MODEL, "step": 0}]}
         run: dict[str, Any] = {
             "info": info, "data": data, "inputs": {"dataset_inputs": sets}, "outputs": outputs,

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import aiohttp
@@ -23,6 +24,7 @@ from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
 from modelward.kube.watches import WatchEndedError, watch
+from modelward.lineage.outbox import Outbox, Receiver
 from modelward.monitoring.client import Monitors
 from modelward.monitoring.reader import Monitoring
 from modelward.net.body import open_session
@@ -32,6 +34,7 @@ from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
+from modelward.reconcilers.lineage import Book, Telling
 from modelward.reconcilers.loop import ENDS, WORKERS_EACH, Controller, Reconciles
 from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
@@ -85,8 +88,15 @@ async def run(configured: settings.Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     outside = open_guarded_session(configured.registry_hosts)
-    async with await connect() as client, open_session() as session, outside:
-        controller, statuses = build(configured, client, session, outside)
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(await connect())
+        session = await stack.enter_async_context(open_session())
+        await stack.enter_async_context(outside)
+        outbox = None
+        if configured.openlineage_url:
+            receiver = Receiver(configured.openlineage_url, configured.openlineage_key_file)
+            outbox = await stack.enter_async_context(Outbox(session, receiver))
+        controller, statuses = build(configured, client, session, outside, outbox)
         runner = await health.serve(configured.http_port, controller.stuck, statuses)
         stop_watching = asyncio.Event()
         try:
@@ -106,10 +116,14 @@ async def run(configured: settings.Settings) -> None:
 
 
 def build(
-    configured: settings.Settings, client: ApiClient, session: aiohttp.ClientSession, outside: aiohttp.ClientSession
+    configured: settings.Settings,
+    client: ApiClient,
+    session: aiohttp.ClientSession,
+    outside: aiohttp.ClientSession,
+    outbox: Outbox | None = None,
 ) -> tuple[Controller, Callable[[], StatusMetrics]]:
     """Put the parts together: what works, and what there is to be scraped. `outside`: the session for addresses that
-    tenants write."""
+    tenants write; `outbox`: None: no lineage is sent."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock, WORKERS_EACH)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
@@ -151,6 +165,11 @@ def build(
         DRIFT_POLICIES.kind: policies,
         MODEL_REGISTRIES.kind: RegistryReconciler(api, cache, registries, now),
     }
+
+    if outbox is not None:
+        book = Book(cache, outbox, configured.openlineage_namespace, configured.openlineage_namespaces, now)
+        for kind in (MODEL_DEPLOYMENTS.kind, DRIFT_POLICIES.kind):
+            reconcilers[kind] = Telling(reconcilers[kind], book)
 
     def statuses() -> StatusMetrics:
         # Who stands by says nothing: two that tell of the same model would make it two.

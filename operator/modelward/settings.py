@@ -7,8 +7,10 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from modelward.models import consent
+from modelward.net.untrusted import bare
 from modelward.platform import Platform
 from modelward.reconcilers.fleet_rules import AT_A_TIME
 from modelward.registries.roles import NOBODY, Allowed, Identity, Lending
@@ -42,6 +44,9 @@ class Settings:
     DriftPolicies may be sent to; `registry_hosts`: that ModelRegistries may name. `watch_namespaces`: that the
     installation is for, None: all. `updates_at_a_time`: models whose pods are made anew at a time when the platform has
     changed; 0: none. `lending`: for which roles of AWS, to which namespaces, the operator lends its own identity.
+    `openlineage_url`: where lineage is sent, None: nowhere; `openlineage_namespace`: of its jobs;
+    `openlineage_key_file`: a bearer token for it; `openlineage_namespaces`: of the cluster, names or patterns, whose
+    lineage is sent.
     """
 
     platform: Platform
@@ -59,6 +64,10 @@ class Settings:
     watch_namespaces: tuple[str, ...] | None = None
     updates_at_a_time: int = AT_A_TIME
     lending: Lending = NOBODY
+    openlineage_url: str | None = None
+    openlineage_namespace: str = "modelward"
+    openlineage_key_file: Path | None = None
+    openlineage_namespaces: tuple[str, ...] = ("*",)
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -93,6 +102,10 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         webhook_hosts=_hosts(environment, "MODELWARD_WEBHOOK_HOSTS", ""),
         registry_hosts=_hosts(environment, "MODELWARD_REGISTRY_HOSTS", "*"),
         lending=_lending(environment),
+        openlineage_url=_address(environment, "MODELWARD_OPENLINEAGE_URL", "/api/v1/lineage"),
+        openlineage_namespace=_line(environment, "MODELWARD_OPENLINEAGE_NAMESPACE", "modelward"),
+        openlineage_key_file=_path(environment, "MODELWARD_OPENLINEAGE_API_KEY_FILE"),
+        openlineage_namespaces=_hosts(environment, "MODELWARD_OPENLINEAGE_NAMESPACES", "*"),
     )
 
 
@@ -160,6 +173,33 @@ def _path(environment: Mapping[str, str], name: str) -> Path | None:
     if text and not Path(text).is_absolute():
         raise SettingsError(f"{name} is {text!r}; set it to the whole path of a file in the operator's container")
     return Path(text) if text else None
+
+
+def _address(environment: Mapping[str, str], name: str, path: str) -> str | None:
+    """`path`: where none is written."""
+    text = environment.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        whole = (
+            parts.scheme in ("http", "https") and parts.hostname and (parts.port or True) and "@" not in parts.netloc
+        )
+    except ValueError:
+        whole = False
+    if not whole or not text.isascii() or not text.isprintable() or " " in text or parts.fragment:
+        raise SettingsError(
+            f"{name} is {bare(text)!r}; set it to an address such as http://marquez.lineage.svc:5000; logins belong "
+            "into the file of MODELWARD_OPENLINEAGE_API_KEY_FILE"
+        )
+    return text if parts.path.strip("/") or parts.query else f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def _line(environment: Mapping[str, str], name: str, default: str) -> str:
+    text = environment.get(name, "").strip() or default
+    if not text.isprintable() or len(text) > 253:
+        raise SettingsError(f"{name} is {text!r}; set it to a name of at most 253 printable characters")
+    return text
 
 
 def _tenant(environment: Mapping[str, str], name: str) -> str | None:

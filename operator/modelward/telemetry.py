@@ -35,6 +35,11 @@ PODS_LEFT_OUT = Counter(
 REGISTRY_POLLS = Counter(
     "modelward_registry_polls", "Questions to registries what a reference means, by result.", ["result"]
 )
+LINEAGE_EVENTS = Counter(
+    "modelward_lineage_events", "OpenLineage events by what became of them: sent, or lost (the log says which).",
+    ["result"],
+)  # fmt: skip
+LINEAGE_WAITING = Gauge("modelward_lineage_events_waiting", "OpenLineage events that are not sent yet.")
 CACHED_OBJECTS = Gauge("modelward_cached_objects", "Objects that the cache holds.", ["resource"])
 RESYNCS = Counter("modelward_resyncs", "Full comparisons of the cache with the API server, by result.", ["result"])
 REPAIRED = Counter("modelward_resync_repairs", "Objects of which a resync found that the watch had missed a change.")

@@ -8,7 +8,9 @@ from prometheus_client import generate_latest
 from modelward import app, settings
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.resources import MODEL_DEPLOYMENTS
+from modelward.lineage.outbox import Outbox, Receiver
 from modelward.net.body import open_session
+from modelward.reconcilers.lineage import Telling
 
 ENVIRONMENT = {"MODELWARD_SERVER_IMAGE": "inference:1", "MODELWARD_ROUTER_IMAGE": "envoy:1", "POD_NAMESPACE": "ml"}
 MODEL: dict[str, Any] = {
@@ -34,3 +36,13 @@ async def test_mute_pods_of_one_tenant_take_no_connection_of_another() -> None:
     async with open_session() as session:
         assert session.connector is not None
         assert session.connector.limit == 0
+
+
+async def test_lineage_is_told_of_models_and_policies_where_there_is_somewhere_to_send_it() -> None:
+    anything: Any = None
+    async with open_session() as session, Outbox(session, Receiver("http://127.0.0.1:1/")) as outbox:
+        with_it, _ = app.build(settings.load(ENVIRONMENT), anything, session, session, outbox)
+        without, _ = app.build(settings.load(ENVIRONMENT), anything, session, session)
+    tells = {kind for kind, one in with_it._reconcilers.items() if isinstance(one, Telling)}
+    assert tells == {"ModelDeployment", "DriftPolicy"}
+    assert not any(isinstance(one, Telling) for one in without._reconcilers.values())

@@ -207,3 +207,32 @@ def test_nobody_is_lent_an_identity_unless_the_installation_says_to_whom_and_for
 def test_a_role_that_would_mean_more_than_it_says_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="MODELWARD_ROLES"):
         load({**COMPLETE, "MODELWARD_ROLES": text})
+
+
+def test_lineage_goes_nowhere_unless_an_address_is_set() -> None:
+    assert load(COMPLETE).openlineage_url is None
+    given = {**COMPLETE, "MODELWARD_OPENLINEAGE_URL": " http://marquez.lineage.svc:5000/ "}
+    loaded = load(given)
+    assert loaded.openlineage_url == "http://marquez.lineage.svc:5000/api/v1/lineage"
+    assert (loaded.openlineage_namespace, loaded.openlineage_namespaces) == ("modelward", ("*",))
+    assert load({**given, "MODELWARD_OPENLINEAGE_NAMESPACES": "ml, team-*"}).openlineage_namespaces == ("ml", "team-*")
+    whole = "https://lineage.example.com/ingest?tenant=a"
+    assert load({**COMPLETE, "MODELWARD_OPENLINEAGE_URL": whole}).openlineage_url == whole
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["marquez:5000", "ftp://marquez", "http://", "http://marquez:99999", "http://ann:hunter2@marquez", "http://a b/",
+     "http://marquez/#x", "http://märquez/"],
+)  # fmt: skip
+def test_an_address_of_lineage_that_is_none_is_told_without_its_password(address: str) -> None:
+    with pytest.raises(SettingsError, match="MODELWARD_OPENLINEAGE_URL is") as found:
+        load({**COMPLETE, "MODELWARD_OPENLINEAGE_URL": address})
+    assert "hunter2" not in str(found.value)
+
+
+def test_a_key_of_lineage_is_a_file_by_its_whole_path() -> None:
+    with pytest.raises(SettingsError, match="MODELWARD_OPENLINEAGE_API_KEY_FILE"):
+        load({**COMPLETE, "MODELWARD_OPENLINEAGE_API_KEY_FILE": "key"})
+    with pytest.raises(SettingsError, match="MODELWARD_OPENLINEAGE_NAMESPACE is"):
+        load({**COMPLETE, "MODELWARD_OPENLINEAGE_NAMESPACE": "x" * 254})

@@ -4,7 +4,6 @@ Invariant: a resolution is complete and concrete (an address that a download rea
 or there is none. Where it came from (lineage) shapes no pod: it changes no revision's name.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -14,7 +13,7 @@ import msgspec
 
 from modelward.api.modeldeployment import Model
 from modelward.api.modelregistry import ModelRegistry
-from modelward.net.untrusted import printable
+from modelward.net.untrusted import bare, printable
 from modelward.values.stored import Stored, Text, known
 from modelward.values.times import read_time, show_time
 
@@ -27,7 +26,6 @@ WORD: Final = 200
 SCHEMES: Final = ("s3", "https", "mlflow-artifacts")
 """What a download reads of what registries name. Never `pvc`: the author was asked for no right to a claim."""
 
-_LOGIN: Final = re.compile(r"^(https?://)[^/]*@", re.IGNORECASE)
 _AZURE: Final = (
     "Azure's blobs come by way of the tracking server: start it with --serve-artifacts (or name a path in a mounted "
     "volume, pvc://claim/path, in spec.model.uri itself)"
@@ -269,7 +267,7 @@ def word(value: object) -> str:
 def repository(value: object) -> str:
     """The address of a Git repository for a lineage, without what somebody logged in with: MLflow tells the remote as
     the checkout has it, and in CI that has a token in it."""
-    return word(_LOGIN.sub(r"\1", str(value)))
+    return word(bare(str(value)))
 
 
 def words(pairs: Mapping[str, object]) -> dict[str, str]:

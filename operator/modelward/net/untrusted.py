@@ -5,6 +5,7 @@ its values by its commas and brackets, its depth and its numbers while it is rea
 """
 
 import json
+import re
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -59,6 +60,17 @@ def _check_depth(document: Any) -> None:
 def printable(text: str) -> str:
     """With a blank for what can't be seen; names of files and features are in every alphabet, and stay."""
     return "".join(each if each.isprintable() else " " for each in text)
+
+
+_SECRET: Final = re.compile(
+    r"\b([a-z][a-z0-9+.-]{0,31}://)(?:[^/\s?#'\"<>]{0,1000}@)?([^\s?#'\"<>()]*)(?:[?#][^\s'\"<>()]*)?", re.IGNORECASE
+)
+
+
+def bare(text: str) -> str:
+    """With the addresses in it without what may be secret of them: logins, queries (a signed address has its signature
+    there) and fragments."""
+    return _SECRET.sub(r"\1\2", text)
 
 
 def quoted(text: object, most: int = QUOTED) -> str:

@@ -6,6 +6,7 @@ Failure: RegistryError. A lineage that can't be read is left out; an address nev
 """
 
 import base64
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -24,8 +25,18 @@ from modelward.models.references import (
     Version,
     parse,
 )
-from modelward.models.resolved import NAMED, Lineage, Resolved, UnusableSourceError, repository, usable, word, words
-from modelward.net.untrusted import quoted
+from modelward.models.resolved import (
+    NAMED,
+    WORD,
+    Lineage,
+    Resolved,
+    UnusableSourceError,
+    repository,
+    usable,
+    word,
+    words,
+)
+from modelward.net.untrusted import bare, quoted
 from modelward.registries.client import Answer, Client, checked, host_of, refused
 from modelward.registries.registry import Login, RegistryError
 
@@ -34,6 +45,9 @@ HOPS: Final = 4
 
 MODEL_FILE_BYTES: Final = 256 << 10
 """Of an MLmodel file, with room for a wide signature."""
+
+SOURCE_BYTES: Final = 4096
+"""Of what a data set's source is told by."""
 
 OUTPUTS: Final = 10
 """Logged models of a run that are asked for their names."""
@@ -221,13 +235,24 @@ def lineage_of(run_id: str, run: Mapping[str, Any], logged: Mapping[str, Any]) -
         "modelId": word(logged.get("model_id") or ""),
         "commit": word(tags.get("mlflow.source.git.commit", "")),
         "repository": repository(tags.get("mlflow.source.git.repoURL", "")),
-        "dataSets": [
-            {"name": word(each.get("name", "")), "digest": word(each.get("digest", ""))} for each in sets[:NAMED]
-        ],
+        "dataSets": [_data_set(each) for each in sets[:NAMED]],
         "parameters": words(_pairs(data.get("params"))),
         "metrics": words(_pairs(data.get("metrics"))),
     }
     return {name: value for name, value in told.items() if value}
+
+
+def _data_set(raw: Mapping[str, Any]) -> dict[str, str]:
+    told = {"name": word(raw.get("name", "")), "digest": word(raw.get("digest", ""))}
+    # MLflow's sources are JSON of a form of their own for each kind: these of it have an address.
+    try:
+        source = json.loads(str(raw.get("source") or "")[:SOURCE_BYTES])
+    except (ValueError, RecursionError):
+        return told
+    named = source.get("uri") or source.get("url") if isinstance(source, Mapping) else None
+    if isinstance(named, str) and "://" in named and len(named) <= WORD:
+        told["source"] = word(bare(named))
+    return told
 
 
 def described(raw: bytes) -> dict[str, Any]:

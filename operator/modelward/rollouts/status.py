@@ -38,12 +38,20 @@ def rollout_status(
         "steps": len(stages),
         "progress": in_short(progress, decision, stages),
         "startedAt": stored.get("startedAt", now) if same else now,
+        "endedAt": _ended_at(stored if same else {}, progress, now),
         "stepStartedAt": _text(decision.step_since),
         "waitingSince": _text(decision.waiting_since),
         "message": sentence(progress, observed, decision, stages),
         "gates": list(gates) if gates is not None else kept,
     }
     return {key: value for key, value in built.items() if value not in (None, [])}
+
+
+def _ended_at(stored: Mapping[str, Any], progress: Progress, now: str) -> str | None:
+    """When it came to its end; nothing of one that an earlier operator saw ending. `stored`: of the same rollout."""
+    if progress.phase not in (PROMOTED, ROLLED_BACK, ABORTED):
+        return None
+    return stored.get("endedAt") if stored.get("phase") == progress.phase else now
 
 
 def _rival(observed: Observed, decision: Decision) -> str | None:

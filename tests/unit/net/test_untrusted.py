@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from modelward.net.untrusted import MAX_DEPTH, MAX_DIGITS, MAX_ITEMS, QUOTED, decoded, in_header, quoted
+from modelward.net.untrusted import MAX_DEPTH, MAX_DIGITS, MAX_ITEMS, QUOTED, bare, decoded, in_header, quoted
 from modelward.retraining.report import ReportError, read_report
 
 
@@ -77,3 +77,19 @@ def test_a_text_in_a_header_is_cut_between_letters() -> None:
     assert in_header("v" * 500) == "v" * 128
     assert unquote(in_header("\u00fc" * 500)) == "\u00fc" * 21
     assert in_header("a\ud800b") == "a?b"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain words, and ann@example.com?", "plain words, and ann@example.com?"),
+        ("https://ann:pass@host:5000/a/b?token=x#y failed", "https://host:5000/a/b failed"),
+        ("(s3://key@bucket/x), then HTTP://h?q", "(s3://bucket/x), then HTTP://h"),
+        ("git+https://token@host/x.git", "git+https://host/x.git"),
+        ("https://host/a@b", "https://host/a@b"),
+        ("https://ann:p@ss@host/a", "https://host/a"),
+        ('{"url": "https://host/x?sig=1"}', '{"url": "https://host/x"}'),
+    ],
+)
+def test_an_address_is_shown_without_its_login_and_its_query(text: str, shown: str) -> None:
+    assert bare(text) == shown

@@ -50,7 +50,7 @@ async def test_an_alias_is_a_version_its_address_and_where_it_came_from() -> Non
         "runId": RUN,
         "commit": COMMIT,
         "repository": "https://git.example.com/fraud.git",
-        "dataSets": [{"name": "fraud-train", "digest": "81835f75"}],
+        "dataSets": [{"name": "fraud-train", "digest": "81835f75", "source": "s3://data/train.parquet"}],
         "parameters": {"C": "1"},
         "metrics": {"auc": "0.91"},
         "frameworks": {"mlflow": "3.17.2", "python": "3.11.7", "sklearn": "1.9.1"},
@@ -59,6 +59,21 @@ async def test_an_alias_is_a_version_its_address_and_where_it_came_from() -> Non
             "outputs": '[{"type": "tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}}]',
         },
     }
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ('{"url": "https://data.example.com/x.csv"}', "https://data.example.com/x.csv"),
+        ('{"uri": "s3://key:hunter2@data/x?X-Amz-Signature=hunter2#y"}', "s3://data/x"),
+        ('{"uri": "/home/ann/x.csv"}', None), ('{"tags": {"mlflow.user": "ann"}}', None), ("[1]", None), ("x", None),
+        ("[" * 4000, None), ('{"uri": 7}', None), ('{"uri": "s3://' + "x" * 400 + '"}', None), ("", None),
+    ],
+)  # fmt: skip
+async def test_where_a_data_set_lies_is_told_by_an_address_without_its_login(source: str, address: str | None) -> None:
+    async with Recorded(data=source) as mlflow:
+        (told,) = (await resolve(mlflow, "models:/fraud@champion")).lineage["dataSets"]
+    assert told.get("source") == address
 
 
 async def test_what_did_not_change_is_one_question() -> None:

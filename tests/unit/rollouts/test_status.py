@@ -179,6 +179,19 @@ def test_the_frame_of_a_rollout_stays_while_it_is_the_same() -> None:
     assert told(rolling(), {**first, "revision": C}, now=LATER)["startedAt"] == LATER
 
 
+def test_when_it_ended_is_told_once() -> None:
+    rolled_back = rolling(10, progress=Progress(B, 0, "RolledBack", "GateFailed", "too many errors"))
+    first = told(rolling())
+    assert "endedAt" not in first
+    ended = told(rolled_back, first, now=LATER)
+    assert ended["endedAt"] == LATER
+    assert told(rolled_back, ended, now="2026-01-09T00:00:00Z")["endedAt"] == LATER
+    of_before = {name: value for name, value in ended.items() if name != "endedAt"}
+    assert "endedAt" not in told(rolled_back, of_before, now=LATER), "nobody knows when that was"
+    again = rolling(10, command="retry", progress=Progress(B, 0, "Aborted"))
+    assert "endedAt" not in told(again, ended, now=LATER)
+
+
 def test_gates_stay_until_they_are_looked_at_again() -> None:
     gates = [{"name": "errorRate", "verdict": "Pass"}]
     first = told(rolling(10), gates=gates)

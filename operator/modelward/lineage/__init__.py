@@ -1,0 +1,1 @@
+"""Lineage out of the cluster: rollouts and retraining runs as OpenLineage events."""
