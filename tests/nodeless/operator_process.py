@@ -24,6 +24,7 @@ from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
 from modelward.kube.watches import watch
+from modelward.lineage.outbox import Outbox, Receiver
 from modelward.monitoring.reader import Monitoring
 from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
@@ -31,6 +32,7 @@ from modelward.platform import Platform
 from modelward.reconcilers.driftpolicy.reconcile import Monitoring as Windows
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
+from modelward.reconcilers.lineage import Book, Telling
 from modelward.reconcilers.loop import Controller, Reconciles
 from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
@@ -143,11 +145,12 @@ async def operator(
     platform: Platform = PLATFORM,
     at_a_time: int = 5,
     may_end: bool = False,
+    lineage_url: str = "http://127.0.0.1:9/",
 ) -> AsyncIterator[Operator]:
     """`installation`: the namespace that it is pretended to lie in; `namespaces`: those that it is for; `kubeconfig`:
     whose account it has, the administrator's by default; `handover`: seconds, none where nobody else writes;
     `at_a_time`: models that it updates at a time; `may_end`: the test looks itself whether the operator ends, as with
-    `dies_after`. Any other test fails as soon as it has."""
+    `dies_after`: any other test fails as soon as it has; `lineage_url`: where lineage is sent, nowhere by default."""
     os.environ["KUBECONFIG"] = str(kubeconfig or cluster.server.kubeconfig)
     clock = time.monotonic
     stop = asyncio.Event()
@@ -155,6 +158,7 @@ async def operator(
         await connect() as client,
         aiohttp.ClientSession() as session,
         open_guarded_session(registry_hosts) as outside,
+        Outbox(session, Receiver(lineage_url), retry=0.1) as outbox,
     ):
         cache, queue = Cache(), WorkQueue(clock)
         api = MortalApi(client, may_write=lambda: lease.is_held(), owns=lambda namespace: claims.may_write(namespace))
@@ -190,6 +194,9 @@ async def operator(
             DRIFT_POLICIES.kind: policies,
             MODEL_REGISTRIES.kind: RegistryReconciler(api, cache, registries, now),
         }
+        book = Book(cache, outbox, "test", ("*",) if lineage_url.endswith("lineage") else (), now)
+        for kind in (MODEL_DEPLOYMENTS.kind, DRIFT_POLICIES.kind):
+            reconcilers[kind] = Telling(reconcilers[kind], book)
         controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, resync_seconds, poller)
         discovering = asyncio.create_task(controller.discover())
         watching = asyncio.create_task(watch(controller.observe_event, discovering, stop))

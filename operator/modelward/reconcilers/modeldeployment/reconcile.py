@@ -28,6 +28,7 @@ from modelward.kube.resources import (
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     MODEL_DEPLOYMENTS,
+    PODS,
     RETRAINING_RUNS,
     SERVICES,
     Resource,
