@@ -4,6 +4,7 @@ tests/integration asks a real one the same questions.
 """
 
 import json
+import re
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -46,7 +47,8 @@ def error(status: int, code: str, message: str) -> web.Response:
 @dataclass
 class Recorded:
     """`async with Recorded() as mlflow:` serves the model `fraud` at `mlflow.url`. `instead`: answers everything in the
-    place of what is held; `asked`: paths with their queries; `headers`: of the last request."""
+    place of what is held; `tags`: by version and key; `writes`: that were taken; `read_only`: none is taken; `asked`:
+    paths with their queries; `headers`: of the last request."""
 
     versions: set[str] = field(default_factory=lambda: {"1", "2"})
     aliases: dict[str, str] = field(default_factory=lambda: {"champion": "1"})
@@ -56,6 +58,9 @@ class Recorded:
     instead: Answer | None = None
     data: str = '{"uri": "s3://data/train.parquet"}'
     tls: ssl.SSLContext | None = None
+    tags: dict[tuple[str, str], str] = field(default_factory=dict)
+    writes: list[tuple[str, ...]] = field(default_factory=list)
+    read_only: bool = False
     asked: list[str] = field(default_factory=list)
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -85,6 +90,8 @@ class Recorded:
             answer = self.instead(request)
             return await answer if isinstance(answer, Awaitable) else answer
         path, query = request.path.removeprefix(API), request.query
+        if request.method == "POST":
+            return self._write(path, await request.json())
         match path:
             case "/registered-models/alias":
                 return self._alias(query["name"], query["alias"])
@@ -101,6 +108,23 @@ class Recorded:
         if request.path.startswith("/api/2.0/mlflow-artifacts/artifacts/") and path.endswith("/MLmodel"):
             return web.Response(text=self.model_file)
         return web.Response(status=404, text="Not Found")
+
+    def _write(self, path: str, told: dict[str, str]) -> web.Response:
+        if self.read_only:
+            return web.Response(status=403, text="Permission denied")
+        if told["name"] != "fraud" or told["version"] not in self.versions:
+            said = f"Model Version (name={told['name']}, version={told['version']}) not found"
+            return error(404, "RESOURCE_DOES_NOT_EXIST", said)
+        if path == "/model-versions/set-tag":
+            assert re.fullmatch(r"[/\w.\- ]{1,250}", told["key"]), told
+            self.tags[told["version"], told["key"]] = told["value"]
+            self.writes.append((told["version"], told["key"], told["value"]))
+        else:
+            assert path == "/registered-models/alias"
+            assert re.fullmatch(r"[\w\-]{1,255}", told["alias"]), told
+            self.aliases[told["alias"]] = told["version"]
+            self.writes.append((told["version"], "@" + told["alias"]))
+        return web.json_response({})
 
     def _alias(self, name: str, alias: str) -> web.Response:
         if name != "fraud":

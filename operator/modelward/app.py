@@ -41,6 +41,7 @@ from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
 from modelward.registries.following import Registries
+from modelward.registries.writing import Writing
 from modelward.retraining.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.polled import PolledTrigger
@@ -153,9 +154,12 @@ def build(
         api, outside, poller, configured.registry_hosts, clock, time.time,
         lambda key, reference: wake_followers(cache, queue, key.namespace, reference), configured.lending,
     )  # fmt: skip
+    writing = Writing(
+        outside, poller, registries.logins, registries.budgets, registries.roles, configured.registry_hosts, time.time
+    )
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet,
-        registries, CacheClaims(api, poller, clock),
+        registries, CacheClaims(api, poller, clock), writing,
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
     webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)

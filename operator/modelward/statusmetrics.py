@@ -53,6 +53,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "modeldeployment_cache_usable": (
         "1 while the condition CacheUsable is True; a series a ModelDeployment with a cache.", MODEL,
     ),
+    "modeldeployment_written_back": (
+        "1 while the registry has been told what became of its versions; a series a ModelDeployment whose registry has "
+        "spec.writeBack.", MODEL,
+    ),
     "modelregistry_ready": ("1 while a ModelRegistry answers its login.", MODEL),
     "monitored": ("1 while the condition Monitored is True; a series a ModelDeployment with a monitor.", MODEL),
     "monitored_rows": (
@@ -161,6 +165,8 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
             yield "prediction_log_rows", (*owner, result), float(status["predictionLog"][result])
     if "CacheUsable" in found:
         yield "modeldeployment_cache_usable", owner, _is_true(status, "CacheUsable")
+    if "WrittenBack" in found:
+        yield "modeldeployment_written_back", owner, _is_true(status, "WrittenBack")
     if "stable" not in status:
         return  # nothing was made of it yet
     stable = status["stable"]

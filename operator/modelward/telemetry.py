@@ -35,6 +35,9 @@ PODS_LEFT_OUT = Counter(
 REGISTRY_POLLS = Counter(
     "modelward_registry_polls", "Questions to registries what a reference means, by result.", ["result"]
 )
+REGISTRY_WRITES = Counter(
+    "modelward_registry_writes", "Attempts to tell registries what became of their versions, by result.", ["result"]
+)
 LINEAGE_EVENTS = Counter(
     "modelward_lineage_events", "OpenLineage events by what became of them: sent, or lost (the log says which).",
     ["result"],

@@ -34,6 +34,11 @@ def rollout(**fields: Any) -> Object:
     return with_model(rollout=fields)
 
 
+def promotes(uri: str, alias: str = "champion") -> Object:
+    """A model whose version gets an alias when it has taken over."""
+    return {**model(uri), "rollout": {"promotedAlias": alias}}
+
+
 def gates(**fields: Any) -> Object:
     return rollout(gates=fields)
 
@@ -62,6 +67,25 @@ BAD: dict[str, tuple[Object, str]] = {
     "a group that is none": (model("sagemaker://fraud_2"), "name a model package group"),
     "a version that is none": (model("sagemaker://fraud/latest"), "name a model package group"),
     "another ARN": (model("arn:aws:s3:::models/fraud"), "name a model package of SageMaker"),
+    "the alias that is followed": (
+        promotes("models:/fraud@champion"), "must not move the alias that",
+    ),
+    "the alias that is followed, for a database that knows no case": (
+        promotes("models:/fraud@Champion", "chamPION"), "must not move the alias that",
+    ),
+    "an alias for no registered model": (
+        promotes("models:/m-0123456789abcdef"), "only a version of a registered model",
+    ),
+    "an alias for an address": (rollout(promotedAlias="champion"), "only a version of a registered model of MLflow"),
+    "an alias for a package": (
+        promotes("sagemaker://fraud"), "only a version of a registered model",
+    ),
+    "a promoted alias with a blank": (
+        promotes("models:/fraud@a", "the best"), "spec.rollout.promotedAlias: write letters",
+    ),
+    "a promoted alias of MLflow's own": (
+        promotes("models:/fraud@a", "LATEST"), "are MLflow's own",
+    ),
     "a variant of a registry": (
         variants({"name": "b", "model": {"uri": "models:/fraud@b"}}), "a variant's model is not resolved by a registry",
     ),
@@ -226,6 +250,9 @@ BAD: dict[str, tuple[Object, str]] = {
 BAD_NAMES = ["3fraud", "fraud.v2", "a" * 41]
 
 GOOD: dict[str, Object] = {
+    "an alias that moves with the promotion": promotes("models:/fraud@challenger"),
+    "an alias for a version": promotes("models:/fraud/3"),
+    "an alias that ends as the one that is followed": promotes("models:/fraud@the-champion"),
     "the least": model(),
     "https": model("https://models.example.com/fraud/model.onnx"),
     "https with a port and a query": model("https://host:8443/m.onnx?version=3"),

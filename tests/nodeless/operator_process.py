@@ -39,6 +39,7 @@ from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
 from modelward.registries.following import Registries
+from modelward.registries.writing import Writing
 from modelward.retraining.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.polled import PolledTrigger
@@ -179,10 +180,13 @@ async def operator(
             api, outside, poller, registry_hosts, clock, time.time,
             lambda key, reference: wake_followers(cache, queue, key.namespace, reference),
         )  # fmt: skip
+        writing = Writing(
+            outside, poller, registries.logins, registries.budgets, registries.roles, registry_hosts, time.time
+        )
         reconciler = Reconciler(
             api, cache, platform, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
             Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time), fleet, registries,
-            CacheClaims(api, poller, clock, every=2.0),
+            CacheClaims(api, poller, clock, every=2.0), writing,
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)

@@ -23,6 +23,8 @@ RESOLVED: Final = "Resolved"
 
 CACHE_USABLE: Final = "CacheUsable"
 """Only where spec.model.cache names a claim."""
+WRITTEN_BACK: Final = "WrittenBack"
+"""Only where the ModelRegistry has spec.writeBack."""
 
 
 @dataclass(frozen=True)

@@ -43,15 +43,26 @@ class SageMaker:
 
 
 @dataclass(frozen=True)
+class WriteBack:
+    """What may be written into the registry. `tags`: the stage of versions; `aliases`: that ModelDeployments may have
+    moved to what they promoted; `cluster`: in the tags' keys, where several clusters write."""
+
+    tags: bool = True
+    aliases: tuple[str, ...] = ()
+    cluster: str | None = None
+
+
+@dataclass(frozen=True)
 class Spec:
     """Exactly one of `mlflow` and `sage_maker` is there. `ca_bundle`: its key `ca.crt` has certificates to be trusted
-    besides; `poll_interval`: as 30s or 5m."""
+    besides; `poll_interval`: as 30s or 5m; `write_back`: None: nothing is written into it."""
 
     mlflow: Mlflow | None = None
     sage_maker: SageMaker | None = None
     credentials_secret: SecretReference | None = None
     ca_bundle: ConfigMapReference | None = None
     poll_interval: str = POLL_INTERVAL
+    write_back: WriteBack | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +124,13 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         credentials_secret=None if secret is None else SecretReference(str(secret["name"])),
         ca_bundle=None if bundle is None else ConfigMapReference(str(bundle["name"])),
         poll_interval=str(raw.get("pollInterval", POLL_INTERVAL)),
+        write_back=None if raw.get("writeBack") is None else _write_back(raw["writeBack"]),
     )
 
 
 def _sage_maker(raw: Mapping[str, Any]) -> SageMaker:
     return SageMaker(str(raw["region"]), raw.get("endpointUrl"), raw.get("roleArn"), raw.get("stsEndpointUrl"))
+
+
+def _write_back(raw: Mapping[str, Any]) -> WriteBack:
+    return WriteBack(bool(raw.get("tags", True)), tuple(map(str, raw.get("aliases") or ())), raw.get("cluster"))

@@ -108,7 +108,8 @@ class Gates:
 
 @dataclass(frozen=True)
 class Rollout:
-    """The whole. `start_deadline`: how long a candidate may take until it is ready."""
+    """The whole. `start_deadline`: how long a candidate may take until it is ready; `promoted_alias`: that the registry
+    is to give a version once it has taken over, None: none."""
 
     strategy: str = CANARY
     steps: tuple[Step, ...] = DEFAULT_STEPS
@@ -117,6 +118,7 @@ class Rollout:
     gates: Gates = Gates(error_rate=ErrorRate(), refusals=Refusals())
     on_failure: str = ROLLBACK
     start_deadline: str = "15m"
+    promoted_alias: str | None = None
 
 
 AT_ONCE: Final = Rollout(strategy=IMMEDIATE, gates=Gates())
@@ -150,6 +152,7 @@ def parse_rollout(raw: Mapping[str, Any] | None) -> Rollout:
         gates=_gates(raw["gates"]) if "gates" in raw else default.gates,
         on_failure=str(raw.get("onFailure", default.on_failure)),
         start_deadline=str(raw.get("startDeadline", default.start_deadline)),
+        promoted_alias=raw.get("promotedAlias"),
     )
 
 

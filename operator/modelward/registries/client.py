@@ -138,14 +138,18 @@ def checked(url: str) -> str:
     raise RegistryError("BadAddress", f"{quoted(url)} is no address. Correct it in the ModelRegistry")
 
 
-def refused(answer: Answer, shown: str, said: str, login: str) -> RegistryError:
-    """What any registry means by a status that is no success. `said`: its own words; `login`: what to correct."""
+READ: Final = "the right to read the model"
+
+
+def refused(answer: Answer, shown: str, said: str, login: str, right: str = READ) -> RegistryError:
+    """What any registry means by a status that is no success. `said`: its own words; `login`: what to correct; `right`:
+    that it lacks where it is not allowed to."""
     told = f": {said.rstrip('.')}" if said else ""
     if answer.status == 401:
         return RegistryError("Unauthorized", f"{shown} does not know the login{told}. Correct {login}", answered=True)
     if answer.status == 403:
         return RegistryError(
-            "Forbidden", f"{shown} does not allow it{told}. Give the login of {login} the right to read the model",
+            "Forbidden", f"{shown} does not allow it{told}. Give the login of {login} {right}",
             answered=True,
         )  # fmt: skip
     if answer.status == 429:

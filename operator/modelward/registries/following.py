@@ -24,7 +24,7 @@ from modelward.kube.poller import Poller, Question
 from modelward.models.following import Said, Trouble
 from modelward.models.references import NoReferenceError, parse
 from modelward.models.resolved import Resolved
-from modelward.net.purse import Purse
+from modelward.registries.budgets import Budgets
 from modelward.registries.client import Client
 from modelward.registries.login import Logins
 from modelward.registries.mlflow import MlflowRegistry
@@ -51,12 +51,6 @@ RETRY, BACKOFF_MAX = 10.0, 300.0
 LEFT_OUT: Final = 5.0
 """Seconds after which a look that the namespace had no budget for is tried again."""
 
-REQUEST_COST: Final = 64 << 10
-"""Bytes that a request counts for besides its answer, so that many small ones are bounded, too: 128 a second."""
-
-NAMESPACES: Final = 10_000
-"""Whose purses are remembered."""
-
 
 @dataclass
 class _Followed:
@@ -77,8 +71,9 @@ class _Heard:
 
 
 class Registries:
-    """`hosts`: that the installation lets be called; `changed`: is told of what was said anew; `clock`: monotonic
-    seconds; `now`: seconds since the epoch; `lending`: for which roles the operator lends its own identity."""
+    """`logins`, `budgets`, `roles`: shared with whoever else asks registries. `hosts`: that the installation lets be
+    called; `changed`: is told of what was said anew; `clock`: monotonic seconds; `now`: seconds since the epoch;
+    `lending`: for which roles the operator lends its own identity."""
 
     def __init__(
         self,
@@ -96,10 +91,10 @@ class Registries:
         self._hosts = hosts
         self._clock = clock
         self._now = now
-        self._logins = Logins(api, clock)
-        self._roles = Roles(lending, now)
+        self.logins = Logins(api, clock)
+        self.budgets = Budgets(clock)
+        self.roles = Roles(lending, now)
         self._followed: dict[Key, dict[str, _Followed]] = {}
-        self._purses: dict[str, Purse] = {}
         self.changed = changed
 
     def look(self, registry: ModelRegistry, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> float | None:
@@ -144,26 +139,17 @@ class Registries:
         self._poller.forget(key)
 
     async def _look(self, key: Key, registry: ModelRegistry, reference: str, state: _Followed) -> None:
-        suspect = state.failures > 0
-        purse = self._purse(key.namespace).asked(suspect=suspect)
-        if purse is None:
+        bill = self.budgets.begin(key.namespace, suspect=state.failures > 0)
+        if bill is None:
             state.every = LEFT_OUT
             return
-        self._purses[key.namespace] = purse
-        began, size, before = self._clock(), 0, state.said
+        before = state.said
         heard: _Heard | None = None
-
-        def count(more: int) -> None:
-            nonlocal size
-            size += more or REQUEST_COST
-
         try:
-            heard = await self._heard(key, registry, reference, before, count)
+            heard = await self._heard(key, registry, reference, before, bill.count)
         finally:
             # Also of a look that is stopped by another one: it has cost what it has.
-            passed, left = self._clock() - began, self._purse(key.namespace)
-            in_vain = heard is None or not heard.reached
-            self._purses[key.namespace] = left.answered(passed, size, suspect=suspect, in_vain=in_vain)
+            bill.end(in_vain=heard is None or not heard.reached)
         if heard is None:
             state.every = LEFT_OUT
             return
@@ -179,14 +165,14 @@ class Registries:
         known = before.resolved if before is not None and before.address == registry.address else None
         try:
             async with asyncio.timeout(LONGEST_LOOK):
-                login = await self._logins.of(registry)
+                login = await self.logins.of(registry)
                 return _Heard(Said(registry.address, await self._asked(registry, login, reference, known, count)), True)
         except (ApiError, ApiUnreachableError) as error:
             log.warning("%s: what it is asked with could not be read: %s", key, error)
             return None
         except RegistryError as error:
-            self._logins.forget(registry.uid)
-            self._roles.forget(registry.uid)
+            self.logins.forget(registry.uid)
+            self.roles.forget(registry.uid)
             trouble = Trouble(error.reason, str(error), error.answered)
             return _Heard(Said(registry.address, known, trouble), error.answered, error.retry_after)
         except TimeoutError:
@@ -206,7 +192,7 @@ class Registries:
     ) -> Resolved | None:
         client = Client(self._session, self._hosts, login, count)
         own = Client(self._session, self._hosts, Login(), count)
-        one = opened(registry, login, client, self._now, lambda base: self._roles.keys(registry, base, client, own))
+        one = opened(registry, login, client, self._now, lambda base: self.roles.keys(registry, base, client, own))
         if not reference:
             await one.check()
             return None
@@ -225,12 +211,6 @@ class Registries:
         state.every = every * (1 + JITTER * (2 * random.random() - 1))  # noqa: S311
         state.not_before = self._clock() + wait if wait is not None else float("-inf")
         state.said, state.asked_at = said, self._now()
-
-    def _purse(self, namespace: str) -> Purse:
-        now = self._clock()
-        if len(self._purses) > NAMESPACES:
-            del self._purses[next(iter(self._purses))]
-        return self._purses.get(namespace, Purse()).now(now)
 
 
 def opened(

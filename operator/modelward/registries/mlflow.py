@@ -36,8 +36,9 @@ from modelward.models.resolved import (
     word,
     words,
 )
+from modelward.models.write_back import SetAlias, SetTag, Step
 from modelward.net.untrusted import bare, quoted
-from modelward.registries.client import Answer, Client, checked, host_of, refused
+from modelward.registries.client import READ, Answer, Client, checked, host_of, refused
 from modelward.registries.registry import Login, RegistryError
 
 HOPS: Final = 4
@@ -51,6 +52,8 @@ SOURCE_BYTES: Final = 4096
 
 OUTPUTS: Final = 10
 """Logged models of a run that are asked for their names."""
+
+EDIT: Final = "the permission EDIT on the registered model, or remove spec.writeBack of the ModelRegistry"
 
 _NOT_FOUND: Final = "RESOURCE_DOES_NOT_EXIST"
 _ALLOWED_HOSTS: Final = b"Invalid Host header"
@@ -83,6 +86,24 @@ class MlflowRegistry:
 
     async def check(self) -> None:
         await self._get("registered-models/search", {"max_results": "1"}, "There is no such list")
+
+    async def write(self, step: Step) -> None:
+        of = step.of
+        missing = _missing_version(Version(of.model, of.version))
+        match step:
+            case SetTag():
+                told = {"name": of.model, "version": of.version, "key": step.key, "value": step.value}
+                await self._post("model-versions/set-tag", told, missing)
+            case SetAlias():
+                told = {"name": of.model, "alias": step.alias, "version": of.version}
+                await self._post("registered-models/alias", told, missing)
+
+    async def _post(self, path: str, told: Mapping[str, str], missing: str) -> None:
+        url, body = URL(f"{self._url}/api/2.0/mlflow/{path}", encoded=True), json.dumps(told).encode()
+        answer = await self._client.send("POST", url, self._headers | {"Content-Type": "application/json"}, body)
+        if answer.status != 200:
+            raise self._refusal(answer, missing, EDIT)
+        answer.json(self._host)  # a login page may answer 200
 
     async def _version(self, reference: Alias | Version, known: Resolved | None) -> Resolved:
         if isinstance(reference, Alias):
@@ -209,7 +230,7 @@ class MlflowRegistry:
             return answer.json(self._host)
         raise self._refusal(answer, missing)
 
-    def _refusal(self, answer: Answer, missing: str) -> RegistryError:
+    def _refusal(self, answer: Answer, missing: str, right: str = READ) -> RegistryError:
         error = answer.error
         code, said = str(error.get("error_code") or ""), quoted(error.get("message") or "")
         if answer.status == 403 and _ALLOWED_HOSTS in answer.body[:200]:
@@ -222,7 +243,7 @@ class MlflowRegistry:
         if code == _NOT_FOUND or (code == "INVALID_PARAMETER_VALUE" and said.rstrip(".").endswith("not found")):
             reason = "AliasMissing" if "alias" in said.lower() else "VersionMissing"
             return RegistryError(reason, missing, answered=True)
-        return refused(answer, self._host, said, self._login)
+        return refused(answer, self._host, said, self._login, right)
 
 
 def lineage_of(run_id: str, run: Mapping[str, Any], logged: Mapping[str, Any]) -> dict[str, Any]:

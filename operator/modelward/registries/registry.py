@@ -1,6 +1,6 @@
 """What every registry answers, and how it fails.
 
-A registry is added by a class with this method in a file of its own, a spec in api/modelregistry.py, and a line in
+A registry is added by a class with these methods in a file of its own, a spec in api/modelregistry.py, and a line in
 following.py.
 """
 
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from modelward.models.references import Reference
 from modelward.models.resolved import Resolved
+from modelward.models.write_back import Step
 
 
 class RegistryError(Exception):
@@ -40,6 +41,10 @@ class Registry(Protocol):
 
         Raises RegistryError.
         """
+        ...
+
+    async def write(self, step: Step) -> None:
+        """Do it, or find that it is done. Raises RegistryError."""
         ...
 
     async def check(self) -> None:

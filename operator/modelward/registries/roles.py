@@ -2,10 +2,10 @@
 
 The operator's identity is lent to no tenant but where the installation says so (MODELWARD_ROLES: this role, to this
 namespace), and only at AWS' own addresses over public certificates: whoever could name the address, or vouch for it,
-would be handed the operator's token. What is assumed may list and describe model packages and nothing else, whatever
-the role may do (a session policy), and never leaves this process.
-API: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html and API_AssumeRoleWithWebIdentity.html.
-Failure: RegistryError.
+would be handed the operator's token. What is assumed may list and describe model packages (and update them, where
+the registry has spec.writeBack) and nothing else, whatever the role may do (a session policy), and never leaves this
+process. API: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html and
+API_AssumeRoleWithWebIdentity.html. Failure: RegistryError.
 """
 
 import asyncio
@@ -42,6 +42,9 @@ READS: Final = tuple(
     f"sagemaker:{each}"
     for each in ("ListModelPackageGroups", "ListModelPackages", "DescribeModelPackage", "DescribeModelPackageGroup")
 )
+
+WRITES: Final = ("sagemaker:UpdateModelPackage",)
+"""Besides, where something is to be written back."""
 
 _TYPE: Final = "application/x-www-form-urlencoded; charset=utf-8"
 _VERSION: Final = "2011-06-15"
@@ -107,7 +110,8 @@ class Roles:
         spec = registry.spec.sage_maker
         assert spec is not None
         assert spec.role_arn is not None
-        about: tuple[str | None, ...] = (spec.role_arn, spec.region, spec.sts_endpoint_url)
+        policy = _working(registry)
+        about: tuple[str | None, ...] = (spec.role_arn, spec.region, spec.sts_endpoint_url, policy)
         if base is not None:
             about = (*about, base.identifier, hashlib.sha256(base.secret.encode()).hexdigest())
         else:
@@ -119,10 +123,10 @@ class Roles:
         if base is not None:
             sts = _Sts(client, spec.sts_endpoint_url or _address(spec.region), spec.region, self._now)
             login = "the keys in the Secret that spec.credentialsSecret names"
-            keys, until = await sts.assume(base, spec.role_arn, session, login)
+            keys, until = await sts.assume(base, spec.role_arn, session, policy, login)
         else:
             sts = _Sts(own, self._lending.sts_url or _address(spec.region), spec.region, self._now)
-            keys, until = await self._lent(sts, registry, spec.role_arn, session)
+            keys, until = await self._lent(sts, registry, spec.role_arn, session, policy)
         self._kept[registry.uid] = _Kept(about, keys, until - MARGIN)
         return keys
 
@@ -153,17 +157,19 @@ class Roles:
                 "caBundle away, or name a Secret with keys in spec.credentialsSecret",
             )
 
-    async def _lent(self, sts: "_Sts", registry: ModelRegistry, role: str, session: str) -> tuple[Keys, float]:
+    async def _lent(
+        self, sts: "_Sts", registry: ModelRegistry, role: str, session: str, policy: str
+    ) -> tuple[Keys, float]:
         identity = self._lending.identity
         assert identity is not None
         token = await asyncio.to_thread(_read_token, identity.token)
         if identity.role in (None, role):
-            return await sts.assume_by_token(token, role, session, _reading())
+            return await sts.assume_by_token(token, role, session, policy)
         assert identity.role is not None
         first, _ = await sts.assume_by_token(token, identity.role, session, _assuming(role))
         # Roles that trust the operator can tell by this for whom it asks.
         external = f"{registry.namespace}/{registry.name}"
-        return await sts.assume(first, role, session, "the operator's own role", external)
+        return await sts.assume(first, role, session, policy, "the operator's own role", external)
 
 
 class _Sts:
@@ -175,10 +181,10 @@ class _Sts:
         self._now = now
 
     async def assume(
-        self, keys: Keys, role: str, session: str, login: str, external: str | None = None
+        self, keys: Keys, role: str, session: str, policy: str, login: str, external: str | None = None
     ) -> tuple[Keys, float]:
         """Keys, and until when they hold (seconds since the epoch)."""
-        asked = {"Action": "AssumeRole", "RoleArn": role, "RoleSessionName": session, "Policy": _reading()}
+        asked = {"Action": "AssumeRole", "RoleArn": role, "RoleSessionName": session, "Policy": policy}
         if external is not None:
             asked["ExternalId"] = external
         body = _form(asked)
@@ -267,8 +273,8 @@ def _policy(actions: Sequence[str], resource: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
-def _reading() -> str:
-    return _policy(READS, "*")
+def _working(registry: ModelRegistry) -> str:
+    return _policy(READS if registry.spec.write_back is None else (*READS, *WRITES), "*")
 
 
 def _assuming(role: str) -> str:

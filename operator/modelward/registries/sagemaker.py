@@ -15,13 +15,19 @@ from yarl import URL
 from modelward.api.modelregistry import SageMaker
 from modelward.models.references import Package, Reference
 from modelward.models.resolved import Resolved, UnusableSourceError, repository, usable, word, words
+from modelward.models.write_back import OWN, SetTag, Step
 from modelward.net.untrusted import quoted
-from modelward.registries.client import Answer, Client, checked, host_of, refused
+from modelward.registries.client import READ, Answer, Client, checked, host_of, refused
 from modelward.registries.registry import Login, RegistryError
 from modelward.registries.sigv4 import Keys, sign
 
 PAGES: Final = 20
 """Of a list, until an approved package is found."""
+
+PROPERTIES: Final = 50
+"""CustomerMetadataProperties of a package, at most."""
+
+UPDATE: Final = "the right sagemaker:UpdateModelPackage on the packages, or remove spec.writeBack of the ModelRegistry"
 
 APPROVED: Final = "Approved"
 
@@ -74,6 +80,29 @@ class SageMakerRegistry:
         found = await self._call("DescribeModelPackage", {"ModelPackageName": arn}, missing)
         return _resolved(reference, found)
 
+    async def write(self, step: Step) -> None:
+        """Properties alone: whether a package is approved is for people to say."""
+        if not isinstance(step, SetTag) or step.of.package is None:
+            raise RegistryError(
+                "NoAliases", "SageMaker has no aliases. Remove spec.rollout.promotedAlias", answered=True
+            )
+        named = {"ModelPackageName": step.of.package}
+        missing = f"SageMaker has no model package {step.of.package.rpartition(':')[2]} any more"
+        found = await self._call("DescribeModelPackage", named, missing)
+        known = found.get("CustomerMetadataProperties") or {}
+        if known.get(step.key) == step.value:
+            return
+        if step.key not in known and len(known) >= PROPERTIES:
+            raise RegistryError(
+                "TooManyProperties",
+                f"Version {step.of.version} of {step.of.model} has {PROPERTIES} CustomerMetadataProperties, as many as "
+                "SageMaker takes. Remove some, or set spec.writeBack.tags of the ModelRegistry to false",
+                answered=True,
+            )
+        # All of them: SageMaker does not say whether those that are not named stay.
+        told = {"ModelPackageArn": step.of.package, "CustomerMetadataProperties": {**known, step.key: step.value}}
+        await self._call("UpdateModelPackage", told, missing, UPDATE)
+
     async def _newest(self, group: str) -> str:
         """The ARN of the newest package that is approved."""
         asked: dict[str, Any] = {
@@ -102,7 +131,7 @@ class SageMakerRegistry:
         found = await self._call("DescribeModelPackageGroup", {"ModelPackageGroupName": group}, missing)
         return f"{str(found['ModelPackageGroupArn']).replace(':model-package-group/', ':model-package/')}/{version}"
 
-    async def _call(self, action: str, asked: Mapping[str, Any], missing: str) -> Mapping[str, Any]:
+    async def _call(self, action: str, asked: Mapping[str, Any], missing: str, right: str = READ) -> Mapping[str, Any]:
         body = json.dumps(asked).encode()
         headers = {"Content-Type": _TYPE, "X-Amz-Target": f"SageMaker.{action}"}
         url = URL(self._url) / ""
@@ -113,16 +142,16 @@ class SageMakerRegistry:
         answer = await self._client.send("POST", url, signed, body)
         if answer.status == 200:
             return answer.json(self._host)
-        raise self._refusal(answer, missing)
+        raise self._refusal(answer, missing, right)
 
-    def _refusal(self, answer: Answer, missing: str) -> RegistryError:
+    def _refusal(self, answer: Answer, missing: str, right: str) -> RegistryError:
         error = answer.error
         code = str(error.get("__type") or "").rpartition("#")[2]
         said = quoted(error.get("message") or error.get("Message") or "")
         if code in _UNKNOWN_LOGIN:
             return refused(Answer(401, b""), self._host, said, self._login)
         if code in ("AccessDeniedException", "AccessDenied"):
-            return refused(Answer(403, b""), self._host, said, self._login)
+            return refused(Answer(403, b""), self._host, said, self._login, right)
         if code in _TOO_MANY:
             return refused(Answer(429, b"", None, answer.retry_after), self._host, said, self._login)
         if code in _MISSING:
@@ -168,7 +197,13 @@ def lineage_of(found: Mapping[str, Any], container: Mapping[str, Any]) -> dict[s
         "runId": word(made.get("GeneratedBy") or ""),
         "commit": word(made.get("CommitId") or ""),
         "repository": repository(made.get("Repository") or ""),
-        "parameters": words(found.get("CustomerMetadataProperties") or {}),
+        "parameters": words(
+            {
+                name: value
+                for name, value in (found.get("CustomerMetadataProperties") or {}).items()
+                if not str(name).startswith(OWN)  # what operators wrote of it is not where it came from
+            }
+        ),
         "frameworks": words({str(framework).lower(): version}) if framework and version else {},
         "registeredBy": word((found.get("CreatedBy") or {}).get("UserProfileName") or ""),
         "approvedBy": word(by.get("UserProfileName") or ""),

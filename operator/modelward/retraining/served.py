@@ -42,6 +42,16 @@ def registries_of(cache: Cache, namespace: str) -> list[ModelRegistry]:
     return [each for each in found if not each.deleting]
 
 
+def registry_named(cache: Cache, namespace: str, name: str) -> ModelRegistry | None:
+    """The one of that name, where it can be read and stays."""
+    body = cache.get(MODEL_REGISTRIES, namespace, name)
+    try:
+        found = None if body is None else modelregistry.parse(body)
+    except InvalidObjectError:
+        return None
+    return None if found is None or found.deleting else found
+
+
 def as_served(
     body: Object, cache: Cache, knows: Knows | None = None, now: float = 0.0
 ) -> tuple[ModelDeployment, Effective, Following | None]:

@@ -309,7 +309,7 @@ async def test_a_look_that_is_stopped_has_cost_what_it_has() -> None:
         one.registries.forget(Key("ml", "mlflow", "ModelRegistry"))
         await asyncio.sleep(0)
         await one.poller.idle()
-        assert one.registries._purse("ml").seconds < purse.SECONDS / 2
+        assert one.registries.budgets._purse("ml").seconds < purse.SECONDS / 2
 
 
 async def test_a_certificate_that_is_not_trusted_is_told_and_one_of_the_bundle_is_trusted(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from modelward.api.modeldeployment import Model, SecretReference
-from modelward.api.modelregistry import ConfigMapReference, ModelRegistry, SageMaker, Spec
+from modelward.api.modelregistry import ConfigMapReference, ModelRegistry, SageMaker, Spec, WriteBack
 from modelward.models.references import parse
 from modelward.models.resolved import Access, Resolution, Resolved, resolved_model
 from modelward.net.guarded import open_guarded_session
@@ -99,6 +99,15 @@ async def test_keys_of_a_role_are_had_with_the_secrets_and_kept_while_they_hold(
     assert "/eu-west-1/sts/aws4_request" in headers["authorization"]
     assert form["RoleSessionName"] == "modelward-team-a-sm"
     assert all(each.startswith("sagemaker:") for each in json.loads(form["Policy"])["Statement"][0]["Action"])
+
+
+async def test_packages_may_be_updated_where_the_registry_is_to_be_written_and_nowhere_else() -> None:
+    async with serving() as (sts, client):
+        roles = Roles(NOBODY, lambda: sts.now)
+        for back in (None, WriteBack(), WriteBack(), None):
+            await roles.keys(registry(sts, write_back=back), BASE, client, client)
+    granted = [json.loads(form["Policy"])["Statement"][0]["Action"] for form, _ in sts.asked]
+    assert ["sagemaker:UpdateModelPackage" in each for each in granted] == [False, True, False]
 
 
 async def test_the_registry_is_asked_with_the_keys_of_the_role() -> None:

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from modelward.api.modelregistry import SageMaker
 from modelward.models.references import parse
 from modelward.models.resolved import Resolved
+from modelward.models.write_back import Registered, SetAlias, SetTag
 from modelward.net.guarded import open_guarded_session
 from modelward.registries.client import Client
 from modelward.registries.registry import Login, RegistryError
@@ -155,3 +156,65 @@ async def test_an_artifact_elsewhere_is_told() -> None:
     assert (await failure(holding(bad))).reason == "SourceNotReadable"
     none = package(1, InferenceSpecification={})
     assert (await failure(holding(none))).reason == "SourceNotReadable"
+
+
+STEP = SetTag(Registered("fraud", "3", ARN.format(3)), "modelward.stage/ml/fraud", "stable")
+
+
+def writing(properties: dict[str, str], updates: list[Any], refuses: str = "") -> Handler:
+    """One package with these properties, which an update replaces."""
+    held = package(3, CustomerMetadataProperties=properties)
+
+    def handle(action: str, asked: Mapping[str, Any]) -> tuple[int, Any]:
+        if action == "DescribeModelPackage":
+            assert asked["ModelPackageName"] == ARN.format(3)
+            return 200, held
+        assert action == "UpdateModelPackage"
+        if refuses:
+            return 400, {"__type": refuses, "message": "User: x is not authorized"}
+        updates.append(asked)
+        held["CustomerMetadataProperties"] = asked["CustomerMetadataProperties"]
+        return 200, {"ModelPackageArn": asked["ModelPackageArn"]}
+
+    return handle
+
+
+async def test_a_stage_is_a_property_beside_the_others_and_nothing_else_is_changed() -> None:
+    updates: list[Any] = []
+    async with registry(writing({"auc": "0.9"}, updates)) as one:
+        await one.write(STEP)
+        await one.write(STEP)
+    properties = {"auc": "0.9", STEP.key: "stable"}
+    assert updates == [{"ModelPackageArn": ARN.format(3), "CustomerMetadataProperties": properties}], "once"
+
+
+async def test_a_package_that_is_full_of_properties_is_told_and_a_key_that_is_there_is_written() -> None:
+    updates: list[Any] = []
+    full = {f"p{number}": "x" for number in range(50)}
+    async with registry(writing(full, updates)) as one:
+        with pytest.raises(RegistryError, match=r"spec\.writeBack\.tags") as found:
+            await one.write(STEP)
+    assert (found.value.reason, found.value.answered, updates) == ("TooManyProperties", True, [])
+    async with registry(writing({**full, STEP.key: "replaced"} | {"p0": "x"}, updates)) as one:
+        await one.write(STEP)
+    assert len(updates) == 1
+
+
+async def test_a_right_that_is_missing_is_named() -> None:
+    async with registry(writing({}, [], "AccessDeniedException")) as one:
+        with pytest.raises(RegistryError, match="sagemaker:UpdateModelPackage") as found:
+            await one.write(STEP)
+    assert found.value.reason == "Forbidden"
+
+
+async def test_sagemaker_has_no_aliases() -> None:
+    async with registry(writing({}, [])) as one:
+        with pytest.raises(RegistryError, match=r"spec\.rollout\.promotedAlias"):
+            await one.write(SetAlias(STEP.of, "champion"))
+
+
+async def test_what_operators_wrote_is_no_lineage() -> None:
+    properties = {"auc": "0.9", "modelward.stage/ml/fraud": "stable"}
+    async with registry(holding(package(3, CustomerMetadataProperties=properties))) as one:
+        found = await one.resolve(parse("sagemaker://fraud"), None)
+    assert found.lineage["parameters"] == {"auc": "0.9"}

@@ -135,11 +135,12 @@ def _condition_changes(
         previous = before.get(conditions.STALLED, {})
         if previous.get("status") != "True" or previous.get("reason") != stalled["reason"]:
             yield Transition("Warning", stalled["reason"], stalled["message"], since)
-    resolved = after.get(conditions.RESOLVED)
-    if resolved is not None and resolved["status"] == "False" and stalled["reason"] != resolved["reason"]:
-        previous = before.get(conditions.RESOLVED, {})
-        if (previous.get("status"), previous.get("reason")) != ("False", resolved["reason"]):
-            yield Transition("Warning", resolved["reason"], resolved["message"], since)
+    for kind in (conditions.RESOLVED, conditions.WRITTEN_BACK):
+        found = after.get(kind)
+        if found is not None and found["status"] == "False" and stalled["reason"] != found["reason"]:
+            previous = before.get(kind, {})
+            if (previous.get("status"), previous.get("reason")) != ("False", found["reason"]):
+                yield Transition("Warning", found["reason"], found["message"], since)
     if before.get(conditions.SERVABLE, {}).get("status") == "True" and turned(conditions.SERVABLE, "False"):
         yield Transition("Warning", "NotServable", after[conditions.SERVABLE]["message"], since)
 

@@ -14,6 +14,7 @@ from modelward import telemetry
 from modelward.api.conditions import Condition
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import ModelDeployment
+from modelward.api.modelregistry import ModelRegistry
 from modelward.api.names import (
     ANNOTATION_COMMAND,
     ANNOTATION_PLATFORM,
@@ -35,6 +36,7 @@ from modelward.kube.resources import (
     resource_of,
 )
 from modelward.models.following import Following
+from modelward.models.write_back import Step, registry_of
 from modelward.monitoring.reader import Monitoring
 from modelward.platform import Platform
 from modelward.reconcilers.fleet import Fleet
@@ -52,15 +54,19 @@ from modelward.reconcilers.modeldeployment.observe import NothingServesError, Wa
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
 from modelward.reconcilers.modeldeployment.platform_status import platform_command_event, restart_event
 from modelward.reconcilers.modeldeployment.status import build_status, is_urgent
+from modelward.reconcilers.modeldeployment.write_back import Told, due
+from modelward.reconcilers.modeldeployment.write_back import told as told_back
 from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
+from modelward.registries.writing import Progress
 from modelward.retraining.effective import Effective
-from modelward.retraining.served import Knows, as_served, is_reference
+from modelward.retraining.served import Knows, as_served, is_reference, registry_named
 from modelward.revisions import cache_claims, restart
 from modelward.revisions.cache_mounts import claim_in
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.update import Phase
 from modelward.revisions.workloads import pod_facts
+from modelward.rollouts.decision import Decision
 from modelward.rollouts.evidence.collector import EvidenceCollector, Seen
 from modelward.routing.envoy.probe import RouterProbe, ask_again_after
 from modelward.routing.observe import RouterObserver
@@ -97,6 +103,16 @@ class Outcome:
     refused: bool = False
 
 
+class Writes(Protocol):
+    """Tells registries, as Writing does."""
+
+    def look(
+        self, key: Key, registry: ModelRegistry, steps: tuple[Step, ...], refresh: str | None = None
+    ) -> Progress: ...
+
+    def forget(self, key: Key) -> None: ...
+
+
 class Keys(Protocol):
     """Tells the operator's public keys, as Keyring.public does."""
 
@@ -105,7 +121,8 @@ class Keys(Protocol):
 
 class Reconciler:
     """Reconciles ModelDeployments. `clock`: monotonic seconds; `now`: the wall clock, UTC; `knows`: what registries
-    said; `claims`: what is known of caches, None: there are none."""
+    said; `claims`: what is known of caches, None: there are none; `writes`: tells registries, None: they are told
+    nothing."""
 
     def __init__(
         self,
@@ -122,6 +139,7 @@ class Reconciler:
         fleet: Fleet | None = None,
         knows: Knows | None = None,
         claims: Claims | None = None,
+        writes: Writes | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -137,6 +155,7 @@ class Reconciler:
         self._knows = knows
         self._applier = Applier(api, cache, identity, clock)
         self._claims = claims
+        self._writes = writes
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -328,9 +347,10 @@ class Reconciler:
         for told in certificate_events(owner, observed.router.certificate):
             await events.post(self._api, owner, told, self._identity)
         now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        back = self._write_back(owner, observed, planned.decision, following, effective)
         status = build_status(
             owner, observed, planned.decision, planned.version, refused, now, seen.gates, seen.comparisons,
-            seen.monitored, effective, made.update if refused is None else None, following,
+            seen.monitored, effective, made.update if refused is None else None, following, back,
             restarted=owner.restart is not None and (observed.router.routes is not None or not owner.status),
             logged=seen.logged,
             cached=cached,
@@ -340,7 +360,7 @@ class Reconciler:
         deleted = 0.0 if planned.deletes or (marked and refused is None) else None
         again_in = soonest(
             self._probe_again(observed, planned, memory), planned.decision.again_in, seen.again_in, deleted,
-            patience_left(observed, planned.decision.routes.stable),
+            patience_left(observed, planned.decision.routes.stable), back.again_in,
         )  # fmt: skip
         if status != owner.status:
             counts_due_in = memory.status_written_at + COUNTS_EVERY - self._clock()
@@ -350,6 +370,26 @@ class Reconciler:
             else:
                 again_in = min(again_in or counts_due_in, counts_due_in)
         return Outcome(again_in=again_in, refused=refused is not None)
+
+    def _write_back(
+        self,
+        owner: ModelDeployment,
+        observed: Observed,
+        decision: Decision,
+        following: Following | None,
+        effective: Effective,
+    ) -> Told:
+        """Have the registry told what is news to it, and what status says of that."""
+        name = following.registry if following is not None else registry_of(owner.status)
+        registry = None if name is None else registry_named(self._cache, owner.namespace, name)
+        found = None if registry is None else due(owner, registry, observed, decision, following, effective)
+        if self._writes is None or found is None:
+            return Told()
+        if found.first is not None:
+            return told_back(found, None, done=False)
+        key = Key(owner.namespace, owner.name)
+        progress = self._writes.look(key, found.registry, found.steps, owner.refresh)
+        return told_back(found, progress.trouble, done=progress.done, again_in=progress.again_in)
 
     async def _write_status(self, owner: ModelDeployment, status: dict[str, Any]) -> None:
         for transition in transitions(owner.status, status):
@@ -388,6 +428,8 @@ class Reconciler:
         self._monitoring.forget(key)
         if self._claims is not None:
             self._claims.forget(key)
+        if self._writes is not None:
+            self._writes.forget(key)
         telemetry.forget_model(key.namespace, key.name)
 
 

@@ -43,6 +43,7 @@ from modelward.reconcilers.modeldeployment.assessment import (
 )
 from modelward.reconcilers.modeldeployment.following import resolved_condition
 from modelward.reconcilers.modeldeployment.previous import previous
+from modelward.reconcilers.modeldeployment.write_back import Told
 from modelward.retraining.effective import Effective, model_status
 from modelward.retraining.run import Artifact
 from modelward.revisions.artifact import artifacts_of
@@ -108,6 +109,7 @@ def build_status(
     effective: Effective | None = None,
     update: Update | None = None,
     following: Following | None = None,
+    back: Told | None = None,
     *,
     restarted: bool = False,
     logged: Logged | None = None,
@@ -117,9 +119,9 @@ def build_status(
 
     `gates`: the evidence of the rollout; `comparisons`: by variant; None, or a variant that is missing: as it was;
     `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
-    not known; `following`: None: no registry is asked; `restarted`: what the annotation asks for is done;
-    `logged`: what pods say of the prediction log, None: there is to be none; `cached`: what is to be said of the cache,
-    None: nobody asks for one.
+    not known; `following`: None: no registry is asked; `back`: what the registry was told, None: nothing; `restarted`:
+    what the annotation asks for is done; `logged`: what pods say of the prediction log, None: there is to be none;
+    `cached`: what is to be said of the cache, None: nobody asks for one.
     """
     assessment, stable = assess(deployment, observed, decision, version, refused, following), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
@@ -139,6 +141,8 @@ def build_status(
         built = (*built, resolved_condition(following, deployment))
     if cached is not None:
         built = (*built, cached)
+    if back is not None and back.condition is not None:
+        built = (*built, back.condition)
     stable_facts = observed.revisions.get(stable)
     last = deployment.status
     status: dict[str, Any] = {
@@ -163,6 +167,7 @@ def build_status(
         # Also once the annotation is gone: what was done for a value is not done again.
         "restart": last.get("restart") if refused is not None or not restarted else deployment.restart,
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
+        "writeBack": None if back is None else back.record,
         "variants": variants_status(
             last.get("variants") or (), observed, decision.routes, decision.replicas, comparisons or {}
         ),
