@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import urllib.parse
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -14,9 +15,11 @@ import pytest
 
 from localcluster.loopback import DIRECT
 from mlflowserver.server import ADMIN, HERE, PASSWORD, MlflowServer
-from modelward.api.modelregistry import Mlflow
+from modelward.api.modelregistry import Mlflow, WriteBack
 from modelward.models.references import parse
 from modelward.models.resolved import Resolved
+from modelward.models.write_back import Named, Registered, Rejected, SetAlias, SetTag, Step, Written
+from modelward.models.write_back import steps as steps_of
 from modelward.net.guarded import open_guarded_session
 from modelward.registries.client import Client
 from modelward.registries.mlflow import MlflowRegistry
@@ -52,10 +55,10 @@ def servers(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Se
         yield made
 
 
-def post(server: MlflowServer, path: str, body: dict[str, Any], method: str = "POST") -> Any:
+def post(server: MlflowServer, path: str, body: dict[str, Any], method: str = "POST", version: str = "2.0") -> Any:
     proof = b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()
     request = urllib.request.Request(
-        f"{server.url}/api/2.0/mlflow/{path}", json.dumps(body).encode(), method=method,
+        f"{server.url}/api/{version}/mlflow/{path}", json.dumps(body).encode(), method=method,
         headers={"Content-Type": "application/json", "Authorization": f"Basic {proof}"},
     )  # fmt: skip
     with DIRECT.open(request, timeout=60) as answer:
@@ -235,3 +238,73 @@ def test_what_log_model_can_not_log_is_refused_before_anything_is_logged(logged:
     for kind, (name, words) in REFUSED.items():
         assert found[kind]["type"] == name, kind
         assert words in found[kind]["message"], kind
+
+
+async def write(url: str, *steps: Step, **secret: str) -> None:
+    login = Login(secret)
+    async with open_guarded_session(HOSTS) as session:
+        one = MlflowRegistry(Client(session, HOSTS, login), Mlflow(url), login, "login" if secret else None)
+        for step in steps:
+            await one.write(step)
+
+
+def tags_of(server: MlflowServer, version: str) -> dict[str, str]:
+    query = urllib.parse.urlencode({"name": "fraud", "version": version})
+    proof = b64encode(f"{ADMIN}:{PASSWORD}".encode()).decode()
+    request = urllib.request.Request(
+        f"{server.url}/api/2.0/mlflow/model-versions/get?{query}", headers={"Authorization": f"Basic {proof}"}
+    )
+    with DIRECT.open(request, timeout=60) as answer:
+        told = json.loads(answer.read())["model_version"]
+    return {each["key"]: each["value"] for each in told.get("tags", ())}
+
+
+TWO = Registered("fraud", "2")
+
+
+async def test_stages_and_an_alias_are_written_and_written_again(servers: Servers) -> None:
+    how = WriteBack(cluster="c" * 40)
+    wanted = Written(TWO, Rejected(Registered("fraud", "1"), "errorRate: 5% “fail” (limit 1%)"), Named("best", TWO))
+    steps = steps_of(Written(Registered("fraud", "1")), wanted, WriteBack(), ("ml", "fraud"))
+    before = await resolve(servers.plain.url, "models:/fraud/2")
+    await write(servers.plain.url, *steps, *steps)
+    assert tags_of(servers.plain, "2")["modelward.stage/ml/fraud"] == "stable"
+    first = tags_of(servers.plain, "1")
+    assert first["modelward.stage/ml/fraud"] == "rolled-back"
+    assert first["modelward.rolled_back/ml/fraud"] == "errorRate: 5 fail limit 1"
+    found = await resolve(servers.plain.url, "models:/fraud@best")
+    assert (found.version, found.uri) == ("2", before.uri)
+    # The longest key that there is, with the longest names.
+    longest = steps_of(Written(), Written(TWO), how, ("n" * 63, "m" * 40))
+    await write(servers.plain.url, *longest)
+    assert len(tags_of(servers.plain, "2")) == 2
+
+
+async def test_what_is_written_makes_no_other_version_of_it(servers: Servers) -> None:
+    before = await resolve(servers.plain.url, "models:/fraud/1")
+    await write(servers.plain.url, SetTag(Registered("fraud", "1"), "modelward.stage/ml/other", "stable"))
+    after = await resolve(servers.plain.url, "models:/fraud/1", before)
+    assert (after.uri, after.version) == (before.uri, before.version)
+
+
+async def test_a_version_that_is_gone_and_an_alias_that_is_refused(servers: Servers) -> None:
+    with pytest.raises(RegistryError) as gone:
+        await write(servers.plain.url, SetTag(Registered("fraud", "99"), "k", "v"))
+    assert (gone.value.reason, gone.value.answered) == ("VersionMissing", True)
+    with pytest.raises(RegistryError) as unnamed:
+        await write(servers.plain.url, SetAlias(Registered("fraud", "99"), "best"))
+    assert unnamed.value.reason == "VersionMissing"
+    for alias_of_mlflow in ("latest", "v3"):
+        with pytest.raises(RegistryError):
+            await write(servers.plain.url, SetAlias(TWO, alias_of_mlflow))
+
+
+async def test_who_may_only_read_is_told_which_permission_and_who_may_edit_writes(servers: Servers) -> None:
+    url, step = servers.locked.url, SetTag(Registered("fraud", "1"), "modelward.stage/ml/fraud", "stable")
+    with pytest.raises(RegistryError, match="the permission EDIT on the registered model") as found:
+        await write(url, step, username=USER, password=WORD)
+    assert found.value.reason == "Forbidden"
+    granted = {"username": USER, "resource_type": "registered_model", "resource_id": "fraud", "permission": "EDIT"}
+    post(servers.locked, "users/permissions/grant", granted, version="3.0")
+    await write(url, step, SetAlias(step.of, "best"), username=USER, password=WORD)
+    assert tags_of(servers.locked, "1") == {step.key: "stable"}

@@ -10,9 +10,11 @@ import boto3
 import pytest
 
 from modelward.api.modeldeployment import SecretReference
-from modelward.api.modelregistry import ModelRegistry, SageMaker, Spec
+from modelward.api.modelregistry import ModelRegistry, SageMaker, Spec, WriteBack
 from modelward.models.references import parse
 from modelward.models.resolved import Resolved
+from modelward.models.write_back import Registered, Rejected, SetTag, Step, Written
+from modelward.models.write_back import steps as steps_of
 from modelward.net.guarded import open_guarded_session
 from modelward.registries.client import Client
 from modelward.registries.registry import Login, RegistryError
@@ -55,6 +57,10 @@ class Packages:
 
     def judge(self, arn: str, status: str) -> None:
         self._client.update_model_package(ModelPackageArn=arn, ModelApprovalStatus=status)
+
+    def properties(self, arn: str) -> dict[str, str]:
+        found = self._client.describe_model_package(ModelPackageName=arn)
+        return dict(found["CustomerMetadataProperties"])
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +163,35 @@ def test_a_role_that_can_not_be_assumed_is_told(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     with pytest.raises(errors.ArtifactUnreachable, match="the token service does not answer"):
         s3.client()
+
+
+async def write(packages: Packages, *steps: Step) -> None:
+    login = Login(KEYS)
+    async with open_guarded_session(HOSTS) as session:
+        spec = SageMaker(REGION, packages.url)
+        one = SageMakerRegistry(Client(session, HOSTS, login), spec, login, "aws", lambda: 1795971613.0)
+        for step in steps:
+            await one.write(step)
+
+
+async def test_stages_are_properties_beside_those_that_are_there(packages: Packages) -> None:
+    packages.group("told")
+    first, second = (packages.add("told", version, "Approved") for version in (1, 2))
+    one, two = Registered("told", "1", first), Registered("told", "2", second)
+    done, wanted = Written(one), Written(two, Rejected(one, "errorRate: 5% (limit 1%)"))
+    for whose in (("ml", "fraud"), ("ml", "other")):
+        await write(packages, *steps_of(done, wanted, WriteBack(), whose))
+    told = packages.properties(second)
+    assert told == {
+        "auc": "0.9", "modelward.stage/ml/fraud": "stable", "modelward.stage/ml/other": "stable",
+    }  # fmt: skip
+    assert packages.properties(first)["modelward.rolled_back/ml/fraud"] == "errorRate: 5 limit 1"
+    # Of an approval moto forgets what an update does not name, AWS does not; tests/unit has what is sent.
+
+
+async def test_a_package_that_is_gone_is_told(packages: Packages) -> None:
+    packages.group("gone")
+    arn = packages.add("gone", 1, "Approved").replace("gone/1", "gone/9")
+    with pytest.raises(RegistryError) as found:
+        await write(packages, SetTag(Registered("gone", "9", arn), "k", "v"))
+    assert found.value.reason == "VersionMissing"
