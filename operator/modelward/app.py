@@ -163,7 +163,9 @@ def build(
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
     webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
-    policies = PolicyReconciler(api, cache, monitoring, jobs, {WEBHOOK: webhooks}, configured.identity, now)
+    policies = PolicyReconciler(
+        api, cache, monitoring, jobs, {WEBHOOK: webhooks}, configured.identity, now, about=registries.about
+    )
     reconcilers: dict[str, Reconciles] = {
         MODEL_DEPLOYMENTS.kind: reconciler,
         DRIFT_POLICIES.kind: policies,

@@ -4,15 +4,17 @@ from typing import Any
 
 import pytest
 
-from modelward.kube.resources import MODEL_REGISTRIES
+from modelward.kube.resources import DEPLOYMENTS, MODEL_REGISTRIES
 from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import operator, until
-from recorded_mlflow import Recorded
+from nodeless.training import FakeMonitors, Policy
+from recorded_mlflow import Recorded, raw
 
 CHALLENGER = "models:/fraud@challenger"
 CANARY: dict[str, Any] = {"strategy": "Canary", "steps": [{"weight": 10, "hold": "0s"}], "promotedAlias": "champion"}
 HELD = {**CANARY, "steps": [{"weight": 10, "hold": "1h"}]}
+SECOND = "mlflow-artifacts:/1/models/m-2/artifacts"
 BOTH = {"aliases": ["champion"]}
 
 
@@ -25,6 +27,13 @@ def apply(cluster: Cluster, model: Model, mlflow: Recorded, write_back: dict[str
     }  # fmt: skip
     cluster.apply(body, model.namespace)
     model.apply(model={"uri": CHALLENGER}, rollout=rollout or CANARY)
+
+
+def environment(model: Model, revision: str) -> dict[str, Any]:
+    """Of the download of a revision."""
+    found = model.cluster.request("GET", DEPLOYMENTS.path(model.namespace, revision))
+    (download,) = [each for each in found["spec"]["template"]["spec"]["initContainers"] if each["name"] == "download"]
+    return {each["name"]: each.get("value", each.get("valueFrom")) for each in download["env"]}
 
 
 def challenger() -> Recorded:
@@ -157,3 +166,43 @@ async def test_nothing_is_written_unless_the_registry_says_so_and_only_the_alias
         await until(lambda: "writeBack" not in model.get()["status"], "it is not to be told any more")
         registry = cluster.request("GET", MODEL_REGISTRIES.path(model.namespace, "mlflow"))
         assert "writeBack" not in registry["spec"]
+
+
+async def test_a_version_that_a_retraining_run_reports_is_tried_and_the_promotion_moves_the_alias(
+    cluster: Cluster, model: Model
+) -> None:
+    monitors, policy = FakeMonitors(), Policy(cluster, model.namespace)
+    async with challenger() as mlflow, operator(cluster, monitors=monitors) as one:
+        apply(cluster, model, mlflow, BOTH)
+        await until(lambda: serves(model, "1") and told(model) == ("True", "Written"), "the first version")
+        policy.apply()
+        monitors.drift()
+        await until(lambda: len(policy.running()) == 1, "a training Job")
+        monitors.usual = 0.5
+        mlflow.instead = raw(503, "down")
+        policy.succeed(policy.running()[0], {"modelUri": "models:/fraud/2"})
+
+        def held_up() -> bool:
+            model.kubelet.settle()
+            return "models:/fraud/2" in str((policy.active() or {}).get("status", {}).get("message"))
+
+        await until(held_up, "it waits for the registry", 60)
+        mlflow.instead = None
+        await until(lambda: serves(model, "2"), "the version that it reported", 90)
+        await until(lambda: policy.settled_runs() == [("Promoted", "Drift")], "the run's end", 60)
+        status = model.get()["status"]
+        assert (status["model"]["source"], status["model"]["version"]) == ("RetrainingRun", "2")
+        assert status["stable"]["uri"] == SECOND
+        run = policy.ended()[0]["status"]
+        assert run["registration"] == {"uri": "models:/fraud/2", "address": mlflow.url, "version": "2"}
+        assert run["model"]["uri"] == SECOND
+        given = environment(model, status["stable"]["revision"])
+        assert (given["MODEL_URI"], given["MLFLOW_TRACKING_URI"]) == (SECOND, mlflow.url)
+        await until(lambda: stages(model, mlflow) == {"1": "replaced", "2": "stable"}, "the registry is told")
+        assert (mlflow.aliases["champion"], mlflow.aliases["challenger"]) == ("2", "1")
+        # When the pipeline moves the alias, too, that is the same version: nothing rolls out.
+        revision = status["stable"]["revision"]
+        mlflow.aliases["challenger"] = "2"
+        await until(lambda: model.get()["status"]["model"]["source"] == "Registry", "the alias is newer", 60)
+        await until(one.is_idle, "nothing left to do")
+        assert (model.stable()["revision"], len(model.revisions())) == (revision, 1)

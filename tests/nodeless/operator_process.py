@@ -191,7 +191,15 @@ async def operator(
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)
         policies = PolicyReconciler(
-            api, cache, monitors or monitoring, jobs, {WEBHOOK: webhooks}, identity, now, look_every=0.2
+            api,
+            cache,
+            monitors or monitoring,
+            jobs,
+            {WEBHOOK: webhooks},
+            identity,
+            now,
+            look_every=0.2,
+            about=registries.about,
         )
         reconcilers: dict[str, Reconciles] = {
             MODEL_DEPLOYMENTS.kind: reconciler,

@@ -105,7 +105,7 @@ def registered(resolution: Resolution) -> Registered | None:
         case Alias() | Version():
             return Registered(reference.name, version)
         case Package():
-            package = str(resolution.resolved.lineage.get("modelId") or "")
+            package = str(resolution.resolved.lineage.get("modelId") or reference.arn or "")
             return Registered(reference.group, version, package) if package.startswith("arn:") else None
     return None
 

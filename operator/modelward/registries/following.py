@@ -48,6 +48,9 @@ JITTER: Final = 0.1
 RETRY, BACKOFF_MAX = 10.0, 300.0
 """Seconds between two looks at what fails: at first, doubled each time, and at most, unless the interval is longer."""
 
+BESIDES: Final = 120.0
+"""Seconds after which what nobody follows, and nobody has asked about since, is asked for no more."""
+
 LEFT_OUT: Final = 5.0
 """Seconds after which a look that the namespace had no budget for is tried again."""
 
@@ -95,6 +98,8 @@ class Registries:
         self.budgets = Budgets(clock)
         self.roles = Roles(lending, now)
         self._followed: dict[Key, dict[str, _Followed]] = {}
+        self._besides: dict[Key, dict[str, float]] = {}
+        self._wanted: dict[Key, frozenset[str]] = {}
         self.changed = changed
 
     def look(self, registry: ModelRegistry, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> float | None:
@@ -107,7 +112,8 @@ class Registries:
         known = self._followed.setdefault(key, {})
         asked: list[float] = []
         references = dict(wanted)
-        for gone in known.keys() - references.keys():
+        self._wanted[key] = frozenset(references)
+        for gone in known.keys() - references.keys() - self._asked_besides(key):
             del known[gone]
             self._poller.drop(Question(KIND, key, gone))
         for reference, refreshed in references.items():
@@ -120,6 +126,27 @@ class Registries:
             if left > 0:
                 asked.append(left)
         return min(asked, default=None)
+
+    def about(self, registry: ModelRegistry, reference: str) -> Said | None:
+        """What is known of a reference that nobody follows: it is asked for as long as somebody goes on to call this.
+
+        None: no look has ended yet.
+        """
+        key = Key(registry.namespace, registry.name, registry.kind)
+        if reference in self._wanted.get(key, ()):
+            return self.said(registry, reference)
+        self._besides.setdefault(key, {})[reference] = self._clock()
+        state = self._followed.setdefault(key, {}).setdefault(reference, _Followed())
+        if state.not_before <= self._clock():
+            look = partial(self._look, key, registry, reference, state)
+            self._poller.ask(Question(KIND, key, reference), look, state.every, (registry.spec, registry.refresh, ()))
+        return self.said(registry, reference)
+
+    def _asked_besides(self, key: Key) -> set[str]:
+        asked, now = self._besides.get(key, {}), self._clock()
+        for old in [each for each, at in asked.items() if now - at > BESIDES]:
+            del asked[old]
+        return set(asked)
 
     def said(self, registry: ModelRegistry, reference: str) -> Said | None:
         """What is known of a reference; None: no look has ended yet, or none at this address."""
@@ -136,6 +163,8 @@ class Registries:
     def forget(self, key: Key) -> None:
         """The registry is gone, or another installation's."""
         self._followed.pop(key, None)
+        self._besides.pop(key, None)
+        self._wanted.pop(key, None)
         self._poller.forget(key)
 
     async def _look(self, key: Key, registry: ModelRegistry, reference: str, state: _Followed) -> None:

@@ -16,11 +16,19 @@ from typing import Any
 
 import msgspec
 
+from modelward.api.modelregistry import ModelRegistry
 from modelward.models.references import kind_of
-from modelward.models.resolved import Resolution, recorded, show
+from modelward.models.resolved import Resolution, Resolved, recorded, show
 from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact
-from modelward.retraining.run_object import is_deleted, read_artifact, read_run, show_artifact, target_uid
+from modelward.retraining.run import Artifact, Registration
+from modelward.retraining.run_object import (
+    is_deleted,
+    read_artifact,
+    read_run,
+    show_artifact,
+    show_registration,
+    target_uid,
+)
 from modelward.values.stored import Stored, known
 from modelward.values.times import read_time, show_time
 
@@ -29,12 +37,22 @@ _ACCEPTED = (runs.ROLLING_OUT, runs.PROMOTED)
 
 @dataclass(frozen=True)
 class Accepted:
-    """A run's model that counts. `made_from`: what spec.model was; `at`: seconds since the epoch."""
+    """A run's model that counts. `made_from`: what spec.model was; `at`: seconds since the epoch; `registration`: where
+    the run reported a version of a registry."""
 
     run: str
     model: Artifact
     made_from: Artifact
     at: float
+    registration: Registration | None = None
+
+    def resolution(self, registry: ModelRegistry) -> Resolution | None:
+        """The reference that it reported as `registry` resolved it; None where that was not this one."""
+        told = self.registration
+        if told is None or told.address != registry.address:
+            return None
+        found = Resolved(self.model.uri, told.version, digest=self.model.digest)
+        return Resolution(told.uri, registry.name, registry.address, self.at, found)
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,8 @@ def model_status(effective: Effective, *, stable: bool) -> dict[str, Any]:
     shown: dict[str, Any] = dict(show_artifact(effective.model) or {})
     if effective.by is not None:
         shown |= {"source": "RetrainingRun", "run": effective.by.run, "madeFrom": show_artifact(effective.asked)}
+        if effective.by.registration is not None:
+            shown["version"] = effective.by.registration.version
     elif resolution is None:
         shown["source"] = "Spec"
     else:
@@ -95,7 +115,7 @@ def _accepted(body: Mapping[str, Any]) -> Accepted | None:
     run = read_run(body)
     if run is None or run.model is None:
         return None
-    return Accepted(run.name, run.model, run.from_model, run.accepted_at or run.started_at)
+    return Accepted(run.name, run.model, run.from_model, run.accepted_at or run.started_at, run.registration)
 
 
 def _kept(status: Mapping[str, Any]) -> Accepted | None:
@@ -104,7 +124,9 @@ def _kept(status: Mapping[str, Any]) -> Accepted | None:
         at = 0.0 if kept is None else read_time(kept.accepted_at)
     except ValueError:
         return None
-    return None if kept is None else Accepted(kept.run, Artifact(kept.uri, kept.digest), kept.made_from, at)
+    if kept is None:
+        return None
+    return Accepted(kept.run, Artifact(kept.uri, kept.digest), kept.made_from, at, kept.registration)
 
 
 class _Kept(Stored):
@@ -113,6 +135,7 @@ class _Kept(Stored):
     made_from: Artifact
     accepted_at: str
     digest: str | None = None
+    registration: Registration | None = None
 
 
 class _Model(Stored):
@@ -129,4 +152,5 @@ def _show(kept: Accepted) -> dict[str, Any]:
         **(show_artifact(kept.model) or {}),
         "madeFrom": show_artifact(kept.made_from),
         "acceptedAt": show_time(kept.at),
+        **({} if kept.registration is None else {"registration": show_registration(kept.registration)}),
     }

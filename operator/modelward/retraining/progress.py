@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Final
 
 from modelward.api.driftpolicy import MANUAL, DriftPolicy, Retrain
-from modelward.models.references import kind_of
+from modelward.models.references import is_followed, kind_of
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact, Outcome, Report, Run
 from modelward.retraining.start import knows
@@ -99,18 +99,16 @@ def _told(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, out
 def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run, report: Report, now: float) -> Run:
     """A new model is there: may it have traffic at all?"""
     held, model = report.holdout, report.model
-    run = replace(run, model=model, version=report.version, holdout=None if held is None else str(held), message="")
+    run = replace(
+        run, model=model, version=report.version, holdout=None if held is None else str(held), message="",
+        registration=report.registration,
+    )  # fmt: skip
     if held is not None and held.worse:
         return _end(
             run, runs.REFUSED, f"The new model is worse on the rows held out: {held}. Look at the training data"
         )
     if kind_of(model.uri) is not None:
-        told = (
-            f"The run brought {model.uri}, which only a registry can resolve; it has to report the artifact's "
-            f"own address"
-        )
-        cure = "or move an alias that spec.model.uri of the ModelDeployment follows, and report nothing new"
-        return _end(run, runs.FAILED, f"{told}, {cure}")
+        return _end(run, runs.FAILED, unresolvable(model.uri, facts.asked.uri))
     before = next((each for each in memory.rejected if _is_same(each.model, model)), None)
     if before is not None:
         return _end(run, runs.REFUSED, f"{model.uri} was rejected before: {before.reason}")
@@ -126,7 +124,9 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
         told = "spec.model.digest of the ModelDeployment pins the model, so the run has to report the digest of its own"
         return _end(run, runs.FAILED, told)
     if policy.spec.retrain is None or policy.spec.retrain.apply == MANUAL:
-        return _end(run, runs.REPORTED, f"Write {_spelt(model)} into the ModelDeployment {facts.name} to roll it out")
+        return _end(
+            run, runs.REPORTED, f"Write {_spelt(run.as_written)} into the ModelDeployment {facts.name} to roll it out"
+        )
     claim = _claim_of(model)
     if claim is not None and claim not in _claims(policy, facts):
         told = f"The run brought {model.uri}, but its policy's author was asked for no right to the claim {claim}"
@@ -134,6 +134,17 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
         return _end(run, runs.FAILED, f"{told}; {cure}")
     # Later than any other, whatever the clocks of two operators say: the newest counts.
     return replace(run, phase=runs.ROLLING_OUT, accepted_at=max(now, (facts.accepted_at or 0.0) + 0.001))
+
+
+def unresolvable(uri: str, asked: str) -> str:
+    """Why a reference that a run reported is not one that can be served. `asked`: what spec.model.uri says."""
+    told = f"The run brought {uri}, which only a registry can resolve"
+    if is_followed(uri):
+        return f"{told}, and which may mean another version any time; report the version, such as models:/NAME/VERSION"
+    return (
+        f"{told}, and spec.model.uri of the ModelDeployment ({asked}) names none that could. Let the run report the "
+        "artifact's own address, or have spec.model.uri name a model in that registry"
+    )
 
 
 def _claim_of(model: Artifact) -> str | None:
@@ -244,8 +255,9 @@ def _covers(seen: Artifact, wanted: Artifact) -> bool:
 
 def _superseded(facts: TargetFacts, run: Run) -> str:
     if facts.asked == run.from_model and kind_of(facts.asked.uri) is not None:
-        return f"{facts.asked.uri} was moved to {facts.serves.uri} meanwhile; {_spelt(run.model)} is left to you"
-    return f"spec.model of {facts.name} was changed to {facts.asked.uri} meanwhile; {_spelt(run.model)} is left to you"
+        return f"{facts.asked.uri} was moved to {facts.serves.uri} meanwhile; {_spelt(run.as_written)} is left to you"
+    left = f"{_spelt(run.as_written)} is left to you"
+    return f"spec.model of {facts.name} was changed to {facts.asked.uri} meanwhile; {left}"
 
 
 def _spelt(model: Artifact | None) -> str:

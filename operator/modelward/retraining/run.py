@@ -1,7 +1,7 @@
 """A retraining run: what it was started for, how far it has come, what came of it; and what triggers say of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from modelward.drift.verdicts import Judged
@@ -36,6 +36,16 @@ class Artifact:
 
 
 @dataclass(frozen=True)
+class Registration:
+    """What a run reported, where that is a reference: `uri`; what a registry at `address` said it means is `version`,
+    and the run's model."""
+
+    uri: str
+    address: str
+    version: str
+
+
+@dataclass(frozen=True)
 class Holdout:
     """One metric on rows that were held out, of the model that is served and of the new one."""
 
@@ -56,11 +66,12 @@ class Holdout:
 
 @dataclass(frozen=True)
 class Report:
-    """What a run says that it made."""
+    """What a run says that it made. `registration`: None where it reported an address."""
 
     model: Artifact
     version: str | None = None
     holdout: Holdout | None = None
+    registration: Registration | None = None
 
 
 WORKING, SUCCEEDED, BROKE, WAITS, UNTOLD = "Working", "Succeeded", "Broke", "Waits", "Untold"
@@ -124,6 +135,14 @@ class Run:
     delay: str = ""
     stuck: bool = False
     deadline: float | None = None
+    registration: Registration | None = None
+
+    @property
+    def as_written(self) -> Artifact | None:
+        """Its model as a person writes it into spec: what a version stands for may be no address that spec takes."""
+        if self.model is None or self.registration is None:
+            return self.model
+        return replace(self.model, uri=self.registration.uri)
 
     @property
     def held_up(self) -> str | None:

@@ -4,6 +4,7 @@ Reading is tolerant: what a later version adds is ignored, and an object that is
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from modelward.api.conditions import Condition
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.drift.verdicts import StoredWindow, show_window
 from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.run import Artifact, Registration, Run
 from modelward.values.stored import Stored, Text, known
 from modelward.values.times import read_time, show_time
 
@@ -93,6 +94,7 @@ def run_status(run: Run, stored: Iterable[Mapping[str, Any]], now: str) -> dict[
             "finishedAt": None if run.ended_at is None else show_time(run.ended_at),
             "model": show_artifact(run.model),
             "version": run.version,
+            "registration": show_registration(run.registration),
             "holdout": run.holdout,
             "conditions": conditions.render(_conditions(run), stored, 1, now),
         }
@@ -183,6 +185,7 @@ class _Status(Stored):
     model: Artifact | None = None
     holdout: str | None = None
     version: str | None = None
+    registration: Registration | None = None
     handle: str | None = None
     started_at: str | None = None
     accepted_at: str | None = None
@@ -222,6 +225,7 @@ def _read(stored: _StoredObject) -> Run:
         model=status.model,
         holdout=status.holdout,
         version=status.version,
+        registration=status.registration,
         handle=status.handle,
         begun_at=_time(status.started_at),
         accepted_at=_time(status.accepted_at),
@@ -240,6 +244,11 @@ def show_artifact(artifact: Artifact | None) -> dict[str, str] | None:
     if artifact is None:
         return None
     return {"uri": artifact.uri} | ({"digest": artifact.digest} if artifact.digest else {})
+
+
+def show_registration(registration: Registration | None) -> dict[str, str] | None:
+    """As objects hold it."""
+    return None if registration is None else asdict(registration)
 
 
 def read_artifact(raw: Mapping[str, Any]) -> Artifact:

@@ -94,7 +94,7 @@ class Runs:
             "apiVersion": MODEL_DEPLOYMENTS.api_version,
             "kind": MODEL_DEPLOYMENTS.kind,
             "metadata": {"namespace": policy.namespace, "name": run.target, "uid": run.target_uid},
-            "spec": {"model": show_artifact(run.model)},
+            "spec": {"model": show_artifact(run.as_written)},
         }
         try:
             await self._api.apply(MODEL_DEPLOYMENTS, manifest, dry_run=True)

@@ -13,11 +13,11 @@ from modelward.api.modeldeployment import Model, ModelDeployment
 from modelward.api.modelregistry import ModelRegistry
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.resources import MODEL_REGISTRIES, RETRAINING_RUNS
-from modelward.models.following import Following, Said, following_of
+from modelward.models.following import Following, Said, Trouble, following_of
 from modelward.models.references import kind_of
 from modelward.models.resolved import resolved_model
 from modelward.registries.choice import chosen
-from modelward.retraining.effective import Effective, effective_model
+from modelward.retraining.effective import Accepted, Effective, effective_model
 
 
 class Knows(Protocol):
@@ -72,11 +72,30 @@ def as_served(
     following = following_of(reference, owner.status, registry, said, now)
     effective = effective_model(body, runs, following.resolution)
     if effective.by is not None:
-        return _serving(owner, effective, owner.spec.model), effective, replace(following, usable=True)
+        return _by_run(owner, effective, effective.by, asked, following)
     if not following.usable or following.resolution is None or asked is None:
         return owner, effective, replace(following, usable=False)
     model = resolved_model(owner.spec.model, following.resolution, asked)
     return replace(owner, spec=replace(owner.spec, model=model)), effective, following
+
+
+def _by_run(
+    owner: ModelDeployment, effective: Effective, by: Accepted, registry: ModelRegistry | None, following: Following
+) -> tuple[ModelDeployment, Effective, Following]:
+    """A retraining run's model: an address, or a version of the registry, from where pods download it."""
+    if by.registration is None:
+        return _serving(owner, effective, owner.spec.model), effective, replace(following, usable=True)
+    resolution = None if registry is None else by.resolution(registry)
+    if registry is None or resolution is None:
+        # As for spec's own reference: no pod gets a login for an address that it was not resolved at.
+        moved = Trouble(
+            "RegistryMoved",
+            f"The run {by.run} brought {by.registration.uri} of the registry at {by.registration.address}, which no "
+            "ModelRegistry has any more that spec.model names. Correct it, or run anew",
+        )
+        return owner, effective, replace(following, usable=False, trouble=following.trouble or moved)
+    model = resolved_model(replace(owner.spec.model, digest=by.model.digest), resolution, registry)
+    return replace(owner, spec=replace(owner.spec, model=model)), effective, replace(following, usable=True)
 
 
 def _serving(owner: ModelDeployment, effective: Effective, asked: Model) -> ModelDeployment:

@@ -21,7 +21,7 @@ from modelward.reconcilers.modeldeployment.events import transitions
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.reconcilers.modeldeployment.write_back import Due, Told, due, told
 from modelward.retraining.effective import Accepted, Effective
-from modelward.retraining.run import Artifact
+from modelward.retraining.run import Artifact, Registration
 from modelward.rollouts.decision import decide
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())
@@ -151,6 +151,18 @@ def test_a_retraining_runs_model_is_no_version_of_the_registry() -> None:
     by_run = Effective(own, made, Accepted("run", made, own, 1.0))
     facts = replace(SERVES_TWO, target_model=replace(MODEL, uri="s3://m/run"))
     assert wanted(facts, "2", WROTE_ONE, effective=by_run) == Written()
+
+
+def test_a_version_that_a_retraining_run_reported_is_one() -> None:
+    own, made = Artifact("s3://m/1"), Artifact("s3://m/2")
+    said = Accepted("run", made, own, 1.0, Registration("models:/fraud/2", "http://mlflow", "2"))
+    how = WriteBack(aliases=("champion",))
+    by_run = {"effective": Effective(own, made, said), "said": following("1"), "how": how, "promoted_alias": "champion"}
+    assert wanted(SERVES_TWO, "2", WROTE_ONE, **by_run) == Written(TWO, None, Named("champion", TWO))
+    assert wanted(REJECTED, "2", WROTE_ONE, **by_run).rejected == Rejected(TWO, "too many errors")
+    elsewhere = replace(said, registration=Registration("models:/fraud/2", "http://other", "2"))
+    by_run["effective"] = Effective(own, made, elsewhere)
+    assert wanted(SERVES_TWO, "2", WROTE_ONE, **by_run) == Written()
 
 
 def test_a_model_that_follows_no_more_leaves_no_version_stable() -> None:

@@ -22,7 +22,7 @@ from modelward.kube.resources import Resource
 from modelward.models.following import Said
 from modelward.net import purse
 from modelward.net.guarded import open_guarded_session
-from modelward.registries.following import BACKOFF_MAX, JITTER, LEFT_OUT, RETRY, Registries
+from modelward.registries.following import BACKOFF_MAX, BESIDES, JITTER, LEFT_OUT, RETRY, Registries
 from recorded_mlflow import Recorded, raw
 
 HERE = ("127.0.0.1",)
@@ -110,6 +110,25 @@ async def test_it_is_asked_each_interval_and_what_changes_is_told_once() -> None
         one.now += 2 * INTERVAL
         await one.look(registry(mlflow), ALIAS)
         assert (version(one.said(registry(mlflow))), one.changed) == ("2", [ALIAS, ALIAS])
+
+
+async def test_what_nobody_follows_is_asked_for_as_long_as_somebody_asks_about_it() -> None:
+    async with Recorded() as mlflow, world() as one:
+        registries: Registries = one.registries
+        assert registries.about(registry(mlflow), "models:/fraud/2") is None
+        await one.poller.idle()
+        await one.look(registry(mlflow), ALIAS)
+        said = registries.about(registry(mlflow), "models:/fraud/2")
+        assert said is not None
+        assert version(said) == "2", "what is followed besides takes it not away"
+        asked = len(mlflow.asked)
+        assert registries.about(registry(mlflow), ALIAS) == one.said(registry(mlflow))
+        registries.about(registry(mlflow), "models:/fraud/2")
+        await one.poller.idle()
+        assert len(mlflow.asked) == asked, "not before its time, and once for all"
+        one.now += BESIDES + 1
+        await one.look(registry(mlflow), ALIAS)
+        assert set(registries._followed[Key("ml", "mlflow", "ModelRegistry")]) == {ALIAS}
 
 
 async def test_a_refresh_has_it_asked_now() -> None:

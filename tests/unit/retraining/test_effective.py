@@ -108,6 +108,23 @@ def test_what_was_resolved_is_told_and_remembered_also_while_a_runs_model_serves
     assert effective_model(again, []).model.uri == NEW, "what became stable stays when its run is deleted"
 
 
+REGISTRATION = {"uri": "models:/fraud/2", "address": "http://mlflow", "version": "2"}
+
+
+def test_the_version_that_a_run_reported_is_remembered_with_its_model() -> None:
+    made = run("a", NEW, 2)
+    made["status"]["registration"] = REGISTRATION
+    effective = effective_model(deployment(), [made])
+    shown = model_status(effective, stable=True)
+    assert (shown["version"], shown["kept"]["registration"]) == ("2", REGISTRATION)
+    again = effective_model(deployment(kept=shown["kept"]), [])
+    assert again.by is not None
+    assert effective.by is not None
+    assert again.by.registration == effective.by.registration
+    broken = effective_model(deployment(kept={**shown["kept"], "registration": {"uri": 7}}), [])
+    assert broken.by is None
+
+
 def test_only_what_is_stable_is_remembered() -> None:
     tried = effective_model(deployment(), [run("a", NEW, 2, "RollingOut")])
     shown = model_status(tried, stable=False)

@@ -18,7 +18,7 @@ from modelward.retraining.progress import (
     settled,
     unacceptable,
 )
-from modelward.retraining.run import Artifact, Holdout, Outcome, Report, Run
+from modelward.retraining.run import Artifact, Holdout, Outcome, Registration, Report, Run
 from modelward.retraining.target import Memory, Rejected, RolloutFacts, TargetFacts
 
 NOW = 1_767_225_600.0
@@ -56,6 +56,7 @@ def after(
     return moved.shown_phase, moved.message, after
 
 
+VERSION = replace(made(), report=Report(NEW, "4", None, Registration("models:/fraud/4", "http://mlflow", "4")))
 STARTING = replace(RUN, phase=runs.STARTING)
 ROLLING = replace(RUN, phase=runs.ROLLING_OUT, model=NEW, accepted_at=NOW)
 MOVING, BACK = RolloutFacts(NEW.uri, "Progressing"), RolloutFacts(NEW.uri, "RolledBack", "slow")
@@ -77,7 +78,17 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         {"outcome": made(), "given": policy(apply="Manual")}, "Reported", "Write spec.model.uri: s3://models/fraud/2/",
     ),
     "it made a model that only a registry knows": (
-        {"outcome": made(Artifact("models:/fraud/4"))}, "Failed", "it has to report the artifact's own address",
+        {"outcome": made(Artifact("models:/fraud/4"))}, "Failed", "(s3://models/fraud/1/fraud.tar) names none that",
+    ),
+    "it made what an alias means now": (
+        {"outcome": made(Artifact("models:/fraud@best"))}, "Failed", "report the version, such as models:/NAME/VERSION",
+    ),
+    "it made a version of a registry": ({"outcome": VERSION}, "RollingOut", ""),
+    "it made a version of a registry by hand": (
+        {"outcome": VERSION, "given": policy(apply="Manual")}, "Reported", "Write spec.model.uri: models:/fraud/4 into",
+    ),
+    "it made a version of a registry that was rejected": (
+        {"outcome": VERSION, "memory": replace(MEMORY, rejected=(Rejected(NEW, "too slow"),))}, "Refused", "too slow",
     ),
     "the alias of spec moved while its model rolled out": (
         {
@@ -279,3 +290,10 @@ def test_a_model_on_a_claim_that_no_author_was_asked_for_is_not_taken(
     found, message, _ = after(outcome, replace(RUN, from_model=model), facts, policy(job={"template": template}))
     assert found == ("RollingOut" if taken else "Failed")
     assert taken or "no right to the claim models" in message
+
+
+def test_the_reference_that_was_reported_is_kept_with_the_run() -> None:
+    _, _, memory = after(VERSION)
+    assert memory.run is not None
+    assert (memory.run.model, memory.run.registration) == (NEW, Registration("models:/fraud/4", "http://mlflow", "4"))
+    assert memory.run.as_written == Artifact("models:/fraud/4")

@@ -11,7 +11,7 @@ from api_schema import described, fits
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import Judged
 from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.run import Artifact, Registration, Run
 from modelward.retraining.run_object import KIND, is_over, read_run, run_manifest, run_status, target_uid
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/retrainingruns.modelward.io.yaml").read_text())
@@ -43,7 +43,12 @@ ENDED = replace(RUN, phase=runs.ENDED, result=runs.PROMOTED, ended_at=6000.0)
 BARE = Run("fraud-1", "k", "Webhook", "Request", "asked", 1.0, "fraud-a", Artifact("s3://a/b"), target="f", uid="u")
 
 
-@pytest.mark.parametrize("run", [RUN, ENDED, BARE, replace(RUN, phase=runs.RUNNING, model=None, accepted_at=None)])
+REGISTERED = replace(RUN, registration=Registration("models:/fraud/2", "http://mlflow", "2"))
+
+
+@pytest.mark.parametrize(
+    "run", [RUN, ENDED, BARE, REGISTERED, replace(RUN, phase=runs.RUNNING, model=None, accepted_at=None)]
+)
 def test_what_is_stored_is_what_is_read_and_fits_the_crd(run: Run) -> None:
     body = stored(run)
     fits(body["spec"], SCHEMA["spec"], "spec")

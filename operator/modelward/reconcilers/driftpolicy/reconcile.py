@@ -15,11 +15,13 @@ from modelward import telemetry
 from modelward.api import driftpolicy, modeldeployment
 from modelward.api.driftpolicy import DriftPolicy, Retrain
 from modelward.api.invalid import InvalidObjectError
+from modelward.api.modelregistry import ModelRegistry
 from modelward.drift.verdicts import Verdict, settings_of, verdict_on
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
+from modelward.models.following import Said
 from modelward.monitoring.windows import Look, WindowSettings
 from modelward.reconcilers.driftpolicy.elsewhere import Elsewhere
 from modelward.reconcilers.driftpolicy.targets import target_facts
@@ -40,9 +42,11 @@ from modelward.retraining.legacy import legacy_run, legacy_targets
 from modelward.retraining.memories import Memories
 from modelward.retraining.memory import is_fresh
 from modelward.retraining.progress import advance, deleted, effect_of, is_to_be_stopped, recalled, settled, unacceptable
+from modelward.retraining.registered import reference_of, registered
 from modelward.retraining.run import Outcome, Run
 from modelward.retraining.run_object import is_deleted, is_over, read_run
 from modelward.retraining.runs import Runs
+from modelward.retraining.served import registries_of
 from modelward.retraining.start import begin, busy_with, knows
 from modelward.retraining.status import TargetState, Told, build_status, delayed_run
 from modelward.retraining.target import Memory, TargetFacts
@@ -107,7 +111,7 @@ def watchers_of(cache: Cache, body: Object) -> Iterator[Key]:
 
 class PolicyReconciler:
     """Reconciles DriftPolicies. `triggers`: by kind, the Job's among them; `now`: the wall clock, UTC;
-    `sources`: what signals may ask, by name."""
+    `sources`: what signals may ask, by name; `about`: what a registry is known to say of a reference."""
 
     def __init__(
         self,
@@ -120,6 +124,7 @@ class PolicyReconciler:
         now: Callable[[], datetime],
         look_every: float = LOOK_EVERY,
         sources: Mapping[str, Any] | None = None,
+        about: Callable[[ModelRegistry, str], Said | None] = lambda _registry, _reference: None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -130,6 +135,7 @@ class PolicyReconciler:
         self._now = now
         self._look_every = look_every
         self._sources = sources or {}
+        self._about = about
         self._runs, self._memories = Runs(api, cache), Memories(api, cache)
         self._claims: dict[tuple[str, str], tuple[str, str]] = {}
         self._told: dict[Key, tuple[Told, ...]] = {}
@@ -323,6 +329,9 @@ class PolicyReconciler:
         facts, now = target.facts, self._now().timestamp()
         order = Order(policy, run, facts)
         outcome = await self._do(effect_of(policy, facts, run, now), order)
+        if target.body is not None and reference_of(outcome) is not None:
+            asked = modeldeployment.parse(target.body).spec.model
+            outcome = registered(outcome, asked, registries_of(self._cache, policy.namespace), self._about)
         if outcome is not None and outcome.state == runs.ASKED:
             return run
         why = ""

@@ -103,8 +103,10 @@ def _target(
     observed: Observed, following: Following | None, effective: Effective, registry: ModelRegistry
 ) -> Registered | None:
     """The version that spec asks for, where this registry has it registered."""
-    resolution = None if following is None else following.resolution
-    if resolution is None or following is None or observed.unresolved or effective.by is not None:
+    if following is None or observed.unresolved:
+        return None
+    resolution = following.resolution if effective.by is None else effective.by.resolution(registry)
+    if resolution is None:
         return None
     if (resolution.registry, resolution.address) != (registry.name, registry.address):
         return None
