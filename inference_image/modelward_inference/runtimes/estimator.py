@@ -80,7 +80,12 @@ class EstimatorModel:
             return self._coder.table(list(given.items()))
         given = {name: array if name in self._nones else missing_as_nan(array) for name, array in given.items()}
         if self._pandas is not None:
-            return self._pandas.DataFrame({name: array.reshape(-1) for name, array in given.items()})
+            frame = self._pandas.DataFrame({name: array.reshape(-1) for name, array in given.items()})
+            for name in self._nones & given.keys():
+                # pandas 3 makes texts of a type of its own of them, whose missing value is NaN and never None.
+                if frame[name].dtype != object:
+                    frame[name] = self._pandas.Series(given[name].reshape(-1), dtype=object)
+            return frame
         # A column that the model drops holds its place.
         rows = len(next(iter(given.values())))
         table = [given[name] if name in given else np.zeros((rows, 1)) for name in self.columns or self._order]

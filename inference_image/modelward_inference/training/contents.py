@@ -61,6 +61,8 @@ def write(name: str, model: Any, data: Any, folder: Path, wanted: Wanted) -> Con
 
     Raises InvalidConfiguration where data and model don't fit, and what loading the model raises.
     """
+    if wanted.golden_rows < 1:
+        raise InvalidConfiguration(f"golden_rows={wanted.golden_rows}: a bundle has at least one")
     if hasattr(data, "__next__"):
         raise InvalidConfiguration(
             "the data are an iterator, which can be read only once: pass a list of its chunks, or a function that "
@@ -73,7 +75,7 @@ def write(name: str, model: Any, data: Any, folder: Path, wanted: Wanted) -> Con
     loaded = runtimes.load(kind, folder / file, signature=signature, width=_width(few))
     data = sparse.as_taken(data, loaded)
     sample = _sample(data, loaded, wanted.ignore, wanted.golden_rows)
-    expected = loaded.predict(sample, [tensor.name for tensor in loaded.signature.outputs])
+    expected = _answers(loaded, sample)
     rows = GoldenRows(sample, expected, golden.TRAINING)
     rows.write(folder)
     beside = [MANIFEST, golden.FILE]
@@ -99,6 +101,18 @@ def _sample(data: Any, model: Model, ignore: Collection[str], count: int) -> dic
     count = min(count, max(1, MOST_VALUES // max(1, sum(array.size for array in rows.values()) // total)))
     chosen = np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))
     return {name: array[chosen] for name, array in rows.items()}
+
+
+def _answers(model: Model, rows: dict[str, Array]) -> dict[str, Array]:
+    try:
+        return model.predict(rows, [tensor.name for tensor in model.signature.outputs])
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise InvalidConfiguration(
+            f"the model fails on rows of the data: {type(error).__name__}: {str(error)[:500]}; pass rows as the model "
+            "was trained on"
+        ) from error
 
 
 def _width(rows: Table) -> int | None:

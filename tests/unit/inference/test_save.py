@@ -12,6 +12,11 @@ import pandas as pd
 import pytest
 import xgboost
 from sklearn.cluster import KMeans
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 import modelward_inference
 from modelward_drift.building.builder import profile_of
@@ -80,6 +85,32 @@ def test_chunks_that_come_once_are_refused_and_a_function_that_makes_them_is_tak
         saved(tmp_path, model, iter([rows[:50], rows[50:]]))
     assert not (tmp_path / "fraud.tar").exists()
     assert saved(tmp_path, model, lambda: iter([rows[:50], rows[50:]])) == saved(tmp_path, model, rows)
+
+
+def test_rows_that_the_model_refuses_are_told_of_as_the_datas_fault(tmp_path: Path) -> None:
+    model, rows = case("linear regression").model, np.array(case("linear regression").rows, np.float64)
+    rows[0] = np.inf
+    with pytest.raises(
+        errors.InvalidConfiguration, match=r"the model fails on rows of the data: ValueError: .*infinity"
+    ):
+        saved(tmp_path, model, rows)
+
+
+def test_a_bundle_has_golden_rows(tmp_path: Path) -> None:
+    model, rows = case("forest").model, case("forest").rows
+    with pytest.raises(errors.InvalidConfiguration, match="golden_rows=0: a bundle has at least one"):
+        modelward_inference.save_bundle(tmp_path / "fraud.tar", model, rows, golden_rows=0)
+
+
+def test_none_stays_none_where_pandas_has_texts_of_its_own(volume: Volume, tmp_path: Path) -> None:
+    """As pandas 3 has, and 2 on request."""
+    frame = pd.DataFrame({"age": np.arange(60.0), "city": np.array(["Oslo", None, "Rome"] * 20, object)})
+    fill = SimpleImputer(missing_values=None, strategy="constant", fill_value="none")
+    columns = make_column_transformer((make_pipeline(fill, OneHotEncoder()), ["city"]), remainder="passthrough")
+    model = make_pipeline(columns, LogisticRegression()).fit(frame, np.arange(60) % 2)
+    with pd.option_context("future.infer_string", True):
+        manifest, _ = volume.fetch("b.tar", saved(tmp_path, model, frame))
+    assert manifest.golden_rows == 60
 
 
 def test_the_same_model_and_rows_give_the_same_digest(tmp_path: Path) -> None:
