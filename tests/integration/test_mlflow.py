@@ -228,6 +228,7 @@ REFUSED = {
     "a reserved alias": ("InvalidConfiguration", "choose another word"),
     "no model": ("FormatUnknown", "A builtins.dict is no model"),
     "a function of one's own": ("ModelUnsupported", "serialization_format='cloudpickle'"),
+    "a slip of the pen": ("InvalidConfiguration", "'aliass' is no option of log_model"),
     "a path": ("FormatUnknown", "log_model takes the model itself"),
 }
 

@@ -65,6 +65,7 @@ def main() -> None:
     refused("a reserved alias", lambda: logged(plain, registered_model_name="logged", alias="v2"))
     refused("no model", lambda: logged({"a": 1}))
     refused("a function of one's own", lambda: logged(make_pipeline(FunctionTransformer(told), plain)))
+    refused("a slip of the pen", lambda: logged(plain, aliass="champion"))
     refused("a path", lambda: logged("model.joblib"))
     assert mlflow.search_runs().empty, "of what was refused nothing is logged"
 

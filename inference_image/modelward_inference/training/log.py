@@ -8,7 +8,7 @@ Invariant: a version is registered once all of it is there, and the alias is set
 """
 
 import importlib
-import re
+import logging
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
@@ -19,18 +19,16 @@ from typing import Any, Final
 import numpy as np
 
 from modelward_inference.artifact.bundle import BESIDE
-from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference import sparse
 from modelward_inference.reference.source import Table, open_source, spread
 from modelward_inference.runtimes.base import PREDICT
-from modelward_inference.training import commits, contents, datasets, flavours, tracking
+from modelward_inference.training import commits, contents, datasets, flavours, names, tracking
 from modelward_inference.training.contents import GOLDEN_ROWS, Wanted
 
 _EXAMPLE_ROWS: Final = 5
 """Of the example that MLflow shows; the golden rows lie beside it."""
 
-_RESERVED: Final = re.compile(r"v\d+|latest", re.IGNORECASE)
-"""Aliases that MLflow refuses, once the version is there."""
+_LOG: Final = logging.getLogger("modelward")
 
 
 @dataclass(frozen=True)
@@ -76,23 +74,22 @@ def log_model(
     nothing is logged.
     """
     mlflow = tracking.connected()
-    _check_alias(alias, registered_model_name)
+    names.check(name, registered_model_name, alias)
+    names.check_dataset(dataset)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder, beside = Path(temporary) / "bundle", Path(temporary) / "beside"
         folder.mkdir()
         beside.mkdir()
         flavour = flavours.of(model, Path(temporary), options)
+        module = importlib.import_module(f"mlflow.{flavour.name}")
+        names.check_options(options, module.log_model, log_model, module.__name__)
+        more = flavours.options_of(flavour, module.log_model, mlflow.__version__)
         wanted = Wanted(reference, golden_rows, feature_kinds, ignore)
         made = contents.write(registered_model_name or name, flavour.served, X, folder, wanted)
         for each in made.beside:
             (folder / each).rename(beside / each)
         digest = getattr(dataset, "digest", None) or datasets.digest_of(X, y)
-        example = _example(X)
-        module = importlib.import_module(f"mlflow.{flavour.name}")
-        given: dict[str, Any] = {
-            "signature": _signature(example, made.rows.expected), "input_example": example,
-            **flavours.options_of(flavour, module.log_model, mlflow.__version__), **options,
-        }  # fmt: skip
+        given = {**_described(X, made.rows.expected), **more, **options}
         run = mlflow.active_run() or stack.enter_context(mlflow.start_run())
         client = mlflow.MlflowClient()
         _describe_run(mlflow, client, run.info.run_id, run_tags)
@@ -109,22 +106,33 @@ def log_model(
         return LoggedModel(uri, version, run.info.run_id, logged.model_id, digest)
 
 
-def _check_alias(alias: str | None, registered: str | None) -> None:
-    if alias is None:
-        return
-    if registered is None:
-        raise InvalidConfiguration(f"alias={alias!r} is of a registered model; pass registered_model_name, too")
-    if not alias or _RESERVED.fullmatch(alias):
-        raise InvalidConfiguration(
-            f"alias={alias!r} means a version to MLflow; choose another word, such as 'champion'"
-        )
+def _described(data: Any, answers: Mapping[str, Any]) -> dict[str, Any]:
+    """MLflow's signature and example, where it has words for what is in the data."""
+    from mlflow.models import convert_input_example_to_serving_input, infer_signature
+
+    example = _example(data)
+    # Of a classifier the labels, as MLflow's own server answers.
+    given = answers.get(PREDICT) if PREDICT in answers else dict(answers)
+    if isinstance(given, dict) and len(given) == 1:
+        (given,) = given.values()
+    try:
+        signature = infer_signature(example, given)
+        convert_input_example_to_serving_input(example)
+    except Exception as error:  # noqa: BLE001  MLflow's and pandas' own, of any kind
+        _LOG.warning(
+            "the model is logged without MLflow's signature and example, which it has no words for (%s: %s); golden "
+            "rows and reference are beside it",
+            type(error).__name__, str(error)[:300],
+        )  # fmt: skip
+        return {}
+    return {"signature": signature, "input_example": example}
 
 
 def _example(data: Any) -> Any:
     """A few rows as the caller has them, so that MLflow notes the types of their columns."""
     if sparse.is_sparse(data):
         return data.tocsr()[_places(data.shape[0])]
-    if hasattr(data, "iloc"):
+    if _is_frame(data):
         return data.iloc[_places(len(data))]
     table: Table = spread(open_source(data), _EXAMPLE_ROWS)
     if not isinstance(table, Mapping):
@@ -137,18 +145,13 @@ def _example(data: Any) -> Any:
     return pd.DataFrame(columns)
 
 
+def _is_frame(data: Any) -> bool:
+    """Of pandas; a Series, of texts for example, is an array."""
+    return hasattr(data, "iloc") and hasattr(data, "columns")
+
+
 def _places(rows: int) -> Any:
     return np.unique(np.linspace(0, rows - 1, min(_EXAMPLE_ROWS, rows)).astype(int))
-
-
-def _signature(example: Any, answers: Mapping[str, Any]) -> Any:
-    """MLflow's: of a classifier it has the labels, as MLflow's own server answers."""
-    from mlflow.models import infer_signature
-
-    given = answers.get(PREDICT) if PREDICT in answers else dict(answers)
-    if isinstance(given, dict) and len(given) == 1:
-        (given,) = given.values()
-    return infer_signature(example, given)
 
 
 def _describe_run(mlflow: Any, client: Any, run_id: str, tags: Mapping[str, str] | None) -> None:
@@ -168,7 +171,7 @@ def _recorded(dataset: Any, data: Any, name: str, digest: str) -> Any:
     from mlflow.data.dataset_source_registry import resolve_dataset_source
     from mlflow.data.meta_dataset import MetaDataset
 
-    if hasattr(data, "iloc"):
+    if _is_frame(data):
         return from_pandas(data, name=name, digest=digest)
     if isinstance(data, np.ndarray) and data.dtype.kind in "biuf":
         return from_numpy(data, name=name, digest=digest)

@@ -20,7 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from modelward_inference import errors, log_model
-from modelward_inference.training import commits, datasets, flavours, tracking
+from modelward_inference.training import commits, datasets, flavours, names, tracking
 
 from .artifacts import onnx as graph
 
@@ -116,6 +116,52 @@ def test_an_mlflow_that_can_not_be_used(monkeypatch: pytest.MonkeyPatch, version
     monkeypatch.setitem(sys.modules, "mlflow", module)
     with pytest.raises(errors.InvalidConfiguration, match=message):
         log_model(LogisticRegression().fit(ROWS, LABELS), X=ROWS)
+
+
+NAMES: dict[str, tuple[tuple[str, str | None, str | None], str | None]] = {
+    "nothing is registered": (("model", None, None), None),
+    "all of them": (("a model-1_b", "catalog.schema.fraud", "champion_2-b"), None),
+    "a name with a slash": (("a/b", None, None), "name='a/b': a model's name"),
+    "no name": (("", None, None), "name='': a model's name"),
+    "a registered name with a colon": (("m", "a:b", None), "registered_model_name='a:b': it is not empty"),
+    "no registered name": (("m", "", None), "registered_model_name='': it is not empty"),
+    "an alias of nothing": (("m", None, "champion"), "pass registered_model_name, too"),
+    "a version as alias": (("m", "fraud", "V12"), "means a version to MLflow"),
+    "latest": (("m", "fraud", "latest"), "means a version to MLflow"),
+    "an alias with a space": (("m", "fraud", "a b"), "an alias is of letters"),
+    "no alias": (("m", "fraud", ""), "an alias is of letters"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_mlflow_would_refuse_once_half_is_logged(name: str) -> None:
+    given, message = NAMES[name]
+    if message is None:
+        names.check(*given)
+        return
+    with pytest.raises(errors.InvalidConfiguration) as told:
+        names.check(*given)
+    assert message in str(told.value)
+
+
+def test_options_are_those_of_mlflow_and_a_slip_of_the_pen_is_told() -> None:
+    def theirs(sk_model: Any, pip_requirements: Any = None, *, tags: Any = None, **kwargs: Any) -> None: ...
+
+    names.check_options(["pip_requirements", "tags"], theirs, log_model, "mlflow.sklearn")
+    for given, message in {
+        "aliass": "'aliass' is no option of log_model, nor of mlflow.sklearn.log_model; alias is one",
+        "pip_requirement": "pip_requirements is one",
+        "kwargs": "'kwargs' is no option",
+    }.items():
+        with pytest.raises(errors.InvalidConfiguration) as told:
+            names.check_options([given], theirs, log_model, "mlflow.sklearn")
+        assert message in str(told.value)
+
+
+@pytest.mark.parametrize("dataset", ["", "x" * 501, 42, Path("rows.csv"), {"name": "x"}])
+def test_a_data_set_is_a_name_or_one_of_mlflows(dataset: Any) -> None:
+    with pytest.raises(errors.InvalidConfiguration, match=r"dataset=.* pass what the data are called"):
+        names.check_dataset(dataset)
 
 
 class Answering(ModuleType):
