@@ -8,16 +8,7 @@ from typing import Any, Final
 
 from modelward.routing import latency
 from modelward.routing.envoy import reachable
-from modelward.routing.envoy.routes import (
-    ARM,
-    ASIDE,
-    CLUSTERS_FILE,
-    GRPC,
-    INSIDE_HEADER,
-    INSIDE_VALUE,
-    ROUTES_FILE,
-    STREAM_IDLE_SECONDS,
-)
+from modelward.routing.envoy.routes import CLUSTERS_FILE, INSIDE_HEADER, INSIDE_VALUE, ROUTES_FILE, STREAM_IDLE_SECONDS
 from modelward.values.hashing import HASH_LENGTH
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
@@ -73,8 +64,9 @@ still come are ended, and at the third all."""
 HANDSHAKE_TIMEOUT: Final = "10s"
 """For TLS: as long as for a request's headers. A connection that never gets so far is no request that times out."""
 
-_REVISION_OF_CLUSTER: Final = rf"^cluster\.((.+-[0-9a-f]{{{HASH_LENGTH}}})(?:{ARM}|{ASIDE})?(?:{GRPC})?\.)"
-"""What of a cluster's statistics is its revision: a label of its own beside the cluster's name."""
+_REVISION_OF_CLUSTER: Final = rf"^cluster\.(([^.]+-[0-9a-f]{{{HASH_LENGTH}}})(?:-[a-z]+)*\.)"
+"""What of a cluster's statistics is its revision (its kind stands behind it, see routes.py): a label of its own beside
+the cluster's name."""
 
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_FILTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"

@@ -117,12 +117,10 @@ INSTEAD: Final = "-instead"
 ASIDE: Final = "-aside"
 """Kinds of clusters, see above."""
 
-GRPC: Final = "-grpc"
-
 
 def cluster_of(revision: str, kind: str = OWN, *, grpc: bool = False) -> str:
     """Name of a cluster of `revision`. `grpc`: HTTP/2, and a port of its own."""
-    return revision + kind + (GRPC if grpc else "")
+    return revision + kind + ("-grpc" if grpc else "")
 
 
 RETRIED_BODY: Final = 256 << 10
