@@ -8,6 +8,7 @@ import argparse
 import importlib
 import importlib.util
 import io
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,12 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names are in every alphabet, terminals are not
     try:
-        return command.run(options, kubectl)
+        code = command.run(options, kubectl)
+        sys.stdout.flush()
+        return code
     except KubectlError as error:
         print(f"modelward {command.name}: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever reads has seen enough
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python itself writes at the end
         return 1
 
 

@@ -141,5 +141,5 @@ def test_what_the_cluster_does_not_let_somebody_see_is_said(cluster: Cluster, na
     assert "no-such-context" in ended.stderr
     empty = line.json("fraud", code=1)
     assert empty["revisions"] == []
-    assert "No pod knows the request fraud" in empty["notes"][0]
+    assert "No pod knows who answered the request fraud" in empty["notes"][0]
     assert f"The namespace {namespace} has no ModelDeployment" in empty["notes"][1]

@@ -14,7 +14,7 @@ from modelward_cli.kubectl import Kubectl, KubectlError
 from modelward_cli.lineage import times
 from modelward_cli.lineage.answers import MAX_ID, SHADOW, Search, search
 from modelward_cli.lineage.document import MODEL, REQUEST, REVISION, Found, Report, document
-from modelward_cli.lineage.origin import SERVERS, Models
+from modelward_cli.lineage.origin import LEAVING, SERVERS, Models, Origin
 from modelward_cli.lineage.possible import possible
 from modelward_cli.lineage.text import text
 
@@ -80,15 +80,14 @@ def _of_request(options: argparse.Namespace, kubectl: Kubectl, models: Models, n
     searched = search(kubectl, name, options.model)
     revisions = list(dict.fromkeys(each.revision for each in searched.answers))
     found = []
-    for each in revisions:
-        answers = [answer for answer in searched.answers if answer.revision == each]
-        origin = models.origin(each)
-        if origin is None:
-            notes.append(f"{each} answered it ({answers[0].time}), but nothing is known of that revision any more.")
-        else:
-            found.append(Found(origin, models.before(origin), answers=answers))
+    for revision in revisions:
+        answers = [answer for answer in searched.answers if answer.revision == revision]
+        # Where all else of it is gone, there is the pod still.
+        origin = models.origin(revision) or Origin(answers[0].model, revision, LEAVING)
+        certain = any(answer.arm != SHADOW for answer in answers)
+        found.append(Found(origin, models.before(origin), certain=certain, answers=answers))
     notes += _of_pods(searched)
-    seen = [each for each in found if any(answer.arm != SHADOW for answer in each.answers)]
+    seen = [each for each in found if each.certain]
     if len(seen) > 1:
         found.sort(key=lambda each: each in seen and bool(each.origin.mirror and not each.origin.weight))
         copies = [each.origin.revision for each in seen if each.origin.mirror and not each.origin.weight]
@@ -96,9 +95,11 @@ def _of_request(options: argparse.Namespace, kubectl: Kubectl, models: Models, n
         notes.append(
             f"Several revisions remember it: but for one they got copies of it, or the client sent the id twice.{told}"
         )
-    if found:
+    if seen:
         return Report(REQUEST, name, namespace, found, notes, searched)
     notes.insert(0, _not_found(searched, options.name))
+    if found:
+        notes.insert(0, "Only a copy of the request is remembered: another revision answered the client.")
     if not models.names:
         where = f"The namespace {kubectl.namespace}" if kubectl.namespace else "The namespace of kubectl's context"
         notes.append(f"{where} has no ModelDeployment; name another one with -n.")
@@ -106,11 +107,10 @@ def _of_request(options: argparse.Namespace, kubectl: Kubectl, models: Models, n
         if sampled := models.sampling(model):
             notes.append(f"{model}: spec.monitor.samplingFraction is {sampled}; what it leaves out nobody remembers.")
         could = possible(models, model, options.at)
-        found += [
-            Found(origin, models.before(origin), certain=False, share=each.share)
-            for each in could
-            if (origin := models.origin(each.revision)) is not None
-        ]
+        for each in could:
+            known = models.origin(each.revision)
+            if known is not None and each.revision not in revisions:
+                found.append(Found(known, models.before(known), certain=False, share=each.share))
         if not could and options.at is not None:
             notes.append(f"Which revision of {model} was stable at that time is not known.")
     if found and options.at is None:
@@ -124,8 +124,8 @@ def _not_found(searched: Search, name: str) -> str:
     where = f"{len(told)} pod{'s' if len(told) != 1 else ''} with a monitor"
     reach = f", whose memory begins at {since}" if since else ""
     return (
-        f"No pod knows the request {name}: {where} looked{reach}. It may be older, of a pod that is gone, one that was "
-        "refused or failed, one that was not captured, or not of this namespace."
+        f"No pod knows who answered the request {name}: {where} looked{reach}. It may be older, of a pod that is gone, "
+        "one that was refused or failed, one that was not captured, or not of this namespace."
     )
 
 

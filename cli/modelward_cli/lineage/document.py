@@ -15,8 +15,8 @@ REQUEST, REVISION, MODEL = "Request", "Revision", "Model"
 
 @dataclass(frozen=True)
 class Found:
-    """One revision. `certain`: False where it could have been; `share`: percent of the requests then, None: not known;
-    `answers`: by pods that remember the request; `before`: what was stable before it."""
+    """One revision. `certain`: False where it could have been, or got a copy alone; `share`: percent of the requests
+    then, None: not known; `answers`: by pods that remember the request; `before`: what was stable before it."""
 
     origin: Origin
     before: Origin | None

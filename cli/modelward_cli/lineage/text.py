@@ -37,7 +37,7 @@ def plain(value: str) -> str:
 def _block(found: Found) -> Iterator[str]:
     of = found.origin
     yield f"{plain(of.revision)}  {_role(of)}"
-    if not found.certain:
+    if not found.certain and not found.answers:
         share = (
             "it is not known with what share of the requests"
             if found.share is None

@@ -1,5 +1,6 @@
 """`modelward lineage` as a program: what it tells of a model, a revision and a request."""
 
+import os
 import uuid
 from pathlib import Path
 
@@ -132,6 +133,15 @@ def test_who_got_a_copy_is_told_last_and_as_such(namespace: Namespace) -> None:
     ]
     assert told["notes"] == []
     assert "from a copy of the request: nobody saw this answer" in namespace.text(request_id)
+    assert [each["certain"] for each in told["revisions"]] == [True, False]
+    answered(namespace, "pod-b", "copied", "shadow")
+    told = namespace.json("copied", code=3)
+    assert [(each["revision"], each["certain"]) for each in told["revisions"]] == [
+        (B, False),
+        (A, False),
+        (VARIANT, False),
+    ]
+    assert told["notes"][0] == "Only a copy of the request is remembered: another revision answered the client."
     answered(namespace, "pod-b", "twice", "direct")
     answered(namespace, "pod-a", "twice", "direct")
     assert "Several revisions remember it" in namespace.text("twice")
@@ -153,6 +163,13 @@ def test_a_request_that_nobody_remembers_could_have_been_several(namespace: Name
     assert "2 pods with a monitor looked, whose memory begins at 2026-01-01T20:40:00Z" in told["notes"][0]
     assert "--at TIME" in told["notes"][-1]
     assert "possible: with 25 % of the requests" in namespace.text("some-id", code=3)
+
+
+def test_a_pod_that_outlived_its_record_still_knows(namespace: Namespace) -> None:
+    namespace.holds("pods", pod("pod-z", "fraud-99999999zz"))
+    answered(namespace, "pod-z", "some-id")
+    (found,) = namespace.json("some-id")["revisions"]
+    assert (found["revision"], found["model"], found["role"]) == ("fraud-99999999zz", "fraud", "leaving")
 
 
 def test_what_is_sampled_out_is_told_where_a_request_is_not_found(namespace: Namespace) -> None:
@@ -268,3 +285,13 @@ def test_a_status_that_is_none_is_read_as_far_as_it_goes(namespace: Namespace, i
         ended = namespace.modelward("lineage", *arguments)
         assert "Traceback" not in ended.stderr, ended.stderr
     assert namespace.json(B)["revisions"][0]["run"] == "8888"
+
+
+def test_a_reader_that_has_seen_enough_is_no_fault(namespace: Namespace) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ended = namespace.modelward("lineage", "fraud", stdout=write)
+    finally:
+        os.close(write)
+    assert (ended.returncode, ended.stderr) == (1, "")

@@ -89,11 +89,13 @@ class Namespace:
         """`what`: a resource, or a pod that nothing may be run in."""
         (self.folder / f"{what}.refused").write_text(said)
 
-    def modelward(self, verb: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def modelward(
+        self, verb: str, *arguments: str, stdout: int = subprocess.PIPE
+    ) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-S", "-m", "modelward_cli", verb, "--kubectl", str(self.program), *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(PACKAGES), "PYTHONDONTWRITEBYTECODE": "1"},
-            capture_output=True, text=True, timeout=DEADLINE, check=False,
+            stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=False,
         )  # fmt: skip
 
     def json(self, *arguments: str, code: int = 0) -> Any:
