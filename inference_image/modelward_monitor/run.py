@@ -65,7 +65,7 @@ async def _run(settings: Settings) -> None:
     verifier = operatoraccess.of(MONITOR)
     plan, reference = plan_of(settings)
     windows = Windows(settings.window, time.monotonic, time.time)
-    wanted = LogSettings.from_environment()
+    wanted = LogSettings.from_environment(with_key=False)
     kept = PredictionLog(wanted) if wanted is not None else None
     store = Store(settings.state, reference)
     monitor = Monitor(store, plan, windows, settings.pod, journal=kept.journal if kept is not None else None)

@@ -81,14 +81,13 @@ class Requests:
             raise RequestsError("its requests are no columns")
         if len({len(raw[name]) for name in COLUMNS}) > 1:
             raise RequestsError("the columns of its requests are not equally long")
-        texts = all(_is_text(value, 4 * MAX_ID) for value in raw["ids"]) and all(
-            value is None or _is_text(value, MAX_KEY) for value in raw["keys"]
-        )
-        numbers = all(type(value) is int and 0 <= value < 2**31 for name in COUNTS for value in raw[name])
-        moments = all(type(value) in (int, float) and 0 <= value < 2**40 for name in SECONDS for value in raw[name])
+        texts = _are(raw["ids"], {str}, 4 * MAX_ID) and _are(raw["keys"], {str, type(None)}, MAX_KEY)
+        numbers = all(_within(raw[name], {int}, 2**31) for name in COUNTS)
+        moments = all(_within(raw[name], {int, float}, 2**40) for name in SECONDS)
         if not (texts and numbers and moments) or sum(raw["rows"]) != rows:
             raise RequestsError("its requests can't be those of its rows")
-        arms = [arm if isinstance(arm, str) and arm in ARMS else DIRECT for arm in raw["arms"]]
+        known = _are(raw["arms"], {str}, MAX_ID) and set(raw["arms"]) <= ARMS
+        arms = raw["arms"] if known else [arm if type(arm) is str and arm in ARMS else DIRECT for arm in raw["arms"]]
         return cls(**{**{name: raw[name] for name in COLUMNS}, "arms": arms})
 
 
@@ -97,5 +96,10 @@ def _clean(text: str) -> str:
     return text if text.isascii() else text.encode(errors="replace").decode()
 
 
-def _is_text(value: Any, most: int) -> bool:
-    return isinstance(value, str) and len(value) <= most
+def _are(values: list[Any], kinds: set[type], longest: int) -> bool:
+    """Whether all are of these types, and no text is longer. Without a step of Python's for each: there are many."""
+    return set(map(type, values)) <= kinds and max(map(len, filter(None, values)), default=0) <= longest
+
+
+def _within(values: list[Any], kinds: set[type], end: float) -> bool:
+    return set(map(type, values)) <= kinds and min(values, default=0) >= 0 and max(values, default=0) < end

@@ -4,6 +4,7 @@ Invariant: what the saved mark says is exactly what is in the segments, and ever
 `lost`. Nothing here raises: a log that can't be written loses rows, and counts them; what is counted goes on.
 """
 
+import contextlib
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -22,6 +23,10 @@ log = logging.getLogger(__name__)
 
 MOST_SEGMENTS: Final = 10_000
 """That wait, whatever their size: the disk has to be looked through each second."""
+
+
+MOST_LOOKS: Final = 100
+"""At segments that go while they are looked at."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class Journal:
             if mark.epoch:
                 self._segments.cut(Segment(mark.epoch, mark.segment), mark.size)
             else:
-                found, self._skip = _found(self._segments)
+                found, self._skip = _settled(self._segments)
                 mark = replace(mark, written=mark.written + found)
         except OSError as error:
             self._fail(error)
@@ -147,6 +152,14 @@ class Journal:
         if failure != self.failure:
             log.error("%s; rows are lost, and counted", failure)
         self.failure = failure
+
+
+def _settled(segments: Segments) -> tuple[int, dict[str, int]]:
+    """`_found`, while a process of the monitor before may still bring segments away."""
+    for _ in range(MOST_LOOKS):
+        with contextlib.suppress(FileNotFoundError):
+            return _found(segments)
+    return _found(segments)
 
 
 def _found(segments: Segments) -> tuple[int, dict[str, int]]:

@@ -8,6 +8,7 @@ A record is 4 bytes of CRC-32, and a frame of capture/wire.py. Which bytes of th
 snapshot (journal.py): what lies behind is of a monitor that died before it had acknowledged it, and comes again.
 """
 
+import contextlib
 import os
 import shutil
 import struct
@@ -104,9 +105,14 @@ class Segments:
         return self._aside
 
     def size(self) -> int:
-        """Bytes of all that is there."""
-        folders = [self._raw, *self._ready.iterdir()]
-        return sum(each.stat().st_size for folder in folders for each in folder.iterdir())
+        """Bytes of all that waits. What `ship` takes away meanwhile does not."""
+        found = 0
+        for folder in (self._raw, *self._ready.iterdir()):
+            with contextlib.suppress(FileNotFoundError):
+                for each in folder.iterdir():
+                    with contextlib.suppress(FileNotFoundError):
+                        found += each.stat().st_size
+        return found
 
     def append(self, segment: Segment, size: int, batches: Iterable[Raw]) -> int:
         """Behind the first `size` bytes. Returns how many there are now, and they are on the disk."""

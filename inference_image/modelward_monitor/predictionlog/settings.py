@@ -49,8 +49,9 @@ class LogSettings:
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self | None:
-        """None where no log is wanted. Raises InvalidConfiguration."""
+    def from_environment(cls, environment: Mapping[str, str] = os.environ, *, with_key: bool = True) -> Self | None:
+        """None where no log is wanted. `with_key`: read the key that columns are hashed with; who does not need
+        it must not fail for want of it. Raises InvalidConfiguration."""
         uri = environment.get("PREDICTION_LOG_URI", "")
         if not uri:
             return None
@@ -92,7 +93,7 @@ class LogSettings:
             fraction=share("PREDICTION_LOG_FRACTION"),
             captured=share("PREDICTION_LOG_CAPTURED"),
             retention=number("PREDICTION_LOG_RETENTION_DAYS", 0, 0, 36_500) or None,
-            columns=_columns(environment),
+            columns=_columns(environment, with_key=with_key),
             limits=Limits(
                 number("PREDICTION_LOG_DISK_BYTES", Limits.disk, 1 << 20, 1 << 40),
                 number("PREDICTION_LOG_SEGMENT_BYTES", Limits.segment, 1 << 10, 1 << 30),
@@ -107,7 +108,7 @@ def _prefix(text: str) -> str:
     return text.strip("/")
 
 
-def _columns(environment: Mapping[str, str]) -> Columns:
+def _columns(environment: Mapping[str, str], *, with_key: bool) -> Columns:
     text = environment.get("PREDICTION_LOG_COLUMNS", "{}")
     try:
         raw: Any = orjson.loads(text)
@@ -120,6 +121,8 @@ def _columns(environment: Mapping[str, str]) -> Columns:
         raise InvalidConfiguration(f"PREDICTION_LOG_COLUMNS has {', '.join(unknown)}; it may have {', '.join(MODES)}")
     if not all(0 <= each <= MOST_CHARACTERS for each in truncate.values()):
         raise InvalidConfiguration(f"PREDICTION_LOG_COLUMNS.truncate: write 0 to {MOST_CHARACTERS} characters")
+    if not with_key:
+        return Columns(exclude, hashed, truncate)
     path = environment.get("PREDICTION_LOG_HASH_KEY_FILE")
     key = environment.get("PREDICTION_LOG_HASH_KEY", "").encode()
     if path:

@@ -132,6 +132,8 @@ class Shipper:
         kind, message = str(error.get("kind")), str(error.get("message"))[:1000]
         self._pause = min(PAUSE_MOST, 2 * self._pause or PAUSE_FIRST)
         self._not_before = self._clock() + self._pause
+        if kind == "Busy":
+            return  # of the monitor before, which was killed: it does the same, and ends
         if self.failure is None or self.failure.message != message:
             log.error("%s; tried again in %.0f s, rows wait on the pod's disk", message, self._pause)
         self.failure = Failure(self.failure.since if self.failure else self._wall(), kind, message)

@@ -68,10 +68,11 @@ def volumes(owner: ModelDeployment) -> list[dict[str, Any]]:
     if (claim := _claim(wanted)) is not None:
         found.append({"name": "prediction-log", "persistentVolumeClaim": {"claimName": claim}})
     if secret := wanted.credentials_secret:
-        found.append({"name": "log-credentials", "secret": {"secretName": secret.name}})
+        # Optional: a Secret that is missing keeps the log from its store, which is told, and no model from its clients.
+        found.append({"name": "log-credentials", "secret": {"secretName": secret.name, "optional": True}})
     if key := wanted.hash_key_secret:
         items = [{"key": key.key, "path": "key"}]
-        found.append({"name": "log-key", "secret": {"secretName": key.name, "items": items}})
+        found.append({"name": "log-key", "secret": {"secretName": key.name, "items": items, "optional": True}})
     return found
 
 

@@ -62,7 +62,11 @@ def test_the_monitor_reads_what_the_operator_writes(tmp_path: Path) -> None:
     assert (read.columns.exclude, read.columns.hash) == ({"input.name"}, {"key"})
     assert read.columns.truncate == {"input.text": 20}
     volumes = {each["name"]: each for each in pod["volumes"]}
-    assert volumes["log-key"]["secret"] == {"secretName": "pepper", "items": [{"key": "salt", "path": "key"}]}
+    # Optional: the model serves without them, and the condition tells what is missing.
+    assert volumes["log-key"]["secret"] == {
+        "secretName": "pepper", "items": [{"key": "salt", "path": "key"}], "optional": True,
+    }  # fmt: skip
+    assert volumes["log-credentials"]["secret"] == {"secretName": "writer", "optional": True}
 
 
 def test_secrets_are_mounted_into_the_monitor_alone() -> None:

@@ -173,3 +173,18 @@ def test_a_fraction_is_chosen_by_the_request_alone(tmp_path: Path, chosen: str) 
     assert [row["request_id"] for row in one] == [row["request_id"] for row in two]
     assert 150 < len(one) < 350  # of binomial(1000, 0.25); either end is 1e-12 away
     assert {row["fraction"] for row in one} == {0.25}
+
+
+def test_a_key_that_is_missing_is_told_and_what_is_counted_goes_on(tmp_path: Path) -> None:
+    write_bundle(tmp_path, reference())
+    store, key = tmp_path / "store", tmp_path / "key"
+    more = settings(store, PREDICTION_LOG_COLUMNS='{"hash": ["key"]}', PREDICTION_LOG_HASH_KEY_FILE=str(key))
+    with MonitorProcess(tmp_path, **more) as monitor:
+        send(monitor.socket, asked(1, 7))
+        until(lambda: told(monitor)["failure"] is not None, lambda: monitor.log)
+        assert told(monitor)["failure"]["kind"] == "Invalid"
+        assert monitor.get("/v1/counts")[1]["intake"]["counted"] == 7
+        assert not paths(store)
+        key.write_text("0123456789abcdef")
+        until(lambda: told(monitor)["rows"]["stored"] == 7, lambda: monitor.log)
+    assert all(len(row["key"]) == 32 for row in rows(store))
