@@ -88,7 +88,7 @@ class LogSettings:
             pod=re.sub(r"[^A-Za-z0-9-]", "-", pod)[:80],
             bundle=Path(environment.get("BUNDLE_DIR", "/bundle")),
             prefix=_prefix(environment.get("PREDICTION_LOG_PREFIX", "")),
-            folder=Path(environment.get("MONITOR_DIR", "/monitor")) / "log",
+            folder=Path(environment.get("PREDICTION_LOG_DIR") or environment.get("MONITOR_DIR", "/monitor") + "/log"),
             credentials=Path(credentials) if credentials else None,
             fraction=share("PREDICTION_LOG_FRACTION"),
             captured=share("PREDICTION_LOG_CAPTURED"),

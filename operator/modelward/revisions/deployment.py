@@ -246,7 +246,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         init.append(cache_mounts.added(keeping, owner, model, platform, revision))
     if spec.monitor is not None:
         volumes += [
-            steps.folder("monitor", prediction_log.folder_size(owner)),
+            steps.folder("monitor", steps.SCRATCH),
             steps.folder(steps.tmp(CONTAINERS.monitor)["name"], steps.SCRATCH),
             *prediction_log.volumes(owner),
         ]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Resources
 from modelward.kube.manifests import NON_ROOT_USER
 from modelward.platform import Platform
-from modelward.revisions.init_containers import CA_DIR, CA_KEY, SCRATCH
+from modelward.revisions.init_containers import CA_DIR, CA_KEY, folder
 from modelward.values.durations import seconds, share
 from modelward.values.quantities import amount
 
@@ -22,8 +22,11 @@ KEY_DIR: Final = "/etc/modelward/log-key"
 DEFAULT_RESOURCES: Final = Resources(requests={"cpu": "20m", "memory": "256Mi"})
 """Of a monitor with a log: twice as much as of one without, for the process that writes the files."""
 
-ROOM: Final = int(amount(SCRATCH))
-"""Bytes of the monitor's folder besides the log that waits: its own state, and files that are only being made."""
+SEGMENTS_DIR: Final = "/prediction-log"
+"""Of the monitor alone: what it reads there it brings to the store with rights that no model is to have."""
+
+ROOM: Final = 512 << 20
+"""Bytes of that folder besides the log that waits: for files that are only being made."""
 
 
 def settings(owner: ModelDeployment, platform: Platform, revision: str) -> dict[str, str]:
@@ -40,6 +43,7 @@ def settings(owner: ModelDeployment, platform: Platform, revision: str) -> dict[
     found: dict[str, str | None] = {
         "PREDICTION_LOG_URI": wanted.uri if claim is None else MOUNT,
         "PREDICTION_LOG_PREFIX": None if claim is None else urlsplit(wanted.uri).path.strip("/") or None,
+        "PREDICTION_LOG_DIR": SEGMENTS_DIR,
         "PREDICTION_LOG_CREDENTIALS_DIR": CREDENTIALS_DIR if wanted.credentials_secret else None,
         "PREDICTION_LOG_HASH_KEY_FILE": f"{KEY_DIR}/key" if wanted.hash_key_secret else None,
         "PREDICTION_LOG_FRACTION": _plain(share(wanted.fraction)),
@@ -64,7 +68,7 @@ def volumes(owner: ModelDeployment) -> list[dict[str, Any]]:
     wanted = owner.spec.prediction_log
     if wanted is None:
         return []
-    found: list[dict[str, Any]] = []
+    found = [folder("log-segments", ROOM + int(amount(wanted.disk_limit)))]
     if (claim := _claim(wanted)) is not None:
         found.append({"name": "prediction-log", "persistentVolumeClaim": {"claimName": claim}})
     if secret := wanted.credentials_secret:
@@ -81,7 +85,7 @@ def mounts(owner: ModelDeployment, platform: Platform) -> list[dict[str, Any]]:
     wanted = owner.spec.prediction_log
     if wanted is None:
         return []
-    found: list[dict[str, Any]] = []
+    found: list[dict[str, Any]] = [{"name": "log-segments", "mountPath": SEGMENTS_DIR}]
     if _claim(wanted) is not None:
         found.append({"name": "prediction-log", "mountPath": MOUNT})
     if wanted.credentials_secret:
@@ -91,12 +95,6 @@ def mounts(owner: ModelDeployment, platform: Platform) -> list[dict[str, Any]]:
     if platform.ca_config_map:
         found.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
     return found
-
-
-def folder_size(owner: ModelDeployment) -> str | int:
-    """Of the monitor's folder, as a quantity or bytes: the kubelet ends a pod that writes more."""
-    wanted = owner.spec.prediction_log
-    return SCRATCH if wanted is None else ROOM + int(amount(wanted.disk_limit))
 
 
 def security_context(owner: ModelDeployment) -> dict[str, Any]:

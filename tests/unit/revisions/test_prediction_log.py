@@ -22,6 +22,9 @@ from modelward.revisions import deployment as revision
 from modelward_monitor.predictionlog.settings import LogSettings
 
 LAKE = PredictionLog("s3://lake/log", SecretReference("writer"), fraction="25%", retention="30d")
+OWN = {"log-segments", "log-credentials", "log-key"}
+"""Volumes that a model must not reach: the monitor brings what is in the first to the store by the second."""
+
 COLUMNS = LogColumns(("input.name",), ("key",), (Truncated("input.text", 20),))
 
 
@@ -71,10 +74,10 @@ def test_the_monitor_reads_what_the_operator_writes(tmp_path: Path) -> None:
 
 def test_secrets_are_mounted_into_the_monitor_alone() -> None:
     pod = template(logged(replace(LAKE, hash_key_secret=KeyReference("pepper"))))["spec"]
-    assert {"log-credentials", "log-key"} <= names(monitor(pod))
+    assert names(monitor(pod)) >= OWN
     for container in (*pod["initContainers"], *pod["containers"]):
         assert "envFrom" not in container
-        assert container["name"] == "monitor" or not names(container) & {"log-credentials", "log-key"}
+        assert container["name"] == "monitor" or not names(container) & OWN
     assert environment(pod["containers"][0])["MODEL_REVISION"] == "fraud-a"
 
 
@@ -90,8 +93,8 @@ def test_a_claim_is_mounted_to_be_written_by_the_images_user() -> None:
 
 def test_the_pods_disk_has_room_for_what_may_wait() -> None:
     pod = template(logged(replace(LAKE, disk_limit="2Gi")))["spec"]
-    (folder,) = [each for each in pod["volumes"] if each["name"] == "monitor"]
-    assert folder["emptyDir"] == {"sizeLimit": str(3 << 30)}
+    (folder,) = [each for each in pod["volumes"] if each["name"] == "log-segments"]
+    assert folder["emptyDir"] == {"sizeLimit": str((2 << 30) + (512 << 20))}
     assert monitor(pod)["resources"]["requests"]["memory"] == "256Mi"
 
 
