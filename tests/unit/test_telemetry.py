@@ -137,6 +137,14 @@ def test_a_model_that_is_not_compiled(fleet: Fleet) -> None:
     assert fleet.told()["modeldeployment_not_compiled"] == 1.0
 
 
+@pytest.mark.parametrize(("status", "value"), [("True", 1.0), ("False", 0.0), ("Unknown", 0.0), (None, None)])
+def test_whether_the_registry_was_told(fleet: Fleet, status: str | None, value: float | None) -> None:
+    fleet.show(observed(A, revision(A), router=router(A)))
+    if status is not None:
+        fleet.models[NAME]["status"]["conditions"].append({"type": "WrittenBack", "status": status})
+    assert fleet.told().get("modeldeployment_written_back") == value
+
+
 def test_all_goes_with_the_model_and_nothing_of_another(fleet: Fleet) -> None:
     candidate = replace(revision(B), model=replace(MODEL, version="7"))
     facts = rolling()

@@ -181,8 +181,8 @@ def _rollout(
 ) -> tuple[Event, ...]:
     revision, began = str(rollout["revision"]), str(rollout["startedAt"])
     shown = {
-        "strategy": rollout.get("strategy"), "attempt": rollout.get("attempt"), "from": rollout.get("from"),
-        "gates": gates(rollout.get("gates")),
+        "strategy": _plain(rollout.get("strategy")), "attempt": int(rollout.get("attempt", 1)),
+        "from": _plain(rollout.get("from")), "gates": gates(rollout.get("gates")),
     }  # fmt: skip
     known = {"revision": revision, "uri": rollout.get("uri")}
     for role in (status.get("stable"), status.get("candidate"), *(status.get("history") or ())):
@@ -221,12 +221,12 @@ def _told(
     version = revision.get("version") or followed.get("version")
     told = model_facet(
         kind=what,
-        revision=revision.get("revision"),
+        revision=_plain(revision.get("revision")),
         uri=plain(uri),
-        version=None if version is None else plain(version),
-        alias=plain(followed["alias"]) if followed.get("alias") else None,
-        digest=revision.get("digest"),
-        format=revision.get("format"),
+        version=_plain(version),
+        alias=_plain(followed.get("alias")),
+        digest=_plain(revision.get("digest")),
+        format=_plain(revision.get("format")),
         **more,
     )
     run_facets: dict[str, Any] = {"modelward_model": told}
@@ -254,12 +254,12 @@ def _retraining(namespace: str, model: tuple[str, str], run: Run) -> tuple[Event
             kind="Retraining",
             revision=run.revision,
             uri=plain(run.model.uri) if run.model is not None else None,
-            digest=run.model.digest if run.model is not None else None,
-            version=plain(run.version) if run.version else None,
+            digest=_plain(run.model.digest) if run.model is not None else None,
+            version=_plain(run.version),
             attempt=run.attempt,
             trigger=run.trigger,
             reason=plain(run.reason, SENTENCE),
-            holdout=plain(run.holdout) if run.holdout else None,
+            holdout=_plain(run.holdout),
             result=run.result,
         )
     }
@@ -279,6 +279,10 @@ def _retraining(namespace: str, model: tuple[str, str], run: Run) -> tuple[Event
         failed = "" if kind == COMPLETE else run.message or str(run.result)
         events.append(told.event(kind, run.ended_at or run.started_at, failed))
     return tuple(events)
+
+
+def _plain(value: object) -> str | None:
+    return None if value is None else plain(value)
 
 
 def _trains(job: str) -> str:

@@ -54,7 +54,8 @@ class Book:
         self._namespace = namespace
         self._namespaces = namespaces
         self._now = now
-        self._told: dict[Key, dict[tuple[str, str], Event]] = {}
+        self._told: dict[Key, frozenset[tuple[str, str]]] = {}
+        self._open: dict[Key, tuple[Event, ...]] = {}
         self._seen: dict[Key, tuple[Object, ...]] = {}
 
     def look(self, key: Key) -> None:
@@ -69,6 +70,7 @@ class Book:
     def forget(self, key: Key) -> None:
         """It is another installation's now, which tells of it."""
         self._told.pop(key, None)
+        self._open.pop(key, None)
         self._seen.pop(key, None)
 
     def _look(self, key: Key) -> None:
@@ -108,16 +110,16 @@ class Book:
 
     def _tell(self, key: Key, events: Sequence[Event], unread: set[str], why: str) -> None:
         """`unread`: ids of runs that are there and could not be read."""
-        now, told = self._now().timestamp(), self._told.get(key, {})
+        now, told = self._now().timestamp(), self._told.get(key, frozenset())
         there = {each.run for each in events} | unread
-        ends = {each.run for each in told.values() if is_end(each)}
-        news = [
-            aborted(each, now, why) for each in told.values() if each.run not in there and each.run not in ends
-        ]  # fmt: skip
+        begun = self._open.get(key, ())
+        news = [aborted(each, now, why) for each in begun if each.run not in there]
         news += [each for each in events if each.identity not in told and each.time >= now - TOLD_ANEW]
-        self._told[key] = {identity: each for identity, each in told.items() if each.run in there} | {
-            each.identity: each for each in events if each.identity not in told
-        }
+        self._told[key] = frozenset(each for each in told if each[0] in there) | {each.identity for each in events}
+        # Only of what goes on its event is kept: that of its end is made of it, where nothing else tells of that.
+        ended = {each.run for each in events if is_end(each)}
+        known = {each.run: each for each in (*begun, *events) if each.run in there - ended}
+        self._open[key] = tuple(known.values())
         if news:
             self._outbox.put(key.namespace, news)
 

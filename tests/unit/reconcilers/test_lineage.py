@@ -164,6 +164,16 @@ def test_the_first_deployment_waits_until_it_is_known_to_be_the_first() -> None:
     assert world.sent.events == [], "what was promoted later is no first deployment"
 
 
+def test_of_what_has_ended_no_event_is_kept_in_memory() -> None:
+    world = World()
+    world.model(rollout=rollout())
+    world.book.look(KEY)
+    assert len(world.book._open[KEY]) == 1
+    world.model(rollout=rollout(phase="Promoted"))
+    world.book.look(KEY)
+    assert (world.book._open[KEY], len(world.book._told[KEY])) == ((), 2)
+
+
 def test_a_broken_status_ends_nothing() -> None:
     world = World()
     world.model(rollout=rollout())

@@ -207,7 +207,7 @@ def test_status_says_what_is_due_what_failed_and_what_was_told() -> None:
     assert one is not None
     assert one.first == Written(ONE, begun=(TWO,)), "before it is written it is recorded"
     first = told(one, None, done=False)
-    assert (first.record, first.again_in) == (show(Written(ONE, begun=(TWO,)), "mlflow", "http://mlflow"), 0.0)
+    assert (first.record, first.again_in) == (show(Written(ONE, begun=(TWO,)), "mlflow", "http://mlflow"), 0.1)
     begun = found(SERVES_TWO, "2", Written(ONE, begun=(TWO,)))
     assert begun is not None
     assert begun.first is None

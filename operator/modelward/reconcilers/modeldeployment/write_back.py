@@ -16,6 +16,7 @@ from modelward.models.following import Following, Trouble
 from modelward.models.write_back import Named, Registered, Rejected, Step, Written
 from modelward.retraining.effective import Effective
 from modelward.rollouts.decision import Decision
+from modelward.rollouts.trial import AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def told(found: Due, progress: Trouble | None, *, done: bool, again_in: float | 
     name, address = found.registry.name, found.registry.address
     if found.first is not None:
         record = facts.show(found.first, name, address)
-        return Told(record, _waiting(name), 0.0)
+        return Told(record, _waiting(name), AT_ONCE)
     if not done:
         condition = _waiting(name)
         if progress is not None:
