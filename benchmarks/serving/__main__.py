@@ -5,14 +5,12 @@ Exit code 0 where every ratio of the summary could be measured, 1 where not (the
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 
 from benchmarks.serving import busy, cases, report
-from benchmarks.serving.loads import HERE, Loads
+from benchmarks.serving.loads import cores_and_load
 from benchmarks.serving.run import Run
-from localcluster import binaries, debian
 from localcluster.progress import SetupError, say
 
 
@@ -28,7 +26,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        core, load = _cores_and_load()
+        core, load = cores_and_load()
         with busy.beside((core, load.core)) if chosen.busy else contextlib.nullcontext():
             results = Run(plan, core, load).measure()
     except SetupError as error:
@@ -40,15 +38,6 @@ def main() -> int:
     print(report.table(results, plan.cases), end="\n\n")
     print(report.last_line(results), flush=True)
     return int(None in report.summary(results).values())
-
-
-def _cores_and_load() -> tuple[int, Loads]:
-    """The servers' core, and the load on another one. Raises SetupError where there is none."""
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise SetupError("the servers need one core and the load another; run this where there are two")
-    debian.ensure({"wrk": "wrk", "taskset": "util-linux"})
-    return cores[-1], Loads(cores[-2], binaries.program("the gRPC client", HERE / "grpc"))
 
 
 sys.exit(main())

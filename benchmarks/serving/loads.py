@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.serving.requests import Request
+from localcluster import binaries, debian
 from localcluster.progress import SetupError
 
 HERE = Path(__file__).parent / "load"
@@ -32,11 +33,13 @@ _FAILURES = (
 
 @dataclass(frozen=True)
 class Figure:
-    """One measurement. `rate`: requests a second; `p50`, `p99`: seconds; `failure`: why it is void."""
+    """One measurement. `rate`: requests a second; `p50`, `p99`: seconds; `requests`: that were answered; `failure`: why
+    it is void."""
 
     rate: float = 0.0
     p50: float = 0.0
     p99: float = 0.0
+    requests: int = 0
     failure: str | None = None
 
 
@@ -51,9 +54,10 @@ def parse_wrk(text: str) -> Figure:
         int(percent): float(value) * _UNITS[unit]
         for percent, value, unit in re.findall(rf"^\s+(\d+)%\s+{_NUMBER}(us|ms|s|m|h)\s*$", text, re.MULTILINE)
     }
-    if rate is None or not float(rate[1]) or not {50, 99} <= quantiles.keys():
+    count = re.search(r"^\s+(\d+) requests in ", text, re.MULTILINE)
+    if rate is None or count is None or not float(rate[1]) or not {50, 99} <= quantiles.keys():
         return Figure(failure="no request was answered")
-    return Figure(float(rate[1]), quantiles[50], quantiles[99])
+    return Figure(float(rate[1]), quantiles[50], quantiles[99], int(count[1]))
 
 
 def parse_report(text: str) -> Figure:
@@ -63,7 +67,8 @@ def parse_report(text: str) -> Figure:
         return Figure(failure=f"{report['errors']} clients failed: {report['first_error']}")
     if not report["requests"]:
         return Figure(failure="no request was answered")
-    return Figure(report["requests"] / report["seconds"], report["p50"], report["p99"])
+    requests = int(report["requests"])
+    return Figure(requests / report["seconds"], report["p50"], report["p99"], requests)
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,15 @@ class Loads:
         if result.returncode:
             raise SetupError(f"gRPC: {result.stderr.decode(errors='replace').strip()[:300]}")
         return result.stdout
+
+
+def cores_and_load() -> tuple[int, Loads]:
+    """The servers' core, and the load on another one. Raises SetupError where there is none."""
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise SetupError("the servers need one core and the load another; run this where there are two")
+    debian.ensure({"wrk": "wrk", "taskset": "util-linux"})
+    return cores[-1], Loads(cores[-2], binaries.program("the gRPC client", HERE / "grpc"))
 
 
 def model_call(python: Path, model: Path, rows: Path, core: int, seconds: int) -> Figure:

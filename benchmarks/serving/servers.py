@@ -81,11 +81,12 @@ class Server:
         return self.requirements.stem if self.requirements.parent == PEERS else self.name
 
 
-def _modelward(place: Place) -> Launch:
+def modelward(place: Place, image: Path = IMAGE) -> Launch:
+    """`image`: the server's own source, of this checkout or another."""
     bundle = place.folder / "bundle"
     bundle.mkdir()
     env = {
-        "PYTHONPATH": str(IMAGE),
+        "PYTHONPATH": str(image),
         "PYTHONDONTWRITEBYTECODE": "1",
         "BUNDLE_DIR": str(bundle),
         "TERMINATION_LOG": str(place.folder / "termination-log"),
@@ -150,7 +151,7 @@ OWN_API = dict.fromkeys((BINARY, GRPC), "does not speak the Open Inference Proto
 INFER, MODEL_READY = "/v2/models/model/infer", "/v2/models/model/ready"
 
 SERVERS = (
-    Server(OURS, IMAGE / "requirements.lock", frozenset({JSON, BINARY, GRPC}), MODEL_READY, _modelward),
+    Server(OURS, IMAGE / "requirements.lock", frozenset({JSON, BINARY, GRPC}), MODEL_READY, modelward),
     Server(MLSERVER, PEERS / "mlserver.txt", frozenset({JSON, GRPC}), MODEL_READY, _mlserver, {BINARY: NO_BINARY}),
     Server(
         MLSERVER_BATCHING, PEERS / "mlserver.txt", frozenset({JSON, GRPC}), MODEL_READY, _mlserver_batching,

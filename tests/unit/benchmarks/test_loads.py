@@ -24,7 +24,7 @@ FAILED_SOCKETS = "  Socket errors: connect {}, read {}, write {}, timeout {}\n"
 
 
 def test_a_good_run() -> None:
-    assert parse_wrk(GOOD) == Figure(rate=3994.64, p50=pytest.approx(0.00085), p99=pytest.approx(1.2))
+    assert parse_wrk(GOOD) == Figure(rate=3994.64, p50=pytest.approx(0.00085), p99=pytest.approx(1.2), requests=8012)
 
 
 def test_other_answers_than_success_make_it_void() -> None:
@@ -44,14 +44,16 @@ def test_failed_sockets_make_it_void(counts: tuple[int, ...], words: str) -> Non
     assert parse_wrk(GOOD + FAILED_SOCKETS.format(*counts)).failure == words
 
 
-@pytest.mark.parametrize("text", ["", GOOD.replace("3994.64", "0.00"), GOOD.replace("99%", "98%")])
+@pytest.mark.parametrize(
+    "text", ["", GOOD.replace("3994.64", "0.00"), GOOD.replace("99%", "98%"), GOOD.replace("8012 ", "")]
+)
 def test_nothing_answered_is_void(text: str) -> None:
     assert parse_wrk(text).failure == "no request was answered"
 
 
 def test_a_report() -> None:
     report = {"requests": 100, "seconds": 2.0, "p50": 0.001, "p99": 0.002, "errors": 0}
-    assert parse_report(json.dumps(report)) == Figure(50.0, 0.001, 0.002)
+    assert parse_report(json.dumps(report)) == Figure(50.0, 0.001, 0.002, 100)
 
 
 def test_a_report_with_errors_is_void() -> None:
