@@ -17,7 +17,7 @@ from modelward_inference.engine.batching import Batcher, Limits, key_of
 from modelward_inference.engine.bodies import Bodies
 from modelward_inference.engine.computing import Observer
 from modelward_inference.engine.jobs import Job
-from modelward_inference.engine.refusals import Guard
+from modelward_inference.engine.refusals import Guards
 from modelward_inference.protocol.checks import size_of
 from modelward_inference.protocol.messages import (
     REFUSERS,
@@ -93,7 +93,7 @@ class DataPlane:
         self._names = Names(self.signature, manifest.columns)
         self._outputs = tuple(tensor.name for tensor in self.signature.outputs)
         widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in self.signature.inputs}
-        self._guards = [Guard(each, widths[each.tensor]) for each in manifest.refusals]
+        self._guards = Guards(manifest.refusals, widths)
         self._timeout = timeout
         self.max_rows = max_rows
         # Along the first axis, where fetch has proven that this changes no answer.
@@ -197,8 +197,7 @@ class DataPlane:
     def _job(self, request: InferRequest, now: float, deadline: float) -> Job:
         inputs = self._names.inputs(request)
         rows = self._checked_rows(inputs)
-        for guard in self._guards:
-            guard.check(inputs[guard.tensor])
+        self._guards.check(inputs)
         wanted = tuple(self._names.outputs(request).values()) if request.outputs else self._outputs
         key = key_of(inputs, wanted) if self._batches else None
         return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline,

@@ -4,14 +4,14 @@ A compiled form may answer where the original raises: a tree sends a missing val
 for. Failure: ModelRefusedError, with status 400.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Refusal
 from modelward_inference.protocol.messages import ModelRefusedError
-from modelward_inference.protocol.tensors import shown
+from modelward_inference.protocol.tensors import are_ordinary, shown
 
 _WORDS = {
     "missing": ("is missing", "it was trained without missing values; fill them in first, or add an imputer to it"),
@@ -29,10 +29,28 @@ FOUND: Mapping[str, Callable[[Array], Array]] = {"missing": np.isnan, "infinite"
 """Which numbers are refused, by the kind of the refusal."""
 
 
+class Guards:
+    """All refusals of a model. `widths`: of its tensors, the values of a row."""
+
+    def __init__(self, refusals: Iterable[Refusal], widths: Mapping[str, int]) -> None:
+        self._by_tensor: dict[str, list[Guard]] = {}
+        for each in refusals:
+            self._by_tensor.setdefault(each.tensor, []).append(Guard(each, widths[each.tensor]))
+
+    def check(self, inputs: Mapping[str, Array]) -> None:
+        """Raises ModelRefusedError for the first row that the model refuses."""
+        for tensor, guards in self._by_tensor.items():
+            array = inputs[tensor]
+            ordinary = array.dtype.kind != "O" and are_ordinary(array)
+            for guard in guards:
+                if not ordinary or guard.by_value:
+                    guard.check(array)
+
+
 class Guard:
     """One refusal, made ready."""
 
-    __slots__ = ("_all", "_columns", "_known", "_refusal", "tensor")
+    __slots__ = ("_all", "_columns", "_known", "_refusal", "by_value", "tensor")
 
     def __init__(self, refusal: Refusal, width: int) -> None:
         self._refusal = refusal
@@ -40,6 +58,8 @@ class Guard:
         self._columns = list(refusal.columns)
         self._all = len(self._columns) == width
         self._known = frozenset(refusal.known)
+        self.by_value = bool(self._known)
+        """Whether ordinary numbers may be refused as well."""
 
     def check(self, array: Array) -> None:
         if self._known:
