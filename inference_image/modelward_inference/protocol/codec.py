@@ -104,7 +104,7 @@ def _request(document: Any, tail: memoryview) -> InferRequest:
     identifier = document.get("id")
     if identifier is not None and not isinstance(identifier, str):
         raise RequestError(f"id must be a string, not {kind_of(identifier)}")
-    parameters = _object(document, "parameters", "parameters")
+    parameters = _object(document, "parameters", "parameters") if "parameters" in document else _NOTHING
     binary = _flag(parameters, "binary_data_output", "parameters.binary_data_output") if parameters else None
     if parameters:
         labels.check(parameters, "parameters")
@@ -178,13 +178,18 @@ def _outputs(raw: Any) -> tuple[WantedOutput, ...]:
     for index, each in enumerate(raw):
         if not isinstance(each, dict) or not isinstance(each.get("name"), str):
             raise RequestError(f"outputs[{index}] must be an object with a name")
-        where = f"outputs[{index}].parameters"
-        parameters = _object(each, "parameters", where)
-        labels.check(parameters, where)
-        binary = _flag(parameters, "binary_data", f"{where}.binary_data")
-        wanted.append(WantedOutput(each["name"], binary))
-    _once([each.name for each in wanted], "outputs")
+        wanted.append(WantedOutput(each["name"], _wish(each, index) if "parameters" in each else None))
+    if len(wanted) > 1:
+        _once([each.name for each in wanted], "outputs")
     return tuple(wanted)
+
+
+def _wish(raw: dict[str, Any], index: int) -> bool | None:
+    """Whether an output is asked for in binary."""
+    where = f"outputs[{index}].parameters"
+    parameters = _object(raw, "parameters", where)
+    labels.check(parameters, where)
+    return _flag(parameters, "binary_data", f"{where}.binary_data")
 
 
 def encode(response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:

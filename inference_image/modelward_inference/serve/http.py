@@ -1,8 +1,9 @@
 """uvicorn's HTTP protocol, with limits on what a client may do before the application is asked, and errors in JSON.
 
 uvicorn neither bounds the head of a request nor the time that it takes to arrive. Both cost a working request next to
-nothing here: the head is measured where it did not come in one piece, and slow clients are found by a look at all
-connections about once a second. Failure: 400, 408 and 431 with `{"error": …}`, after which the connection ends.
+nothing here: the head is measured where it did not come in one piece, and clients that are slow, or gone silent, are
+found by a look at all connections about once a second. Failure: 400, 408 and 431 with `{"error": …}`, after which the
+connection ends.
 """
 
 import asyncio
@@ -23,8 +24,8 @@ LINGER = 2.0
 
 
 EXCHANGE = "modelward.exchange"
-"""An ASGI extension: an `Exchange`. ASGI's own two messages of an answer, which are checked and taken apart again, cost
-more than a small model."""
+"""An ASGI extension: an `Exchange`. ASGI's own messages of a body and an answer, which are put together, checked and
+taken apart again, cost more than a small model."""
 
 
 class Exchange:
@@ -47,18 +48,25 @@ class Exchange:
         assert cycle is not None, "who works at a request keeps it"
         return cycle
 
+    def body(self, most: int) -> bytes | None:
+        """The whole body, if all of it has come and it has no more than `most` bytes; None: it is to be received."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected or len(cycle.body) > most:
+            return None
+        body, cycle.body = bytes(cycle.body), bytearray()
+        cycle.message_event.clear()  # what comes from now on is that the client has left
+        cycle.flow.resume_reading()
+        return body
+
     def gone(self) -> bool:
         """Whether the client has left: then nobody reads an answer, and none need be given."""
-        cycle = self._cycle
-        if not cycle.disconnected and cycle.transport.is_closing():
-            cycle.disconnected = True  # uvicorn does not hear of it for requests that wait behind another one
-        return cycle.disconnected
+        return _gone(self._cycle)
 
     def answer(self, status: int, headers: bytes, body: bytes) -> bool:
         """A whole answer in one call. `headers`: lines, each with its end, content-length among them, and none about
         the connection. False: the client reads too slowly, and the ordinary way is to be taken, which waits."""
         cycle = self._cycle
-        if self.gone():
+        if _gone(cycle):
             return True
         if cycle.flow.write_paused:
             return False
@@ -71,6 +79,12 @@ class Exchange:
             cycle.transport.close()
         cycle.on_response()
         return True
+
+
+def _gone(cycle: RequestResponseCycle) -> bool:
+    if not cycle.disconnected and cycle.transport.is_closing():
+        cycle.disconnected = True  # uvicorn does not hear of it for requests that wait behind another one
+    return cycle.disconnected
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -105,6 +119,20 @@ class GuardedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.scope["extensions"] = {EXCHANGE: Exchange(cycle, self.lines)}  # type: ignore[dict-item]
         super()._start_asgi_task(cycle, app)
+
+    def on_response_complete(self) -> None:
+        # As uvicorn has it, without a timer that each request sets and the next one takes back: see `unused`.
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+
+    def unused(self) -> object | None:
+        """The last request, where it has been answered and no other one has begun: one object until one does."""
+        answered = self.cycle is not None and self.cycle.response_complete and self.cycle.scope is self.scope
+        return self.cycle if answered else None
 
     def unfinished(self) -> object | None:
         """What has begun to arrive and is not complete: one object for as long as it is the same; else None."""
@@ -179,42 +207,49 @@ Since = dict[GuardedProtocol, tuple[object, float]]
 
 
 class SlowClients:
-    """Finds connections whose request does not arrive, or whose answer is not read. `timeout`: seconds from the first
-    byte of either to its last."""
+    """Finds connections whose request does not arrive, whose answer is not read, or that nobody uses. `timeout`:
+    seconds from the first byte of either to its last; `keep_alive`: from an answer to the next request."""
 
-    def __init__(self, state: ServerState, timeout: float) -> None:
+    def __init__(self, state: ServerState, timeout: float, keep_alive: float) -> None:
         self._state = state
         self._timeout = timeout
+        self._keep_alive = keep_alive
         self._arriving: Since = {}
         self._leaving: Since = {}
+        self._unused: Since = {}
 
     def sweep(self, now: float) -> None:
         """End what has been unfinished for too long. `now`: seconds, monotonic; to be called about every second."""
         connections = [each for each in list(self._state.connections) if isinstance(each, GuardedProtocol)]
         found = {each: what for each in connections if (what := each.unfinished()) is not None}
-        self._arriving, late = self._sorted(self._arriving, found, now)
+        self._arriving, late = _sorted(self._arriving, found, now, self._timeout)
         for connection in late:
             connection.refuse(408, f"the request did not arrive within {self._timeout:g} s")
         found = {each: what for each in connections if (what := each.unread()) is not None}
-        self._leaving, late = self._sorted(self._leaving, found, now)
+        self._leaving, late = _sorted(self._leaving, found, now, self._timeout)
         for connection in late:
             connection.transport.abort()  # a word more would only wait behind what is not read
+        found = {each: what for each in connections if (what := each.unused()) is not None}
+        self._unused, late = _sorted(self._unused, found, now, self._keep_alive)
+        for connection in late:
+            connection.transport.close()
 
-    def _sorted(
-        self, before: Since, found: dict[GuardedProtocol, object], now: float
-    ) -> tuple[Since, list[GuardedProtocol]]:
-        """Since when each is what it is, and those for which that is too long."""
-        since: Since = {}
-        late = []
-        for connection, what in found.items():
-            known, began = before.get(connection, (None, now))
-            if known is not what:
-                began = now
-            if now - began > self._timeout:
-                late.append(connection)
-            else:
-                since[connection] = (what, began)
-        return since, late
+
+def _sorted(
+    before: Since, found: dict[GuardedProtocol, object], now: float, most: float
+) -> tuple[Since, list[GuardedProtocol]]:
+    """Since when each is what it is, and those for which that is too long. `most`: seconds."""
+    since: Since = {}
+    late = []
+    for connection, what in found.items():
+        known, began = before.get(connection, (None, now))
+        if known is not what:
+            began = now
+        if now - began > most:
+            late.append(connection)
+        else:
+            since[connection] = (what, began)
+    return since, late
 
 
 def protocol(max_head: int, headers: Iterable[tuple[str, str]] = ()) -> type[asyncio.Protocol]:

@@ -179,7 +179,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._state = state
         self._drain = drain
-        self._slow = http.SlowClients(self.server_state, body_timeout)
+        self._slow = http.SlowClients(self.server_state, body_timeout, config.timeout_keep_alive)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
         if self._state.draining:

@@ -115,6 +115,7 @@ class Rest:
         self._plane = plane
         self._state = state
         self._max_body = max_body
+        self._small = min(SMALL, max_body)
         self._tracing = tracing
         base = f"/v2/models/{plane.name}"
         first = f"/v1/models/{plane.name}"
@@ -156,7 +157,8 @@ class Rest:
         refused = False
         try:
             _check_type(headers)
-            body = await self._body(receive, headers, held)
+            came = exchange.body(self._small) if exchange is not None else None
+            body = await self._body(receive, headers, held) if came is None else came
             began = time.perf_counter()
             deadline = time.monotonic() + _number(headers, TIMEOUT) / 1000 if TIMEOUT in headers else None
             if ENCODING not in headers and isinstance(body, bytes) and len(body) <= SMALL:
@@ -215,20 +217,17 @@ class Rest:
                 large = len(answer) > LARGE
                 answer = await self._bodies.apart(pack, answer, encoding) if large else pack(answer, encoding)
                 more.append((b"content-encoding", encoding.encode()))
-        await self._send(exchange, send, status, [kind, (b"content-length", b"%d" % len(answer)), *more], answer)
+        length = (b"content-length", b"%d" % len(answer))
+        quick = exchange if not self._state.draining else None
+        if quick is None or not quick.answer(status, _lines(kind, length, *more), answer):
+            await self._send(send, status, [kind, length, *more], answer)
         if self._samples.active:
             outputs = response.outputs if response is not None and status == 200 else None
             self._samples.take(headers.get(REQUEST_ID, b""), status, outputs)
 
-    async def _send(
-        self, exchange: http.Exchange | None, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes
-    ) -> None:
+    async def _send(self, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         if self._state.draining:
             headers.append(_CLOSE)
-        elif exchange is not None and exchange.answer(
-            status, b"".join([b"%s: %s\r\n" % header for header in headers]), body
-        ):
-            return
         try:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -327,6 +326,10 @@ def _check_type(headers: Headers) -> None:
     kind = headers.get(b"content-type", b"")
     if kind not in READABLE and kind.partition(b";")[0].strip().lower() not in READABLE:
         raise RequestError(f"Content-Type {kind[:50].decode('latin-1')!r} is not supported; send application/json", 415)
+
+
+def _lines(*headers: tuple[bytes, bytes]) -> bytes:
+    return b"".join([b"%s: %s\r\n" % header for header in headers])
 
 
 def _number(headers: Headers, name: bytes) -> int:

@@ -192,6 +192,9 @@ class Connection(http.GuardedProtocol):
     def unread(self) -> object | None:
         return None
 
+    def unused(self) -> object | None:
+        return None
+
     def refuse(self, status: int, _message: str) -> None:
         self.refused.append(status)
 
@@ -203,7 +206,7 @@ class State:
 
 def test_only_what_stands_still_for_too_long_is_refused() -> None:
     slow, quick, idle = Connection(), Connection(), Connection()
-    clients = http.SlowClients(State(slow, quick, idle), timeout=5.0)  # type: ignore[arg-type]
+    clients = http.SlowClients(State(slow, quick, idle), timeout=5.0, keep_alive=75.0)  # type: ignore[arg-type]
     slow.what = "a request"
     for now in range(7):
         quick.what = f"request {now}"
@@ -225,10 +228,32 @@ class Loaded(Connection):
 
 def test_only_an_answer_that_is_not_read_for_too_long_ends_the_connection() -> None:
     stuck, slow, idle = Loaded(), Loaded(), Loaded()
-    clients = http.SlowClients(State(stuck, slow, idle), timeout=5.0)  # type: ignore[arg-type]
+    clients = http.SlowClients(State(stuck, slow, idle), timeout=5.0, keep_alive=75.0)  # type: ignore[arg-type]
     stuck.answer = "an answer"
     for now in range(7):
         slow.answer = f"answer {now}"
         clients.sweep(float(now))
     assert [each.transport.abort.call_count for each in (stuck, slow, idle)] == [1, 0, 0]
     assert (stuck.refused, slow.refused) == ([], [])
+
+
+class Kept(Connection):
+    """One on which the test says which request was the last that was answered."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: object | None = None
+        self.transport = mock.Mock()
+
+    def unused(self) -> object | None:
+        return self.last
+
+
+def test_only_a_connection_that_nobody_uses_for_too_long_is_closed() -> None:
+    silent, rare, new = Kept(), Kept(), Kept()
+    clients = http.SlowClients(State(silent, rare, new), timeout=1.0, keep_alive=5.0)  # type: ignore[arg-type]
+    silent.last = "a request"
+    for now in range(7):
+        rare.last = f"request {now // 4}" if now != 3 else None
+        clients.sweep(float(now))
+    assert [each.transport.close.call_count for each in (silent, rare, new)] == [1, 0, 0]
