@@ -10,6 +10,7 @@ Invariant: a size that was never measured is not cheap, unless a larger one is.
 
 import math
 import time
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -66,13 +67,30 @@ class _Class:
     seconds: deque[float] = field(default_factory=lambda: deque(maxlen=WINDOW))
     barred_until: float = -math.inf
     retry: float = RETRY
+    _ordered: list[float] | None = None  # made where it is asked for: most samples are never looked at
+
+    def add(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        self._ordered = None
+
+    def clear(self) -> None:
+        self.seconds.clear()
+        self._ordered = None
+
+    def ordered(self) -> list[float]:
+        """The newest samples, the least first."""
+        if self._ordered is None:
+            self._ordered = sorted(self.seconds)
+        return self._ordered
 
     def quartile(self) -> float:
         """The lower one of the newest samples; infinite where there is none."""
-        return sorted(self.seconds)[len(self.seconds) // 4] if self.seconds else math.inf
+        ordered = self.ordered()
+        return ordered[len(ordered) // 4] if ordered else math.inf
 
     def is_long(self, budget: float) -> bool:
-        return self.quartile() > budget or sum(each >= HELD for each in self.seconds) >= MANY_HELD
+        ordered = self.ordered()
+        return self.quartile() > budget or len(ordered) - bisect_left(ordered, HELD) >= MANY_HELD
 
 
 class Costs:
@@ -99,7 +117,7 @@ class Costs:
         if sample.interrupted and seconds > self.budget and sample.cpu < EXPLAINED:
             return  # the caches were cold, or the pause was what took so long: it says nothing of the model
         kind = self._classes[size.bit_length()]
-        kind.seconds.append(seconds)
+        kind.add(seconds)
         if seconds <= self.budget:
             return
         if (len(kind.seconds) >= LEAST or sum(kind.seconds) >= HELD) and kind.is_long(self.budget):
@@ -109,7 +127,7 @@ class Costs:
         """A prediction in a thread used so much of the processor; its wall time would count waiting for others."""
         kind = self._classes[size.bit_length()]
         if self._clock() >= kind.barred_until:
-            kind.seconds.append(cpu_seconds)
+            kind.add(cpu_seconds)
             self._update()
 
     def estimate(self, size: int) -> float:
@@ -127,7 +145,7 @@ class Costs:
             kind.retry = RETRY  # it was short for long enough since
         kind.barred_until = now + kind.retry
         kind.retry = min(2 * kind.retry, LONGEST_RETRY)
-        kind.seconds.clear()
+        kind.clear()
         self._update()
 
     def _update(self) -> None:

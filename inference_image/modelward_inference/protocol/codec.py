@@ -71,8 +71,8 @@ def decode_quickly(body: bytes | memoryview, json_length: int | None) -> InferRe
     many tensors, many values beside them, a long text before binary tensors."""
     try:
         if json_length is None:
-            few = isinstance(body, bytes) and len(body) <= QUICK and body.count(b"[") <= FEW
-            document = largejson.read(bytes(body), FEW) if few else None
+            little = isinstance(body, bytes) and len(body) <= QUICK
+            document = largejson.read(bytes(body), FEW, FEW) if little else None
             return _request(document, _NO_BYTES) if document is not None else None
         head = bytes(body[: min(json_length, HEAD + 1)])
         # Other types are looked at one by one; and names of types may be written in other letters.
@@ -87,7 +87,7 @@ def decode_plain(body: bytes) -> InferRequest | None:
     """Numbers in lists and little besides, or None: a parser takes a millisecond for a mebibyte of those, and other
     threads run before and behind it."""
     try:
-        document = largejson.read(body, FEW) if body.count(b"[") <= ROWS else None
+        document = largejson.read(body, FEW, ROWS)
         return _request(document, _NO_BYTES) if document is not None else None
     except RequestError:
         return None
