@@ -49,6 +49,6 @@ def normal(value: float, variance: float, low: float = -inf, high: float = inf) 
     return max(low, value - half), min(high, value + half)
 
 
-def estimate(value: float, interval: tuple[float, float] | None, rows: int, within: float = 0.0) -> Estimate:
+def estimate(value: float, interval: tuple[float, float | None] | None, rows: int, within: float = 0.0) -> Estimate:
     low, high = interval if interval is not None else (None, None)
     return Estimate(value, low, high, rows, within)

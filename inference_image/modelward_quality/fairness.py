@@ -112,9 +112,9 @@ def _of_difference(one: Rate, other: Rate, level: float) -> tuple[float, float]:
     )
 
 
-def _of_ratio(one: Rate, other: Rate, level: float) -> tuple[float, float]:
+def _of_ratio(one: Rate, other: Rate, level: float) -> tuple[float, float | None]:
     """By the limits of both on the scale of the logarithm (Zou and Donner 2008, "Construction of confidence limits
-    about effect measures", MOVER). 0 and infinity where a limit is 0."""
+    about effect measures", MOVER). 0 where the lower limit is 0; None: it may be any above."""
     low, high = wilson(one.share, one.size, level)
     other_low, other_high = wilson(other.share, other.size, level)
     centre = _log(one.share) - _log(other.share)
@@ -125,7 +125,7 @@ def _of_ratio(one: Rate, other: Rate, level: float) -> tuple[float, float]:
         start = _log(high) - _log(other.share) if one.share == 0 else centre
         own = 0.0 if one.share == 0 else _log(high) - _log(one.share)
         up = start + sqrt(own**2 + (_log(other.share) - _log(other_low)) ** 2)
-    return (0.0 if down is None else exp(centre - down)), (float("inf") if up is None else exp(up))
+    return (0.0 if down is None else exp(centre - down)), (None if up is None else exp(up))
 
 
 def _log(value: float) -> float:

@@ -1,0 +1,34 @@
+"""`python -m modelward_evaluate SPEC.json`: evaluates, and writes the result as JSON to stdout or `--out FILE`."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.evaluate import document, evaluate
+from modelward_evaluate.spec import load
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="modelward_evaluate", description=__doc__)
+    parser.add_argument("spec", type=Path, help="what to evaluate, as docs/quality.md describes it; - for stdin")
+    parser.add_argument("--out", type=Path, help="a file, which appears whole or not at all")
+    given = parser.parse_args(arguments)
+    try:
+        spec = load(sys.stdin.read() if str(given.spec) == "-" else given.spec.read_bytes())
+        text = json.dumps(document(evaluate(spec), spec), allow_nan=False)
+    except (EvaluationError, OSError) as error:
+        print(f"modelward_evaluate: {error}", file=sys.stderr)
+        return 1
+    if given.out is None:
+        print(text)
+    else:
+        part = given.out.with_name(f"{given.out.name}.part")
+        part.write_text(text)
+        part.replace(given.out)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

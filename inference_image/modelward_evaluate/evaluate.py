@@ -1,0 +1,132 @@
+"""From files to what they say: the evaluator as a function."""
+
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any, Final
+
+import duckdb
+import pyarrow
+from ibis.common.exceptions import IbisError
+
+from modelward_evaluate.cohorts import Cohorts, cohorts, label
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
+from modelward_evaluate.spec import Classes, Spec
+from modelward_evaluate.sums import Group, groups
+from modelward_monitor.predictionlog.names import counted
+from modelward_quality import fairness
+from modelward_quality.errors import QualityError
+from modelward_quality.statistics import Statistics, values
+
+SCHEMA: Final = 1
+"""Of the result."""
+
+FOLDERS: Final = pyarrow.schema(
+    [(name, pyarrow.string()) for name in ("namespace", "model", "revision", "day", "hour")]
+)
+"""Of the prediction log."""
+
+PARITIES: Final = {
+    "statisticalParity": fairness.statistical_parity,
+    "equalOpportunity": fairness.equal_opportunity,
+    "predictiveEquality": fairness.predictive_equality,
+    "equalizedOdds": fairness.equalized_odds,
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`counts`: what became of predictions and outcomes (cohorts.py); `groups`: sums of each day, revision and arm, of
+    all rows and by segment."""
+
+    counts: dict[str, int]
+    groups: tuple[Group, ...]
+
+
+def evaluate(spec: Spec) -> Evaluation:
+    """Raises EvaluationError."""
+    log, told = listing(spec.predictions.path), listing(spec.outcomes.path)
+    log = replace(log, paths=tuple(counted(log.paths))) if _is_log(log) else log
+    with tempfile.TemporaryDirectory() as scratch:
+        con = connect(spec, scratch)
+        try:
+            predictions = table(con, "predictions", log, "predictions", FOLDERS if _is_log(log) else None)
+            outcomes = table(con, "outcomes", told, "outcomes")
+            close_to_files(con)
+            found = cohorts(predictions, outcomes, spec, lambda name, each: con.create_table(name, each, temp=True))
+            return Evaluation(found.counts, tuple(_groups(found, spec)))
+        except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
+            raise EvaluationError(f"the evaluation failed: {str(error).strip().splitlines()[0]}") from error
+        except QualityError as error:
+            raise EvaluationError(str(error)) from error
+        finally:
+            con.disconnect()
+
+
+def _is_log(files: Listing) -> bool:
+    """Whether these are files of a prediction log, of which some may be left out."""
+    return bool(counted(files.paths))
+
+
+def _groups(found: Cohorts, spec: Spec) -> Iterable[Group]:
+    yield from groups(found.rows, spec)
+    for each in spec.all_segments:
+        yield from groups(found.rows, spec, each)
+
+
+def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
+    """As JSON: the sums of each group for who merges them, and the values of all days together for who reads them."""
+    positive = positive_of(spec)
+    wholes = whole(found.groups)
+    return {
+        "schema": SCHEMA,
+        "now": spec.now.isoformat(),
+        "matured": spec.matured.isoformat(),
+        "counts": found.counts,
+        "values": [
+            {
+                "revision": revision, "arm": arm, "segment": segment, "value": value,
+                "metrics": {name: asdict(each) for name, each in values(statistics, positive).items()},
+            }
+            for (revision, arm, segment, value), statistics in wholes.items()
+        ],
+        "fairness": _fairness(wholes, spec),
+        "groups": [asdict(each) for each in found.groups],
+    }  # fmt: skip
+
+
+Key = tuple[str, str, str, str]
+
+
+def whole(found: Iterable[Group]) -> dict[Key, Statistics]:
+    """Of all days together, by revision, arm, segment and value."""
+    by_key: dict[Key, list[Statistics]] = {}
+    for each in found:
+        by_key.setdefault((each.revision, each.arm, each.segment, each.value), []).append(each.statistics)
+    return {key: reduce(add, by_key[key]) for key in sorted(by_key)}
+
+
+def positive_of(spec: Spec) -> str | None:
+    """The label that is foretold, as labels are written."""
+    if not isinstance(spec.task, Classes) or spec.task.positive is None:
+        return None
+    return label(spec.task.positive)
+
+
+def _fairness(found: dict[Key, Statistics], spec: Spec) -> list[dict[str, Any]]:
+    positive = positive_of(spec)
+    if spec.fairness is None or positive is None:
+        return []
+    tables: dict[tuple[str, str], dict[str, Any]] = {}
+    for (revision, arm, segment, value), statistics in found.items():
+        if segment == spec.fairness.name and statistics.confusion is not None:
+            tables.setdefault((revision, arm), {})[value] = statistics.confusion
+    made = []
+    for (revision, arm), by_group in tables.items():
+        gaps = {name: parity(by_group, positive) for name, parity in PARITIES.items()}
+        known = {name: asdict(gap) for name, gap in gaps.items() if gap is not None}
+        made.append({"revision": revision, "arm": arm, "segment": spec.fairness.name, "gaps": known})
+    return made

@@ -1,0 +1,64 @@
+"""Expressions that people write in SQL: one value of a row each, of columns that are there."""
+
+import sqlglot
+from ibis.expr.types import Table
+from sqlglot import expressions as sql
+
+from modelward_evaluate.columns import listed
+from modelward_evaluate.errors import EvaluationError
+
+DIALECT = "duckdb"
+
+_REFUSED = (sql.Query, sql.AggFunc, sql.Window, sql.Star, sql.Placeholder, sql.Command)
+"""What is no value of a single row."""
+
+
+def parse(text: str, what: str) -> sql.Expression:
+    """Raises EvaluationError where it is no expression of a single row."""
+    try:
+        found = sqlglot.parse(f"select {text}", dialect=DIALECT)
+    except sqlglot.errors.SqlglotError as error:
+        raise EvaluationError(f"{what}: {text!r} is no expression in SQL: {_first_line(error)}") from error
+    query = found[0] if len(found) == 1 else None
+    if not isinstance(query, sql.Select) or len(query.expressions) != 1:
+        raise EvaluationError(f"{what}: {text!r} is not one expression")
+    made: sql.Expression = query.expressions[0]
+    if isinstance(made, sql.Alias):
+        made = made.this
+    if any(value for name, value in query.args.items() if name not in ("expressions", "kind") and value):
+        raise EvaluationError(f"{what}: {text!r} is more than an expression")
+    refused = next(made.find_all(*_REFUSED), None)
+    if refused is not None:
+        raise EvaluationError(f"{what}: {refused.sql(DIALECT)!r} is no value of a single row")
+    return made
+
+
+def columns_of(made: sql.Expression) -> set[str]:
+    """A column with a point may be written with quotes (`"input.age"`) or without (`input.age`)."""
+    return {".".join(part.name for part in each.parts) for each in made.find_all(sql.Column)}
+
+
+def with_value(table: Table, name: str, text: str, what: str) -> Table:
+    """`table` with a further column. Raises EvaluationError."""
+    made = parse(text, what)
+    missing = columns_of(made) - set(table.columns)
+    if missing:
+        raise EvaluationError(f"{what}: there is no column {listed(missing)}, but {listed(table.columns)}")
+    for each in list(made.find_all(sql.Column)):
+        whole = sql.Column(this=sql.to_identifier(".".join(part.name for part in each.parts), quoted=True))
+        if each is made:
+            made = whole
+        else:
+            each.replace(whole)
+    added = sql.alias_(made, name, quoted=True)
+    try:
+        query = sql.select("*", added).from_("rows").sql(DIALECT)
+        result = table.alias("rows").sql(query, dialect=DIALECT)
+        result.schema()
+    except Exception as error:  # of the engine, of which there are many
+        raise EvaluationError(f"{what}: {text!r} can't be computed: {_first_line(error)}") from error
+    return result
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:300]

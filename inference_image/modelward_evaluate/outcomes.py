@@ -1,0 +1,142 @@
+"""Outcomes as they come, and the one that counts for each prediction.
+
+| an outcome that | counts | and is told as |
+|---|---|---|
+| is there again, the same value | once | duplicate |
+| says otherwise than an earlier one | the one that arrived last within the window | contradicting |
+| arrived at the same moment as one that says otherwise | neither | undecided |
+| arrived after the row's label window | not | late |
+| is of a prediction that is not logged | not | unmatched |
+| has a time to come | not | future |
+| has no value, neither id nor key, or a row, time or weight that is none | not | unreadable |
+"""
+
+from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
+from typing import Final
+
+import ibis
+from ibis.expr.types import BooleanValue, Table, Value
+
+from modelward_evaluate.columns import TIME, as_number, as_text, listed
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.spec import Outcomes, Spec
+
+SKEW: Final = 300
+"""Seconds that clocks may differ."""
+
+
+def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
+    """request_id, key, row, value, time, arrived, weight, whatever they are called in the data; null where it has none
+    (a weight is 1, and what has no time of its arrival arrived at its time); `unsound`: one of them is of another type.
+    `kind`: "text" or "number", of the value.
+    Raises EvaluationError for what can't be done without."""
+    there = given.columns
+    if spec.value not in there:
+        raise EvaluationError(f"outcomes: there is no column {spec.value!r} for the value, but {listed(there)}")
+    if spec.request_id not in there and spec.key not in there:
+        raise EvaluationError(
+            f"outcomes: neither {spec.request_id!r} (the answer's x-request-id) nor {spec.key!r} (your own key) is "
+            f"there, but {listed(there)}"
+        )
+
+    unsound = []
+
+    def column(name: str, to: str) -> Value:
+        if name not in there:
+            return ibis.null(to)
+        said = given[name]
+        if said.type().is_string():
+            # As text has what is not there.
+            said = said.nullif("")
+        value = said.cast(to) if to == "string" else said.try_cast(to)
+        unsound.append(said.notnull() & value.isnull())
+        return value
+
+    time = column(spec.time, TIME)
+    return given.select(
+        request_id=column(spec.request_id, "string"),
+        key=column(spec.key, "string"),
+        row=column(spec.row, "int64"),
+        value=as_text(given[spec.value]) if kind == "text" else as_number(given[spec.value]),
+        time=time,
+        arrived=ibis.coalesce(column(spec.arrived, TIME), time),
+        weight=ibis.coalesce(column(spec.weight, "float64"), ibis.literal(1.0)),
+        unsound=reduce(or_, unsound),
+    )
+
+
+def is_readable(told: Table) -> BooleanValue:
+    """Whether an outcome says what, and of which prediction."""
+    named = told.request_id.notnull() | told.key.notnull()
+    return named & told.value.notnull() & (told.weight >= 0) & ~told.weight.isinf() & ~told.unsound
+
+
+def is_future(told: Table, now: datetime) -> BooleanValue:
+    """Whether it is of a time to come, or arrives then. One without a time is not."""
+    soon = ibis.literal(now + timedelta(seconds=SKEW))
+    return (told.time > soon).fill_null(False) | (told.arrived > soon).fill_null(False)
+
+
+def pairs(predictions: Table, told: Table) -> Table:
+    """Each prediction with each outcome of it: `id`, `predicted`, and `value`, `arrived`, `weight`, `number` of the
+    outcome.
+
+    The request id decides where there is one, else the key, which may be of several requests: each has the outcome. An
+    outcome without a row is of a request with one row; where that has more, nobody knows of which it is.
+    """
+    whose = ("request_id", "revision", "arm")
+    rows = predictions.select("id", "row", "key", *whose, predicted="time")
+    sides = []
+    for name, side in (
+        ("request_id", told.filter(told.request_id.notnull())),
+        ("key", told.filter(told.request_id.isnull())),
+    ):
+        said = side.select(of=name, at="row", value="value", arrived="arrived", weight="weight", number="number")
+        exact = rows.inner_join(said, [rows[name] == said.of, rows.row == said["at"]])
+        open_ones = said.filter(said["at"].isnull())
+        loose = rows.inner_join(open_ones, [rows[name] == open_ones.of])
+        there = loose.id.count().over(group_by=[loose.number, *(loose[each] for each in whose)])
+        loose = loose.mutate(there=there)
+        kept = ("id", "predicted", "value", "arrived", "weight", "number")
+        both = exact.select(*kept).union(loose.filter(loose.there == 1).select(*kept))
+        sides.append(both)
+    found = sides[0].union(sides[1])
+    # One that has no time at all is taken as in time.
+    return found.mutate(arrived=ibis.coalesce(found.arrived, found.predicted))
+
+
+def chosen(found: Table) -> Table:
+    """The outcome that counts of each prediction: `id`, `value`, `weight`; `told` (how many there were in time), and
+    whether it is `contradicting` or `undecided` (then it doesn't count). `found`: of `pairs`, those in time."""
+    best = found.group_by("id").agg(
+        told=found.count(),
+        value=found.value.argmax(found.arrived),
+        weight=found.weight.argmax(found.arrived),
+        lowest=found.value.min(),
+        highest=found.value.max(),
+    )
+    split = best.filter(best.lowest != best.highest).select("id")
+    disputed = found.semi_join(split, "id")
+    last = disputed.mutate(last=disputed.arrived.max().over(group_by="id"))
+    last = last.filter(last.arrived == last.last)
+    sides = last.group_by("id").agg(values=last.value.nunique())
+    sides = sides.rename(disputed="id")
+    joined = best.left_join(sides, best.id == sides.disputed)
+    return joined.select(
+        "id",
+        "value",
+        "weight",
+        "told",
+        contradicting=joined.disputed.notnull(),
+        undecided=(joined["values"] > 1).fill_null(False),
+    )
+
+
+def in_time(found: Table, spec: Spec) -> BooleanValue:
+    """Whether it arrived within the label window of its prediction; what has no time did."""
+    if spec.label_window_seconds is None:
+        return found.id.notnull()
+    late = found.arrived > found.predicted + ibis.interval(seconds=round(spec.label_window_seconds) + SKEW)
+    return ~late.fill_null(False)

@@ -1,0 +1,96 @@
+"""Files of predictions and outcomes as tables of an engine. What is asked of the engine reaches no other file."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import ibis
+import pyarrow
+from ibis.backends.duckdb import Backend
+from ibis.expr.types import Table
+from pyarrow import dataset, fs
+
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.spec import Spec
+
+ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files of one store, by their paths in it."""
+
+    store: Any
+    paths: tuple[str, ...]
+
+
+def connect(spec: Spec, scratch: str) -> Backend:
+    """An engine within its memory; what does not fit goes to the folder `scratch`."""
+    con = ibis.duckdb.connect(memory_limit=f"{spec.memory_mb}MB", threads=spec.threads, temp_directory=scratch)
+    con.raw_sql("SET autoinstall_known_extensions = false")
+    con.raw_sql("SET autoload_known_extensions = false")
+    con.raw_sql("SET preserve_insertion_order = false")
+    con.raw_sql("SET TimeZone = 'UTC'")
+    return con
+
+
+def close_to_files(con: Backend) -> None:
+    """Expressions of a team reach what was registered, and nothing else of the pod."""
+    con.raw_sql("SET enable_external_access = false")
+    con.raw_sql("SET lock_configuration = true")
+
+
+def listing(path: str) -> Listing:
+    """All files below a folder or `s3://bucket/prefix`, sorted. Raises EvaluationError."""
+    parts = urlsplit(path)
+    if parts.scheme not in ("", "s3", "file"):
+        raise EvaluationError(f"{path}: files are read from a folder or from s3://, not from {parts.scheme}://")
+    where = f"{parts.netloc}{parts.path}".rstrip("/") if parts.scheme == "s3" else os.path.abspath(parts.path)
+    try:
+        store = _s3() if parts.scheme == "s3" else fs.LocalFileSystem()
+        found = store.get_file_info(fs.FileSelector(where, recursive=True, allow_not_found=True))
+    except OSError as error:
+        raise EvaluationError(f"{path} can't be listed: {error}") from error
+    paths = sorted(each.path for each in found if each.type == fs.FileType.File)
+    return Listing(store, tuple(each for each in paths if each.endswith(ENDINGS)))
+
+
+def _s3() -> Any:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    options: dict[str, Any] = {"region": region}
+    if endpoint:
+        parts = urlsplit(endpoint)
+        options |= {"endpoint_override": parts.netloc, "scheme": parts.scheme or "https"}
+    return fs.S3FileSystem(connect_timeout=10, request_timeout=60, **options)
+
+
+def table(con: Backend, name: str, files: Listing, what: str, folders: Any = None) -> Table:
+    """All rows of the files; columns that some have are null in the others. `folders`: the schema of folders as
+    `day=2026-01-31`, which are columns. Raises EvaluationError."""
+    kinds = {"parquet" if each.endswith(".parquet") else "csv" for each in files.paths}
+    if len(kinds) != 1:
+        there = "there is none" if not kinds else "there are both Parquet and CSV: keep them apart"
+        raise EvaluationError(f"{what}: files with one of {', '.join(ENDINGS)} are read, but {there}")
+    partitioning = dataset.partitioning(folders, flavor="hive")
+    options = dataset.FileSystemFactoryOptions(partitioning=partitioning)
+    form = dataset.ParquetFileFormat() if kinds == {"parquet"} else dataset.CsvFileFormat()
+    try:
+        typical = dataset.FileSystemDatasetFactory(files.store, _typical(files.paths), form, options)
+        schema = typical.inspect(promote_options="permissive", fragments=None)
+        whole = dataset.FileSystemDatasetFactory(files.store, list(files.paths), form, options).finish(schema)
+    except (OSError, pyarrow.ArrowException) as error:
+        raise EvaluationError(f"{what} can't be read: {str(error).splitlines()[0]}") from error
+    con.con.register(name, whole)
+    return con.table(name)
+
+
+def _typical(paths: Iterable[str]) -> list[str]:
+    """Those that have all the columns there are: files of one revision of a model's log are alike."""
+    kept: dict[str, str] = {}
+    for path in paths:
+        before, found, after = path.partition("/revision=")
+        kept[before + found + after.split("/")[0] if found else path] = path
+    return list(kept.values())

@@ -1,0 +1,139 @@
+"""What is to be evaluated, as JSON has it. Unknown names are refused."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from modelward_evaluate.errors import EvaluationError
+
+Column = Annotated[str, Field(min_length=1, max_length=200)]
+Expression = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Files(_Strict):
+    """Parquet or CSV files below a folder or `s3://bucket/prefix`. Keys and endpoint come from the environment
+    (AWS_…)."""
+
+    path: Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Outcomes(Files):
+    """Columns of the outcomes by what they mean. Either `request_id` or `key` has to be there in the data.
+
+    `absent`: the outcome of rows that have none when their window is over (no chargeback came: "0").
+    """
+
+    value: Column = "value"
+    request_id: Column = "request_id"
+    key: Column = "key"
+    row: Column = "row"
+    time: Column = "time"
+    arrived: Column = "arrived"
+    weight: Column = "weight"
+    absent: str | float | bool | None = None
+
+
+class Classes(_Strict):
+    """A class is foretold. `label`: the column with it, or `score`: that with the probability of `positive`, which is
+    foretold from `threshold` on. With `positive` and a score there are curves, losses and calibration."""
+
+    task: Literal["classes"] = "classes"
+    label: Column | None = None
+    score: Column | None = None
+    positive: str | None = None
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        if self.label is None and self.score is None:
+            raise ValueError("a classification needs `label` or `score`")
+        if self.score is not None and self.positive is None:
+            raise ValueError("`score` needs `positive`: the label that it is the probability of")
+        return self
+
+
+class Numbers(_Strict):
+    """A number is foretold."""
+
+    task: Literal["numbers"] = "numbers"
+    value: Column
+
+
+class Ranking(_Strict):
+    """The rows of a request (or those that share `group`) are ranked by `score`; outcomes are their relevance. `k`:
+    places that count."""
+
+    task: Literal["ranking"] = "ranking"
+    score: Column
+    group: Column = "request_id"
+    k: Annotated[int, Field(ge=1, le=10_000)] | None = None
+
+
+class Segment(_Strict):
+    """Rows by the values of a column, or of an SQL expression over the columns (as DuckDB writes it)."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")]
+    column: Column | None = None
+    sql: Expression | None = None
+    values: Annotated[int, Field(ge=1, le=200)] = 50
+    """The most frequent ones have statistics, the others are one: `(others)`."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.column is None) == (self.sql is None):
+            raise ValueError(f"segment {self.name}: write either `column` or `sql`")
+        return self
+
+
+class Spec(_Strict):
+    """`label_window_seconds`: how long outcomes are waited for; a row counts when that is over, by what is known then.
+    Without it every outcome counts as soon as it is there, which is biased where those of one kind come sooner.
+    `begin`, `end`: which predictions, by their time. `now`: the time of the evaluation."""
+
+    predictions: Files
+    outcomes: Outcomes
+    task: Annotated[Classes | Numbers | Ranking, Field(discriminator="task")]
+    label_window_seconds: Annotated[float, Field(ge=0, le=10 * 366 * 86400)] | None = None
+    begin: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+    now: AwareDatetime
+    segments: Annotated[tuple[Segment, ...], Field(max_length=50)] = ()
+    fairness: Segment | None = None
+    """The segment whose groups are held against one another."""
+    business: Expression | None = None
+    """An SQL expression of a row's worth; `outcome` is its outcome."""
+    memory_mb: Annotated[int, Field(ge=256)] = 1024
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+
+    @property
+    def all_segments(self) -> tuple[Segment, ...]:
+        return (*self.segments, *([self.fairness] if self.fairness else []))
+
+    @property
+    def matured(self) -> datetime:
+        """Predictions from before have outcomes, or never will."""
+        return self.now - timedelta(seconds=self.label_window_seconds or 0.0)
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        names = [each.name for each in self.all_segments]
+        if len(set(names)) != len(names):
+            raise ValueError("two segments have the same name")
+        return self
+
+
+def load(text: str | bytes) -> Spec:
+    """Raises EvaluationError, naming each field that is wrong."""
+    try:
+        return Spec.model_validate_json(text)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}"
+            for each in error.errors(include_url=False)
+        )
+        raise EvaluationError(f"the evaluation can't be read: {wrong}") from error

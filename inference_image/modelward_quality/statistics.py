@@ -1,0 +1,93 @@
+"""All that was counted of some rows, and the values that are made of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from modelward_quality import calibration, confusion, regression, scores
+from modelward_quality.calibration import Calibration
+from modelward_quality.confusion import Confusion
+from modelward_quality.estimate import Estimate
+from modelward_quality.moments import Moments
+from modelward_quality.regression import Errors
+from modelward_quality.scores import Scores
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Sums of rows; None of what is not counted for the task. `loss`, `brier`: of each row's score; `worth`: what a row
+    is worth, by the team's own expression."""
+
+    confusion: Confusion | None = None
+    scores: Scores | None = None
+    calibration: Calibration | None = None
+    loss: Moments | None = None
+    brier: Moments | None = None
+    errors: Errors | None = None
+    ndcg: Moments | None = None
+    mrr: Moments | None = None
+    worth: Moments | None = None
+
+    def __add__(self, other: "Statistics") -> "Statistics":
+        return Statistics(
+            **{each.name: _sum(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)}
+        )
+
+
+def _sum(one: Any, other: Any) -> Any:
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
+
+
+_OF_TABLE: Final[Mapping[str, Callable[[Confusion], Estimate | None]]] = {
+    "accuracy": confusion.accuracy,
+    "macroF1": confusion.macro_f1,
+    "balancedAccuracy": confusion.macro_recall,
+}
+
+_OF_LABEL: Final[Mapping[str, Callable[[Confusion, str], Estimate | None]]] = {
+    "precision": confusion.precision,
+    "recall": confusion.recall,
+    "f1": confusion.f1,
+    "falsePositiveRate": confusion.false_positive_rate,
+    "selectionRate": confusion.selection_rate,
+}
+
+_OF_SCORES: Final[Mapping[str, Callable[[Scores], Estimate | None]]] = {
+    "rocAuc": scores.roc_auc,
+    "averagePrecision": scores.average_precision,
+}
+
+_OF_ERRORS: Final[Mapping[str, Callable[[Errors], Estimate | None]]] = {
+    "rmse": regression.rmse,
+    "mae": regression.mae,
+    "mape": regression.mape,
+    "r2": regression.r2,
+    "bias": regression.bias,
+}
+
+
+def values(found: Statistics, positive: str | None = None) -> dict[str, Estimate]:
+    """By name, those that are defined. `positive`: the label that precision, recall and F1 are about."""
+    made: dict[str, Estimate | None] = {}
+    if found.confusion is not None:
+        made |= {name: value(found.confusion) for name, value in _OF_TABLE.items()}
+        if positive is not None:
+            made |= {name: value(found.confusion, positive) for name, value in _OF_LABEL.items()}
+    if found.scores is not None:
+        made |= {name: value(found.scores) for name, value in _OF_SCORES.items()}
+    if found.calibration is not None:
+        made["calibrationError"] = calibration.calibration_error(found.calibration)
+    if found.errors is not None:
+        made |= {name: value(found.errors) for name, value in _OF_ERRORS.items()}
+    for name, mean, low, high in (
+        ("logLoss", found.loss, 0.0, float("inf")),
+        ("brier", found.brier, 0.0, 1.0),
+        ("ndcg", found.ndcg, 0.0, 1.0),
+        ("mrr", found.mrr, 0.0, 1.0),
+        ("worth", found.worth, float("-inf"), float("inf")),
+    ):
+        if mean is not None:
+            made[name] = mean.estimate(low, high)
+    return {name: value for name, value in made.items() if value is not None}

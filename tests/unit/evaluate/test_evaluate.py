@@ -1,0 +1,412 @@
+"""Files of predictions and outcomes in, numbers of scikit-learn out; and each way in which outcomes go wrong."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+from sklearn import metrics as peer
+
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.evaluate import document, evaluate
+from modelward_evaluate.spec import load
+from modelward_monitor.predictionlog.names import File, Folder
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = START + timedelta(days=20)
+EPOCH = "0123456789abcdef"
+
+
+class Lake:
+    """A prediction log and outcomes in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log, self.outcomes = folder / "log", folder / "outcomes"
+        self.log.mkdir()
+        self.outcomes.mkdir()
+        self._segments = 0
+
+    def predict(self, rows: list[dict[str, Any]], revision: str = "r1", file: File | None = None) -> None:
+        """One file of the log, in the folder of the first row's hour."""
+        self._segments += 1
+        at = Folder.at("ml", "fraud", revision, int(rows[0]["time"].timestamp()) // 3600)
+        where = self.log / at.path
+        where.mkdir(parents=True, exist_ok=True)
+        name = (file or File("pod", EPOCH, self._segments, self._segments)).name
+        parquet.write_table(pa.Table.from_pylist(rows), where / name)
+
+    def tell(self, rows: list[dict[str, Any]], name: str = "a.parquet") -> None:
+        if name.endswith(".csv"):
+            csv.write_csv(pa.Table.from_pylist(rows), self.outcomes / name)
+        else:
+            parquet.write_table(pa.Table.from_pylist(rows), self.outcomes / name)
+
+    def said(self, **options: Any) -> dict[str, Any]:
+        asked = {
+            "predictions": {"path": str(self.log)},
+            "outcomes": {"path": str(self.outcomes), **options.pop("outcomes", {})},
+            "task": {"task": "classes", "label": "output.label"},
+            "now": NOW.isoformat(),
+        }
+        spec = load(json.dumps(asked | options))
+        return json.loads(json.dumps(document(evaluate(spec), spec), allow_nan=False))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path)
+
+
+def prediction(number: int, label: Any = 1, **values: Any) -> dict[str, Any]:
+    return {
+        "request_id": f"q{number}", "row": 0, "key": None, "time": START + timedelta(seconds=number), "arm": "stable",
+        "fraction": 1.0, "output.label": label,
+    } | values  # fmt: skip
+
+
+def outcome(number: int, value: Any = 1, after: float = 60.0, **values: Any) -> dict[str, Any]:
+    time = START + timedelta(seconds=number + after)
+    return {"request_id": f"q{number}", "row": 0, "value": value, "time": time, "arrived": time} | values
+
+
+def metric(found: dict[str, Any], name: str, **where: Any) -> float:
+    asked = {"segment": "", "value": ""} | where
+    rows = [each for each in found["values"] if all(each[key] == value for key, value in asked.items())]
+    assert len(rows) == 1, rows
+    return float(rows[0]["metrics"][name]["value"])
+
+
+def random_log(lake: Lake, rows: int = 3000) -> pandas.DataFrame:
+    """Two revisions over two days, outcomes shuffled over three files, some in CSV of a folder of its own."""
+    rng = np.random.default_rng(7)
+    truth = rng.uniform(size=rows) < 0.3
+    score = 1 / (1 + np.exp(-(rng.normal(size=rows) + 1.5 * truth - 1)))
+    frame = pandas.DataFrame({
+        "request_id": [f"q{each // 3}" for each in range(rows)], "row": np.arange(rows, dtype=np.int32) % 3,
+        "time": [START + timedelta(seconds=each // 3 * 120) for each in range(rows)],
+        "arm": np.where(np.arange(rows) // 3 % 5 == 0, "candidate", "stable"), "fraction": 1.0,
+        "output.label": (score >= 0.5).astype(np.int64), "output.score": score,
+        "input.age": rng.integers(18, 90, rows), "input.sex": rng.choice(["f", "m"], rows),
+        "amount": rng.uniform(1, 100, rows), "truth": truth.astype(np.int64),
+    })  # fmt: skip
+    frame["revision"] = np.where(frame.arm == "candidate", "r2", "r1")
+    for (revision, hour), part in frame.groupby(["revision", frame.time.dt.floor("h")]):
+        assert hour is not None
+        lake.predict(part.drop(columns=["truth", "revision"]).to_dict("records"), revision)
+    told = frame[["request_id", "row"]].assign(
+        value=frame.truth, time=frame.time + timedelta(hours=3), weight=rng.uniform(0.5, 2.0, rows)
+    )
+    frame["weight"] = told.weight
+    told = told.sample(frac=1.0, random_state=1)
+    for number in range(3):
+        lake.tell(told.iloc[number::3].to_dict("records"), f"{number}.parquet")
+    return frame
+
+
+def test_numbers_of_scikit_learn_by_revision_arm_day_and_segment(lake: Lake) -> None:
+    frame = random_log(lake)
+    found = lake.said(
+        task={"task": "classes", "label": "output.label", "score": "output.score", "positive": "1"},
+        segments=[{"name": "sex", "column": "input.sex"}, {"name": "old", "sql": "input.age > 60"}],
+        business="case when outcome = '1' and foretold = '1' then amount else -1 end",
+        fairness={"name": "fair", "column": "input.sex"},
+    )
+    assert found["counts"] == {
+        "predictions": 3000, "matured": 3000, "withOutcome": 3000, "assumed": 0, "notForetold": 0, "outcomes": 3000,
+        "unreadable": 0, "future": 0, "unmatched": 0, "late": 0, "duplicate": 0, "contradicting": 0, "undecided": 0,
+    }  # fmt: skip
+    parts = {("", ""): frame} | {("sex", each): frame[frame["input.sex"] == each] for each in "fm"}
+    parts |= {("old", str(int(each))): frame[(frame["input.age"] > 60) == each] for each in (True, False)}
+    for (segment, value), part in parts.items():
+        for revision, arm in (("r1", "stable"), ("r2", "candidate")):
+            rows = part[part.revision == revision]
+            where = {"segment": segment, "value": value, "revision": revision, "arm": arm}
+            truth, label, score, weight = rows.truth, rows["output.label"], rows["output.score"], rows.weight
+            expected = {
+                "accuracy": peer.accuracy_score(truth, label, sample_weight=weight),
+                "precision": peer.precision_score(truth, label, sample_weight=weight),
+                "recall": peer.recall_score(truth, label, sample_weight=weight),
+                "f1": peer.f1_score(truth, label, sample_weight=weight),
+                "macroF1": peer.f1_score(truth, label, sample_weight=weight, average="macro"),
+                "logLoss": peer.log_loss(truth, score, sample_weight=weight),
+                "brier": peer.brier_score_loss(truth, score, sample_weight=weight),
+            }
+            for name, number in expected.items():
+                assert metric(found, name, **where) == pytest.approx(number, abs=1e-9), (name, where)
+            for name, number in {
+                "rocAuc": peer.roc_auc_score(truth, score, sample_weight=weight),
+                "averagePrecision": peer.average_precision_score(truth, score, sample_weight=weight),
+            }.items():
+                row = next(each for each in found["values"] if where.items() <= each.items())
+                within = row["metrics"][name]["within"]
+                assert within < 0.01
+                assert abs(metric(found, name, **where) - number) <= within + 1e-9
+            worth = np.where((truth == 1) & (label == 1), rows.amount, -1)
+            assert metric(found, "worth", **where) == pytest.approx(np.average(worth, weights=weight), abs=1e-9)
+    days = {each["day"] for each in found["groups"]}
+    assert days == {"2026-03-01", "2026-03-02"}
+    gap = next(each for each in found["fairness"] if each["arm"] == "stable")["gaps"]["statisticalParity"]
+    stable = frame[frame.arm == "stable"]
+    rates = {each: np.average(rows["output.label"], weights=rows.weight) for each, rows in stable.groupby("input.sex")}
+    assert gap["difference"]["value"] == pytest.approx(abs(rates["f"] - rates["m"]), abs=1e-9)
+
+
+def test_only_a_score_is_enough(lake: Lake) -> None:
+    frame = random_log(lake, 600)
+    found = lake.said(task={"task": "classes", "score": "output.score", "positive": "1", "threshold": 0.4})
+    stable = frame[frame.arm == "stable"]
+    expected = peer.recall_score(stable.truth, stable["output.score"] >= 0.4, sample_weight=stable.weight)
+    assert metric(found, "recall", arm="stable") == pytest.approx(expected, abs=1e-9)
+
+
+def test_numbers_foretold_and_outcomes_as_csv(lake: Lake) -> None:
+    rng = np.random.default_rng(8)
+    truth = 1e7 + rng.normal(size=500)
+    said = truth + rng.normal(size=500)
+    lake.predict([prediction(each, **{"output.y": float(said[each])}) for each in range(500)])
+    lake.tell([outcome(each, float(truth[each])) for each in range(500)], "told.csv")
+    found = lake.said(task={"task": "numbers", "value": "output.y"})
+    for name, number in {
+        "rmse": peer.root_mean_squared_error(truth, said), "mae": peer.mean_absolute_error(truth, said),
+        "mape": peer.mean_absolute_percentage_error(truth, said), "r2": peer.r2_score(truth, said),
+        "bias": np.mean(said - truth),
+    }.items():  # fmt: skip
+        assert metric(found, name) == pytest.approx(number, abs=1e-8), name
+
+
+def test_rankings_are_those_of_a_request(lake: Lake) -> None:
+    rng = np.random.default_rng(9)
+    gain, score = rng.integers(0, 4, (40, 6)), rng.normal(size=(40, 6))
+    lake.predict([
+        prediction(each, row=row, **{"output.score": score[each, row]}) for each in range(40) for row in range(6)
+    ])  # fmt: skip
+    lake.tell([outcome(each, int(gain[each, row]), row=row) for each in range(40) for row in range(6)])
+    found = lake.said(task={"task": "ranking", "score": "output.score", "k": 4})
+    useful = gain.sum(1) > 0
+    assert metric(found, "ndcg") == pytest.approx(peer.ndcg_score(gain[useful], score[useful], k=4), abs=1e-9)
+    firsts = [1 + int(np.argmax(gain[each][np.argsort(-score[each])] > 0)) for each in np.flatnonzero(useful)]
+    assert metric(found, "mrr") == pytest.approx(np.mean([1 / each for each in firsts]), abs=1e-9)
+
+
+def counts(found: dict[str, Any], *names: str) -> list[int]:
+    return [found["counts"][name] for name in names]
+
+
+def test_each_way_in_which_outcomes_go_wrong_is_counted(lake: Lake) -> None:
+    lake.predict([prediction(each) for each in range(10)])
+    day = 86400.0
+    lake.tell([
+        outcome(0), outcome(0),                                      # duplicate
+        outcome(1, 0), outcome(1, 1, after=120),                     # contradicting: the later one counts
+        outcome(2, 0), outcome(2, 1),                                # undecided: neither counts
+        outcome(3, 0, after=8 * day),                                # late
+        outcome(77),                                                 # unmatched
+        outcome(4, after=30 * day),                                  # future
+        outcome(5, None), outcome(6) | {"request_id": None},         # unreadable
+        outcome(7, 1), outcome(7, 0, after=9 * day),                 # one in time, one late: the first counts
+    ])  # fmt: skip
+    found = lake.said(label_window_seconds=7 * day)
+    assert found["counts"] == {
+        "predictions": 10, "matured": 10, "withOutcome": 3, "assumed": 0, "notForetold": 0, "outcomes": 13,
+        "unreadable": 2, "future": 1, "unmatched": 1, "late": 2, "duplicate": 1, "contradicting": 2, "undecided": 1,
+    }  # fmt: skip
+    assert metric(found, "accuracy") == 1.0
+    assert found["values"][0]["metrics"]["accuracy"]["rows"] == 3
+
+
+def test_rows_of_text_that_are_nonsense_spoil_no_other(lake: Lake) -> None:
+    lake.predict([prediction(each) for each in range(6)])
+    (lake.outcomes / "a.csv").write_text(
+        "request_id,row,value,time,weight\n"
+        "q0,0,1,2026-03-01T00:10:00Z,1\nq1,first,1,2026-03-01T00:10:00Z,1\nq2,0,1,yesterday,1\n"
+        "q3,0,1,2026-03-01T00:10:00Z,much\nq4,0,1,2026-03-01T00:10:00Z,-1\nq5,0,1,2026-03-01T00:10:00Z,\n"
+    )
+    assert counts(lake.said(), "withOutcome", "unreadable") == [2, 4]
+
+
+def test_no_outcome_may_be_one(lake: Lake) -> None:
+    """No chargeback came within the window: the transaction was good. Of what is disputed nothing is assumed."""
+    lake.predict([prediction(each, label=0) for each in range(8)])
+    lake.tell([outcome(0), outcome(1, 0), outcome(1, 1)])
+    found = lake.said(label_window_seconds=86400, outcomes={"absent": "0"})
+    assert counts(found, "matured", "withOutcome", "assumed", "undecided") == [8, 1, 6, 1]
+    assert metric(found, "accuracy") == pytest.approx(6 / 7)
+
+
+def test_early_outcomes_bias_and_so_only_matured_rows_count(lake: Lake) -> None:
+    """Fraud is told after a day, honest customers after ten. Who looked at all labels that are there would see half of
+    the newest rows as fraud."""
+    rng = np.random.default_rng(10)
+    rows = []
+    told = []
+    for number in range(2000):
+        at = START + timedelta(days=20 * number / 2000)
+        bad = bool(rng.uniform() < 0.2)
+        rows.append(prediction(number, label=0, time=at))
+        arrived = at + timedelta(days=1 if bad else 10)
+        if arrived <= NOW:
+            told.append({"request_id": f"q{number}", "row": 0, "value": int(bad), "time": arrived, "arrived": arrived})
+    lake.predict(rows)
+    lake.tell(told)
+    naive = np.mean([not each["value"] for each in told])
+    found = lake.said(label_window_seconds=10 * 86400)
+    honest = metric(found, "accuracy")
+    low, high = (found["values"][0]["metrics"]["accuracy"][side] for side in ("low", "high"))
+    assert low <= 0.8 <= high, honest
+    assert naive < low, "the bias that must not happen"
+    assert counts(found, "predictions", "matured") == [2000, 1001]
+
+
+def test_a_cohort_that_matured_never_changes(lake: Lake) -> None:
+    lake.predict([prediction(each) for each in range(50)])
+    lake.tell([outcome(each, each % 2) for each in range(40)])
+    options: dict[str, Any] = {"label_window_seconds": 5 * 86400}
+    first = lake.said(**options)
+    lake.tell([outcome(each, 1, after=6 * 86400) for each in range(50)], "later.parquet")
+    again = lake.said(**options, now=(NOW + timedelta(days=5)).isoformat())
+    assert first["groups"] == again["groups"]
+    assert again["counts"]["late"] == 50
+
+
+def test_an_own_key_is_of_each_request_that_had_it(lake: Lake) -> None:
+    lake.predict([prediction(0, key="order-1"), prediction(1, key="order-1"), prediction(2, key="order-2")])
+    lake.tell([{"key": "order-1", "value": 1}, {"key": "order-9", "value": 1}])
+    found = lake.said()
+    assert counts(found, "withOutcome", "unmatched", "matured") == [2, 1, 3]
+
+
+def test_an_outcome_without_a_row_is_of_a_request_with_one(lake: Lake) -> None:
+    lake.predict([prediction(0), prediction(1, row=0), prediction(1, row=1)])
+    lake.tell([{"request_id": "q0", "value": 1}, {"request_id": "q1", "value": 1}])
+    assert counts(lake.said(), "withOutcome", "unmatched") == [1, 1]
+
+
+def test_a_shadow_and_its_original_share_an_outcome(lake: Lake) -> None:
+    lake.predict([prediction(0, label=1), prediction(1, label=0)])
+    lake.predict([prediction(0, label=0, arm="shadow"), prediction(1, label=0, arm="shadow")], "r2")
+    lake.tell([outcome(0, 1), outcome(1, 0)])
+    found = lake.said()
+    assert metric(found, "accuracy", arm="stable") == 1.0
+    assert metric(found, "accuracy", arm="shadow") == 0.5
+
+
+def test_sampled_rows_stand_for_more(lake: Lake) -> None:
+    """The fraction was lowered from all to a tenth in between: each row of then stands for ten."""
+    lake.predict([prediction(0, label=1)] + [prediction(each, label=1, fraction=0.1) for each in range(1, 3)])
+    lake.tell([outcome(0, 0), outcome(1, 1), outcome(2, 0)])
+    assert metric(lake.said(), "accuracy") == pytest.approx(10 / 21)
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [(1, True), (1, 1.0), (1, "1"), (True, 1), (1.0, 1), ("true", True), ("spam", "spam"), (0, "false")],
+)
+def test_what_two_systems_call_the_same_is_the_same(lake: Lake, label: Any, value: Any) -> None:
+    lake.predict([prediction(0, label=label)])
+    lake.tell([outcome(0, value)])
+    found = lake.said()
+    assert metric(found, "accuracy") == 1.0
+
+
+def test_files_that_a_compacted_one_covers_are_not_read_again(lake: Lake) -> None:
+    lake.predict([prediction(0)], file=File("pod", EPOCH, 1, 1))
+    lake.predict([prediction(1)], file=File("pod", EPOCH, 2, 2))
+    lake.predict([prediction(0), prediction(1)], file=File("pod", EPOCH, 1, 2))
+    lake.tell([outcome(0), outcome(1)])
+    assert counts(lake.said(), "predictions", "withOutcome") == [2, 2]
+
+
+def test_revisions_may_have_other_columns(lake: Lake) -> None:
+    lake.predict([prediction(0, **{"input.a": 1})])
+    lake.predict([prediction(1, **{"input.b": "x"})], "r2")
+    lake.tell([outcome(0), outcome(1)])
+    found = lake.said(segments=[{"name": "b", "column": "input.b"}])
+    assert {each["value"] for each in found["values"] if each["segment"] == "b"} == {"(missing)", "x"}
+
+
+def test_rare_values_of_a_segment_are_one(lake: Lake) -> None:
+    lake.predict(
+        [prediction(each, **{"input.city": f"c{min(each, 5)}" if each > 4 else f"c{each}"}) for each in range(12)]
+    )
+    lake.tell([outcome(each) for each in range(12)])
+    found = lake.said(segments=[{"name": "city", "column": "input.city", "values": 2}])
+    rows = {each["value"]: each["metrics"]["accuracy"]["rows"] for each in found["values"] if each["segment"] == "city"}
+    assert rows == {"c5": 7, "c0": 1, "(others)": 4}
+
+
+def test_no_outcome_yet_is_no_value(lake: Lake) -> None:
+    lake.predict([prediction(0)])
+    lake.tell([outcome(5)])
+    found = lake.said()
+    assert found["values"] == []
+    assert counts(found, "matured", "withOutcome", "unmatched") == [1, 0, 1]
+
+
+def test_nan_is_nothing_foretold(lake: Lake) -> None:
+    lake.predict([prediction(0, **{"output.y": 1.0}), prediction(1, **{"output.y": float("nan")})])
+    lake.tell([outcome(0, 1.0), outcome(1, 1.0)])
+    found = lake.said(task={"task": "numbers", "value": "output.y"})
+    assert metric(found, "mae") == 0.0
+    assert counts(found, "notForetold", "withOutcome") == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"task": {"task": "classes", "label": "output.nope"}}, "no column 'output.nope'"),
+        ({"outcomes": {"value": "nope"}}, "no column 'nope' for the value"),
+        ({"outcomes": {"request_id": "x", "key": "y"}}, "your own key"),
+        ({"segments": [{"name": "s", "sql": "input.nope > 1"}]}, "no column input.nope"),
+        ({"segments": [{"name": "s", "sql": "1; drop table x"}]}, "not one expression"),
+        ({"segments": [{"name": "s", "sql": "select 1"}]}, "no expression|no value of a single row|not one"),
+        ({"segments": [{"name": "s", "sql": "(select count(*) from outcomes)"}]}, "no value of a single row"),
+        ({"segments": [{"name": "s", "sql": "1 from outcomes"}]}, "more than an expression"),
+        ({"segments": [{"name": "s", "sql": "count(*)"}]}, "no value of a single row"),
+        ({"segments": [{"name": "s", "sql": "read_text('/etc/passwd')"}]}, "can't be computed|no value"),
+        ({"segments": [{"name": "s", "sql": "getenv('HOME')"}]}, "can't be computed"),
+        ({"business": "nope * 2"}, "no column 'nope'"),
+        ({"predictions": {"path": "https://example.org/x"}}, "from a folder or from s3://"),
+        ({"predictions": {"path": "/nowhere/at/all"}}, "predictions: .* there is none"),
+        ({"task": {"task": "classes", "score": "output.label"}}, "needs `positive`"),
+        ({"task": {"task": "dreams"}}, "task"),
+        ({"extra": 1}, "extra"),
+        ({"now": "2026-03-01T00:00:00"}, "now"),
+    ],
+)
+def test_what_can_not_be_evaluated_says_why(lake: Lake, options: dict[str, Any], said: str) -> None:
+    lake.predict([prediction(0)])
+    lake.tell([outcome(0)])
+    with pytest.raises(EvaluationError, match=said):
+        lake.said(**options)
+
+
+def test_a_corrupt_file_is_named(lake: Lake) -> None:
+    lake.predict([prediction(0)])
+    (lake.outcomes / "bad.parquet").write_bytes(b"PAR1 and nothing more")
+    with pytest.raises(EvaluationError, match=r"bad\.parquet"):
+        lake.said()
+
+
+def test_the_command_writes_a_whole_file_or_none(lake: Lake, tmp_path: Path) -> None:
+    lake.predict([prediction(0)])
+    lake.tell([outcome(0)])
+    spec = {
+        "predictions": {"path": str(lake.log)}, "outcomes": {"path": str(lake.outcomes)},
+        "task": {"task": "classes", "label": "output.label"}, "now": NOW.isoformat(),
+    }  # fmt: skip
+    out = tmp_path / "result.json"
+    command = [sys.executable, "-m", "modelward_evaluate", "-", "--out", str(out)]
+    ended = subprocess.run(command, input=json.dumps(spec), text=True, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(out.read_text())["counts"]["withOutcome"] == 1
+    ended = subprocess.run(command, input="{}", text=True, capture_output=True, check=False)
+    assert ended.returncode == 1
+    assert "predictions: Field required" in ended.stderr
+    assert "Traceback" not in ended.stderr
