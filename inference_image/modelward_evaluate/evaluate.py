@@ -10,16 +10,17 @@ from typing import Any, Final
 import duckdb
 import pyarrow
 from ibis.common.exceptions import IbisError
+from ibis.expr.types import Table
 
-from modelward_evaluate.cohorts import Cohorts, cohorts, label
+from modelward_evaluate.cohorts import cohorts, label
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
 from modelward_evaluate.spec import Classes, Spec
-from modelward_evaluate.sums import Group, groups
+from modelward_evaluate.sums import Group, groups, prepared
 from modelward_monitor.predictionlog.names import counted
 from modelward_quality import fairness
 from modelward_quality.errors import QualityError
-from modelward_quality.statistics import Statistics, values
+from modelward_quality.statistics import Statistics, dump, values
 
 SCHEMA: Final = 1
 """Of the result."""
@@ -56,8 +57,13 @@ def evaluate(spec: Spec) -> Evaluation:
             predictions = table(con, "predictions", log, "predictions", FOLDERS if _is_log(log) else None)
             outcomes = table(con, "outcomes", told, "outcomes")
             close_to_files(con)
-            found = cohorts(predictions, outcomes, spec, lambda name, each: con.create_table(name, each, temp=True))
-            return Evaluation(found.counts, tuple(_groups(found, spec)))
+
+            def keep(name: str, each: Table) -> Table:
+                return con.create_table(name, each, temp=True)
+
+            found = cohorts(predictions, outcomes, spec, keep)
+            rows = keep("measured", prepared(found.rows, spec))
+            return Evaluation(found.counts, tuple(_groups(rows, spec)))
         except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
             raise EvaluationError(f"the evaluation failed: {str(error).strip().splitlines()[0]}") from error
         except QualityError as error:
@@ -71,10 +77,10 @@ def _is_log(files: Listing) -> bool:
     return bool(counted(files.paths))
 
 
-def _groups(found: Cohorts, spec: Spec) -> Iterable[Group]:
-    yield from groups(found.rows, spec)
+def _groups(rows: Table, spec: Spec) -> Iterable[Group]:
+    yield from groups(rows, spec)
     for each in spec.all_segments:
-        yield from groups(found.rows, spec, each)
+        yield from groups(rows, spec, each)
 
 
 def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
@@ -94,8 +100,13 @@ def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
             for (revision, arm, segment, value), statistics in wholes.items()
         ],
         "fairness": _fairness(wholes, spec),
-        "groups": [asdict(each) for each in found.groups],
+        "groups": [_of_group(each) for each in found.groups],
     }  # fmt: skip
+
+
+def _of_group(group: Group) -> dict[str, Any]:
+    made = {name: getattr(group, name) for name in ("day", "revision", "arm", "segment", "value")}
+    return made | {"statistics": dump(group.statistics)}
 
 
 Key = tuple[str, str, str, str]

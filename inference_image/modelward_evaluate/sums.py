@@ -4,14 +4,15 @@ Values are summed as distances from a constant in their middle, so that their sp
 large and close to one another.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
 from typing import Any, Final
 
 import ibis
-from ibis.expr.types import Table, Value
+import numpy as np
+from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
 from modelward_evaluate.cohorts import OTHERS, column_of, label
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
@@ -20,20 +21,29 @@ from modelward_quality.confusion import Pair, confusion_of
 from modelward_quality.moments import Moments, moments
 from modelward_quality.ranking import ndcg, reciprocal_rank
 from modelward_quality.regression import Errors
-from modelward_quality.scores import LOWEST, PER_OCTAVE, Cell, scores_of
+from modelward_quality.scores import LOWEST, PER_OCTAVE, scores_of
 from modelward_quality.statistics import Statistics
 
-WHOSE: Final = ("day", "revision", "arm")
+ERRORS: Final = ("outcome", "error", "square", "absolute", "relative")
+MEASURED: Final = (*ERRORS, "loss", "brier", "worth")
+"""Columns that have a mean, where they are there."""
 
 SMALLEST: Final = 2.0**-52
 """Of a score in a logarithm and of an outcome that is divided by, as in scikit-learn."""
 
+OTHER: Final = 0
+"""The code of what has none of its own."""
+
+Columns = dict[str, Any]
+Key = tuple[str, int, int]
 Record = dict[str, Any]
+Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """What was counted of one day, revision and arm; `segment`, `value`: both empty, of all rows."""
+    """What was counted of one revision and arm. `day`: of all rows as a whole, empty for a segment; `segment`, `value`:
+    both empty, of all rows."""
 
     day: str
     revision: str
@@ -44,155 +54,192 @@ class Group:
 
 
 def groups(rows: Table, spec: Spec, segment: Segment | None = None) -> Iterator[Group]:
-    """`rows`: of cohorts. By day, revision and arm, and by the values of `segment`, where one is given."""
-    value: Value = ibis.literal("") if segment is None else _frequent(rows, segment)
-    prepared = rows.mutate(value=value)
-    if isinstance(spec.task, Ranking):
-        found = _of_rankings(prepared, spec.task)
-    else:
-        found = _of_rows(_with_errors(prepared, spec), spec)
-    name = "" if segment is None else segment.name
-    for key, statistics in found:
-        day, revision, arm, of = key
-        yield Group(day, revision, arm, name, of, statistics)
+    """`rows`: of `prepared`. By day, revision and arm; or, where `segment` is given, by its values, of all days
+    together."""
+    names = {} if segment is None else _names(rows, segment)
+    value: Value = ibis.literal(OTHER, "int64")
+    if segment is not None and names:
+        code = rows[code_of(segment)]
+        value = code.isin(list(names)).ifelse(code, value)
+    valued = rows.mutate(value=value)
+    keys = (*(("day",) if segment is None else ()), "side", "value")
+    found = _of_rankings(valued, spec.task, keys) if isinstance(spec.task, Ranking) else _of_rows(valued, spec, keys)
+    sides = _texts(rows, "side", "revision", "arm")
+    for (day, side, of), statistics in found:
+        name, said = ("", "") if segment is None else (segment.name, names.get(of, OTHERS))
+        revision, arm = sides[side]
+        yield Group(day, revision, arm, name, said, statistics)
 
 
-def _frequent(rows: Table, segment: Segment) -> Value:
-    """The values of a segment, the rare ones as one."""
-    column = rows[column_of(segment)]
-    counted = rows.group_by(of=column).agg(n=rows.count()).order_by(ibis.desc("n"), "of").limit(segment.values)
-    return column.isin(counted.of.execute().tolist()).ifelse(column, OTHERS)
+def _names(rows: Table, segment: Segment) -> dict[int, str]:
+    """The most frequent values of a segment by their codes."""
+    counted = rows.group_by(code=rows[code_of(segment)]).agg(n=rows.count(), said=rows[column_of(segment)].min())
+    kept = counted.order_by(ibis.desc("n"), "said").limit(segment.values).to_pyarrow().to_pylist()
+    return {each["code"]: each["said"] for each in kept}
 
 
-Found = Iterator[tuple[tuple[str, str, str, str], Statistics]]
+def _texts(rows: Table, code: str, *columns: str) -> dict[int, tuple[str, ...]]:
+    """What codes stand for."""
+    said = rows.group_by(code=rows[code]).agg(**{name: rows[name].min() for name in columns}).to_pyarrow().to_pylist()
+    return {each["code"]: tuple(each[name] for name in columns) for each in said}
 
 
-def _of_rows(rows: Table, spec: Spec) -> Found:
-    cells: tuple[str, ...] = () if isinstance(spec.task, Numbers) else ("outcome", "foretold")
-    if "score" in rows.columns:
-        cells = (*cells, "cell", "bin")
-    centres = _centres(rows)
-    measures = {"rows": rows.count(), "weight": rows.weight.sum(), "squares": (rows.weight * rows.weight).sum()}
+def code_of(segment: Segment) -> str:
+    return f"code.{segment.name}"
+
+
+def _of_rows(rows: Table, spec: Spec, keys: Keys) -> Iterator[tuple[Key, Statistics]]:
+    """All sums of a segment are one aggregate, of numbers alone; what is made of them is a matter of some thousand
+    rows."""
+    cells = tuple(each for each in ("pair", "cell", "bin") if each in rows.columns)
+    measures, centres = _means(rows)
+    said = rows.group_by([*keys, *cells]).agg(**_counts(rows), **measures)
+    found = {name: column.to_numpy(zero_copy_only=False) for name, column in _columns(said.to_pyarrow())}
+    positive = label(str(getattr(spec.task, "positive", "")))
+    pairs = _texts(rows, "pair", "outcome", "foretold") if "pair" in cells else {}
+    for key, at in _places(found, keys):
+        part = {name: column[at] for name, column in found.items()}
+        yield key, _statistics(part, pairs, centres, positive)
+
+
+def _columns(answer: Any) -> Iterator[tuple[str, Any]]:
+    for name in answer.column_names:
+        yield name, answer.column(name).combine_chunks()
+
+
+def _places(found: Columns, keys: Keys) -> Iterator[tuple[Key, Any]]:
+    """Where in the columns each group is."""
+    codes = [np.unique(found[each], return_inverse=True) for each in keys]
+    whole = np.zeros(len(found[keys[0]]), np.int64)
+    for values, code in codes:
+        whole = whole * len(values) + code
+    for each in np.unique(whole):
+        at = np.flatnonzero(whole == each)
+        record = {name: found[name][at[0]] for name in keys}
+        yield (str(record.get("day", "")), int(record["side"]), int(record["value"])), at
+
+
+def _counts(rows: Table) -> dict[str, Value]:
+    return {"rows": rows.count(), "weight": rows.weight.sum(), "squares": (rows.weight * rows.weight).sum()}
+
+
+def _means(rows: Table) -> tuple[dict[str, Value], dict[str, float]]:
+    """The sums of what has a mean, and a constant near each of these; and of scores."""
+    measures: dict[str, Value] = {}
     if "score" in rows.columns:
         measures |= {"sum_score": (rows.weight * rows.score).sum(), "low": rows.score.min(), "high": rows.score.max()}
+    names = [name for name in MEASURED if name in rows.columns and (name != "outcome" or "error" in rows.columns)]
+    if not names:
+        return measures, {}
+    said = rows.agg(**{name: rows[name].mean() for name in names}).to_pyarrow().to_pylist()[0]
+    centres = {name: float(mean or 0.0) for name, mean in said.items()}
     for name, centre in centres.items():
         away = rows[name] - centre
         measures |= {f"sum_{name}": (rows.weight * away).sum(), f"spread_{name}": (rows.weight * away * away).sum()}
-    answer = rows.group_by([*WHOSE, "value", *cells]).agg(**measures).to_pyarrow().to_pylist()
-    found: dict[tuple[str, str, str, str], list[Record]] = {}
-    for each in answer:
-        found.setdefault((str(each["day"]), each["revision"], each["arm"], each["value"]), []).append(each)
-    for key in sorted(found):
-        yield key, _statistics(found[key], spec, centres)
+    return measures, centres
 
 
-MEASURED: Final = ("loss", "brier", "error", "square", "absolute", "relative", "worth")
-
-
-def _centres(rows: Table) -> dict[str, float]:
-    """What has a mean, and a constant near it."""
-    names = [each for each in MEASURED if each in rows.columns]
-    if "error" in rows.columns:
-        names.append("outcome")
-    if not names:
-        return {}
-    means = rows.agg(**{name: rows[name].mean() for name in names}).to_pyarrow().to_pylist()[0]
-    return {name: float(mean or 0.0) for name, mean in means.items()}
-
-
-def _with_errors(rows: Table, spec: Spec) -> Table:
-    """What is summed of each row besides."""
+def prepared(rows: Table, spec: Spec) -> Table:
+    """What is summed of each row; labels and names as numbers, which are quicker to group by. `side`: of revision and
+    arm; `pair`: of outcome and what was foretold."""
+    codes = {code_of(each): _code(rows[column_of(each)]) for each in spec.all_segments}
+    made = rows.mutate(side=_code(rows.revision, rows.arm), **codes)
     if isinstance(spec.task, Numbers):
-        error = rows.foretold - rows.outcome
-        relative = error.abs() / ibis.greatest(rows.outcome.abs(), SMALLEST)
-        return rows.mutate(error=error, square=error * error, absolute=error.abs(), relative=relative)
-    if "score" not in rows.columns or not isinstance(spec.task, Classes):
-        return rows
+        error = made.foretold - made.outcome
+        relative = error.abs() / ibis.greatest(made.outcome.abs(), SMALLEST)
+        return made.mutate(error=error, square=error * error, absolute=error.abs(), relative=relative)
+    if not isinstance(spec.task, Classes):
+        return made
+    made = made.mutate(pair=_code(made.outcome, made.foretold))
+    return _with_losses(made, label(str(spec.task.positive))) if "score" in made.columns else made
+
+
+def _code(*texts: StringValue) -> IntegerValue:
+    """62 bits of a hash: as good as certain to be others for other texts. Never OTHER."""
+    whole = reduce(add, (each.concat("\n") for each in texts))
+    return ibis.greatest(whole.hash() & (2**62 - 1), 1)
+
+
+def _with_losses(rows: Table, positive: str) -> Table:
     score = rows.score
     # Of 0 there is no logarithm.
     smaller = ibis.greatest(ibis.least(score, 1 - score), 2.0**-1000)
-    depth = ibis.greatest(((2 * smaller).log2() * PER_OCTAVE).floor(), LOWEST).cast("int64")
-    positive = rows.outcome == label(str(spec.task.positive))
-    truth = positive.ifelse(1.0, 0.0)
-    said = ibis.greatest(ibis.least(positive.ifelse(score, 1 - score), 1 - SMALLEST), SMALLEST)
+    depth = ibis.greatest(((2 * smaller).log2() * PER_OCTAVE).floor(), LOWEST).cast("int32")
+    is_positive = rows.outcome == positive
+    truth = is_positive.ifelse(1.0, 0.0)
+    said = ibis.greatest(ibis.least(is_positive.ifelse(score, 1 - score), 1 - SMALLEST), SMALLEST)
     return rows.mutate(
+        positive=is_positive,
         cell=(score < 0.5).ifelse(depth, -depth),
-        bin=ibis.least((score * BINS).floor().cast("int64"), BINS - 1),
+        bin=ibis.least((score * BINS).floor(), BINS - 1).cast("int8"),
         loss=-said.ln(),
         brier=(score - truth) * (score - truth),
     )
 
 
-def _statistics(found: list[Record], spec: Spec, centres: dict[str, float]) -> Statistics:
-    def mean(name: str) -> Moments:
-        return reduce(add, (_moments(each, name, centres[name]) for each in found), Moments())
-
-    worth = mean("worth") if "worth" in centres else None
-    if isinstance(spec.task, Numbers):
-        return Statistics(
-            errors=Errors(*map(mean, ("outcome", "error", "square", "absolute", "relative"))), worth=worth
+def _statistics(
+    of: Columns, pairs: Mapping[int, tuple[str, ...]], centres: Mapping[str, float], positive: str
+) -> Statistics:
+    means = {name: _moments(of, name, centre) for name, centre in centres.items()}
+    confusion = scored = bins = None
+    if pairs:
+        confusion = confusion_of(
+            Pair(pairs[int(code)][0], pairs[int(code)][1], int(rows), *sums)
+            for code, rows, *sums in _by(of["pair"], of["rows"], of["weight"], of["squares"])
         )
-    confusion = confusion_of(
-        Pair(each["outcome"], each["foretold"], each["rows"], each["weight"], each["squares"]) for each in found
-    )
-    if "loss" not in centres:
-        return Statistics(confusion=confusion, worth=worth)
-    positive = label(str(getattr(spec.task, "positive", "")))
+    if "cell" in of:
+        is_positive = np.array([pairs[int(code)][0] == positive for code in of["pair"]], bool)
+        weight, squares = of["weight"], of["squares"]
+        sides = (column * side for side in (is_positive, ~is_positive) for column in (weight, squares))
+        scored = scores_of(of["cell"], of["rows"], of["low"], of["high"], *sides)
+        sums_of_bins = _by(of["bin"], of["rows"], weight, squares, of["sum_score"], weight * is_positive)
+        bins = calibration_of(Bin(int(number), int(rows), *sums) for number, rows, *sums in sums_of_bins)
     return Statistics(
         confusion=confusion,
-        scores=scores_of(_cell(each, each["outcome"] == positive) for each in found),
-        calibration=calibration_of(_bin(each, each["outcome"] == positive) for each in found),
-        loss=mean("loss"),
-        brier=mean("brier"),
-        worth=worth,
+        scores=scored,
+        calibration=bins,
+        loss=means.get("loss"),
+        brier=means.get("brier"),
+        errors=Errors(**{name: means[name] for name in ERRORS}) if "error" in means else None,
+        worth=means.get("worth"),
     )
 
 
-def _moments(found: Record, name: str, centre: float) -> Moments:
-    weight = found["weight"]
+def _by(code: Any, *columns: Any) -> Iterator[tuple[float, ...]]:
+    """The sums of columns by a code."""
+    values, place = np.unique(code, return_inverse=True)
+    sums = [np.bincount(place, column, len(values)) for column in columns]
+    yield from zip(values.tolist(), *(each.tolist() for each in sums), strict=True)
+
+
+def _moments(of: Columns, name: str, centre: float) -> Moments:
+    rows, weight, squares = int(of["rows"].sum()), float(of["weight"].sum()), float(of["squares"].sum())
     if not weight:
-        return Moments(found["rows"])
-    away = found[f"sum_{name}"] / weight
-    spread = max(0.0, found[f"spread_{name}"] - away * away * weight)
-    return Moments(found["rows"], weight, found["squares"], centre + away, spread)
+        return Moments(rows)
+    away = float(of[f"sum_{name}"].sum()) / weight
+    spread = max(0.0, float(of[f"spread_{name}"].sum()) - away * away * weight)
+    return Moments(rows, weight, squares, centre + away, spread)
 
 
-def _cell(found: Record, positive: bool) -> Cell:
-    sides = (found["weight"], found["squares"])
-    return Cell(
-        found["cell"],
-        found["rows"],
-        found["low"],
-        found["high"],
-        *((*sides, 0.0, 0.0) if positive else (0.0, 0.0, *sides)),
-    )
-
-
-def _bin(found: Record, positive: bool) -> Bin:
-    weight = found["weight"]
-    return Bin(found["bin"], found["rows"], weight, found["squares"], found["sum_score"], weight if positive else 0.0)
-
-
-def _of_rankings(rows: Table, task: Ranking) -> Found:
+def _of_rankings(rows: Table, task: Ranking, keys: Keys) -> Iterator[tuple[Key, Statistics]]:
     """A ranking as a whole is of the segment of its first row."""
-    whole = rows.group_by([*WHOSE, "group"]).agg(
+    whole = rows.group_by([*(each for each in keys if each != "value"), "group"]).agg(
         value=rows.value.first(order_by=rows.id),
         weight=rows.weight.mean(),
         gain=rows.outcome.collect(),
         score=rows.foretold.collect(),
         **({"worth": rows.worth.sum()} if "worth" in rows.columns else {}),
     )
-    found: dict[tuple[str, str, str, str], list[Record]] = {}
+    found: dict[Key, list[Record]] = {}
     for batch in whole.to_pyarrow_batches(chunk_size=10_000):
         for each in batch.to_pylist():
-            key = (str(each["day"]), each["revision"], each["arm"], each["value"])
             made = {
                 "weight": each["weight"],
                 "ndcg": ndcg(each["gain"], each["score"], task.k),
                 "mrr": reciprocal_rank(each["gain"], each["score"]),
                 "worth": each.get("worth"),
             }
-            found.setdefault(key, []).append(made)
+            found.setdefault((str(each.get("day", "")), each["side"], each["value"]), []).append(made)
     for key in sorted(found):
         sides = {name: _mean_of(found[key], name) for name in ("ndcg", "mrr", "worth")}
         yield (

@@ -6,8 +6,8 @@ score: where these are equal it is a tie indeed, and each value says by how much
 cells.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from math import exp, log, sqrt
 from typing import Final
 
@@ -25,32 +25,27 @@ OCTAVES: Final = 30
 LOWEST: Final = -PER_OCTAVE * OCTAVES - 1
 
 
-@dataclass(frozen=True)
-class Cell:
-    """`low`, `high`: scores of its rows; sums of weights and of their squares by class."""
-
-    cell: int
-    rows: int
-    low: float
-    high: float
-    positive: float = 0.0
-    positive_squares: float = 0.0
-    negative: float = 0.0
-    negative_squares: float = 0.0
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scores:
-    """`cells`: rising, each once."""
+    """Columns of cells that rise, each once: `cell`: its number; `rows`; `low`, `high`: the scores of its rows; sums of
+    weights and of their squares by class. All have the shape (cells,)."""
 
-    cells: tuple[Cell, ...] = ()
+    cell: Integers
+    rows: Integers
+    low: Floats
+    high: Floats
+    positive: Floats
+    positive_squares: Floats
+    negative: Floats
+    negative_squares: Floats
 
     def __add__(self, other: "Scores") -> "Scores":
-        return scores_of((*self.cells, *other.cells))
-
-    @property
-    def rows(self) -> int:
-        return sum(each.rows for each in self.cells)
+        return scores_of(
+            **{
+                each.name: np.concatenate([getattr(self, each.name), getattr(other, each.name)])
+                for each in fields(self)
+            }
+        )
 
 
 def cells_of(scores: Floats) -> Integers:
@@ -63,17 +58,32 @@ def cells_of(scores: Floats) -> Integers:
     return cells
 
 
-def scores_of(cells: Iterable[Cell]) -> Scores:
-    """Of any cells, also of several of one number."""
-    sums: dict[int, Cell] = {}
-    for each in cells:
-        so_far = sums.get(each.cell)
-        sums[each.cell] = each if so_far is None else Cell(
-            each.cell, so_far.rows + each.rows, min(so_far.low, each.low), max(so_far.high, each.high),
-            so_far.positive + each.positive, so_far.positive_squares + each.positive_squares,
-            so_far.negative + each.negative, so_far.negative_squares + each.negative_squares,
-        )  # fmt: skip
-    return Scores(tuple(sums[number] for number in sorted(sums)))
+def scores_of(
+    cell: ArrayLike,
+    rows: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    positive: ArrayLike,
+    positive_squares: ArrayLike,
+    negative: ArrayLike,
+    negative_squares: ArrayLike,
+) -> Scores:
+    """Of columns of any cells, also of several of one number."""
+    numbers, place = np.unique(np.asarray(cell, np.int64), return_inverse=True)
+    least, most = np.full(numbers.size, np.inf), np.full(numbers.size, -np.inf)
+    np.minimum.at(least, place, np.asarray(low, np.float64))
+    np.maximum.at(most, place, np.asarray(high, np.float64))
+
+    def summed(column: ArrayLike) -> Floats:
+        return np.bincount(place, np.asarray(column, np.float64), numbers.size).astype(np.float64)
+
+    counted = summed(rows).astype(np.int64)
+    return Scores(numbers, counted, least, most, *map(summed, (positive, positive_squares, negative, negative_squares)))
+
+
+def nothing() -> Scores:
+    """Of no row."""
+    return scores_of(*([[]] * len(fields(Scores))))
 
 
 def scores(values: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Scores:
@@ -82,61 +92,57 @@ def scores(values: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = N
     weight = weights_of(weights, same_rows(found, truth))
     if found.size and not 0 <= found.min() <= found.max() <= 1:
         raise QualityError(f"scores: {found.min():g} to {found.max():g} are no probabilities")
-    numbers, place = np.unique(cells_of(found), return_inverse=True)
-    low, high = np.full(numbers.size, 1.0), np.zeros(numbers.size)
-    np.minimum.at(low, place, found)
-    np.maximum.at(high, place, found)
-    rows = np.bincount(place, minlength=numbers.size)
-    sums = [np.bincount(place, weight**power * side, numbers.size) for side in (truth, ~truth) for power in (1, 2)]
-    return Scores(
-        tuple(
-            Cell(int(number), int(count), float(least), float(most), *map(float, sides))
-            for number, count, least, most, *sides in zip(numbers, rows, low, high, *sums, strict=True)
-        )
-    )
+    sides = (weight**power * side for side in (truth, ~truth) for power in (1, 2))
+    return scores_of(cells_of(found), np.ones(found.size), found, found, *sides)
 
 
-def _sides(table: Scores) -> tuple[Floats, Floats]:
-    return _column(table, "positive"), _column(table, "negative")
+def dump(table: Scores) -> dict[str, list[float]]:
+    """As JSON has it."""
+    return {each.name: getattr(table, each.name).tolist() for each in fields(table)}
 
 
-def _column(table: Scores, name: str) -> Floats:
-    return np.array([getattr(each, name) for each in table.cells], np.float64)
-
-
-def _untied(table: Scores) -> Sequence[bool]:
-    return [each.low < each.high for each in table.cells]
+def load(stored: Mapping[str, Sequence[float]]) -> Scores:
+    """The inverse of `dump`. Raises QualityError."""
+    try:
+        columns = {each.name: np.asarray(stored[each.name], np.float64) for each in fields(Scores)}
+    except (KeyError, TypeError, ValueError) as error:
+        raise QualityError(f"cells of scores can't be read: {error!r}") from error
+    if len({each.shape for each in columns.values()}) != 1 or columns["cell"].ndim != 1:
+        raise QualityError("cells of scores can't be read: their columns are not equally long")
+    if not all(np.isfinite(each).all() for each in columns.values()):
+        raise QualityError("cells of scores can't be read: some numbers are not finite")
+    return scores_of(**columns)
 
 
 def roc_auc(table: Scores) -> Estimate | None:
     """None where a class has no row. Its interval after DeLong, DeLong and Clarke-Pearson 1988 ("Comparing the areas
     under two or more correlated receiver operating characteristic curves"), on the scale of the logit (Qin and
     Hotilovac 2008)."""
-    yes, no = _sides(table)
+    yes, no = table.positive, table.negative
     if yes.sum() == 0 or no.sum() == 0:
         return None
     below_yes = (np.cumsum(no) - no / 2) / no.sum()
     above_no = 1 - (np.cumsum(yes) - yes / 2) / yes.sum()
     value = float((yes * below_yes).sum() / yes.sum())
-    within = float((yes * no)[_untied(table)].sum() / (2 * yes.sum() * no.sum()))
+    within = float((yes * no)[table.low < table.high].sum() / (2 * yes.sum() * no.sum()))
     sizes = (
-        yes.sum() ** 2 / _column(table, "positive_squares").sum(),
-        no.sum() ** 2 / _column(table, "negative_squares").sum(),
+        yes.sum() ** 2 / table.positive_squares.sum(),
+        no.sum() ** 2 / table.negative_squares.sum(),
     )
     if min(sizes) <= 1:
-        return estimate(value, None, table.rows, within)
+        return estimate(value, None, int(table.rows.sum()), within)
     variance = sum(
         float((side * (shares - value) ** 2).sum() / side.sum()) / (size - 1)
         for side, shares, size in ((yes, below_yes, sizes[0]), (no, above_no, sizes[1]))
     )
-    return estimate(value, _by_logit(value, variance, min(sizes)), table.rows, within)
+    return estimate(value, _by_logit(value, variance, min(sizes)), int(table.rows.sum()), within)
 
 
 def average_precision(table: Scores) -> Estimate | None:
     """The area under the curve of precision and recall, as the sum over thresholds of precision times what recall
     gains. None where no row is positive. Its interval by the logit (Boyd, Eng and Page 2013, "Area under the
     precision-recall curve: point estimates and confidence intervals")."""
-    yes, no = _sides(table)
+    yes, no = table.positive, table.negative
     total = yes.sum()
     if total == 0:
         return None
@@ -148,11 +154,11 @@ def average_precision(table: Scores) -> Estimate | None:
         # The order within a cell is unknown: at best its positive rows come first, at worst last.
         best = np.where(before_all + yes > 0, (before_hits + yes) / (before_all + yes), 0.0)
         worst = np.where(before_all + no > 0, before_hits / (before_all + no), 0.0)
-    untied = np.array(_untied(table)[::-1], bool) & (yes > 0)
+    untied = (table.low < table.high)[::-1] & (yes > 0)
     value = float((yes * reached).sum() / total)
     within = float((yes * np.maximum(best - reached, reached - worst))[untied].sum() / total)
-    size = total**2 / _column(table, "positive_squares").sum()
-    return estimate(value, _by_logit(value, value * (1 - value) / size, size), table.rows, within)
+    size = total**2 / table.positive_squares.sum()
+    return estimate(value, _by_logit(value, value * (1 - value) / size, size), int(table.rows.sum()), within)
 
 
 def _by_logit(value: float, variance: float, size: float) -> tuple[float, float]:

@@ -1,7 +1,7 @@
 """All that was counted of some rows, and the values that are made of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from modelward_quality import calibration, confusion, regression, scores
@@ -32,6 +32,12 @@ class Statistics:
         return Statistics(
             **{each.name: _sum(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)}
         )
+
+
+def dump(found: Statistics) -> dict[str, Any]:
+    """As JSON has it: what is counted, by name."""
+    known = {each.name: value for each in fields(found) if (value := getattr(found, each.name)) is not None}
+    return {name: scores.dump(value) if isinstance(value, Scores) else asdict(value) for name, value in known.items()}
 
 
 def _sum(one: Any, other: Any) -> Any:

@@ -1,5 +1,6 @@
 """Values of the statistics, held against scikit-learn's on the same rows."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_what_is_not_defined_is_no_number() -> None:
     assert table.macro_f1(table.Confusion()) is None
     assert scores.roc_auc(scores.scores([0.2, 0.3], [True, True])) is None
     assert scores.average_precision(scores.scores([0.2, 0.3], [False, False])) is None
-    assert scores.roc_auc(scores.Scores()) is None
+    assert scores.roc_auc(scores.nothing()) is None
     assert regression.r2(regression.errors([1.0, 1.0], [1.0, 2.0])) is None
     assert regression.rmse(regression.Errors()) is None
     assert ranking.ndcg([0, 0], [1, 2]) is None
@@ -86,8 +87,8 @@ SCORE = st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, 1
 def test_scores(rows: list[tuple[float, bool, float]], cut: int) -> None:
     found, truth, weights = (list(each) for each in zip(*rows, strict=True))
     parts = [scores.scores(found[at], truth[at], weights[at]) for at in (slice(cut), slice(cut, None)) if found[at]]
-    whole = sum(parts, scores.Scores())
-    assert whole.rows == len(rows)
+    whole = sum(parts, scores.nothing())
+    assert whole.rows.sum() == len(rows)
     pairs = []
     if 0 < sum(truth) < len(truth):
         pairs.append((scores.roc_auc(whole), peer.roc_auc_score(truth, found, sample_weight=weights)))
@@ -98,7 +99,7 @@ def test_scores(rows: list[tuple[float, bool, float]], cut: int) -> None:
     for own, expected in pairs:
         assert own is not None
         assert abs(value(own) - expected) <= own.within + EXACT
-        if len({each.cell for each in whole.cells}) == len(set(found)):
+        if whole.cell.size == len(set(found)):
             assert own.within == 0.0
 
 
@@ -258,3 +259,12 @@ def test_wilson_at_the_ends() -> None:
     assert wilson(1.0, 10)[1] == 1.0
     assert wilson(0.0, 10)[1] == pytest.approx(0.2775, abs=1e-4)
     assert wilson(0.5, 0) == (0.0, 1.0)
+
+
+def test_cells_are_stored_and_read_and_damage_is_told() -> None:
+    table = scores.scores([0.1, 0.1, 0.9], [True, False, True])
+    again = scores.load(json.loads(json.dumps(scores.dump(table))))
+    assert scores.dump(again) == scores.dump(table)
+    for damage in ({}, {**scores.dump(table), "low": [1.0]}, {**scores.dump(table), "low": ["x", 1, 2]}):
+        with pytest.raises(QualityError, match="can't be read"):
+            scores.load(damage)

@@ -1,0 +1,96 @@
+"""`make bench-quality`: predictions joined with outcomes and evaluated with twenty segments, against pandas and
+scikit-learn.
+
+Both are processes of their own, by turns, on the same files and as many cores; memory is the peak of the process. The
+values are compared: whoever says something else is not measured.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from benchmarks.markdown import markdown
+from benchmarks.quality import data
+
+EXACT = ("accuracy", "precision", "recall", "f1", "logLoss", "brier")
+
+
+def measured(command: list[str], given: str = "") -> tuple[dict[str, Any], float, float]:
+    """What a process printed, seconds of wall clock, and its peak of memory in MB."""
+    begun = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(given)
+    process.stdin.close()
+    text = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{command} ended with {status}")
+    return json.loads(text), time.monotonic() - begun, usage.ru_maxrss / 1024
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """Values that are not the same, within what ours says of itself."""
+    wrong = []
+    for each in ours["values"]:
+        other = theirs[each["segment"]][each["value"]]
+        for name, number in other.items():
+            mine = each["metrics"][name]
+            if abs(mine["value"] - number) > mine["within"] + 1e-9:
+                wrong.append(f"{each['segment']}={each['value']} {name}: {mine['value']} and {number}")
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        log, outcomes = data.write(Path(folder), asked.rows)
+        spec = {
+            "predictions": {"path": str(log)},
+            "outcomes": {"path": str(outcomes)},
+            "task": {"task": "classes", "label": "output.label", "score": "output.score", "positive": "1"},
+            "segments": [{"name": f"s{each}", "column": f"input.s{each}"} for each in range(data.SEGMENTS)],
+            "label_window_seconds": 86400,
+            "now": (data.START + timedelta(days=data.DAYS + 2)).isoformat(),
+            "threads": 1,
+        }
+        pairs, memory = [], []
+        for _ in range(asked.rounds):
+            ours, mine, mb = measured(["modelward_evaluate", "-"], json.dumps(spec))
+            theirs, other, other_mb = measured(["benchmarks.quality.by_pandas", str(log), str(outcomes)])
+            wrong = differences(ours, theirs)
+            if wrong:
+                print("\n".join(wrong[:20]), file=sys.stderr)
+                return 1
+            pairs.append((mine, other))
+            memory.append((mb, other_mb))
+    ratio = statistics.median(other / mine for mine, other in pairs)
+    mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
+    mb, other_mb = (max(column) for column in zip(*memory, strict=True))
+    print(
+        markdown(
+            ["evaluation", "seconds", "peak MB"],
+            [["modelward", f"{mine:.1f}", f"{mb:.0f}"], ["pandas and scikit-learn", f"{other:.1f}", f"{other_mb:.0f}"]],
+        )
+    )
+    said = {"rows": asked.rows, "evaluate_vs_pandas_sklearn": round(ratio, 2), "evaluate_rss_mb": round(mb)}
+    print(json.dumps(said))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
