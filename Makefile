@@ -17,7 +17,7 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 -
 
 .PHONY: help demo demo-down test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs argocd sbom pinned lock lock-peers \
-	bench-serving bench-rollout bench-drift
+	bench-serving bench-rollout bench-drift bench-quality
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -120,6 +120,9 @@ bench-rollout: $(READY) ## rollouts by simulation, and twenty under load on the 
 
 bench-drift: $(READY) ## what drift costs, ours and other tools, and false alarms by simulation, an hour (BENCH=--short: minutes)
 	@$(BIN)/python -m benchmarks.drift $(BENCH)
+
+bench-quality: $(READY) ## what the evaluation of outcomes costs beside pandas and scikit-learn (BENCH="--rows 10000000": long)
+	@$(BIN)/python -m benchmarks.quality $(BENCH)
 
 docs: $(READY) ## generate the reference of the CRD
 	@$(BIN)/python docs/generate_reference.py
