@@ -139,7 +139,7 @@ argocd: $(READY) ## generate the patch that shows Argo CD what a ModelDeployment
 lock: $(READY) ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) operator/pyproject.toml -o operator/requirements.lock
 	@$(COMPILE) --extra image inference_image/pyproject.toml -o inference_image/requirements.lock
-	@$(COMPILE) --extra image --group dev pyproject.toml operator/pyproject.toml inference_image/pyproject.toml -o $(LOCK)
+	@$(COMPILE) --extra image --extra evaluate --group dev pyproject.toml operator/pyproject.toml inference_image/pyproject.toml -o $(LOCK)
 
 lock-peers: $(READY) ## pin what the peers of the benchmarks need, and the servers of others that tests ask
 	@for peer in benchmarks/*/peers/*.in; do \
