@@ -127,6 +127,7 @@ class Roles:
         else:
             sts = _Sts(own, self._lending.sts_url or _address(spec.region), spec.region, self._now)
             keys, until = await self._lent(sts, registry, spec.role_arn, session, policy)
+        self._kept = {uid: kept for uid, kept in self._kept.items() if self._now() < kept.until}
         self._kept[registry.uid] = _Kept(about, keys, until - MARGIN)
         return keys
 

@@ -110,6 +110,15 @@ async def test_packages_may_be_updated_where_the_registry_is_to_be_written_and_n
     assert ["sagemaker:UpdateModelPackage" in each for each in granted] == [False, True, False]
 
 
+async def test_keys_of_registries_that_are_gone_are_not_kept_for_ever() -> None:
+    async with serving() as (sts, client):
+        roles = Roles(NOBODY, lambda: sts.now)
+        for number in range(3):
+            await roles.keys(replace(registry(sts), uid=f"u{number}"), BASE, client, client)
+            sts.now += 4000
+    assert list(roles._kept) == ["u2"]
+
+
 async def test_the_registry_is_asked_with_the_keys_of_the_role() -> None:
     heard: list[str] = []
 
