@@ -9,7 +9,8 @@ CGROUP = Path("/sys/fs/cgroup")
 
 def limit(cgroup: Path = CGROUP) -> int:
     """Whole cores, at least 1: the CPU limit rounded up, else the cores that the scheduler lets us on."""
-    available = len(os.sched_getaffinity(0))
+    # Where models are trained there may be no Linux.
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = _quota(cgroup)
     return available if quota is None else max(1, min(available, math.ceil(quota)))
 

@@ -16,7 +16,7 @@ from modelward_drift.profiles.reference import FILE as REFERENCE
 from modelward_inference import runtimes
 from modelward_inference.artifact import formats, modelfile
 from modelward_inference.artifact.arrays import Array
-from modelward_inference.artifact.bundle import MANIFEST, Manifest
+from modelward_inference.artifact.bundle import MANIFEST, Manifest, Signature
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.parity import golden
 from modelward_inference.parity.golden import GoldenRows
@@ -72,7 +72,7 @@ def write(name: str, model: Any, data: Any, folder: Path, wanted: Wanted) -> Con
     file = formats.FILES[kind]
     few = spread(open_source(data), 1)
     signature = modelfile.signature_of_module(model, few) if kind == formats.TORCHSCRIPT else None
-    loaded = runtimes.load(kind, folder / file, signature=signature, width=_width(few))
+    loaded = _loaded(kind, folder / file, signature, _width(few))
     data = sparse.as_taken(data, loaded)
     sample = _sample(data, loaded, wanted.ignore, wanted.golden_rows)
     expected = _answers(loaded, sample)
@@ -90,6 +90,16 @@ def write(name: str, model: Any, data: Any, folder: Path, wanted: Wanted) -> Con
         _LOG.warning("the bundle has no reference: %s", reason)
     _manifest(name, kind, file, loaded, rows.count, folder)
     return Contents(file, tuple(beside), rows)
+
+
+def _loaded(kind: str, path: Path, signature: Signature | None, width: int | None) -> Model:
+    try:
+        return runtimes.load(kind, path, signature=signature, width=width)
+    except ModuleNotFoundError as error:
+        raise InvalidConfiguration(
+            f"{error.name} is not installed, by which the model is read back and asked for its answers: pip install "
+            f"{error.name}"
+        ) from error
 
 
 def _sample(data: Any, model: Model, ignore: Collection[str], count: int) -> dict[str, Array]:

@@ -29,3 +29,9 @@ def write(folder: Path, files: dict[str, str]) -> Path:
 def test_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
     assert cpu.limit(write(tmp_path, files)) == cores
+
+
+def test_without_linux_it_is_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("os.sched_getaffinity")
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert cpu.limit(tmp_path) == 6

@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,15 @@ def test_rows_that_the_model_refuses_are_told_of_as_the_datas_fault(tmp_path: Pa
         errors.InvalidConfiguration, match=r"the model fails on rows of the data: ValueError: .*infinity"
     ):
         saved(tmp_path, model, rows)
+
+
+def test_the_library_that_reads_the_model_back_is_named_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "modelward_inference.runtimes.onnx", raising=False)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(errors.InvalidConfiguration, match=r"onnxruntime is not installed.*pip install onnxruntime"):
+        saved(tmp_path, onnx(), rows())
 
 
 def test_a_bundle_has_golden_rows(tmp_path: Path) -> None:
