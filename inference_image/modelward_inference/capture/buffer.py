@@ -9,7 +9,7 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Final
@@ -118,15 +118,13 @@ class Buffer:
             with self._lock:
                 calls, self._waiting, self._fresh = self._waiting, [], 0
             if calls:
-                for each in calls:
-                    each.requests = Requests.of(each.asked, each.time, each.now, self._revision, self._name)
-                self._groups = groups(calls)
+                self._groups = groups(calls, self._tell)
                 group = next(self._groups)
         if group is None:
             self._tell_totals()
             return False
         try:
-            batches = joined(group)
+            batches = joined(group, self._tell)
         except Exception:  # noqa: BLE001  it must not come back
             self._lose(sum([each.rows for each in group]))
             batches = []
@@ -178,6 +176,9 @@ class Buffer:
         self._frames[self._numbered] = Frame(each.rows, size, pieces)
         self._told = told
         return size
+
+    def _tell(self, ended: Iterable[tuple[Sequence[Asked], float, float]]) -> Requests:
+        return Requests.of(ended, self._revision, self._name)
 
     def _name(self) -> str:
         self._named += 1

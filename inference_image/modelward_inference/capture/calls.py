@@ -5,7 +5,7 @@ may be views that keep a client's whole request in memory. Many at a time: after
 a call that was handled on its own cost several times as much. Very large ones come in pieces. Pure, and in any thread.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import getsizeof
 from typing import Any, Final
@@ -14,7 +14,7 @@ import numpy as np
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.capture.requests import WEIGHT, Requests
-from modelward_inference.protocol.origin import UNKNOWN, Asked
+from modelward_inference.protocol.origin import Asked
 
 OVERHEAD: Final = 250
 """Bytes that an array takes besides its elements: its own head, its allocation, its place in a dictionary."""
@@ -28,9 +28,9 @@ MOST_REQUESTS: Final = 4096
 
 @dataclass(slots=True)
 class Call:
-    """`size`: bytes in memory, with what object arrays point to; `asked`: by whom, until `requests` tells it; `time`,
-    `now`: when it ended, seconds since the epoch and on the monotonic clock. Not frozen, as that costs each request;
-    nobody changes one."""
+    """`size`: bytes in memory, with what object arrays point to; `asked`: by whom; `time`, `now`: when it ended,
+    seconds since the epoch and on the monotonic clock; `requests`: the same of what is a piece or joined. Not frozen, as
+    that costs each request; nobody changes one."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
@@ -53,21 +53,29 @@ def call(
     """A call of the model as it happened."""
     size = 0
     for origin, _, _ in asked:
-        request_id, key, _ = origin or UNKNOWN
-        size += WEIGHT + len(request_id) + (2 * len(key) if key else 0)
+        size += WEIGHT if origin is None else WEIGHT + len(origin[0]) + (2 * len(origin[1]) if origin[1] else 0)
     for array in (*inputs.values(), *outputs.values()):
         size += array.nbytes + OVERHEAD if array.dtype.kind != "O" else OVERHEAD + _objects(array)
     return Call(inputs, outputs, rows, size, asked, time, now)
 
 
-def groups(calls: Sequence[Call]) -> Iterator[list[Call]]:
+Tell = Callable[[Iterable[tuple[Sequence[Asked], float, float]]], Requests]
+"""Makes columns of what calls were asked, and when they ended; see Requests.of."""
+
+
+def nobody(_: object) -> Requests:
+    """Of calls of which nobody says who asked."""
+    return Requests()
+
+
+def groups(calls: Sequence[Call], tell: Tell = nobody) -> Iterator[list[Call]]:
     """Which calls to join: those whose tensors have the same names, and large ones alone, in pieces."""
     alike: dict[tuple[tuple[str, ...], tuple[str, ...]], tuple[list[Call], int]] = {}
     for each in calls:
         if each.size >= PIECE:
-            yield from ([piece] for piece in _pieces(each))
+            yield from ([piece] for piece in _pieces(each, tell))
             continue
-        names, more = (tuple(each.inputs), tuple(each.outputs)), len(each.requests)
+        names, more = (tuple(each.inputs), tuple(each.outputs)), len(each.asked)
         group, requests = alike.get(names, ([], 0))
         if group and requests + more > MOST_REQUESTS:
             yield group
@@ -77,18 +85,18 @@ def groups(calls: Sequence[Call]) -> Iterator[list[Call]]:
     yield from (group for group, _ in alike.values())
 
 
-def joined(calls: Sequence[Call]) -> list[Call]:
+def joined(calls: Sequence[Call], tell: Tell = nobody) -> list[Call]:
     """All the rows, in as few calls as can be: one, unless types or shapes differ."""
     try:
-        return [_joined(calls)]
+        return [_joined(calls, tell)]
     except (ValueError, TypeError):  # seldom, so that it is not looked for
         kinds: dict[Any, list[Call]] = {}
         for each in calls:
             kinds.setdefault(_kind(each), []).append(each)
-        return [_joined(each) for each in kinds.values()]
+        return [_joined(each, tell) for each in kinds.values()]
 
 
-def _joined(calls: Sequence[Call]) -> Call:
+def _joined(calls: Sequence[Call], tell: Tell) -> Call:
     first = calls[0]
     rows = sum([each.rows for each in calls])
     inputs = {name: _all_rows([each.inputs[name] for each in calls]) for name in first.inputs}
@@ -97,7 +105,9 @@ def _joined(calls: Sequence[Call]) -> Call:
         if len(calls) > 1:
             raise ValueError("a tensor has another number of rows than its call")
         inputs, outputs = _by_rows(inputs, rows), _by_rows(outputs, rows)
-    requests = Requests.joined(each.requests for each in calls)
+    requests = first.requests if len(calls) == 1 else Requests()  # a piece has them
+    if not len(requests):
+        requests = tell((each.asked, each.time, each.now) for each in calls)
     return Call(inputs, outputs, rows, sum([each.size for each in calls]), requests=requests)
 
 
@@ -124,18 +134,19 @@ def _kind(each: Call) -> Any:
     return tuple(tuple((name, array.dtype, array.shape[1:]) for name, array in side) for side in sides)
 
 
-def _pieces(large: Call) -> Iterator[Call]:
+def _pieces(large: Call, tell: Tell) -> Iterator[Call]:
     arrays = (*large.inputs.values(), *large.outputs.values())
     count = min(-(-large.size // PIECE), large.rows)
     if count <= 1 or not all(array.ndim and len(array) == large.rows for array in arrays):
         yield large
         return
+    requests = tell([(large.asked, large.time, large.now)])
     for number in range(count):
         begin, end = large.rows * number // count, large.rows * (number + 1) // count
         inputs = {name: array[begin:end] for name, array in large.inputs.items()}
         outputs = {name: array[begin:end] for name, array in large.outputs.items()}
         size = large.size * (end - begin) // large.rows
-        yield Call(inputs, outputs, end - begin, size, requests=large.requests.part(begin, end))
+        yield Call(inputs, outputs, end - begin, size, requests=requests.part(begin, end))
 
 
 def _own(array: Array) -> Array:

@@ -4,7 +4,7 @@ Pure. A request of many rows may be in several batches, which `firsts` tells; re
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from modelward_inference.protocol.origin import ARMS, DIRECT, MAX_ID, MAX_KEY, UNKNOWN, Asked, arm_of
@@ -40,24 +40,23 @@ class Requests:
         return len(self.ids)
 
     @classmethod
-    def of(cls, asked: Iterable[Asked], time: float, now: float, revision: str, name: Callable[[], str]) -> Self:
-        """Of one call of the model, that ended at `time`, which is `now` on the monotonic clock. `name`: makes an id
-        for a request that has none."""
-        ids, keys, arms, rows, latencies = [], [], [], [], []
-        for origin, count, arrived in asked:
-            request_id, key, split = origin or UNKNOWN
-            ids.append(_clean(request_id)[:MAX_ID] or name())
-            keys.append(key)
-            arms.append(arm_of(split, revision))
-            rows.append(count)
-            latencies.append(max(now - arrived, 0.0))
-        return cls(ids, keys, arms, rows, [0] * len(ids), [time] * len(ids), latencies)
-
-    @classmethod
-    def joined(cls, parts: Iterable["Requests"]) -> Self:
-        """All of them, in this order."""
-        parts = list(parts)
-        return cls(*([value for part in parts for value in getattr(part, name)] for name in COLUMNS))
+    def of(cls, ended: Iterable[tuple[Sequence[Asked], float, float]], revision: str, name: Callable[[], str]) -> Self:
+        """Of calls of the model, each with its requests and when it ended: seconds since the epoch, and the same on the
+        monotonic clock. `name`: makes an id for a request that has none."""
+        found = cls([], [], [], [], [], [], [])
+        ids, keys, arms, rows, times, latencies = (  # many at a time: no look-up is made twice
+            getattr(found, each).append for each in ("ids", "keys", "arms", "rows", "times", "latencies")
+        )
+        for asked, time, now in ended:
+            for origin, count, arrived in asked:
+                request_id, key, split = origin or UNKNOWN
+                ids((request_id if request_id.isascii() else _clean(request_id))[:MAX_ID] or name())
+                keys(key)
+                arms(arm_of(split, revision))
+                rows(count)
+                times(time)
+                latencies(now - arrived if now > arrived else 0.0)
+        return replace(found, firsts=[0] * len(found.ids))
 
     def part(self, begin: int, end: int) -> "Requests":
         """Of the rows from `begin` up to `end`."""
@@ -93,7 +92,7 @@ class Requests:
 
 def _clean(text: str) -> str:
     """Half a surrogate pair, which JSON may have, is no text."""
-    return text if text.isascii() else text.encode(errors="replace").decode()
+    return text.encode(errors="replace").decode()
 
 
 def _are(values: list[Any], kinds: set[type], longest: int) -> bool:
