@@ -9,7 +9,7 @@ from builders import MODEL, container, observed, owner, pod, revision, router, s
 from modelward.api.conditions import by_type
 from modelward.api.modeldeployment import Gateway, ParentReference, Router
 from modelward.api.rollout import CANARY, SHADOW, Rollout, Shadow, Step
-from modelward.facts import Arm, Clock, Observed, PodFacts, Progress, RevisionFacts, VariantFacts
+from modelward.facts import Arm, Clock, Observed, PodFacts, Progress, Promotion, RevisionFacts, VariantFacts
 from modelward.reconcilers.modeldeployment.assessment import patience_left
 from modelward.reconcilers.modeldeployment.status import build_status, is_urgent
 from modelward.revisions.diagnosis import PATIENCE, Problem, diagnose
@@ -473,3 +473,12 @@ def test_a_stable_that_went_before_anybody_looked_is_told_by_what_status_had() -
         "revision": A, "uri": "s3://m/1", "version": "1", "digest": "sha256:1", "lineage": {"runId": "r1"},
         "until": NOW,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("at", [1e300, -1e300, float("inf"), float("nan"), 1e17])
+def test_a_time_that_is_none_is_left_out(at: float) -> None:
+    gone = dataclasses.replace(promoted(A, 1, "1"), promoted=Promotion(1, at))
+    facts = observed(B, gone, promoted(B, 2, "2"), router=router(B))
+    last = dataclasses.replace(owner(), status={"stable": {"revision": A}})
+    (entry,) = build_status(last, facts, decide(facts), "v1", None, NOW)["previous"]
+    assert (entry["revision"], entry["until"], "since" in entry) == (A, NOW, False)

@@ -29,7 +29,15 @@ def previous(last: Mapping[str, Any], observed: Observed, stable: str, now: str)
     lineage = facts.model.lineage if facts else before.get("lineage") or (told.get("lineage") if same else None)
     shown = {each: before.get(each) for each in _KEPT}
     shown["lineage"] = dict(lineage) if lineage else None
-    shown["since"] = show_time(facts.promoted.at) if facts and facts.promoted else None
+    shown["since"] = _shown(facts.promoted.at) if facts and facts.promoted else None
     shown["until"] = now
     entry = {key: value for key, value in shown.items() if value is not None}
     return [entry, *(each for each in known if each.get("revision") != name)][:PREVIOUS]
+
+
+def _shown(time: float) -> str | None:
+    """None for what is no time: anybody who may edit a Deployment may have written it."""
+    try:
+        return show_time(time)
+    except (OverflowError, ValueError, OSError):
+        return None
