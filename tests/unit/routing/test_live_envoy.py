@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,6 +27,8 @@ from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.runtimes.runtime import MODELWARD
 from modelward_inference.protocol import origin
+from unit.inference.grpc_api.served import Echo, Served
+from unit.inference.grpc_api.test_bad_requests import raw
 
 STABLE, CANDIDATE, DEAD = "fraud-a", "fraud-b", "fraud-c"
 ROUTES = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 0, 100),))
@@ -185,6 +188,26 @@ def test_grpc_web_is_refused_in_words(live: Live, form: str) -> None:
     assert (answer.status, answer.headers["content-type"]) == (415, "application/json")
     assert "gRPC-web is not spoken here" in answer.json()["error"]
     assert not live.upstreams[STABLE].seen
+
+
+def test_an_answer_by_grpc_names_them_in_its_first_headers_and_so_does_an_error(tmp_path: Path, program: Path) -> None:
+    told = {envoy_routes.REVISION_HEADER: STABLE, envoy_routes.VERSION_HEADER: "7"}
+    routes = RouteTable(STABLE, versions=((STABLE, "7"),))
+    with Served(Echo(), headers=((envoy_routes.REVISION_HEADER, "what-a-pod-says"),)) as served:
+        made = LiveEnvoy(tmp_path, program, routes, Traffic(), {STABLE: served.server.port})
+        options = [("grpc.enable_http_proxy", 0)]
+        try:
+            with grpc.insecure_channel(f"127.0.0.1:{made.ports['traffic']}", options) as channel:
+                infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+                _, good = infer.with_call(raw().SerializeToString(), timeout=10.0, wait_for_ready=True)
+                with pytest.raises(grpc.RpcError) as caught:
+                    infer(b"no message", timeout=10.0)
+            # An error has its status in them, and clients tell them as trailing metadata then.
+            for metadata in map(dict, (good.initial_metadata(), caught.value.trailing_metadata())):
+                assert told.items() <= metadata.items(), metadata
+                assert len(metadata["x-request-id"]) == 36
+        finally:
+            made.close()
 
 
 def test_every_metric_of_a_revisions_clusters_has_it_as_a_label(tmp_path: Path, program: Path) -> None:
