@@ -149,6 +149,25 @@ async def test_a_login_that_may_not_write_is_told_with_its_cure_and_disturbs_not
         assert stages(model, mlflow).get("1") in (None, "replaced")
 
 
+async def test_a_registry_that_refuses_is_asked_by_the_next_operator_which_writes_nothing(
+    cluster: Cluster, model: Model
+) -> None:
+    async with challenger() as mlflow:
+        mlflow.read_only = True
+        async with operator(cluster) as first:
+            apply(cluster, model, mlflow, BOTH)
+            await until(lambda: serves(model, "1"), "the first version")
+            await until(lambda: told(model) == ("False", "Forbidden"), "it is told")
+            await until(first.is_idle, "nothing left to do now")
+        mlflow.asked.clear()
+        async with operator(cluster, "next") as second:
+            await until(lambda: any("set-tag" in each for each in mlflow.asked), "it has tried")
+            await second.controller._first_sync()
+            await until(second.is_idle, "it has looked at everything")
+            assert second.api.writes == 0
+            assert told(model) == ("False", "Forbidden")
+
+
 async def test_nothing_is_written_unless_the_registry_says_so_and_only_the_aliases_that_it_names(
     cluster: Cluster, model: Model
 ) -> None:

@@ -226,6 +226,27 @@ def test_status_says_what_is_due_what_failed_and_what_was_told() -> None:
     assert done["writeBack"] == show(Written(TWO), "mlflow", "http://mlflow")
 
 
+def test_a_failure_that_was_told_holds_until_there_is_an_answer() -> None:
+    begun = Written(ONE, begun=(TWO,))
+    one = found(SERVES_TWO, "2", begun)
+    assert one is not None
+    trouble = Trouble("Forbidden", "no", answered=True)
+    failed = status_of(one, told(one, trouble, done=False))
+    owner_of = replace(model(), status=failed)
+    own = Artifact("s3://m/2")
+    again = due(owner_of, registry(), SERVES_TWO, decide(SERVES_TWO), following("2"), Effective(own, own))
+    assert again is not None
+    assert told(again, None, done=False).condition == told(one, trouble, done=False).condition
+    assert told(again, Trouble("TimedOut", "late"), done=False).condition != told(one, trouble, done=False).condition
+    newer = due(
+        replace(owner_of, generation=2), registry(), SERVES_TWO, decide(SERVES_TWO), following("2"), Effective(own, own)
+    )
+    assert newer is not None
+    shown = told(newer, None, done=False).condition
+    assert shown is not None
+    assert shown.reason == "Writing"
+
+
 def test_nothing_to_be_told_yet_is_no_failure() -> None:
     one = found(seen(A, "1", at(A, "1", ready=0), router=router(A)), "1")
     assert one is not None

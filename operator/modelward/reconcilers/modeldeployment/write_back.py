@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelward.api.conditions import WRITTEN_BACK, Condition
+from modelward.api.conditions import WRITTEN_BACK, Condition, by_type
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.modelregistry import ModelRegistry, WriteBack
 from modelward.facts import Observed
@@ -40,6 +40,8 @@ class Due:
     wanted: Written
     steps: tuple[Step, ...]
     problem: Trouble | None = None
+    last: Condition | None = None
+    """What an operator before this one told of a failure, of the same spec: it holds until there is an answer."""
 
     @property
     def first(self) -> Written | None:
@@ -79,7 +81,7 @@ def due(
         rejected = None
     wanted = Written(stable, rejected, named)
     steps = facts.steps(done, wanted, how, (owner.namespace, owner.name))
-    return Due(registry, how, done, wanted, steps, problem)
+    return Due(registry, how, done, wanted, steps, problem, _failed(owner))
 
 
 def told(found: Due, progress: Trouble | None, *, done: bool, again_in: float | None = None) -> Told:
@@ -89,7 +91,7 @@ def told(found: Due, progress: Trouble | None, *, done: bool, again_in: float | 
         record = facts.show(found.first, name, address)
         return Told(record, _waiting(name), AT_ONCE)
     if not done:
-        condition = _waiting(name)
+        condition = found.last or _waiting(name)
         if progress is not None:
             message = f"{progress.message}. What is served does not hang on it"
             condition = Condition(WRITTEN_BACK, False, progress.reason, message)
@@ -153,6 +155,13 @@ def _named(
     if target is None:
         return (done.named if done.named is not None and done.named.alias == alias else None), None
     return Named(alias, target), None
+
+
+def _failed(owner: ModelDeployment) -> Condition | None:
+    told = by_type(owner.status.get("conditions") or ()).get(WRITTEN_BACK)
+    if told is None or told["status"] != "False" or told["observedGeneration"] != owner.generation:
+        return None
+    return Condition(WRITTEN_BACK, False, told["reason"], told["message"])
 
 
 def _waiting(name: str) -> Condition:
