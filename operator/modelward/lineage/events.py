@@ -133,6 +133,18 @@ def of_model(
         return None
 
 
+def essence(body: Mapping[str, Any]) -> tuple[object, ...]:
+    """What of a ModelDeployment makes events: while it is the same, they are."""
+    try:
+        status = body.get("status") or {}
+        rollout, stable = status.get("rollout") or {}, status.get("stable") or {}
+        ready = [each.get("status") for each in status.get("conditions") or () if each.get("type") == READY]
+        told = [str(rollout.get(name)) for name in ("revision", "attempt", "startedAt", "phase", "endedAt")]
+        return body["metadata"]["uid"], *told, str(stable.get("revision")), *map(str, ready)
+    except _UNREADABLE:
+        return ()
+
+
 def of_run(body: Mapping[str, Any], namespace: str) -> tuple[Event, ...] | None:
     """What a RetrainingRun stands for; None where it can't be read."""
     run = read_run(body)

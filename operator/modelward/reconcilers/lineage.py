@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from modelward.api.names import ANNOTATION_PROMOTED
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.resources import DEPLOYMENTS, DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
-from modelward.lineage.events import Event, aborted, is_end, of_model, of_run, retraining_id
+from modelward.lineage.events import Event, aborted, essence, is_end, of_model, of_run, retraining_id
 from modelward.reconcilers.modeldeployment.reconcile import Outcome
 from modelward.revisions.deployment import load_promotion
 
@@ -56,7 +56,7 @@ class Book:
         self._now = now
         self._told: dict[Key, frozenset[tuple[str, str]]] = {}
         self._open: dict[Key, tuple[Event, ...]] = {}
-        self._seen: dict[Key, tuple[Object, ...]] = {}
+        self._seen: dict[Key, tuple[object, ...]] = {}
 
     def look(self, key: Key) -> None:
         """Tell what is news of an object."""
@@ -78,11 +78,12 @@ class Book:
         body = self._cache.get(resource, key.namespace, key.name)
         if resource is MODEL_DEPLOYMENTS:
             bodies: tuple[Object, ...] = () if body is None else (body,)
+            news = tuple(map(essence, bodies))
         else:
             bodies = tuple(self._cache.children(key, RETRAINING_RUNS))
-        before = self._seen.get(key, ())
-        if len(before) == len(bodies) and all(one is other for one, other in zip(before, bodies, strict=True)):
-            return  # cached objects are replaced, and never changed
+            news = tuple((each["metadata"]["uid"], each["metadata"]["resourceVersion"]) for each in bodies)
+        if self._seen.get(key, ()) == news:
+            return  # a status is written often, and little of it is an event
         events: list[Event] = []
         unread: set[str] = set()
         for each in bodies:
@@ -92,7 +93,7 @@ class Book:
             if found is None:
                 unread.add(retraining_id(str(each["metadata"]["uid"])))
             events += found or ()
-        self._seen[key] = bodies
+        self._seen[key] = news
         self._tell(key, events, unread, _GONE if bodies else _DELETED)
         if body is None and not bodies:
             self.forget(key)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelward.lineage.events import Event, of_model, of_run, retraining_id
+from modelward.lineage.events import Event, essence, of_model, of_run, retraining_id
 from openlineage import problems
 
 NAMESPACE = "prod-eu"
@@ -167,6 +167,17 @@ def test_a_flood_is_cut() -> None:
 @pytest.mark.parametrize("broken", [{"startedAt": "soon"}, {"startedAt": 7}, {"gates": 7}, {"startedAt": "0001-01-01"}])
 def test_a_status_that_somebody_broke_stands_for_nothing(broken: dict[str, Any]) -> None:
     assert of_model(model(rollout=rollout(**broken)), NAMESPACE, False) is None
+
+
+def test_counts_and_words_make_no_events_and_each_end_does() -> None:
+    body = model(rollout=rollout("Progressing"))
+    assert essence(body) == essence(model(rollout=rollout("Progressing", message="other words", gates=[])))
+    others = [
+        model(rollout=rollout("Promoted")), model(rollout=rollout("Progressing", attempt=2)), model(),
+        model(rollout=rollout("Progressing"), conditions=[{"type": "Ready", "status": "True"}]),
+    ]  # fmt: skip
+    assert len({essence(each) for each in (body, *others)}) == 5
+    assert essence(model(conditions=[7])) == essence(model(rollout=7)) == ()
 
 
 def run(phase: str = "Running", trigger: str = "Drift", **status: Any) -> dict[str, Any]:
