@@ -383,11 +383,14 @@ class Reconciler:
         name = following.registry if following is not None else registry_of(owner.status)
         registry = None if name is None else registry_named(self._cache, owner.namespace, name)
         found = None if registry is None else due(owner, registry, observed, decision, following, effective)
-        if self._writes is None or found is None:
+        key = Key(owner.namespace, owner.name)
+        if self._writes is None:
+            return Told()
+        if found is None:
+            self._writes.forget(key)  # also one that is under way: nobody lends it the login any more
             return Told()
         if found.first is not None:
             return told_back(found, None, done=False)
-        key = Key(owner.namespace, owner.name)
         progress = self._writes.look(key, found.registry, found.steps, owner.refresh)
         return told_back(found, progress.trouble, done=progress.done, again_in=progress.again_in)
 
