@@ -92,6 +92,21 @@ def test_plain_numbers_are_taken(content: Any, datatype: str) -> None:
     assert tensor.array.tolist() == [[1.5, 2], [3, 4]]
 
 
+ROWS = largejson.PIECE // 3
+"""So many rows of one digit, with their brackets and commas, are more than one piece of a body."""
+
+
+@pytest.mark.parametrize("last", [[[9]], [[[9]]]], ids=["rows", "one that is deeper"])
+def test_brackets_are_counted_to_the_end_of_a_body(last: Any) -> None:
+    content = [[1]] * ROWS + last
+    body = orjson.dumps({"inputs": [{"name": "a", "datatype": "FP64", "shape": [ROWS + 1, 1], "data": content}]})
+    assert len(body) > largejson.PIECE
+    count = body.count(b"[")
+    plain = last == [[9]]
+    assert (largejson.read(body, lists=count) is not None) == plain
+    assert largejson.read(body, lists=count - 1) is None
+
+
 @pytest.mark.parametrize("content", [[[1, [2]]], [[[1], [2]]], [[1], [2, 3]], [1, None], ["1"], [True], [], {}, "1"])
 def test_what_is_not_plain_is_left_to_the_ordinary_reader(content: Any) -> None:
     body = orjson.dumps({"inputs": [{"name": "a", "datatype": "FP64", "shape": [1, 2], "data": content}]})

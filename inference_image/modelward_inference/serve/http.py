@@ -7,6 +7,7 @@ connection ends.
 """
 
 import asyncio
+import math
 import weakref
 from collections.abc import Iterable
 from typing import Any
@@ -22,6 +23,9 @@ MAX_HEAD = 64 * 1024
 LINGER = 2.0
 """Seconds for a refused client to read the answer while what it still sends is thrown away."""
 
+
+SELDOM = 0.05
+"""Of the time that a connection stays unused: between two looks whether one is; most are, where there are many."""
 
 EXCHANGE = "modelward.exchange"
 """An ASGI extension: an `Exchange`. ASGI's own messages of a body and an answer, which are put together, checked and
@@ -217,6 +221,7 @@ class SlowClients:
         self._arriving: Since = {}
         self._leaving: Since = {}
         self._unused: Since = {}
+        self._looked = -math.inf
 
     def sweep(self, now: float) -> None:
         """End what has been unfinished for too long. `now`: seconds, monotonic; to be called about every second."""
@@ -229,6 +234,9 @@ class SlowClients:
         self._leaving, late = _sorted(self._leaving, found, now, self._timeout)
         for connection in late:
             connection.transport.abort()  # a word more would only wait behind what is not read
+        if now - self._looked < SELDOM * self._keep_alive:
+            return
+        self._looked = now
         found = {each: what for each in connections if (what := each.unused()) is not None}
         self._unused, late = _sorted(self._unused, found, now, self._keep_alive)
         for connection in late:
