@@ -161,9 +161,9 @@ async def test_from_one_router_to_the_other_and_back_whatever_it_dies_after(
         await until(model.is_ready, "ready with an Envoy of its own")
         stable = model.stable()["revision"]
     model.apply(router=ROUTER)
-    async with operator(cluster, identity="doomed", dies_after=writes) as doomed:
+    async with operator(cluster, dies_after=writes) as doomed:
         await until(lambda: doomed.task.done() or settles(model, gateways)(), "the crash or the end")
-    async with operator(cluster, identity="next"):
+    async with operator(cluster, after_crash=True):
         await until(settles(model, gateways), "ready behind the Gateway")
         assert not set(model.objects()) & OBJECTS_OF_AN_ENVOY
         assert weights(gateways) == {stable: 100}

@@ -156,7 +156,7 @@ async def test_killed_after_any_write_the_end_is_the_same(cluster: Cluster, mode
         if not doomed.task.done():
             model.apply(version=2)
             await until(lambda: doomed.task.done() or model.is_second(), "the crash or the end")
-    async with operator(cluster):
+    async with operator(cluster, after_crash=True):
         model.apply(version=2)
         await until(model.is_second, "the second version alone")
     (revision,) = model.revisions()

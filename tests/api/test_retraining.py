@@ -151,7 +151,7 @@ async def test_killed_after_any_write_one_job_is_made_and_the_end_is_the_same(
     # Windows that were in memory alone are lost with it; the next ones tell of the same drift.
     if not policy.runs():
         monitors.ended += 1800
-    async with operator(cluster, monitors=monitors):
+    async with operator(cluster, monitors=monitors, after_crash=True):
         await until(lambda: _finish(model, policy, monitors), "the end", 60)
         await ended(policy, ("Promoted", "Drift"))
     assert (len(policy.jobs()), len(policy.objects())) == (1, 1)

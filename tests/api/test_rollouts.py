@@ -254,7 +254,7 @@ async def test_what_was_lost_is_found_again(cluster: Cluster, model: Model, lost
 async def through_crashes(cluster: Cluster, is_done: Callable[[], bool], traffic: FakeTraffic | None = None) -> int:
     """Operators that die after one write each, until it is done; how many it took."""
     for number in range(1, 80):
-        async with operator(cluster, dies_after=1, traffic=traffic) as doomed:
+        async with operator(cluster, dies_after=1, traffic=traffic, after_crash=number > 1) as doomed:
             # A container that is started anew has the identity of the one before it, and with it the lease.
             await until(lambda doomed=doomed: doomed.task.done() or is_done(), "the crash or the end", 60)
             if not doomed.task.done():
@@ -301,6 +301,6 @@ async def test_killed_in_the_middle_of_a_promotion_the_end_is_the_same(
     async with operator(cluster, dies_after=writes) as doomed:
         model.apply(version=2, rollout=QUICK)
         await until(lambda: doomed.task.done() or model.is_second(), "the crash or the end", 60)
-    async with operator(cluster):
+    async with operator(cluster, after_crash=True):
         await until(model.is_second, "the second version alone", 60)
     assert rollout(model)["phase"] == "Promoted"

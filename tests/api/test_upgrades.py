@@ -144,9 +144,9 @@ async def test_killed_after_any_write_of_an_update_the_end_is_the_same(
         model.apply()
         await until(model.is_ready, "ready")
     revisions = model.revisions()
-    async with operator(cluster, identity="doomed", platform=NEWER, dies_after=writes) as doomed:
+    async with operator(cluster, platform=NEWER, dies_after=writes) as doomed:
         await until(lambda: doomed.task.done() or _is_on(model, NEWER), "the crash or the end")
-    async with operator(cluster, identity="next", platform=NEWER):
+    async with operator(cluster, platform=NEWER, after_crash=True):
         await until(lambda: _is_on(model, NEWER), "the newer platform")
     assert model.revisions() == revisions
     assert "rollout" not in model.get()["status"]

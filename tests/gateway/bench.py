@@ -1,7 +1,6 @@
 """One router of either kind in front of backends: routes are applied as the operator does, and seen live as it sees."""
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,7 +25,7 @@ from modelward.routing.envoy.probe import RouterProbe
 from modelward.routing.observe import RouterObserver
 from polled import told
 
-from .backends import without_owner
+from .backends import listed, without_owner
 from .clients import Clients
 
 DEADLINE = 60.0
@@ -59,10 +58,8 @@ class Bench:
 
     async def route(self, routes: RouteTable) -> RouterFacts:
         """Apply `routes`, and return when the operator would take them for live and every revision for reached."""
-        for manifest in self._router.manifests(self.owner, self._platform, routes, None):
-            await _kubectl(
-                "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(without_owner(manifest))
-            )
+        manifests = [without_owner(each) for each in self._router.manifests(self.owner, self._platform, routes, None)]
+        await _kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=listed(manifests))
         version = self._router.version_of(self.owner, self._platform, routes)
 
         async def live() -> bool:

@@ -56,6 +56,9 @@ LEASE = LeaseSettings(namespace="default", duration=10.0, renew_every=0.5, margi
 """Shorter than in production, so that a test need not wait for a lost lease."""
 
 
+MOMENT = 0.2
+"""Seconds."""
+
 SHUTDOWN = 60.0
 """Seconds within which it has ended; it takes one on a quiet machine."""
 
@@ -147,11 +150,14 @@ async def operator(
     at_a_time: int = 5,
     may_end: bool = False,
     lineage_url: str = "http://127.0.0.1:9/",
+    after_crash: bool = False,
 ) -> AsyncIterator[Operator]:
     """`installation`: the namespace that it is pretended to lie in; `namespaces`: those that it is for; `kubeconfig`:
     whose account it has, the administrator's by default; `handover`: seconds, none where nobody else writes;
     `at_a_time`: models that it updates at a time; `may_end`: the test looks itself whether the operator ends, as with
-    `dies_after`: any other test fails as soon as it has; `lineage_url`: where lineage is sent, nowhere by default."""
+    `dies_after`: any other test fails as soon as it has; `lineage_url`: where lineage is sent, nowhere by default;
+    `after_crash`: the one before, of the same identity, is one that `dies_after` so many writes: nothing of it can still
+    be under way, so its lease need not be waited for."""
     os.environ["KUBECONFIG"] = str(kubeconfig or cluster.server.kubeconfig)
     clock = time.monotonic
     stop = asyncio.Event()
@@ -165,7 +171,10 @@ async def operator(
         api = MortalApi(client, may_write=lambda: lease.is_held(), owns=lambda namespace: claims.may_write(namespace))
         api.dies_after = dies_after
         lease = LeaseThread(
-            replace(LEASE, namespace=installation), identity, clock, lambda: _connection_of_the_lease(api)
+            replace(LEASE, namespace=installation, margin=MOMENT if after_crash else LEASE.margin),
+            identity,
+            clock,
+            lambda: _connection_of_the_lease(api),
         )
         claims = Claims(api, installation, namespaces, clock, handover)
         territory = Territory(api, cache, queue, claims, namespaces, look_every=0.5)
