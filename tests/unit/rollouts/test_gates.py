@@ -306,3 +306,18 @@ def test_a_stable_that_nobody_asks_is_no_evidence(hold: str) -> None:
     gates = replace(ERRORS, on_no_data=hold)
     case = errors((0, 0), (5000, 4000), times=10)
     assert said(judge(case, gates, 60.0, final=True)) == "Wait: errorRate: 0 of 100 requests"
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"against": "nan"}, {"supports": "-inf"}, {"against": ""}, {"against": 1.0}, {"against": None},
+        {"candidate": {"requests": "1000", "bad": 10}}, {"candidate": {"requests": 9.5, "bad": 1}},
+        {"stable": {"requests": 5, "bad": 6}}, {"stable": {"requests": -5, "bad": 0}}, {"stable": []}, {"stable": {}},
+    ],
+)  # fmt: skip
+def test_evidence_that_can_not_be_is_none(spoilt: dict[str, Any]) -> None:
+    """Else a gate would go on from it: with one that is no number it would never be decided."""
+    (kept,) = rendered(errors(candidate=(1000, 900)))
+    assert again(ERRORS, opened(ERRORS, A, B, 1, [kept]))["errorRate"]["verdict"] == "Fail"
+    assert rendered(opened(ERRORS, A, B, 1, [kept | spoilt])) == rendered(opened(ERRORS, A, B, 1))

@@ -5,8 +5,8 @@ well; to be promoted, it has to have been decided, or its time to be over.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any, ClassVar, Final, Self
 
 from modelward.api.rollout import FAIL, PASS
@@ -15,6 +15,8 @@ from modelward.rollouts.gates.gate import Context, Observation, Stored
 from modelward.rollouts.statistics import sequential
 from modelward.rollouts.statistics.outcomes import Outcomes
 from modelward.rollouts.statistics.sequential import Evidence
+from modelward.values import stored
+from modelward.values.stored import known
 
 INCONCLUSIVE: Final = "Inconclusive"
 
@@ -95,27 +97,43 @@ class Tested(ABC):
         }
 
 
-def restored(name: str, limit: str, margin: float, stored: Stored, *, paired: bool) -> sequential.Comparison:
+def restored(name: str, limit: str, margin: float, gates: Stored, *, paired: bool) -> sequential.Comparison:
     """The test that goes on from what `dump` stored under this name; a new one where that had another limit, or can't
     be read: another version of the operator may have written it."""
     margin = min(margin, sequential.MAX_MARGIN)
-    last = stored.get(name)
+    last = gates.get(name)
     if last is None or last.get("limit") != limit:
         return sequential.start(margin, paired=paired)
     try:
-        evidence = Evidence(
-            _outcomes(last.get("stable")),
-            _outcomes(last.get("candidate")),
-            float(last["against"]),
-            float(last["supports"]),
-        )
-    except (LookupError, TypeError, ValueError):
+        evidence = known(_StoredTest, last).value()
+    except ValueError:
         return sequential.start(margin, paired=paired)
     return sequential.restore(margin, evidence, paired=paired)
 
 
-def _outcomes(stored: Mapping[str, Any] | None) -> Outcomes:
-    return Outcomes(int(stored["requests"]), int(stored["bad"])) if stored else Outcomes()
+class _StoredOutcomes(stored.Stored):
+    requests: int
+    bad: int
+
+    def value(self) -> Outcomes:
+        return Outcomes(self.requests, self.bad)
+
+
+class _StoredTest(stored.Stored):
+    """`against`, `supports`: numbers as text, since a CRD has no good ones."""
+
+    against: str
+    supports: str
+    stable: _StoredOutcomes | None = None
+    candidate: _StoredOutcomes | None = None
+
+    def value(self) -> Evidence:
+        """Raises ValueError."""
+        stable, candidate = (each.value() if each else Outcomes() for each in (self.stable, self.candidate))
+        against, supports = float(self.against), float(self.supports)
+        if not (isfinite(against) and isfinite(supports)):
+            raise ValueError("evidence is a finite number; with another one nothing would ever be decided")
+        return Evidence(stable, candidate, against, supports)
 
 
 def _shown(outcomes: Outcomes) -> dict[str, int]:
