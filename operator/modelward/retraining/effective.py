@@ -115,6 +115,8 @@ def _accepted(body: Mapping[str, Any]) -> Accepted | None:
     run = read_run(body)
     if run is None or run.model is None:
         return None
+    if run.accepted_at is None and kind_of(run.from_model.uri) is not None:
+        return None  # it has moved an alias itself: what the registry says counts
     return Accepted(run.name, run.model, run.from_model, run.accepted_at or run.started_at, run.registration)
 
 

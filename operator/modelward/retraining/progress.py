@@ -108,7 +108,7 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
             run, runs.REFUSED, f"The new model is worse on the rows held out: {held}. Look at the training data"
         )
     if kind_of(model.uri) is not None:
-        return _end(run, runs.FAILED, unresolvable(model.uri, facts.asked.uri))
+        return _moved_an_alias(facts, run)
     before = next((each for each in memory.rejected if _is_same(each.model, model)), None)
     if before is not None:
         return _end(run, runs.REFUSED, f"{model.uri} was rejected before: {before.reason}")
@@ -117,6 +117,9 @@ def _reported(policy: DriftPolicy, facts: TargetFacts, memory: Memory, run: Run,
         facts.serves.digest,
         facts.stable and facts.stable.digest,
     ):
+        if facts.asked == run.from_model and is_followed(facts.asked.uri) and not _is_still_served(facts, run, model):
+            # The run has moved the alias to it as well: the registry's word counts, and the rollout is this run's.
+            return replace(run, phase=runs.ROLLING_OUT, message=f"{facts.asked.uri} was moved to it")
         return _end(run, runs.UNCHANGED, f"The run brought {model.uri}, which is to be served already")
     if facts.asked != run.from_model:
         return _end(run, runs.SUPERSEDED, _superseded(facts, run))
@@ -140,11 +143,33 @@ def unresolvable(uri: str, asked: str) -> str:
     """Why a reference that a run reported is not one that can be served. `asked`: what spec.model.uri says."""
     told = f"The run brought {uri}, which only a registry can resolve"
     if is_followed(uri):
-        return f"{told}, and which may mean another version any time; report the version, such as models:/NAME/VERSION"
+        return (
+            f"{told}, and which may mean another version any time; report the version, such as models:/NAME/VERSION, or "
+            "the alias that spec.model.uri of the ModelDeployment follows, once the run has moved that"
+        )
     return (
         f"{told}, and spec.model.uri of the ModelDeployment ({asked}) names none that could. Let the run report the "
         "artifact's own address, or have spec.model.uri name a model in that registry"
     )
+
+
+def _moved_an_alias(facts: TargetFacts, run: Run) -> Run:
+    """It reports the reference that spec follows: it has moved that itself, to the version that it reports."""
+    assert run.model is not None
+    reference = run.model.uri
+    if facts.asked != run.from_model:
+        return _end(run, runs.SUPERSEDED, _superseded(facts, run))
+    if reference != facts.asked.uri or not is_followed(reference):
+        return _end(run, runs.FAILED, unresolvable(reference, facts.asked.uri))
+    if run.version is None:
+        told = f"The run has moved {reference}, but does not say where to; it has to report the version, too"
+        return _end(run, runs.FAILED, told)
+    return replace(run, phase=runs.ROLLING_OUT, message=_awaited(facts, run))
+
+
+def _awaited(facts: TargetFacts, run: Run) -> str:
+    named = "no version yet" if facts.version is None else f"version {facts.version}"
+    return f"Waiting until {facts.asked.uri} is version {run.version}, as the run says; the registry named {named} last"
 
 
 def _claim_of(model: Artifact) -> str | None:
@@ -169,6 +194,8 @@ def unacceptable(run: Run, why: str, now: float) -> Run:
 def _followed(policy: DriftPolicy, facts: TargetFacts, run: Run, now: float) -> Run:
     """What the ModelDeployment's own rollout makes of it."""
     assert run.model is not None
+    if kind_of(run.model.uri) is not None:
+        return _found_in_registry(policy, facts, run, now)
     model, rollout = run.model, facts.rollout
     # It counts as accepted, or spec asks for the same: a person wrote it there, or an operator of an earlier version.
     if facts.effective_run != run.name and not _covers(facts.serves, model):
@@ -179,11 +206,33 @@ def _followed(policy: DriftPolicy, facts: TargetFacts, run: Run, now: float) -> 
         return _end(run, runs.PROMOTED, f"{facts.stable_revision} serves {model.uri}")
     if rollout is not None and rollout.uri == model.uri and rollout.phase in ("RolledBack", "Aborted"):
         what = "was aborted by hand" if rollout.phase == "Aborted" else "was rolled back"
-        told = f"{model.uri} {what}: {rollout.message}. {facts.name} asks for what it asked for before"
+        goes_on = f"{facts.name} asks for what it asked for before"
+        if facts.version is not None and facts.version == run.version:
+            goes_on = f"{facts.asked.uri} still names version {run.version}: move it to one that is to be served"
+        told = f"{model.uri} {what}: {rollout.message}. {goes_on}"
         return _end(run, runs.ROLLED_BACK, f"{told}. Look at the data that the run learnt from")
     if facts.stalled is not None and now >= run.started_at + deadline_of(policy):
         return _end(run, runs.FAILED, f"{model.uri} does not come up: {facts.stalled}")
     return replace(run, message=facts.stalled or "")
+
+
+def _found_in_registry(policy: DriftPolicy, facts: TargetFacts, run: Run, now: float) -> Run:
+    """Of a run that moved an alias: once the registry names the run's version, what that leads to is its model."""
+    if facts.asked != run.from_model:
+        return _end(run, runs.SUPERSEDED, _superseded(facts, run))
+    if facts.version != run.version:
+        waits = _awaited(facts, run)
+        if _overdue(policy, run, now):
+            return _end(run, runs.FAILED, f"{waits}. It did not within spec.retrain.deadline: see where it points to")
+        return replace(run, message=waits)
+    if _is_still_served(facts, run, facts.serves):
+        return _end(run, runs.UNCHANGED, f"{facts.asked.uri} is version {run.version}, which was served already")
+    return replace(run, model=facts.serves, message=f"{facts.asked.uri} is version {run.version}")
+
+
+def _is_still_served(facts: TargetFacts, run: Run, model: Artifact) -> bool:
+    """Whether it was served when the run began, and is."""
+    return facts.stable_revision == run.revision and facts.stable is not None and _covers(facts.stable, model)
 
 
 def settled(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> Memory:
@@ -194,6 +243,8 @@ def settled(facts: TargetFacts | None, memory: Memory, run: Run, now: float) -> 
     if run.result == runs.PROMOTED:
         answered = None
     known = run.model is not None and any(_is_same(each.model, run.model) for each in rejected)
+    # An alias is no model: what it leads to next time is another one.
+    known = known or (run.model is not None and kind_of(run.model.uri) is not None)
     if run.result in (runs.ROLLED_BACK, runs.REFUSED) and run.model is not None and not known:
         rejected = (Rejected(run.model, run.message), *rejected)[:REJECTED_KEPT]
     unjudged = (runs.CANCELLED, runs.DELETED)

@@ -20,7 +20,8 @@ class TargetFacts:
     """A ModelDeployment as the policy sees it. `asked`: what its spec asks for; `stable`: what its stable revision
     serves; `stalled`: why it needs a person, None where it does not; `moving`: a candidate is being tried; `effective`:
     what it is to serve, None: what spec asks for; `effective_run`: the run that made that, `accepted_at`: and when it
-    was accepted, seconds since the epoch; `behind`: its status speaks of an earlier spec or effective model."""
+    was accepted, seconds since the epoch; `behind`: its status speaks of an earlier spec or effective model;
+    `version`: what the registry said last, where that is to be served."""
 
     name: str
     uid: str
@@ -36,6 +37,7 @@ class TargetFacts:
     effective_run: str | None = None
     accepted_at: float | None = None
     behind: bool = False
+    version: str | None = None
 
     @property
     def serves(self) -> Artifact:

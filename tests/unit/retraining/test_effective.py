@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from modelward.reconcilers.driftpolicy.targets import target_facts
 from modelward.retraining.effective import effective_model, model_status
 
 OLD, NEW, NEWER = (f"s3://models/fraud/{number}/model.onnx" for number in (1, 2, 3))
@@ -98,6 +99,15 @@ def test_of_an_alias_that_moved_and_an_accepted_run_the_newest_wins(
     assert (found.model.uri, found.by.run if found.by else None) == (uri, made_by)
 
 
+def test_a_run_that_moved_the_alias_itself_leaves_it_to_the_registry() -> None:
+    for phase in ("RollingOut", "Promoted"):
+        for uri in (ALIAS, NEW, "s3://registry/3"):
+            moved = run("a", uri, 5, phase, made_from=ALIAS)
+            moved["status"].pop("acceptedAt", None)
+            found = effective_model(following(2), [moved])
+            assert (found.model.uri, found.by) == ("s3://registry/3", None)
+
+
 def test_what_was_resolved_is_told_and_remembered_also_while_a_runs_model_serves() -> None:
     own = model_status(effective_model(following(2), []), stable=True)
     assert (own["uri"], own["source"], own["version"]) == ("s3://registry/3", "Registry", "3")
@@ -137,3 +147,10 @@ def test_only_what_is_stable_is_remembered() -> None:
 
 def test_what_is_remembered_of_another_spec_is_forgotten() -> None:
     assert model_status(effective_model(deployment(NEWER, KEPT), []), stable=True) == {"uri": NEWER, "source": "Spec"}
+
+
+def test_a_policy_knows_which_version_the_registry_named_unless_a_runs_model_counts() -> None:
+    body = following(2)
+    body["metadata"]["generation"] = 1
+    assert target_facts(body).version == "3"
+    assert target_facts(body, [run("a", NEW, 3, made_from=ALIAS)]).version is None

@@ -63,6 +63,10 @@ MOVING, BACK = RolloutFacts(NEW.uri, "Progressing"), RolloutFacts(NEW.uri, "Roll
 TAKEN = replace(FACTS, effective=NEW, effective_run="fraud-1", accepted_at=NOW)
 WRITTEN = replace(FACTS, generation=2, observed_generation=2, asked=NEW)
 LATE = NOW + 3600
+FOLLOWS = replace(FACTS, asked=ALIAS, effective=OLD, version="4")
+MOVED = replace(FOLLOWS, effective=NEW, version="5")
+ALIASED = replace(RUN, from_model=ALIAS)
+AWAITING = replace(ALIASED, phase=runs.ROLLING_OUT, model=ALIAS, version="5")
 
 CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "it was started": ({"run": STARTING, "outcome": Outcome(runs.WORKING)}, "Running", ""),
@@ -89,6 +93,71 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "it made a version of a registry that was rejected": (
         {"outcome": VERSION, "memory": replace(MEMORY, rejected=(Rejected(NEW, "too slow"),))}, "Refused", "too slow",
+    ),
+    "it moved another alias than spec follows": (
+        {"outcome": made(Artifact("models:/fraud@challenger")), "run": ALIASED, "facts": FOLLOWS}, "Failed",
+        "or the alias that spec.model.uri of the ModelDeployment follows",
+    ),
+    "it reports the pinned version that spec names": (
+        {
+            "outcome": made(Artifact("models:/fraud/5")),
+            "run": replace(RUN, from_model=Artifact("models:/fraud/5")),
+            "facts": replace(FACTS, asked=Artifact("models:/fraud/5"), effective=OLD, version="5"),
+        }, "Failed", "only a registry can resolve",
+    ),
+    "it moved the alias, and the registry was not asked since": (
+        {"outcome": made(ALIAS), "run": ALIASED, "facts": FOLLOWS}, "RollingOut",
+        "Waiting until models:/fraud@champion is version 5, as the run says; the registry named version 4 last",
+    ),
+    "it moved the alias, and does not say where to": (
+        {"outcome": Outcome(runs.SUCCEEDED, report=Report(ALIAS)), "run": ALIASED, "facts": FOLLOWS}, "Failed",
+        "it has to report the version, too",
+    ),
+    "it moved the alias and spec follows another one now": (
+        {"outcome": made(ALIAS), "run": ALIASED, "facts": replace(FOLLOWS, asked=OTHER, effective=None)}, "Superseded",
+        "was changed to s3://models/fraud/3",
+    ),
+    "the registry does not name what the run moved it to": (
+        {"outcome": None, "run": AWAITING, "facts": FOLLOWS}, "RollingOut", "the registry named version 4 last",
+    ),
+    "the registry never names what the run moved it to": (
+        {"outcome": None, "run": AWAITING, "facts": FOLLOWS, "now": LATE}, "Failed", "see where it points to",
+    ),
+    "spec was changed while the registry was awaited": (
+        {"outcome": None, "run": AWAITING, "facts": replace(FOLLOWS, asked=OTHER, effective=None)}, "Superseded",
+        "was changed to s3://models/fraud/3",
+    ),
+    "the registry names what the run moved it to": (
+        {"outcome": None, "run": AWAITING, "facts": MOVED}, "RollingOut", "models:/fraud@champion is version 5",
+    ),
+    "the run moved the alias to where it was": (
+        {"outcome": None, "run": replace(AWAITING, version="4"), "facts": FOLLOWS}, "Unchanged", "version 4",
+    ),
+    "it reports the address of what it moved the alias to": (
+        {"outcome": made(), "run": ALIASED, "facts": MOVED}, "RollingOut", "models:/fraud@champion was moved to it",
+    ),
+    "what it moved the alias to is served before it has reported": (
+        {"outcome": made(), "run": ALIASED, "facts": replace(MOVED, stable=NEW, stable_revision="fraud-b")},
+        "RollingOut", "was moved to it",
+    ),
+    "it reports the address that the alias had and has": (
+        {"outcome": made(OLD), "run": ALIASED, "facts": FOLLOWS}, "Unchanged", "is to be served already",
+    ),
+    "what it moved the alias to is promoted": (
+        {
+            "outcome": None, "run": replace(AWAITING, model=NEW),
+            "facts": replace(MOVED, stable=NEW, stable_revision="fraud-b"),
+        }, "Promoted", "fraud-b serves s3://models/fraud/2",
+    ),
+    "what it moved the alias to is rolled back": (
+        {"outcome": None, "run": replace(AWAITING, model=NEW), "facts": replace(MOVED, rollout=BACK)}, "RolledBack",
+        "models:/fraud@champion still names version 5: move it to one that is to be served",
+    ),
+    "the alias is moved on while it rolls out": (
+        {
+            "outcome": None, "run": replace(AWAITING, model=NEW),
+            "facts": replace(MOVED, effective=OTHER, version="6"),
+        }, "Superseded", "models:/fraud@champion was moved to s3://models/fraud/3/",
     ),
     "the alias of spec moved while its model rolled out": (
         {
@@ -199,6 +268,19 @@ def test_what_is_to_be_stopped(
     phase: str, facts: TargetFacts | None, outcome: Outcome | None, now: float, stopped: bool
 ) -> None:
     assert is_to_be_stopped(policy(), facts, replace(RUN, phase=phase), outcome, now) is stopped
+
+
+def test_what_moves_an_alias_is_never_the_effective_model_itself() -> None:
+    """The registry is: it also says when an alias moves on."""
+    for facts in (FOLLOWS, MOVED):
+        for run, outcome in ((ALIASED, made(ALIAS)), (AWAITING, None), (replace(AWAITING, model=NEW), None)):
+            assert advance(policy(), facts, MEMORY, run, outcome, NOW).accepted_at is None
+
+
+def test_an_alias_is_never_remembered_as_rejected() -> None:
+    _, _, memory = after(made(ALIAS, WORSE), ALIASED, FOLLOWS)
+    assert memory.rejected == ()
+    assert after(made(ALIAS), ALIASED, FOLLOWS, memory=memory)[0] == "RollingOut"
 
 
 def test_failures_are_counted_in_a_row() -> None:

@@ -40,4 +40,5 @@ def target_facts(body: Object, runs: Iterable[Object] = ()) -> TargetFacts:
         effective_run=effective.by.run if effective.by else None,
         accepted_at=effective.by.at if effective.by else None,
         behind=behind,
+        version=effective.resolution.resolved.version if effective.resolution and not effective.by else None,
     )
