@@ -1,4 +1,4 @@
-"""`make demo`: every stage from an empty machine to predictions through the router, and how long each took."""
+"""`make demo`: from an empty machine to a model that an alias names in MLflow, and what comes of it when that moves."""
 
 import argparse
 import contextlib
@@ -6,19 +6,20 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import tritonclient.http as triton
 from tritonclient.utils import triton_to_np_dtype
 
-from examples.demo import live, loop
-from examples.demo.cluster import HERE, create_namespace, forwarded, install_store, publish
+from examples.demo import live, loop, objects, registry
+from examples.demo.cluster import HERE, create_namespace, forwarded, install_store
 from examples.demo.load import load
 from examples.demo.model import Trained, train
 from localcluster import cluster, install
 from localcluster.clients import kubectl
-from localcluster.progress import SetupError
+from localcluster.progress import SetupError, wait_for
 
 NAMESPACE, MODEL = loop.NAMESPACE, loop.MODEL
 
@@ -53,32 +54,34 @@ def up() -> None:
     stages = Stages()
     with stages.stage("a Kubernetes cluster"):
         cluster.up()
-    with stages.stage("images, and the operator"):
+    # What an earlier demo left would make version 1 a candidate, and nobody sends requests yet that could judge it.
+    kubectl("delete", "modeldeployment,driftpolicy", MODEL, "-n", NAMESPACE, "--ignore-not-found", check=False)
+    what = "images, the operator; beside them S3, an MLflow server, and a Job that trains"
+    with stages.stage(what), ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(set_up_registry)
         install.install()
-    with stages.stage("a model, trained on handwritten digits and published to S3 in the cluster"):
+        job = beside.result()
+    with stages.stage("three versions of a model, trained on handwritten digits and registered in MLflow by that Job"):
         trained = train()
-        create_namespace(NAMESPACE)
-        install_store(NAMESPACE)
-        bundle = trained.bundle()
-        versions = {"digits/1/digits.tar": bundle, "digits/2/digits.tar": train(trees=150, seed=1).bundle()}
-        publish(NAMESPACE, "models", {**versions, "digits/3/digits.tar": train(shuffled=True).bundle()})
-        print(f"    {len(bundle):,} bytes at s3://models/digits/1/digits.tar: the model, its signature and golden rows")
-        print("    version 2 has more trees; version 3 was trained on labels in disorder")
-    with stages.stage("kubectl apply -f examples/demo/digits.yaml"):
+        print("".join(f"    {line}\n" for line in registry.wait_for_training(NAMESPACE, job)), end="")
+    with stages.stage(
+        "version 1 gets the alias champion; kubectl apply -f examples/demo/digits.yaml, which follows it"
+    ):
         print((HERE / "digits.yaml").read_text())
-        # What an earlier demo left would make version 1 a candidate, and nobody sends requests yet that could judge it.
-        kubectl("delete", "modeldeployment", MODEL, "-n", NAMESPACE, "--ignore-not-found")
+        move_alias("1")
+        downloads = registry.downloads(NAMESPACE)
         applied = time.monotonic()
         kubectl("apply", "-n", NAMESPACE, "-f", str(HERE / "digits.yaml"))
-        stable = live.wait_until_ready(NAMESPACE, MODEL)["status"]["stable"]
+        stable = live.wait_until_ready(NAMESPACE, MODEL, "1")["status"]["stable"]
         seconds_to_ready = time.monotonic() - applied
-        print(f"    served: {stable['format']}, {stable['form'].lower()}, {stable['digest'][:19]}…")
+        print(f"    served: {stable['format']}, {stable['form'].lower()}, {stable['digest'][:19]}… of {stable['uri']}")
     with stages.stage("predictions for the held-out rows, through the router, by tritonclient"):
         with forwarded(NAMESPACE, MODEL, 80) as address:
             answer = predict(address, trained.rows)
         accuracy, agreement = float(np.mean(answer == trained.labels)), float(np.mean(answer == trained.predictions))
         print(f"    {len(trained.rows)} rows, accuracy {accuracy:.3f}, agreement with scikit-learn {agreement:.3f}")
     figures: dict[str, Any] = {
+        "registry": "mlflow",
         "rows": len(trained.rows),
         "accuracy": round(accuracy, 4),
         "agreement": round(agreement, 4),
@@ -86,7 +89,20 @@ def up() -> None:
     }
     roll_out(stages, trained, figures)
     loop.close_the_loop(stages.stage, trained, figures, request, predict, RATE)
+    with stages.stage("which data and which code made the model that answers now, by MLflow and by the cluster"):
+        figures["lineage"] = registry.tell_lineage(NAMESPACE, MODEL, request(trained.rows[0].tolist()))
+        figures["downloads"] = registry.downloads(NAMESPACE) - downloads
+        print(f"    {figures['downloads']} downloads by all pods together, as the S3 server's log counts them")
+        print("\n" + kubectl("get", "modeldeployments", "-n", NAMESPACE, "-o", "wide"))
     report(stages, figures)
+
+
+def set_up_registry() -> str:
+    """S3, MLflow, and the Job that registers: it imports and trains while MLflow starts. Returns the Job's name."""
+    create_namespace(NAMESPACE)
+    install_store(NAMESPACE)
+    registry.install_mlflow(NAMESPACE)
+    return registry.train_versions(NAMESPACE)
 
 
 def roll_out(stages: Stages, trained: Trained, figures: dict[str, Any]) -> None:
@@ -94,14 +110,24 @@ def roll_out(stages: Stages, trained: Trained, figures: dict[str, Any]) -> None:
     address = f"http://{MODEL}/v2/models/{MODEL}/infer"
     rows = [request(row) for row in trained.rows.tolist()]
     with load(NAMESPACE, "rest", address, *rows, rate=RATE, longest=600) as clients:
-        with stages.stage(f"version 2, by canary: 20 %, 50 %, all, while clients send {RATE:.0f} requests a second"):
-            change_model(2)
-            body = live.watch_rollout(NAMESPACE, MODEL, ("Promoted", "RolledBack"))
+        with stages.stage(
+            f"the alias moves to version 2: 20 %, 50 %, all, while clients send {RATE:.0f} requests a second"
+        ):
+            before = revisions()
+            moved = move_alias("2")
+            print(f"    kubectl annotate modeldeployment {MODEL} modelward.io/refresh=now")
+            kubectl("annotate", "modeldeployment", MODEL, "-n", NAMESPACE, "modelward.io/refresh=now", "--overwrite")
+            figures["alias_to_candidate_s"] = round(first_pod(before) - moved, 2)
+            print(
+                f"    {figures['alias_to_candidate_s']} s later the candidate's first pod is there. The annotation had"
+            )
+            print("    MLflow asked at once; else up to the pollInterval of 5 s comes on top")
+            body = watch("2")
             figures["canary_promoted"] = body["status"]["rollout"]["phase"] == "Promoted"
-            live.wait_until_ready(NAMESPACE, MODEL)
-        with stages.stage("version 3, which is wrong: its gate sees it, and it is rolled back"):
-            change_model(3)
-            body = live.watch_rollout(NAMESPACE, MODEL, ("Promoted", "RolledBack"))
+            live.wait_until_ready(NAMESPACE, MODEL, "2")
+        with stages.stage("the alias moves to version 3, which is wrong: its gate sees it, and it is rolled back"):
+            move_alias("3")
+            body = watch("3")
             figures["bad_version_rolled_back"] = body["status"]["rollout"]["phase"] == "RolledBack"
             bad = body["status"]["rollout"]["revision"]
     figures |= {
@@ -120,11 +146,30 @@ def request(row: list[float]) -> str:
     return json.dumps({"inputs": [tensor]})
 
 
-def change_model(version: int) -> None:
-    """What a commit to Git would do."""
-    patch = {"spec": {"model": {"uri": f"s3://models/digits/{version}/digits.tar"}}}
-    print(f"    kubectl patch modeldeployment {MODEL} --type merge -p '{json.dumps(patch)}'")
-    kubectl("patch", "modeldeployment", MODEL, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
+def move_alias(version: str) -> float:
+    """What a person or a pipeline does in MLflow. Returns when it was done, seconds of time.monotonic()."""
+    print(f'    MlflowClient().set_registered_model_alias("{MODEL}", "{registry.ALIAS}", "{version}")')
+    with registry.Mlflow(NAMESPACE) as mlflow:
+        return mlflow.move(MODEL, registry.ALIAS, version)
+
+
+def watch(version: str) -> dict[str, Any]:
+    """Show the rollout of a version until it has ended."""
+    with registry.Mlflow(NAMESPACE) as mlflow:
+        uri = mlflow.source(MODEL, version)
+    return live.watch_rollout(NAMESPACE, MODEL, uri, ("Promoted", "RolledBack"))
+
+
+def revisions() -> set[str]:
+    """Those that have pods."""
+    pods = objects.find_all("pods", NAMESPACE, f"app.kubernetes.io/instance={MODEL},modelward.io/revision")
+    return {each["metadata"]["labels"]["modelward.io/revision"] for each in pods}
+
+
+def first_pod(before: set[str]) -> float:
+    """When another revision than those `before` had its first pod, seconds of time.monotonic()."""
+    wait_for("the candidate's first pod", lambda: revisions() - before, live.READY_SECONDS, pause=0.05)
+    return time.monotonic()
 
 
 def report(stages: Stages, figures: dict[str, Any]) -> None:
@@ -134,13 +179,14 @@ def report(stages: Stages, figures: dict[str, Any]) -> None:
     print(f"""
 == go on from here (the cluster stays up; `make demo-down` ends it)
     export KUBECONFIG=$(make -s kubeconfig)
-    kubectl get modeldeployments -n {NAMESPACE}
+    kubectl get modeldeployments,modelregistries -n {NAMESPACE} -o wide
     kubectl describe modeldeployment {MODEL} -n {NAMESPACE}
     kubectl describe driftpolicy {MODEL} -n {NAMESPACE}
     kubectl get retrainingruns -n {NAMESPACE}
     kubectl port-forward -n {NAMESPACE} service/{MODEL} 8080:80 &
     curl -s localhost:8080/v2/models/{MODEL}
     kubectl annotate driftpolicy {MODEL} -n {NAMESPACE} modelward.io/retrain=now
+    kubectl port-forward -n {NAMESPACE} service/mlflow 5000:5000 &    # MLflow's page: http://localhost:5000/#/models/{MODEL}
 """)
     print(json.dumps(figures))
 

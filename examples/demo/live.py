@@ -20,8 +20,11 @@ def get(namespace: str, name: str) -> dict[str, Any]:
     return objects.get("modeldeployments", namespace, name)
 
 
-def wait_until_ready(namespace: str, name: str, generation: int | None = None) -> dict[str, Any]:
-    """Print each change of a condition until Ready is True for the newest spec. Returns the object."""
+def wait_until_ready(namespace: str, name: str, version: str) -> dict[str, Any]:
+    """Print each change of a condition until Ready is True for the newest spec and the registry's `version`.
+
+    Returns the object.
+    """
     began = time.monotonic()
     shown: dict[str, str] = {}
     while True:
@@ -33,24 +36,24 @@ def wait_until_ready(namespace: str, name: str, generation: int | None = None) -
             if shown.get(kind) != text:
                 shown[kind] = text
                 print(f"    {time.monotonic() - began:5.1f}s  {text}", flush=True)
-        wanted = generation or body["metadata"]["generation"]
-        fresh = status.get("observedGeneration", 0) >= wanted
-        if fresh and conditions.get("Ready", {}).get("status") == "True":
+        fresh = status.get("observedGeneration") == body["metadata"]["generation"]
+        there = status.get("stable", {}).get("version") == version == status.get("model", {}).get("version")
+        if fresh and there and "candidate" not in status and conditions.get("Ready", {}).get("status") == "True":
             return body
         if time.monotonic() - began > READY_SECONDS:
             raise NotReadyError(f"{namespace}/{name} is not ready after {READY_SECONDS:.0f} s: {shown}")
         time.sleep(0.2)
 
 
-def watch_rollout(namespace: str, name: str, ends: Collection[str]) -> dict[str, Any]:
-    """Print where the rollout of the newest spec stands, once a change, until its phase is one of `ends`."""
+def watch_rollout(namespace: str, name: str, uri: str, ends: Collection[str]) -> dict[str, Any]:
+    """Print where the rollout of the artifact at `uri` stands, once a change, until its phase is one of `ends`."""
     began = time.monotonic()
     last = ""
     while True:
         body = get(namespace, name)
         status = body.get("status", {})
         rollout = status.get("rollout", {})
-        if status.get("observedGeneration") == body["metadata"]["generation"] and rollout:
+        if rollout.get("uri") == uri:
             text = line(status)
             if text != last:
                 last = text

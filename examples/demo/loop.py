@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from examples.demo import live, objects
+from examples.demo import live, objects, registry
 from examples.demo.cluster import HERE, forwarded, publish
 from examples.demo.load import load
 from examples.demo.model import Trained
-from localcluster import images
 from localcluster.clients import kubectl
 
 NAMESPACE = "modelward-demo"
@@ -43,16 +42,10 @@ def close_the_loop(
     with stage("kubectl apply -f examples/demo/drift-policy.yaml, while nothing drifts"):
         _publish_labelled(trained)
         print((HERE / "drift-policy.yaml").read_text())
-        script = (HERE.parent / "retraining" / "train.py").read_text()
-        kubectl("delete", "driftpolicy", MODEL, "-n", NAMESPACE, "--ignore-not-found")
-        kubectl("apply", "-f", "-", stdin=json.dumps({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "retraining", "namespace": NAMESPACE},
-            "data": {"train.py": script},
-        }))  # fmt: skip
         # A new model answers otherwise where the old one is wrong: that is what it was trained for.
         gates = {"spec": {"rollout": {"gates": {"disagreement": None}}}}
         kubectl("patch", "modeldeployment", MODEL, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(gates))
-        _back_to_stable()
+        back_to("2")
         kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=policy())
         before = live.get(NAMESPACE, MODEL)["metadata"]["generation"]
         figures["accuracy_before"] = _accuracy(trained.rows, trained, predict)
@@ -79,9 +72,9 @@ def close_the_loop(
 
 
 def policy() -> str:
-    """The demo's DriftPolicy, whose Job runs in the image that this checkout has built."""
+    """The demo's DriftPolicy, whose Job runs in the image that trained the other versions."""
     manifest = (HERE / "drift-policy.yaml").read_text()
-    return manifest.replace("docker.io/modelward/inference:dev", images.ensure(["inference"])["inference"])
+    return manifest.replace("docker.io/modelward/mlflow:dev", registry.image())
 
 
 def _publish_labelled(trained: Trained) -> None:
@@ -91,12 +84,12 @@ def _publish_labelled(trained: Trained) -> None:
     publish(NAMESPACE, "models", {f"{MODEL}/data/latest.npz": content.getvalue()})
 
 
-def _back_to_stable() -> None:
-    """Spec still asks for the version that was rolled back: people set it back, as its message says."""
-    stable = live.get(NAMESPACE, MODEL)["status"]["stable"]["uri"]
-    patch = {"spec": {"model": {"uri": stable}}}
-    kubectl("patch", "modeldeployment", MODEL, "-n", NAMESPACE, "--type=merge", "-p", json.dumps(patch))
-    live.wait_until_ready(NAMESPACE, MODEL)
+def back_to(version: str) -> None:
+    """The alias still names the version that was rolled back: people set it back, as status says."""
+    print(f'    MlflowClient().set_registered_model_alias("{MODEL}", "{registry.ALIAS}", "{version}")')
+    with registry.Mlflow(NAMESPACE) as mlflow:
+        mlflow.move(MODEL, registry.ALIAS, version)
+    live.wait_until_ready(NAMESPACE, MODEL, version)
 
 
 def _accuracy(rows: Any, trained: Trained, predict: Predict) -> float:

@@ -15,8 +15,6 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelward_inference import save_bundle
-
 HELD_OUT = 0.25
 """Share of the rows that the model is not trained on."""
 
@@ -38,6 +36,8 @@ class Trained:
 
     def bundle(self) -> bytes:
         """Model, signature, golden rows and reference in one file."""
+        from modelward_inference import save_bundle
+
         with tempfile.TemporaryDirectory() as folder:
             saved: Path = save_bundle(
                 Path(folder) / "digits.tar", self.estimator, columns(self.train_rows), reference=columns(self.rows)

@@ -2,7 +2,7 @@
 data, registers it with the digest of what it learnt from and the commit of this code, and moves the alias to it.
 
 The alias is what the ModelDeployment follows, so that moving it is the deployment. One that is worse on the rows held
-out is registered, too, and does not get the alias. The Job's image needs mlflow and scikit-learn, and no Modelward.
+out is registered, too, and does not get the alias. The Job's image needs mlflow, scikit-learn and modelward.
 """
 
 import io
@@ -14,28 +14,23 @@ from typing import Any
 import boto3
 import mlflow
 import numpy as np
-import pandas as pd
 import urllib3
 from botocore.config import Config
-from mlflow.models import infer_signature
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelward_inference import log_model
+
 ALIAS = "champion"
 BUCKET = "models"
 HELD_OUT = 0.25
-EXAMPLES = 100
-"""Rows that are logged with the model: pods hold its answers to them against its own before it gets traffic."""
-
-TREES = ["sklearn.tree._tree.Tree"]
-"""What model.skops may hold besides: it was made here."""
 
 
 def main() -> None:
-    name, run = os.environ["MODELWARD_MODEL"], os.environ["MODELWARD_RUN"]
+    name = os.environ["MODELWARD_MODEL"]
     store = boto3.client("s3", config=Config(s3={"addressing_style": "path"}))
     data = np.load(io.BytesIO(store.get_object(Bucket=BUCKET, Key=f"{name}/data/latest.npz")["Body"].read()))
     rows, held_out, labels, held_out_labels = train_test_split(
@@ -45,33 +40,37 @@ def main() -> None:
     candidate = accuracy(model.predict(held_out), held_out_labels)
     current = accuracy(ask(f"http://{name}/v2/models/{name}/infer", held_out), held_out_labels)
     print(f"{len(rows)} rows: accuracy {candidate:.3f} on what was held out; the current version has {current:.3f}")
-    tags = {"modelward.io/run": run, "modelward.io/reason": os.environ.get("MODELWARD_REASON", "")}
-    version = register(name, model, rows, labels, held_out, {"accuracy": candidate}, tags)
-    if candidate >= current:
-        mlflow.MlflowClient().set_registered_model_alias(name, ALIAS, version)
-        print(f"{name}@{ALIAS} is version {version} now")
+    alias = ALIAS if candidate >= current else None
+    version = register(name, model, rows, labels, held_out, {"accuracy": candidate}, alias)
+    print(f"{name} version {version} is registered{f', and {alias} is moved to it' if alias else ''}")
     holdout = {"metric": "accuracy", "current": current, "candidate": candidate, "higherIsBetter": True}
     report({"modelUri": f"models:/{name}@{ALIAS}", "version": version, "metrics": {"holdout": holdout}})
 
 
 def register(
-    name: str, model: Any, rows: Any, labels: Any, held_out: Any, metrics: dict[str, float], tags: dict[str, str]
+    name: str, model: Any, rows: Any, labels: Any, held_out: Any, metrics: dict[str, float], alias: str | None = None
 ) -> str:
     """Log a model that learnt `rows` [m, 64] and `labels` [m], and register it under `name`. Returns the version."""
     mlflow.set_experiment(name)
-    if commit := os.environ.get("GIT_COMMIT"):  # MLflow finds it where it runs in a checkout; a Job does not
-        tags = {**tags, "mlflow.source.git.commit": commit}
-    named = pd.DataFrame(held_out, columns=load_digits().feature_names)
-    with mlflow.start_run(tags=tags):
-        mlflow.log_input(mlflow.data.from_numpy(rows, targets=labels, name=f"{name}-train"), context="training")
+    with mlflow.start_run():
         mlflow.log_params({"trees": model[-1].n_estimators, "rows": len(rows)})
         mlflow.log_metrics(metrics)
-        logged = mlflow.sklearn.log_model(
-            model, name="model", registered_model_name=name, skops_trusted_types=TREES,
-            signature=infer_signature(named, model.predict(held_out)), input_example=named[:EXAMPLES],
-            pip_requirements=["scikit-learn"],
+        logged = log_model(
+            model, X=columns(rows), y=labels, reference=columns(held_out), registered_model_name=name, alias=alias,
+            run_tags=tags(), pip_requirements=["scikit-learn", "skops"],
         )  # fmt: skip
-    return str(logged.registered_model_version)
+    return str(logged.version)
+
+
+def columns(rows: Any) -> dict[str, Any]:
+    """By name, so that drift is told of pixel_3_4 and not of input[28]."""
+    return dict(zip(load_digits().feature_names, rows.T, strict=True))
+
+
+def tags() -> dict[str, str]:
+    """What the run was started for, where an operator started it."""
+    told = {"run": os.environ.get("MODELWARD_RUN"), "reason": os.environ.get("MODELWARD_REASON")}
+    return {f"modelward.{name}": value for name, value in told.items() if value}
 
 
 def ask(address: str, rows: Any) -> Any:

@@ -89,6 +89,16 @@ IMAGES = {
             program=("versitygw", binaries.s3_gateway),
         ),
         Image(
+            "mlflow",
+            "tests/localcluster/images/mlflow.Dockerfile",
+            (
+                "tests/mlflowserver/requirements.lock",
+                "tests/localcluster/images/mlflow.requirements",
+                "inference_image/modelward_drift",
+                "inference_image/modelward_inference",
+            ),
+        ),
+        Image(
             "gateway",
             "tests/localcluster/images/gateway.Dockerfile",
             ("tests/localcluster/envoygateway", "tests/localcluster/images/gateway.requirements"),
