@@ -15,7 +15,7 @@ from examples.demo import objects
 from examples.demo.cluster import HERE, forwarded, publish
 from localcluster import images
 from localcluster.clients import kubectl
-from localcluster.progress import wait_for
+from localcluster.progress import SetupError, wait_for
 
 MLFLOW_SECONDS, TRAINING_SECONDS = 240.0, 300.0
 ALIAS = "champion"
@@ -60,7 +60,8 @@ class Mlflow:
         """One call of the REST API; for GET, `body` is the query."""
         url = f"http://{self._address}/api/2.0/mlflow/{path}"
         given: dict[str, Any] = {"fields": body} if method == "GET" else {"json": body}
-        answer = urllib3.request(method, url, timeout=30.0, **given)
+        # The server ends what is kept open for five seconds, also while the next request is on its way.
+        answer = urllib3.request(method, url, timeout=30.0, headers={"Connection": "close"}, **given)
         if answer.status != 200:
             raise RuntimeError(f"MLflow answered {method} {path} with {answer.status}: {answer.data[:500]!r}")
         return answer.json()
@@ -94,18 +95,20 @@ def train_versions(namespace: str) -> str:
     return "train"
 
 
-def wait_for_training(namespace: str, job: str) -> list[str]:
-    """What the Job printed of its versions. Raises SetupError."""
-    wait_for("the training", lambda: _is_over(namespace, job), TRAINING_SECONDS)
-    said = kubectl("logs", f"job/{job}", "-n", namespace)
-    if not objects.get("jobs", namespace, job)["status"].get("succeeded"):
-        raise RuntimeError(f"the training failed: {said[-3000:]}")
-    return [line for line in said.splitlines() if line.startswith("digits version")]
+def wait_for_versions(namespace: str, job: str, count: int) -> list[str]:
+    """What the Job says of the first `count` versions, once they are registered. Raises SetupError."""
+    said: list[str] = []
 
+    def are_there() -> bool:
+        failed = objects.get("jobs", namespace, job).get("status", {}).get("failed")
+        log = kubectl("logs", f"job/{job}", "-n", namespace, check=False)
+        if failed:
+            raise SetupError(f"the training failed: {log[-3000:]}")
+        said[:] = [line for line in log.splitlines() if line.startswith("digits version")]
+        return len(said) >= count
 
-def _is_over(namespace: str, job: str) -> bool:
-    status = objects.get("jobs", namespace, job).get("status", {})
-    return bool(status.get("succeeded") or status.get("failed"))
+    wait_for("the training", are_there, TRAINING_SECONDS, pause=1.0)
+    return said[:count]
 
 
 def give_scripts(namespace: str) -> None:

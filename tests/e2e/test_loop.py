@@ -40,14 +40,16 @@ class Policy:
         self.model = model
 
     def apply(self, command: list[str] | None = None, **spec: Any) -> None:
-        """`command`: what the Job runs instead of the example's training."""
+        """`command`: what the Job runs instead of examples/retraining/train.py, from the ConfigMap `retraining`."""
         body = yaml.safe_load((ROOT / "examples/demo/drift-policy.yaml").read_text())
         body["metadata"] = {"name": self.model.name, "namespace": self.model.namespace}
         body["spec"] |= {"target": {"name": self.model.name}, **spec}
-        (container,) = body["spec"]["retrain"]["job"]["template"]["spec"]["template"]["spec"]["containers"]
+        pod = body["spec"]["retrain"]["job"]["template"]["spec"]["template"]["spec"]
+        pod["volumes"][0]["configMap"] = {"name": "retraining", "optional": True}
+        (container,) = pod["containers"]
         container["image"] = images.ensure(["inference"])["inference"]
-        if command is not None:
-            container["command"] = command
+        container["envFrom"] = [{"secretRef": {"name": "s3-credentials"}}]
+        container["command"] = command or ["/opt/venv/bin/python3", "/training/train.py"]
         kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
     def get(self) -> dict[str, Any]:
