@@ -22,7 +22,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelward_inference import log_model
+import modelward
 
 ALIAS = "champion"
 BUCKET = "models"
@@ -55,7 +55,7 @@ def register(
     with mlflow.start_run():
         mlflow.log_params({"trees": model[-1].n_estimators, "rows": len(rows)})
         mlflow.log_metrics(metrics)
-        logged = log_model(
+        logged = modelward.log_model(
             model, X=columns(rows), y=labels, reference=columns(held_out), registered_model_name=name, alias=alias,
             run_tags=tags(), pip_requirements=["scikit-learn", "skops"],
         )  # fmt: skip

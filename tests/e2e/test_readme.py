@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from examples.demo.registry import commit
 
 from localcluster import binaries
 from localcluster.clients import kubectl
@@ -58,6 +59,12 @@ def test_make_demo_ends_with_its_figures(demo: str) -> None:
     assert (figures["canary_promoted"], figures["bad_version_rolled_back"]) == (True, True)
     assert (figures["retraining_jobs"], figures["retrained_promoted"], figures["spec_writes"]) == (1, True, 0)
     assert figures["lost_requests"] == 0
+    assert (figures["registry"], figures["lineage"]["version"]) == ("mlflow", "4")
+    assert re.fullmatch("[0-9a-f]{32}", figures["lineage"]["digest"])
+    assert figures["lineage"].get("commit") == commit(), "GIT_COMMIT of the training Job's environment"
+    assert figures["alias_to_candidate_s"] > 0
+    assert figures["downloads"] == 4, "one of each version, however many pods it has"
+    assert figures["cached_start_ratio"] > 0
     assert figures["accuracy_before"] > 0.95
     assert figures["accuracy_drifted"] < 0.5
     assert figures["accuracy_after"] > 0.9

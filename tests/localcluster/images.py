@@ -96,6 +96,7 @@ IMAGES = {
                 "tests/localcluster/images/mlflow.requirements",
                 "inference_image/modelward_drift",
                 "inference_image/modelward_inference",
+                "inference_image/modelward_training",
             ),
         ),
         Image(

@@ -10,9 +10,10 @@ RUN python3 -m venv --copies /opt/venv \
 
 FROM ${BASE_IMAGE}
 COPY --from=dependencies /opt/venv /opt/venv
-# What training scripts log models with.
+# What `pip install modelward` brings to a training script (docs/training.md).
 COPY inference_image/modelward_drift /opt/modelward/modelward_drift
 COPY inference_image/modelward_inference /opt/modelward/modelward_inference
+COPY inference_image/modelward_training /opt/modelward/modelward
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp PYTHONPATH=/opt/modelward GIT_PYTHON_REFRESH=quiet
 USER 65532:65532
 ENTRYPOINT ["/opt/venv/bin/mlflow"]
