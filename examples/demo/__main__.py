@@ -104,7 +104,7 @@ def set_up_registry() -> str:
     install_store(NAMESPACE)
     registry.install_mlflow(NAMESPACE)
     job = registry.train_versions(NAMESPACE)
-    cache.install_cache(NAMESPACE)
+    cache.install_cache()
     return job
 
 

@@ -5,23 +5,24 @@ from typing import Any
 
 from examples.demo import objects
 from examples.demo.cluster import HERE
+from examples.demo.loop import NAMESPACE
 from localcluster import images, settings
 from localcluster.clients import kubectl
 
 NODE_NAMESPACE, VOLUME = "modelward-demo-node", "modelward-demo-cache"
 
 
-def install_cache(namespace: str) -> None:
+def install_cache() -> None:
     """An empty one: what an earlier demo left would make every start a second one."""
     kubectl("delete", "pod", "folder", "-n", NODE_NAMESPACE, "--ignore-not-found")
-    if not kubectl("get", "pvc", "modelward-cache", "-n", namespace, "--ignore-not-found", "-o", "name"):
+    if not kubectl("get", "pvc", "modelward-cache", "-n", NAMESPACE, "--ignore-not-found", "-o", "name"):
         kubectl("delete", "pv", VOLUME, "--ignore-not-found")  # it would stay with a claim that is gone
     manifest = (HERE / "cache.yaml").read_text()
     manifest = manifest.replace("docker.io/modelward/inference:dev", images.ensure(["inference"])["inference"])
     manifest = manifest.replace("/var/lib/modelward-demo-cache", str(settings.state_dir() / "volumes" / VOLUME))
     kubectl("apply", "-f", "-", stdin=manifest)
     kubectl("wait", "pod/folder", "-n", NODE_NAMESPACE, "--for=jsonpath={.status.phase}=Succeeded", "--timeout=120s")
-    wait = ("wait", "pvc/modelward-cache", "-n", namespace, "--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
+    wait = ("wait", "pvc/modelward-cache", "-n", NAMESPACE, "--for=jsonpath={.status.phase}=Bound", "--timeout=60s")
     kubectl(*wait)
 
 
