@@ -79,7 +79,7 @@ class Registered:
         name = self.model.name
         log = kubectl("logs", "deployment/mlflow", "-n", self.model.namespace).splitlines()
         moved = max(number for number, line in enumerate(log) if '"POST ' in line and "registered-models/alias" in line)
-        after = [line for line in log[moved:] if f"name={name}&" in line or line.count(f"name={name} ")]
+        after = [line for line in log[moved:] if f"name={name}&" in line or f"name={name} " in line]
         seen = next(number for number, line in enumerate(after) if "get-download-uri" in line)
         return sum("registered-models/alias" in line for line in after[:seen])
 
