@@ -17,7 +17,7 @@ from localcluster import binaries, settings
 from .model import Model, until
 from .test_monitors import BUNDLE, requests, window
 
-CLI = Path(__file__).parents[2] / "cli"
+CLI = Path(__file__).parents[2] / "integrations" / "cli"
 UNCERTAIN = 3
 
 

@@ -156,8 +156,8 @@ async def operator(
     whose account it has, the administrator's by default; `handover`: seconds, none where nobody else writes;
     `at_a_time`: models that it updates at a time; `may_end`: the test looks itself whether the operator ends, as with
     `dies_after`: any other test fails as soon as it has; `lineage_url`: where lineage is sent, nowhere by default;
-    `after_crash`: the one before, of the same identity, is one that `dies_after` so many writes: nothing of it can still
-    be under way, so its lease need not be waited for."""
+    `after_crash`: the one before, of the same identity, is one that `dies_after` so many writes: nothing of it can
+    still be under way, so its lease need not be waited for."""
     os.environ["KUBECONFIG"] = str(kubeconfig or cluster.server.kubeconfig)
     clock = time.monotonic
     stop = asyncio.Event()

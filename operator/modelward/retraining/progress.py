@@ -144,8 +144,8 @@ def unresolvable(uri: str, asked: str) -> str:
     told = f"The run brought {uri}, which only a registry can resolve"
     if is_followed(uri):
         return (
-            f"{told}, and which may mean another version any time; report the version, such as models:/NAME/VERSION, or "
-            "the alias that spec.model.uri of the ModelDeployment follows, once the run has moved that"
+            f"{told}, and which may mean another version any time; report the version, such as models:/NAME/VERSION, "
+            "or the alias that spec.model.uri of the ModelDeployment follows, once the run has moved that"
         )
     return (
         f"{told}, and spec.model.uri of the ModelDeployment ({asked}) names none that could. Let the run report the "

@@ -10,14 +10,16 @@ import pytest
 
 from modelward_cli import __version__, main
 
-FOLDER = Path(__file__).parents[3] / "cli"
+FOLDER = Path(__file__).parents[3] / "integrations" / "cli"
 PROJECT = tomllib.loads((FOLDER / "pyproject.toml").read_text())["project"]
 
 
-def run(*arguments: str, program: str = "-m modelward_cli", path: str = "cli") -> "subprocess.CompletedProcess[str]":
+def run(
+    *arguments: str, program: str = "-m modelward_cli", path: str = "integrations/cli"
+) -> "subprocess.CompletedProcess[str]":
     environment = {"PYTHONPATH": path, "PATH": "/nowhere", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-S", *program.split(), *arguments]
-    return subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=FOLDER.parents[1], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_it_is_installed_by_itself_and_as_a_plugin() -> None:
@@ -55,12 +57,12 @@ def test_verbs_of_the_inference_package_are_handed_to_it(monkeypatch: pytest.Mon
 
 
 def test_and_the_inference_package_hands_ours_on() -> None:
-    both = os.pathsep.join(["inference_image", "cli"])
+    both = os.pathsep.join(["inference_image", "integrations/cli"])
     command = [sys.executable, "-m", "modelward_inference", "lineage", "--help"]
     environment = {**os.environ, "PYTHONPATH": both, "PYTHONDONTWRITEBYTECODE": "1"}
-    ended = subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=True)
+    ended = subprocess.run(command, cwd=FOLDER.parents[1], env=environment, capture_output=True, text=True, check=True)
     assert "REQUEST_ID" in ended.stdout
     command[-2:] = ["nonsense"]
-    ended = subprocess.run(command, cwd=FOLDER.parent, env=environment, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, cwd=FOLDER.parents[1], env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 2, "nobody's verb goes in no circle"
     assert "invalid choice: 'nonsense'" in ended.stderr

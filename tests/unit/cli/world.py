@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-PACKAGES: Final = [str(Path(__file__).parents[3] / each) for each in ("inference_image", "cli")]
+PACKAGES: Final = [str(Path(__file__).parents[3] / each) for each in ("inference_image", "integrations/cli")]
 DEADLINE: Final = 60.0
 
 A, B, C, OLD = "fraud-aaaaaaaaaa", "fraud-bbbbbbbbbb", "fraud-cccccccccc", "fraud-0000000000"

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[3]
 
 TOP = {
     ".ci", ".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CONTRIBUTING.md", "LICENSE", "Makefile",
-    "README.md", "benchmarks", "cli", "crds", "docs", "examples", "inference_image", "integrations", "kind-config.yaml",
+    "README.md", "benchmarks", "crds", "docs", "examples", "inference_image", "integrations", "kind-config.yaml",
     "manifests", "operator", "pyproject.toml", "tests",
 }  # fmt: skip
 
