@@ -26,6 +26,10 @@ def model(uri: str = S3, **fields: Any) -> Object:
     return {"model": {"uri": uri, **fields}}
 
 
+def log(**spec: Any) -> dict[str, Any]:
+    return with_model(monitor={}, predictionLog={"uri": "s3://lake/log"} | spec)
+
+
 def with_model(**fields: Any) -> Object:
     return {**model(), **fields}
 
@@ -233,6 +237,19 @@ BAD: dict[str, tuple[Object, str]] = {
     "a monitor without a unit": (
         with_model(monitor={"resources": {"limits": {"memory": "512"}}}), "did you forget the unit",
     ),
+    "a log without a monitor": (with_model(predictionLog={"uri": "s3://lake/log"}), "add spec.monitor, {} is enough"),
+    "a log to nowhere": (log(uri="https://lake/log"), "spec.predictionLog.uri: start it with s3:// and a bucket"),
+    "a log with a way out": (log(uri="pvc://data/../x"), "spec.predictionLog.uri: write a plain path"),
+    "a log's folder with a slash": (log(uri="s3://lake/log/"), "spec.predictionLog.uri: write a plain path"),
+    "a claim with credentials": (
+        log(uri="pvc://data/log", credentialsSecret={"name": "s3"}), "only s3:// reads credentials",
+    ),
+    "hashes without a key": (log(columns={"hash": ["key"]}), "spec.predictionLog.hashKeySecret: name the Secret"),
+    "a column that is fixed": (log(columns={"exclude": ["request_id"]}), "write key, input.NAME or output.NAME"),
+    "nothing logged": (log(fraction="0%"), "spec.predictionLog.fraction: write a percentage"),
+    "no days": (log(retention="12h"), "spec.predictionLog.retention: write days"),
+    "no disk": (log(diskLimit="1Mi"), "spec.predictionLog.diskLimit: write a size"),
+    "a log now and then": (log(interval="500ms"), "spec.predictionLog.interval: write a duration"),
     "a key that is none": (model(signature={"publicKey": "ssh-ed25519 AAAA"}), "publicKey: write the key in PEM"),
     "a private key": (model(signature={"publicKey": PEM.replace("PUBLIC", "PRIVATE")}), "write the key in PEM"),
     "a signature of nobody": (model(signature={}), "signature.publicKey: Required value"),
@@ -330,6 +347,24 @@ GOOD: dict[str, Object] = {
     "a cache": model(cache={"claim": "shared"}),
     "a cache with a size": model(cache={"claim": "shared.cache-1", "size": "50Gi"}),
     "a cache with a size in bytes": model(cache={"claim": "shared", "size": 1 << 30}),
+    "a log": with_model(monitor={}, predictionLog={"uri": "pvc://data"}),
+    "a log with everything": with_model(
+        monitor={},
+        predictionLog={
+            "uri": "s3://lake/a/b",
+            "credentialsSecret": {"name": "s3"},
+            "fraction": "12.5%",
+            "interval": "1m",
+            "diskLimit": "1Gi",
+            "retention": "90d",
+            "hashKeySecret": {"name": "pepper", "key": "salt"},
+            "columns": {
+                "exclude": ["input.a b"],
+                "hash": ["key"],
+                "truncate": [{"name": "output.y[0]", "characters": 5}],
+            },
+        },
+    ),
     "signed": model(signature={"publicKey": PEM}),
     "signed, by a key with other ends of lines": model(signature={"publicKey": PEM.replace("\n", "\r\n")}),
     "with TLS": with_model(router={"tls": {"secretName": "fraud-tls"}}),

@@ -29,8 +29,8 @@ MOST_REQUESTS: Final = 4096
 @dataclass(slots=True)
 class Call:
     """`size`: bytes in memory, with what object arrays point to; `asked`: by whom; `time`, `now`: when it ended,
-    seconds since the epoch and on the monotonic clock; `requests`: the same of what is a piece or joined. Not frozen,
-    as that costs each request; nobody changes one."""
+    seconds since the epoch and on the monotonic clock; `requests`: the same of a piece, or joined. Not frozen, as that
+    costs each request; nobody changes one."""
 
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]

@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -104,14 +104,17 @@ class Journal:
         thread, one at a time."""
         self.news = False
         done: list[Segment] = []
+        trimmed = False
         try:
             done = self._segments.done()
             for segment in done:
                 mark = mark.reported(segment.epoch, segment.number, self._segments.report(segment))
+            self._segments.trim(Segment(mark.epoch, mark.segment), mark.size)
+            trimmed = True  # else more would be in the segment than counts
         except (OSError, ValueError) as error:
             self._fail(error)
         mark = self._append(mark, list(taken))
-        return (mark.next() if close or self._is_over(mark) else mark), done
+        return (mark.next() if trimmed and (close or self._is_over(mark)) else mark), done
 
     def forget(self, done: Iterable[Segment]) -> None:
         """Their reports are in a mark that is saved."""
@@ -170,9 +173,18 @@ def _found(segments: Segments) -> tuple[int, dict[str, int]]:
         rows += sum(int(report.get(name, 0)) for name in ("rows", "left_out", "damaged"))
     for segment in segments.raw():
         for raw in records(segments.path(segment)):
-            head = orjson.loads(raw[0]) if raw is not None else {}
+            head = _head(raw)
             epoch, number, count = (head.get(name) for name in ("epoch", "number", "rows"))
             if isinstance(epoch, str) and type(number) is int and type(count) is int:
                 last[epoch] = max(number, last.get(epoch, 0))
                 rows += count
     return rows, last
+
+
+def _head(raw: Raw | None) -> dict[str, Any]:
+    """Empty where it can't be read."""
+    try:
+        head = orjson.loads(raw[0]) if raw is not None else None
+    except ValueError:
+        head = None
+    return head if isinstance(head, dict) else {}

@@ -132,12 +132,16 @@ class Segments:
 
     def cut(self, segment: Segment, size: int) -> None:
         """Only the first `size` bytes of the open one count; none that follow it were ever acknowledged."""
-        path = self._raw / segment.name
-        if path.exists():
-            os.truncate(path, size)
+        self.trim(segment, size)
         for each in self.raw():
             if each.epoch == segment.epoch and each.number > segment.number:
                 (self._raw / each.name).unlink()
+
+    def trim(self, segment: Segment, size: int) -> None:
+        """Take away what a snapshot that could not be written would have made count."""
+        path = self._raw / segment.name
+        if path.exists() and path.stat().st_size > size:
+            os.truncate(path, size)
 
     def raw(self) -> list[Segment]:
         return _segments(self._raw)

@@ -117,7 +117,6 @@ def test_a_log_makes_another_revision_and_none_changes_nothing() -> None:
     assert revision.name_of(plain) != revision.name_of(owner(monitor=Monitor(), prediction_log=LAKE))
     assert revision.name_of(logged(LAKE)) != revision.name_of(logged(replace(LAKE, columns=COLUMNS)))
     assert "PREDICTION" not in json.dumps(template(plain))
-    assert "MODEL_REVISION" not in json.dumps(template(plain))
 
 
 def test_what_was_asked_comes_back_as_it_was() -> None:

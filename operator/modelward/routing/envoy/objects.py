@@ -52,7 +52,7 @@ def version_of(owner: ModelDeployment, platform: Platform, routes: RouteTable) -
         owner.spec.traffic,
         owner.namespace,
         platform.cluster_domain,
-        tell_arms=owner.spec.prediction_log is not None,
+        tell_arms=owner.spec.monitor is not None,
     )
 
 
@@ -83,7 +83,7 @@ def config_map(
                 owner.spec.traffic,
                 owner.namespace,
                 platform.cluster_domain,
-                tell_arms=owner.spec.prediction_log is not None,
+                tell_arms=owner.spec.monitor is not None,
             ),
             **(envoy.certificate() if owner.spec.router.tls else {}),
         },

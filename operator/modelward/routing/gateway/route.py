@@ -58,7 +58,7 @@ def http_route(
 
 def _spec(owner: ModelDeployment, routes: RouteTable) -> Json:
     gateway = owner.spec.router.gateway
-    told = arms.told(routes, marks_copies=False) if owner.spec.prediction_log is not None else None
+    told = arms.told(routes, marks_copies=False) if owner.spec.monitor is not None else None
     rules = [_with_arms(rule, told) for rule in _rules(routes, owner.spec.traffic.timeout)]
     return {**(_where(gateway) if gateway else {}), "rules": rules}
 
