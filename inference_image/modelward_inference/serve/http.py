@@ -25,7 +25,7 @@ LINGER = 2.0
 
 
 SELDOM = 0.05
-"""Of the time that a connection stays unused: between two looks whether one is; most are, where there are many."""
+"""Between two looks for unused connections, as a part of the time that one may be: where there are many, most are."""
 
 EXCHANGE = "modelward.exchange"
 """An ASGI extension: an `Exchange`. ASGI's own messages of a body and an answer, which are put together, checked and
@@ -224,7 +224,7 @@ class SlowClients:
         self._looked = -math.inf
 
     def sweep(self, now: float) -> None:
-        """End what has been unfinished for too long. `now`: seconds, monotonic; to be called about every second."""
+        """End what has been unfinished or unused for too long. `now`: seconds, monotonic; to be called every second."""
         connections = [each for each in list(self._state.connections) if isinstance(each, GuardedProtocol)]
         found = {each: what for each in connections if (what := each.unfinished()) is not None}
         self._arriving, late = _sorted(self._arriving, found, now, self._timeout)
