@@ -62,7 +62,8 @@ class Line:
                 sys.executable, "-m", "modelward_cli", "lineage", "-n", self._namespace,
                 "--kubectl", str(self._kubectl), "--kubeconfig", str(self._cluster.server.kubeconfig), *arguments,
             ],
-            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "integrations" / "cli")}, capture_output=True, text=True, timeout=DEADLINE,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY / "integrations/cli")},
+            capture_output=True, text=True, timeout=DEADLINE,
             check=False,
         )  # fmt: skip
 
