@@ -67,7 +67,7 @@ def _work(settings: LogSettings, given: argparse.Namespace, said: dict[str, Any]
     segments.clear()
     version = os.environ.get("MODEL_VERSION", "")
     for segment in segments.raw():
-        # First all of them: as Parquet they take a fraction of the disk while the store is away.
+        # First all of them: as Parquet they take less of the disk while the store is away.
         if segment.epoch != given.epoch or segment.number < given.open:
             convert.convert(segments, segment, settings, version, given.lost)
     store: LogStore | None = None

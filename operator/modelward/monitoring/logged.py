@@ -38,7 +38,7 @@ class LogError(ValueError):
 class PodLog:
     """`rows`: by ROWS; `lost`: by REASONS; `failure`: what keeps files from the store, `since`: when that began,
     seconds since the epoch; `disk`: what keeps rows from the pod's disk. `silent`: it did not answer; `starting`: its
-    pod is, so that is no news."""
+    pod is, or it ends, so that is no news."""
 
     pod: str
     rows: Mapping[str, int] = field(default_factory=dict)

@@ -56,7 +56,8 @@ class PredictionLogs:
         answer = await self._monitors.log(pod)
         if answer.content is None and answer.problem is None:
             waits = 0.0 if pod.ready or pod.waits_since is None else now - pod.waits_since
-            return PodLog(pod.name, silent=True, starting=not pod.ready and waits < STARTING)
+            passing = pod.terminating or (not pod.ready and waits < STARTING)
+            return PodLog(pod.name, silent=True, starting=passing)
         if answer.problem is not None:
             return PodLog(pod.name, disk=answer.problem)
         if not answer.content:

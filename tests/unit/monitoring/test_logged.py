@@ -133,7 +133,7 @@ async def test_the_pods_of_all_revisions_are_asked_that_keep_a_log() -> None:
     other = {**SAID, "pod": "uid-2"}
     monitors.answers = {
         "one": Answer(SAID), "two": Answer(other), "none": Answer({}), "stranger": Answer(SAID), "mute": Answer(),
-        "odd": Answer({"pod": "uid-6"}),
+        "odd": Answer({"pod": "uid-6"}), "ending": Answer(),
     }  # fmt: skip
     pods = (
         watched("one"),
@@ -141,12 +141,16 @@ async def test_the_pods_of_all_revisions_are_asked_that_keep_a_log() -> None:
         watched("stranger", "uid-4"),
         replace(watched("mute"), ready=True),
     )
-    facts = world(*pods, candidate=(watched("two", "uid-2"), watched("odd", "uid-6")))
+    facts = world(
+        *pods,
+        candidate=(watched("two", "uid-2"), watched("odd", "uid-6"), replace(watched("ending"), terminating=True)),
+    )
     logged, _ = await told(poller, lambda: logs.look(by, facts))
     assert logged is not None
     assert [(each.pod, each.silent, bool(each.disk)) for each in logged.pods] == [
-        ("one", False, False), ("mute", True, False), ("two", False, False), ("odd", False, True),
+        ("one", False, False), ("mute", True, False), ("two", False, False), ("odd", False, True), ("ending", True, False),
     ]  # fmt: skip
+    assert [each.pod for each in logged.pods if each.starting] == ["ending"]
     assert logs.look(owner(monitor=Monitor()), facts) == (None, None)
 
 

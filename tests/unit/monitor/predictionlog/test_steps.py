@@ -175,7 +175,8 @@ def test_every_row_is_read_once_whatever_step_was_the_last(
         world.compact()
         assert [row["request_id"] for row in rows(world.store)] == ids(*batches), f"killed before step {number}"
         house.keep(stores.Claim(world.store), "ml", "m", "pod-1", None, MOMENT + 86_400, world.folder / "log" / "aside")
-        assert len(paths(world.store)) == 1, f"killed before step {number}"
+        epochs = {path.rpartition("/")[2].split(".")[1] for path in paths(world.store)}
+        assert len(paths(world.store)) == len(epochs) <= 2, f"killed before step {number}"  # the first was not saved
         if not died:
             break
     assert number > 50
