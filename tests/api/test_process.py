@@ -1,6 +1,5 @@
 """The operator as a process of its own: it ends when it is asked to, and leaves its lease to the next."""
 
-import json
 import os
 import signal
 import subprocess
@@ -40,7 +39,7 @@ def process(cluster: Cluster, namespace: str, folder: Path) -> Iterator[tuple["s
 
 
 def holder(cluster: Cluster, namespace: str) -> Any:
-    listed = json.loads(cluster.kubectl("get", LEASES.plural, "-n", namespace, "-o", "json"))["items"]
+    listed = cluster.request("GET", LEASES.path(namespace))["items"]
     return next((each["spec"].get("holderIdentity") for each in listed if "operator" in each["metadata"]["name"]), None)
 
 

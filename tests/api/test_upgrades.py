@@ -152,9 +152,12 @@ async def test_killed_after_any_write_of_an_update_the_end_is_the_same(
     assert "rollout" not in model.get()["status"]
 
 
+def deployment(model: Model, name: str) -> Any:
+    return model.cluster.request("GET", DEPLOYMENTS.path(model.namespace, name))
+
+
 def _is_on(model: Model, platform: Platform) -> bool:
-    image = model.cluster.get("deployment", model.stable()["revision"], "-n", model.namespace)
-    served = image["spec"]["template"]["spec"]["containers"][0]["image"]
+    served = deployment(model, model.stable()["revision"])["spec"]["template"]["spec"]["containers"][0]["image"]
     return (
         model.is_ready() and served == platform.server_image and model.condition("PlatformCurrent")["status"] == "True"
     )
@@ -191,7 +194,7 @@ async def test_pods_are_restarted_once_for_each_value_and_no_revision_changes(cl
         )
 
     def mark(name: str) -> Any:
-        template = cluster.get("deployment", name, "-n", model.namespace)["spec"]["template"]
+        template = deployment(model, name)["spec"]["template"]
         return template["metadata"]["annotations"].get("modelward.io/restart")
 
     async with operator(cluster):
@@ -218,9 +221,7 @@ async def test_what_kubectl_rollout_pause_stops_goes_on(cluster: Cluster, model:
         await until(model.is_ready, "ready")
         for name in (model.stable()["revision"], "fraud-router"):
             cluster.kubectl("rollout", "pause", f"deployment/{name}", "-n", model.namespace)
-            await until(
-                lambda name=name: "paused" not in cluster.get("deployment", name, "-n", model.namespace)["spec"], "it"
-            )
+            await until(lambda name=name: "paused" not in deployment(model, name)["spec"], "that it goes on")
         await until(one.is_idle, "told")
         assert model.events().count("PauseLifted") == 2
 

@@ -11,6 +11,7 @@ from modelward.facts import CertificateFacts, PodFacts, RouterPodFacts
 from modelward.kube.cache import Key
 from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS
 from modelward.routing.stored import load_routes
+from modelward.values.hashing import content_hash
 
 from .cluster import Cluster
 
@@ -75,9 +76,10 @@ class FakeKubelet:
         return bool(self.needing and told) and self.needing not in told[0].split(",")
 
     def _create_pod(self, deployment: dict[str, Any], name: str, ready: bool) -> None:
-        # There is no ReplicaSet in between, so it has the Deployment's uid.
+        # There is no ReplicaSet in between, so it has the Deployment's uid; but a name of the template's own.
+        made_of = f"{deployment['metadata']['name']}-{content_hash(deployment['spec']['template'])}"
         owner = {
-            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": f"{deployment['metadata']['name']}-fake",
+            "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": made_of,
             "uid": deployment["metadata"]["uid"], "controller": True,
         }  # fmt: skip
         labels = deployment["spec"]["template"]["metadata"]["labels"]
