@@ -55,6 +55,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "REQUEST_TIMEOUT_SECONDS": ("0.5", "timeout", 0.5),
     "BODY_TIMEOUT_SECONDS": ("3", "body_timeout", 3.0),
     "CAPTURE_SOCKET": ("/monitor/capture.sock", "capture_socket", Path("/monitor/capture.sock")),
+    "MODEL_REVISION": ("iris-a", "revision", "iris-a"),
     "CAPTURE_SAMPLING": ("0.25", "capture_sampling", 0.25),
     "CAPTURE_BUFFER_BYTES": ("65536", "capture_buffer", 65536),
     "ALLOW_ORIGINS": ("https://a.b, http://c:80", "allow_origins", ("https://a.b", "http://c:80")),

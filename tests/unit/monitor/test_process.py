@@ -239,7 +239,7 @@ def test_the_page_documents_every_endpoint(tmp_path: Path) -> None:
     write_bundle(tmp_path, reference())
     with MonitorProcess(tmp_path) as monitor:
         paths = monitor.get("/openapi.json")[1]["paths"]
-        assert set(paths) == {"/healthz", "/metrics", "/v1/reference", "/v1/counts", "/v1/windows", "/"}
+        assert set(paths) == {"/healthz", "/metrics", "/v1/reference", "/v1/counts", "/v1/log", "/v1/windows", "/"}
         assert monitor.get("/docs")[0] == 200
         assert monitor.get("/nothing") == (404, {"error": "Not Found"})
         status, answer = monitor.get("/v1/windows")

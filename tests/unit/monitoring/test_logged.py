@@ -148,7 +148,8 @@ async def test_the_pods_of_all_revisions_are_asked_that_keep_a_log() -> None:
     logged, _ = await told(poller, lambda: logs.look(by, facts))
     assert logged is not None
     assert [(each.pod, each.silent, bool(each.disk)) for each in logged.pods] == [
-        ("one", False, False), ("mute", True, False), ("two", False, False), ("odd", False, True), ("ending", True, False),
+        ("one", False, False), ("mute", True, False), ("two", False, False), ("odd", False, True),
+        ("ending", True, False),
     ]  # fmt: skip
     assert [each.pod for each in logged.pods if each.starting] == ["ending"]
     assert logs.look(owner(monitor=Monitor()), facts) == (None, None)
