@@ -32,11 +32,13 @@ TYPES: Final[Mapping[str, pa.DataType]] = {
 
 KEY: Final = "key"
 
+TIME: Final = pa.timestamp("us", tz="UTC")
+
 FIXED: Final = (
     pa.field("request_id", pa.string(), nullable=False),
     pa.field("row", pa.int32(), nullable=False),
     pa.field(KEY, pa.string()),
-    pa.field("time", pa.timestamp("us", tz="UTC"), nullable=False),
+    pa.field("time", TIME, nullable=False),
     pa.field("arm", pa.string(), nullable=False),
     pa.field("model_version", pa.string(), nullable=False),
     pa.field("fraction", pa.float64(), nullable=False),

@@ -16,7 +16,7 @@ import pyarrow as pa
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch
-from modelward_monitor.predictionlog.schema import FIXED, KEY, Column
+from modelward_monitor.predictionlog.schema import KEY, TIME, Column
 from modelward_monitor.predictionlog.settings import Columns
 
 HOUR: Final = 3600 * 1_000_000
@@ -61,7 +61,7 @@ def parts(batch: Batch, rules: Rules, tally: Tally) -> Iterator[Part]:
     requests = batch.requests
     assert requests is not None
     rows = np.asarray(requests.rows, np.int64)
-    chosen = np.repeat(np.fromiter((_is_chosen(each, rules.fraction) for each in requests.ids), bool, len(rows)), rows)
+    chosen = np.repeat(np.array([_is_chosen(each, rules.fraction) for each in requests.ids], bool), rows)
     tally.left_out += int(batch.rows - chosen.sum())
     if not chosen.any():
         return
@@ -86,7 +86,7 @@ def _table(batch: Batch, requests: Requests, rows: Array, rules: Rules, tally: T
         "request_id": pa.array(requests.ids, pa.string()).take(which),
         "row": pa.array((np.arange(batch.rows) + np.repeat(first, rows)).astype(np.int32)),
         KEY: _changed(pa.array(requests.keys, pa.string()), KEY, rules.how).take(which),
-        "time": pa.array(np.repeat(times, rows)).cast(FIXED[3].type),
+        "time": pa.array(np.repeat(times, rows)).cast(TIME),
         "arm": pa.array(requests.arms, pa.string()).take(which),
         "model_version": pa.repeat(pa.scalar(rules.model_version, pa.string()), batch.rows),
         "fraction": pa.repeat(pa.scalar(rules.total, pa.float64()), batch.rows),
