@@ -144,6 +144,7 @@ class Reconciler:
         self._api = api
         self._cache = cache
         self._platform = platform
+        self._applier = Applier(api, cache, identity, clock)
         self._routers = RouterObserver(cache, probe, clock)
         self._evidence = evidence
         self._monitoring = monitoring
@@ -153,7 +154,6 @@ class Reconciler:
         self._keyring = keyring
         self._fleet = fleet or Fleet(lambda: (), lambda _key: None)
         self._knows = knows
-        self._applier = Applier(api, cache, identity, clock)
         self._claims = claims
         self._writes = writes
         self._memories: dict[Key, _Memory] = {}
