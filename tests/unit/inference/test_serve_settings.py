@@ -59,7 +59,6 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "CAPTURE_SAMPLING": ("0.25", "capture_sampling", 0.25),
     "CAPTURE_BUFFER_BYTES": ("65536", "capture_buffer", 65536),
     "ALLOW_ORIGINS": ("https://a.b, http://c:80", "allow_origins", ("https://a.b", "http://c:80")),
-    "MODEL_REVISION": ("iris-a", "revision", "iris-a"),
     "MODEL_REGISTRY_VERSION": ("7", "registry_version", "7"),
     "LOG_LEVEL": ("debug", "log_level", "DEBUG"),
 }  # fmt: skip
