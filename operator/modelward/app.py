@@ -14,7 +14,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.config.config_exception import ConfigException
 
 from modelward import health, settings
-from modelward.kube.cache import Cache
+from modelward.kube.cache import Cache, Key
 from modelward.kube.claims import Claims
 from modelward.kube.client import Api, connect
 from modelward.kube.keyring import Keyring
@@ -40,7 +40,9 @@ from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
+from modelward.registries import webhooks
 from modelward.registries.following import Registries
+from modelward.registries.webhooks import Webhooks
 from modelward.registries.writing import Writing
 from modelward.retraining.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
@@ -97,8 +99,11 @@ async def run(configured: settings.Settings) -> None:
         if configured.openlineage_url:
             receiver = Receiver(configured.openlineage_url, configured.openlineage_key_file)
             outbox = await stack.enter_async_context(Outbox(session, receiver))
-        controller, statuses = build(configured, client, session, outside, outbox)
-        runner = await health.serve(configured.http_port, controller.stuck, statuses)
+        controller, statuses, hooks = build(configured, client, session, outside, outbox)
+        runners = [
+            await health.serve(configured.http_port, controller.stuck, statuses),
+            await webhooks.serve(configured.registry_webhook_port, hooks.handle),
+        ]
         stop_watching = asyncio.Event()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -113,7 +118,8 @@ async def run(configured: settings.Settings) -> None:
                 stop_watching.set()
         finally:
             stop_watching.set()
-            await runner.cleanup()
+            for runner in runners:
+                await runner.cleanup()
 
 
 def build(
@@ -122,9 +128,9 @@ def build(
     session: aiohttp.ClientSession,
     outside: aiohttp.ClientSession,
     outbox: Outbox | None = None,
-) -> tuple[Controller, Callable[[], StatusMetrics]]:
-    """Put the parts together: what works, and what there is to be scraped. `outside`: the session for addresses that
-    tenants write; `outbox`: None: no lineage is sent."""
+) -> tuple[Controller, Callable[[], StatusMetrics], Webhooks]:
+    """Put the parts together: what works, what there is to be scraped, and what takes webhooks of registries.
+    `outside`: the session for addresses that tenants write; `outbox`: None: no lineage is sent."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock, WORKERS_EACH)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
@@ -162,9 +168,9 @@ def build(
         registries, CacheClaims(api, poller, clock), writing,
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
-    webhooks = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
+    triggers = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
     policies = PolicyReconciler(
-        api, cache, monitoring, jobs, {WEBHOOK: webhooks}, configured.identity, now, about=registries.about
+        api, cache, monitoring, jobs, {WEBHOOK: triggers}, configured.identity, now, about=registries.about
     )
     reconcilers: dict[str, Reconciles] = {
         MODEL_DEPLOYMENTS.kind: reconciler,
@@ -192,7 +198,12 @@ def build(
         )
 
     controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller)
-    return controller, statuses
+
+    def poke(key: Key) -> None:
+        registries.poke(key)
+        queue.add(key)
+
+    return controller, statuses, Webhooks(cache, registries.logins, poke, lease.is_held, clock, time.time)
 
 
 def now() -> datetime:

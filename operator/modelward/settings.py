@@ -40,7 +40,8 @@ class Settings:
 
     `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `prometheus_namespace_label`: by which these
     are narrowed to a namespace, None: not at all. `prometheus_token_file`, `prometheus_tenant`: how the operator makes
-    itself known there, None: not at all. `webhook_hosts`: names or patterns of the hosts that webhooks of
+    itself known there, None: not at all. `registry_webhook_port`: where registries may say that they have changed.
+    `webhook_hosts`: names or patterns of the hosts that webhooks of
     DriftPolicies may be sent to; `registry_hosts`: that ModelRegistries may name. `watch_namespaces`: that the
     installation is for, None: all. `updates_at_a_time`: models whose pods are made anew at a time when the platform has
     changed; 0: none. `lending`: for which roles of AWS, to which namespaces, the operator lends its own identity.
@@ -53,6 +54,7 @@ class Settings:
     namespace: str
     identity: str
     http_port: int = 8080
+    registry_webhook_port: int = 8082
     log_level: str = "INFO"
     resync_seconds: float = 600.0
     prometheus_url: str | None = None
@@ -91,6 +93,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         # The pod's uid: a pod that is made anew under the same name is another candidate.
         identity=f"{environment.get('POD_NAME', socket.gethostname())}_{environment.get('POD_UID') or uuid.uuid4()}",
         http_port=_number(environment, "MODELWARD_HTTP_PORT", 8080),
+        registry_webhook_port=_number(environment, "MODELWARD_REGISTRY_WEBHOOK_PORT", 8082),
         log_level=environment.get("MODELWARD_LOG_LEVEL", "INFO").upper(),
         resync_seconds=_number(environment, "MODELWARD_RESYNC_SECONDS", 600),
         prometheus_url=environment.get("MODELWARD_PROMETHEUS_URL", "").strip() or None,

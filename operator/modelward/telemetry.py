@@ -38,6 +38,11 @@ REGISTRY_POLLS = Counter(
 REGISTRY_WRITES = Counter(
     "modelward_registry_writes", "Attempts to tell registries what became of their versions, by result.", ["result"]
 )
+REGISTRY_WEBHOOKS = Counter(
+    "modelward_registry_webhooks",
+    "Webhooks of registries, by result: ok, or refused (the answer says why).",
+    ["result"],
+)
 LINEAGE_EVENTS = Counter(
     "modelward_lineage_events", "OpenLineage events by what became of them: sent, or lost (the log says which).",
     ["result"],

@@ -114,6 +114,10 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         },
         (("", "secrets", "get", "store"),), "spec.credentialsSecret: ",
     ),
+    "a registry's webhooks": (
+        registry(mlflow={"url": "http://mlflow:5000", "webhookSecret": {"name": "hooks"}}),
+        (("", "secrets", "get", "hooks"),), "spec.mlflow.webhookSecret: ",
+    ),
     "a registry's certificates": (
         registry(caBundle={"name": "ca"}), (("", "configmaps", "get", "ca"),), "may not get ConfigMap ca in namespace",
     ),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,21 +22,28 @@ ENDS_WITHIN = 30
 
 
 @contextmanager
-def process(cluster: Cluster, namespace: str, folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int]]:
-    """It, and its port for HTTP."""
-    port = free_port()
+def process(cluster: Cluster, namespace: str, folder: Path) -> Iterator[tuple["subprocess.Popen[str]", int, int]]:
+    """It, and its ports for HTTP and for webhooks."""
+    port, webhooks = free_port(), free_port()
     environment = {
         **os.environ, "KUBECONFIG": str(cluster.server.kubeconfig), "POD_NAMESPACE": namespace, "POD_NAME": "operator",
         "MODELWARD_SERVER_IMAGE": "inference:1", "MODELWARD_ROUTER_IMAGE": "envoy:1",
-        "MODELWARD_HTTP_PORT": str(port), "HOME": str(folder),
+        "MODELWARD_HTTP_PORT": str(port), "MODELWARD_REGISTRY_WEBHOOK_PORT": str(webhooks), "HOME": str(folder),
     }  # fmt: skip
     with subprocess.Popen(
         [sys.executable, "-m", "modelward"], env=environment, stderr=subprocess.PIPE, text=True
     ) as it:
         try:
-            yield it, port
+            yield it, port, webhooks
         finally:
             it.kill()
+
+
+def sent_a_webhook(port: int) -> int:
+    """The answer's status."""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"POST /v1/registries/ml/mlflow HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        return int(connection.recv(1000).split()[1])
 
 
 def holder(cluster: Cluster, namespace: str) -> Any:
@@ -46,14 +54,15 @@ def holder(cluster: Cluster, namespace: str) -> Any:
 @pytest.mark.parametrize("leads", [True, False])
 async def test_it_ends_when_it_is_asked_to(cluster: Cluster, namespace: str, tmp_path: Path, *, leads: bool) -> None:
     """Watches, workers and all, also who only stands by."""
-    with process(cluster, namespace, tmp_path) as (first, _):
+    with process(cluster, namespace, tmp_path) as (first, _, webhooks):
         await until(lambda: holder(cluster, namespace), "the lease")
         if leads:
+            assert sent_a_webhook(webhooks) == 404, "no such registry"
             first.send_signal(signal.SIGTERM)
             _, words = first.communicate(timeout=ENDS_WITHIN)
             assert (first.returncode, holder(cluster, namespace)) == (0, ""), words
             return
-        with process(cluster, namespace, tmp_path) as (second, port):
+        with process(cluster, namespace, tmp_path) as (second, port, _):
             await until(lambda: answers(f"http://127.0.0.1:{port}/healthz"), "the one that stands by")
             second.send_signal(signal.SIGTERM)
             _, words = second.communicate(timeout=ENDS_WITHIN)

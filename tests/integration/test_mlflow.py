@@ -1,7 +1,9 @@
 """A real MLflow server: what tests/recorded_mlflow.py pretends is what it says, and what `log_model` logs is served."""
 
 import asyncio
+import contextlib
 import json
+import time
 import urllib.parse
 import urllib.request
 from base64 import b64encode
@@ -12,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import web
+from multidict import CIMultiDict
 
-from localcluster.loopback import DIRECT
+from localcluster.loopback import DIRECT, free_port
 from mlflowserver.server import ADMIN, HERE, PASSWORD, MlflowServer
 from modelward.api.modelregistry import Mlflow, WriteBack
 from modelward.models.references import parse
@@ -21,9 +25,11 @@ from modelward.models.resolved import Resolved
 from modelward.models.write_back import Named, Registered, Rejected, SetAlias, SetTag, Step, Written
 from modelward.models.write_back import steps as steps_of
 from modelward.net.guarded import open_guarded_session
+from modelward.registries import webhooks
 from modelward.registries.client import Client
 from modelward.registries.mlflow import MlflowRegistry
 from modelward.registries.registry import Login, RegistryError
+from modelward.registries.webhook import refusal
 from modelward_inference import runtimes
 from modelward_inference.artifact.arrays import DTYPES
 from modelward_inference.artifact.bundle import REFERENCE
@@ -309,3 +315,32 @@ async def test_who_may_only_read_is_told_which_permission_and_who_may_edit_write
     post(servers.locked, "users/permissions/grant", granted, version="3.0")
     await write(url, step, SetAlias(step.of, "best"), username=USER, password=WORD)
     assert tags_of(servers.locked, "1") == {step.key: "stable"}
+
+
+async def test_a_webhook_says_that_an_alias_was_moved_and_proves_itself(servers: Servers) -> None:
+    """Signed by MLflow itself, and taken by what the operator takes it with."""
+    told: asyncio.Queue[tuple[dict[str, str], bytes]] = asyncio.Queue()
+
+    async def take(request: web.Request) -> web.Response:
+        told.put_nowait((dict(request.headers), await request.read()))
+        return web.Response(status=202)
+
+    runner = await webhooks.serve(port := free_port(), take)
+    try:
+        hook = {
+            "name": "modelward", "url": f"http://127.0.0.1:{port}/v1/registries/ml/mlflow", "secret": "of the team",
+            "events": [{"entity": "MODEL_VERSION_ALIAS", "action": "CREATED"}], "status": "ACTIVE",
+        }  # fmt: skip
+        await asyncio.to_thread(post, servers.plain, "webhooks", hook)
+        headers, body = {}, b""
+        async with asyncio.timeout(60):
+            while not headers:
+                await asyncio.to_thread(alias, servers.plain, "told", "2")
+                with contextlib.suppress(TimeoutError):
+                    headers, body = await asyncio.wait_for(told.get(), 2.0)
+    finally:
+        await runner.cleanup()
+    found = CIMultiDict(headers)
+    assert refusal("of the team", found, body, time.time()) is None
+    assert "another secret" in (refusal("of another", found, body, time.time()) or "")
+    assert json.loads(body)["data"]["alias"] == "told"

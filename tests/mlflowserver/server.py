@@ -45,6 +45,11 @@ class MlflowServer:
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_SERVER_ALLOWED_HOSTS": self.host,
                 "MLFLOW_FLASK_SERVER_SECRET_KEY": "of tests",
+                # As an MLflow whose webhooks go to the cluster that it runs in is started.
+                "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "http,https",
+                "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+                # It remembers for a minute that there is no webhook.
+                "MLFLOW_WEBHOOK_CACHE_TTL": "1",
                 "MLFLOW_AUTH_ADMIN_USERNAME": ADMIN,
                 "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
                 "MLFLOW_AUTH_CONFIG_PATH": str(self._auth_config()),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from modelward.api.invalid import read_as
-from modelward.api.modeldeployment import SecretReference
+from modelward.api.modeldeployment import KeyReference, SecretReference
 from modelward.api.names import ANNOTATION_REFRESH
 
 KIND: Final = "ModelRegistry"
@@ -25,10 +25,12 @@ class ConfigMapReference:
 
 @dataclass(frozen=True)
 class Mlflow:
-    """A tracking server, by its address with the prefix of its paths if it has one."""
+    """A tracking server, by its address with the prefix of its paths if it has one. `webhook_secret`: by which its
+    webhooks are known, None: none are taken."""
 
     url: str
     workspace: str | None = None
+    webhook_secret: KeyReference | None = None
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,19 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         raise ValueError("exactly one of spec.mlflow and spec.sageMaker has to be there")
     secret, bundle = raw.get("credentialsSecret"), raw.get("caBundle")
     return Spec(
-        mlflow=None if mlflow is None else Mlflow(str(mlflow["url"]).rstrip("/"), mlflow.get("workspace")),
+        mlflow=None if mlflow is None else _mlflow(mlflow),
         sage_maker=None if sage_maker is None else _sage_maker(sage_maker),
         credentials_secret=None if secret is None else SecretReference(str(secret["name"])),
         ca_bundle=None if bundle is None else ConfigMapReference(str(bundle["name"])),
         poll_interval=str(raw.get("pollInterval", POLL_INTERVAL)),
         write_back=None if raw.get("writeBack") is None else _write_back(raw["writeBack"]),
     )
+
+
+def _mlflow(raw: Mapping[str, Any]) -> Mlflow:
+    named = raw.get("webhookSecret")
+    secret = None if named is None else KeyReference(str(named["name"]), str(named.get("key", "key")))
+    return Mlflow(str(raw["url"]).rstrip("/"), raw.get("workspace"), secret)
 
 
 def _sage_maker(raw: Mapping[str, Any]) -> SageMaker:

@@ -100,6 +100,7 @@ class Registries:
         self._followed: dict[Key, dict[str, _Followed]] = {}
         self._besides: dict[Key, dict[str, float]] = {}
         self._wanted: dict[Key, frozenset[str]] = {}
+        self._pokes: dict[Key, int] = {}
         self.changed = changed
 
     def look(self, registry: ModelRegistry, wanted: Iterable[tuple[str, tuple[str, ...]]]) -> float | None:
@@ -120,12 +121,16 @@ class Registries:
             state = known.setdefault(reference, _Followed())
             left = state.not_before - self._clock()
             if left <= 0:
-                about = (registry.spec, registry.refresh, refreshed)
+                about = (registry.spec, registry.refresh, refreshed, self._pokes.get(key, 0))
                 look = partial(self._look, key, registry, reference, state)
                 left = self._poller.ask(Question(KIND, key, reference), look, state.every, about) or 0.0
             if left > 0:
                 asked.append(left)
         return min(asked, default=None)
+
+    def poke(self, key: Key) -> None:
+        """The next `look` at the registry asks it, whenever it was asked last; not before a Retry-After is over."""
+        self._pokes[key] = self._pokes.get(key, 0) + 1
 
     def about(self, registry: ModelRegistry, reference: str) -> Said | None:
         """What is known of a reference that nobody follows: it is asked for as long as somebody goes on to call this.
@@ -165,6 +170,7 @@ class Registries:
         self._followed.pop(key, None)
         self._besides.pop(key, None)
         self._wanted.pop(key, None)
+        self._pokes.pop(key, None)
         self._poller.forget(key)
 
     async def _look(self, key: Key, registry: ModelRegistry, reference: str, state: _Followed) -> None:

@@ -55,6 +55,13 @@ class Logins:
         """It did not help, or its registry is gone."""
         self._kept.pop(uid, None)
 
+    async def entry(self, namespace: str, name: str, key: str, field: str) -> str:
+        """One entry of a Secret, not kept. `field`: of spec, that names it. Raises as `of` does."""
+        found = _text((await self._read(SECRETS, namespace, name, field)).get(key))
+        if not found:
+            raise RegistryError("CredentialsMissing", f"Secret {name} ({field}) has no entry {key}; write one there")
+        return found.strip()
+
     async def _secret(self, namespace: str, name: str) -> dict[str, str]:
         found = await self._read(SECRETS, namespace, name, "spec.credentialsSecret")
         return {key: text for key, value in found.items() if (text := _text(value)) is not None}

@@ -142,6 +142,16 @@ async def test_a_refresh_has_it_asked_now() -> None:
         assert len(mlflow.asked) == asked + 2, "the same value asks once"
 
 
+async def test_a_poke_has_each_reference_asked_once() -> None:
+    async with Recorded() as mlflow, world() as one:
+        await one.look(registry(mlflow), ALIAS)
+        asked = len(mlflow.asked)
+        one.registries.poke(Key("ml", "mlflow", "ModelRegistry"))
+        await one.look(registry(mlflow), ALIAS)
+        await one.look(registry(mlflow), ALIAS)
+        assert len(mlflow.asked) == asked + 1
+
+
 async def test_what_fails_is_asked_less_and_less_often_and_what_was_said_stays() -> None:
     async with Recorded() as mlflow, world() as one:
         await one.look(registry(mlflow), ALIAS)
