@@ -8,7 +8,7 @@ import copy
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,7 +30,7 @@ from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.retraining.effective import Effective, effective_model, model_status
 from modelward.retraining.memory import DATA
 from modelward.retraining.report import read_report
-from modelward.retraining.run import BROKE, SUCCEEDED, WAITS, WEBHOOK, WORKING, Outcome
+from modelward.retraining.run import BROKE, RUNNING, SUCCEEDED, WAITS, WEBHOOK, WORKING, Outcome
 from modelward.retraining.run_object import is_over
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.job_pods import SIDECAR_GRACE
@@ -53,9 +53,11 @@ class KilledError(BaseException):
 
 class OtherSystem:
     """Where webhooks are heard. `going`: the policy of each run that was started and neither ended nor stopped, by its
-    key; `ended`: what it came to; `dead`: it does not answer to who wants a run stopped."""
+    key; `ended`: what it came to; `dead`: it does not answer to who wants a run stopped; `heard`: called when a run was
+    started, before whoever asked for it has the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Callable[[], None] = lambda: None) -> None:
+        self.heard = heard
         self.going: dict[str, str] = {}
         self.ended: dict[str, Outcome] = {}
         self.dead = False
@@ -65,6 +67,7 @@ class OtherSystem:
     async def start(self, order: Order) -> Outcome:
         if order.run.key not in self.ended:
             self.going[order.run.key] = order.policy.uid
+        self.heard()
         return Outcome(WORKING, handle=order.run.key)
 
     async def poll(self, order: Order) -> Outcome:
@@ -74,8 +77,14 @@ class OtherSystem:
         if self.dead:
             self.untold.add(order.run.key)
             return Outcome(WAITS, "no answer")
-        if self.going.pop(order.run.key, None) is not None:
-            self.ended[order.run.key] = Outcome(BROKE, "stopped")
+        if order.run.handle is None:
+            # As of a webhook: of what never began nobody has to be told; of anything else nobody knows where it is.
+            if order.run.phase != RUNNING:
+                return Outcome(SUCCEEDED)
+            self.untold.add(order.run.key)
+            return Outcome(BROKE, "its answer was lost")
+        if self.going.pop(order.run.handle, None) is not None:
+            self.ended[order.run.handle] = Outcome(BROKE, "stopped")
         return Outcome(SUCCEEDED)
 
     def end(self, key: str, report: str | None) -> None:
@@ -102,7 +111,7 @@ class World:
         self.share = 0.5
         self.window_end = self.time
         self.models = itertools.count(2)
-        self.other = OtherSystem()
+        self.other = OtherSystem(self._written)
         self._create_target()
         for name in POLICIES:
             self.create_policy(name)
@@ -167,7 +176,10 @@ class World:
             raise ApiError(404, "NotFound", "it is gone")
         if patch["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"]:
             raise ApiError(409, "Conflict", "it has been changed since")
-        stored = self._put(resource, name, {**body, "metadata": {**body["metadata"], **patch["metadata"]}})
+        merged = {**body["metadata"], **patch["metadata"]}
+        annotations = {**(body["metadata"].get("annotations") or {}), **(patch["metadata"].get("annotations") or {})}
+        merged["annotations"] = {key: value for key, value in annotations.items() if value is not None}
+        stored = self._put(resource, name, {**body, "metadata": merged})
         if stored["metadata"].get("deletionTimestamp") and not stored["metadata"]["finalizers"]:
             self.remove(resource, name)
         self._written()
@@ -338,7 +350,7 @@ class World:
 
     def request(self, policy: str, value: str) -> None:
         body = copy.deepcopy(self.store[DRIFT_POLICIES][policy])
-        body["metadata"]["annotations"] = {names.ANNOTATION_RETRAIN: value}
+        body["metadata"].setdefault("annotations", {})[names.ANNOTATION_RETRAIN] = value
         self._put(DRIFT_POLICIES, policy, body)
 
     # What is to be seen.

@@ -81,6 +81,9 @@ ANNOTATION_RETRAIN: Final = f"{GROUP}/retrain"
 FINALIZER_RUN: Final = f"{GROUP}/run-elsewhere"
 """On a DriftPolicy while a run of it is under way in another system, which has to be told when the policy goes."""
 
+ANNOTATION_GOING: Final = f"{GROUP}/runs-elsewhere"
+"""Beside that finalizer: JSON of those runs, which is there still when their own objects are gone."""
+
 ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 """On router pods: touched after the ConfigMap changed, so that the kubelet refreshes the mount at once."""
 

@@ -12,7 +12,7 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.drift.registry import read_signals
 from modelward.drift.signal import show_signal
 from modelward.drift.verdicts import PENDING, UNKNOWN, Recent, StoredWindow, Verdict, show_window
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.run import RUNNING, STARTING, Artifact, Run
 from modelward.retraining.run_object import show_artifact
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
 from modelward.values.hashing import content_hash
@@ -100,12 +100,15 @@ class _StoredRun(Stored):
     target_uid: str = ""
     occasion: str = ""
     uid: str = ""
+    begun: bool = False
 
     def value(self) -> Run:
+        phase = RUNNING if self.begun else STARTING
         return Run(
             name=self.name, key=self.key, kind=self.kind, trigger=self.trigger, reason="",
             started_at=read_time(self.started_at), revision="", from_model=Artifact(""), attempt=self.attempt,
-            handle=self.handle, target=self.target, target_uid=self.target_uid, occasion=self.occasion, uid=self.uid,
+            phase=phase, handle=self.handle, target=self.target, target_uid=self.target_uid,
+            occasion=self.occasion, uid=self.uid,
         )  # fmt: skip
 
 
@@ -123,6 +126,7 @@ def _show_run(run: Run) -> dict[str, Any]:
         "targetUid": run.target_uid,
         "handle": run.handle,
         "startedAt": show_time(run.started_at),
+        "begun": True if run.phase == RUNNING else None,
     }
     return {name: value for name, value in shown.items() if value not in (None, "")}
 

@@ -78,9 +78,12 @@ def begin(
 
 def knows(memory: Memory, run: Run) -> Memory:
     """The memory that is stored before the run is started: with what it deals with, so that its object may go."""
+    # Only what runs in another system is stopped by what is remembered of how far it is.
+    begun = run.kind != runs.JOB and run.phase != runs.STARTING
     brief = Run(
         run.name, run.key, run.kind, run.trigger, "", run.started_at, "", Artifact(""), run.attempt,
-        handle=run.handle, target=run.target, target_uid=run.target_uid, occasion=run.occasion, uid=run.uid,
+        runs.RUNNING if begun else runs.STARTING, handle=run.handle, target=run.target, target_uid=run.target_uid,
+        occasion=run.occasion, uid=run.uid,
     )  # fmt: skip
     if memory.run is not None and memory.run.name == run.name:
         return replace(memory, run=brief)

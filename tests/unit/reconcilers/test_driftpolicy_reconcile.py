@@ -11,9 +11,10 @@ from modelward.api import names
 from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
 from modelward.reconcilers.driftpolicy.elsewhere import STOP_WITHIN
+from modelward.retraining.going import read_going
 from modelward.retraining.run import ASKED, BROKE, SUCCEEDED, WAITS, WORKING, Outcome
 from modelward.retraining.triggers.trigger import Order
-from property.retraining_world import World
+from property.retraining_world import BY_WEBHOOK, RETRAIN, World
 
 
 class OtherSystem:
@@ -178,6 +179,126 @@ def test_an_operator_that_starts_anew_stops_the_run_of_a_policy_that_is_being_de
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
     assert "drift" not in world.store[DRIFT_POLICIES]
+
+
+def everything_of_it_goes_first(world: World) -> None:
+    """The policy is deleted in the foreground: what it owns is gone before anything is told of that."""
+    if "drift" in world.store[DRIFT_POLICIES]:
+        world.ask_to_delete(DRIFT_POLICIES, "drift")
+    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
+        for each in list(world.store[resource]):
+            world.remove(resource, each)
+
+
+def test_an_operator_that_never_saw_the_run_of_a_policy_deleted_in_the_foreground_stops_it() -> None:
+    world, _ = by_webhook()
+    name = started(world)
+    everything_of_it_goes_first(world)
+    world._boot()
+    other = OtherSystem()
+    world.operator._triggers["Webhook"] = other
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert "drift" not in world.store[DRIFT_POLICIES]
+    assert ("Normal", "RetrainingStopped") in world.events
+
+
+def test_an_operator_that_never_saw_a_run_stops_it_where_every_trace_of_it_but_its_policy_is_deleted() -> None:
+    world, _ = by_webhook()
+    name = started(world)
+    world.edit("drift", suspend=True)
+    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
+        for each in list(world.store[resource]):
+            world.remove(resource, each)
+    world._boot()
+    other = OtherSystem()
+    world.operator._triggers["Webhook"] = other
+    world.settle()
+    assert other.cancelled == [(name, "https://ci/runs/7")]
+    assert (finalizers(world), noted(world)) == ([], {})
+
+
+def test_what_is_noted_on_a_policy_goes_with_the_end_of_its_run_and_leaves_what_is_somebody_elses() -> None:
+    world, other = by_webhook()
+    name = started(world)
+    assert list(noted(world)) == [name]
+    other.goes = Outcome(BROKE, "no data")
+    world.settle()
+    annotations = world.store[DRIFT_POLICIES]["drift"]["metadata"]["annotations"]
+    assert annotations == {names.ANNOTATION_RETRAIN: "please"}
+
+
+def noted(world: World) -> dict[str, Any]:
+    return dict(read_going(world.store[DRIFT_POLICIES]["drift"]["metadata"]))
+
+
+@pytest.mark.parametrize("trace", ["left", "deleted"])
+@pytest.mark.parametrize("write", range(1, 6))
+@pytest.mark.parametrize("step", range(5))
+def test_wherever_an_operator_dies_the_run_of_a_deleted_policy_is_stopped_or_somebody_is_told(
+    step: int, write: int, trace: str
+) -> None:
+    world = World()
+    world.edit("drift", retrain={**RETRAIN, **BY_WEBHOOK})
+    world.edit("nightly", suspend=True)
+    world.request("drift", "please")
+    for _ in range(step):
+        world.reconcile("drift")
+    world.reconcile("drift", dies_after=write)
+    going = set(world.other.going)
+    if trace == "deleted":
+        everything_of_it_goes_first(world)
+    else:
+        world.ask_to_delete(DRIFT_POLICIES, "drift")
+    world._boot()
+    world.settle()
+    assert "drift" not in world.store[DRIFT_POLICIES]
+    assert set(world.other.going) <= world.other.untold
+    told = {reason for _, reason in world.events} & {"RetrainingStopped", "RetrainingNotStopped"}
+    assert told or not going
+
+
+@pytest.mark.parametrize("write", range(1, 6))
+def test_wherever_an_operator_dies_a_run_that_has_ended_elsewhere_is_not_told_to_stop(write: int) -> None:
+    world, _ = by_webhook()
+    started(world)
+    other = OtherSystem()
+    other.goes = Outcome(BROKE, "no data")
+    world.operator._triggers["Webhook"] = other
+    world.reconcile("drift", dies_after=write)
+    world._boot()
+    world.operator._triggers["Webhook"] = other
+    world.settle()
+    assert (other.cancelled, finalizers(world), noted(world)) == ([], [], {})
+    assert world.memories()["drift"]["runs"][0]["result"] == "Failed"
+
+
+def test_the_run_of_a_model_that_is_gone_is_told_to_stop_once_a_step_though_another_has_its_name() -> None:
+    world, other = by_webhook()
+    started(world)
+    other.answers_stop = Outcome(WAITS, "no answer")
+    world.make_target_anew()
+    world.watch()
+    world.reconcile("drift")
+    assert len(other.cancelled) == 1, "its own step does that; nobody has lost sight of it"
+
+
+def test_a_run_without_an_address_that_somebody_deleted_is_known_to_have_begun() -> None:
+    world, _ = by_webhook()
+    other = world.other
+    world.operator._triggers["Webhook"] = other
+    name = started(world)
+    body = world.store[RETRAINING_RUNS][name]
+    status = {key: value for key, value in body["status"].items() if key != "handle"}
+    world._put(RETRAINING_RUNS, name, {**body, "status": status})
+    metadata = world.store[DRIFT_POLICIES]["drift"]["metadata"]
+    metadata["annotations"].pop(names.ANNOTATION_GOING)
+    world._boot()
+    world.settle()
+    world.remove(RETRAINING_RUNS, name)
+    world._boot()
+    world.settle()
+    assert "may go on there: its answer was lost" in world.memories()["drift"]["runs"][0]["message"]
 
 
 @pytest.mark.parametrize("answer", [Outcome(WAITS, "no answer"), Outcome(ASKED)], ids=["dead", "mute"])

@@ -205,8 +205,31 @@ async def test_a_run_of_which_nobody_tells_can_not_be_stopped_and_one_that_never
     assert (await trigger(session).cancel(given)).state == runs.SUCCEEDED
     going = replace(given, run=replace(given.run, phase=runs.RUNNING))
     found = await trigger(session).cancel(going)
-    assert (found.state, found.message) == (runs.BROKE, "the webhook named no statusUrl")
+    assert (found.state, found.message) == (runs.BROKE, "the webhook named no statusUrl, or its answer was lost")
     assert other.seen == []
+
+
+async def test_a_run_whose_start_was_not_answered_may_have_begun(
+    other: OtherSide, session: aiohttp.ClientSession
+) -> None:
+    made, given = trigger(session), order(other)
+    other.status = 502
+    assert (await made.start(given)).state == runs.WAITS
+    assert [(await made.cancel(given)).state for _ in range(2)] == [runs.BROKE] * 2
+
+
+@pytest.mark.parametrize("why", ["nobody listens", "no Secret", "too many"])
+async def test_a_run_that_nobody_has_heard_of_need_not_be_stopped(
+    other: OtherSide, session: aiohttp.ClientSession, unused_tcp_port: int, why: str
+) -> None:
+    secrets, given = Secrets(), order(other)
+    secrets.missing = why == "no Secret"
+    other.status = 429 if why == "too many" else 200
+    if why == "nobody listens":
+        given = replace(given, policy=policy(f"http://127.0.0.1:{unused_tcp_port}"))
+    made = trigger(session, secrets)
+    assert (await made.start(given)).state == runs.WAITS
+    assert (await made.cancel(given)).state == runs.SUCCEEDED
 
 
 @pytest.mark.parametrize("gone", ["missing", "forbidden"])

@@ -1,8 +1,9 @@
 """What a policy has under way in other systems, which owner references do not reach: it is told to stop there.
 
-A policy carries a finalizer from before such a run is started until none is under way. Invariant: what was started
-elsewhere is told to stop when its policy goes; and nothing waits for a dead system for longer than STOP_WITHIN: then
-people are told instead, and the policy goes.
+A policy carries a finalizer, and beside it what is under way, from before such a run is started until none is.
+Invariant: what was started elsewhere is told to stop when its policy goes, whatever else of it has gone before, and
+whichever operator sees that; and nothing waits for a dead system for longer than STOP_WITHIN: then people are told
+instead, and the policy goes.
 """
 
 import logging
@@ -11,12 +12,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.api.names import FINALIZER_RUN
+from modelward.api.names import ANNOTATION_GOING, FINALIZER_RUN
 from modelward.kube.cache import Cache, Key
 from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import DRIFT_POLICIES
 from modelward.retraining import run as runs
 from modelward.retraining.events import stopped_elsewhere
+from modelward.retraining.going import read_going, show_going
 from modelward.retraining.triggers.trigger import Order, Trigger, trigger_of
 from modelward.values.transition import Transition
 
@@ -37,13 +39,14 @@ class Elsewhere:
         self._triggers = triggers
         self._now = now
         self._going: dict[Key, dict[str, Order]] = {}
-        """By policy and name, runs that go on: when a namespace goes, their objects may be gone before their policy."""
+        """By policy and name, runs that go on: their objects may be gone before their policy."""
         self._stopping: dict[tuple[str, str], float] = {}
         """By namespace and run: since when a system is being told to stop it."""
 
     async def stop(self, order: Order) -> str | None:
         """Have the trigger stop a run. Returns why it could not, empty where it did; None: that is not known yet."""
         name, now = (order.policy.namespace, order.run.name), self._now()
+        order = _with_what_is_known(order, self._known(order.policy).get(order.run.name))
         outcome = await trigger_of(order, self._triggers).cancel(order)
         since = self._stopping.setdefault(name, now)
         if outcome is not None and outcome.state in (runs.ASKED, runs.WAITS) and 0 <= now - since < STOP_WITHIN:
@@ -56,26 +59,34 @@ class Elsewhere:
         return untold
 
     async def note(self, order: Order) -> None:
-        """Remember what goes on; and see, before it is started, that its policy does not go unseen."""
-        known = self._going.setdefault(_key(order.policy), {})
+        """Store what goes on; and see, before it is started, that its policy does not go unseen."""
+        known = self._known(order.policy)
         if _is_elsewhere(order):
-            known[order.run.name] = order
+            known[order.run.name] = _with_what_is_known(order, known.get(order.run.name))
             await self._hold(order.policy, held=True)
-        else:
-            known.pop(order.run.name, None)
+        elif known.pop(order.run.name, None) is not None:
+            # Before its end is accounted for: what is noted here and nowhere else counts as deleted.
+            await self._hold(order.policy, held=None)
+
+    def _known(self, policy: DriftPolicy) -> dict[str, Order]:
+        """What goes on; at first what an operator before this one has noted."""
+        key = _key(policy)
+        if key not in self._going:
+            body = self._cache.get(DRIFT_POLICIES, policy.namespace, policy.name)
+            noted = {} if body is None else read_going(body["metadata"])
+            self._going[key] = {name: Order(policy, run, None) for name, run in noted.items()}
+        return self._going[key]
 
     async def release(self, policy: DriftPolicy, there: Collection[str], tell: Tell) -> bool:
         """Take the finalizer away where nothing goes on. `there`: runs that an object or the memory tells of; what
         neither does (somebody deleted both) is stopped. Returns whether that takes more time."""
-        known = self._going.get(_key(policy), {})
-        waits = False
+        known, waits = self._known(policy), False
         for name in [each for each in known if each not in there]:
             if await self._stopped(policy, known[name], tell):
                 del known[name]
             else:
                 waits = True
-        if not known:
-            await self._hold(policy, held=False)
+        await self._hold(policy, held=None if known else False)
         return waits
 
     async def let_go(self, policy: DriftPolicy, going: Iterable[Order], tell: Tell) -> bool:
@@ -83,10 +94,13 @@ class Elsewhere:
         that takes more time."""
         if not policy.held:
             return False
-        known, waits = self._going.setdefault(_key(policy), {}), False
+        known, waits = self._known(policy), False
         for order in going:
-            if _is_elsewhere(order):
-                known.setdefault(order.run.name, order)
+            before = known.get(order.run.name)
+            if not _is_elsewhere(order):
+                known.pop(order.run.name, None)
+            elif before is None or _is_elsewhere(before):
+                known[order.run.name] = _with_what_is_known(order, before)
         for name, order in known.items():
             if not _is_elsewhere(order):
                 continue
@@ -112,26 +126,38 @@ class Elsewhere:
             self._stopping.pop((policy.namespace, name), None)
 
     async def abandon(self, key: Key) -> None:
-        """Let a policy go that can't be read, where it is being deleted: nobody knows whom to tell what."""
+        """Let a policy go that can't be read, where it is being deleted: nobody knows how to tell whom."""
         body = self._cache.get(DRIFT_POLICIES, key.namespace, key.name)
-        if body is not None and body["metadata"].get("deletionTimestamp"):
-            await self._set(key, body["metadata"], held=False)
-
-    async def _hold(self, policy: DriftPolicy, *, held: bool) -> None:
-        """Set the finalizer, or take it away. Raises ApiError with 409 where somebody has edited the policy since."""
-        body = self._cache.get(DRIFT_POLICIES, policy.namespace, policy.name)
-        if body is not None and body["metadata"]["uid"] == policy.uid:
-            await self._set(_key(policy), body["metadata"], held=held)
-
-    async def _set(self, key: Key, metadata: Mapping[str, Any], *, held: bool) -> None:
-        finalizers = list(metadata.get("finalizers") or ())
-        if (FINALIZER_RUN in finalizers) == held:
+        if body is None or not body["metadata"].get("deletionTimestamp"):
             return
-        others = [each for each in finalizers if each != FINALIZER_RUN]
-        wanted = [*others, FINALIZER_RUN] if held else others
-        patch = {"metadata": {"finalizers": wanted, "resourceVersion": metadata["resourceVersion"]}}
+        for run in read_going(body["metadata"]).values():
+            log.warning("%s: %s may go on elsewhere, untold: %s", key, run.name, run.handle or run.key)
+        await self._set(key, body["metadata"], held=False, noted=None)
+
+    async def _hold(self, policy: DriftPolicy, *, held: bool | None) -> None:
+        """Set the finalizer, or take it away (None: neither), with the note of what goes on. Raises ApiError with 409
+        where somebody has edited the policy since."""
+        body = self._cache.get(DRIFT_POLICIES, policy.namespace, policy.name)
+        if body is None or body["metadata"]["uid"] != policy.uid:
+            return
+        metadata = body["metadata"]
+        held = FINALIZER_RUN in (metadata.get("finalizers") or ()) if held is None else held
+        going = (order.run for order in self._known(policy).values() if _is_elsewhere(order))
+        await self._set(_key(policy), metadata, held=held, noted=show_going(policy.uid, going) if held else None)
+
+    async def _set(self, key: Key, metadata: Mapping[str, Any], *, held: bool, noted: str | None) -> None:
+        """In one write, so that neither is ever there without the other."""
+        finalizers = list(metadata.get("finalizers") or ())
+        wanted = [each for each in finalizers if each != FINALIZER_RUN or held]
+        wanted += [FINALIZER_RUN] if held and FINALIZER_RUN not in finalizers else []
+        before = (metadata.get("annotations") or {}).get(ANNOTATION_GOING)
+        if (wanted, noted) == (finalizers, before):
+            return
+        patch: dict[str, Any] = {"finalizers": wanted, "resourceVersion": metadata["resourceVersion"]}
+        if noted != before:
+            patch["annotations"] = {ANNOTATION_GOING: noted}
         try:
-            stored = await self._api.merge(DRIFT_POLICIES, key.namespace, key.name, patch)
+            stored = await self._api.merge(DRIFT_POLICIES, key.namespace, key.name, {"metadata": patch})
         except ApiError as error:
             if error.status not in (403, 404):
                 raise
@@ -148,3 +174,11 @@ def _key(policy: DriftPolicy) -> Key:
 
 def _is_elsewhere(order: Order) -> bool:
     return order.run.kind != runs.JOB and order.run.phase in (runs.STARTING, runs.RUNNING)
+
+
+def _with_what_is_known(order: Order, known: Order | None) -> Order:
+    """The order, with what another one of the same run tells besides: that it may have begun, and where it goes on."""
+    if known is None or not _is_elsewhere(order) or not _is_elsewhere(known):
+        return order
+    phase = runs.RUNNING if runs.RUNNING in (order.run.phase, known.run.phase) else order.run.phase
+    return replace(order, run=replace(order.run, phase=phase, handle=order.run.handle or known.run.handle))

@@ -164,6 +164,7 @@ class PolicyReconciler:
             return Reconciled(again_in=ASK_EVERY if waits else None)
         await self._take_over(policy)
         named: dict[str, TargetState] = {}
+        there: set[str] = set()
         times: list[float | None] = []
         for target in [self._look(policy, each) for each in self._targets(policy)]:
             try:
@@ -171,6 +172,8 @@ class PolicyReconciler:
             finally:
                 self._unclaim(policy, target.memory.name)
             times.append(again_in)
+            if state is not None and (run := state.run or state.memory.run) is not None:
+                there.add(run.name)
             if state is not None and (target.watched or target.memory.name not in named):
                 # One that is gone is told of until its run has ended, but not in the place of another of its name.
                 named[target.memory.name] = state
@@ -183,7 +186,6 @@ class PolicyReconciler:
         self._told[key] = tuple(
             Told(each.memory.name, each.memory.verdict.word, each.run is not None) for each in states
         )
-        there = {run.name for each in states if (run := each.run or each.memory.run) is not None}
         lost = await self._elsewhere.release(policy, there, lambda told: self._tell(policy, told))
         times.append(ASK_EVERY if lost else None)
         return Reconciled(again_in=min((time for time in times if time is not None), default=None))
@@ -345,6 +347,8 @@ class PolicyReconciler:
         if moved.phase == runs.ROLLING_OUT != run.phase:
             refused = await self._runs.refusal(policy, moved)
             moved = moved if refused is None else unacceptable(moved, refused, now)
+        if moved.phase == runs.RUNNING and moved.handle != run.handle:
+            await self._elsewhere.note(Order(policy, moved, facts))
         stored = await self._store(policy, moved)
         if stored is None:
             # Deleted meanwhile: the watch tells, and the memory knows what to stop.

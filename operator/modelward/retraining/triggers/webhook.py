@@ -42,17 +42,21 @@ NOBODY_TELLS: Final = (
     "ModelDeployment is changed"
 )
 
-NO_WAY_TO_TELL: Final = "the webhook named no statusUrl"
+NO_WAY_TO_TELL: Final = "the webhook named no statusUrl, or its answer was lost"
 
 KEYS_KEPT: Final = 1000
-"""Keys of policies that are remembered."""
+"""Keys of policies, and of runs, that are remembered."""
 
 _GONE = frozenset({404, 410})
 _LATER = frozenset({408, 425, 429})
 
 
 class _NotNow(Exception):  # noqa: N818
-    """It could not be asked; maybe later."""
+    """It could not be asked; maybe later. `heard`: for all that is known, whoever was asked has heard of it."""
+
+    def __init__(self, message: str, *, heard: bool = False) -> None:
+        super().__init__(message)
+        self.heard = heard
 
 
 class _Never(Exception):  # noqa: N818
@@ -75,6 +79,8 @@ class WebhookTrigger:
         self._now = now
         self._keys: dict[str, bytes] = {}
         """By the policy's uid, the key of its last request: a namespace may lose the Secret before the policy."""
+        self._unanswered: dict[str, None] = {}
+        """Keys of runs that may have begun, though nobody said so."""
 
     async def start(self, order: Order) -> Outcome:
         if order.target is None:
@@ -83,8 +89,12 @@ class WebhookTrigger:
         try:
             answer = await self._send(order, "POST", _webhook(order.policy).url, told)
             handle = _address(order.policy, answer, "statusUrl")
+            self._unanswered.pop(order.run.key, None)
             return Outcome(WORKING, "" if handle else NOBODY_TELLS, handle=handle)
         except _NotNow as error:
+            if error.heard:
+                self._unanswered[order.run.key] = None
+                _trim(self._unanswered)
             return Outcome(WAITS, str(error), delay=NO_ANSWER)
         except _Never as error:
             return Outcome(BROKE, str(error))
@@ -113,7 +123,8 @@ class WebhookTrigger:
         """DELETE of the status URL."""
         if order.run.handle is None:
             # Before it was started there is nothing to be told of; afterwards nobody can be.
-            return Outcome(BROKE, NO_WAY_TO_TELL) if order.run.phase == RUNNING else Outcome(SUCCEEDED)
+            begun = order.run.phase == RUNNING or order.run.key in self._unanswered
+            return Outcome(BROKE, NO_WAY_TO_TELL) if begun else Outcome(SUCCEEDED)
         try:
             await self._send(order, "DELETE", order.run.handle, "")
         except _NotNow as error:
@@ -139,9 +150,11 @@ class WebhookTrigger:
                 raw = await read_up_to(response.content, MAX_ANSWER)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise _NotNow(f"{url} did not answer, trying again: {type(error).__name__}: {error}") from error
+            heard = not isinstance(error, aiohttp.ClientConnectorError)
+            told = f"{url} did not answer, trying again: {type(error).__name__}: {error}"
+            raise _NotNow(told, heard=heard) from error
         if status >= 500 or status in _LATER:
-            raise _NotNow(f"{url} answered {status}, trying again: {_shown(raw)}")
+            raise _NotNow(f"{url} answered {status}, trying again: {_shown(raw)}", heard=status >= 500)
         if not 200 <= status < 300:
             raise _Never(f"{url} answered {status}: {_shown(raw)}", status)
         try:
@@ -161,8 +174,7 @@ class WebhookTrigger:
             return known
         self._keys.pop(policy.uid, None)
         self._keys[policy.uid] = found
-        while len(self._keys) > KEYS_KEPT:
-            del self._keys[next(iter(self._keys))]
+        _trim(self._keys)
         return found
 
     async def _read_secret(self, policy: DriftPolicy) -> bytes:
@@ -218,6 +230,12 @@ def _address(policy: DriftPolicy, answer: Mapping[str, Any], name: str) -> str |
     if urlsplit(address)[:2] != urlsplit(url)[:2]:
         raise _Never(f"{url} answered with the {name} {given}, which is of another origin; use its own")
     return address
+
+
+def _trim(kept: dict[str, Any]) -> None:
+    """The oldest go."""
+    while len(kept) > KEYS_KEPT:
+        del kept[next(iter(kept))]
 
 
 def _shown(raw: bytes) -> str:
