@@ -20,14 +20,16 @@ HOSTS = ("127.0.0.1",)
 
 
 class OtherSystem:
-    """`status`: of its answers; `stopped`: how often it was told to."""
+    """`status`: of its answers; `asked`: how often it was told to stop; `stopped`: how often it did."""
 
     def __init__(self) -> None:
         self.status = 200
+        self.asked = 0
         self.stopped = 0
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
+        self.asked += request.method == "DELETE"
         self.stopped += request.method == "DELETE" and self.status == 200
         return web.Response(status=self.status, text=json.dumps({"statusUrl": "/runs/7", "state": "Running"}))
 
@@ -109,17 +111,32 @@ async def test_a_policy_that_goes_with_all_that_is_in_its_namespace_stops_its_ru
         await until(lambda: policy.get() is None, "the policy goes")
 
 
+async def test_a_policy_deleted_while_no_operator_runs_stops_its_run_though_nothing_else_is_left(
+    cluster: Cluster, model: Model, policy: Policy, other: OtherSystem
+) -> None:
+    """As a deletion in the foreground has it, which takes what the policy owns first."""
+    async with operator(cluster, monitors=FakeMonitors(), webhook_hosts=HOSTS):
+        name = await started(model, policy, other)
+    assert name in policy.get()["metadata"]["annotations"][names.ANNOTATION_GOING]
+    delete(cluster, policy)
+    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
+        cluster.request("DELETE", resource.path(policy.namespace))
+    assert other.stopped == 0
+    async with operator(cluster, monitors=FakeMonitors(), webhook_hosts=HOSTS):
+        await until(lambda: policy.get() is None, "the policy goes")
+        assert other.stopped == 1
+        assert "RetrainingStopped" in model.events()
+
+
 async def test_a_dead_system_holds_no_policy_for_long(
     cluster: Cluster, model: Model, policy: Policy, other: OtherSystem
 ) -> None:
     later = timedelta(0)
-    async with operator(
-        cluster, monitors=FakeMonitors(), webhook_hosts=HOSTS, now=lambda: datetime.now(UTC) + later
-    ) as one:
+    async with operator(cluster, monitors=FakeMonitors(), webhook_hosts=HOSTS, now=lambda: datetime.now(UTC) + later):
         await started(model, policy, other)
         other.status = 503
         delete(cluster, policy)
-        await until(lambda: one.controller._reconcilers["DriftPolicy"]._elsewhere._stopping, "it is being told")  # type: ignore[attr-defined]
+        await until(lambda: other.asked >= 1, "it is being told")
         assert policy.get() is not None
         later = timedelta(minutes=2)
         await until(lambda: policy.get() is None, "the policy goes")
@@ -144,4 +161,5 @@ async def test_deleting_the_run_stops_it_elsewhere_and_frees_the_policy(
         cluster.kubectl("delete", "rr", name, "-n", policy.namespace)
         await until(lambda: other.stopped == 1, "it is told to stop")
         await until(lambda: "finalizers" not in policy.get()["metadata"], "nothing is under way any more")
+        assert names.ANNOTATION_GOING not in policy.get()["metadata"]["annotations"]
         assert policy.target()["lastRun"] == {"name": name, "phase": "Deleted"}
