@@ -58,6 +58,12 @@ def is_pod_of_job(pod: Object, job: Object) -> bool:
     return controller is not None and controller.get("uid") == job["metadata"]["uid"]
 
 
+def controlling_job(pod: Object) -> str | None:
+    """The name of the Job that controls the pod."""
+    controller = _controller(pod)
+    return str(controller.get("name")) if controller is not None and controller.get("kind") == "Job" else None
+
+
 def _is_labelled(body: Object, owner: Owner) -> bool:
     return label(body, names.LABEL_MANAGED_BY) == names.MANAGED_BY and label(body, names.LABEL_INSTANCE) == owner.name
 

@@ -287,6 +287,17 @@ async def test_a_job_that_ended_by_itself_keeps_its_log(stage: Stage) -> None:
     assert stage.server.deleted == []
 
 
+async def test_the_sidecars_of_a_job_that_somebody_relabelled_are_ended_too(stage: Stage) -> None:
+    stage.job()
+    body = stage.cache.get(JOBS, "ml", "fraud-1")
+    assert body is not None
+    stage.server.there["fraud-1"] = body
+    stage.cache.remove(JOBS, body)
+    stage.pod(0, "", phase="Running", containerStatuses=two(over(0, 60, REPORT)))
+    await stage.trigger.clear(Order(policy(), RUN, FACTS))
+    assert stage.server.deleted == ["fraud-1/j"]
+
+
 async def test_another_jobs_sidecars_are_left_alone(stage: Stage) -> None:
     stage.job(owner="another")
     stage.pod(0, "", phase="Running", containerStatuses=two(over(0, 60, REPORT)))

@@ -18,7 +18,7 @@ from modelward.retraining.triggers import job_manifest as retraining
 from modelward.retraining.triggers import job_pods
 from modelward.retraining.triggers.trigger import Order
 from modelward.revisions.diagnosis import PODS_REJECTED
-from modelward.revisions.ownership import is_pod_of_job
+from modelward.revisions.ownership import controlling_job, is_pod_of_job
 
 GRACE: Final = 20.0
 """Seconds that the pod's own end may be told later than the Job's: the two come by different watches."""
@@ -137,7 +137,10 @@ class JobTrigger:
 
     async def clear(self, order: Order) -> None:
         """Its pods go with it, and the sidecars that have outlived the training; any other Job stays, with its log."""
-        job = self._cache.get(JOBS, order.policy.namespace, order.run.name)
+        if not any(controlling_job(pod) == order.run.name for pod in self._pods(order.policy)):
+            return
+        # Where somebody has relabelled it, no watch tells of it any more.
+        job = await self._find(order)
         if job is None or ending_of(job) is not None or job["metadata"].get("deletionTimestamp"):
             return
         pods = [pod for pod in self._pods(order.policy) if is_pod_of_job(pod, job)]
