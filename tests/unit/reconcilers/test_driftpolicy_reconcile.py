@@ -228,8 +228,49 @@ def test_what_is_noted_on_a_policy_goes_with_the_end_of_its_run_and_leaves_what_
     assert annotations == {names.ANNOTATION_RETRAIN: "please"}
 
 
+def test_a_note_that_holds_no_policy_is_taken_away_and_nobody_told_to_stop() -> None:
+    """As an operator of an earlier version leaves it, which knows of the finalizer alone."""
+    world, other = by_webhook()
+    name = started(world)
+    note = world.store[DRIFT_POLICIES]["drift"]["metadata"]["annotations"][names.ANNOTATION_GOING]
+    other.goes = Outcome(BROKE, "no data")
+    world.settle()
+    body = world.store[DRIFT_POLICIES]["drift"]
+    annotations = {**body["metadata"]["annotations"], names.ANNOTATION_GOING: note}
+    body = world._put(DRIFT_POLICIES, "drift", {**body, "metadata": {**body["metadata"], "annotations": annotations}})
+    assert list(noted(world)) == [name]
+    world._boot()
+    world.operator._triggers["Webhook"] = other
+    world.settle()
+    assert (other.cancelled, noted(world)) == ([], {})
+
+
 def noted(world: World) -> dict[str, Any]:
     return dict(read_going(world.store[DRIFT_POLICIES]["drift"]["metadata"]))
+
+
+def test_where_a_run_goes_on_is_noted_before_its_status_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _ = by_webhook()
+    world.request("drift", "please")
+    world.reconcile("drift")
+    (run,) = world.active()
+    apply = world.apply
+
+    async def overloaded(resource: Any, *rest: Any, **others: Any) -> dict[str, Any]:
+        if resource is RETRAINING_RUNS:
+            raise ApiError(503, "ServiceUnavailable", "later")
+        return await apply(resource, *rest, **others)
+
+    monkeypatch.setattr(world, "apply", overloaded)
+    with pytest.raises(ApiError):
+        world.reconcile("drift")
+    monkeypatch.undo()
+    everything_of_it_goes_first(world)
+    world._boot()
+    other = OtherSystem()
+    world.operator._triggers["Webhook"] = other
+    world.settle()
+    assert other.cancelled == [(run["metadata"]["name"], "https://ci/runs/7")]
 
 
 @pytest.mark.parametrize("trace", ["left", "deleted"])

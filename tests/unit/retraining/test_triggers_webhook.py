@@ -218,6 +218,14 @@ async def test_a_run_whose_start_was_not_answered_may_have_begun(
     assert [(await made.cancel(given)).state for _ in range(2)] == [runs.BROKE] * 2
 
 
+async def test_a_run_that_began_while_it_was_to_be_stopped_and_has_no_address_is_told_of(
+    other: OtherSide, session: aiohttp.ClientSession
+) -> None:
+    made, given = trigger(session), order(other)
+    assert (await made.start(given)).state == runs.WORKING
+    assert (await made.cancel(given)).state == runs.BROKE, "that it has begun is not stored yet"
+
+
 @pytest.mark.parametrize("why", ["nobody listens", "no Secret", "too many"])
 async def test_a_run_that_nobody_has_heard_of_need_not_be_stopped(
     other: OtherSide, session: aiohttp.ClientSession, unused_tcp_port: int, why: str

@@ -73,7 +73,9 @@ class Elsewhere:
         key = _key(policy)
         if key not in self._going:
             body = self._cache.get(DRIFT_POLICIES, policy.namespace, policy.name)
-            noted = {} if body is None else read_going(body["metadata"])
+            # Without the finalizer it is an operator's of an earlier version, which has left it there.
+            held = body is not None and FINALIZER_RUN in (body["metadata"].get("finalizers") or ())
+            noted = read_going(body["metadata"]) if body is not None and held else {}
             self._going[key] = {name: Order(policy, run, None) for name, run in noted.items()}
         return self._going[key]
 

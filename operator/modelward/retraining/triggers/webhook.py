@@ -79,8 +79,8 @@ class WebhookTrigger:
         self._now = now
         self._keys: dict[str, bytes] = {}
         """By the policy's uid, the key of its last request: a namespace may lose the Secret before the policy."""
-        self._unanswered: dict[str, None] = {}
-        """Keys of runs that may have begun, though nobody said so."""
+        self._begun: dict[str, None] = {}
+        """Keys of runs that have begun for all that is known, and of which nobody said where they go on."""
 
     async def start(self, order: Order) -> Outcome:
         if order.target is None:
@@ -89,12 +89,11 @@ class WebhookTrigger:
         try:
             answer = await self._send(order, "POST", _webhook(order.policy).url, told)
             handle = _address(order.policy, answer, "statusUrl")
-            self._unanswered.pop(order.run.key, None)
+            self._note(order, begun=handle is None)
             return Outcome(WORKING, "" if handle else NOBODY_TELLS, handle=handle)
         except _NotNow as error:
             if error.heard:
-                self._unanswered[order.run.key] = None
-                _trim(self._unanswered)
+                self._note(order, begun=True)
             return Outcome(WAITS, str(error), delay=NO_ANSWER)
         except _Never as error:
             return Outcome(BROKE, str(error))
@@ -123,7 +122,7 @@ class WebhookTrigger:
         """DELETE of the status URL."""
         if order.run.handle is None:
             # Before it was started there is nothing to be told of; afterwards nobody can be.
-            begun = order.run.phase == RUNNING or order.run.key in self._unanswered
+            begun = order.run.phase == RUNNING or order.run.key in self._begun
             return Outcome(BROKE, NO_WAY_TO_TELL) if begun else Outcome(SUCCEEDED)
         try:
             await self._send(order, "DELETE", order.run.handle, "")
@@ -133,6 +132,13 @@ class WebhookTrigger:
             return Outcome(SUCCEEDED) if error.status in _GONE else Outcome(BROKE, str(error))
         self._keys.pop(order.policy.uid, None)
         return Outcome(SUCCEEDED)
+
+    def _note(self, order: Order, *, begun: bool) -> None:
+        if begun:
+            self._begun[order.run.key] = None
+            _trim(self._begun)
+        else:
+            self._begun.pop(order.run.key, None)
 
     async def _send(self, order: Order, method: str, url: str, body: str) -> Mapping[str, Any]:
         """The answer. Raises _NotNow, _Never."""
