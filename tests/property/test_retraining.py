@@ -123,6 +123,13 @@ class Retraining(RuleBasedStateMachine):
         if is_over(body) and served == stable:
             assert self.world.effective().model.uri == served, "deleting what is over changes nothing of what is served"
 
+    @precondition(lambda self: self.world.store[CONFIG_MAPS])
+    @rule(data=st.data())
+    def memory_is_deleted(self, data: Any) -> None:
+        """By a person. What a run has dealt with is known from its own object then, as long as that is kept."""
+        self.removed |= set(self.world.decided) - set(self.world.store[RETRAINING_RUNS])
+        self.world.remove(CONFIG_MAPS, data.draw(st.sampled_from(sorted(self.world.store[CONFIG_MAPS]))))
+
     @rule(promote=st.booleans())
     def rollout_ends(self, promote: bool) -> None:
         self.world.roll_out(promote=promote)

@@ -44,14 +44,15 @@ class _StoredGoing(Stored):
 
 
 def show_going(policy_uid: str, going: Iterable[Run]) -> str | None:
-    """The annotation's value, None where nothing goes on. What does not fit any more is left out, and logged."""
+    """The annotation's value, None where nothing goes on. What does not fit in any more is left out, and logged."""
     size, shown = 0, []
     for run in sorted(going, key=lambda each: (each.started_at, each.name)):
         entry = _show_run(run)
-        size += len(json.dumps(entry)) + 2
-        if size > LARGEST:
+        added = len(json.dumps(entry)) + 2
+        if size + added > LARGEST:
             log.warning("%s is not noted on its policy, which has too much under way", run.name)
-            break
+            continue
+        size += added
         shown.append(entry)
     return json.dumps({"policy": policy_uid, "runs": shown}, sort_keys=True) if shown else None
 

@@ -56,3 +56,9 @@ def test_it_fits_into_an_object_however_much_goes_on() -> None:
     assert text is not None
     assert LARGEST - 2000 < len(text) < LARGEST + 200
     assert next(iter(read_going(metadata(text)))) == "drift-0"
+
+
+def test_one_that_is_too_large_keeps_out_no_other() -> None:
+    text = show_going("p", [going(1, "x" * LARGEST), going(2)])
+    assert list(read_going(metadata(text))) == ["drift-2"]
+    assert show_going("p", [going(1, "x" * LARGEST)]) is None
