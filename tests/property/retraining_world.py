@@ -115,7 +115,7 @@ class World:
         self._create_target()
         for name in POLICIES:
             self.create_policy(name)
-        self._boot()
+        self.take_over()
 
     # What the operator is given.
 
@@ -201,7 +201,7 @@ class World:
         try:
             asyncio.run(self.operator.reconcile(Key("ml", policy, DRIFT_POLICIES.kind)))
         except KilledError:
-            self._boot()
+            self.take_over()
         finally:
             self.writes_left = None
 
@@ -385,7 +385,8 @@ class World:
     def ended(self) -> list[dict[str, Any]]:
         return [body for body in self.store[RETRAINING_RUNS].values() if is_over(body)]
 
-    def _boot(self) -> None:
+    def take_over(self) -> None:
+        """Another operator, which knows what is stored alone."""
         self.cache = Cache()
         self.watch()
         jobs = JobTrigger(self, self.cache, self.now)  # type: ignore[arg-type]

@@ -184,9 +184,9 @@ class Retraining(RuleBasedStateMachine):
     def the_other_system_dies_or_comes_back(self, dead: bool) -> None:
         self.world.other.dead = dead
 
-    @rule(policy=policies, foreground=st.booleans())
-    def a_policy_is_deleted(self, policy: str, foreground: bool) -> None:
-        """What it owns goes after it, or before."""
+    @rule(policy=policies, foreground=st.booleans(), unseen=st.booleans())
+    def a_policy_is_deleted(self, policy: str, foreground: bool, unseen: bool) -> None:
+        """What it owns goes after it, or before; maybe while no operator runs."""
         if not self._is_there(policy):
             return
         self.world.ask_to_delete(DRIFT_POLICIES, policy)
@@ -197,6 +197,8 @@ class Retraining(RuleBasedStateMachine):
                     if body["metadata"]["ownerReferences"][0]["uid"] == uid:
                         self.removed.add(name)
                         self.world.remove(kind, name)
+        if unseen:
+            self.world.take_over()
 
     @rule(policy=policies)
     def a_policy_is_made_anew(self, policy: str) -> None:

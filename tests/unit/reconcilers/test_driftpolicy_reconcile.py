@@ -173,7 +173,7 @@ def test_an_operator_that_starts_anew_stops_the_run_of_a_policy_that_is_being_de
     world, _ = by_webhook()
     name = started(world)
     world.ask_to_delete(DRIFT_POLICIES, "drift")
-    world._boot()
+    world.take_over()
     other = OtherSystem()
     world.operator._triggers["Webhook"] = other
     world.settle()
@@ -194,7 +194,7 @@ def test_an_operator_that_never_saw_the_run_of_a_policy_deleted_in_the_foregroun
     world, _ = by_webhook()
     name = started(world)
     everything_of_it_goes_first(world)
-    world._boot()
+    world.take_over()
     other = OtherSystem()
     world.operator._triggers["Webhook"] = other
     world.settle()
@@ -210,7 +210,7 @@ def test_an_operator_that_never_saw_a_run_stops_it_where_every_trace_of_it_but_i
     for resource in (RETRAINING_RUNS, CONFIG_MAPS):
         for each in list(world.store[resource]):
             world.remove(resource, each)
-    world._boot()
+    world.take_over()
     other = OtherSystem()
     world.operator._triggers["Webhook"] = other
     world.settle()
@@ -239,7 +239,7 @@ def test_a_note_that_holds_no_policy_is_taken_away_and_nobody_told_to_stop() -> 
     annotations = {**body["metadata"]["annotations"], names.ANNOTATION_GOING: note}
     body = world._put(DRIFT_POLICIES, "drift", {**body, "metadata": {**body["metadata"], "annotations": annotations}})
     assert list(noted(world)) == [name]
-    world._boot()
+    world.take_over()
     world.operator._triggers["Webhook"] = other
     world.settle()
     assert (other.cancelled, noted(world)) == ([], {})
@@ -266,7 +266,7 @@ def test_where_a_run_goes_on_is_noted_before_its_status_says_so(monkeypatch: pyt
         world.reconcile("drift")
     monkeypatch.undo()
     everything_of_it_goes_first(world)
-    world._boot()
+    world.take_over()
     other = OtherSystem()
     world.operator._triggers["Webhook"] = other
     world.settle()
@@ -291,7 +291,7 @@ def test_wherever_an_operator_dies_the_run_of_a_deleted_policy_is_stopped_or_som
         everything_of_it_goes_first(world)
     else:
         world.ask_to_delete(DRIFT_POLICIES, "drift")
-    world._boot()
+    world.take_over()
     world.settle()
     assert "drift" not in world.store[DRIFT_POLICIES]
     assert set(world.other.going) <= world.other.untold
@@ -307,7 +307,7 @@ def test_wherever_an_operator_dies_a_run_that_has_ended_elsewhere_is_not_told_to
     other.goes = Outcome(BROKE, "no data")
     world.operator._triggers["Webhook"] = other
     world.reconcile("drift", dies_after=write)
-    world._boot()
+    world.take_over()
     world.operator._triggers["Webhook"] = other
     world.settle()
     assert (other.cancelled, finalizers(world), noted(world)) == ([], [], {})
@@ -334,10 +334,10 @@ def test_a_run_without_an_address_that_somebody_deleted_is_known_to_have_begun()
     world._put(RETRAINING_RUNS, name, {**body, "status": status})
     metadata = world.store[DRIFT_POLICIES]["drift"]["metadata"]
     metadata["annotations"].pop(names.ANNOTATION_GOING)
-    world._boot()
+    world.take_over()
     world.settle()
     world.remove(RETRAINING_RUNS, name)
-    world._boot()
+    world.take_over()
     world.settle()
     assert "may go on there: its answer was lost" in world.memories()["drift"]["runs"][0]["message"]
 
@@ -402,7 +402,7 @@ def test_an_operator_that_never_saw_the_run_cancels_it_elsewhere_too() -> None:
     world, _ = by_webhook()
     name = started(world)
     world.remove(RETRAINING_RUNS, name)
-    world._boot()
+    world.take_over()
     other = OtherSystem()
     world.operator._triggers["Webhook"] = other
     world.settle()
