@@ -32,7 +32,7 @@ _KEYS = ("name", "datatype", "shape", "parameters", "data")
 MOST = 100_000
 """Values that a request may have besides its tensors' data: names, parameters, wanted outputs."""
 
-PIECE = 256 << 10
+PIECE = 64 << 10
 """Bytes that are looked at in one call."""
 
 _BRACKET = ord("[")

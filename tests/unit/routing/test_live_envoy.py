@@ -228,7 +228,7 @@ def test_every_metric_of_a_revisions_clusters_has_it_as_a_label(tmp_path: Path, 
     found = [each for family in text_string_to_metric_families(text) for each in family.samples]
     labels = {(each.labels["envoy_cluster_name"], each.labels.get("revision")) for each in found
               if "envoy_cluster_name" in each.labels}  # fmt: skip
-    kinds = [f"{kind}{grpc}" for kind in ("", "-arm", "-aside") for grpc in ("", "-grpc")]
+    kinds = [f"{kind}{grpc}" for kind in ("", "-arm", "-aside", "-instead") for grpc in ("", "-grpc")]
     assert labels == {("admin", None), *((f"{name}{kind}", name) for name in (stable, arm) for kind in kinds)}
     counts = router_counts(text, clusters_of(stable, arm), 1.0)
     assert {name: each.requests for name, each in counts.items()} == {stable: 1, arm: 1}

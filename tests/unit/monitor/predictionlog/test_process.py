@@ -27,7 +27,7 @@ def test_what_was_asked_and_answered_is_in_the_files(tmp_path: Path) -> None:
         assert document["rows"] == {"written": 5, "stored": 5, "waiting": 0, "left_out": 0, "sampled_out": 0}
         assert set(document["lost"].values()) == {0}
         assert (document["pod"], document["failure"], document["disk_failure"]) == ("pod-1", None, None)
-        assert monitor.metrics()['modelward_monitor_log_rows_total{result="stored"}'] == 5
+        assert monitor.metrics()['modelward_monitor_log_rows_total{result="stored",revision="m-a"}'] == 5
         epoch = document["epoch"]
     folder = "v1/namespace=ml/model=m/revision=m-a/day=2026-01-01"
     assert paths(store) == [f"{folder}/hour={hour}/pod-1.{epoch}.00000001.00000001.parquet" for hour in ("00", "01")]
@@ -144,7 +144,7 @@ def test_a_store_that_is_away_is_told_and_gets_all_when_it_is_back(tmp_path: Pat
         failure = told(monitor)["failure"]
         assert (failure["kind"], "spec.predictionLog.uri" in failure["message"]) == ("Missing", True)
         send(monitor.socket, asked(2, 5))
-        assert monitor.metrics()["modelward_monitor_log_failing"] == 1
+        assert monitor.metrics()['modelward_monitor_log_failing{revision="m-a"}'] == 1
         store.mkdir()
         until(lambda: told(monitor)["rows"]["stored"] == 12, lambda: monitor.log)
         assert told(monitor)["failure"] is None
