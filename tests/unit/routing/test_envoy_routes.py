@@ -106,9 +106,18 @@ def test_a_header_match_comes_before_the_weights() -> None:
     refused, *matched = [each for each in routes if "headers" in each["match"]]
     assert refused["direct_response"]["status"] == 415
     unreachable = [f"{name}-instead{grpc}" for name in (B, "fraud-c", "fraud-d") for grpc in ("-grpc", "")]
+    unreachable += ["fraud-a-grpc", "fraud-a"]
     assert [each["route"]["cluster"] for each in matched] == [*unreachable, "fraud-b-arm-grpc", "fraud-b-arm"]
     assert matched[-1]["match"]["headers"] == [{"name": "x-beta", "string_match": {"exact": "1"}}]
     assert routes.index(matched[-1]) < len(routes) - 2
+
+
+def test_a_router_of_before_the_update_may_ask_for_the_stable_without_a_name() -> None:
+    """Its Lua sets the header to 1, and during a rollout its pods are not made anew."""
+    old = [{"name": "x-modelward-unreachable", "string_match": {"exact": "1"}}]
+    found = [each for each in hosts(CANARY)["traffic"]["routes"] if each["match"].get("headers") == old]
+    assert [each["route"]["cluster"] for each in found] == ["fraud-a-grpc", "fraud-a"]
+    assert all("x-modelward-unreachable" in each["request_headers_to_remove"] for each in found)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,9 @@ from modelward.runtimes.runtime import MODELWARD
 HEADER: Final = "x-modelward-unreachable"
 """Of a request: the cluster that could not be reached. Clients can't send it, and models don't see it."""
 
+UNTOLD: Final = "1"
+"""Its value by routers of an earlier version, which don't name the cluster."""
+
 ASK_MILLISECONDS: Final = 2000
 """Longer than a connection may take. Who connects and does not answer can be reached, and is judged by what he does."""
 

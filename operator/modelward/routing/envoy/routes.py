@@ -277,6 +277,11 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
                 reachable.unreachable(cluster_of(revision, ASIDE)),
                 lambda grpc, of=revision: _to(of, traffic, grpc, INSTEAD) | untold,
             )
+        # Router pods of an earlier version, which a rollout that is under way keeps from being made anew, do not say
+        # which it was.
+        yield from _both(
+            reachable.unreachable(reachable.UNTOLD), lambda grpc: _to(routes.stable, traffic, grpc) | untold
+        )
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both(
