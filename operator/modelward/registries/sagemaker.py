@@ -15,7 +15,7 @@ from yarl import URL
 from modelward.api.modelregistry import SageMaker
 from modelward.models.references import Package, Reference
 from modelward.models.resolved import Resolved, UnusableSourceError, repository, usable, word, words
-from modelward.models.write_back import OWN, SetTag, Step
+from modelward.models.write_back import OWN, REPLACED, SetTag, Step
 from modelward.net.untrusted import quoted
 from modelward.registries.client import READ, Answer, Client, checked, host_of, refused
 from modelward.registries.registry import Login, RegistryError
@@ -93,6 +93,8 @@ class SageMakerRegistry:
         if known.get(step.key) == step.value:
             return
         if step.key not in known and len(known) >= PROPERTIES:
+            if step.value == REPLACED:
+                return  # it never got the stage that this takes back
             raise RegistryError(
                 "TooManyProperties",
                 f"Version {step.of.version} of {step.of.model} has {PROPERTIES} CustomerMetadataProperties, as many as "

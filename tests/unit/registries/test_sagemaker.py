@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from modelward.api.modelregistry import SageMaker
 from modelward.models.references import parse
 from modelward.models.resolved import Resolved
-from modelward.models.write_back import Registered, SetAlias, SetTag
+from modelward.models.write_back import REPLACED, Registered, SetAlias, SetTag
 from modelward.net.guarded import open_guarded_session
 from modelward.registries.client import Client
 from modelward.registries.registry import Login, RegistryError
@@ -198,6 +199,14 @@ async def test_a_package_that_is_full_of_properties_is_told_and_a_key_that_is_th
     async with registry(writing({**full, STEP.key: "replaced"} | {"p0": "x"}, updates)) as one:
         await one.write(STEP)
     assert len(updates) == 1
+
+
+async def test_a_package_that_was_too_full_for_a_stage_needs_none_taken_back() -> None:
+    """Else it would keep every later fact from being told, and `tags: false` from being a cure."""
+    updates: list[Any] = []
+    async with registry(writing({f"p{number}": "x" for number in range(50)}, updates)) as one:
+        await one.write(replace(STEP, value=REPLACED, optional=True))
+    assert updates == []
 
 
 async def test_a_right_that_is_missing_is_named() -> None:
