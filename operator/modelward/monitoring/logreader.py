@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.facts import Observed, PodFacts
@@ -10,6 +11,9 @@ from modelward.kube.poller import PendingError, Poller, Question
 from modelward.monitoring.client import Monitors
 from modelward.monitoring.logged import LogError, Logged, PodLog
 from modelward.runtimes.runtime import MODELWARD
+
+KIND: Final = "logs"
+"""Of the poller's questions."""
 
 READ_EVERY = 60.0
 """Seconds between two looks: each may be a write of the status."""
@@ -26,6 +30,8 @@ class PredictionLogs:
         self._known: dict[Key, tuple[str, Logged]] = {}
 
     def forget(self, owner: Key) -> None:
+        """It is gone, or keeps no log any more: what is under way must not be remembered either."""
+        self._poller.drop(Question(KIND, owner))
         self._known.pop(owner, None)
 
     def look(self, owner: ModelDeployment, observed: Observed) -> tuple[Logged | None, float | None]:
@@ -44,7 +50,7 @@ class PredictionLogs:
             self._known[key] = (owner.uid, Logged(wanted.uri, logs))
 
         offset = observed.clock.now - self._clock()
-        question = Question("logs", key)
+        question = Question(KIND, key)
         again_in = self._poller.ask(question, read, READ_EVERY, (owner.uid, wanted.uri))
         if self._poller.is_pending(question):
             raise PendingError

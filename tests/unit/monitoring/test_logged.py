@@ -1,5 +1,6 @@
 """Whether the prediction log is whole, as the operator adds up what pods say: never said of what nobody knows."""
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from builders import container, observed, owner, pod, revision, router
 from modelward.api.modeldeployment import Monitor, PredictionLog
 from modelward.facts import Clock, Observed, PodFacts
 from modelward.kube.cache import Key
-from modelward.kube.poller import Poller
+from modelward.kube.poller import PendingError, Poller
 from modelward.monitoring.client import Answer, _log_answer
 from modelward.monitoring.logged import LogError, Logged, PodLog, condition, status
 from modelward.monitoring.logreader import PredictionLogs
@@ -153,6 +154,31 @@ async def test_the_pods_of_all_revisions_are_asked_that_keep_a_log() -> None:
     ]  # fmt: skip
     assert [each.pod for each in logged.pods if each.starting] == ["ending"]
     assert logs.look(owner(monitor=Monitor()), facts) == (None, None)
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["gone", "its log is gone"])
+async def test_of_a_log_that_is_gone_nothing_is_remembered_also_while_pods_are_asked(kept: bool) -> None:
+    begun, due = asyncio.Event(), list[Key]()
+
+    class Slow(Monitors):
+        async def log(self, asked: PodFacts) -> Answer:
+            begun.set()
+            await asyncio.Event().wait()
+            return await super().log(asked)
+
+    poller = Poller(due.append, lambda: 0.0)
+    logs = PredictionLogs(Slow(), poller, lambda: 0.0)  # type: ignore[arg-type]
+    by, facts = owner(monitor=Monitor(), prediction_log=PredictionLog(URI)), world(watched("one"))
+    with pytest.raises(PendingError):
+        logs.look(by, facts)
+    await begun.wait()
+    if kept:
+        assert logs.look(owner(monitor=Monitor()), facts) == (None, None)
+    else:
+        logs.forget(Key("ml", "fraud"))
+    async with asyncio.timeout(5):
+        await poller.idle()
+    assert due == [], "nobody is to look at what is not asked for any more"
 
 
 def test_metrics_say_the_same() -> None:

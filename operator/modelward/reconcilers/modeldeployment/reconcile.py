@@ -219,13 +219,11 @@ class Reconciler:
             await self._take_up_commands(owner, planned, made)
         try:
             monitored, look_again = self._monitoring.look(owner, observed)
-            logs = (
-                self._monitoring.logs.look(owner, observed) if owner.spec.prediction_log is not None else (None, None)
-            )
+            logged, log_again = self._monitoring.logs.look(owner, observed)
         except PendingError:
             return Outcome(again_in=AWAITED)
-        again_in = soonest(seen.again_in, look_again, logs[1], look_at_claims)
-        seen = replace(seen, monitored=monitored, logged=logs[0], again_in=again_in)
+        again_in = soonest(seen.again_in, look_again, log_again, look_at_claims)
+        seen = replace(seen, monitored=monitored, logged=logged, again_in=again_in)
         return await self._report(
             owner, observed, planned, refused or memory.changed, seen, memory, effective, made, following, cached
         )
