@@ -104,8 +104,12 @@ class Monitoring:
         self.logs = PredictionLogs(monitors, poller, clock)
 
     def forget(self, owner: Key) -> None:
-        self._states.pop(owner, None)
+        self._leave(owner)
         self.logs.forget(owner)
+
+    def _leave(self, owner: Key) -> None:
+        """Nothing is counted of it now; its log is asked for by itself."""
+        self._states.pop(owner, None)
         self._poller.drop(Question("monitors", owner))
 
     def shown(self) -> dict[tuple[str, str], Monitored]:
@@ -122,7 +126,7 @@ class Monitoring:
         key = Key(owner.namespace, owner.name)
         wanted, routes = owner.spec.monitor, observed.router.routes
         if wanted is None or routes is None:
-            self.forget(key)
+            self._leave(key)
             return None, None
         state = self._state(key, owner.uid, routes.stable, wanted)
         pods = _pods(observed, routes.stable)

@@ -15,6 +15,7 @@ from modelward.kube.poller import PendingError, Poller
 from modelward.monitoring.client import Answer, _log_answer
 from modelward.monitoring.logged import LogError, Logged, PodLog, condition, status
 from modelward.monitoring.logreader import PredictionLogs
+from modelward.monitoring.reader import Monitoring
 from modelward.statusmetrics import of_model
 from polled import told
 from unit.api.test_crd_types import SCHEMA
@@ -179,6 +180,20 @@ async def test_of_a_log_that_is_gone_nothing_is_remembered_also_while_pods_are_a
     async with asyncio.timeout(5):
         await poller.idle()
     assert due == [], "nobody is to look at what is not asked for any more"
+
+
+async def test_what_is_known_of_a_log_stays_while_the_router_is_made() -> None:
+    """Else it would be asked again by each reconcile, and the status that waits for it never be written."""
+    monitors, due = Monitors(), list[Key]()
+    poller = Poller(due.append, lambda: 0.0)
+    monitoring = Monitoring(None, monitors, poller, lambda: 0.0)  # type: ignore[arg-type]
+    by = owner(monitor=Monitor(), prediction_log=PredictionLog(URI))
+    monitors.answers = {"one": Answer(SAID)}
+    facts = world(watched("one"))
+    known = await told(poller, lambda: monitoring.logs.look(by, facts))
+    unrouted = replace(facts, router=replace(facts.router, routes=None))
+    assert monitoring.look(by, unrouted) == (None, None)
+    assert monitoring.logs.look(by, unrouted)[0] == known[0]
 
 
 def test_metrics_say_the_same() -> None:
