@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from modelward.api.modelregistry import WriteBack
 from modelward.models.references import Alias, NoReferenceError, Package, Version, parse
-from modelward.models.resolved import Resolution
+from modelward.models.resolved import Resolution, Resolved
 from modelward.net.untrusted import bare, quoted
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, Text, known
@@ -105,9 +105,15 @@ def registered(resolution: Resolution) -> Registered | None:
         case Alias() | Version():
             return Registered(reference.name, version)
         case Package():
-            package = str(resolution.resolved.lineage.get("modelId") or reference.arn or "")
-            return Registered(reference.group, version, package) if package.startswith("arn:") else None
+            package = package_of(resolution.resolved) or reference.arn
+            return Registered(reference.group, version, package) if package else None
     return None
+
+
+def package_of(found: Resolved) -> str | None:
+    """The ARN of what was resolved, where it is a package of SageMaker."""
+    told = str(found.lineage.get("modelId") or "")
+    return told if told.startswith("arn:") else None
 
 
 def followed_alias(reference: str) -> str | None:

@@ -51,7 +51,8 @@ class Accepted:
         told = self.registration
         if told is None or told.address != registry.address:
             return None
-        found = Resolved(self.model.uri, told.version, digest=self.model.digest)
+        lineage = {} if told.package is None else {"modelId": told.package}
+        found = Resolved(self.model.uri, told.version, digest=self.model.digest, lineage=lineage)
         return Resolution(told.uri, registry.name, registry.address, self.at, found)
 
 

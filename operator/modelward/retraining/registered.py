@@ -12,6 +12,7 @@ from modelward.api.modeldeployment import Model
 from modelward.api.modelregistry import ModelRegistry
 from modelward.models.following import NoRegistry, Said
 from modelward.models.references import is_followed, kind_of
+from modelward.models.write_back import package_of
 from modelward.registries.choice import chosen
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact, Outcome, Registration
@@ -60,6 +61,6 @@ def registered(
         report,
         model=Artifact(found.uri, report.model.digest or found.digest),
         version=report.version or found.version,
-        registration=Registration(uri, registry.address, found.version),
+        registration=Registration(uri, registry.address, found.version, package_of(found)),
     )
     return replace(outcome, report=made)

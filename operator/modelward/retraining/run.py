@@ -38,11 +38,12 @@ class Artifact:
 @dataclass(frozen=True)
 class Registration:
     """What a run reported, where that is a reference: `uri`; what a registry at `address` said it means is `version`,
-    and the run's model."""
+    and the run's model. `package`: its ARN, of SageMaker, by which the registry is told what became of it."""
 
     uri: str
     address: str
     version: str
+    package: str | None = None
 
 
 @dataclass(frozen=True)

@@ -248,7 +248,9 @@ def show_artifact(artifact: Artifact | None) -> dict[str, str] | None:
 
 def show_registration(registration: Registration | None) -> dict[str, str] | None:
     """As objects hold it."""
-    return None if registration is None else asdict(registration)
+    if registration is None:
+        return None
+    return {name: value for name, value in asdict(registration).items() if value is not None}
 
 
 def read_artifact(raw: Mapping[str, Any]) -> Artifact:

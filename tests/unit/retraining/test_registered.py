@@ -8,7 +8,10 @@ from modelward.api.modeldeployment import Model
 from modelward.api.modelregistry import Mlflow, ModelRegistry, SageMaker, Spec
 from modelward.models.following import Said, Trouble
 from modelward.models.resolved import Resolved
+from modelward.models.write_back import Registered
+from modelward.models.write_back import registered as registered_version
 from modelward.retraining import run as runs
+from modelward.retraining.effective import Accepted
 from modelward.retraining.registered import WAITING, registered
 from modelward.retraining.run import Artifact, Outcome, Registration, Report
 
@@ -43,6 +46,19 @@ def test_the_model_is_what_the_registry_says_and_the_reference_is_kept() -> None
     assert told is not None
     assert told.report is not None
     assert (told.report.model.digest, told.report.version) == (digest, "of its own")
+
+
+def test_a_package_is_kept_by_its_name_so_that_its_promotion_can_be_told() -> None:
+    """The reference has no account in it, and the registry is told by ARN."""
+    arn = "arn:aws:sagemaker:eu-west-1:123456789012:model-package/fraud/7"
+    found = Said("eu-west-1", Resolved("s3://m/7/model.tar.gz", "7", lineage={"modelId": arn}))
+    told = registered(brought("sagemaker://fraud/7"), Model("sagemaker://fraud"), (AWS,), lambda *_: found)
+    assert told is not None
+    assert told.report is not None
+    by = Accepted("run", told.report.model, Artifact("sagemaker://fraud"), 1.0, told.report.registration)
+    resolution = by.resolution(AWS)
+    assert resolution is not None
+    assert registered_version(resolution) == Registered("fraud", "7", arn)
 
 
 @pytest.mark.parametrize(

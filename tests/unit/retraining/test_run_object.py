@@ -44,10 +44,11 @@ BARE = Run("fraud-1", "k", "Webhook", "Request", "asked", 1.0, "fraud-a", Artifa
 
 
 REGISTERED = replace(RUN, registration=Registration("models:/fraud/2", "http://mlflow", "2"))
+PACKAGE = replace(RUN, registration=Registration("sagemaker://fraud/2", "eu-west-1", "2", "arn:aws:sagemaker:…/2"))
 
 
 @pytest.mark.parametrize(
-    "run", [RUN, ENDED, BARE, REGISTERED, replace(RUN, phase=runs.RUNNING, model=None, accepted_at=None)]
+    "run", [RUN, ENDED, BARE, REGISTERED, PACKAGE, replace(RUN, phase=runs.RUNNING, model=None, accepted_at=None)]
 )
 def test_what_is_stored_is_what_is_read_and_fits_the_crd(run: Run) -> None:
     body = stored(run)
