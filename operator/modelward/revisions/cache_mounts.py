@@ -28,7 +28,7 @@ _FOLDER: Final = f"{_MOUNT}/modelward"
 """Never the claim itself: whatever else lies there is nobody's to throw away."""
 
 GROUP: Final = 65531
-"""Of the claim's folder, where its driver can give it one; no other container's files are of it."""
+"""Of claims that pods write to, where their driver can give them one; no other container's files are of it."""
 
 
 def claim_of(model: Model, platform: Platform) -> str | None:

@@ -12,10 +12,12 @@ from modelward.api.asked import as_asked, asked_of
 from modelward.api.modeldeployment import (
     KeyReference,
     LogColumns,
+    Model,
     ModelDeployment,
     Monitor,
     PredictionLog,
     SecretReference,
+    SharedCache,
     Truncated,
 )
 from modelward.revisions import deployment as revision
@@ -87,8 +89,17 @@ def test_a_claim_is_mounted_to_be_written_by_the_images_user() -> None:
     assert (variables["PREDICTION_LOG_URI"], variables["PREDICTION_LOG_PREFIX"]) == ("/mnt/prediction-log", "a/b")
     (claim,) = [each for each in pod["volumes"] if each["name"] == "prediction-log"]
     assert claim["persistentVolumeClaim"] == {"claimName": "shared"}
-    assert pod["securityContext"]["fsGroup"] == 65532
+    assert pod["securityContext"]["fsGroup"] == 65531
     assert "fsGroup" not in template(owner(monitor=Monitor()))["spec"]["securityContext"]
+
+
+def test_pods_with_a_cache_and_without_agree_about_the_group_of_a_claim_that_both_log_to() -> None:
+    """Else each one that starts would have every file of the log given to its own group first."""
+    log = PredictionLog("pvc://shared/a")
+    cached = Model("s3://models/a.onnx", cache=SharedCache("bundles"))
+    both = template(logged(log, model=cached), replace(PLATFORM, caches=("bundles",)))
+    assert both["spec"]["securityContext"] == template(logged(log))["spec"]["securityContext"]
+    assert {"cache", "prediction-log"} <= {each["name"] for each in both["spec"]["volumes"]}
 
 
 def test_the_pods_disk_has_room_for_what_may_wait() -> None:
