@@ -4,6 +4,7 @@ Invariant: a resolution is complete and concrete (an address that a download rea
 or there is none. Where it came from (lineage) shapes no pod: it changes no revision's name.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -19,6 +20,8 @@ from modelward.values.times import read_time, show_time
 
 NAMED: Final = 20
 """Parameters and metrics that a lineage holds, each; so many data sets, too, are more than anybody reads."""
+
+_LOGIN: Final = re.compile(r"^(https?://)[^/]*@|^(ssh://[^/:@]*):[^/]*(?=@)", re.IGNORECASE)
 
 WORD: Final = 200
 """Characters of one value in a lineage."""
@@ -266,8 +269,9 @@ def word(value: object) -> str:
 
 def repository(value: object) -> str:
     """The address of a Git repository for a lineage, without what somebody logged in with: MLflow tells the remote as
-    the checkout has it, and in CI that has a token in it."""
-    return word(bare(str(value)))
+    the checkout has it, and in CI that has a token in it. The user of `ssh://git@…` is a part of the address."""
+    text = _LOGIN.sub(r"\1\2", str(value))
+    return word(text if text.lower().startswith("ssh://") else bare(text))
 
 
 def words(pairs: Mapping[str, object]) -> dict[str, str]:

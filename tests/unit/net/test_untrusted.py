@@ -88,6 +88,7 @@ def test_a_text_in_a_header_is_cut_between_letters() -> None:
         ("git+https://token@host/x.git", "git+https://host/x.git"),
         ("https://host/a@b", "https://host/a@b"),
         ("https://ann:p@ss@host/a", "https://host/a"),
+        (f"https://ann:{'s' * 3000}@host/a", "https://host/a"),
         ('{"url": "https://host/x?sig=1"}', '{"url": "https://host/x"}'),
     ],
 )

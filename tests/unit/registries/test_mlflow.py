@@ -302,6 +302,9 @@ async def test_a_secret_that_is_of_no_use_is_told(secret: dict[str, str]) -> Non
         (f"https://x:{'s' * 3000}@git.example.com/fraud", "https://git.example.com/fraud"),
         ("git@github.com:acme/fraud.git", "git@github.com:acme/fraud.git"),
         ("ssh://git@github.com/acme/fraud.git", "ssh://git@github.com/acme/fraud.git"),
+        ("ssh://ann:pass@git.example.com/fraud", "ssh://ann@git.example.com/fraud"),
+        ("https://x:pa'ss\"<#@git.example.com/fraud", "https://git.example.com/fraud"),
+        ("https://git.example.com/fraud?private_token=x", "https://git.example.com/fraud"),
     ],
 )
 def test_the_login_in_a_repositorys_address_is_nobodys_lineage(address: str, told: str) -> None:
