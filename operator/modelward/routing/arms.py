@@ -1,4 +1,5 @@
-"""What the router tells the pods of a request's arm, for the prediction log: pure, and only where there is a log.
+"""What the router tells the pods of a request's arm, for the prediction log and for their memory of who answered: pure,
+and only where there is a monitor, which has both.
 
 A header says the whole split, and who answers finds itself in it: so it is right, too, where the stable stands in for
 an arm that can't be reached. Copies are told apart by a value of their own, where the router can change them.
