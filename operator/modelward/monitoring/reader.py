@@ -125,6 +125,8 @@ class Monitoring:
         """
         key = Key(owner.namespace, owner.name)
         wanted, routes = owner.spec.monitor, observed.router.routes
+        if owner.spec.prediction_log is None:
+            self.logs.forget(key)
         if wanted is None or routes is None:
             self._leave(key)
             return None, None

@@ -168,15 +168,15 @@ async def test_of_a_log_that_is_gone_nothing_is_remembered_also_while_pods_are_a
             return await super().log(asked)
 
     poller = Poller(due.append, lambda: 0.0)
-    logs = PredictionLogs(Slow(), poller, lambda: 0.0)  # type: ignore[arg-type]
+    monitoring = Monitoring(None, Slow(), poller, lambda: 0.0)  # type: ignore[arg-type]
     by, facts = owner(monitor=Monitor(), prediction_log=PredictionLog(URI)), world(watched("one"))
     with pytest.raises(PendingError):
-        logs.look(by, facts)
+        monitoring.logs.look(by, facts)
     await begun.wait()
     if kept:
-        assert logs.look(owner(monitor=Monitor()), facts) == (None, None)
+        assert monitoring.look(owner(), facts) == (None, None)
     else:
-        logs.forget(Key("ml", "fraud"))
+        monitoring.forget(Key("ml", "fraud"))
     async with asyncio.timeout(5):
         await poller.idle()
     assert due == [], "nobody is to look at what is not asked for any more"

@@ -219,7 +219,9 @@ class Reconciler:
             await self._take_up_commands(owner, planned, made)
         try:
             monitored, look_again = self._monitoring.look(owner, observed)
-            logged, log_again = self._monitoring.logs.look(owner, observed)
+            logged, log_again = (
+                self._monitoring.logs.look(owner, observed) if owner.spec.prediction_log is not None else (None, None)
+            )
         except PendingError:
             return Outcome(again_in=AWAITED)
         again_in = soonest(seen.again_in, look_again, log_again, look_at_claims)
