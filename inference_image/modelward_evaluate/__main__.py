@@ -18,16 +18,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         spec = load(sys.stdin.read() if str(given.spec) == "-" else given.spec.read_bytes())
         text = json.dumps(document(evaluate(spec), spec), allow_nan=False)
+        _write(text, given.out)
     except (EvaluationError, OSError) as error:
         print(f"modelward_evaluate: {error}", file=sys.stderr)
         return 1
-    if given.out is None:
-        print(text)
-    else:
-        part = given.out.with_name(f"{given.out.name}.part")
-        part.write_text(text)
-        part.replace(given.out)
     return 0
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        print(text)
+        return
+    part = out.with_name(f"{out.name}.part")
+    part.write_text(text)
+    part.replace(out)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import and_
 from typing import Any, Final
 
 import ibis
 from ibis.expr.types import BooleanValue, Table, Value
 
 from modelward_evaluate import outcomes
-from modelward_evaluate.columns import TIME, as_number, as_text, listed
+from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_text, label, listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.expressions import columns_of, parse, with_value
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
@@ -21,8 +23,8 @@ NOT: Final = "not "
 OTHERS: Final = "(others)"
 """Of a segment: values that are too rare to have statistics of their own."""
 
-_OWN: Final = ("id", "time", "day", "revision", "arm", "foretold", "score", "group", "weight")
-"""Columns of cohorts, which expressions may name."""
+SPARSEST: Final = 1e-9
+"""A smaller fraction of what is logged is none."""
 
 MISSING: Final = "(missing)"
 
@@ -100,17 +102,17 @@ def narrowed(log: Table, spec: Spec) -> Table:
     fraction = log.fraction.cast("float64") if "fraction" in there else ibis.literal(1.0)
     time = log.time.cast(TIME)
     rows = log.select(
-        request_id=log.request_id.cast("string"),
+        request_id=as_id(log.request_id),
         row=log.row.cast("int64"),
-        key=log.key.cast("string") if "key" in there else ibis.null("string"),
+        key=as_id(log.key) if "key" in there else ibis.null("string"),
         time=time,
         day=time.date(),
-        revision=log.revision.cast("string") if "revision" in there else ibis.literal(""),
-        arm=log.arm.cast("string") if "arm" in there else ibis.literal(""),
-        sampled=ibis.ifelse((fraction > 0) & (fraction <= 1), fraction, 1.0),
+        revision=_said(log, "revision"),
+        arm=_said(log, "arm"),
+        sampled=ibis.ifelse(fraction.between(SPARSEST, 1), fraction, 1.0),
         **_foretold(log, spec),
         **{column_of(each): log[column_of(each)] for each in spec.all_segments},
-        **{name: log[name] for name in _worth_columns(log, spec)},
+        **{of_log: log[name] for name, of_log in _worth_columns(spec, log).items()},
     )
     if spec.begin is not None:
         rows = rows.filter(rows.time >= ibis.literal(spec.begin))
@@ -129,7 +131,7 @@ def _foretold(log: Table, spec: Spec) -> dict[str, Value]:
                 score = as_number(log[task.score])
                 made["score"] = ibis.ifelse(score.between(0, 1), score, ibis.null("float64"))
             if task.label is not None:
-                made["foretold"] = as_text(log[task.label])
+                made["foretold"] = as_label(log[task.label])
             else:
                 made["foretold"] = (as_number(log[str(task.score)]) >= task.threshold).ifelse(
                     ibis.literal(label(str(task.positive))), ibis.literal(NOT + label(str(task.positive)))
@@ -145,8 +147,8 @@ def _foretold(log: Table, spec: Spec) -> dict[str, Value]:
 
 def _is_foretold(rows: Table) -> BooleanValue:
     """Whether the model said something that can be held against an outcome."""
-    said = rows.foretold.notnull()
-    return said & rows.score.notnull() if "score" in rows.columns else said
+    needed = [rows[name].notnull() for name in ("foretold", "score", "group") if name in rows.columns]
+    return reduce(and_, needed)
 
 
 def _with_segments(log: Table, spec: Spec) -> Table:
@@ -190,24 +192,34 @@ def _with_outcomes(matured: Table, best: Table, spec: Spec) -> Table:
     rows = rows.filter(rows.outcome.notnull() & _is_foretold(rows))
     if spec.business is None:
         return rows
-    rows = with_value(rows, "worth", spec.business, "business")
-    return rows.mutate(worth=as_number(rows.worth).fill_null(0.0))
+    of_log = _worth_columns(spec)
+    rows = with_value(rows, "worth", spec.business, "business", of_log | _own(spec))
+    return rows.mutate(worth=as_number(rows.worth).fill_null(0.0)).drop(*of_log.values())
 
 
-def _worth_columns(log: Table, spec: Spec) -> set[str]:
-    """Columns of the log that the worth of a row is made of."""
+def _own(spec: Spec) -> dict[str, str]:
+    """What an expression of a row's worth may name beside the log's columns, and the columns of cohorts with it."""
+    own = {"outcome": "outcome", "foretold": "foretold"}
+    if isinstance(spec.task, Ranking):
+        own["score"] = "foretold"
+    if isinstance(spec.task, Classes) and spec.task.score is not None:
+        own["score"] = "score"
+    return own
+
+
+def _worth_columns(spec: Spec, log: Table | None = None) -> dict[str, str]:
+    """Columns of the log that the worth of a row is made of, and what they are called among those of cohorts, so that
+    none is taken for one of these. Raises EvaluationError where `log` has them not."""
     if spec.business is None:
-        return set()
-    named = columns_of(parse(spec.business, "business")) - {"outcome", *_OWN}
-    _need(log, sorted(named), "business: the log")
-    return named
+        return {}
+    named = sorted(columns_of(parse(spec.business, "business")) - {*_own(spec)})
+    if log is not None:
+        _need(log, named, "business: the log")
+    return {name: f"log.{name}" for name in named}
 
 
-def label(value: str | float | bool) -> str:
-    """As as_text writes labels."""
-    if isinstance(value, str):
-        return {"true": "1", "True": "1", "false": "0", "False": "0"}.get(value, value)
-    return str(int(value)) if float(value).is_integer() else str(float(value))
+def _said(log: Table, name: str) -> Value:
+    return log[name].cast("string").fill_null("") if name in log.columns else ibis.literal("")
 
 
 def _need(table: Table, names: Iterable[str], what: str) -> None:

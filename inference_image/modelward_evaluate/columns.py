@@ -1,44 +1,94 @@
 """Values of columns in one form, so that what two systems call the same compares as the same."""
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
 import ibis
-from ibis.expr.types import BooleanValue, NumericValue, StringValue, Value
+from ibis.expr.types import NumericValue, StringValue, Value
 
 TIME: Final = "timestamp('UTC')"
 
 WHOLE: Final = 2.0**53
 """Below which each whole number is a float of its own."""
 
+LARGEST: Final = 1e60
+"""Of numbers, either way: fourth powers of greater ones can't be summed."""
+
+_WITH_POINT: Final = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
+_NO_DIGITS: Final = r"\.?0+$"
+
 
 def as_text(value: Value) -> StringValue:
-    """A label. Whole numbers have no point, truths are 1 and 0: one system's true is another's 1 and a third one's
+    """Of a segment. Whole numbers have no point, truths are 1 and 0: one system's true is another's 1 and a third one's
     1.0."""
     kind = value.type()
     if kind.is_boolean():
         return value.ifelse("1", "0")
-    if kind.is_floating() or kind.is_decimal():
+    if kind.is_floating():
         number = value.cast("float64")
-        whole = (number == number.floor()) & (number.abs() < WHOLE)
-        without_point = ibis.ifelse(whole, number, ibis.null("float64")).cast("int64").cast("string")
-        said = whole.ifelse(without_point, number.cast("string"))
+        whole = (number % 1 == 0) & (number.abs() < WHOLE)
+        said = whole.ifelse(number.try_cast("int64").cast("string"), value.cast("string"))
         return number.isnan().ifelse(ibis.null("string"), said)
     text = value.cast("string")
+    if kind.is_decimal():
+        return _without_point(text)
     if kind.is_string():
         # As files of text have them.
         return text.cases(("true", "1"), ("True", "1"), ("false", "0"), ("False", "0"), else_=text)
     return text
 
 
+def as_label(value: Value) -> StringValue:
+    """Of a class, as `label` writes it; null where there is none. A text's space around it is no part of it, and
+    `1.50` is the number 1.5; `01` is a code and not 1."""
+    if not value.type().is_string():
+        return as_text(value)
+    text = value.strip().nullif("")
+    small = text.lower()
+    return small.cases(("true", "1"), ("false", "0"), else_=_without_point(text))
+
+
+def label(value: str | float | bool) -> str:
+    """As as_label writes them."""
+    if not isinstance(value, str):
+        return str(int(value)) if float(value).is_integer() else str(float(value))
+    text = value.strip()
+    if re.search(_WITH_POINT, text):
+        text = re.sub(_NO_DIGITS, "", text)
+    return {"true": "1", "false": "0", "-0": "0"}.get(text.lower(), text)
+
+
+def _without_point(text: StringValue) -> StringValue:
+    """Of a number without digits behind the point that say nothing; other texts as they are."""
+    short = text.re_search(_WITH_POINT).ifelse(text.re_replace(_NO_DIGITS, ""), text)
+    return short.cases(("-0", "0"), else_=short)
+
+
+def as_id(value: Value) -> StringValue:
+    """Of a request, or the caller's own key. Whole numbers have no point: a column of them with gaps is one of floats
+    to many tools."""
+    kind = value.type()
+    return as_text(value) if kind.is_floating() or kind.is_decimal() else value.cast("string")
+
+
 def as_number(value: Value) -> NumericValue:
-    """A finite number, else null."""
-    number = value.cast("int8").cast("float64") if value.type().is_boolean() else value.try_cast("float64")
-    return is_finite(number).ifelse(number, ibis.null("float64"))
+    """A finite number within LARGEST, else null."""
+    kind = value.type()
+    if kind.is_boolean():
+        return value.cast("int8").cast("float64")
+    number = value.try_cast("float64")
+    if kind.is_string():
+        number = value.lower().cases(("true", 1.0), ("false", 0.0), else_=number)
+    return number.between(-LARGEST, LARGEST).ifelse(number, ibis.null("float64"))
 
 
-def is_finite(number: Value) -> BooleanValue:
-    return (~(number.isnan() | number.isinf())).fill_null(False)
+def as_place(value: Value) -> Value:
+    """A whole number, else null: nothing is rounded."""
+    if value.type().is_integer():
+        return value.cast("int64")
+    number = value.try_cast("float64")
+    return (number % 1 == 0).ifelse(number.try_cast("int64"), ibis.null("int64"))
 
 
 def listed(names: Iterable[str]) -> str:

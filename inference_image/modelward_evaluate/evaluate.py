@@ -1,5 +1,6 @@
 """From files to what they say: the evaluator as a function."""
 
+import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -12,7 +13,8 @@ import pyarrow
 from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
 
-from modelward_evaluate.cohorts import cohorts, label
+from modelward_evaluate.cohorts import cohorts
+from modelward_evaluate.columns import label, listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
 from modelward_evaluate.spec import Classes, Spec
@@ -29,6 +31,8 @@ FOLDERS: Final = pyarrow.schema(
     [(name, pyarrow.string()) for name in ("namespace", "model", "revision", "day", "hour")]
 )
 """Of the prediction log."""
+
+_MODEL: Final = re.compile(r"namespace=[^/]+/model=[^/]+(?=/)")
 
 PARITIES: Final = {
     "statisticalParity": fairness.statistical_parity,
@@ -50,12 +54,17 @@ class Evaluation:
 def evaluate(spec: Spec) -> Evaluation:
     """Raises EvaluationError."""
     log, told = listing(spec.predictions.path), listing(spec.outcomes.path)
-    log = replace(log, paths=tuple(counted(log.paths))) if _is_log(log) else log
+    if _is_log(log):
+        log = replace(log, paths=tuple(counted(log.paths)))
+        _is_of_one_model(log, spec.predictions.path)
     with tempfile.TemporaryDirectory() as scratch:
         con = connect(spec, scratch)
         try:
-            predictions = table(con, "predictions", log, "predictions", FOLDERS if _is_log(log) else None)
-            outcomes = table(con, "outcomes", told, "outcomes")
+            names = ("request_id", "key", getattr(spec.task, "label", None))
+            predictions = table(
+                con, "predictions", log, "predictions", lambda name: name in names, FOLDERS if _is_log(log) else None
+            )
+            outcomes = table(con, "outcomes", told, "outcomes", lambda _: True)
             close_to_files(con)
 
             def keep(name: str, each: Table) -> Table:
@@ -68,6 +77,8 @@ def evaluate(spec: Spec) -> Evaluation:
             raise EvaluationError(f"the evaluation failed: {str(error).strip().splitlines()[0]}") from error
         except QualityError as error:
             raise EvaluationError(str(error)) from error
+        except RecursionError as error:
+            raise EvaluationError("the evaluation failed: an expression is nested too deeply") from error
         finally:
             con.disconnect()
 
@@ -75,6 +86,13 @@ def evaluate(spec: Spec) -> Evaluation:
 def _is_log(files: Listing) -> bool:
     """Whether these are files of a prediction log, of which some may be left out."""
     return bool(counted(files.paths))
+
+
+def _is_of_one_model(log: Listing, path: str) -> None:
+    """Raises EvaluationError: rows of several would be one sum."""
+    models = sorted({found.group() for each in log.paths if (found := _MODEL.search(each))})
+    if len(models) > 1:
+        raise EvaluationError(f"predictions: {path} has the log of {listed(models)}: name the folder of one model")
 
 
 def _groups(rows: Table, spec: Spec) -> Iterable[Group]:

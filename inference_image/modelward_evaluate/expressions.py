@@ -1,5 +1,7 @@
 """Expressions that people write in SQL: one value of a row each, of columns that are there."""
 
+from collections.abc import Mapping
+
 import sqlglot
 from ibis.expr.types import Table
 from sqlglot import expressions as sql
@@ -9,7 +11,7 @@ from modelward_evaluate.errors import EvaluationError
 
 DIALECT = "duckdb"
 
-_REFUSED = (sql.Query, sql.AggFunc, sql.Window, sql.Star, sql.Placeholder, sql.Command)
+_REFUSED = (sql.Query, sql.AggFunc, sql.Window, sql.Star, sql.Columns, sql.UDTF, sql.Placeholder, sql.Command)
 """What is no value of a single row."""
 
 
@@ -17,6 +19,8 @@ def parse(text: str, what: str) -> sql.Expression:
     """Raises EvaluationError where it is no expression of a single row."""
     try:
         found = sqlglot.parse(f"select {text}", dialect=DIALECT)
+    except RecursionError as error:
+        raise EvaluationError(f"{what}: {text[:50]!r}… is nested too deeply; write it shorter") from error
     except sqlglot.errors.SqlglotError as error:
         raise EvaluationError(f"{what}: {text!r} is no expression in SQL: {_first_line(error)}") from error
     query = found[0] if len(found) == 1 else None
@@ -38,14 +42,17 @@ def columns_of(made: sql.Expression) -> set[str]:
     return {".".join(part.name for part in each.parts) for each in made.find_all(sql.Column)}
 
 
-def with_value(table: Table, name: str, text: str, what: str) -> Table:
-    """`table` with a further column. Raises EvaluationError."""
+def with_value(table: Table, name: str, text: str, what: str, columns: Mapping[str, str] | None = None) -> Table:
+    """`table` with a further column. `columns`: what the expression may name, and the column of each; without it those
+    of the table. Raises EvaluationError."""
     made = parse(text, what)
-    missing = columns_of(made) - set(table.columns)
+    known = {each: each for each in table.columns} if columns is None else columns
+    missing = columns_of(made) - set(known)
     if missing:
-        raise EvaluationError(f"{what}: there is no column {listed(missing)}, but {listed(table.columns)}")
+        raise EvaluationError(f"{what}: there is no column {listed(missing)}, but {listed(known)}")
     for each in list(made.find_all(sql.Column)):
-        whole = sql.Column(this=sql.to_identifier(".".join(part.name for part in each.parts), quoted=True))
+        said = ".".join(part.name for part in each.parts)
+        whole = sql.Column(this=sql.to_identifier(known[said], quoted=True))
         if each is made:
             made = whole
         else:

@@ -19,12 +19,15 @@ from typing import Final
 import ibis
 from ibis.expr.types import BooleanValue, Table, Value
 
-from modelward_evaluate.columns import TIME, as_number, as_text, listed
+from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_place, listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.spec import Outcomes, Spec
 
 SKEW: Final = 300
 """Seconds that clocks may differ."""
+
+LIGHTEST, HEAVIEST = 1e-20, 1e20
+"""Of weights above 0: squares of others can't be summed."""
 
 
 def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
@@ -50,7 +53,10 @@ def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
         if said.type().is_string():
             # As text has what is not there.
             said = said.nullif("")
-        value = said.cast(to) if to == "string" else said.try_cast(to)
+        if said.type().is_floating():
+            # As numbers with gaps have it.
+            said = said.isnan().ifelse(ibis.null(said.type()), said)
+        value = {"string": as_id, "int64": as_place}.get(to, lambda each: each.try_cast(to))(said)
         unsound.append(said.notnull() & value.isnull())
         return value
 
@@ -59,7 +65,7 @@ def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
         request_id=column(spec.request_id, "string"),
         key=column(spec.key, "string"),
         row=column(spec.row, "int64"),
-        value=as_text(given[spec.value]) if kind == "text" else as_number(given[spec.value]),
+        value=as_label(given[spec.value]) if kind == "text" else as_number(given[spec.value]),
         time=time,
         arrived=ibis.coalesce(column(spec.arrived, TIME), time),
         weight=ibis.coalesce(column(spec.weight, "float64"), ibis.literal(1.0)),
@@ -70,7 +76,8 @@ def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
 def is_readable(told: Table) -> BooleanValue:
     """Whether an outcome says what, and of which prediction."""
     named = told.request_id.notnull() | told.key.notnull()
-    return named & told.value.notnull() & (told.weight >= 0) & ~told.weight.isinf() & ~told.unsound
+    weighed = (told.weight == 0) | told.weight.between(LIGHTEST, HEAVIEST)
+    return named & told.value.notnull() & weighed & ~told.unsound
 
 
 def is_future(told: Table, now: datetime) -> BooleanValue:
@@ -97,10 +104,12 @@ def pairs(predictions: Table, told: Table) -> Table:
         exact = rows.inner_join(said, [rows[name] == said.of, rows.row == said["at"]])
         open_ones = said.filter(said["at"].isnull())
         loose = rows.inner_join(open_ones, [rows[name] == open_ones.of])
-        there = loose.id.count().over(group_by=[loose.number, *(loose[each] for each in whose)])
-        loose = loose.mutate(there=there)
+        # A request that was repeated under its id is twice there, with the same row.
+        window = ibis.window(group_by=[loose.number, *(loose[each] for each in whose)])
+        place = loose.row.fill_null(-1)
+        loose = loose.mutate(alone=place.min().over(window) == place.max().over(window))
         kept = ("id", "predicted", "value", "arrived", "weight", "number")
-        both = exact.select(*kept).union(loose.filter(loose.there == 1).select(*kept))
+        both = exact.select(*kept).union(loose.filter(loose.alone).select(*kept))
         sides.append(both)
     found = sides[0].union(sides[1])
     # One that has no time at all is taken as in time.
@@ -116,20 +125,23 @@ def chosen(found: Table) -> Table:
         weight=found.weight.argmax(found.arrived),
         lowest=found.value.min(),
         highest=found.value.max(),
+        lightest=found.weight.min(),
+        heaviest=found.weight.max(),
     )
-    split = best.filter(best.lowest != best.highest).select("id")
+    split = best.filter((best.lowest != best.highest) | (best.lightest != best.heaviest)).select("id")
     disputed = found.semi_join(split, "id")
     last = disputed.mutate(last=disputed.arrived.max().over(group_by="id"))
     last = last.filter(last.arrived == last.last)
-    sides = last.group_by("id").agg(values=last.value.nunique())
+    # Of several weights of one moment the highest, so that it is the same one each time.
+    sides = last.group_by("id").agg(values=last.value.nunique(), last_weight=last.weight.max())
     sides = sides.rename(disputed="id")
     joined = best.left_join(sides, best.id == sides.disputed)
     return joined.select(
         "id",
         "value",
-        "weight",
         "told",
-        contradicting=joined.disputed.notnull(),
+        weight=ibis.coalesce(joined.last_weight, joined.weight),
+        contradicting=joined.lowest != joined.highest,
         undecided=(joined["values"] > 1).fill_null(False),
     )
 
@@ -138,5 +150,7 @@ def in_time(found: Table, spec: Spec) -> BooleanValue:
     """Whether it arrived within the label window of its prediction; what has no time did."""
     if spec.label_window_seconds is None:
         return found.id.notnull()
-    late = found.arrived > found.predicted + ibis.interval(seconds=round(spec.label_window_seconds) + SKEW)
+    # To the moment, as what is matured: else outcomes would count that came after the row had been counted.
+    window = ibis.interval(microseconds=round(spec.label_window_seconds * 1e6))
+    late = found.arrived > found.predicted + window
     return ~late.fill_null(False)

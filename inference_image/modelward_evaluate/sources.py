@@ -1,16 +1,16 @@
 """Files of predictions and outcomes as tables of an engine. What is asked of the engine reaches no other file."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import ibis
 import pyarrow
 from ibis.backends.duckdb import Backend
 from ibis.expr.types import Table
-from pyarrow import dataset, fs
+from pyarrow import csv, dataset, fs
 
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.spec import Spec
@@ -44,13 +44,17 @@ def close_to_files(con: Backend) -> None:
 
 def listing(path: str) -> Listing:
     """All files below a folder or `s3://bucket/prefix`, sorted. Raises EvaluationError."""
-    parts = urlsplit(path)
-    if parts.scheme not in ("", "s3", "file"):
-        raise EvaluationError(f"{path}: files are read from a folder or from s3://, not from {parts.scheme}://")
-    where = f"{parts.netloc}{parts.path}".rstrip("/") if parts.scheme == "s3" else os.path.abspath(parts.path)
+    # No urlsplit: # and ? are characters of a folder's name like others.
+    scheme, _, rest = path.partition("://") if "://" in path else ("", "", path)
+    if scheme not in ("", "s3", "file"):
+        raise EvaluationError(f"{path}: files are read from a folder or from s3://, not from {scheme}://")
+    where = rest.strip("/") if scheme == "s3" else os.path.abspath(unquote(rest) if scheme == "file" else rest)
     try:
-        store = _s3() if parts.scheme == "s3" else fs.LocalFileSystem()
+        store = _s3() if scheme == "s3" else fs.LocalFileSystem()
         found = store.get_file_info(fs.FileSelector(where, recursive=True, allow_not_found=True))
+        bucket = where.partition("/")[0]
+        if scheme == "s3" and not found and store.get_file_info(bucket).type == fs.FileType.NotFound:
+            raise EvaluationError(f"{path} can't be listed: there is no bucket {bucket!r}")
     except OSError as error:
         raise EvaluationError(f"{path} can't be listed: {error}") from error
     paths = sorted(each.path for each in found if each.type == fs.FileType.File)
@@ -67,24 +71,44 @@ def _s3() -> Any:
     return fs.S3FileSystem(connect_timeout=10, request_timeout=60, **options)
 
 
-def table(con: Backend, name: str, files: Listing, what: str, folders: Any = None) -> Table:
-    """All rows of the files; columns that some have are null in the others. `folders`: the schema of folders as
-    `day=2026-01-31`, which are columns. Raises EvaluationError."""
+def table(
+    con: Backend, name: str, files: Listing, what: str, is_text: Callable[[str], bool], folders: Any = None
+) -> Table:
+    """All rows of the files; columns that some have are null in the others. `is_text`: columns of CSV whose values stay
+    as they are written (0071 is no number). `folders`: the schema of folders as `day=2026-01-31`, which are columns.
+    Raises EvaluationError."""
     kinds = {"parquet" if each.endswith(".parquet") else "csv" for each in files.paths}
     if len(kinds) != 1:
         there = "there is none" if not kinds else "there are both Parquet and CSV: keep them apart"
         raise EvaluationError(f"{what}: files with one of {', '.join(ENDINGS)} are read, but {there}")
     partitioning = dataset.partitioning(folders, flavor="hive")
     options = dataset.FileSystemFactoryOptions(partitioning=partitioning)
-    form = dataset.ParquetFileFormat() if kinds == {"parquet"} else dataset.CsvFileFormat()
+    form = dataset.ParquetFileFormat() if kinds == {"parquet"} else _csv()
     try:
-        typical = dataset.FileSystemDatasetFactory(files.store, _typical(files.paths), form, options)
-        schema = typical.inspect(promote_options="permissive", fragments=None)
-        whole = dataset.FileSystemDatasetFactory(files.store, list(files.paths), form, options).finish(schema)
+
+        def of(paths: list[str]) -> Any:
+            return dataset.FileSystemDatasetFactory(files.store, paths, form, options)
+
+        if kinds == {"csv"}:
+            each_one = [_with_texts(of([path]).inspect(), is_text) for path in files.paths]
+            schema = pyarrow.unify_schemas(each_one, promote_options="permissive")
+        else:
+            schema = of(_typical(files.paths)).inspect(promote_options="permissive", fragments=None)
+        whole = of(list(files.paths)).finish(schema)
     except (OSError, pyarrow.ArrowException) as error:
         raise EvaluationError(f"{what} can't be read: {str(error).splitlines()[0]}") from error
     con.con.register(name, whole)
     return con.table(name)
+
+
+def _csv() -> Any:
+    """What is empty or says that nothing is there is null, also among texts, unless it is written with quotes."""
+    nulls = csv.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=False)
+    return dataset.CsvFileFormat(default_fragment_scan_options=dataset.CsvFragmentScanOptions(convert_options=nulls))
+
+
+def _with_texts(schema: pyarrow.Schema, is_text: Callable[[str], bool]) -> pyarrow.Schema:
+    return pyarrow.schema([each.with_type(pyarrow.string()) if is_text(each.name) else each for each in schema])
 
 
 def _typical(paths: Iterable[str]) -> list[str]:

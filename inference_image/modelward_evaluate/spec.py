@@ -1,9 +1,10 @@
 """What is to be evaluated, as JSON has it. Unknown names are refused."""
 
 from datetime import datetime, timedelta
+from math import isfinite
 from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from modelward_evaluate.errors import EvaluationError
 
@@ -35,7 +36,7 @@ class Outcomes(Files):
     time: Column = "time"
     arrived: Column = "arrived"
     weight: Column = "weight"
-    absent: str | float | bool | None = None
+    absent: str | FiniteFloat | bool | None = None
 
 
 class Classes(_Strict):
@@ -121,10 +122,26 @@ class Spec(_Strict):
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:
-        names = [each.name for each in self.all_segments]
+        names = [each.name.lower() for each in self.all_segments]
         if len(set(names)) != len(names):
-            raise ValueError("two segments have the same name")
+            raise ValueError("two segments have the same name, but for upper and lower case")
         return self
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if not 1970 <= self.now.year <= 2200:
+            raise ValueError("now: a time from 1970 to 2200")
+        absent = self.outcomes.absent
+        if absent is not None and not isinstance(self.task, Classes) and not _is_number(absent):
+            raise ValueError(f"outcomes.absent: {absent!r} is no number, but the task is {self.task.task}")
+        return self
+
+
+def _is_number(value: str | float | bool) -> bool:
+    try:
+        return isfinite(float(value))
+    except ValueError:
+        return False
 
 
 def load(text: str | bytes) -> Spec:

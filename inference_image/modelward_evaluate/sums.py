@@ -14,7 +14,8 @@ import ibis
 import numpy as np
 from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
-from modelward_evaluate.cohorts import OTHERS, column_of, label
+from modelward_evaluate.cohorts import OTHERS, column_of
+from modelward_evaluate.columns import label
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
 from modelward_quality.calibration import BINS, Bin, calibration_of
 from modelward_quality.confusion import Pair, confusion_of
@@ -156,7 +157,7 @@ def prepared(rows: Table, spec: Spec) -> Table:
 
 def _code(*texts: StringValue) -> IntegerValue:
     """62 bits of a hash: as good as certain to be others for other texts. Never OTHER."""
-    whole = reduce(add, (each.concat("\n") for each in texts))
+    whole = reduce(add, (each.length().cast("string").concat(":", each) for each in texts))
     return ibis.greatest(whole.hash() & (2**62 - 1), 1)
 
 
@@ -222,9 +223,11 @@ def _moments(of: Columns, name: str, centre: float) -> Moments:
 
 
 def _of_rankings(rows: Table, task: Ranking, keys: Keys) -> Iterator[tuple[Key, Statistics]]:
-    """A ranking as a whole is of the segment of its first row."""
-    whole = rows.group_by([*(each for each in keys if each != "value"), "group"]).agg(
-        value=rows.value.first(order_by=rows.id),
+    """A ranking as a whole is of the day and the segment of its first row."""
+    day = {"day": rows.day.min()} if "day" in keys else {}
+    whole = rows.group_by(["side", "group"]).agg(
+        **day,
+        value=rows.value.first(order_by=[rows.time, rows.id]),
         weight=rows.weight.mean(),
         gain=rows.outcome.collect(),
         score=rows.foretold.collect(),

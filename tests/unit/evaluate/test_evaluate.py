@@ -3,84 +3,24 @@
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
-import pyarrow as pa
 import pytest
-from pyarrow import csv, parquet
 from sklearn import metrics as peer
 
 from modelward_evaluate.errors import EvaluationError
-from modelward_evaluate.evaluate import document, evaluate
-from modelward_evaluate.spec import load
-from modelward_monitor.predictionlog.names import File, Folder
-
-START = datetime(2026, 3, 1, tzinfo=UTC)
-NOW = START + timedelta(days=20)
-EPOCH = "0123456789abcdef"
-
-
-class Lake:
-    """A prediction log and outcomes in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log, self.outcomes = folder / "log", folder / "outcomes"
-        self.log.mkdir()
-        self.outcomes.mkdir()
-        self._segments = 0
-
-    def predict(self, rows: list[dict[str, Any]], revision: str = "r1", file: File | None = None) -> None:
-        """One file of the log, in the folder of the first row's hour."""
-        self._segments += 1
-        at = Folder.at("ml", "fraud", revision, int(rows[0]["time"].timestamp()) // 3600)
-        where = self.log / at.path
-        where.mkdir(parents=True, exist_ok=True)
-        name = (file or File("pod", EPOCH, self._segments, self._segments)).name
-        parquet.write_table(pa.Table.from_pylist(rows), where / name)
-
-    def tell(self, rows: list[dict[str, Any]], name: str = "a.parquet") -> None:
-        if name.endswith(".csv"):
-            csv.write_csv(pa.Table.from_pylist(rows), self.outcomes / name)
-        else:
-            parquet.write_table(pa.Table.from_pylist(rows), self.outcomes / name)
-
-    def said(self, **options: Any) -> dict[str, Any]:
-        asked = {
-            "predictions": {"path": str(self.log)},
-            "outcomes": {"path": str(self.outcomes), **options.pop("outcomes", {})},
-            "task": {"task": "classes", "label": "output.label"},
-            "now": NOW.isoformat(),
-        }
-        spec = load(json.dumps(asked | options))
-        return json.loads(json.dumps(document(evaluate(spec), spec), allow_nan=False))
+from modelward_monitor.predictionlog.names import File
+from unit.evaluate.lakes import EPOCH, NOW, START, Lake, counts, metric, outcome, prediction
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path)
-
-
-def prediction(number: int, label: Any = 1, **values: Any) -> dict[str, Any]:
-    return {
-        "request_id": f"q{number}", "row": 0, "key": None, "time": START + timedelta(seconds=number), "arm": "stable",
-        "fraction": 1.0, "output.label": label,
-    } | values  # fmt: skip
-
-
-def outcome(number: int, value: Any = 1, after: float = 60.0, **values: Any) -> dict[str, Any]:
-    time = START + timedelta(seconds=number + after)
-    return {"request_id": f"q{number}", "row": 0, "value": value, "time": time, "arrived": time} | values
-
-
-def metric(found: dict[str, Any], name: str, **where: Any) -> float:
-    asked = {"segment": "", "value": ""} | where
-    rows = [each for each in found["values"] if all(each[key] == value for key, value in asked.items())]
-    assert len(rows) == 1, rows
-    return float(rows[0]["metrics"][name]["value"])
 
 
 def random_log(lake: Lake, rows: int = 3000) -> pandas.DataFrame:
@@ -195,10 +135,6 @@ def test_rankings_are_those_of_a_request(lake: Lake) -> None:
     assert metric(found, "mrr") == pytest.approx(np.mean([1 / each for each in firsts]), abs=1e-9)
 
 
-def counts(found: dict[str, Any], *names: str) -> list[int]:
-    return [found["counts"][name] for name in names]
-
-
 def test_each_way_in_which_outcomes_go_wrong_is_counted(lake: Lake) -> None:
     lake.predict([prediction(each) for each in range(10)])
     day = 86400.0
@@ -306,13 +242,41 @@ def test_sampled_rows_stand_for_more(lake: Lake) -> None:
 
 @pytest.mark.parametrize(
     ("label", "value"),
-    [(1, True), (1, 1.0), (1, "1"), (True, 1), (1.0, 1), ("true", True), ("spam", "spam"), (0, "false")],
+    [
+        (1, True),
+        (1, 1.0),
+        (1, "1"),
+        (True, 1),
+        (1.0, 1),
+        ("true", True),
+        ("spam", "spam"),
+        (0, "false"),
+        ("TRUE", True),
+        ("1.0", 1),
+        (1.5, "1.50"),
+        ("-0.0", 0),
+        (" 1 ", 1),
+        ("spam", "spam "),
+        (Decimal("1.50"), 1.5),
+        (Decimal(2), "2.000"),
+        (np.float32(0.1), 0.1),
+        (2**60 + 1, str(2**60 + 1)),
+        (1e20, 1e20),
+        (10, "10.0"),
+    ],
 )
 def test_what_two_systems_call_the_same_is_the_same(lake: Lake, label: Any, value: Any) -> None:
     lake.predict([prediction(0, label=label)])
     lake.tell([outcome(0, value)])
     found = lake.said()
     assert metric(found, "accuracy") == 1.0
+
+
+@pytest.mark.parametrize(("label", "value"), [("01", 1), ("01", "1"), ("1.0.0", 1), (1.5, 1), (float("inf"), "spam")])
+def test_what_only_looks_alike_is_not_the_same(lake: Lake, label: Any, value: Any) -> None:
+    lake.predict([prediction(0, label=label)])
+    lake.tell([outcome(0, value)])
+    assert metric(lake.said(), "accuracy") == 0.0
 
 
 def test_files_that_a_compacted_one_covers_are_not_read_again(lake: Lake) -> None:

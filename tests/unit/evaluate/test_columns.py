@@ -1,0 +1,36 @@
+"""Labels of the question are written as the engine writes those of the data."""
+
+from typing import Any
+
+import ibis
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelward_evaluate.columns import as_label, label
+
+TEXTS = st.one_of(
+    st.text("01.-+ e5tT\n", max_size=8),
+    st.sampled_from(
+        ["true", "TRUE", "False", " 1.00 ", "-0", "-0.0", "01.0", "10", "100.0", "1.", ".5", "1e3", "spam"]
+    ),
+)
+VALUES = st.one_of(TEXTS, st.booleans(), st.floats(-1e15, 1e15), st.sampled_from([0.0, -0.0, 1.5, 0.1, 1e-7]))
+
+
+@settings(deadline=None, max_examples=300)
+@given(VALUES)
+def test_a_label_is_the_same_on_both_sides(value: Any) -> None:
+    found = ENGINE.execute(as_label(ibis.literal(value)))
+    assert (found or "") == label(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("1.50", "1.5"), ("01", "01"), (" 10.0", "10"), ("-0", "0"), (True, "1"), (2.0, "2"), ("True", "1")],
+)
+def test_a_label(value: Any, said: str) -> None:
+    assert label(value) == said
+
+
+ENGINE = ibis.duckdb.connect()
