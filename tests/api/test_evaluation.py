@@ -1,0 +1,113 @@
+"""The evaluator with a log and outcomes in a real S3 store, versitygw; and what is said where they can't be listed."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from localcluster import binaries
+from localcluster.progress import wait_for
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.evaluate import document, evaluate
+from modelward_evaluate.spec import load
+from modelward_monitor.predictionlog.names import File
+from unit.evaluate.lakes import EPOCH, NOW, Lake, counts, metric, outcome, prediction
+from unit.inference.processes import free_port
+
+pytestmark = pytest.mark.api
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder, port = tmp_path_factory.mktemp("s3"), free_port()
+    process = subprocess.Popen(
+        [binaries.s3_gateway(), "--port", f"127.0.0.1:{port}", "posix", folder],
+        env={**os.environ, "ROOT_ACCESS_KEY": "root", "ROOT_SECRET_KEY": "secret-of-root"},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    at = f"http://127.0.0.1:{port}"
+    try:
+        wait_for("the S3 server", lambda: answers(at), 60)
+        yield at
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def store(address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in {
+        "AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "secret-of-root",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    return client(address)
+
+
+def client(address: str) -> Any:
+    return boto3.client(
+        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="root",
+        aws_secret_access_key="secret-of-root",
+        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+    )  # fmt: skip
+
+
+def answers(address: str) -> bool:
+    try:
+        client(address).list_buckets()
+    except Exception:  # noqa: BLE001  it does not listen yet
+        return False
+    return True
+
+
+def said(predictions: str, outcomes: str) -> dict[str, Any]:
+    asked = {
+        "predictions": {"path": predictions}, "outcomes": {"path": outcomes}, "now": NOW.isoformat(),
+        "task": {"task": "classes", "label": "output.label"}, "threads": 2,
+    }  # fmt: skip
+    spec = load(json.dumps(asked))
+    made: dict[str, Any] = document(evaluate(spec), spec)
+    return made
+
+
+def test_a_log_and_outcomes_in_s3(store: Any, tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    lake.predict([prediction(each) for each in range(3)], file=File("pod", EPOCH, 1, 1))
+    lake.predict([prediction(each) for each in range(3, 6)], file=File("pod", EPOCH, 2, 2))
+    lake.predict([prediction(each) for each in range(6)], file=File("pod", EPOCH, 1, 2))
+    lake.predict([prediction(0)], "r2")
+    lake.tell([outcome(each, int(each < 4)) for each in range(6)])
+    store.create_bucket(Bucket="lake")
+    for folder, prefix in ((lake.log, "predictions/"), (lake.outcomes, "told/a#b/")):
+        for path in folder.rglob("*.parquet"):
+            store.upload_file(str(path), "lake", f"{prefix}{path.relative_to(folder)}")
+    store.put_object(Bucket="lake", Key="told/a#b/README.md", Body=b"no outcomes")
+    store.put_object(Bucket="lake", Key="told/other.csv", Body=b"request_id,row,value\nq4,0,1\n")
+    found = said("s3://lake/predictions/v1/namespace=ml/model=fraud", "s3://lake/told/a#b/")
+    assert counts(found, "predictions", "withOutcome", "outcomes", "unmatched") == [7, 7, 6, 0]
+    assert metric(found, "accuracy", revision="r1") == pytest.approx(4 / 6)
+    assert metric(found, "accuracy", revision="r2") == 1.0
+
+
+def test_a_bucket_that_is_not_there_is_named(store: Any, tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match=r"s3://nowhere/log can't be listed: .*there is no bucket 'nowhere'"):
+        said("s3://nowhere/log", str(tmp_path))
+
+
+def test_wrong_keys_are_told(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    with pytest.raises(EvaluationError, match=r"s3://lake/log can't be listed: .*(?i:denied|signature|forbidden)"):
+        said("s3://lake/log", str(tmp_path))
+
+
+def test_a_prefix_without_files_is_told(store: Any, tmp_path: Path) -> None:
+    store.create_bucket(Bucket="empty")
+    for prefix in ("", "/", "/log"):
+        with pytest.raises(EvaluationError, match=r"predictions: files with .*, but there is none"):
+            said(f"s3://empty{prefix}", str(tmp_path))
