@@ -1,10 +1,10 @@
 """The sums that statistics are made of, by day, revision, arm and segment: everything is counted where the data are.
 
-Values are summed as distances from a constant in their middle, so that their spread keeps its digits where they are
-large and close to one another.
+Values are summed as distances from the mean of their group, so that their spread keeps its digits where they are large
+and close to one another, and a group of small ones its mean beside one of large ones.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
@@ -28,6 +28,9 @@ from modelward_quality.statistics import Statistics
 ERRORS: Final = ("outcome", "error", "square", "absolute", "relative")
 MEASURED: Final = (*ERRORS, "loss", "brier", "worth")
 """Columns that have a mean, where they are there."""
+
+SMALL: Final = ("loss", "brier")
+"""Measures of a score, below 37: they need no distance from a mean."""
 
 SMALLEST: Final = 2.0**-52
 """Of a score in a logarithm and of an outcome that is divided by, as in scikit-learn."""
@@ -93,14 +96,15 @@ def _of_rows(rows: Table, spec: Spec, keys: Keys) -> Iterator[tuple[Key, Statist
     """All sums of a segment are one aggregate, of numbers alone; what is made of them is a matter of some thousand
     rows."""
     cells = tuple(each for each in ("pair", "cell", "bin") if each in rows.columns)
-    measures, centres = _means(rows)
-    said = rows.group_by([*keys, *cells]).agg(**_counts(rows), **measures)
+    names = [name for name in MEASURED if name in rows.columns and (name != "outcome" or "error" in rows.columns)]
+    rows = _with_centres(rows, names, keys)
+    said = rows.group_by([*keys, *cells]).agg(**_counts(rows), **_measures(rows, names))
     found = {name: column.to_numpy(zero_copy_only=False) for name, column in _columns(said.to_pyarrow())}
     positive = label(str(getattr(spec.task, "positive", "")))
     pairs = _texts(rows, "pair", "outcome", "foretold") if "pair" in cells else {}
     for key, at in _places(found, keys):
         part = {name: column[at] for name, column in found.items()}
-        yield key, _statistics(part, pairs, centres, positive)
+        yield key, _statistics(part, pairs, names, positive)
 
 
 def _columns(answer: Any) -> Iterator[tuple[str, Any]]:
@@ -124,20 +128,31 @@ def _counts(rows: Table) -> dict[str, Value]:
     return {"rows": rows.count(), "weight": rows.weight.sum(), "squares": (rows.weight * rows.weight).sum()}
 
 
-def _means(rows: Table) -> tuple[dict[str, Value], dict[str, float]]:
-    """The sums of what has a mean, and a constant near each of these; and of scores."""
+def _with_centres(rows: Table, names: Sequence[str], keys: Keys) -> Table:
+    """With the mean of each measure in its group, but of losses, which are small: these are summed as they are."""
+    wide = [name for name in names if name not in SMALL]
+    if not wide:
+        return rows
+    weight = rows.weight.sum().nullif(0)
+    means = {f"centre_{name}": ((rows[name] * rows.weight).sum() / weight).fill_null(0.0) for name in wide}
+    of = rows.group_by(list(keys)).agg(**means)
+    renamed = of.rename({f"of_{key}": key for key in keys})
+    joined = rows.inner_join(renamed, [rows[key] == renamed[f"of_{key}"] for key in keys])
+    return joined.drop(*(f"of_{key}" for key in keys))
+
+
+def _measures(rows: Table, names: Sequence[str]) -> dict[str, Value]:
+    """The sums of what has a mean, and of scores."""
     measures: dict[str, Value] = {}
     if "score" in rows.columns:
         measures |= {"sum_score": (rows.weight * rows.score).sum(), "low": rows.score.min(), "high": rows.score.max()}
-    names = [name for name in MEASURED if name in rows.columns and (name != "outcome" or "error" in rows.columns)]
-    if not names:
-        return measures, {}
-    said = rows.agg(**{name: rows[name].mean() for name in names}).to_pyarrow().to_pylist()[0]
-    centres = {name: float(mean or 0.0) for name, mean in said.items()}
-    for name, centre in centres.items():
-        away = rows[name] - centre
+    for name in names:
+        away = rows[name]
+        if name not in SMALL:
+            away = away - rows[f"centre_{name}"]
+            measures[f"centre_{name}"] = rows[f"centre_{name}"].max()
         measures |= {f"sum_{name}": (rows.weight * away).sum(), f"spread_{name}": (rows.weight * away * away).sum()}
-    return measures, centres
+    return measures
 
 
 def prepared(rows: Table, spec: Spec) -> Table:
@@ -178,10 +193,8 @@ def _with_losses(rows: Table, positive: str) -> Table:
     )
 
 
-def _statistics(
-    of: Columns, pairs: Mapping[int, tuple[str, ...]], centres: Mapping[str, float], positive: str
-) -> Statistics:
-    means = {name: _moments(of, name, centre) for name, centre in centres.items()}
+def _statistics(of: Columns, pairs: Mapping[int, tuple[str, ...]], names: Sequence[str], positive: str) -> Statistics:
+    means = {name: _moments(of, name) for name in names}
     confusion = scored = bins = None
     if pairs:
         confusion = confusion_of(
@@ -213,10 +226,11 @@ def _by(code: Any, *columns: Any) -> Iterator[tuple[float, ...]]:
     yield from zip(values.tolist(), *(each.tolist() for each in sums), strict=True)
 
 
-def _moments(of: Columns, name: str, centre: float) -> Moments:
+def _moments(of: Columns, name: str) -> Moments:
     rows, weight, squares = int(of["rows"].sum()), float(of["weight"].sum()), float(of["squares"].sum())
     if not weight:
         return Moments(rows)
+    centre = 0.0 if name in SMALL else float(of[f"centre_{name}"][0])
     away = float(of[f"sum_{name}"].sum()) / weight
     spread = max(0.0, float(of[f"spread_{name}"].sum()) - away * away * weight)
     return Moments(rows, weight, squares, centre + away, spread)

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from sklearn import metrics as peer
 
 from modelward_evaluate.errors import EvaluationError
 from modelward_monitor.predictionlog.names import File
@@ -162,6 +164,35 @@ def test_a_ranking_over_midnight_is_one(lake: Lake) -> None:
     found = lake.said(task={"task": "ranking", "score": "output.s", "group": "input.g"})
     assert metric(found, "mrr") == pytest.approx((1 / 4 + 1 / 2) / 2)
     assert [each["day"] for each in found["groups"]] == ["2026-03-01", "2026-03-03"]
+
+
+def test_a_segment_of_small_numbers_beside_one_of_large_ones(lake: Lake) -> None:
+    rng = np.random.default_rng(3)
+    large = np.arange(400) % 2 == 1
+    truth = np.where(large, 1e9 / 3, 0) + rng.normal(size=400)
+    said = truth + np.where(large, 1e5 / 7, 1e-6) * rng.normal(size=400)
+    lake.predict([prediction(at, **{"output.y": said[at], "input.s": str(large[at])}) for at in range(400)])
+    lake.tell([outcome(at, truth[at]) for at in range(400)])
+    found = lake.said(
+        task={"task": "numbers", "value": "output.y"}, segments=[{"name": "s", "column": "input.s"}],
+        business="1e9 * (input.s = 'True')::int + 1e-3",
+    )  # fmt: skip
+    for value, rows in (("1", large), ("0", ~large)):
+        where = {"segment": "s", "value": value}
+        assert metric(found, "rmse", **where) == pytest.approx(
+            peer.root_mean_squared_error(truth[rows], said[rows]), rel=1e-9
+        )
+        assert metric(found, "mae", **where) == pytest.approx(
+            peer.mean_absolute_error(truth[rows], said[rows]), rel=1e-9
+        )
+        assert metric(found, "r2", **where) == pytest.approx(peer.r2_score(truth[rows], said[rows]), rel=1e-6)
+    assert metric(found, "worth", segment="s", value="0") == pytest.approx(1e-3, rel=1e-9)
+
+
+def test_an_outlier_without_weight_is_not_seen(lake: Lake) -> None:
+    lake.predict([prediction(at, **{"output.y": float(at) if at else 1e5 / 3}) for at in range(300)])
+    lake.tell([outcome(at, float(at), weight=0.1 if at else 0.0) for at in range(300)])
+    assert metric(lake.said(task={"task": "numbers", "value": "output.y"}), "rmse") == 0.0
 
 
 def test_rows_of_no_ranking_are_not_ranked(lake: Lake) -> None:
