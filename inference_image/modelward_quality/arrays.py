@@ -10,6 +10,9 @@ from modelward_quality.errors import QualityError
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
+LIGHTEST, HEAVIEST = 1e-100, 1e100
+"""Of weights above 0: squares of others are no numbers."""
+
 
 def column(values: ArrayLike, what: str) -> Floats:
     """One finite number a row, shape (rows,). Raises QualityError."""
@@ -23,6 +26,24 @@ def column(values: ArrayLike, what: str) -> Floats:
     return made
 
 
+def probabilities(values: ArrayLike) -> Floats:
+    """Scores from 0 to 1, shape (rows,). Raises QualityError."""
+    made = column(values, "scores")
+    if made.size and not 0 <= made.min() <= made.max() <= 1:
+        raise QualityError(f"scores: {made.min():g} to {made.max():g} are no probabilities")
+    return made
+
+
+def truths(values: ArrayLike, what: str = "positive") -> NDArray[np.bool_]:
+    """Whether each row is, shape (rows,): of truths, or of 1 and 0. Raises QualityError, as texts and NaN would be true."""
+    made = np.asarray(values)
+    if made.size == 0 or made.dtype == np.bool_:
+        return made.astype(np.bool_)
+    if made.dtype.kind not in "iuf" or not np.isin(made, (0, 1)).all():
+        raise QualityError(f"{what}: truths are needed, or 1 and 0")
+    return made.astype(np.bool_)
+
+
 def weights_of(values: ArrayLike | None, rows: int) -> Floats:
     """Shape (rows,), 1 each where there are none. Raises QualityError."""
     if values is None:
@@ -32,6 +53,8 @@ def weights_of(values: ArrayLike | None, rows: int) -> Floats:
         raise QualityError(f"weights: {made.size} for {rows} rows")
     if (made < 0).any():
         raise QualityError("weights: some are below 0")
+    if ((made > 0) & ((made < LIGHTEST) | (made > HEAVIEST))).any():
+        raise QualityError(f"weights: some are neither 0 nor from {LIGHTEST:g} to {HEAVIEST:g}")
     return made
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from modelward_quality.arrays import column, same_rows, weights_of
+from modelward_quality.arrays import probabilities, same_rows, truths, weights_of
 from modelward_quality.estimate import Estimate, estimate, wilson
 
 BINS: Final = 10
@@ -60,7 +60,7 @@ def calibration_of(bins: Iterable[Bin]) -> Calibration:
 
 def calibration(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Calibration:
     """Of rows: probabilities of the positive class, and whether it was. Raises QualityError."""
-    found, truth = column(scores, "scores"), np.asarray(positive, bool)
+    found, truth = probabilities(scores), truths(positive)
     weight = weights_of(weights, same_rows(found, truth))
     numbers, place = np.unique(np.minimum((found * BINS).astype(np.int64), BINS - 1), return_inverse=True)
     sums = (np.bincount(place, each, numbers.size) for each in (weight, weight**2, weight * found, weight * truth))

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from modelward_quality.arrays import Floats, same_rows, weights_of
 from modelward_quality.errors import QualityError
@@ -76,8 +76,12 @@ def confusion_of(pairs: Iterable[Pair]) -> Confusion:
 
 
 def confusion(labels: ArrayLike, foretold: ArrayLike, weights: ArrayLike | None = None) -> Confusion:
-    """Of rows; labels of any type, as text. Raises QualityError."""
-    true, said = np.asarray(labels).astype(str), np.asarray(foretold).astype(str)
+    """Of rows; labels of any type, as text: whole numbers without a point, truths beside numbers as 1 and 0. Raises
+    QualityError."""
+    true, said = np.asarray(labels), np.asarray(foretold)
+    if {true.dtype.kind, said.dtype.kind} <= set("biuf") and true.dtype.kind != said.dtype.kind:
+        true, said = (each.astype(np.int64) if each.dtype.kind == "b" else each for each in (true, said))
+    true, said = _texts(true), _texts(said)
     weight = weights_of(weights, same_rows(true, said))
     keys, place = np.unique(np.stack([true, said], 1), axis=0, return_inverse=True)
     place = place.reshape(-1)
@@ -88,6 +92,13 @@ def confusion(labels: ArrayLike, foretold: ArrayLike, weights: ArrayLike | None 
         Pair(str(label), str(told), int(count), float(total), float(square))
         for (label, told), count, total, square in zip(keys, rows, sums, squares, strict=True)
     )
+
+
+def _texts(labels: NDArray[Any]) -> NDArray[np.str_]:
+    if labels.dtype.kind != "f":
+        return labels.astype(np.str_)
+    whole = (labels == np.floor(labels)) & (np.abs(labels) < 2.0**53)
+    return np.where(whole, np.where(whole, labels, 0).astype(np.int64).astype(np.str_), labels.astype(np.str_))
 
 
 def accuracy(table: Confusion) -> Estimate | None:

@@ -6,12 +6,13 @@ where the mean is large.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import nan
+from math import isfinite, nan
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from modelward_quality.arrays import column, same_rows, weights_of
+from modelward_quality.errors import QualityError
 from modelward_quality.estimate import Estimate, estimate, normal
 
 
@@ -67,8 +68,11 @@ def moments(values: ArrayLike, weights: ArrayLike | None = None) -> Moments:
     total = float(weight.sum())
     if total == 0:
         return Moments(found.size)
-    mean = float(np.average(found, weights=weight))
-    spread = float((weight * (found - mean) ** 2).sum())
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.average(found, weights=weight))
+        spread = float((weight * (found - mean) ** 2).sum())
+    if not (isfinite(mean) and isfinite(spread)):
+        raise QualityError(f"values: {found.min():g} to {found.max():g} are too large to be squared")
     return Moments(found.size, total, float((weight**2).sum()), mean, spread)
 
 

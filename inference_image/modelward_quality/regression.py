@@ -37,8 +37,9 @@ def errors(outcomes: ArrayLike, foretold: ArrayLike, weights: ArrayLike | None =
     truth, said = column(outcomes, "outcomes"), column(foretold, "foretold")
     same_rows(truth, said)
     error = said - truth
-    relative = np.abs(error) / np.maximum(np.abs(truth), np.finfo(np.float64).eps)
-    return Errors(*(moments(each, weights) for each in (truth, error, error**2, np.abs(error), relative)))
+    with np.errstate(over="ignore"):
+        square, relative = error**2, np.abs(error) / np.maximum(np.abs(truth), np.finfo(np.float64).eps)
+    return Errors(*(moments(each, weights) for each in (truth, error, square, np.abs(error), relative)))
 
 
 def rmse(found: Errors) -> Estimate | None:

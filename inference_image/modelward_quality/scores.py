@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from modelward_quality.arrays import Floats, Integers, column, same_rows, weights_of
+from modelward_quality.arrays import Floats, Integers, probabilities, same_rows, truths, weights_of
 from modelward_quality.errors import QualityError
 from modelward_quality.estimate import Estimate, estimate, quantile
 
@@ -88,10 +88,8 @@ def nothing() -> Scores:
 
 def scores(values: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Scores:
     """Of rows: probabilities of the positive class, and whether it was. Raises QualityError."""
-    found, truth = column(values, "scores"), np.asarray(positive, bool)
+    found, truth = probabilities(values), truths(positive)
     weight = weights_of(weights, same_rows(found, truth))
-    if found.size and not 0 <= found.min() <= found.max() <= 1:
-        raise QualityError(f"scores: {found.min():g} to {found.max():g} are no probabilities")
     sides = (weight**power * side for side in (truth, ~truth) for power in (1, 2))
     return scores_of(cells_of(found), np.ones(found.size), found, found, *sides)
 

@@ -61,6 +61,15 @@ def test_classes(rows: list[tuple[str, str, float]], cut: int) -> None:
                 assert value(found) == pytest.approx(expected, abs=EXACT)
 
 
+@pytest.mark.parametrize(
+    ("true", "said"),
+    [([1, 0], [1.0, 0.0]), ([1, 0], [True, False]), ([1.0, 0.5], [1.0, 0.5]), ([True, False], [True, False])],
+)
+def test_labels_of_several_types_are_the_same(true: list[Any], said: list[Any]) -> None:
+    assert value(table.accuracy(table.confusion(true, said))) == 1.0
+    assert value(table.accuracy(table.confusion(said, true))) == 1.0
+
+
 def test_what_is_not_defined_is_no_number() -> None:
     only = table.confusion(["a", "a"], ["a", "a"])
     assert table.precision(only, "b") is None
@@ -187,6 +196,14 @@ def test_a_reciprocal_rank() -> None:
         (lambda: table.confusion(["a"], ["a"], [-1.0]), "below 0"),
         (lambda: table.confusion(["a"], ["a"], [1.0, 1.0]), "2 for 1 rows"),
         (lambda: table.confusion(np.arange(1200), np.arange(1200)), "is it a number"),
+        (lambda: table.confusion(["a", "b"], ["a", "b"], [1e-300, 1.0]), "neither 0 nor from 1e-100"),
+        (lambda: table.confusion(["a"], ["a"], [1e300]), "neither 0 nor from 1e-100"),
+        (lambda: calibrated.calibration([-0.5], [True]), "no probabilities"),
+        (lambda: scores.scores([0.5, 0.2], ["0", "1"]), "truths are needed"),
+        (lambda: scores.scores([0.5, 0.2], [np.nan, 1]), "truths are needed"),
+        (lambda: calibrated.calibration([0.5, 0.2], [2, 1]), "truths are needed"),
+        (lambda: moments([1e200, -1e200]), "too large"),
+        (lambda: regression.errors([1e200, 0], [0, 0]), "infinite|too large"),
         (lambda: regression.errors([np.inf], [1.0]), "infinite"),
         (lambda: moments([[1.0]]), "2 axes"),
         (lambda: ranking.ndcg([-1, 2], [1, 2]), "below 0"),
