@@ -35,7 +35,7 @@ def probabilities(values: ArrayLike) -> Floats:
 
 
 def truths(values: ArrayLike, what: str = "positive") -> NDArray[np.bool_]:
-    """Whether each row is, shape (rows,): of truths, or of 1 and 0. Raises QualityError, as texts and NaN would be true."""
+    """Whether each row is, shape (rows,): of truths, or of 1 and 0. Raises QualityError: NaN would be true."""
     made = np.asarray(values)
     if made.size == 0 or made.dtype == np.bool_:
         return made.astype(np.bool_)
