@@ -22,7 +22,7 @@ from modelward.rollouts.evidence import by_users
 from modelward.rollouts.evidence.pairs import Sample
 from modelward.rollouts.evidence.tally import Counts, Readings
 from modelward.routing.envoy.bootstrap import INTERNAL_PORT
-from modelward.routing.envoy.routes import ARM, INSTEAD, OWN, cluster_of
+from modelward.routing.envoy.routes import ARM, OWN, cluster_of
 from modelward.routing.latency import bound_of
 from modelward.runtimes.runtime import MODELWARD
 from modelward_auth.messages import SERVER
@@ -36,7 +36,7 @@ NEWEST = 10**18 - 1
 """A sample's number that no pod reaches: behind it comes nothing yet. What a pod still holds when it is first looked at
 may have been compared before, by an operator that was started anew since."""
 
-_STATS = r"^cluster\.({names})\.(upstream_rq_[1-5]xx|upstream_rq_time|upstream_rq_total|grpc\.[0-9]+)$"
+_STATS = r"^cluster\.({names})\.(upstream_rq_[1-5]xx|upstream_rq_time|upstream_rq_retry|grpc\.[0-9]+)$"
 """Envoy's own names of what is read; the answer then has a few kilobytes instead of hundreds."""
 
 _ROUTER_PREFIX = "envoy_cluster_"
@@ -148,20 +148,19 @@ def _outputs(outputs: Any) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One of Envoy's clusters. `revision`: whose evidence it counts; `kind`: OWN of the stable; ARM, by which clients
-    reach a revision that is not the stable one; INSTEAD, by which the stable gets what was that one's."""
+    """One of Envoy's clusters. `arm`: by which clients reach a revision that is not the stable one."""
 
     revision: str
-    kind: str
+    arm: bool
     grpc: bool
 
 
 def clusters_of(stable: str, arm: str) -> dict[str, Cluster]:
     """The clusters whose counters are what clients saw, by name."""
-    counted = ((stable, OWN), (arm, ARM), (arm, INSTEAD))
+    both = ((stable, OWN), (arm, ARM))
     return {
-        cluster_of(revision, kind, grpc=grpc): Cluster(revision, kind, grpc)
-        for revision, kind in counted
+        cluster_of(revision, kind, grpc=grpc): Cluster(revision, kind == ARM, grpc)
+        for revision, kind in both
         for grpc in (False, True)
     }
 
@@ -178,13 +177,14 @@ def router_counts(text: str, clusters: Mapping[str, Cluster], slo: float | None)
 
 def _router_line(line: Line, cluster: Cluster, slo: float | None) -> Counts:
     value = int(line.value)
-    if cluster.kind == INSTEAD:
-        return _answered_instead(line.name.removeprefix(_ROUTER_PREFIX), value)
     match line.name.removeprefix(_ROUTER_PREFIX):
         case "upstream_rq_xx":
             # A failure of gRPC is counted by itself; where the router made it, there is an HTTP status as well.
             failed = not cluster.grpc and line.labels["envoy_response_code_class"] == "5"
             return Counts(requests=value, errors=value if failed else 0)
+        case "upstream_rq_retry" if cluster.arm:
+            # It could not be reached, and the stable answered instead: no client saw it, but it is a failure.
+            return Counts(errors=value)
         case "upstream_rq_time_count" if slo is not None:
             return Counts(timed=value, slow=value)
         case "upstream_rq_time_bucket" if slo is not None and _is_bound(line, bound_of(slo)):
@@ -192,19 +192,6 @@ def _router_line(line: Line, cluster: Cluster, slo: float | None) -> Counts:
         case name if name.startswith(_GRPC_STATUS):
             status = name.removeprefix(_GRPC_STATUS)
             return Counts(errors=0 if status == "0" or status in _CLIENTS_MISTAKES else value)
-    return Counts()
-
-
-def _answered_instead(name: str, value: int) -> Counts:
-    """Of requests whose arm could not be reached: no client saw it, but each is a failure. How the stable did with them
-    is nobody's evidence."""
-    match name:
-        case "upstream_rq_total":
-            # Whichever way they came: sent again, or at once while it is known that the arm is away, or by a route.
-            return Counts(errors=value)
-        case "upstream_rq_xx":
-            # Those by a route alone: the others are the arm's already.
-            return Counts(requests=value)
     return Counts()
 
 
