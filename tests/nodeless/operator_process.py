@@ -5,6 +5,7 @@ import contextlib
 import gc
 import os
 import time
+import traceback
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -233,6 +234,8 @@ async def operator(
                 stop.set()
                 with contextlib.suppress(asyncio.CancelledError):  # who dies while it looks around never watches
                     await watching
+            if made.task.done() and not made.task.cancelled():
+                _let_go(made.task.exception())
             collect_what_kopf_leaves()
 
 
@@ -260,6 +263,14 @@ def _no_end_of(*tasks: "asyncio.Task[None]") -> Iterator[None]:
     finally:
         for task in tasks:
             task.remove_done_callback(tell)
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Of what the frames hold in which it was raised: whoever keeps the operator that died keeps its connections."""
+    if error is not None:
+        traceback.clear_frames(error.__traceback__)
+        for each in (*getattr(error, "exceptions", ()), error.__cause__, error.__context__):
+            _let_go(each)
 
 
 def collect_what_kopf_leaves() -> None:
