@@ -15,6 +15,7 @@ RBAC = HERE.parents[1] / "manifests" / "base" / "rbac.yaml"
 OPERATOR = "system:serviceaccount:modelward-system:modelward-operator"
 
 GATEWAY = "no test of this tier has the Gateway API; the gateway tier has"
+CACHED = "only of models that share a cache: their tests run alone, after this one"
 ONCE = "once in the life of an installation, maybe before this run"
 NOT_AN_API = "no request: admission asks the authorizer for it (ours, and OwnerReferencesPermissionEnforcement)"
 RARE: Final[Mapping[Right, str]] = {
@@ -34,6 +35,8 @@ RARE: Final[Mapping[Right, str]] = {
     Right("modelward.io", "driftpolicies", "patch"): "only while a webhook run is under way",
     Right("", "events", "list"): "only of a training Job that makes no pod, or whose pod does not begin",
     Right("", "secrets", "get"): "only where a ModelRegistry or a webhook names one: MLflow's needs no login here",
+    Right("", "secrets", "create"): CACHED,
+    Right("", "persistentvolumeclaims", "get"): CACHED,
     Right("batch", "jobs", "get"): "only before a watch has told of a Job, or after somebody has deleted it",
     Right("batch", "jobs", "delete"): "only of runs that are stopped, and beyond the last three of a model",
     Right("coordination.k8s.io", "leases", "create"): ONCE,
