@@ -15,7 +15,10 @@ TEXTS = st.one_of(
         ["true", "TRUE", "False", " 1.00 ", "-0", "-0.0", "01.0", "10", "100.0", "1.", ".5", "1e3", "spam"]
     ),
 )
-VALUES = st.one_of(TEXTS, st.booleans(), st.floats(-1e15, 1e15), st.sampled_from([0.0, -0.0, 1.5, 0.1, 1e-7]))
+NUMBERS = st.floats(-1e15, 1e15).filter(lambda value: value == 0 or abs(value) >= 1e-3)
+"""Smaller ones are no labels, and DuckDB begins to write exponents at another size than Python does."""
+
+VALUES = st.one_of(TEXTS, st.booleans(), NUMBERS, st.sampled_from([0.0, -0.0, 1.5, 0.1, 1e-7]))
 
 
 @settings(deadline=None, max_examples=300)
