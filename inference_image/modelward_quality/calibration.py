@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from modelward_quality.arrays import probabilities, same_rows, truths, weights_of
 from modelward_quality.estimate import Estimate, estimate, wilson
+from modelward_quality.sums import summed
 
 BINS: Final = 10
 """Of equal width."""
@@ -24,6 +25,17 @@ class Bin:
     squares: float
     foretold: float
     positive: float
+
+    def __add__(self, other: "Bin") -> "Bin":
+        """Of the same number."""
+        return Bin(
+            self.number,
+            self.rows + other.rows,
+            self.weight + other.weight,
+            self.squares + other.squares,
+            self.foretold + other.foretold,
+            self.positive + other.positive,
+        )
 
     @property
     def score(self) -> float:
@@ -48,14 +60,7 @@ class Calibration:
 
 def calibration_of(bins: Iterable[Bin]) -> Calibration:
     """Of any bins, also of several of one number."""
-    sums: dict[int, Bin] = {}
-    for each in bins:
-        so_far = sums.get(each.number)
-        sums[each.number] = each if so_far is None else Bin(
-            each.number, so_far.rows + each.rows, so_far.weight + each.weight, so_far.squares + each.squares,
-            so_far.foretold + each.foretold, so_far.positive + each.positive,
-        )  # fmt: skip
-    return Calibration(tuple(sums[number] for number in sorted(sums)))
+    return Calibration(summed(bins, lambda each: each.number))
 
 
 def calibration(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | None = None) -> Calibration:

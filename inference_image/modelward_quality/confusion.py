@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from modelward_quality.arrays import Floats, same_rows, weights_of
 from modelward_quality.errors import QualityError
 from modelward_quality.estimate import Estimate, estimate, normal, wilson
+from modelward_quality.sums import summed
 
 LABELS: Final = 1000
 """A table of more labels is refused: it is no classification, or the wrong column."""
@@ -24,6 +25,24 @@ class Pair:
     rows: int
     weight: float
     squares: float
+
+    def __add__(self, other: "Pair") -> "Pair":
+        """Of the same labels."""
+        sums = (self.rows + other.rows, self.weight + other.weight, self.squares + other.squares)
+        return Pair(self.label, self.foretold, *sums)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of how many (effective) rows, 0 where none has a weight: then `value` says nothing."""
+
+    value: float
+    size: float
+    rows: int
+
+    def estimate(self) -> Estimate | None:
+        """With its interval, None of no rows."""
+        return estimate(self.value, wilson(self.value, self.size), self.rows) if self.size else None
 
 
 @dataclass(frozen=True)
@@ -43,31 +62,19 @@ class Confusion:
     def labels(self) -> tuple[str, ...]:
         return tuple(sorted({each.label for each in self.pairs} | {each.foretold for each in self.pairs}))
 
-    def share(
-        self, hit: Callable[[Pair], bool], among: Callable[[Pair], bool], level: float | None = None
-    ) -> Estimate | None:
-        """The weighted share of `hit` among the rows that `among` lets through, None where there are none. `level`: of
-        its interval."""
+    def share(self, hit: Callable[[Pair], bool], among: Callable[[Pair], bool]) -> "Share":
+        """Of `hit`, weighted, among the rows that `among` lets through."""
         asked = [each for each in self.pairs if among(each)]
-        weight = sum(each.weight for each in asked)
+        rows, weight = sum(each.rows for each in asked), sum(each.weight for each in asked)
         if weight == 0:
-            return None
+            return Share(0.0, 0.0, rows)
         value = sum(each.weight for each in asked if hit(each)) / weight
-        size = weight**2 / sum(each.squares for each in asked)
-        interval = wilson(value, size) if level is None else wilson(value, size, level)
-        return estimate(value, interval, sum(each.rows for each in asked))
+        return Share(value, weight**2 / sum(each.squares for each in asked), rows)
 
 
 def confusion_of(pairs: Iterable[Pair]) -> Confusion:
     """Of any pairs, also of several for the same two labels. Raises QualityError beyond LABELS."""
-    sums: dict[tuple[str, str], Pair] = {}
-    for each in pairs:
-        key = (each.label, each.foretold)
-        so_far = sums.get(key)
-        sums[key] = each if so_far is None else Pair(
-            *key, so_far.rows + each.rows, so_far.weight + each.weight, so_far.squares + each.squares
-        )  # fmt: skip
-    made = Confusion(tuple(sums[key] for key in sorted(sums)))
+    made = Confusion(summed(pairs, lambda each: (each.label, each.foretold)))
     if len(made.labels) > LABELS:
         raise QualityError(
             f"{len(made.labels)} labels are more than {LABELS}: is it a number, and the task a regression?"
@@ -102,27 +109,27 @@ def _texts(labels: NDArray[Any]) -> NDArray[np.str_]:
 
 
 def accuracy(table: Confusion) -> Estimate | None:
-    return table.share(lambda each: each.label == each.foretold, lambda _: True)
+    return table.share(lambda each: each.label == each.foretold, lambda _: True).estimate()
 
 
 def precision(table: Confusion, label: str) -> Estimate | None:
     """None where `label` was never foretold."""
-    return table.share(lambda each: each.label == label, lambda each: each.foretold == label)
+    return table.share(lambda each: each.label == label, lambda each: each.foretold == label).estimate()
 
 
 def recall(table: Confusion, label: str) -> Estimate | None:
     """None where no row has `label`."""
-    return table.share(lambda each: each.foretold == label, lambda each: each.label == label)
+    return table.share(lambda each: each.foretold == label, lambda each: each.label == label).estimate()
 
 
 def false_positive_rate(table: Confusion, label: str) -> Estimate | None:
     """Rows for which `label` was foretold, of those that have another. None where there is none."""
-    return table.share(lambda each: each.foretold == label, lambda each: each.label != label)
+    return table.share(lambda each: each.foretold == label, lambda each: each.label != label).estimate()
 
 
 def selection_rate(table: Confusion, label: str) -> Estimate | None:
     """Rows for which `label` was foretold, of all."""
-    return table.share(lambda each: each.foretold == label, lambda _: True)
+    return table.share(lambda each: each.foretold == label, lambda _: True).estimate()
 
 
 def f1(table: Confusion, label: str) -> Estimate | None:
@@ -135,7 +142,7 @@ def f1(table: Confusion, label: str) -> Estimate | None:
     def concerned(each: Pair) -> bool:
         return label in (each.label, each.foretold)
 
-    star = table.share(lambda each: each.label == each.foretold, concerned)
+    star = table.share(lambda each: each.label == each.foretold, concerned).estimate()
     if star is None:
         return None
     value, low, high = (2 * each / (1 + each) for each in (star.value, star.low or 0.0, star.high or 0.0))

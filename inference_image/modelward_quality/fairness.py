@@ -9,23 +9,13 @@ from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import Final
 
-from modelward_quality.confusion import Confusion, Pair
+from modelward_quality.confusion import Confusion, Pair, Share
 from modelward_quality.estimate import LEVEL, Estimate, estimate, wilson
 
 SMALLEST: Final = 100
 """Rows of a group, of those that a rate is about."""
 
 Among = Callable[[Pair], bool]
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A share of the rows of a group, and how many (effective) rows it is of."""
-
-    group: str
-    share: float
-    size: float
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -73,58 +63,49 @@ def equalized_odds(groups: Mapping[str, Confusion], label: str, smallest: int = 
 
 
 def _gap(groups: Mapping[str, Confusion], label: str, among: Among, smallest: int) -> Gap | None:
-    rates = [_rate(name, table, label, among) for name, table in sorted(groups.items())]
-    large = [each for each in rates if each.rows >= max(smallest, 1) and each.size > 0]
-    left_out = tuple(each.group for each in rates if each not in large)
+    rates = {name: table.share(lambda each: each.foretold == label, among) for name, table in sorted(groups.items())}
+    large = [name for name, each in rates.items() if each.rows >= max(smallest, 1) and each.size > 0]
+    left_out = tuple(name for name in rates if name not in large)
     if len(large) < 2:
         return None
-    highest, lowest = max(large, key=lambda each: each.share), min(large, key=lambda each: each.share)
-    if highest is lowest:
-        lowest = next(each for each in large if each is not highest)
+    first, last = (of(large, key=lambda name: rates[name].value) for of in (max, min))
+    if first == last:
+        last = next(name for name in large if name != first)
+    highest, lowest = rates[first], rates[last]
     pairs = len(large) * (len(large) - 1) / 2
     level = 1 - (1 - LEVEL) / pairs
     rows = highest.rows + lowest.rows
-    difference = estimate(highest.share - lowest.share, _of_difference(highest, lowest, level), rows)
+    difference = estimate(highest.value - lowest.value, _of_difference(highest, lowest, level), rows)
     ratio = None
-    if highest.share > 0:
-        ratio = estimate(lowest.share / highest.share, _of_ratio(lowest, highest, level), rows)
-    return Gap(highest.group, lowest.group, difference, ratio, left_out)
+    if highest.value > 0:
+        ratio = estimate(lowest.value / highest.value, _of_ratio(lowest, highest, level), rows)
+    return Gap(first, last, difference, ratio, left_out)
 
 
-def _rate(group: str, table: Confusion, label: str, among: Among) -> Rate:
-    asked = [each for each in table.pairs if among(each)]
-    weight, squares = sum(each.weight for each in asked), sum(each.squares for each in asked)
-    rows = sum(each.rows for each in asked)
-    if weight == 0:
-        return Rate(group, 0.0, 0.0, rows)
-    share = sum(each.weight for each in asked if each.foretold == label) / weight
-    return Rate(group, share, weight**2 / squares, rows)
-
-
-def _of_difference(one: Rate, other: Rate, level: float) -> tuple[float, float]:
+def _of_difference(one: Share, other: Share, level: float) -> tuple[float, float]:
     """Newcombe 1998 ("Interval estimation for the difference between independent proportions"), method 10."""
-    low, high = wilson(one.share, one.size, level)
-    other_low, other_high = wilson(other.share, other.size, level)
-    value = one.share - other.share
+    low, high = wilson(one.value, one.size, level)
+    other_low, other_high = wilson(other.value, other.size, level)
+    value = one.value - other.value
     return (
-        value - sqrt((one.share - low) ** 2 + (other_high - other.share) ** 2),
-        value + sqrt((high - one.share) ** 2 + (other.share - other_low) ** 2),
+        value - sqrt((one.value - low) ** 2 + (other_high - other.value) ** 2),
+        value + sqrt((high - one.value) ** 2 + (other.value - other_low) ** 2),
     )
 
 
-def _of_ratio(one: Rate, other: Rate, level: float) -> tuple[float, float | None]:
+def _of_ratio(one: Share, other: Share, level: float) -> tuple[float, float | None]:
     """By the limits of both on the scale of the logarithm (Zou and Donner 2008, "Construction of confidence limits
     about effect measures", MOVER). 0 where the lower limit is 0; None: it may be any above."""
-    low, high = wilson(one.share, one.size, level)
-    other_low, other_high = wilson(other.share, other.size, level)
-    centre = _log(one.share) - _log(other.share)
-    down = sqrt((_log(one.share) - _log(low)) ** 2 + (_log(other_high) - _log(other.share)) ** 2) if low > 0 else None
+    low, high = wilson(one.value, one.size, level)
+    other_low, other_high = wilson(other.value, other.size, level)
+    centre = _log(one.value) - _log(other.value)
+    down = sqrt((_log(one.value) - _log(low)) ** 2 + (_log(other_high) - _log(other.value)) ** 2) if low > 0 else None
     up = None
     if other_low > 0:
         # Where none was selected, the upper limit of the one takes the place of its distance from nothing.
-        start = _log(high) - _log(other.share) if one.share == 0 else centre
-        own = 0.0 if one.share == 0 else _log(high) - _log(one.share)
-        up = start + sqrt(own**2 + (_log(other.share) - _log(other_low)) ** 2)
+        start = _log(high) - _log(other.value) if one.value == 0 else centre
+        own = 0.0 if one.value == 0 else _log(high) - _log(one.value)
+        up = start + sqrt(own**2 + (_log(other.value) - _log(other_low)) ** 2)
     return (0.0 if down is None else exp(centre - down)), (None if up is None else exp(up))
 
 

@@ -4,7 +4,6 @@ Merged as Chan, Golub and LeVeque 1983 ("Algorithms for computing the sample var
 where the mean is large.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import isfinite, nan
 
@@ -74,7 +73,3 @@ def moments(values: ArrayLike, weights: ArrayLike | None = None) -> Moments:
     if not (isfinite(mean) and isfinite(spread)):
         raise QualityError(f"values: {found.min():g} to {found.max():g} are too large to be squared")
     return Moments(found.size, total, float((weight**2).sum()), mean, spread)
-
-
-def merged(parts: Iterable[Moments]) -> Moments:
-    return sum(parts, Moments())
