@@ -133,9 +133,9 @@ def _foretold(log: Table, spec: Spec) -> dict[str, Value]:
             if task.label is not None:
                 made["foretold"] = as_label(log[task.label])
             else:
-                made["foretold"] = (as_number(log[str(task.score)]) >= task.threshold).ifelse(
-                    ibis.literal(label(str(task.positive))), ibis.literal(NOT + label(str(task.positive)))
-                )
+                positive = str(positive_of(spec))
+                is_positive = as_number(log[str(task.score)]) >= task.threshold
+                made["foretold"] = is_positive.ifelse(ibis.literal(positive), ibis.literal(NOT + positive))
             return made
         case Numbers():
             _need(log, [task.value], "the log")
@@ -143,6 +143,13 @@ def _foretold(log: Table, spec: Spec) -> dict[str, Value]:
         case Ranking():
             _need(log, [task.score, task.group], "the log")
             return {"foretold": as_number(log[task.score]), "group": log[task.group].cast("string")}
+
+
+def positive_of(spec: Spec) -> str | None:
+    """The label that is foretold, as labels are written."""
+    if not isinstance(spec.task, Classes) or spec.task.positive is None:
+        return None
+    return label(spec.task.positive)
 
 
 def _is_foretold(rows: Table) -> BooleanValue:
@@ -169,19 +176,15 @@ def column_of(segment: Segment) -> str:
 
 
 def _with_outcomes(matured: Table, best: Table, spec: Spec) -> Table:
-    sure = best.filter(~best.undecided)
-    chosen = sure.select(of="id", outcome="value", worth_of="weight")
+    chosen = best.select(of="id", said="value", worth_of="weight", undecided="undecided")
     joined = matured.left_join(chosen, matured.id == chosen.of)
-    told = joined.of.notnull()
+    told = joined.of.notnull() & ~joined.undecided.fill_null(False)
+    outcome: Value = told.ifelse(joined.said, ibis.null(joined.said.type()))
     absent = spec.outcomes.absent
-    outcome: Value = joined.outcome
     if absent is not None:
         # Of what nobody could decide nothing is assumed.
-        doubtful = best.filter(best.undecided).select(doubtful="id")
-        joined = joined.left_join(doubtful, joined.id == doubtful.doubtful)
-        told = joined.of.notnull()
         assumed = label(absent) if isinstance(spec.task, Classes) else float(absent)
-        outcome = ibis.ifelse(told | joined.doubtful.notnull(), joined.outcome, ibis.literal(assumed))
+        outcome = joined.of.isnull().ifelse(ibis.literal(assumed), outcome)
     weight = ibis.coalesce(joined.worth_of, ibis.literal(1.0)) / joined.sampled
     rows = joined.select(
         *(each for each in matured.columns if each not in ("request_id", "row", "key", "sampled")),

@@ -13,11 +13,11 @@ import pyarrow
 from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
 
-from modelward_evaluate.cohorts import cohorts
-from modelward_evaluate.columns import label, listed
+from modelward_evaluate.cohorts import cohorts, positive_of
+from modelward_evaluate.columns import listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
-from modelward_evaluate.spec import Classes, Spec
+from modelward_evaluate.spec import Spec
 from modelward_evaluate.sums import Group, groups, prepared
 from modelward_monitor.predictionlog.names import counted
 from modelward_quality import fairness
@@ -54,15 +54,16 @@ class Evaluation:
 def evaluate(spec: Spec) -> Evaluation:
     """Raises EvaluationError."""
     log, told = listing(spec.predictions.path), listing(spec.outcomes.path)
-    if _is_log(log):
-        log = replace(log, paths=tuple(counted(log.paths)))
+    # Of a prediction log some files may be left out; other files are none of it.
+    if of_log := tuple(counted(log.paths)):
+        log = replace(log, paths=of_log)
         _is_of_one_model(log, spec.predictions.path)
     with tempfile.TemporaryDirectory() as scratch:
         con = connect(spec, scratch)
         try:
             names = ("request_id", "key", getattr(spec.task, "label", None))
             predictions = table(
-                con, "predictions", log, "predictions", lambda name: name in names, FOLDERS if _is_log(log) else None
+                con, "predictions", log, "predictions", lambda name: name in names, FOLDERS if of_log else None
             )
             outcomes = table(con, "outcomes", told, "outcomes", lambda _: True)
             close_to_files(con)
@@ -72,7 +73,7 @@ def evaluate(spec: Spec) -> Evaluation:
 
             found = cohorts(predictions, outcomes, spec, keep)
             rows = keep("measured", prepared(found.rows, spec))
-            return Evaluation(found.counts, tuple(_groups(rows, spec)))
+            return Evaluation(found.counts, tuple(groups(rows, spec)))
         except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
             raise EvaluationError(f"the evaluation failed: {str(error).strip().splitlines()[0]}") from error
         except QualityError as error:
@@ -83,22 +84,11 @@ def evaluate(spec: Spec) -> Evaluation:
             con.disconnect()
 
 
-def _is_log(files: Listing) -> bool:
-    """Whether these are files of a prediction log, of which some may be left out."""
-    return bool(counted(files.paths))
-
-
 def _is_of_one_model(log: Listing, path: str) -> None:
     """Raises EvaluationError: rows of several would be one sum."""
     models = sorted({found.group() for each in log.paths if (found := _MODEL.search(each))})
     if len(models) > 1:
         raise EvaluationError(f"predictions: {path} has the log of {listed(models)}: name the folder of one model")
-
-
-def _groups(rows: Table, spec: Spec) -> Iterable[Group]:
-    yield from groups(rows, spec)
-    for each in spec.all_segments:
-        yield from groups(rows, spec, each)
 
 
 def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
@@ -136,13 +126,6 @@ def whole(found: Iterable[Group]) -> dict[Key, Statistics]:
     for each in found:
         by_key.setdefault((each.revision, each.arm, each.segment, each.value), []).append(each.statistics)
     return {key: reduce(add, by_key[key]) for key in sorted(by_key)}
-
-
-def positive_of(spec: Spec) -> str | None:
-    """The label that is foretold, as labels are written."""
-    if not isinstance(spec.task, Classes) or spec.task.positive is None:
-        return None
-    return label(spec.task.positive)
 
 
 def _fairness(found: dict[Key, Statistics], spec: Spec) -> list[dict[str, Any]]:

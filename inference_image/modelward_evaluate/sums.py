@@ -14,8 +14,7 @@ import ibis
 import numpy as np
 from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
-from modelward_evaluate.cohorts import OTHERS, column_of
-from modelward_evaluate.columns import label
+from modelward_evaluate.cohorts import OTHERS, column_of, positive_of
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
 from modelward_quality.calibration import BINS, Bin, calibration_of
 from modelward_quality.confusion import Pair, confusion_of
@@ -42,6 +41,9 @@ Columns = dict[str, Any]
 Key = tuple[str, int, int]
 Record = dict[str, Any]
 Keys = tuple[str, ...]
+Found = Iterator[tuple[Key, Statistics]]
+Pairs = Mapping[int, tuple[str, ...]]
+"""Outcome and what was foretold, by the code of both."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +59,29 @@ class Group:
     statistics: Statistics
 
 
-def groups(rows: Table, spec: Spec, segment: Segment | None = None) -> Iterator[Group]:
-    """`rows`: of `prepared`. By day, revision and arm; or, where `segment` is given, by its values, of all days
-    together."""
-    names = {} if segment is None else _names(rows, segment)
+def groups(rows: Table, spec: Spec) -> Iterator[Group]:
+    """`rows`: of `prepared`. By day, revision and arm; and for each segment by its values, of all days together."""
+    sides = _texts(rows, "side", "revision", "arm")
+    pairs = _texts(rows, "pair", "outcome", "foretold") if "pair" in rows.columns else {}
+    for segment in (None, *spec.all_segments):
+        names = {} if segment is None else _names(rows, segment)
+        for (day, side, of), statistics in _of_segment(rows, spec, segment, names, pairs):
+            name, said = ("", "") if segment is None else (segment.name, names.get(of, OTHERS))
+            revision, arm = sides[side]
+            yield Group(day, revision, arm, name, said, statistics)
+
+
+def _of_segment(rows: Table, spec: Spec, segment: Segment | None, names: Mapping[int, str], pairs: Pairs) -> Found:
+    """`names`: of the values that have a group of their own."""
     value: Value = ibis.literal(OTHER, "int64")
     if segment is not None and names:
         code = rows[code_of(segment)]
         value = code.isin(list(names)).ifelse(code, value)
     valued = rows.mutate(value=value)
     keys = (*(("day",) if segment is None else ()), "side", "value")
-    found = _of_rankings(valued, spec.task, keys) if isinstance(spec.task, Ranking) else _of_rows(valued, spec, keys)
-    sides = _texts(rows, "side", "revision", "arm")
-    for (day, side, of), statistics in found:
-        name, said = ("", "") if segment is None else (segment.name, names.get(of, OTHERS))
-        revision, arm = sides[side]
-        yield Group(day, revision, arm, name, said, statistics)
+    if isinstance(spec.task, Ranking):
+        return _of_rankings(valued, spec.task, keys)
+    return _of_rows(valued, spec, keys, pairs)
 
 
 def _names(rows: Table, segment: Segment) -> dict[int, str]:
@@ -92,7 +101,7 @@ def code_of(segment: Segment) -> str:
     return f"code.{segment.name}"
 
 
-def _of_rows(rows: Table, spec: Spec, keys: Keys) -> Iterator[tuple[Key, Statistics]]:
+def _of_rows(rows: Table, spec: Spec, keys: Keys, pairs: Pairs) -> Found:
     """All sums of a segment are one aggregate, of numbers alone; what is made of them is a matter of some thousand
     rows."""
     cells = tuple(each for each in ("pair", "cell", "bin") if each in rows.columns)
@@ -100,8 +109,7 @@ def _of_rows(rows: Table, spec: Spec, keys: Keys) -> Iterator[tuple[Key, Statist
     rows = _with_centres(rows, names, keys)
     said = rows.group_by([*keys, *cells]).agg(**_counts(rows), **_measures(rows, names))
     found = {name: column.to_numpy(zero_copy_only=False) for name, column in _columns(said.to_pyarrow())}
-    positive = label(str(getattr(spec.task, "positive", "")))
-    pairs = _texts(rows, "pair", "outcome", "foretold") if "pair" in cells else {}
+    positive = positive_of(spec)
     for key, at in _places(found, keys):
         part = {name: column[at] for name, column in found.items()}
         yield key, _statistics(part, pairs, names, positive)
@@ -167,7 +175,8 @@ def prepared(rows: Table, spec: Spec) -> Table:
     if not isinstance(spec.task, Classes):
         return made
     made = made.mutate(pair=_code(made.outcome, made.foretold))
-    return _with_losses(made, label(str(spec.task.positive))) if "score" in made.columns else made
+    positive = positive_of(spec)
+    return _with_losses(made, positive) if positive is not None and "score" in made.columns else made
 
 
 def _code(*texts: StringValue) -> IntegerValue:
@@ -193,7 +202,7 @@ def _with_losses(rows: Table, positive: str) -> Table:
     )
 
 
-def _statistics(of: Columns, pairs: Mapping[int, tuple[str, ...]], names: Sequence[str], positive: str) -> Statistics:
+def _statistics(of: Columns, pairs: Pairs, names: Sequence[str], positive: str | None) -> Statistics:
     means = {name: _moments(of, name) for name in names}
     confusion = scored = bins = None
     if pairs:
@@ -236,7 +245,7 @@ def _moments(of: Columns, name: str) -> Moments:
     return Moments(rows, weight, squares, centre + away, spread)
 
 
-def _of_rankings(rows: Table, task: Ranking, keys: Keys) -> Iterator[tuple[Key, Statistics]]:
+def _of_rankings(rows: Table, task: Ranking, keys: Keys) -> Found:
     """A ranking as a whole is of the day and the segment of its first row."""
     day = {"day": rows.day.min()} if "day" in keys else {}
     whole = rows.group_by(["side", "group"]).agg(
