@@ -41,6 +41,7 @@ from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
 from modelward.registries import webhooks
+from modelward.registries.access import Access
 from modelward.registries.following import Registries
 from modelward.registries.webhooks import Webhooks
 from modelward.registries.writing import Writing
@@ -156,16 +157,14 @@ def build(
     )  # fmt: skip
     monitoring = Monitoring(api, Monitors(session, credentials=credentials, budget=budget), poller, clock)
     fleet = Fleet(lambda: cache.names(MODEL_DEPLOYMENTS), queue.add, configured.updates_at_a_time)
+    access = Access(api, outside, configured.registry_hosts, clock, time.time, configured.lending)
     registries = Registries(
-        api, outside, poller, configured.registry_hosts, clock, time.time,
-        lambda key, reference: wake_followers(cache, queue, key.namespace, reference), configured.lending,
+        access, poller, clock, time.time,
+        lambda key, reference: wake_followers(cache, queue, key.namespace, reference),
     )  # fmt: skip
-    writing = Writing(
-        outside, poller, registries.logins, registries.budgets, registries.roles, configured.registry_hosts, time.time
-    )
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet,
-        registries, CacheClaims(api, poller, clock), writing,
+        registries, CacheClaims(api, poller, clock), Writing(poller, access),
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
     triggers = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
@@ -203,7 +202,7 @@ def build(
         registries.poke(key)
         queue.add(key)
 
-    return controller, statuses, Webhooks(cache, registries.logins, poke, lease.is_held, clock, time.time)
+    return controller, statuses, Webhooks(cache, access.logins, poke, lease.is_held, clock, time.time)
 
 
 def now() -> datetime:

@@ -39,6 +39,7 @@ from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
+from modelward.registries.access import Access
 from modelward.registries.following import Registries
 from modelward.registries.writing import Writing
 from modelward.retraining.run import WEBHOOK
@@ -186,17 +187,15 @@ async def operator(
         evidence = EvidenceCollector(as_scraper(traffic or FakeTraffic()), prometheus, poller, ask_every=1.0)
         monitoring = Monitoring(api, as_monitors(sidecars or FakeMonitors()), poller, clock)
         fleet = Fleet(lambda: cache.names(MODEL_DEPLOYMENTS), queue.add, at_a_time)
+        access = Access(api, outside, registry_hosts, clock, time.time)
         registries = Registries(
-            api, outside, poller, registry_hosts, clock, time.time,
+            access, poller, clock, time.time,
             lambda key, reference: wake_followers(cache, queue, key.namespace, reference),
         )  # fmt: skip
-        writing = Writing(
-            outside, poller, registries.logins, registries.budgets, registries.roles, registry_hosts, time.time
-        )
         reconciler = Reconciler(
             api, cache, platform, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
             Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time), fleet, registries,
-            CacheClaims(api, poller, clock, every=2.0), writing,
+            CacheClaims(api, poller, clock, every=2.0), Writing(poller, access),
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)

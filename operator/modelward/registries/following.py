@@ -9,29 +9,21 @@ Failure: a problem in words, in `Said`.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import aiohttp
-
 from modelward import telemetry
 from modelward.api.modelregistry import ModelRegistry
 from modelward.kube.cache import Key
-from modelward.kube.client import Api, ApiError, ApiUnreachableError
+from modelward.kube.client import ApiError, ApiUnreachableError
 from modelward.kube.poller import Poller, Question
-from modelward.models.following import Said, Trouble
+from modelward.models.following import Said
 from modelward.models.references import NoReferenceError, parse
 from modelward.models.resolved import Resolved
-from modelward.registries.budgets import Budgets
-from modelward.registries.client import Client
-from modelward.registries.login import Logins
-from modelward.registries.mlflow import MlflowRegistry
-from modelward.registries.registry import Login, Registry, RegistryError
-from modelward.registries.roles import NOBODY, Lending, Roles
-from modelward.registries.sagemaker import SageMakerRegistry
-from modelward.registries.sigv4 import Keys
+from modelward.registries.access import BACKOFF_MAX, FAILURES, LEFT_OUT, LONGEST_LOOK, Access, backoff
+from modelward.registries.registry import Registry, RegistryError
 from modelward.values.durations import seconds
 
 log = logging.getLogger(__name__)
@@ -39,20 +31,11 @@ log = logging.getLogger(__name__)
 KIND: Final = "registry"
 """Of the poller's questions."""
 
-LONGEST_LOOK: Final = 45.0
-"""Seconds, of all requests of a look."""
-
 JITTER: Final = 0.1
 """Share of the interval: many models made at once must not ask in step for ever."""
 
-RETRY, BACKOFF_MAX = 10.0, 300.0
-"""Seconds between two looks at what fails: at first, doubled each time, and at most, unless the interval is longer."""
-
 BESIDES: Final = 120.0
 """Seconds after which what nobody follows, and nobody has asked about since, is asked for no more."""
-
-LEFT_OUT: Final = 5.0
-"""Seconds after which a look that the namespace had no budget for is tried again."""
 
 
 @dataclass
@@ -74,29 +57,21 @@ class _Heard:
 
 
 class Registries:
-    """`logins`, `budgets`, `roles`: shared with whoever else asks registries. `hosts`: that the installation lets be
-    called; `changed`: is told of what was said anew; `clock`: monotonic seconds; `now`: seconds since the epoch;
-    `lending`: for which roles the operator lends its own identity."""
+    """`access`: shared with whoever writes into registries; `changed`: is told of what was said anew; `clock`:
+    monotonic seconds; `now`: seconds since the epoch."""
 
     def __init__(
         self,
-        api: Api,
-        session: aiohttp.ClientSession,
+        access: Access,
         poller: Poller,
-        hosts: Sequence[str],
         clock: Callable[[], float],
         now: Callable[[], float],
         changed: Callable[[Key, str], None] = lambda _key, _reference: None,
-        lending: Lending = NOBODY,
     ) -> None:
-        self._session = session
+        self.access = access
         self._poller = poller
-        self._hosts = hosts
         self._clock = clock
         self._now = now
-        self.logins = Logins(api, clock)
-        self.budgets = Budgets(clock)
-        self.roles = Roles(lending, now)
         self._followed: dict[Key, dict[str, _Followed]] = {}
         self._besides: dict[Key, dict[str, float]] = {}
         self._wanted: dict[Key, frozenset[str]] = {}
@@ -121,9 +96,7 @@ class Registries:
             state = known.setdefault(reference, _Followed())
             left = state.not_before - self._clock()
             if left <= 0:
-                about = (registry.spec, registry.refresh, refreshed, self._pokes.get(key, 0))
-                look = partial(self._look, key, registry, reference, state)
-                left = self._poller.ask(Question(KIND, key, reference), look, state.every, about) or 0.0
+                left = self._ask(key, registry, reference, state, refreshed) or 0.0
             if left > 0:
                 asked.append(left)
         return min(asked, default=None)
@@ -143,9 +116,16 @@ class Registries:
         self._besides.setdefault(key, {})[reference] = self._clock()
         state = self._followed.setdefault(key, {}).setdefault(reference, _Followed())
         if state.not_before <= self._clock():
-            look = partial(self._look, key, registry, reference, state)
-            self._poller.ask(Question(KIND, key, reference), look, state.every, (registry.spec, registry.refresh, ()))
+            self._ask(key, registry, reference, state)
         return self.said(registry, reference)
+
+    def _ask(
+        self, key: Key, registry: ModelRegistry, reference: str, state: _Followed, refreshed: tuple[str, ...] = ()
+    ) -> float | None:
+        """Seconds until it may be asked again, None: it is asked now."""
+        about = (registry.spec, registry.refresh, refreshed, self._pokes.get(key, 0))
+        look = partial(self._look, key, registry, reference, state)
+        return self._poller.ask(Question(KIND, key, reference), look, state.every, about)
 
     def _asked_besides(self, key: Key) -> set[str]:
         asked, now = self._besides.get(key, {}), self._clock()
@@ -174,7 +154,7 @@ class Registries:
         self._poller.forget(key)
 
     async def _look(self, key: Key, registry: ModelRegistry, reference: str, state: _Followed) -> None:
-        bill = self.budgets.begin(key.namespace, suspect=state.failures > 0)
+        bill = self.access.budgets.begin(key.namespace, suspect=state.failures > 0)
         if bill is None:
             state.every = LEFT_OUT
             return
@@ -200,34 +180,16 @@ class Registries:
         known = before.resolved if before is not None and before.address == registry.address else None
         try:
             async with asyncio.timeout(LONGEST_LOOK):
-                login = await self.logins.of(registry)
-                return _Heard(Said(registry.address, await self._asked(registry, login, reference, known, count)), True)
+                one = await self.access.opened(registry, count)
+                return _Heard(Said(registry.address, await self._asked(one, reference, known)), True)
         except (ApiError, ApiUnreachableError) as error:
             log.warning("%s: what it is asked with could not be read: %s", key, error)
             return None
-        except RegistryError as error:
-            self.logins.forget(registry.uid)
-            self.roles.forget(registry.uid)
-            trouble = Trouble(error.reason, str(error), error.answered)
-            return _Heard(Said(registry.address, known, trouble), error.answered, error.retry_after)
-        except TimeoutError:
-            trouble = Trouble("TimedOut", f"The registry takes longer than {LONGEST_LOOK:g} s to answer. See its log")
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            log.warning("%s: %s: %r", key, reference, error, exc_info=True)
-            trouble = Trouble("BadAnswer", "The registry's answer has another form than such a registry's has")
-        return _Heard(Said(registry.address, known, trouble), False)
+        except FAILURES as error:
+            trouble = self.access.trouble(registry, error, f"{key}: {reference}")
+            return _Heard(Said(registry.address, known, trouble), trouble.answered, getattr(error, "retry_after", None))
 
-    async def _asked(
-        self,
-        registry: ModelRegistry,
-        login: Login,
-        reference: str,
-        known: Resolved | None,
-        count: Callable[[int], None],
-    ) -> Resolved | None:
-        client = Client(self._session, self._hosts, login, count)
-        own = Client(self._session, self._hosts, Login(), count)
-        one = opened(registry, login, client, self._now, lambda base: self.roles.keys(registry, base, client, own))
+    async def _asked(self, one: Registry, reference: str, known: Resolved | None) -> Resolved | None:
         if not reference:
             await one.check()
             return None
@@ -240,26 +202,7 @@ class Registries:
     def _take(self, state: _Followed, said: Said, interval: float, wait: float | None) -> None:
         """What was said, and when to ask again."""
         state.failures = 0 if said.trouble is None else state.failures + 1
-        every = interval
-        if state.failures:
-            every = min(RETRY * 2.0 ** min(state.failures - 1, 16), max(interval, BACKOFF_MAX))
+        every = backoff(state.failures, max(interval, BACKOFF_MAX)) if state.failures else interval
         state.every = every * (1 + JITTER * (2 * random.random() - 1))  # noqa: S311
         state.not_before = self._clock() + wait if wait is not None else float("-inf")
         state.said, state.asked_at = said, self._now()
-
-
-def opened(
-    registry: ModelRegistry,
-    login: Login,
-    client: Client,
-    now: Callable[[], float],
-    assumed: Callable[[Keys | None], Awaitable[Keys]] | None = None,
-) -> Registry:
-    """The registry of the kind that its spec names. `assumed`: see SageMakerRegistry. Raises RegistryError where the
-    login is of no use."""
-    secret = registry.spec.credentials_secret
-    name = secret.name if secret else None
-    if registry.spec.mlflow is not None:
-        return MlflowRegistry(client, registry.spec.mlflow, login, name)
-    assert registry.spec.sage_maker is not None
-    return SageMakerRegistry(client, registry.spec.sage_maker, login, name, now, assumed)

@@ -1,7 +1,7 @@
 """What every registry answers, and how it fails.
 
 A registry is added by a class with these methods in a file of its own, a spec in api/modelregistry.py, and a line in
-following.py.
+access.py.
 """
 
 from collections.abc import Mapping

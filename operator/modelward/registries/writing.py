@@ -7,13 +7,10 @@ Failure: a problem in words. Nothing that is served hangs on it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
-
-import aiohttp
 
 from modelward import telemetry
 from modelward.api.modelregistry import ModelRegistry
@@ -22,12 +19,9 @@ from modelward.kube.client import ApiError, ApiUnreachableError
 from modelward.kube.poller import Poller, Question
 from modelward.models.following import Trouble
 from modelward.models.write_back import Step
-from modelward.registries.budgets import Bill, Budgets
-from modelward.registries.client import Client
-from modelward.registries.following import BACKOFF_MAX, LEFT_OUT, LONGEST_LOOK, RETRY, opened
-from modelward.registries.login import Logins
-from modelward.registries.registry import Login, RegistryError
-from modelward.registries.roles import Roles
+from modelward.registries.access import FAILURES, LEFT_OUT, LONGEST_LOOK, Access, backoff
+from modelward.registries.budgets import Bill
+from modelward.registries.registry import Registry, RegistryError
 
 log = logging.getLogger(__name__)
 
@@ -54,25 +48,11 @@ class _State:
 
 
 class Writing:
-    """`hosts`: that the installation lets be called; `now`: seconds since the epoch."""
+    """`access`: shared with whoever asks registries."""
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        poller: Poller,
-        logins: Logins,
-        budgets: Budgets,
-        roles: Roles,
-        hosts: Sequence[str],
-        now: Callable[[], float],
-    ) -> None:
-        self._session = session
+    def __init__(self, poller: Poller, access: Access) -> None:
         self._poller = poller
-        self._logins = logins
-        self._budgets = budgets
-        self._roles = roles
-        self._hosts = hosts
-        self._now = now
+        self._access = access
         self._states: dict[Key, _State] = {}
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -98,7 +78,7 @@ class Writing:
             self._poller.drop(Question(KIND, key))
 
     async def _write(self, registry: ModelRegistry, steps: tuple[Step, ...], state: _State) -> None:
-        bill = self._budgets.begin(registry.namespace, suspect=state.failures > 0)
+        bill = self._access.budgets.begin(registry.namespace, suspect=state.failures > 0)
         if bill is None:
             state.every = LEFT_OUT
             return
@@ -111,36 +91,24 @@ class Writing:
         telemetry.REGISTRY_WRITES.labels("ok" if trouble is None else "error").inc()
         state.done, state.trouble = trouble is None, trouble
         state.failures = 0 if trouble is None else state.failures + 1
-        state.every = max(wait, min(RETRY * 2.0 ** min(max(state.failures - 1, 0), 16), BACKOFF_MAX))
+        state.every = max(wait, backoff(max(state.failures, 1)))
 
     async def _tried(
         self, registry: ModelRegistry, steps: tuple[Step, ...], bill: Bill
     ) -> tuple[Trouble | None, float]:
         """What went wrong, and the seconds for which the registry wants to be left alone."""
+        where = f"{registry.namespace}/{registry.name}"
         try:
             async with asyncio.timeout(LONGEST_LOOK), self._turn(registry.uid):
-                await self._done(registry, steps, bill)
+                await self._done(await self._access.opened(registry, bill.count), steps)
         except (ApiError, ApiUnreachableError) as error:
-            log.warning(
-                "%s/%s: what it is written with could not be read: %s", registry.namespace, registry.name, error
-            )
+            log.warning("%s: what it is written with could not be read: %s", where, error)
             return Trouble("CredentialsUnread", "What the registry is asked with could not be read; trying again"), 0.0
-        except RegistryError as error:
-            self._logins.forget(registry.uid)
-            self._roles.forget(registry.uid)
-            return Trouble(error.reason, str(error), error.answered), error.retry_after or 0.0
-        except TimeoutError:
-            return Trouble("TimedOut", f"The registry takes longer than {LONGEST_LOOK:g} s to answer. See its log"), 0.0
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            log.warning("%s/%s: %r", registry.namespace, registry.name, error, exc_info=True)
-            return Trouble("BadAnswer", "The registry's answer has another form than such a registry's has"), 0.0
+        except FAILURES as error:
+            return self._access.trouble(registry, error, where), getattr(error, "retry_after", None) or 0.0
         return None, 0.0
 
-    async def _done(self, registry: ModelRegistry, steps: tuple[Step, ...], bill: Bill) -> None:
-        login = await self._logins.of(registry)
-        client = Client(self._session, self._hosts, login, bill.count)
-        own = Client(self._session, self._hosts, Login(), bill.count)
-        one = opened(registry, login, client, self._now, lambda base: self._roles.keys(registry, base, client, own))
+    async def _done(self, one: Registry, steps: tuple[Step, ...]) -> None:
         for step in steps:
             try:
                 await one.write(step)

@@ -22,7 +22,8 @@ from modelward.kube.resources import Resource
 from modelward.models.following import Said
 from modelward.net import purse
 from modelward.net.guarded import open_guarded_session
-from modelward.registries.following import BACKOFF_MAX, BESIDES, JITTER, LEFT_OUT, RETRY, Registries
+from modelward.registries.access import BACKOFF_MAX, LEFT_OUT, RETRY, Access
+from modelward.registries.following import BESIDES, JITTER, Registries
 from recorded_mlflow import Recorded, raw
 
 HERE = ("127.0.0.1",)
@@ -76,10 +77,9 @@ async def world(hosts: tuple[str, ...] = HERE) -> AsyncIterator[World]:
     made = World(Objects())
     async with open_guarded_session(hosts) as session:
         made.poller = Poller(made.due.append, lambda: made.now)
-        made.registries = Registries(
-            made.objects, session, made.poller, hosts, lambda: made.now, lambda: 1e9 + made.now,  # type: ignore[arg-type]
-            lambda _, reference: made.changed.append(reference),
-        )  # fmt: skip
+        clocks = (lambda: made.now, lambda: 1e9 + made.now)
+        access = Access(made.objects, session, hosts, *clocks)  # type: ignore[arg-type]
+        made.registries = Registries(access, made.poller, *clocks, lambda _, reference: made.changed.append(reference))
         yield made
         await made.poller.close()
 
@@ -338,7 +338,7 @@ async def test_a_look_that_is_stopped_has_cost_what_it_has() -> None:
         one.registries.forget(Key("ml", "mlflow", "ModelRegistry"))
         await asyncio.sleep(0)
         await one.poller.idle()
-        assert one.registries.budgets._purse("ml").seconds < purse.SECONDS / 2
+        assert one.registries.access.budgets._purse("ml").seconds < purse.SECONDS / 2
 
 
 async def test_a_certificate_that_is_not_trusted_is_told_and_one_of_the_bundle_is_trusted(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from modelward.api.modelregistry import ConfigMapReference, ModelRegistry, SageM
 from modelward.models.references import parse
 from modelward.models.resolved import Access, Resolution, Resolved, resolved_model
 from modelward.net.guarded import open_guarded_session
+from modelward.registries.access import opened
 from modelward.registries.client import Client
-from modelward.registries.following import opened
 from modelward.registries.registry import Login, RegistryError
 from modelward.registries.roles import NOBODY, Allowed, Identity, Lending, Roles
 from modelward.registries.sigv4 import Keys

@@ -17,10 +17,7 @@ from modelward.kube.poller import Poller
 from modelward.models.write_back import Registered, SetAlias, SetTag, Step
 from modelward.net import purse
 from modelward.net.guarded import open_guarded_session
-from modelward.registries.budgets import Budgets
-from modelward.registries.following import BACKOFF_MAX, LEFT_OUT, RETRY
-from modelward.registries.login import Logins
-from modelward.registries.roles import NOBODY, Roles
+from modelward.registries.access import BACKOFF_MAX, LEFT_OUT, RETRY, Access
 from modelward.registries.writing import Progress, Writing
 from recorded_mlflow import Recorded, raw
 
@@ -50,10 +47,9 @@ class World:
         self.now, self.due, self.objects = 0.0, list[Key](), Objects()
         clock = lambda: self.now  # noqa: E731
         self.poller = Poller(self.due.append, clock)
-        logins: Any = Logins(self.objects, clock)  # type: ignore[arg-type]
-        self.budgets = Budgets(clock)
-        roles = Roles(NOBODY, lambda: 1e9)
-        self.writing = Writing(session, self.poller, logins, self.budgets, roles, hosts, lambda: 1e9)
+        access = Access(self.objects, session, hosts, clock, lambda: 1e9)  # type: ignore[arg-type]
+        self.budgets = access.budgets
+        self.writing = Writing(self.poller, access)
 
     async def look(
         self, registry: ModelRegistry, steps: tuple[Step, ...] = STEPS, key: Key = KEY, refresh: str | None = None
