@@ -20,6 +20,7 @@ from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.serve import admission
 
 from .artifacts import digest, estimator, onnx, pickled
+from .at_once import pods_at_once
 from .test_folders import FILES, Memory
 
 pytestmark = pytest.mark.unit
@@ -414,27 +415,8 @@ def test_what_the_download_noted_is_what_the_compile_step_takes(counted: dict[st
     assert counted["compilations"] == 2
 
 
-def test_pods_that_start_at_once_cost_one_download_and_one_compilation(
-    counted: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inner = Cache.from_environment
-    names = threading.local()
-    monkeypatch.setattr(
-        Cache,
-        "from_environment",
-        lambda *given: Cache(inner(*given).root, owner=names.value),  # type: ignore[union-attr]
-    )
-    found: list[Manifest] = []
-
-    def start(name: str) -> None:
-        names.value = name
-        found.append(Pod(tmp_path, name).start(request(tmp_path)))
-
-    pods = [threading.Thread(target=start, args=(f"pod-{each}",)) for each in range(10)]
-    for pod in pods:
-        pod.start()
-    for pod in pods:
-        pod.join()
+def test_pods_that_start_at_once_cost_one_download_and_one_compilation(counted: dict[str, int], tmp_path: Path) -> None:
+    found = pods_at_once(lambda name: Pod(tmp_path, name).start(request(tmp_path)))
     assert len(found) == 10
     assert all(each == found[0] for each in found)
     assert counted == {"downloads": 1, "compilations": 1}
@@ -534,24 +516,7 @@ def test_unpinned_pods_of_one_revision_cost_one_download_and_one_compilation(
     counted: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODELWARD_CACHE_SCOPE", "uid/m-1")
-    inner = Cache.from_environment
-    names = threading.local()
-    monkeypatch.setattr(
-        Cache,
-        "from_environment",
-        lambda *given: Cache(inner(*given).root, owner=names.value),  # type: ignore[union-attr]
-    )
-    found: list[Manifest] = []
-
-    def start(name: str) -> None:
-        names.value = name
-        found.append(Pod(tmp_path, name).start(request(tmp_path, pinned=False)))
-
-    pods = [threading.Thread(target=start, args=(f"pod-{each}",)) for each in range(10)]
-    for pod in pods:
-        pod.start()
-    for pod in pods:
-        pod.join()
+    found = pods_at_once(lambda name: Pod(tmp_path, name).start(request(tmp_path, pinned=False)))
     assert len(found) == 10
     assert all(each == found[0] for each in found)
     assert counted == {"downloads": 1, "compilations": 1}

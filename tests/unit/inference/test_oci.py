@@ -8,7 +8,6 @@ import io
 import json
 import shutil
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from modelward_inference.fetch.limits import DEFAULT, Limits
 from threaded import answering
 
 from .artifacts import onnx, pickled, tarred_gz, xgboost_file
+from .at_once import pods_at_once
 from .registry import EMPTY, IMAGE, INDEX, Registry, digest
 from .test_mlflow_models import HERE
 
@@ -450,23 +450,11 @@ def test_a_blob_that_is_gone_is_asked_for_with_a_token(
 
 def test_pods_that_start_at_once_ask_for_a_layer_once(cached: Path, store: Registry, tmp_path: Path) -> None:
     pushed = store.push(store.blob(onnx(), "m.onnx"))
-    inner = cache.Cache.from_environment
-    names = threading.local()
-    found: list[Receipt] = []
 
-    def start(name: str) -> None:
-        names.value = name
+    def start(name: str) -> Receipt:
         (tmp_path / name).mkdir()
-        found.append(got(store, tmp_path / name, pushed))
+        return got(store, tmp_path / name, pushed)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            cache.Cache, "from_environment", lambda *given: cache.Cache(inner(*given).root, owner=names.value)  # type: ignore[union-attr]
-        )  # fmt: skip
-        pods = [threading.Thread(target=start, args=(f"pod-{each}",)) for each in range(10)]
-        for pod in pods:
-            pod.start()
-        for pod in pods:
-            pod.join()
+    found = pods_at_once(start)
     assert len(found) == 10
     assert sum(digest(onnx()) in path for path, _ in store.asked) == 1

@@ -47,6 +47,21 @@ def by_webhook() -> tuple[World, OtherSystem]:
     return world, other
 
 
+def followed_by_another(world: World) -> OtherSystem:
+    """An operator that remembers nothing; what the other system hears of it."""
+    world.take_over()
+    other = OtherSystem()
+    world.operator._triggers["Webhook"] = other
+    return other
+
+
+def its_traces_go(world: World) -> None:
+    """All that a policy's run is recorded in, but the policy itself and what the operator remembers."""
+    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
+        for each in list(world.store[resource]):
+            world.remove(resource, each)
+
+
 def started(world: World) -> str:
     world.request("drift", "please")
     world.settle()
@@ -127,9 +142,7 @@ def test_a_policy_whose_runs_objects_went_first_stops_its_run_all_the_same() -> 
     world, other = by_webhook()
     name = started(world)
     world.ask_to_delete(DRIFT_POLICIES, "drift")
-    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
-        for each in list(world.store[resource]):
-            world.remove(resource, each)
+    its_traces_go(world)
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
     assert "drift" not in world.store[DRIFT_POLICIES]
@@ -139,9 +152,7 @@ def test_a_run_of_which_every_trace_is_deleted_is_stopped_and_its_policy_freed()
     world, other = by_webhook()
     name = started(world)
     world.edit("drift", suspend=True)
-    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
-        for each in list(world.store[resource]):
-            world.remove(resource, each)
+    its_traces_go(world)
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
     assert finalizers(world) == []
@@ -173,9 +184,7 @@ def test_an_operator_that_starts_anew_stops_the_run_of_a_policy_that_is_being_de
     world, _ = by_webhook()
     name = started(world)
     world.ask_to_delete(DRIFT_POLICIES, "drift")
-    world.take_over()
-    other = OtherSystem()
-    world.operator._triggers["Webhook"] = other
+    other = followed_by_another(world)
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
     assert "drift" not in world.store[DRIFT_POLICIES]
@@ -185,18 +194,14 @@ def everything_of_it_goes_first(world: World) -> None:
     """The policy is deleted in the foreground: what it owns is gone before anything is told of that."""
     if "drift" in world.store[DRIFT_POLICIES]:
         world.ask_to_delete(DRIFT_POLICIES, "drift")
-    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
-        for each in list(world.store[resource]):
-            world.remove(resource, each)
+    its_traces_go(world)
 
 
 def test_an_operator_that_never_saw_the_run_of_a_policy_deleted_in_the_foreground_stops_it() -> None:
     world, _ = by_webhook()
     name = started(world)
     everything_of_it_goes_first(world)
-    world.take_over()
-    other = OtherSystem()
-    world.operator._triggers["Webhook"] = other
+    other = followed_by_another(world)
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
     assert "drift" not in world.store[DRIFT_POLICIES]
@@ -207,12 +212,8 @@ def test_an_operator_that_never_saw_a_run_stops_it_where_every_trace_of_it_but_i
     world, _ = by_webhook()
     name = started(world)
     world.edit("drift", suspend=True)
-    for resource in (RETRAINING_RUNS, CONFIG_MAPS):
-        for each in list(world.store[resource]):
-            world.remove(resource, each)
-    world.take_over()
-    other = OtherSystem()
-    world.operator._triggers["Webhook"] = other
+    its_traces_go(world)
+    other = followed_by_another(world)
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
     assert (finalizers(world), noted(world)) == ([], {})
@@ -266,9 +267,7 @@ def test_where_a_run_goes_on_is_noted_before_its_status_says_so(monkeypatch: pyt
         world.reconcile("drift")
     monkeypatch.undo()
     everything_of_it_goes_first(world)
-    world.take_over()
-    other = OtherSystem()
-    world.operator._triggers["Webhook"] = other
+    other = followed_by_another(world)
     world.settle()
     assert other.cancelled == [(run["metadata"]["name"], "https://ci/runs/7")]
 
@@ -402,9 +401,7 @@ def test_an_operator_that_never_saw_the_run_cancels_it_elsewhere_too() -> None:
     world, _ = by_webhook()
     name = started(world)
     world.remove(RETRAINING_RUNS, name)
-    world.take_over()
-    other = OtherSystem()
-    world.operator._triggers["Webhook"] = other
+    other = followed_by_another(world)
     world.settle()
     assert other.cancelled == [(name, "https://ci/runs/7")]
 
