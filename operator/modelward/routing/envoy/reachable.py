@@ -3,9 +3,8 @@
 Where a connection is refused, what Envoy keeps of a body is enough to send it again, to the stable. Not where none
 comes about for a second, as with a node that has died: by then it has read more than it keeps. So a few lines of Lua,
 which run for candidates alone, ask the candidate whether it lives, while the body waits with the client. Where no
-connection comes about the request takes a route to what is instead of the candidate: it is the candidate's failure, as
-a smaller one is that was sent again, and no success of the stable's. Calls of gRPC do not tell their size: they believe
-an answer of the last second.
+connection comes about the request takes a route to what is instead of the candidate, and is nobody's evidence. Calls of
+gRPC do not tell their size: they believe an answer of the last second.
 
 Reference: https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/lua_filter.
 """

@@ -6,8 +6,8 @@ virtual host of their own, so that "is it live?" is answered by the very configu
 Each revision has its own clusters; `instead` clusters, which are the stable in its place; `arm` clusters, by which
 clients' requests reach it while it is not the stable one, and which lead to what is instead of it where no connection
 to it comes about, so that a candidate that dies loses no request; and `aside` clusters for what is nobody's request:
-copies, previews. The counters of a rollout's evidence are the stable's own, the candidate's arm's, and those of what
-was answered instead.
+copies, previews. The counters of a rollout's evidence are the stable's own and the candidate's arm's; what was answered
+instead is nobody's.
 
 Every revision has all of them all the time: Envoy takes up clusters and routes in any order, and a route must never
 lead to a cluster that is only just being made, or already gone.
