@@ -11,6 +11,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.registry import Collector
 
+from modelward.net.listening import listen
+
 
 async def serve(port: int, stuck: Callable[[], str | None], statuses: Callable[[], Collector]) -> web.AppRunner:
     """Start to serve. `stuck`: why the operator is not well, or None. `statuses`: what is there to be shown now, which
@@ -30,10 +32,7 @@ async def serve(port: int, stuck: Callable[[], str | None], statuses: Callable[[
     application.router.add_get("/healthz", healthz)
     application.router.add_get("/readyz", healthz)
     application.router.add_get("/metrics", metrics)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, port=port).start()
-    return runner
+    return await listen(application, port)
 
 
 def _rendered(statuses: Collector) -> bytes:

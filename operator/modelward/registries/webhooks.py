@@ -19,6 +19,7 @@ from modelward.api.modelregistry import ModelRegistry
 from modelward.kube.cache import Cache, Key
 from modelward.kube.client import ApiError, ApiUnreachableError
 from modelward.kube.resources import MODEL_REGISTRIES
+from modelward.net.listening import listen
 from modelward.registries.registry import RegistryError
 from modelward.registries.webhook import refusal
 
@@ -143,7 +144,4 @@ async def serve(port: int, handle: Callable[[web.Request], Awaitable[web.StreamR
     """On a port of its own, which other namespaces may reach than those that scrape. Call `cleanup()` at the end."""
     application = web.Application(client_max_size=MAX_BODY)
     application.router.add_post(PATH, handle)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, port=port).start()
-    return runner
+    return await listen(application, port)
