@@ -30,6 +30,10 @@ _FOLDER: Final = f"{_MOUNT}/modelward"
 GROUP: Final = 65531
 """Of claims that pods write to, where their driver can give them one; no other container's files are of it."""
 
+WRITERS: Final = {"fsGroup": GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
+"""In the security context of pods that write to a claim, of whichever kind: of two groups each would have the kubelet
+give every file to its own."""
+
 
 def claim_of(model: Model, platform: Platform) -> str | None:
     """The claim that pods of `model` mount now."""
@@ -58,7 +62,7 @@ def security(model: Model, platform: Platform) -> dict[str, Any]:
     """What is added to the pod's: a fresh volume of many drivers is root's alone."""
     if claim_of(model, platform) is None:
         return {}
-    return {"fsGroup": GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
+    return dict(WRITERS)
 
 
 def added(

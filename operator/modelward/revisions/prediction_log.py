@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Resources
 from modelward.platform import Platform
-from modelward.revisions.cache_mounts import GROUP
+from modelward.revisions.cache_mounts import WRITERS
 from modelward.revisions.init_containers import CA_DIR, CA_KEY, folder
 from modelward.values.durations import seconds, share
 from modelward.values.quantities import amount
@@ -98,12 +98,11 @@ def mounts(owner: ModelDeployment, platform: Platform) -> list[dict[str, Any]]:
 
 
 def security_context(owner: ModelDeployment) -> dict[str, Any]:
-    """Of the pod: the group of a cache's claim, too. Pods with and without a cache that share the log's claim must not
-    each have the kubelet give every file in it to another group."""
+    """Of the pod."""
     wanted = owner.spec.prediction_log
     if wanted is None or _claim(wanted) is None:
         return {}
-    return {"fsGroup": GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
+    return dict(WRITERS)
 
 
 def _claim(wanted: PredictionLog) -> str | None:
