@@ -15,7 +15,7 @@ from ibis.expr.types import Table
 
 from modelward_evaluate.cohorts import cohorts, positive_of
 from modelward_evaluate.columns import listed
-from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
 from modelward_evaluate.spec import Spec
 from modelward_evaluate.sums import Group, groups, prepared
@@ -75,7 +75,7 @@ def evaluate(spec: Spec) -> Evaluation:
             rows = keep("measured", prepared(found.rows, spec))
             return Evaluation(found.counts, tuple(groups(rows, spec)))
         except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
-            raise EvaluationError(f"the evaluation failed: {str(error).strip().splitlines()[0]}") from error
+            raise EvaluationError(f"the evaluation failed: {first_line(error)}") from error
         except QualityError as error:
             raise EvaluationError(str(error)) from error
         except RecursionError as error:

@@ -7,7 +7,7 @@ from ibis.expr.types import Table
 from sqlglot import expressions as sql
 
 from modelward_evaluate.columns import listed
-from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.errors import EvaluationError, first_line
 
 DIALECT = "duckdb"
 
@@ -22,7 +22,7 @@ def parse(text: str, what: str) -> sql.Expression:
     except RecursionError as error:
         raise EvaluationError(f"{what}: {text[:50]!r}… is nested too deeply; write it shorter") from error
     except sqlglot.errors.SqlglotError as error:
-        raise EvaluationError(f"{what}: {text!r} is no expression in SQL: {_first_line(error)}") from error
+        raise EvaluationError(f"{what}: {text!r} is no expression in SQL: {first_line(error)[:300]}") from error
     query = found[0] if len(found) == 1 else None
     if not isinstance(query, sql.Select) or len(query.expressions) != 1:
         raise EvaluationError(f"{what}: {text!r} is not one expression")
@@ -63,9 +63,5 @@ def with_value(table: Table, name: str, text: str, what: str, columns: Mapping[s
         result = table.alias("rows").sql(query, dialect=DIALECT)
         result.schema()
     except Exception as error:  # of the engine, of which there are many
-        raise EvaluationError(f"{what}: {text!r} can't be computed: {_first_line(error)}") from error
+        raise EvaluationError(f"{what}: {text!r} can't be computed: {first_line(error)[:300]}") from error
     return result
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:300]

@@ -12,7 +12,7 @@ from ibis.backends.duckdb import Backend
 from ibis.expr.types import Table
 from pyarrow import csv, dataset, fs
 
-from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.spec import Spec
 
 ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
@@ -96,7 +96,7 @@ def table(
             schema = of(_typical(files.paths)).inspect(promote_options="permissive", fragments=None)
         whole = of(list(files.paths)).finish(schema)
     except (OSError, pyarrow.ArrowException) as error:
-        raise EvaluationError(f"{what} can't be read: {str(error).splitlines()[0]}") from error
+        raise EvaluationError(f"{what} can't be read: {first_line(error)}") from error
     con.con.register(name, whole)
     return con.table(name)
 
