@@ -266,10 +266,15 @@ def _no_end_of(*tasks: "asyncio.Task[None]") -> Iterator[None]:
 
 def _let_go(error: BaseException | None) -> None:
     """Of what the frames hold in which it was raised: whoever keeps the operator that died keeps its connections."""
-    if error is not None:
-        traceback.clear_frames(error.__traceback__)
-        for each in (*getattr(error, "exceptions", ()), error.__cause__, error.__context__):
-            _let_go(each)
+    seen: set[int] = set()
+    found = [error]
+    while found:
+        each = found.pop()
+        # An error may be its own context, by way of others.
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            traceback.clear_frames(each.__traceback__)
+            found += (*getattr(each, "exceptions", ()), each.__cause__, each.__context__)
 
 
 def collect_what_kopf_leaves() -> None:
