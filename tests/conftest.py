@@ -2,8 +2,9 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import threadpoolctl
@@ -40,6 +41,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Where workers share the processor, a library that starts a thread for each core only waits for the others."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         threadpoolctl.threadpool_limits(1)
+
+
+@pytest.fixture(autouse=True)
+def environment_as_before() -> Iterator[None]:
+    """What a test runs here and not in a pod may set variables for its libraries: they are no later test's."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,69 +1,34 @@
 """The evaluator with a log and outcomes in a real S3 store, versitygw; and what is said where they can't be listed."""
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-from localcluster import binaries
-from localcluster.progress import wait_for
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import document, evaluate
 from modelward_evaluate.spec import load
 from modelward_monitor.predictionlog.names import File
+from s3store import S3Store
 from unit.evaluate.lakes import EPOCH, NOW, Lake, counts, metric, outcome, prediction
-from unit.inference.processes import free_port
 
 pytestmark = pytest.mark.api
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
-    process = subprocess.Popen(
-        [binaries.s3_gateway(), "--port", f"127.0.0.1:{port}", "posix", folder],
-        env={**os.environ, "ROOT_ACCESS_KEY": "root", "ROOT_SECRET_KEY": "secret-of-root"},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    at = f"http://127.0.0.1:{port}"
-    try:
-        wait_for("the S3 server", lambda: answers(at), 60)
-        yield at
-    finally:
-        process.kill()
-        process.wait()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    made = S3Store(tmp_path_factory.mktemp("s3"))
+    yield made
+    made.stop()
 
 
 @pytest.fixture
-def store(address: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    for name, value in {
-        "AWS_ENDPOINT_URL": address, "AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "secret-of-root",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():  # fmt: skip
+def store(server: S3Store, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name, value in {**server.environment, "AWS_EC2_METADATA_DISABLED": "true"}.items():
         monkeypatch.setenv(name, value)
-    return client(address)
-
-
-def client(address: str) -> Any:
-    return boto3.client(
-        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id="root",
-        aws_secret_access_key="secret-of-root",
-        config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-    )  # fmt: skip
-
-
-def answers(address: str) -> bool:
-    try:
-        client(address).list_buckets()
-    except Exception:  # noqa: BLE001  it does not listen yet
-        return False
-    return True
+    return server.client
 
 
 def said(predictions: str, outcomes: str) -> dict[str, Any]:

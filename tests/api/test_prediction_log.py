@@ -1,68 +1,23 @@
 """The prediction log in a real S3 store, versitygw: away, back, refused, without its bucket; and cleaned up after."""
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import boto3
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from botocore.config import Config
 
-from localcluster import binaries
-from localcluster.progress import wait_for
 from modelward_monitor.predictionlog import house, stores
 from modelward_monitor.predictionlog.names import counted
-from unit.inference.processes import free_port
+from s3store import KEYS, S3Store
 from unit.monitor.predictionlog.logs import MOMENT, asked, ids, told, until
 from unit.monitor.worlds import MonitorProcess, reference, send, write_bundle
 
 pytestmark = pytest.mark.api
 
-KEYS = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "secret-of-root"}
 
-
-class Gateway:
-    """An S3 server that comes and goes, with what it has."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self.port = folder, free_port()
-        (folder / "data").mkdir(parents=True)
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.start()
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [binaries.s3_gateway(), "--port", f"127.0.0.1:{self.port}", "posix", self._folder / "data"],
-            env={
-                **os.environ, "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
-                "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
-            },
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_for("the S3 server", self._answers, 60)
-
-    def _answers(self) -> bool:
-        try:
-            self.client.list_buckets()
-        except Exception:  # noqa: BLE001  it does not listen yet
-            return False
-        return True
-
-    @property
-    def client(self) -> Any:
-        return boto3.client(
-            "s3", endpoint_url=self.address, region_name="us-east-1", aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
-            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )  # fmt: skip
-
-    def stop(self) -> None:
-        self._process.kill()
-        self._process.wait()
+class Gateway(S3Store):
+    """With the log of a model in it."""
 
     def keys(self) -> list[str]:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket="lake", Prefix="log/")
@@ -87,7 +42,7 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 def settings(gateway: Gateway, folder: Path, **secret: str) -> dict[str, str]:
     """Environment of a monitor whose Secret is mounted in `folder`."""
     folder.mkdir(exist_ok=True)
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": gateway.address, **secret}.items():
+    for name, value in {**gateway.environment, **secret}.items():
         (folder / name).write_text(value)
     (folder / "OPERATOR_UNAUTHENTICATED").write_text("true")  # is none of what the log asks for
     return {

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,72 +10,39 @@ from typing import Any
 from urllib.parse import urljoin
 from urllib.request import Request, urlopen
 
-import boto3
 import pytest
-from botocore.config import Config
 
 from localcluster import binaries
 from localcluster.progress import wait_for
 from modelward_inference import errors
 from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.fetch import obtain, run, s3, source
+from s3store import S3Store
 from unit.inference.artifacts import onnx, tarred_gz, xgboost_file
 from unit.inference.processes import free_port
 from unit.inference.test_mlflow_models import HERE
 
 pytestmark = pytest.mark.api
 
-KEYS = {"AWS_ACCESS_KEY_ID": "root", "AWS_SECRET_ACCESS_KEY": "secret-of-root"}
-
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("s3"), free_port()
-    for each in ("data", "versions"):
-        (folder / each).mkdir()
-    process = subprocess.Popen(
-        [
-            binaries.s3_gateway(), "--port", f"127.0.0.1:{port}", "posix", "--versioning-dir", folder / "versions",
-            folder / "data",
-        ],
-        env={
-            **os.environ, "ROOT_ACCESS_KEY": KEYS["AWS_ACCESS_KEY_ID"],
-            "ROOT_SECRET_KEY": KEYS["AWS_SECRET_ACCESS_KEY"],
-        },
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
+    made = S3Store(tmp_path_factory.mktemp("s3"), versions=True)
     try:
-        client = client_of(f"http://127.0.0.1:{port}")
-
-        def made() -> bool:
-            try:
-                client.create_bucket(Bucket="models")
-            except Exception:  # noqa: BLE001  it does not listen yet
-                return False
-            return True
-
-        wait_for("the S3 server", made, 60)
-        client.put_bucket_versioning(Bucket="models", VersioningConfiguration={"Status": "Enabled"})
-        yield f"http://127.0.0.1:{port}"
+        made.client.create_bucket(Bucket="models")
+        made.client.put_bucket_versioning(Bucket="models", VersioningConfiguration={"Status": "Enabled"})
+        yield made
     finally:
-        process.kill()
-        process.wait()
-
-
-def client_of(address: str) -> Any:
-    return boto3.client(
-        "s3", endpoint_url=address, region_name="us-east-1", aws_access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"], config=Config(s3={"addressing_style": "path"}),
-    )  # fmt: skip
+        made.stop()
 
 
 @pytest.fixture
-def bucket(address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The client; the bucket is empty at first."""
-    for name, value in {**KEYS, "AWS_ENDPOINT_URL": address, "AWS_REGION": "us-east-1"}.items():
+    for name, value in {**store.environment, "AWS_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(source, "BACKOFF", 0.0)
-    client = client_of(address)
+    client = store.client
     yield client
     for kept in client.list_object_versions(Bucket="models").get("Versions", ()):
         client.delete_object(Bucket="models", Key=kept["Key"], VersionId=kept["VersionId"])

@@ -78,9 +78,8 @@ def client() -> Any:
         # Checksums in headers are AWS' own invention, which stores that speak S3 need not know.
         response_checksum_validation="when_required" if other else "when_supported",
     )  # fmt: skip
-    os.environ.setdefault("AWS_DEFAULT_REGION", os.environ.get("AWS_REGION", "us-east-1"))
     os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
-    session = boto3.Session()
+    session = boto3.Session(region_name=_region())
     if role := os.environ.get("AWS_ASSUME_ROLE_ARN"):
         session = _assumed(role)
     verify = network.bundle(Path(botocore.httpsession.get_cert_path(True)), Path(tempfile.gettempdir()))
@@ -88,12 +87,16 @@ def client() -> Any:
     return session.client("s3", config=config, **own)
 
 
+def _region() -> str:
+    return os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "us-east-1"
+
+
 def _assumed(role: str) -> boto3.Session:
     """A session of a role, by the keys that there are. Raises AccessDenied."""
     config = Config(connect_timeout=5, read_timeout=30, retries={"total_max_attempts": 3})
     name = f"modelward-{os.environ.get('MODEL_NAME', 'model')}"[:64]
     try:
-        sts = boto3.Session().client("sts", config=config)
+        sts = boto3.Session(region_name=_region()).client("sts", config=config)
         keys = sts.assume_role(RoleArn=role, RoleSessionName=name)["Credentials"]
     except (botocore.exceptions.ClientError, botocore.exceptions.NoCredentialsError) as error:
         raise AccessDenied(
@@ -106,7 +109,7 @@ def _assumed(role: str) -> boto3.Session:
         ) from error
     return boto3.Session(
         aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"],
-        aws_session_token=keys["SessionToken"],
+        aws_session_token=keys["SessionToken"], region_name=_region(),
     )  # fmt: skip
 
 
