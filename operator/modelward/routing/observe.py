@@ -95,16 +95,18 @@ class RouterObserver:
         workload = workload_facts(body, pods) if body and belongs_to(body, owner) else None
         if own is None:
             return RouterFacts(workload)
-        wanted = {own.routes.stable, *asked} & set(own.routes.revisions)
-        ways = {name: self._way(owner, revisions.get(name)) for name in sorted(wanted)}
+        # Where no pod is ready nobody answers, and Envoy would remember the refusals: it would lead clients past the
+        # pods for seconds after they are there.
+        ready = {name for name, facts in revisions.items() if facts.workload.ready > 0}
+        wanted = {own.routes.stable, *asked} & set(own.routes.revisions) & ready
+        ways = {name: self._way(owner, name) for name in sorted(wanted)}
         told = self._probe.look(_key(owner), workload.pods if workload else (), own.version, ways)
         return RouterFacts(workload, pods=told)
 
-    def _way(self, owner: ModelDeployment, facts: RevisionFacts | None) -> str:
-        """What the way to a revision depends on: its Service as it is, and that something is behind it."""
-        service = self._cache.get(SERVICES, owner.namespace, facts.name) if facts else None
-        version = service["metadata"]["resourceVersion"] if service else None
-        return f"{version}/{facts is not None and facts.workload.ready > 0}"
+    def _way(self, owner: ModelDeployment, revision: str) -> str:
+        """What the way to a revision depends on: its Service as it is."""
+        service = self._cache.get(SERVICES, owner.namespace, revision)
+        return str(service["metadata"]["resourceVersion"]) if service else ""
 
     def _gateway(
         self, owner: ModelDeployment, own: Stored | None, revisions: Mapping[str, RevisionFacts]

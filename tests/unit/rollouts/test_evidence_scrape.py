@@ -102,15 +102,19 @@ def test_other_revisions_are_not_counted() -> None:
 def test_a_request_that_the_stable_had_to_answer_for_the_candidate_is_its_failure() -> None:
     retries = 'envoy_cluster_upstream_rq_retry{envoy_cluster_name="%s"} 5\n'
     text = retries % "fraud-a" + retries % "fraud-b-arm"
-    assert router_counts(text, clusters_of(A, B), None) == {A: Counts(), B: Counts(errors=5)}
+    assert router_counts(text, clusters_of(A, B), None) == {A: Counts(), B: Counts(errors=5, tried=5)}
 
 
 def test_what_the_stable_answered_without_a_try_at_the_candidate_is_nobodys_evidence() -> None:
-    """A router that has not heard yet where a new candidate's pods are would else count each request as its failure."""
+    """It is no success of the candidate's, and no failure of what nobody tried."""
     code = 'envoy_cluster_upstream_rq_xx{envoy_response_code_class="%s",envoy_cluster_name="%s"} %d\n'
-    text = code % ("2", "fraud-b-instead-grpc", 4) + code % ("5", "fraud-b-instead", 1)
-    text += 'envoy_cluster_upstream_rq_total{envoy_cluster_name="fraud-b-instead"} 7\n'
-    assert router_counts(text, clusters_of(A, B), 0.05) == {}
+    text = code % ("2", "fraud-b-arm", 14) + code % ("2", "fraud-b-arm-grpc", 2) + code % ("5", "fraud-b-instead", 1)
+    text += 'envoy_cluster_upstream_rq_retry{envoy_cluster_name="fraud-b-arm"} 3\n'
+    text += 'envoy_cluster_upstream_rq_total{envoy_cluster_name="fraud-b-instead"} 14\n'
+    text += 'envoy_cluster_upstream_rq_total{envoy_cluster_name="fraud-b-arm"} 77\n'
+    (counts,) = router_counts(text, clusters_of(A, B), None).values()
+    assert counts == Counts(requests=16, errors=3, instead=14, tried=3)
+    assert counts.own() == Counts(requests=5, errors=3)
 
 
 def test_what_the_inference_server_says() -> None:
@@ -149,7 +153,8 @@ async def test_routers_are_asked_for_the_clients_counters_alone(serve: Serve) ->
     (request,) = asked
     assert request.path == "/stats/prometheus"
     assert "usedonly" in request.query_string
-    assert request.query["filter"].startswith(f"^cluster\\.({A}|{A}-grpc|{B}-arm|{B}-arm-grpc)\\.(")
+    names = (A, f"{A}-grpc", f"{B}-arm", f"{B}-arm-grpc", f"{B}-instead", f"{B}-instead-grpc")
+    assert request.query["filter"].startswith(f"^cluster\\.({'|'.join(names)})\\.(")
 
 
 async def test_model_pods_are_asked_by_revision(serve: Serve) -> None:

@@ -34,6 +34,14 @@ LOOKS: dict[str, tuple[Readings, Readings, dict[str, Counts]]] = {
     "started anew, and one of its counters is as high as before": (
         {ROUTER: {A: counts(100, 0)}}, {ROUTER: {A: counts(40, 3)}}, {A: counts(40, 3)},
     ),
+    "of what the stable answered only what the revision was tried for is the revision's": (
+        {ROUTER: {A: Counts(10, 1, 9, 2, instead=4, tried=1)}},
+        {ROUTER: {A: Counts(30, 5, 29, 3, instead=19, tried=5)}},
+        {A: counts(9, 4, 9, 1)},
+    ),
+    "what was slow and what failed stay, where requests are still on their way": (
+        {ROUTER: {A: Counts()}}, {ROUTER: {A: Counts(6, 2, 6, 3, instead=9, tried=2)}}, {A: counts(2, 2, 3, 3)},
+    ),
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from modelward.facts import CertificateFacts, PodFacts
 from modelward.kube.cache import Key
 from modelward.kube.poller import Poller
 from modelward.routing.envoy.probe import ASK_MAX, KEPT_SECONDS, RouterProbe
-from modelward.routing.envoy.routes import CONFIG_HOST
+from modelward.routing.envoy.routes import CONFIG_HOST, REVISION_HEADER
 from polled import told
 
 OWNER, A = Key("ml", "fraud"), "fraud-a"
@@ -24,13 +24,15 @@ class Router:
 
     def __init__(self) -> None:
         self.asked = 0
-        self.answers = True
+        self.answers: str | None = A
 
     async def handle(self, request: web.Request) -> web.Response:
         self.asked += 1
         if request.host == CONFIG_HOST:
             return web.Response(text="v1")
-        return web.Response(status=200 if self.answers else 503)
+        if self.answers is None:
+            return web.Response(status=503)
+        return web.Response(headers={REVISION_HEADER: self.answers})
 
 
 async def test_a_revision_that_was_reached_once_is_not_reached_for_ever() -> None:
@@ -47,16 +49,25 @@ async def test_a_revision_that_was_reached_once_is_not_reached_for_ever() -> Non
             return A in facts.reachable
 
         assert await reached("service 1, ready")
-        before, router.answers = router.asked, False
+        before, router.answers = router.asked, None
         assert await reached("service 1, ready")
         assert router.asked == before, "nothing says that it changed"
         assert not await reached("service 2, ready")
-        router.answers = True
+        router.answers = A
         now += ASK_MAX
         assert await reached("service 2, ready"), "a no is asked for again"
-        router.answers = False
+        router.answers = None
         now += KEPT_SECONDS
         assert not await reached("service 2, ready"), "and nothing is believed for ever"
+        router.answers = "fraud-0"
+        now += ASK_MAX
+        assert not await reached("service 2, ready"), "the stable answers in its place"
+        router.answers = A
+        now += ASK_MAX
+        assert await reached("service 2, ready")
+        pods = [pod("router", ip="127.0.0.1")]
+        (facts,) = await told(poller, lambda: probe.look(OWNER, pods, "v1", {}))
+        assert facts.reachable == frozenset(), "nobody asks for it any more: none of its pods is ready"
 
 
 GAUGE = "envoy_listener_ssl_certificate_expiration_unix_time_seconds"

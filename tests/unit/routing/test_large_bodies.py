@@ -67,7 +67,8 @@ def evidence(live: LiveEnvoy) -> Mapping[str, Counts]:
         async with aiohttp.ClientSession() as session:
             scraper = Scraper(session, router_port=live.admin_port)
             router = pod("router", ip="127.0.0.1")
-            return (await scraper.routers([router], STABLE, CANDIDATE, None))[router.uid]
+            counted = (await scraper.routers([router], STABLE, CANDIDATE, None))[router.uid]
+            return {revision: counts.own() for revision, counts in counted.items()}
 
     return asyncio.run(look())
 
@@ -102,6 +103,9 @@ def test_the_stable_answers_for_a_candidate_that_cannot_be_reached(
             answers = Counter(threads.map(lambda _: ask(live.ports["traffic"], size, chunked=chunked), range(32)))
         counts = evidence(live)
     assert answers == {(200, str(size)): 32}
+    lost = counts.get(CANDIDATE, Counts())
+    assert lost.requests == lost.errors, "what was tried is the candidate's failure, and nothing is its success"
+    assert lost.errors > 0 or size > envoy_routes.RETRIED_BODY, "large ones are not tried before it was reached"
     assert counts.get(STABLE, Counts()).requests < 32, "what was the candidate's is no success of the stable's"
 
 

@@ -165,6 +165,8 @@ def test_an_answer_names_the_revision_and_the_version_that_made_it_whatever_a_cl
         stood_in = made.ask("traffic", x_dead="1", **forged)
         assert (stood_in.status, stood_in.headers[envoy_routes.REVISION_HEADER]) == (200, STABLE)
         assert stood_in.headers[envoy_routes.VERSION_HEADER].startswith("7")
+        there = made.ask("inside", MODELWARD.ready, host=envoy_routes.revision_host(DEAD))
+        assert there.headers[envoy_routes.REVISION_HEADER] == STABLE, "clients are led there, and so is who asks"
         failed = made.ask("inside", host=envoy_routes.revision_host(DEAD), **forged)
         assert (failed.status, failed.headers[envoy_routes.REVISION_HEADER]) == (503, DEAD), "who was asked last"
         assert failed.headers[envoy_routes.VERSION_HEADER] == "9"
@@ -229,6 +231,7 @@ def test_every_metric_of_a_revisions_clusters_has_it_as_a_label(tmp_path: Path, 
     labels = {(each.labels["envoy_cluster_name"], each.labels.get("revision")) for each in found
               if "envoy_cluster_name" in each.labels}  # fmt: skip
     kinds = [f"{kind}{grpc}" for kind in ("", "-arm", "-aside", "-instead") for grpc in ("", "-grpc")]
+    kinds.append("-check")
     assert labels == {("admin", None), *((f"{name}{kind}", name) for name in (stable, arm) for kind in kinds)}
     counts = router_counts(text, clusters_of(stable, arm), 1.0)
     assert {name: each.requests for name, each in counts.items()} == {stable: 1, arm: 1}

@@ -22,7 +22,7 @@ from modelward.rollouts.evidence import by_users
 from modelward.rollouts.evidence.pairs import Sample
 from modelward.rollouts.evidence.tally import Counts, Readings
 from modelward.routing.envoy.bootstrap import INTERNAL_PORT
-from modelward.routing.envoy.routes import ARM, OWN, cluster_of
+from modelward.routing.envoy.routes import ARM, INSTEAD, OWN, cluster_of
 from modelward.routing.latency import bound_of
 from modelward.runtimes.runtime import MODELWARD
 from modelward_auth.messages import SERVER
@@ -36,7 +36,7 @@ NEWEST = 10**18 - 1
 """A sample's number that no pod reaches: behind it comes nothing yet. What a pod still holds when it is first looked at
 may have been compared before, by an operator that was started anew since."""
 
-_STATS = r"^cluster\.({names})\.(upstream_rq_[1-5]xx|upstream_rq_time|upstream_rq_retry|grpc\.[0-9]+)$"
+_STATS = r"^cluster\.({names})\.(upstream_rq_([1-5]xx|time|total|retry)|grpc\.[0-9]+)$"
 """Envoy's own names of what is read; the answer then has a few kilobytes instead of hundreds."""
 
 _ROUTER_PREFIX = "envoy_cluster_"
@@ -148,19 +148,20 @@ def _outputs(outputs: Any) -> Mapping[str, Any] | None:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One of Envoy's clusters. `arm`: by which clients reach a revision that is not the stable one."""
+    """One of Envoy's clusters. `revision`: whose evidence it counts; `kind`: OWN of the stable; ARM, by which clients
+    reach a revision that is not the stable one; INSTEAD, by which the stable gets what was that one's."""
 
     revision: str
-    arm: bool
+    kind: str
     grpc: bool
 
 
 def clusters_of(stable: str, arm: str) -> dict[str, Cluster]:
     """The clusters whose counters are what clients saw, by name."""
-    both = ((stable, OWN), (arm, ARM))
+    counted = ((stable, OWN), (arm, ARM), (arm, INSTEAD))
     return {
-        cluster_of(revision, kind, grpc=grpc): Cluster(revision, kind == ARM, grpc)
-        for revision, kind in both
+        cluster_of(revision, kind, grpc=grpc): Cluster(revision, kind, grpc)
+        for revision, kind in counted
         for grpc in (False, True)
     }
 
@@ -176,15 +177,17 @@ def router_counts(text: str, clusters: Mapping[str, Cluster], slo: float | None)
 
 
 def _router_line(line: Line, cluster: Cluster, slo: float | None) -> Counts:
-    value = int(line.value)
-    match line.name.removeprefix(_ROUTER_PREFIX):
+    name, value = line.name.removeprefix(_ROUTER_PREFIX), int(line.value)
+    if cluster.kind == INSTEAD:
+        return Counts(instead=value if name == "upstream_rq_total" else 0)
+    match name:
         case "upstream_rq_xx":
             # A failure of gRPC is counted by itself; where the router made it, there is an HTTP status as well.
             failed = not cluster.grpc and line.labels["envoy_response_code_class"] == "5"
             return Counts(requests=value, errors=value if failed else 0)
-        case "upstream_rq_retry" if cluster.arm:
+        case "upstream_rq_retry" if cluster.kind == ARM:
             # It could not be reached, and the stable answered instead: no client saw it, but it is a failure.
-            return Counts(errors=value)
+            return Counts(errors=value, tried=value)
         case "upstream_rq_time_count" if slo is not None:
             return Counts(timed=value, slow=value)
         case "upstream_rq_time_bucket" if slo is not None and _is_bound(line, bound_of(slo)):

@@ -11,7 +11,11 @@ from dataclasses import astuple, dataclass
 @dataclass(frozen=True)
 class Counts:
     """Requests and how many of them failed; those whose time was taken and how many were slower than the objective;
-    those that model pods answered themselves, and how many of them the model did not take."""
+    those that model pods answered themselves, and how many of them the model did not take.
+
+    `instead`: how often the stable was asked in a revision's place; `tried`: how often after a try at the revision,
+    which is among its errors.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -19,9 +23,18 @@ class Counts:
     slow: int = 0
     answered: int = 0
     refused: int = 0
+    instead: int = 0
+    tried: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(*(mine + others for mine, others in zip(astuple(self), astuple(other), strict=True)))
+
+    def own(self) -> "Counts":
+        """Without what the stable answered with no try at the revision: that is nobody's evidence. Whether it was slow,
+        nobody knows; what was slow stays."""
+        other = max(0, self.instead - self.tried)
+        requests, timed = max(self.errors, self.requests - other), max(self.slow, self.timed - other)
+        return Counts(requests, self.errors, timed, self.slow, self.answered, self.refused)
 
     def since(self, before: "Counts") -> "Counts":
         """What was counted after `before`. Fewer than before: the counter began anew, and all of it is new."""
@@ -42,7 +55,7 @@ def between(before: Readings, now: Readings) -> dict[str, Counts]:
             continue
         for revision, counts in revisions.items():
             pooled[revision] = pooled.get(revision, Counts()) + counts.since(known.get(revision, Counts()))
-    return pooled
+    return {revision: counts.own() for revision, counts in pooled.items()}
 
 
 def remembered(before: Readings, now: Readings, pods: frozenset[str]) -> Readings:

@@ -20,7 +20,7 @@ from modelward.kube.poller import PendingError, Poller, Question
 from modelward.net.budget import Budget, LeftOutError
 from modelward.net.pods import BadAnswerError, NoAnswerError, Pods
 from modelward.routing.envoy.bootstrap import INSIDE_PORT, INTERNAL_PORT
-from modelward.routing.envoy.routes import CONFIG_HOST, revision_host
+from modelward.routing.envoy.routes import CONFIG_HOST, REVISION_HEADER, revision_host
 from modelward.runtimes.runtime import MODELWARD
 
 TIMEOUT = aiohttp.ClientTimeout(total=1.0)
@@ -185,11 +185,12 @@ class RouterProbe:
         return all(known.ways.get(name) == way for name, way in revisions.items())
 
     def _facts(self, pod: PodFacts, known: _Answer | None, revisions: Mapping[str, str]) -> RouterPodFacts:
-        """What is believed of a pod now. A revision whose way has changed since counts as not reached."""
+        """What is believed of a pod now. A revision whose way has changed since, or has none any more, counts as not
+        reached."""
         if known is None or pod.ip is None or pod.ip != known.facts.pod.ip or pod.terminating:
             return RouterPodFacts(pod)
         reachable = frozenset(
-            name for name in known.facts.reachable if known.ways.get(name) == revisions.get(name, known.ways.get(name))
+            name for name in known.facts.reachable if name in revisions and known.ways.get(name) == revisions[name]
         )
         return RouterPodFacts(pod, known.facts.config_version, reachable)
 
@@ -217,7 +218,8 @@ class RouterProbe:
     async def _answers(self, ip: str, revision: str) -> bool:
         try:
             async with self._get(ip, MODELWARD.ready, revision_host(revision)) as response:
-                return response.status == 200
+                # Where clients are led to the stable in its place, that is who answers.
+                return response.status == 200 and response.headers.get(REVISION_HEADER) == revision
         except (aiohttp.ClientError, OSError, TimeoutError):
             return False
 

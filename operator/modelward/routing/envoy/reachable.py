@@ -16,8 +16,8 @@ from modelward.runtimes.runtime import MODELWARD
 HEADER: Final = "x-modelward-unreachable"
 """Of a request: the cluster that could not be reached. Clients can't send it, and models don't see it."""
 
-UNTOLD: Final = "1"
-"""Its value by routers of an earlier version, which don't name the cluster."""
+UNREACHABLE: Final[dict[str, Any]] = {"headers": [{"name": HEADER, "present_match": True}]}
+"""What the route of requests matches for which a cluster was asked, and could not be reached."""
 
 ASK_MILLISECONDS: Final = 2000
 """Longer than a connection may take. Who connects and does not answer can be reached, and is judged by what he does."""
@@ -74,7 +74,3 @@ def asked_first(cluster: str, kept: int, *, grpc: bool) -> Json:
     typed = {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT, "filter_context": context}
     return {"typed_per_filter_config": {_FILTER: typed}}
 
-
-def unreachable(cluster: str) -> Json:
-    """What the route of requests matches for which `cluster` was asked, and could not be reached."""
-    return {"headers": [{"name": HEADER, "string_match": {"exact": cluster}}]}

@@ -5,9 +5,9 @@ virtual host of their own, so that "is it live?" is answered by the very configu
 
 Each revision has its own clusters; `instead` clusters, which are the stable in its place; `arm` clusters, by which
 clients' requests reach it while it is not the stable one, and which lead to what is instead of it where no connection
-to it comes about, so that a candidate that dies loses no request; and `aside` clusters for what is nobody's request:
-copies, previews. The counters of a rollout's evidence are the stable's own and the candidate's arm's; what was answered
-instead is nobody's.
+to it comes about, so that a candidate that dies loses no request; a `check` cluster, which leads to it where the arm
+does, for the question whether it can be reached; and `aside` clusters for what is nobody's request: copies, previews.
+The counters of a rollout's evidence are the stable's own and the candidate's arm's, without what was answered instead.
 
 Every revision has all of them all the time: Envoy takes up clusters and routes in any order, and a route must never
 lead to a cluster that is only just being made, or already gone.
@@ -114,6 +114,7 @@ def revision_host(revision: str) -> str:
 OWN: Final = ""
 ARM: Final = "-arm"
 INSTEAD: Final = "-instead"
+CHECK: Final = "-check"
 ASIDE: Final = "-aside"
 """Kinds of clusters, see above."""
 
@@ -170,23 +171,30 @@ def _clusters(routes: RouteTable, namespace: str, cluster_domain: str) -> list[J
 
 def _clusters_of(revision: str, routes: RouteTable, domain: str) -> Iterator[Json]:
     named, stable = _named(revision, routes), _named(routes.stable, routes)
+    kinds = (OWN,) if revision == routes.stable else (OWN, INSTEAD)
     for grpc in (False, True):
         yield _cluster(cluster_of(revision, grpc=grpc), named, domain, grpc)
         yield {**_cluster(cluster_of(revision, ASIDE, grpc=grpc), named, domain, grpc), **_LEFT_OUT_ALONE}
         yield _cluster(cluster_of(revision, INSTEAD, grpc=grpc), stable, domain, grpc)
-        kinds = (OWN,) if revision == routes.stable else (OWN, INSTEAD)
         ways = [cluster_of(revision, kind, grpc=grpc) for kind in kinds]
-        yield {
-            "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
-            "name": cluster_of(revision, ARM, grpc=grpc),
-            "connect_timeout": "1s",
-            "lb_policy": "CLUSTER_PROVIDED",
-            "circuit_breakers": _BREAKERS,
-            "cluster_type": {
-                "name": "envoy.clusters.aggregate",
-                "typed_config": {"@type": f"type.googleapis.com/{_AGGREGATE}", "clusters": ways},
-            },
-        }
+        yield _first_of(ways, cluster_of(revision, ARM, grpc=grpc))
+    other = () if revision == routes.stable else (cluster_of(routes.stable, ASIDE),)
+    yield _first_of([cluster_of(revision), *other], cluster_of(revision, CHECK))
+
+
+def _first_of(ways: list[str], name: str) -> Json:
+    """Leads to the first of some clusters that can be reached."""
+    return {
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "connect_timeout": "1s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": _BREAKERS,
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {"@type": f"type.googleapis.com/{_AGGREGATE}", "clusters": ways},
+        },
+    }
 
 
 def _named(revision: str, routes: RouteTable) -> dict[str, str]:
@@ -272,16 +280,7 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     if routes.arms or routes.matches:
         # It is of nobody's side, whatever a client says of its user.
         untold = {"request_headers_to_remove": [reachable.HEADER, USERS_HEADER]}
-        for revision in dict.fromkeys((*(a.revision for a in routes.arms), *(m.revision for m in routes.matches))):
-            yield from _both(
-                reachable.unreachable(cluster_of(revision, ASIDE)),
-                lambda grpc, of=revision: _to(of, traffic, grpc, INSTEAD) | untold,
-            )
-        # Router pods of an earlier version, which a rollout that is under way keeps from being made anew, do not say
-        # which it was.
-        yield from _both(
-            reachable.unreachable(reachable.UNTOLD), lambda grpc: _to(routes.stable, traffic, grpc) | untold
-        )
+        yield from _both(reachable.UNREACHABLE, lambda grpc: _to(routes.stable, traffic, grpc, INSTEAD) | untold)
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both(
@@ -320,8 +319,8 @@ def _without_arms(told: str | None) -> Json:
 
 
 def _own_host(revision: str, traffic: Traffic) -> Json:
-    # Readiness is asked by way of the clients' cluster: that is the one that has to work.
-    ready = {"match": {"path": MODELWARD.ready, **_inside()}, **_to(revision, traffic, grpc=False)}
+    # Readiness is asked by the clients' way: that is the one that has to lead there.
+    ready = {"match": {"path": MODELWARD.ready, **_inside()}, **_to(revision, traffic, False, CHECK)}
     others = _both(_inside(), lambda grpc: _to(revision, traffic, grpc, ASIDE))
     return {
         "name": revision,
