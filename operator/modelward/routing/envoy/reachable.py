@@ -73,4 +73,3 @@ def asked_first(cluster: str, kept: int, *, grpc: bool) -> Json:
     context = {_TO: cluster, _KEPT: kept, _BELIEVED: GRPC_BELIEVES_MILLISECONDS if grpc else 0}
     typed = {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT, "filter_context": context}
     return {"typed_per_filter_config": {_FILTER: typed}}
-
