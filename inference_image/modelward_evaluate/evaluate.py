@@ -15,10 +15,11 @@ from ibis.expr.types import Table
 
 from modelward_evaluate.cohorts import cohorts, positive_of
 from modelward_evaluate.columns import listed
+from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
 from modelward_evaluate.spec import Spec
-from modelward_evaluate.sums import Group, groups, prepared
+from modelward_evaluate.sums import Group, Losses, groups, losses, prepared
 from modelward_monitor.predictionlog.names import counted
 from modelward_quality import fairness
 from modelward_quality.errors import QualityError
@@ -45,10 +46,11 @@ PARITIES: Final = {
 @dataclass(frozen=True)
 class Evaluation:
     """`counts`: what became of predictions and outcomes (cohorts.py); `groups`: sums of each day, revision and arm, of
-    all rows and by segment."""
+    all rows and by segment; `losses`: by day, where concept drift is asked for."""
 
     counts: dict[str, int]
     groups: tuple[Group, ...]
+    losses: tuple[Losses, ...] = ()
 
 
 def evaluate(spec: Spec) -> Evaluation:
@@ -73,7 +75,8 @@ def evaluate(spec: Spec) -> Evaluation:
 
             found = cohorts(predictions, outcomes, spec, keep)
             rows = keep("measured", prepared(found.rows, spec))
-            return Evaluation(found.counts, tuple(groups(rows, spec)))
+            watched = losses(rows, spec) if spec.concept is not None else ()
+            return Evaluation(found.counts, tuple(groups(rows, spec)), tuple(watched))
         except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
             raise EvaluationError(f"the evaluation failed: {first_line(error)}") from error
         except QualityError as error:
@@ -108,6 +111,7 @@ def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
             for (revision, arm, segment, value), statistics in wholes.items()
         ],
         "fairness": _fairness(wholes, spec),
+        "concept": concept(found.losses, spec.concept) if spec.concept is not None else [],
         "groups": [_of_group(each) for each in found.groups],
     }  # fmt: skip
 

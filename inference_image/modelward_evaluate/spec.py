@@ -91,6 +91,16 @@ class Segment(_Strict):
         return self
 
 
+class Concept(_Strict):
+    """Whether the loss has risen, by day and revision, in all and in each segment. `reference_days`: a revision's first
+    days with matured rows, which the later ones are held against; `budget`: false alarms in 30 days of one revision and
+    arm, in all segments together; `margin`: a rise of the mean loss that does not matter."""
+
+    reference_days: Annotated[int, Field(ge=3, le=366)] = 14
+    budget: Annotated[float, Field(gt=0, le=10)] = 0.05
+    margin: Annotated[float, Field(ge=0, le=1e12)] = 0.0
+
+
 class Spec(_Strict):
     """`label_window_seconds`: how long outcomes are waited for; a row counts when that is over, by what is known then.
     Without it every outcome counts as soon as it is there, which is biased where those of one kind come sooner.
@@ -108,6 +118,7 @@ class Spec(_Strict):
     """The segment whose groups are held against one another."""
     business: Expression | None = None
     """An SQL expression of a row's worth; `outcome` is its outcome."""
+    concept: Concept | None = None
     memory_mb: Annotated[int, Field(ge=256)] = 1024
     threads: Annotated[int, Field(ge=1, le=256)] = 1
 

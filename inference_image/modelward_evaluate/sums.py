@@ -22,14 +22,14 @@ from modelward_quality.moments import Moments, moments
 from modelward_quality.ranking import ndcg, reciprocal_rank
 from modelward_quality.regression import Errors
 from modelward_quality.scores import LOWEST, PER_OCTAVE, scores_of
-from modelward_quality.statistics import Statistics
+from modelward_quality.statistics import Statistics, losses_of
 
 ERRORS: Final = ("outcome", "error", "square", "absolute", "relative")
 MEASURED: Final = (*ERRORS, "loss", "brier", "worth")
 """Columns that have a mean, where they are there."""
 
-SMALL: Final = ("loss", "brier")
-"""Measures of a score, below 37: they need no distance from a mean."""
+SMALL: Final = ("loss", "brier", "mistake")
+"""Measures below 37: they need no distance from a mean."""
 
 SMALLEST: Final = 2.0**-52
 """Of a score in a logarithm and of an outcome that is divided by, as in scikit-learn."""
@@ -73,15 +73,58 @@ def groups(rows: Table, spec: Spec) -> Iterator[Group]:
 
 def _of_segment(rows: Table, spec: Spec, segment: Segment | None, names: Mapping[int, str], pairs: Pairs) -> Found:
     """`names`: of the values that have a group of their own."""
-    value: Value = ibis.literal(OTHER, "int64")
-    if segment is not None and names:
-        code = rows[code_of(segment)]
-        value = code.isin(list(names)).ifelse(code, value)
-    valued = rows.mutate(value=value)
+    valued = _valued(rows, segment, names)
     keys = (*(("day",) if segment is None else ()), "side", "value")
     if isinstance(spec.task, Ranking):
         return _of_rankings(valued, spec.task, keys)
     return _of_rows(valued, spec, keys, pairs)
+
+
+def _valued(rows: Table, segment: Segment | None, names: Mapping[int, str]) -> Table:
+    value: Value = ibis.literal(OTHER, "int64")
+    if segment is not None and names:
+        code = rows[code_of(segment)]
+        value = code.isin(list(names)).ifelse(code, value)
+    return rows.mutate(value=value)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Of one day, revision, arm and value of a segment, by the loss that is watched for concept drift (`losses_of`)."""
+
+    day: str
+    revision: str
+    arm: str
+    segment: str
+    value: str
+    losses: Moments
+
+
+def losses(rows: Table, spec: Spec) -> Iterator[Losses]:
+    """`rows`: of `prepared`. By day, of all rows and of each segment."""
+    sides = _texts(rows, "side", "revision", "arm")
+    for segment in (None, *spec.all_segments):
+        names = {} if segment is None else _names(rows, segment)
+        for (day, side, of), found in _daily(_valued(rows, segment, names), spec):
+            name, said = ("", "") if segment is None else (segment.name, names.get(of, OTHERS))
+            revision, arm = sides[side]
+            yield Losses(day, revision, arm, name, said, found)
+
+
+def _daily(rows: Table, spec: Spec) -> Iterator[tuple[Key, Moments]]:
+    keys = ("day", "side", "value")
+    if isinstance(spec.task, Ranking):
+        for key, statistics in _of_rankings(rows, spec.task, keys):
+            yield key, losses_of(statistics) or Moments()
+        return
+    name = next((each for each in ("brier", "absolute") if each in rows.columns), "mistake")
+    if name == "mistake":
+        rows = rows.mutate(mistake=(rows.outcome != rows.foretold).ifelse(1.0, 0.0))
+    rows = _with_centres(rows, [name], keys)
+    said = rows.group_by(list(keys)).agg(**_counts(rows), **_measures(rows, [name]))
+    found = {each: column.to_numpy(zero_copy_only=False) for each, column in _columns(said.to_pyarrow())}
+    for key, at in _places(found, keys):
+        yield key, _moments({each: column[at] for each, column in found.items()}, name)
 
 
 def _names(rows: Table, segment: Segment) -> dict[int, str]:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from modelward_quality.arrays import Floats, same_rows, weights_of
 from modelward_quality.errors import QualityError
 from modelward_quality.estimate import Estimate, estimate, normal, wilson
+from modelward_quality.moments import Moments
 from modelward_quality.sums import summed
 
 LABELS: Final = 1000
@@ -110,6 +111,15 @@ def _texts(labels: NDArray[Any]) -> NDArray[np.str_]:
 
 def accuracy(table: Confusion) -> Estimate | None:
     return table.share(lambda each: each.label == each.foretold, lambda _: True).estimate()
+
+
+def mistakes(table: Confusion) -> Moments:
+    """1 of each row for which another label was foretold, 0 of the others."""
+    rows, weight = table.rows, sum(each.weight for each in table.pairs)
+    if weight == 0:
+        return Moments(rows)
+    share = sum(each.weight for each in table.pairs if each.label != each.foretold) / weight
+    return Moments(rows, weight, sum(each.squares for each in table.pairs), share, weight * share * (1 - share))
 
 
 def precision(table: Confusion, label: str) -> Estimate | None:

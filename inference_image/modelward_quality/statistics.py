@@ -1,7 +1,7 @@
 """All that was counted of some rows, and the values that are made of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
 from modelward_quality import calibration, confusion, regression, scores
@@ -38,6 +38,18 @@ def dump(found: Statistics) -> dict[str, Any]:
     """As JSON has it: what is counted, by name."""
     known = {each.name: value for each in fields(found) if (value := getattr(found, each.name)) is not None}
     return {name: scores.dump(value) if isinstance(value, Scores) else asdict(value) for name, value in known.items()}
+
+
+def losses_of(found: Statistics) -> Moments | None:
+    """The loss of each row that is watched for concept drift: Brier's where there are scores, whether the label was
+    wrong, or by how much the number was; of rankings 1 - NDCG. None where nothing was foretold."""
+    if found.brier is not None:
+        return found.brier
+    if found.confusion is not None:
+        return confusion.mistakes(found.confusion)
+    if found.errors is not None:
+        return found.errors.absolute
+    return replace(found.ndcg, mean=1 - found.ndcg.mean) if found.ndcg is not None else None
 
 
 def _sum(one: Any, other: Any) -> Any:

@@ -374,3 +374,30 @@ def test_the_command_writes_a_whole_file_or_none(lake: Lake, tmp_path: Path) -> 
     assert ended.returncode == 1
     assert "predictions: Field required" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_concept_drift_is_found_where_it_is_and_nowhere_else(lake: Lake) -> None:
+    """From the tenth day on the outcomes of one country are others, for the same inputs."""
+    random = np.random.default_rng(3)
+    rows, told = [], []
+    for number in range(18 * 120):
+        day, country = number // 120, "nl" if number % 2 else "be"
+        wrong = random.uniform() < (0.4 if day >= 10 and country == "nl" else 0.1)
+        time = START + timedelta(days=day, seconds=number % 120)
+        rows.append(prediction(number, 1, time=time, country=country))
+        told.append({"request_id": f"q{number}", "row": 0, "value": int(not wrong), "time": time, "arrived": time})
+    for day in range(18):
+        lake.predict(rows[day * 120 : (day + 1) * 120])
+    lake.tell(told)
+    found = lake.said(
+        segments=[{"name": "country", "column": "country"}], concept={"reference_days": 7, "budget": 0.05}
+    )["concept"]
+    by_part = {(each["segment"], each["value"]): each for each in found}
+    assert {part: each["alarm"] for part, each in by_part.items()} == {
+        ("", ""): True, ("country", "be"): False, ("country", "nl"): True,
+    }  # fmt: skip
+    dutch = by_part["country", "nl"]
+    assert dutch["since"] in ("2026-03-10", "2026-03-11", "2026-03-12")
+    assert dutch["low"] < 0.3 < dutch["high"]
+    assert {each["needed"] for each in found} == {3 * 600.0}, "the budget is of all parts together"
+    assert lake.said()["concept"] == []
