@@ -35,10 +35,12 @@ Keep = Callable[[str, Table], Table]
 @dataclass(frozen=True)
 class Cohorts:
     """`rows`: matured predictions with an outcome, each once: day, revision, arm, weight, outcome, what was foretold,
-    worth, and a column `segment.NAME` for each segment; `counts`: what became of predictions and outcomes."""
+    worth, and a column `segment.NAME` for each segment; `counts`: what became of predictions and outcomes;
+    `waiting`: the predictions that have not matured, with what was foretold."""
 
     rows: Table
     counts: dict[str, int]
+    waiting: Table
 
 
 def cohorts(log: Table, given: Table, spec: Spec, keep: Keep) -> Cohorts:
@@ -79,7 +81,8 @@ def cohorts(log: Table, given: Table, spec: Spec, keep: Keep) -> Cohorts:
         "contradicting": decided["contradicting"],
         "undecided": decided["undecided"],
     }
-    return Cohorts(rows, counts)
+    waiting = predictions.filter(~is_matured & _is_foretold(predictions))
+    return Cohorts(rows, counts, waiting.mutate(weight=1 / waiting.sampled))
 
 
 def _numbers(table: Table, **conditions: BooleanValue | None) -> dict[str, int]:

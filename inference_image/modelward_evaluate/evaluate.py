@@ -19,11 +19,13 @@ from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
 from modelward_evaluate.spec import Spec
-from modelward_evaluate.sums import Group, Losses, groups, losses, prepared
+from modelward_evaluate.sums import Group, Losses, groups, losses, prepared, waiting
 from modelward_monitor.predictionlog.names import counted
 from modelward_quality import fairness
+from modelward_quality.difference import difference
 from modelward_quality.errors import QualityError
 from modelward_quality.statistics import Statistics, dump, values
+from modelward_quality.unlabelled import Waiting, estimates
 
 SCHEMA: Final = 1
 """Of the result."""
@@ -34,6 +36,9 @@ FOLDERS: Final = pyarrow.schema(
 """Of the prediction log."""
 
 _MODEL: Final = re.compile(r"namespace=[^/]+/model=[^/]+(?=/)")
+
+STABLE: Final = "stable"
+"""The arm that others are held against."""
 
 PARITIES: Final = {
     "statisticalParity": fairness.statistical_parity,
@@ -46,11 +51,13 @@ PARITIES: Final = {
 @dataclass(frozen=True)
 class Evaluation:
     """`counts`: what became of predictions and outcomes (cohorts.py); `groups`: sums of each day, revision and arm, of
-    all rows and by segment; `losses`: by day, where concept drift is asked for."""
+    all rows and by segment; `losses`: by day, where concept drift is asked for; `waiting`: by revision and arm,
+    scores of the rows whose outcomes are still to come."""
 
     counts: dict[str, int]
     groups: tuple[Group, ...]
     losses: tuple[Losses, ...] = ()
+    waiting: tuple[tuple[str, str, Waiting], ...] = ()
 
 
 def evaluate(spec: Spec) -> Evaluation:
@@ -76,7 +83,8 @@ def evaluate(spec: Spec) -> Evaluation:
             found = cohorts(predictions, outcomes, spec, keep)
             rows = keep("measured", prepared(found.rows, spec))
             watched = losses(rows, spec) if spec.concept is not None else ()
-            return Evaluation(found.counts, tuple(groups(rows, spec)), tuple(watched))
+            to_come = _to_come(found.waiting, spec)
+            return Evaluation(found.counts, tuple(groups(rows, spec)), tuple(watched), tuple(to_come))
         except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
             raise EvaluationError(f"the evaluation failed: {first_line(error)}") from error
         except QualityError as error:
@@ -85,6 +93,11 @@ def evaluate(spec: Spec) -> Evaluation:
             raise EvaluationError("the evaluation failed: an expression is nested too deeply") from error
         finally:
             con.disconnect()
+
+
+def _to_come(rows: Table, spec: Spec) -> Iterable[tuple[str, str, Waiting]]:
+    positive = positive_of(spec)
+    return waiting(rows, positive) if positive is not None and "score" in rows.columns else ()
 
 
 def _is_of_one_model(log: Listing, path: str) -> None:
@@ -111,6 +124,8 @@ def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
             for (revision, arm, segment, value), statistics in wholes.items()
         ],
         "fairness": _fairness(wholes, spec),
+        "differences": _differences(found.groups, positive),
+        "estimates": _estimates(found, wholes, positive),
         "concept": concept(found.losses, spec.concept) if spec.concept is not None else [],
         "groups": [_of_group(each) for each in found.groups],
     }  # fmt: skip
@@ -130,6 +145,39 @@ def whole(found: Iterable[Group]) -> dict[Key, Statistics]:
     for each in found:
         by_key.setdefault((each.revision, each.arm, each.segment, each.value), []).append(each.statistics)
     return {key: reduce(add, by_key[key]) for key in sorted(by_key)}
+
+
+def _differences(found: Iterable[Group], positive: str | None) -> list[dict[str, Any]]:
+    """Of each arm from the stable one, on the days that both have rows of: another day is another world."""
+    days: dict[tuple[str, str], dict[str, Statistics]] = {}
+    for each in found:
+        if not each.segment:
+            days.setdefault((each.revision, each.arm), {})[each.day] = each.statistics
+    made = []
+    for (revision, arm), own in sorted(days.items()):
+        for (against, _), other in sorted((side, each) for side, each in days.items() if side[1] == STABLE != arm):
+            both = sorted(own.keys() & other.keys())
+            if not both:
+                continue
+            one, stable = (values(reduce(add, (side[day] for day in both)), positive) for side in (own, other))
+            gaps = {name: asdict(difference(one[name], stable[name])) for name in one.keys() & stable.keys()}
+            made.append({
+                "revision": revision, "arm": arm, "against": against, "begin": both[0], "end": both[-1],
+                "metrics": dict(sorted(gaps.items())),
+            })  # fmt: skip
+    return made
+
+
+def _estimates(found: Evaluation, wholes: dict[Key, Statistics], positive: str | None) -> list[dict[str, Any]]:
+    """Of rows whose outcomes are still to come, by those of their revision that are known."""
+    made = []
+    for revision, arm, rows in found.waiting:
+        known = [each for (of, _, segment, _), each in wholes.items() if of == revision and not segment]
+        if known and positive is not None:
+            metrics = estimates(reduce(add, known), rows, positive)
+            shown = {name: asdict(each) for name, each in metrics.items()}
+            made.append({"revision": revision, "arm": arm, "rows": int(rows.rows.sum()), "metrics": shown})
+    return made
 
 
 def _fairness(found: dict[Key, Statistics], spec: Spec) -> list[dict[str, Any]]:

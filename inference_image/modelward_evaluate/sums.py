@@ -23,6 +23,7 @@ from modelward_quality.ranking import ndcg, reciprocal_rank
 from modelward_quality.regression import Errors
 from modelward_quality.scores import LOWEST, PER_OCTAVE, scores_of
 from modelward_quality.statistics import Statistics, losses_of
+from modelward_quality.unlabelled import Waiting
 
 ERRORS: Final = ("outcome", "error", "square", "absolute", "relative")
 MEASURED: Final = (*ERRORS, "loss", "brier", "worth")
@@ -230,19 +231,35 @@ def _code(*texts: StringValue) -> IntegerValue:
 
 def _with_losses(rows: Table, positive: str) -> Table:
     score = rows.score
-    # Of 0 there is no logarithm.
-    smaller = ibis.greatest(ibis.least(score, 1 - score), 2.0**-1000)
-    depth = ibis.greatest(((2 * smaller).log2() * PER_OCTAVE).floor(), LOWEST).cast("int32")
     is_positive = rows.outcome == positive
     truth = is_positive.ifelse(1.0, 0.0)
     said = ibis.greatest(ibis.least(is_positive.ifelse(score, 1 - score), 1 - SMALLEST), SMALLEST)
     return rows.mutate(
         positive=is_positive,
-        cell=(score < 0.5).ifelse(depth, -depth),
+        cell=_cell(score),
         bin=ibis.least((score * BINS).floor(), BINS - 1).cast("int8"),
         loss=-said.ln(),
         brier=(score - truth) * (score - truth),
     )
+
+
+def _cell(score: Value) -> Value:
+    # Of 0 there is no logarithm.
+    smaller = ibis.greatest(ibis.least(score, 1 - score), 2.0**-1000)
+    depth = ibis.greatest(((2 * smaller).log2() * PER_OCTAVE).floor(), LOWEST).cast("int32")
+    return (score < 0.5).ifelse(depth, -depth)
+
+
+def waiting(rows: Table, positive: str) -> Iterator[tuple[str, str, Waiting]]:
+    """Of rows without outcomes that have a score, by revision and arm."""
+    cells = rows.mutate(cell=_cell(rows.score), chosen=(rows.foretold == positive).ifelse(rows.weight, 0.0))
+    said = cells.group_by(["revision", "arm", "cell"]).agg(
+        **_counts(cells), low=cells.score.min(), high=cells.score.max(), chosen=cells.chosen.sum()
+    )
+    for side in said.select("revision", "arm").distinct().order_by("revision", "arm").to_pyarrow().to_pylist():
+        revision, arm = str(side["revision"]), str(side["arm"])
+        part = said.filter((said.revision == revision) & (said.arm == arm)).drop("revision", "arm").order_by("cell")
+        yield revision, arm, Waiting(**{name: each.to_numpy() for name, each in _columns(part.to_pyarrow())})
 
 
 def _statistics(of: Columns, pairs: Pairs, names: Sequence[str], positive: str | None) -> Statistics:

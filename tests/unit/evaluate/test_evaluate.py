@@ -401,3 +401,49 @@ def test_concept_drift_is_found_where_it_is_and_nowhere_else(lake: Lake) -> None
     assert dutch["low"] < 0.3 < dutch["high"]
     assert {each["needed"] for each in found} == {3 * 600.0}, "the budget is of all parts together"
     assert lake.said()["concept"] == []
+
+
+def test_arms_are_held_against_the_stable_one_on_the_days_of_both(lake: Lake) -> None:
+    """On the first day, when all was well, there was no candidate."""
+    rows, told, number = [], [], 0
+    for day, arm, right in ((0, "stable", 300), (1, "stable", 200), (1, "candidate", 240)):
+        for each in range(300):
+            number += 1
+            time = START + timedelta(days=day, seconds=each)
+            rows.append(prediction(number, 1, time=time, arm=arm))
+            told.append({"request_id": f"q{number}", "row": 0, "value": int(each < right), "time": time})
+    for day, revision, part in ((0, "r1", rows[:300]), (1, "r1", rows[300:600]), (1, "r2", rows[600:])):
+        assert part[0]["time"].day == day + 1
+        lake.predict(part, revision)
+    lake.tell(told)
+    (found,) = lake.said()["differences"]
+    assert {name: found[name] for name in ("revision", "arm", "against", "begin", "end")} == {
+        "revision": "r2", "arm": "candidate", "against": "r1", "begin": "2026-03-02", "end": "2026-03-02",
+    }  # fmt: skip
+    gap = found["metrics"]["accuracy"]
+    assert gap["value"] == pytest.approx(40 / 300)
+    assert 0 < gap["low"] < 40 / 300 < gap["high"]
+
+
+def test_rows_whose_outcomes_are_still_to_come_are_estimated(lake: Lake) -> None:
+    random = np.random.default_rng(5)
+    rows, told = [], []
+    for number in range(2000):
+        score = float(random.uniform())
+        early = number < 1500
+        time = NOW - timedelta(days=10 if early else 1, seconds=2000 - number)
+        rows.append(prediction(number, int(score >= 0.5), score=score, time=time, fraction=0.5))
+        if early:
+            value = int(random.uniform() < score)
+            told.append({"request_id": f"q{number}", "row": 0, "value": value, "time": time, "arrived": time})
+    lake.predict(rows)
+    lake.tell(told)
+    task = {"task": "classes", "label": "output.label", "score": "score", "positive": "1"}
+    found = lake.said(task=task, label_window_seconds=5 * 86400)
+    (estimated,) = found["estimates"]
+    assert (estimated["revision"], estimated["arm"], estimated["rows"]) == ("r1", "stable", 500)
+    accuracy = estimated["metrics"]["accuracy"]
+    assert accuracy["low"] < 0.75 < accuracy["high"]
+    assert accuracy["value"] == pytest.approx(metric(found, "accuracy"), abs=0.03)
+    assert lake.said(task=task)["estimates"] == [], "all have matured"
+    assert lake.said(label_window_seconds=5 * 86400)["estimates"] == [], "without a score nobody knows"
