@@ -118,7 +118,7 @@ def _short(step: Any) -> str:
 
 def _labels(draw: st.DrawFn, rng: Any, table: Any, final: Any) -> Any:
     numbers = rng.normal(size=len(table))
-    if isinstance(table, np.ndarray) and table.dtype.kind == "f":
+    if isinstance(table, np.ndarray) and table.dtype.kind in "fib":
         numbers = np.nan_to_num(table[:, 0]) + 0.3 * numbers
     if getattr(final, "_estimator_type", "") == "classifier" or "Classifier" in type(final).__name__:
         classes = draw(st.sampled_from([[0, 1], [0, 1, 2], ["no", "yes"], [False, True], ["ä", "b", "c"]]))
@@ -135,8 +135,19 @@ def _matrix(draw: st.DrawFn, rng: Any) -> Any:
     return np.round(table, 1) if draw(st.booleans()) else table
 
 
-def _numbers(draw: st.DrawFn, rng: Any, final: Any) -> Any:
+def _typed(draw: st.DrawFn, rng: Any) -> Any:
+    """A matrix of any type of numbers, or of truths."""
     table = _matrix(draw, rng)
+    kind = draw(st.sampled_from([np.float64, np.float64, np.float32, np.int64, np.int32, np.bool_]))
+    if kind == np.bool_:
+        return table > 0
+    if np.issubdtype(kind, np.integer):
+        return rng.integers(-5, draw(st.sampled_from([6, 10_000])), table.shape).astype(kind)
+    return table.astype(kind)
+
+
+def _numbers(draw: st.DrawFn, rng: Any, final: Any) -> Any:
+    table = _typed(draw, rng)
     if draw(st.booleans()):
         return "frame ", final, pd.DataFrame(table, columns=[f"c {index}.x" for index in range(table.shape[1])])
     return "", final, table
@@ -164,7 +175,7 @@ def _table(draw: st.DrawFn, rng: Any, final: Any) -> Any:
     if draw(st.booleans()):
         encoder = Pipeline([("fill", SimpleImputer(strategy="most_frequent")), ("encode", encoder)])
     numbers = draw(st.sampled_from([*IMPUTERS, "passthrough", "drop"]))
-    texts = draw(st.sampled_from([["city"], ["city", "plan"], ["plan", "zone"], ["zone"]]))
+    texts = draw(st.sampled_from([["city"], ["city", "plan"], ["plan", "zone"], ["zone"], ["vip"], ["city", "vip"]]))
     steps = ColumnTransformer([("n", numbers, ["age"]), ("c", encoder, texts)],
                               remainder=draw(st.sampled_from(["drop", "drop", "passthrough"])))  # fmt: skip
     table = frame if draw(st.booleans()) else frame[["age", *texts]]
@@ -177,6 +188,7 @@ def _frame(rng: Any, missing: bool) -> Any:
         "age": np.round(rng.normal(40, 9, 2 * ROWS), 1),
         "plan": rng.choice(["a", "b"], 2 * ROWS).astype(object),
         "zone": rng.integers(1, 5, 2 * ROWS),
+        "vip": rng.random(2 * ROWS) < 0.3,
     })  # fmt: skip
     if missing:
         frame.loc[rng.random(len(frame)) < 0.1, "city"] = np.nan

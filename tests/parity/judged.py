@@ -77,8 +77,11 @@ def rows(drawn: Drawn) -> list[Any]:
 
 def _changed_rows(table: Any) -> Any:
     rng = np.random.default_rng(1)
+    strange: dict[str, tuple[Any, ...]] = {
+        "f": (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e6), "i": (0, -1, 10**6), "b": (False, True),
+    }  # fmt: skip
     for number, row in enumerate(table[:MANY]):
-        for value in (np.nan, np.inf, -np.inf, 0.0, -0.0, 1e6):
+        for value in strange[table.dtype.kind]:
             changed = row.copy()
             changed[rng.random(len(row)) < 0.5 if number % 2 else number % len(row)] = value
             yield changed[None]
@@ -86,7 +89,8 @@ def _changed_rows(table: Any) -> Any:
 
 def _changed_frames(table: Any) -> Any:
     rng = np.random.default_rng(1)
-    strange: dict[str, list[Any]] = {"f": [np.nan, np.inf, 0.0], "i": [99, -1, 0], "O": ["Paris", np.nan, "", "rome"]}
+    strange: dict[str, list[Any]] = {"f": [np.nan, np.inf, 0.0], "i": [99, -1, 0], "O": ["Paris", np.nan, "", "rome"],
+                                     "b": [False, True]}  # fmt: skip
     for number in range(MANY):
         row = table.iloc[[number % len(table)]].copy()
         for name in table:
@@ -148,7 +152,7 @@ def _column(series: Any) -> Any:
         return np.array(values, object).reshape(-1, 1)
     if isinstance(series.dtype, pd.CategoricalDtype) and series.cat.categories.dtype.kind in "OTU":
         return np.array(values, object).reshape(-1, 1)
-    kind = np.int64 if series.dtype.kind == "i" else np.float64
+    kind = {"i": np.int64, "b": np.bool_}.get(series.dtype.kind, np.float64)
     return np.array(values, kind).reshape(-1, 1)
 
 

@@ -7,6 +7,7 @@ names, the data plane takes them by these, too (`names_of`).
 
 import contextlib
 import copy
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -139,7 +140,10 @@ def inputs_of(estimator: Any) -> tuple[Tensor, ...]:
         kinds[place] = "BYTES" if categories.are_texts(values) else "FP64"
     named = bool(own) or _is_named(estimator)
     if not named and set(kinds) <= {"FP64", None}:
-        return (Tensor(INPUT, "FP64", (-1, width)),)
+        single = not _takes(estimator, np.zeros((1, width))) and _takes(estimator, np.zeros((1, width), np.float32))
+        return (Tensor(INPUT, "FP32" if single else "FP64", (-1, width)),)
+    if _has_single_centres(estimator):
+        kinds = ["FP32" if kind == "FP64" else kind for kind in kinds]
     return tuple(
         Tensor(name, kind, (-1, 1)) for name, kind in zip(all_names(estimator), kinds, strict=True) if kind is not None
     )
@@ -154,7 +158,15 @@ def by_column(estimator: Any, inputs: Sequence[Tensor]) -> bool:
 
 
 def _has_columns(estimator: Any) -> bool:
-    return _is_named(estimator) or bool(categories_of(estimator)) or inputs_of(estimator)[0].datatype != "FP64"
+    is_told_apart = _is_named(estimator) or bool(categories_of(estimator))
+    return is_told_apart or inputs_of(estimator)[0].datatype not in ("FP64", "FP32")
+
+
+def _has_single_centres(estimator: Any) -> bool:
+    """Whether it clusters, and learned its centres from single precision: then it refuses any other (KMeans and its
+    kin)."""
+    centres = (getattr(unwrapped(each), "cluster_centers_", None) for each in all_steps(estimator))
+    return any(getattr(each, "dtype", None) == np.float32 for each in centres)
 
 
 def _is_named(estimator: Any) -> bool:
@@ -200,7 +212,9 @@ def _own_width(step: Any) -> int | None:
 
 def _takes(estimator: Any, row: Array) -> bool:
     try:
-        (estimator.predict if hasattr(estimator, PREDICT) else estimator.transform)(row)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of names that a matrix does not have
+            (estimator.predict if hasattr(estimator, PREDICT) else estimator.transform)(row)
     except Exception:  # noqa: BLE001  a model may raise anything
         return False
     return True
