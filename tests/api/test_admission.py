@@ -24,10 +24,19 @@ CREATES: tuple[Rule, ...] = tuple(
 )
 PATCHES: Rule = ("modelward.io", "modeldeployments", "patch", "")
 JOBS: Rule = ("batch", "jobs", "create", "")
+DEPLOYMENTS: Rule = ("apps", "deployments", "create", "")
 
 
 def model(**spec: Any) -> Object:
     return {"kind": "ModelDeployment", "spec": {"model": {"uri": S3}} | spec}
+
+
+def pods(**pod: Any) -> Object:
+    return model(template={"spec": pod})
+
+
+def sidecar(container: Object) -> Object:
+    return pods(containers=[{"name": "proxy", "image": "proxy:1", **container}])
 
 
 def drift(retrain: Object | None = None) -> Object:
@@ -127,6 +136,48 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a router's certificate": (
         model(router={"tls": {"secretName": "store"}}), (("", "secrets", "get", "store"),),
         "spec.router.tls.secretName: ",
+    ),
+    "a template": (
+        model(template={"metadata": {"labels": {"a": "b"}}}), (DEPLOYMENTS,), "may not create Deployments in namespace",
+    ),
+    "a template of the router": (
+        model(router={"template": {"spec": {"priorityClassName": "high"}}}), (DEPLOYMENTS,),
+        "may not create Deployments in namespace",
+    ),
+    "a template's variable": (
+        sidecar(ENV), (DEPLOYMENTS, ("", "secrets", "get", "store")), "may not get every Secret of namespace",
+    ),
+    "a template's variables": (
+        sidecar({"envFrom": [{"secretRef": {"name": "store"}}]}), (DEPLOYMENTS, ("", "secrets", "get", "store")),
+        "may not get every Secret of namespace",
+    ),
+    "a template's first container's variable": (
+        pods(initContainers=[{"name": "i", "image": "i:1", **ENV}]), (DEPLOYMENTS, ("", "secrets", "get", "store")),
+        "may not get every Secret of namespace",
+    ),
+    "a template's volume": (
+        pods(volumes=[{"name": "v", "secret": {"secretName": "store"}}]),
+        (DEPLOYMENTS, ("", "secrets", "get", "store")), "may not get every Secret of namespace",
+    ),
+    "a template's projected volume": (
+        pods(volumes=[PROJECTED]), (DEPLOYMENTS, ("", "secrets", "get", "store")),
+        "may not get every Secret of namespace",
+    ),
+    "what a template's images are pulled with": (
+        pods(imagePullSecrets=[{"name": "store"}]), (DEPLOYMENTS, ("", "secrets", "get", "store")),
+        "may not get every Secret of namespace",
+    ),
+    "what the router's image is pulled with": (
+        model(router={"template": {"spec": {"imagePullSecrets": [{"name": "store"}]}}}),
+        (DEPLOYMENTS, ("", "secrets", "get", "store")), "may not get every Secret of namespace",
+    ),
+    "a template's claim": (
+        pods(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]),
+        (DEPLOYMENTS, ("", "persistentvolumeclaims", "update", "data")), "PersistentVolumeClaim data in namespace",
+    ),
+    "a template's claim to read": (
+        pods(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}}]),
+        (DEPLOYMENTS, ("", "persistentvolumeclaims", "get", "data")), "PersistentVolumeClaim data in namespace",
     ),
     "a job": (job(), (JOBS,), "may not create Jobs in namespace"),
     "a job's account": (

@@ -21,6 +21,7 @@ def asked_of(spec: Spec, model: Model) -> dict[str, Any]:
         "serviceAccountName": spec.service_account_name,
         "monitor": None if spec.monitor is None else said(spec.monitor),
         "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log),
+        "template": dict(spec.template),
     }
     # A monitor with nothing but defaults is one all the same.
     return {name: value for name, value in found.items() if value is not None and (value or name == "monitor")}
@@ -35,6 +36,7 @@ def as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
     return replace(
         spec, model=found.model, resources=found.resources, server=found.server,
         service_account_name=found.service_account_name, monitor=found.monitor, prediction_log=found.prediction_log,
+        template=found.template,
     )  # fmt: skip
 
 

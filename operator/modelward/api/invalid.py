@@ -13,6 +13,8 @@ def read_as(kind: str) -> Iterator[None]:
     """Around the reading of an object of this kind: what it lacks, or has of another type, is an InvalidObjectError."""
     try:
         yield
+    except InvalidObjectError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidObjectError(
             f"this {kind} does not fit the operator's types ({type(error).__name__}: {error}); "

@@ -8,10 +8,12 @@ tests/unit/api/test_crd_types.py holds these types and crds/modeldeployments.mod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from modelward.api.invalid import InvalidObjectError, read_as
 from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTATION_REFRESH, ANNOTATION_RESTART
 from modelward.api.owners import owner_reference
+from modelward.api.pod_template import problem_of
 from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
 from modelward.api.traffic import AS_IT_COMES, Traffic, parse_traffic
 
@@ -120,12 +122,14 @@ class Tls:
 @dataclass(frozen=True)
 class Router:
     """What is in front of the model: an Envoy of its own, or where `gateway` is set, the cluster's Gateway API.
-    `tls`: None where clients speak plain HTTP with that Envoy; never beside `gateway`."""
+    `tls`: None where clients speak plain HTTP with that Envoy; never beside `gateway`. `template`: what its pods have
+    besides, as a part of a pod template."""
 
     replicas: int = DEFAULT_ROUTER_REPLICAS
     resources: Resources = Resources()
     gateway: Gateway | None = None
     tls: Tls | None = None
+    template: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -202,7 +206,7 @@ class PredictionLog:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a user asks for."""
+    """What a user asks for. `template`: what the model's pods have besides, as a part of a pod template."""
 
     model: Model
     replicas: int = DEFAULT_REPLICAS
@@ -216,6 +220,7 @@ class Spec:
     revision_history_limit: int = 0
     monitor: Monitor | None = None
     prediction_log: PredictionLog | None = None
+    template: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -281,7 +286,7 @@ def parse_pods(raw: Mapping[str, Any]) -> Spec:
 
 
 def _spec(raw: Mapping[str, Any]) -> Spec:
-    return Spec(
+    spec = Spec(
         model=_model(raw["model"]),
         replicas=int(raw.get("replicas", DEFAULT_REPLICAS)),
         resources=_resources(raw.get("resources")),
@@ -294,7 +299,24 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         revision_history_limit=int(raw.get("revisionHistoryLimit", 0)),
         monitor=None if raw.get("monitor") is None else _monitor(raw["monitor"]),
         prediction_log=None if raw.get("predictionLog") is None else _prediction_log(raw["predictionLog"]),
+        template=dict(raw.get("template") or {}),
     )
+    for template, where, runs in ((spec.template, "spec.template", True), (spec.router.template, _OF_ROUTER, False)):
+        problem = problem_of(template, where, claims=claims_written(spec), runs=runs)
+        if problem is not None:
+            raise InvalidObjectError(problem)
+    return spec
+
+
+_OF_ROUTER = "spec.router.template"
+
+
+def claims_written(spec: Spec) -> tuple[str, ...]:
+    """Names of the claims that the operator's own containers write to."""
+    models, log = (spec.model, *(each.model for each in spec.variants)), spec.prediction_log
+    found = [each.cache.claim for each in models if each.cache is not None]
+    address = urlsplit(log.uri if log is not None else "")
+    return tuple(dict.fromkeys([*found, *([address.netloc] if address.scheme == "pvc" else ())]))
 
 
 def _variant(raw: Mapping[str, Any]) -> Variant:
@@ -371,6 +393,7 @@ def _router(raw: Mapping[str, Any]) -> Router:
         resources=_resources(raw.get("resources")),
         gateway=None if gateway is None else parse_gateway(gateway),
         tls=None if tls is None else Tls(str(tls["secretName"])),
+        template=dict(raw.get("template") or {}),
     )
 
 

@@ -54,7 +54,8 @@ def _covers_list(live: Any, wanted: list[Any], atomic: bool) -> bool:
         return not live
     if not isinstance(live, list):
         return False
-    if not atomic and all(isinstance(item, Mapping) and "name" in item for item in wanted):
+    named = [item.get("name") for item in wanted if isinstance(item, Mapping)]
+    if not atomic and len(set(named) - {None}) == len(wanted):
         # Lists that Kubernetes merges by name: others (a mesh's sidecar) may have added to them.
         by_name = {item.get("name"): item for item in live if isinstance(item, Mapping)}
         return all(_covers(by_name.get(item["name"]), item, atomic) for item in wanted)

@@ -1,15 +1,17 @@
 """What a shared claim adds to a model's pods: `download` takes from it, and `keep-bundle` puts in what was compiled.
 
 Invariant: what loads the artifact has neither the claim nor the key, and pods of a model without a usable claim are
-what they are without this file, to the byte. The key's volume is optional: without it only artifacts are kept.
+what they are without this file, to the byte. The key's volume is optional: without it only artifacts are kept. So it
+is where the user's own image compiles the model: what that makes of an artifact is no other model's to take.
 """
 
 from typing import Any, Final
 
 from modelward.api import names
-from modelward.api.modeldeployment import Model, ModelDeployment
+from modelward.api.modeldeployment import Model, ModelDeployment, Spec
 from modelward.kube import manifests as common
 from modelward.platform import Platform
+from modelward.revisions import pod_template
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.quantities import amount
 
@@ -47,13 +49,21 @@ def claim_in(template: Any) -> str | None:
     return next((str(each["claimName"]) for each in named if "claimName" in each), None)
 
 
-def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
+def _shares_bundles(spec: Spec) -> bool:
+    """Whether what is compiled may be kept for others, and taken from them."""
+    return pod_template.own_image(spec.template) is None
+
+
+def volumes(spec: Spec, model: Model, platform: Platform) -> list[dict[str, Any]]:
     claim = claim_of(model, platform)
     if claim is None:
         return []
+    found: list[dict[str, Any]] = [{"name": VOLUME, "persistentVolumeClaim": {"claimName": claim}}]
+    if not _shares_bundles(spec):
+        return found
     items = [{"key": KEY, "path": KEY}]
     return [
-        {"name": VOLUME, "persistentVolumeClaim": {"claimName": claim}},
+        *found,
         {"name": _KEY_VOLUME, "secret": {"secretName": KEY_NAME, "items": items, "optional": True}},
     ]
 
@@ -73,20 +83,19 @@ def added(
         return container
     settings = {
         "MODELWARD_CACHE_DIR": _FOLDER,
-        "MODELWARD_CACHE_KEY": f"{_KEY_MOUNT}/{KEY}",
         # The uid: a model that is made anew under its name is told nothing of what the one before got.
         "MODELWARD_CACHE_SCOPE": f"{owner.uid}/{revision}",
     }
+    mounts: list[dict[str, Any]] = [{"name": VOLUME, "mountPath": _MOUNT}]
+    if _shares_bundles(owner.spec):
+        settings["MODELWARD_CACHE_KEY"] = f"{_KEY_MOUNT}/{KEY}"
+        mounts.append({"name": _KEY_VOLUME, "mountPath": _KEY_MOUNT, "readOnly": True})
     if model.cache.size is not None:
         settings["MODELWARD_CACHE_BYTES"] = str(int(amount(model.cache.size)))
     known = {each["name"] for each in container["env"]}
     if "MODEL_OPTIMISE" not in known:
         settings["MODEL_OPTIMISE"] = model.optimise
     uid = {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}
-    mounts = [
-        {"name": VOLUME, "mountPath": _MOUNT},
-        {"name": _KEY_VOLUME, "mountPath": _KEY_MOUNT, "readOnly": True},
-    ]
     return {
         **container,
         "env": [*container["env"], *common.environment(settings), uid],
@@ -94,6 +103,6 @@ def added(
     }
 
 
-def keeps(model: Model, platform: Platform) -> tuple[str, ...]:
+def keeps(spec: Spec, model: Model, platform: Platform) -> tuple[str, ...]:
     """Names of the containers that are there for the claim alone."""
-    return (MODELWARD.containers.keep,) if claim_of(model, platform) is not None else ()
+    return (MODELWARD.containers.keep,) if claim_of(model, platform) is not None and _shares_bundles(spec) else ()

@@ -13,7 +13,7 @@ from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
 from modelward.net.untrusted import in_header
 from modelward.platform import Platform
-from modelward.revisions import cache_mounts, identity, prediction_log, restart
+from modelward.revisions import cache_mounts, identity, pod_template, prediction_log, restart
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
 from modelward.runtimes.runtime import MODELWARD
@@ -73,6 +73,7 @@ def _asked(deployment: ModelDeployment, model: Model) -> dict[str, Any]:
         "serviceAccountName": spec.service_account_name,
         "monitor": None if monitor is None else {**said(monitor, as_field=True), "window": monitor.window.duration},
         "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log, as_field=True),
+        "template": dict(spec.template),
     }
     return {name: value for name, value in wrote.items() if value not in (None, {})}
 
@@ -123,21 +124,23 @@ class Shape:
 
 def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Model | None = None) -> Shape:
     """The shape of the revision that `owner.spec` asks for, or one of its variants with its `model`."""
-    model = model or owner.spec.model
+    model, asked = model or owner.spec.model, owner.spec.template
+    selector = {names.LABEL_REVISION: revision}
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": {names.LABEL_REVISION: revision}},
+        "labelSelector": {"matchLabels": selector},
     }
+    besides = (*cache_mounts.keeps(owner.spec, model, platform), *pod_template.sidecars(asked))
     template = {
         "metadata": {
             "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
-            "annotations": steps.annotations(owner.spec, cache_mounts.keeps(model, platform)),
+            "annotations": steps.annotations(owner.spec, besides),
         },
         "spec": {**_pod_spec(owner, platform, model, revision), "topologySpreadConstraints": [spread]},
     }
-    return Shape(model_of(model), template)
+    return Shape(model_of(model), pod_template.merged(template, asked, selector))
 
 
 def deployment(
@@ -176,7 +179,7 @@ def deployment_of(
             "replicas": replicas,
             "paused": False,  # by somebody's hand it would hold these pods, and a turn of the fleet, for ever
             "revisionHistoryLimit": 0,
-            "progressDeadlineSeconds": STARTUP_SECONDS,
+            "progressDeadlineSeconds": max(STARTUP_SECONDS, pod_template.startup_seconds(shape.template)),
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "selector": {"matchLabels": {names.LABEL_REVISION: revision}},
             "template": shape.template if restarted is None else restart.marked(shape.template, restarted),
@@ -233,14 +236,14 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         *steps.volumes(model, platform),
         steps.folder(steps.tmp(CONTAINERS.server)["name"], steps.SCRATCH),
         *identity.volumes(owner),
-        *cache_mounts.volumes(model, platform),
+        *cache_mounts.volumes(spec, model, platform),
     ]
     download = identity.made(steps.download(spec, model, platform, container, shared, _pin(model, revision)))
     init = [
         cache_mounts.added(download, owner, model, platform, revision),
         steps.compiling(spec, model, platform, container, shared, bundle),
     ]
-    for name in cache_mounts.keeps(model, platform):
+    for name in cache_mounts.keeps(spec, model, platform):
         volumes.append(steps.folder(steps.tmp(name)["name"], steps.SCRATCH))
         keeping = steps.keeping(spec, model, container, shared, bundle)
         init.append(cache_mounts.added(keeping, owner, model, platform, revision))

@@ -33,6 +33,9 @@ _MAY_PASS = frozenset({"ErrImagePull", "ImagePullBackOff"})
 PATIENCE = 300.0
 """Seconds in which a node that is wanted is made by an autoscaler, and a registry that stumbled is back."""
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+_OURS = MODELWARD.containers.work.keys() | {"envoy"}
+"""Containers of the operator's own; others in their pods are of spec.template."""
+
 _SIGKILL_EXIT = 137
 """Without OOMKilled: a failed liveness probe, or memory of a child process."""
 
@@ -59,8 +62,8 @@ class Cures:
 
     memory: str
     image: str = (
-        "Check the image that the operator is configured with (its MODELWARD_*_IMAGE settings), and the nodes' access "
-        "to its registry"
+        "Check the image that the operator is configured with (its MODELWARD_*_IMAGE settings) or that spec.template "
+        "names, and the nodes' access to its registry"
     )
     config: str = (
         "Create what is missing (a Secret that spec.model.credentialsSecret names, for example), or correct spec"
@@ -143,13 +146,17 @@ def exit_problem(container: ContainerFacts, cures: Cures) -> Problem | None:
         return None
     of_monitor = cures.ours and container.name == MODELWARD.containers.monitor
     memory = "spec.monitor.resources.limits.memory" if of_monitor else cures.memory
+    of_template = cures.ours and container.name not in _OURS
+    if of_template:
+        memory = "its resources.limits.memory in spec.template"
     if container.exit_reason == "OOMKilled":
         what = MODELWARD.containers.work.get(container.name, "serving") if cures.ours else "training"
+        what = "running" if of_template else what
         return Problem(
             OUT_OF_MEMORY,
             f"Container {container.name} was killed while {what}: it needs more memory than its limit. Raise {memory}",
         )
-    reported = _reported(container.exit_message) if cures.ours else None
+    reported = _reported(container.exit_message) if cures.ours and not of_template else None
     if reported:
         return reported
     if container.exit_code == _SIGKILL_EXIT:

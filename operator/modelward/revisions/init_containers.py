@@ -12,6 +12,7 @@ from modelward.kube import manifests as common
 from modelward.models import consent
 from modelward.models.resolved import Access, ResolvedModel
 from modelward.platform import Platform
+from modelward.revisions import pod_template
 from modelward.runtimes.runtime import MODELWARD
 
 CONTAINERS = MODELWARD.containers
@@ -143,7 +144,7 @@ def download(
             *pinned,
         ],
         **_credentials(model),
-        "resources": _bounded(spec.resources, container["resources"], DOWNLOAD_MEMORY),
+        "resources": _resources(spec, container, CONTAINERS.download, DOWNLOAD_MEMORY),
         "volumeMounts": mounts,
     }
 
@@ -165,10 +166,12 @@ def compiling(
     }
     return {
         **container,
+        # What the model needs besides, it needs here, too: both load it.
+        "image": pod_template.own_image(spec.template) or container["image"],
         "name": CONTAINERS.compile,
         "args": ["compile"],
         "env": common.environment({**shared, **settings}),
-        "resources": _bounded(spec.resources, container["resources"], COMPILE_MEMORY),
+        "resources": _resources(spec, container, CONTAINERS.compile, COMPILE_MEMORY),
         "securityContext": {**container["securityContext"], "runAsUser": COMPILE_USER, "runAsGroup": COMPILE_USER},
         "volumeMounts": [ARTIFACT, bundle, tmp(CONTAINERS.compile)],
     }
@@ -184,9 +187,23 @@ def keeping(
         "name": CONTAINERS.keep,
         "args": ["keep-bundle"],
         "env": common.environment({**shared, **settings}),
-        "resources": _bounded(spec.resources, container["resources"], DOWNLOAD_MEMORY),
+        "resources": _resources(spec, container, CONTAINERS.keep, DOWNLOAD_MEMORY),
         "volumeMounts": [ARTIFACT, {**bundle, "readOnly": True}, tmp(CONTAINERS.keep)],
     }
+
+
+def _resources(spec: Spec, container: dict[str, Any], name: str, memory: str) -> dict[str, Any]:
+    """Those of spec.resources without devices, which only the server has a use for, or what spec.template says of this
+    container."""
+    given = pod_template.resources_of(spec.template, name)
+    if given is not None:
+        wanted = Resources(requests=given.get("requests") or {}, limits=given.get("limits") or {})
+        return _bounded(wanted, common.resources(wanted, Resources()), memory)
+    built = {
+        kind: {resource: amount for resource, amount in amounts.items() if "/" not in resource}
+        for kind, amounts in container["resources"].items()
+    }
+    return _bounded(spec.resources, {kind: amounts for kind, amounts in built.items() if amounts}, memory)
 
 
 def _bounded(wanted: Resources, built: dict[str, Any], memory: str) -> dict[str, Any]:

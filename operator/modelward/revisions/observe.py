@@ -16,6 +16,7 @@ from modelward.revisions.naming import is_revision_of
 from modelward.revisions.ownership import is_ours, is_pod_of
 from modelward.revisions.record import asked_in, intent_in, recorded
 from modelward.revisions.workloads import label, workload_facts
+from modelward.runtimes.runtime import MODELWARD
 
 NO_PODS = WorkloadFacts(desired=0)
 """Of a revision whose Deployment is gone."""
@@ -74,10 +75,11 @@ def _model(deployment: Object | None, record: Object | None) -> ModelFacts:
 def _fetched(spec: Mapping[str, Any]) -> ModelFacts:
     """The model by what the pods are told to fetch."""
     pod = (spec.get("template") or {}).get("spec") or {}
-    steps = [
-        {each["name"]: each.get("value") for each in one.get("env") or ()} for one in pod.get("initContainers") or ()
-    ]
-    # By what it does: earlier releases give the step another name.
+    # By what it does: earlier releases give the step another name. Others may stand before it, with any variables.
+    containers = sorted(
+        pod.get("initContainers") or (), key=lambda one: one.get("name") != MODELWARD.containers.download
+    )
+    steps = [{each["name"]: each.get("value") for each in one.get("env") or ()} for one in containers]
     told = next((each for each in steps if "MODEL_URI" in each), {})
     return ModelFacts(told.get("MODEL_URI") or "unknown", told.get("MODEL_FORMAT") or "auto", told.get("MODEL_DIGEST"))
 

@@ -139,3 +139,12 @@ def test_a_reason_that_no_condition_can_have_is_not_taken(reason: Any) -> None:
     problem = diagnose(facts, FIELD)
     assert problem is not None
     assert problem.reason == "ContainerFailed"
+
+
+def test_a_sidecar_of_the_users_is_told_as_one_and_reports_for_nobody() -> None:
+    def problem(**facts: Any) -> Any:
+        return diagnose(workload(1, 0, pods=(pod(ready=False, containers=(container("proxy", **facts),)),)), FIELD)
+
+    killed = problem(exit_code=137, exit_reason="OOMKilled")
+    assert (killed.reason, "spec.template" in killed.message, FIELD in killed.message) == ("OutOfMemory", True, False)
+    assert problem(exit_code=1, exit_message=REPORT).reason == "ContainerFailed"

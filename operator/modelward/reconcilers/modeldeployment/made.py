@@ -196,7 +196,9 @@ def _is_behind(owner: ModelDeployment, observed: Observed, made: Made, platform:
     if stable is None or stable in made.shapes:
         return False
     template = record.template_of(_ours(owner, CONTROLLER_REVISIONS, stable, live)) or {}
-    images = {each.get("image") for each in (template.get("spec") or {}).get("containers") or ()}
+    pod = template.get("spec") or {}
+    # Also of those that bring the model, since the server's may be the user's own.
+    images = {each.get("image") for kind in ("containers", "initContainers") for each in pod.get(kind) or ()}
     return bool(images) and platform.server_image not in images
 
 

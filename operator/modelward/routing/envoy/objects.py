@@ -10,7 +10,7 @@ from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.facts import Progress, RouteTable
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import disruption
+from modelward.revisions import disruption, pod_template
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import certificate
 from modelward.routing.envoy import routes as envoy_routes
@@ -41,7 +41,10 @@ def name_of(owner: ModelDeployment) -> str:
 def intent_of(owner: ModelDeployment) -> str:
     """Names what the user wrote of the router's pods: the same for every operator."""
     resources, tls = owner.spec.router.resources, owner.spec.router.tls
-    wrote = {"requests": dict(resources.requests), "limits": dict(resources.limits), "tls": tls and tls.secret_name}
+    wrote = {
+        "requests": dict(resources.requests), "limits": dict(resources.limits), "tls": tls and tls.secret_name,
+        "template": dict(owner.spec.router.template),
+    }  # fmt: skip
     return content_hash({name: value for name, value in wrote.items() if value})
 
 
@@ -113,7 +116,7 @@ def deployment(owner: ModelDeployment, platform: Platform, template: Mapping[str
 def template_of(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
     """Of the pods of Envoy."""
     tls = owner.spec.router.tls
-    return {
+    template = {
         "metadata": {"labels": common.labels(owner, names.COMPONENT_ROUTER)},
         "spec": {
             "automountServiceAccountToken": False,
@@ -135,6 +138,7 @@ def template_of(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
             ],
         },
     }
+    return pod_template.merged(template, owner.spec.router.template, _selector(owner))
 
 
 def drain_command(admin_port: int = envoy.ADMIN_PORT, seconds: int = DRAIN_SECONDS) -> str:

@@ -1,0 +1,92 @@
+"""Templates of pods before a real API server: what it refuses in our words, and what the operator's pods become."""
+
+from typing import Any
+
+import pytest
+
+from modelward.kube.resources import DEPLOYMENTS
+from nodeless.cluster import Cluster
+from nodeless.model import Model
+from nodeless.operator_process import operator, until
+from pod_templates import BAD, GOOD, METADATA, PLACED, WHOLE
+
+
+def written(cluster: Cluster, namespace: str, spec: dict[str, Any]) -> tuple[bool, str]:
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "fraud"},
+        "spec": {"model": {"uri": "s3://models/fraud/1/model.onnx"}, **spec},
+    }  # fmt: skip
+    return cluster.create(body, namespace, dry_run=True)
+
+
+def lenient(cluster: Cluster, namespace: str, spec: dict[str, Any]) -> int:
+    """The status of a client that does not ask for unknown fields to be refused."""
+    body = {
+        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "fraud"},
+        "spec": {"model": {"uri": "s3://models/fraud/1/model.onnx"}, **spec},
+    }  # fmt: skip
+    path = f"/apis/modelward.io/v1alpha1/namespaces/{namespace}/modeldeployments?dryRun=All&fieldValidation=Ignore"
+    answer = cluster._http.request("POST", cluster.server.url + path, json=body, headers=cluster._headers)
+    return answer.status
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_what_takes_a_guard_off_or_reaches_what_is_ours_is_refused(cluster: Cluster, namespace: str, what: str) -> None:
+    spec, sentence = BAD[what]
+    taken, said = written(cluster, namespace, spec)
+    assert not taken
+    assert sentence in said or "unknown field" in said, said
+    # Nothing of it is dropped in silence either, by whoever does not ask for unknown fields to be refused.
+    assert lenient(cluster, namespace, spec) == 422
+
+
+@pytest.mark.parametrize("what", GOOD)
+def test_what_is_left_is_taken(cluster: Cluster, namespace: str, what: str) -> None:
+    taken, said = written(cluster, namespace, GOOD[what])
+    assert taken, said
+
+
+def _pods(model: Model, name: str) -> Any:
+    return model.cluster.request("GET", DEPLOYMENTS.path(model.namespace, name))["spec"]["template"]
+
+
+async def test_pods_are_what_the_template_makes_of_them_and_then_there_is_silence(
+    cluster: Cluster, model: Model
+) -> None:
+    async with operator(cluster) as one:
+        model.apply(template=WHOLE, router={"template": {"metadata": METADATA, "spec": PLACED}})
+        await until(model.is_ready, "ready")
+        (name,) = [each.split("/")[1] for each in model.revisions()]
+        server, router = _pods(model, name), _pods(model, "fraud-router")
+        for made in (server, router):
+            assert made["metadata"]["labels"]["team"] == "risk"
+            assert made["spec"]["nodeSelector"] == {"pool": "gpu"}
+            assert made["spec"]["priorityClassName"] == "serving"
+        assert [each["name"] for each in server["spec"]["containers"]] == ["server", "proxy"]
+        assert server["spec"]["containers"][0]["image"] == "team/fraud-server:3"
+        assert [each["name"] for each in server["spec"]["initContainers"]] == ["agent", "download", "compile"]
+        await until(lambda: model.kubelet.settle() or one.is_idle(), "what the last pods led to")
+        before = one.api.writes
+        await one.controller._first_sync()
+        await until(one.is_idle, "an empty queue")
+        assert one.api.writes == before
+
+
+async def test_another_template_is_another_revision_and_one_of_the_router_is_none(
+    cluster: Cluster, model: Model
+) -> None:
+    async with operator(cluster):
+        model.apply()
+        await until(model.is_ready, "ready")
+        first = model.revisions()
+        model.apply(router={"template": {"metadata": METADATA}})
+        await until(
+            lambda: _pods(model, "fraud-router")["metadata"]["labels"].get("team") == "risk" and model.is_ready(),
+            "the router's pods made anew",
+        )
+        assert model.revisions() == first
+        model.apply(template={"metadata": METADATA})
+        await until(lambda: model.is_ready() and model.revisions() != first, "another revision alone")
+        (name,) = [each.split("/")[1] for each in model.revisions()]
+        assert _pods(model, name)["metadata"]["labels"]["team"] == "risk"
+        assert "TrafficMoved" in model.events()
