@@ -137,6 +137,10 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         model(router={"tls": {"secretName": "store"}}), (("", "secrets", "get", "store"),),
         "spec.router.tls.secretName: ",
     ),
+    "a router's service": (
+        model(router={"service": {"type": "LoadBalancer"}}), (("", "services", "create", ""),),
+        "may not create Services in namespace",
+    ),
     "a template": (
         model(template={"metadata": {"labels": {"a": "b"}}}), (DEPLOYMENTS,), "may not create Deployments in namespace",
     ),

@@ -150,6 +150,30 @@ BAD: dict[str, tuple[Object, str]] = {
     ),
     "a bad service account": (with_model(serviceAccountName="My Account"), "write the name of a ServiceAccount"),
     "no router": (with_model(router={"replicas": 0}), "without a router nobody reaches the model"),
+    "a service that is none": (
+        with_model(router={"service": {"type": "ExternalName"}}), "write ClusterIP, NodePort or",
+    ),
+    "a load balancer's class without one": (
+        with_model(router={"service": {"loadBalancerClass": "x/y"}}), "are of the type LoadBalancer",
+    ),
+    "a load balancer's sources that are none": (
+        with_model(router={"service": {"type": "LoadBalancer", "loadBalancerSourceRanges": ["everybody"]}}),
+        "write ranges such as 10.0.0.0/8",
+    ),
+    "traffic of nodes without their ports": (
+        with_model(router={"service": {"externalTrafficPolicy": "Local"}}), "of the types NodePort and LoadBalancer",
+    ),
+    "a family that is none": (with_model(router={"service": {"ipFamilies": ["IPv5"]}}), "write IPv4, IPv6 or both"),
+    "two families in one stack": (
+        with_model(router={"service": {"ipFamilies": ["IPv4", "IPv6"]}}), "two families need ipFamilyPolicy",
+    ),
+    "an annotation of ours on the service": (
+        with_model(router={"service": {"annotations": {"modelward.io/routes": "{}"}}}), "not yours to write",
+    ),
+    "a service behind a gateway": (
+        with_model(router={"service": {}, "gateway": {"parentRefs": [{"name": "public"}]}}),
+        "behind a Gateway there is none",
+    ),
     "too many routers": (with_model(router={"replicas": 101}), "a number from 1 to 100"),
     "a router that asks for too much": (
         with_model(router={"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}), "larger than its limit",
@@ -271,6 +295,19 @@ GOOD: dict[str, Object] = {
     "an alias for a version": promotes("models:/fraud/3"),
     "an alias that ends as the one that is followed": promotes("models:/fraud@the-champion"),
     "the least": model(),
+    "a load balancer": with_model(
+        router={
+            "service": {
+                "type": "LoadBalancer",
+                "annotations": {"example.com/scheme": "internal"},
+                "loadBalancerClass": "example.com/nlb",
+                "loadBalancerSourceRanges": ["10.0.0.0/8", "fd00::/8"],
+                "externalTrafficPolicy": "Local",
+                "ipFamilyPolicy": "PreferDualStack",
+                "ipFamilies": ["IPv4", "IPv6"],
+            },
+        },
+    ),
     "https": model("https://models.example.com/fraud/model.onnx"),
     "https with a port and a query": model("https://host:8443/m.onnx?version=3"),
     "http with a digest": model("http://store/m.onnx", digest=DIGEST),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from modelward.kube.resources import DEPLOYMENTS
+from modelward.kube.resources import DEPLOYMENTS, SERVICES
 from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import operator, until
@@ -90,3 +90,37 @@ async def test_another_template_is_another_revision_and_one_of_the_router_is_non
         (name,) = [each.split("/")[1] for each in model.revisions()]
         assert _pods(model, name)["metadata"]["labels"]["team"] == "risk"
         assert "TrafficMoved" in model.events()
+
+
+async def test_a_routers_service_is_what_spec_says_and_an_address_of_the_cluster_again(
+    cluster: Cluster, model: Model
+) -> None:
+    def service() -> Any:
+        return cluster.request("GET", SERVICES.path(model.namespace, "fraud"))
+
+    wanted = {
+        "type": "LoadBalancer", "loadBalancerClass": "example.com/nlb", "externalTrafficPolicy": "Local",
+        "loadBalancerSourceRanges": ["10.0.0.0/8"], "ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4"],
+    }  # fmt: skip
+    async with operator(cluster) as one:
+        model.apply()
+        await until(model.is_ready, "ready")
+        address = service()["spec"]["clusterIP"]
+        model.apply(router={"service": {**wanted, "annotations": {"example.com/scheme": "internal"}}})
+        await until(lambda: service()["spec"]["type"] == "LoadBalancer", "a load balancer")
+        made = service()
+        assert wanted.items() <= made["spec"].items()
+        assert made["metadata"]["annotations"]["example.com/scheme"] == "internal"
+        await until(lambda: model.is_ready() and one.is_idle(), "an empty queue")
+        before = one.api.writes
+        await one.controller._first_sync()
+        await until(one.is_idle, "an empty queue")
+        assert one.api.writes == before
+        model.apply()
+        await until(lambda: service()["spec"]["type"] == "ClusterIP", "an address of the cluster")
+        after = service()
+        assert "nodePort" not in after["spec"]["ports"][0]
+        assert "loadBalancerClass" not in after["spec"]
+        assert "example.com/scheme" not in after["metadata"]["annotations"]
+        assert after["spec"]["clusterIP"] == address
+        assert "MetadataRepaired" not in model.events()

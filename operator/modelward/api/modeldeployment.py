@@ -120,15 +120,29 @@ class Tls:
 
 
 @dataclass(frozen=True)
+class RouterService:
+    """What the Service of the model's own Envoy is, by Kubernetes' own words. None, or empty: its defaults."""
+
+    type: str = "ClusterIP"
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    load_balancer_class: str | None = None
+    load_balancer_source_ranges: tuple[str, ...] = ()
+    external_traffic_policy: str | None = None
+    ip_family_policy: str | None = None
+    ip_families: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Router:
     """What is in front of the model: an Envoy of its own, or where `gateway` is set, the cluster's Gateway API.
     `tls`: None where clients speak plain HTTP with that Envoy; never beside `gateway`. `template`: what its pods have
-    besides, as a part of a pod template."""
+    besides, as a part of a pod template. `service`: never beside `gateway`."""
 
     replicas: int = DEFAULT_ROUTER_REPLICAS
     resources: Resources = Resources()
     gateway: Gateway | None = None
     tls: Tls | None = None
+    service: RouterService = RouterService()
     template: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -393,7 +407,21 @@ def _router(raw: Mapping[str, Any]) -> Router:
         resources=_resources(raw.get("resources")),
         gateway=None if gateway is None else parse_gateway(gateway),
         tls=None if tls is None else Tls(str(tls["secretName"])),
+        service=parse_service(raw.get("service") or {}),
         template=dict(raw.get("template") or {}),
+    )
+
+
+def parse_service(raw: Mapping[str, Any]) -> RouterService:
+    """`spec.router.service`, whose fields but annotations a Service's spec has, too."""
+    return RouterService(
+        type=str(raw.get("type", RouterService.type)),
+        annotations=dict(raw.get("annotations") or {}),
+        load_balancer_class=raw.get("loadBalancerClass"),
+        load_balancer_source_ranges=tuple(map(str, raw.get("loadBalancerSourceRanges") or ())),
+        external_traffic_policy=raw.get("externalTrafficPolicy"),
+        ip_family_policy=raw.get("ipFamilyPolicy"),
+        ip_families=tuple(map(str, raw.get("ipFamilies") or ())),
     )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from modelward.api import names
-from modelward.api.modeldeployment import ModelDeployment, parse_gateway
+from modelward.api.modeldeployment import ModelDeployment, RouterService, parse_gateway, parse_service
 from modelward.facts import Progress, RouteTable
 from modelward.kube.cache import Object
 from modelward.kube.resources import (
@@ -140,8 +140,18 @@ def before(owner: ModelDeployment, objects: Sequence[Object]) -> ModelDeployment
         return None
     gateway_then = parse_gateway(found["spec"]) if found["kind"] == HTTP_ROUTES.kind else None
     tls_then = certificate.tls_of(next((body for body in objects if body["kind"] == DEPLOYMENTS.kind), None))
-    then = replace(owner.spec.router, gateway=gateway_then, tls=tls_then)
+    service_then = _service_then(next((body for body in objects if body["kind"] == SERVICES.kind), None))
+    then = replace(owner.spec.router, gateway=gateway_then, tls=tls_then, service=service_then)
     return replace(owner, spec=replace(owner.spec, router=then))
+
+
+def _service_then(body: Object | None) -> RouterService:
+    """As it is: whoever comes by a load balancer must not lose it before there is another way."""
+    if body is None:
+        return RouterService()
+    annotations = body["metadata"].get("annotations") or {}
+    others = {name: value for name, value in annotations.items() if not name.startswith(f"{names.GROUP}/")}
+    return parse_service({**body["spec"], "annotations": others})
 
 
 def clients_speak_tls(

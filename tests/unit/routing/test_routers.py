@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from builders import PLATFORM, observed, owner, pod, revision, workload
-from modelward.api.modeldeployment import Gateway, ModelDeployment, ParentReference, Router
+from modelward.api.modeldeployment import Gateway, ModelDeployment, ParentReference, Router, RouterService
 from modelward.facts import Arm, GatewayFacts, PodFacts, Progress, RouterFacts, RouterPodFacts, RouteTable
 from modelward.kube.cache import Cache, Key
 from modelward.kube.diff import stamped
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource, resource_of
 from modelward.reconcilers.modeldeployment.plan import Plan, plan
 from modelward.revisions import deployment as render_revision
+from modelward.routing.envoy import objects as envoy
 from modelward.routing.observe import RouterObserver
 from modelward.routing.routers import GATEWAY_API, OWN_ENVOY, before, wanted
 
@@ -192,3 +193,16 @@ async def test_router_pods_that_end_may_still_send_requests() -> None:
     metadata["ownerReferences"] = [maker]
     world.cache.upsert(resource_of({"apiVersion": "v1", "kind": "Pod"}), {"metadata": metadata, "status": {}})
     assert (await look(SHARED, world)).former
+
+
+def test_a_load_balancer_stays_until_the_gateway_has_taken_over() -> None:
+    service = RouterService(
+        "LoadBalancer", {"example.com/scheme": "internal"}, load_balancer_class="example.com/nlb",
+        load_balancer_source_ranges=("10.0.0.0/8",), external_traffic_policy="Local", ip_families=("IPv4",),
+    )  # fmt: skip
+    with_balancer = owner(router=Router(service=service))
+    there = [stamped(envoy.service(with_balancer)), envoy.config_map(with_balancer, PLATFORM, ROUTES)]
+    then = before(SHARED, there)
+    assert then is not None
+    assert then.spec.router.service == service
+    assert envoy.service(then)["spec"] == envoy.service(with_balancer)["spec"]

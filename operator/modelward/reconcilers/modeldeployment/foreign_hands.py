@@ -136,6 +136,8 @@ def _labels(manifest: Mapping[str, Any], live: Object) -> list[str]:
 
 def _annotations(manifest: Mapping[str, Any], there: Mapping[str, str]) -> Iterator[str]:
     for name in manifest["metadata"].get("annotations") or {}:
+        if not name.startswith(f"{names.GROUP}/"):
+            continue  # a user's, which spec may have got just now
         # One that was not there yet is news of our own, but for those that come with the object.
         gone = name not in there and name not in _LATER
         if gone or (name in there and name in _READERS and _READERS[name](there[name]) is None):

@@ -166,13 +166,23 @@ def service(owner: ModelDeployment, *, tls: bool = False) -> dict[str, Any]:
     """The model's address: `http://<name>.<namespace>.svc`, and for gRPC `<name>.<namespace>.svc:9000`; with `tls`
     `https://<name>.<namespace>.svc`, and gRPC over TLS. Ports are told by name, so that no pod gets what it does not
     speak."""
-    name = certificate.PORT_NAME if tls else "http"
+    name, wanted = certificate.PORT_NAME if tls else "http", owner.spec.router.service
+    further = {
+        "loadBalancerClass": wanted.load_balancer_class,
+        "loadBalancerSourceRanges": list(wanted.load_balancer_source_ranges),
+        "externalTrafficPolicy": wanted.external_traffic_policy,
+        "ipFamilyPolicy": wanted.ip_family_policy,
+        "ipFamilies": list(wanted.ip_families),
+    }
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": common.metadata(owner, owner.name, names.COMPONENT_ROUTER),
+        "metadata": common.metadata(
+            owner, owner.name, names.COMPONENT_ROUTER, annotations=dict(wanted.annotations) or None
+        ),
         "spec": {
-            "type": "ClusterIP",
+            "type": wanted.type,
+            **{field: value for field, value in further.items() if value},
             "selector": _selector(owner),
             "ports": [
                 {
