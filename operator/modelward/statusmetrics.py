@@ -53,6 +53,9 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "modeldeployment_cache_usable": (
         "1 while the condition CacheUsable is True; a series a ModelDeployment with a cache.", MODEL,
     ),
+    "modeldeployment_autoscaled": (
+        "1 while the condition Autoscaled is True; a series a ModelDeployment with spec.autoscaling.", MODEL,
+    ),
     "modeldeployment_written_back": (
         "1 while the registry has been told what became of its versions; a series a ModelDeployment whose registry has "
         "spec.writeBack.", MODEL,
@@ -165,6 +168,8 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
             yield "prediction_log_rows", (*owner, result), float(status["predictionLog"][result])
     if "CacheUsable" in found:
         yield "modeldeployment_cache_usable", owner, _is_true(status, "CacheUsable")
+    if "Autoscaled" in found:
+        yield "modeldeployment_autoscaled", owner, _is_true(status, "Autoscaled")
     if "WrittenBack" in found:
         yield "modeldeployment_written_back", owner, _is_true(status, "WrittenBack")
     if "stable" not in status:

@@ -141,6 +141,10 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         model(router={"service": {"type": "LoadBalancer"}}), (("", "services", "create", ""),),
         "may not create Services in namespace",
     ),
+    "an autoscaler": (
+        model(autoscaling={"maxReplicas": 4}), (("autoscaling", "horizontalpodautoscalers", "create", ""),),
+        "may not create HorizontalPodAutoscalers in namespace",
+    ),
     "a template": (
         model(template={"metadata": {"labels": {"a": "b"}}}), (DEPLOYMENTS,), "may not create Deployments in namespace",
     ),

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from builders import MODEL, observed, owner, revision, router
 from modelward import health, telemetry
+from modelward.api.conditions import Condition
 from modelward.api.rollout import CANARY, Rollout, Step
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, UNKNOWN
 from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
@@ -93,8 +94,14 @@ def test_a_model_without_a_rollout(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(("trouble", "usable"), [(None, 1.0), (Trouble("ClaimMissing", "There is none"), 0.0)])
 def test_a_model_with_a_cache(trouble: Trouble | None, usable: float, fleet: Fleet) -> None:
-    fleet.show(ALONE, cached=condition("shared", trouble))
+    fleet.show(ALONE, further=(condition("shared", trouble), None))
     assert fleet.told() == OF_ONE | {"modeldeployment_cache_usable": usable}
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_model_with_an_autoscaler(works: bool, fleet: Fleet) -> None:
+    fleet.show(ALONE, further=(None, Condition("Autoscaled", works, "Any", "")))
+    assert fleet.told() == OF_ONE | {"modeldeployment_autoscaled": float(works)}
 
 
 def test_a_rollout_with_a_variant_and_gates(fleet: Fleet) -> None:

@@ -23,6 +23,10 @@ RESOLVED: Final = "Resolved"
 
 CACHE_USABLE: Final = "CacheUsable"
 """Only where spec.model.cache names a claim."""
+
+AUTOSCALED: Final = "Autoscaled"
+"""Only where spec.autoscaling asks for it."""
+
 WRITTEN_BACK: Final = "WrittenBack"
 """Only where the ModelRegistry has spec.writeBack."""
 

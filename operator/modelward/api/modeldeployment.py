@@ -96,6 +96,18 @@ class Server:
 
 
 @dataclass(frozen=True)
+class Autoscaling:
+    """Between how many replicas the cluster's autoscaler chooses. `cpu_utilization`: percent of the server's request;
+    `metrics`, `behavior`: as a HorizontalPodAutoscaler has them."""
+
+    max_replicas: int
+    min_replicas: int = 1
+    cpu_utilization: int | None = None
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    behavior: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ParentReference:
     """A Gateway of the cluster. `namespace`: None for the ModelDeployment's own; `section_name`: one listener of it."""
 
@@ -235,6 +247,7 @@ class Spec:
     monitor: Monitor | None = None
     prediction_log: PredictionLog | None = None
     template: Mapping[str, Any] = field(default_factory=dict)
+    autoscaling: Autoscaling | None = None
 
 
 @dataclass(frozen=True)
@@ -314,6 +327,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         monitor=None if raw.get("monitor") is None else _monitor(raw["monitor"]),
         prediction_log=None if raw.get("predictionLog") is None else _prediction_log(raw["predictionLog"]),
         template=dict(raw.get("template") or {}),
+        autoscaling=None if raw.get("autoscaling") is None else _autoscaling(raw["autoscaling"]),
     )
     for template, where, runs in ((spec.template, "spec.template", True), (spec.router.template, _OF_ROUTER, False)):
         problem = problem_of(template, where, claims=claims_written(spec), runs=runs)
@@ -409,6 +423,17 @@ def _router(raw: Mapping[str, Any]) -> Router:
         tls=None if tls is None else Tls(str(tls["secretName"])),
         service=parse_service(raw.get("service") or {}),
         template=dict(raw.get("template") or {}),
+    )
+
+
+def _autoscaling(raw: Mapping[str, Any]) -> Autoscaling:
+    percent = raw.get("cpuUtilization")
+    return Autoscaling(
+        max_replicas=int(raw["maxReplicas"]),
+        min_replicas=int(raw.get("minReplicas", Autoscaling.min_replicas)),
+        cpu_utilization=None if percent is None else int(percent),
+        metrics=tuple(raw.get("metrics") or ()),
+        behavior=dict(raw.get("behavior") or {}),
     )
 
 

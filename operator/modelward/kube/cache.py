@@ -22,6 +22,7 @@ from modelward.api.names import (
     VOLUME_IDENTITY,
 )
 from modelward.kube.resources import (
+    AUTOSCALERS,
     CONFIG_MAPS,
     DISRUPTION_BUDGETS,
     DRIFT_POLICIES,
@@ -124,9 +125,12 @@ class Cache:
         known = self._objects[resource].get(key)
         if _version(body) <= self._tombstones.get(metadata["uid"], -1) or (known and not _is_newer(body, known)):
             return None
+        pruned = _pruned(resource, body)
+        if resource is AUTOSCALERS and known is not None and _says_the_same(pruned, known):
+            return None  # but for what it measures, four times a minute
         if known is not None:
             self._unlink(resource, key, known)
-        self._objects[resource][key] = _pruned(resource, body)
+        self._objects[resource][key] = pruned
         owner = _owner(resource, body)
         for each in _parents(resource, body, owner):
             self._children.setdefault(each, {}).setdefault(resource, set()).add(metadata["name"])
@@ -308,4 +312,16 @@ def _pruned(resource: Resource, body: Object) -> Object:
             "metadata": metadata
         }
     rest = {field: value for field, value in body.items() if field != "metadata"}
+    if resource is AUTOSCALERS:
+        said = (body.get("status") or {}).get("conditions") or ()
+        kept_conditions = [
+            {field: each.get(field) for field in ("type", "status", "reason", "message")} for each in said
+        ]
+        return {**rest, "metadata": metadata, "status": {"conditions": kept_conditions}}
     return {**rest, "metadata": metadata}
+
+
+def _says_the_same(body: Object, known: Object) -> bool:
+    """But for the version."""
+    bare = [{**each, "metadata": {**each["metadata"], "resourceVersion": ""}} for each in (body, known)]
+    return bare[0] == bare[1]

@@ -49,12 +49,15 @@ NAMESPACES: Final = Resource("", "v1", "namespaces", "Namespace", selector=LABEL
 HTTP_ROUTES: Final = Resource("gateway.networking.k8s.io", "v1", "httproutes", "HTTPRoute")
 NETWORK_POLICIES: Final = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy")
 DISRUPTION_BUDGETS: Final = Resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
+AUTOSCALERS: Final = Resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler")
 EVENTS: Final = Resource("", "v1", "events", "Event", selector="")
 LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector="")
 CLAIMS: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector=LABEL_CLAIM)
 """Of namespaces, by installations (kube/claims.py)."""
 
-CHILDREN: Final = (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES, DISRUPTION_BUDGETS)
+CHILDREN: Final = (
+    CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES, DISRUPTION_BUDGETS, AUTOSCALERS,
+)  # fmt: skip
 """What the operator applies."""
 
 OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES, MODEL_REGISTRIES)

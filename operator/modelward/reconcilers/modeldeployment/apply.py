@@ -16,7 +16,7 @@ from modelward.kube import events
 from modelward.kube.cache import Cache, Object
 from modelward.kube.client import Api, ApiError
 from modelward.kube.diff import differs
-from modelward.kube.resources import DEPLOYMENTS, PODS, Resource, resource_of
+from modelward.kube.resources import AUTOSCALERS, DEPLOYMENTS, PODS, Resource, resource_of
 from modelward.reconcilers.modeldeployment.foreign_hands import LABELS_CHANGED, repaired, stays_changed, unpaused
 from modelward.reconcilers.modeldeployment.plan import Plan
 from modelward.revisions.diagnosis import Problem
@@ -46,12 +46,14 @@ class _Rewritten:
 class Written:
     """What is remembered of writes, and a restart may forget. `touched_at`: by the uid of a router's pod; `changed`:
     what the cluster makes of our labels, as of the last reconcile; `refused`: of an update that goes on, why the API
-    server did not take a Deployment, by its name and its template's hash."""
+    server did not take a Deployment, by its name and its template's hash; `unscaled`: why there is no autoscaler,
+    though spec asks for one."""
 
     touched_at: dict[str, float] = field(default_factory=dict)
     changed: Problem | None = None
     rewritten: dict[tuple[Resource, str], _Rewritten] = field(default_factory=dict)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
+    unscaled: Problem | None = None
 
 
 class Applier:
@@ -65,10 +67,13 @@ class Applier:
 
     async def carry_out(self, owner: ModelDeployment, planned: Plan, memory: Written) -> Problem | None:
         """Carry the plan out. Returns what the API server refused for good, where it did."""
-        memory.changed = None
+        memory.changed = memory.unscaled = None
         manifest: Mapping[str, Any] | None = None
         try:
             for manifest in planned.applies:
+                if resource_of(manifest) is AUTOSCALERS:
+                    memory.unscaled = await self._scale(owner, manifest, memory)
+                    continue
                 problem = await self.apply(owner, manifest, memory)
                 if problem and problem.reason == LABELS_CHANGED:
                     # It is there and works; the rest must not wait for it.
@@ -92,6 +97,20 @@ class Applier:
                 memory.refused[metadata["name"], metadata["annotations"][ANNOTATION_MADE_OF]] = error.message
             return Problem("ApplyRefused", f"The API server refuses what spec leads to: {error.message}")
         return None
+
+    async def _scale(self, owner: ModelDeployment, manifest: Any, memory: Written) -> Problem | None:
+        """Apply the autoscaler. Returns why there is none: the model goes on without."""
+        try:
+            problem = await self.apply(owner, manifest, memory)
+        except ApiError as error:
+            if not error.is_refusal:
+                raise
+            log.warning("%s/%s: the API server refuses its autoscaler: %s", owner.namespace, owner.name, error)
+            return Problem("AutoscalerRefused", f"The API server refuses what spec.autoscaling says: {error.message}")
+        if problem is not None and problem.reason == LABELS_CHANGED:
+            memory.changed = problem
+            return None
+        return problem
 
     async def apply(self, owner: ModelDeployment, manifest: Any, memory: Written) -> Problem | None:
         """One manifest, over what there is of it. Returns why that is not to be, or what is made of its labels."""

@@ -39,17 +39,20 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
     yield from _drift(old.get("monitor") or {}, new.get("monitor") or {})
     yield from platform.events(before, after, since)
     yield from _condition_changes(before, after, since)
-    yield from _cache(before.get(conditions.CACHE_USABLE), after.get(conditions.CACHE_USABLE), since)
+    for kind in (conditions.CACHE_USABLE, conditions.AUTOSCALED):
+        yield from _besides(kind, before.get(kind), after.get(kind), since)
 
 
-def _cache(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, since: str) -> Iterator[Transition]:
-    """Something else is the matter with it, or nothing any more."""
+def _besides(
+    kind: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, since: str
+) -> Iterator[Transition]:
+    """Something else is the matter with what stops nothing, or nothing any more."""
     if after is None or (before is not None and before["reason"] == after["reason"]):
         return
     if after["status"] == "False":
         yield Transition("Warning", after["reason"], after["message"], since)
-    elif before is not None:
-        yield Transition("Normal", "CacheUsable", after["message"], since)
+    elif before is not None and before["status"] != after["status"] == "True":
+        yield Transition("Normal", kind, after["message"], since)
 
 
 def _versions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Transition]:

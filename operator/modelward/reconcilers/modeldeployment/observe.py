@@ -94,7 +94,7 @@ def observe(
     observed = Observed(
         target=target,
         target_model=model,
-        replicas=owner.spec.replicas,
+        replicas=_replicas(owner),
         router_replicas=owner.spec.router.replicas,
         revisions=revisions,
         router=replace(router, progress=progress) if router.routes else router,
@@ -109,6 +109,13 @@ def observe(
         unresolved=unresolved,
     )
     return replace(observed, clock=clock_of(told, observed.progress, target, now))
+
+
+def _replicas(owner: ModelDeployment) -> int:
+    """Never out of the autoscaler's bounds, also before it has looked for the first time, and whatever else writes
+    spec.replicas: it would set them right, a moment later."""
+    wanted, bounds = owner.spec.replicas, owner.spec.autoscaling
+    return wanted if bounds is None else min(max(wanted, bounds.min_replicas), bounds.max_replicas)
 
 
 def _serving(owner: ModelDeployment, router: RouterFacts, revisions: Mapping[str, RevisionFacts]) -> str:
@@ -140,5 +147,5 @@ def _variant_facts(
         model=model,
         weight=variant.weight,
         mirror=variant.mirror_percent,
-        replicas=variant.replicas or owner.spec.replicas,
+        replicas=variant.replicas or _replicas(owner),
     )

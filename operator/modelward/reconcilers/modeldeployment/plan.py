@@ -10,6 +10,7 @@ from modelward.facts import Observed, Promotion, RouterPodFacts
 from modelward.kube.cache import Object
 from modelward.kube.diff import differs, stamped
 from modelward.kube.resources import (
+    AUTOSCALERS,
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
@@ -23,8 +24,8 @@ from modelward.kube.resources import (
 from modelward.monitoring.store import store_name
 from modelward.platform import Platform
 from modelward.reconcilers.modeldeployment.made import Made
+from modelward.revisions import autoscaler, disruption, identity, pin, record, restart
 from modelward.revisions import deployment as revision
-from modelward.revisions import disruption, identity, pin, record, restart
 from modelward.revisions.artifact import artifacts_of
 from modelward.revisions.diagnosis import SERVER_MEMORY_FIELD, diagnose
 from modelward.revisions.naming import is_revision_of
@@ -186,6 +187,9 @@ def _deletes(
     for name, pods in {**decision.replicas, **own_router}.items():
         if pods < disruption.LEAST and (body := _ours(owner, live(DISRUPTION_BUDGETS, name))) is not None:
             yield DISRUPTION_BUDGETS, body
+    body = live(AUTOSCALERS, autoscaler.name_of(owner)) if owner.spec.autoscaling is None else None
+    if body is not None and belongs_to(body, owner):
+        yield AUTOSCALERS, body
     # A crash between the Service and the Deployment of a revision, and then another spec, leaves a Service alone.
     known = {*observed.revisions, *decision.replicas, *decision.routes.revisions}
     for body in services:
@@ -273,6 +277,9 @@ def _manifests(
                 yield from _router_pods(each, platform, live, made, is_former=each is not owner)
             else:
                 yield manifest
+    # The last: what the API server does not take of it holds nothing else up.
+    if (scaled := autoscaler.manifest(owner)) is not None:
+        yield scaled
 
 
 def _router_pods(

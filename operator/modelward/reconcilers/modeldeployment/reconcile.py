@@ -25,6 +25,7 @@ from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
 from modelward.kube.poller import AWAITED, PendingError
 from modelward.kube.resources import (
+    AUTOSCALERS,
     CONFIG_MAPS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
@@ -61,9 +62,10 @@ from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.registries.writing import Progress
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import Knows, as_served, is_reference, registry_named
-from modelward.revisions import cache_claims, restart
+from modelward.revisions import autoscaler, cache_claims, restart
 from modelward.revisions.cache_mounts import claim_in
 from modelward.revisions.diagnosis import Problem
+from modelward.revisions.ownership import belongs_to
 from modelward.revisions.update import Phase
 from modelward.revisions.workloads import pod_facts
 from modelward.rollouts.decision import Decision
@@ -353,7 +355,7 @@ class Reconciler:
             seen.monitored, effective, made.update if refused is None else None, following, back,
             restarted=owner.restart is not None and (observed.router.routes is not None or not owner.status),
             logged=seen.logged,
-            cached=cached,
+            further=(cached, self._autoscaled(owner, memory)),
         )  # fmt: skip
         # What was deleted is out of the cache already, so that its event would be no news; nor is one of a record.
         marked = any(resource_of(each) is CONTROLLER_REVISIONS for each in planned.applies)
@@ -370,6 +372,11 @@ class Reconciler:
             else:
                 again_in = min(again_in or counts_due_in, counts_due_in)
         return Outcome(again_in=again_in, refused=refused is not None)
+
+    def _autoscaled(self, owner: ModelDeployment, memory: _Memory) -> Condition | None:
+        body = self._cache.get(AUTOSCALERS, owner.namespace, autoscaler.name_of(owner))
+        found = body if body is not None and belongs_to(body, owner) else None
+        return autoscaler.condition(owner, found, memory.unscaled)
 
     def _write_back(
         self,

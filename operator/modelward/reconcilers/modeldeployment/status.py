@@ -113,7 +113,7 @@ def build_status(
     *,
     restarted: bool = False,
     logged: Logged | None = None,
-    cached: Condition | None = None,
+    further: Sequence[Condition | None] = (),
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
@@ -121,7 +121,7 @@ def build_status(
     `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
     not known; `following`: None: no registry is asked; `back`: what the registry was told, None: nothing; `restarted`:
     what the annotation asks for is done; `logged`: what pods say of the prediction log, None: there is to be none;
-    `cached`: what is to be said of the cache, None: nobody asks for one.
+    `further`: what is to be said of the cache and the autoscaler, None: nobody asks for one.
     """
     assessment, stable = assess(deployment, observed, decision, version, refused, following), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
@@ -139,8 +139,7 @@ def build_status(
         built = (*built, prediction_log.condition(logged))
     if following is not None:
         built = (*built, resolved_condition(following, deployment))
-    if cached is not None:
-        built = (*built, cached)
+    built = (*built, *(each for each in further if each is not None))
     if back is not None and back.condition is not None:
         built = (*built, back.condition)
     stable_facts = observed.revisions.get(stable)
