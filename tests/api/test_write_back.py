@@ -9,7 +9,7 @@ from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import operator, until
 from nodeless.training import FakeMonitors, Policy
-from recorded_mlflow import Recorded, raw
+from recorded_mlflow import COMMIT, Recorded, raw
 
 CHALLENGER = "models:/fraud@challenger"
 CANARY: dict[str, Any] = {"strategy": "Canary", "steps": [{"weight": 10, "hold": "0s"}], "promotedAlias": "champion"}
@@ -213,7 +213,12 @@ async def test_a_version_that_a_retraining_run_reports_is_tried_and_the_promotio
         assert (status["model"]["source"], status["model"]["version"]) == ("RetrainingRun", "2")
         assert status["stable"]["uri"] == SECOND
         run = policy.ended()[0]["status"]
-        assert run["registration"] == {"uri": "models:/fraud/2", "address": mlflow.url, "version": "2"}
+        lineage = status["model"]["lineage"]
+        assert (lineage["name"], lineage["commit"], lineage["metrics"]) == ("fraud", COMMIT, {"auc": "0.91"})
+        assert status["stable"]["commit"] == COMMIT
+        named = {"uri": "models:/fraud/2", "registry": "mlflow", "address": mlflow.url}
+        assert status["model"]["registration"] == named
+        assert run["registration"] == named | {"version": "2", "lineage": lineage}
         assert run["model"]["uri"] == SECOND
         given = environment(model, status["stable"]["revision"])
         assert (given["MODEL_URI"], given["MLFLOW_TRACKING_URI"]) == (SECOND, mlflow.url)

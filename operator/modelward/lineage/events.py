@@ -227,9 +227,10 @@ def _told(
     metadata, model = body["metadata"], status.get("model") or {}
     name, reference = f"{metadata['namespace']}/{metadata['name']}", model.get("reference") or {}
     uri = str(revision.get("uri") or "")
-    is_target = bool(uri) and uri in (model.get("uri"), reference.get("source"))
+    is_target = bool(uri) and uri == model.get("uri")
     lineage = revision.get("lineage") or (model.get("lineage") if is_target else None) or {}
-    followed = reference if is_target and model.get("source") == "Registry" else {}
+    named_by = {"Registry": reference, "RetrainingRun": model.get("registration") or {}}
+    followed = named_by.get(str(model.get("source")), {}) if is_target else {}
     version = revision.get("version") or followed.get("version")
     told = model_facet(
         kind=what,

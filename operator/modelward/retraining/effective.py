@@ -51,7 +51,7 @@ class Accepted:
         told = self.registration
         if told is None or told.address != registry.address:
             return None
-        lineage = {} if told.package is None else {"modelId": told.package}
+        lineage = {**told.lineage, **({} if told.package is None else {"modelId": told.package})}
         found = Resolved(self.model.uri, told.version, digest=self.model.digest, lineage=lineage)
         return Resolution(told.uri, registry.name, registry.address, self.at, found)
 
@@ -99,7 +99,10 @@ def model_status(effective: Effective, *, stable: bool) -> dict[str, Any]:
     if effective.by is not None:
         shown |= {"source": "RetrainingRun", "run": effective.by.run, "madeFrom": show_artifact(effective.asked)}
         if effective.by.registration is not None:
-            shown["version"] = effective.by.registration.version
+            # As of a reference that spec names: what came of it is told the same way, whoever named it.
+            named = show_registration(effective.by.registration) or {}
+            shown |= {name: named.pop(name) for name in ("version", "lineage") if name in named}
+            shown["registration"] = named
     elif resolution is None:
         shown["source"] = "Spec"
     else:

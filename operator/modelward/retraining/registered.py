@@ -61,6 +61,8 @@ def registered(
         report,
         model=Artifact(found.uri, report.model.digest or found.digest),
         version=report.version or found.version,
-        registration=Registration(uri, registry.address, found.version, package_of(found)),
+        registration=Registration(
+            uri, registry.address, found.version, package_of(found), registry.name, found.lineage
+        ),
     )
     return replace(outcome, report=made)

@@ -1,7 +1,7 @@
 """A retraining run: what it was started for, how far it has come, what came of it; and what triggers say of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from modelward.drift.verdicts import Judged
@@ -38,12 +38,15 @@ class Artifact:
 @dataclass(frozen=True)
 class Registration:
     """What a run reported, where that is a reference: `uri`; what a registry at `address` said it means is `version`,
-    and the run's model. `package`: its ARN, of SageMaker, by which the registry is told what became of it."""
+    and the run's model. `package`: its ARN, of SageMaker, by which the registry is told what became of it; `registry`:
+    the name of the ModelRegistry then; `lineage`: where the version came from, as models/resolved.py has it."""
 
     uri: str
     address: str
     version: str
     package: str | None = None
+    registry: str | None = None
+    lineage: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

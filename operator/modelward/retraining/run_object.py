@@ -246,11 +246,9 @@ def show_artifact(artifact: Artifact | None) -> dict[str, str] | None:
     return {"uri": artifact.uri} | ({"digest": artifact.digest} if artifact.digest else {})
 
 
-def show_registration(registration: Registration | None) -> dict[str, str] | None:
+def show_registration(registration: Registration | None) -> dict[str, Any] | None:
     """As objects hold it."""
-    if registration is None:
-        return None
-    return {name: value for name, value in asdict(registration).items() if value is not None}
+    return None if registration is None else _some(asdict(registration))
 
 
 def read_artifact(raw: Mapping[str, Any]) -> Artifact:

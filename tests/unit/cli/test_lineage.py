@@ -55,6 +55,18 @@ def test_a_model_is_told_with_all_that_serves_it_and_what_was_before(namespace: 
     assert (variant["weight"], variant["mirrorPercent"], variant["parameters"]) == (5, 10, {})
 
 
+def test_a_version_that_a_run_reported_is_told_with_its_registry(namespace: Namespace) -> None:
+    body = deployment()
+    told = {**body["status"]["model"], "source": "RetrainingRun", "run": "retrain-1"}
+    told["reference"] = {**told["reference"], "version": "7"}  # of what spec names, which is another one
+    told["registration"] = {"uri": "models:/fraud/8", "registry": "models", "address": "http://mlflow"}
+    body["status"]["model"] = told
+    namespace.holds("modeldeployments.modelward.io", body)
+    (found,) = namespace.json(B)["revisions"]
+    assert (found["alias"], found["registry"], found["retrainingRun"]) == (None, "models", "retrain-1")
+    assert (found["run"], found["registeredBy"]) == ("8888", "alice")
+
+
 def test_a_person_reads_it(namespace: Namespace) -> None:
     told = namespace.text("fraud")
     for line in (

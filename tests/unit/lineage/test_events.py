@@ -231,3 +231,25 @@ def test_a_rollout_of_a_retrained_model_names_the_run_that_made_it() -> None:
     assert parent["run"]["runId"] == trained[0].run == retraining_id("uid-run")
     assert parent["job"] == {"namespace": NAMESPACE, "name": "ml/fraud/retraining"}
     assert trained[-1].document["outputs"][0]["facets"]["version"]["datasetVersion"] == "8"
+
+
+def test_a_version_that_a_run_reported_is_told_as_one_that_spec_names() -> None:
+    uri = "mlflow-artifacts:/1/models/m-8/artifacts"
+    made = {"uri": uri, "source": "RetrainingRun", "run": "fraud-drift-1", "version": "8", "lineage": LINEAGE}
+    made |= {"registration": {"uri": "models:/fraud/8", "registry": "mlflow", "address": REFERENCE["address"]}}
+    stable = {"revision": "fraud-c", "uri": uri, "version": "8"}
+    found = events(model(rollout=rollout(uri=uri, revision="fraud-c"), model=made, stable=stable))[-1].document
+    assert [(each["namespace"], each["name"]) for each in found["inputs"]] == [
+        (REFERENCE["address"], "fraud"), (REFERENCE["address"], "fraud-train"), (REFERENCE["address"], "other"),
+    ]  # fmt: skip
+    assert found["job"]["facets"]["sourceCodeLocation"]["version"] == COMMIT
+
+
+def test_what_served_before_a_run_s_model_is_none_of_that_run_s() -> None:
+    """Its address is what spec's reference means all the while."""
+    made = {"uri": "s3://models/fraud/8", "source": "RetrainingRun", "run": "fraud-drift-1", "lineage": LINEAGE}
+    body = model(model=made | {"reference": REFERENCE})
+    (told,) = events(body, first=True, made_by={"fraud-drift-1": "uid-run"})
+    assert told.document["outputs"][0]["facets"]["version"]["datasetVersion"] == "7"
+    assert told.document["inputs"] == []
+    assert "parent" not in facets(told)

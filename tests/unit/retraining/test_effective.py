@@ -118,7 +118,10 @@ def test_what_was_resolved_is_told_and_remembered_also_while_a_runs_model_serves
     assert effective_model(again, []).model.uri == NEW, "what became stable stays when its run is deleted"
 
 
-REGISTRATION = {"uri": "models:/fraud/2", "address": "http://mlflow", "version": "2"}
+LINEAGE = {"name": "fraud", "commit": "5be0", "dataSets": [{"name": "train", "digest": "81835f75"}]}
+REGISTRATION = {
+    "uri": "models:/fraud/2", "address": "http://mlflow", "version": "2", "registry": "mlflow", "lineage": LINEAGE,
+}  # fmt: skip
 
 
 def test_the_version_that_a_run_reported_is_remembered_with_its_model() -> None:
@@ -127,10 +130,13 @@ def test_the_version_that_a_run_reported_is_remembered_with_its_model() -> None:
     effective = effective_model(deployment(), [made])
     shown = model_status(effective, stable=True)
     assert (shown["version"], shown["kept"]["registration"]) == ("2", REGISTRATION)
+    assert shown["lineage"] == LINEAGE, "as of a version that spec names"
+    assert shown["registration"] == {"uri": "models:/fraud/2", "address": "http://mlflow", "registry": "mlflow"}
     again = effective_model(deployment(kept=shown["kept"]), [])
     assert again.by is not None
     assert effective.by is not None
     assert again.by.registration == effective.by.registration
+    assert model_status(again, stable=True) == shown, "also when its run is deleted"
     broken = effective_model(deployment(kept={**shown["kept"], "registration": {"uri": 7}}), [])
     assert broken.by is None
 

@@ -39,7 +39,7 @@ def after(
 
 def test_the_model_is_what_the_registry_says_and_the_reference_is_kept() -> None:
     found = after(brought())
-    expected = Report(Artifact(FOUND.uri), "7", None, Registration(REFERENCE, "http://mlflow", "7"))
+    expected = Report(Artifact(FOUND.uri), "7", None, Registration(REFERENCE, "http://mlflow", "7", None, "mlflow"))
     assert found == Outcome(runs.SUCCEEDED, report=expected)
     digest = "sha256:" + "0" * 64
     told = after(brought(digest=digest, version="of its own"))
@@ -59,6 +59,17 @@ def test_a_package_is_kept_by_its_name_so_that_its_promotion_can_be_told() -> No
     resolution = by.resolution(AWS)
     assert resolution is not None
     assert registered_version(resolution) == Registered("fraud", "7", arn)
+
+
+def test_where_the_version_came_from_is_kept_with_it() -> None:
+    lineage = {"name": "fraud", "runId": "cd8c", "dataSets": [{"name": "train", "digest": "81835f75"}]}
+    told = after(brought(), said=Said("http://mlflow", replace(FOUND, lineage=lineage)))
+    assert told is not None
+    assert told.report is not None
+    by = Accepted("run", told.report.model, Artifact(ASKED.uri), 1.0, told.report.registration)
+    resolution = by.resolution(MLFLOW)
+    assert resolution is not None
+    assert resolution.resolved.lineage == lineage
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,8 @@ ENDED = replace(RUN, phase=runs.ENDED, result=runs.PROMOTED, ended_at=6000.0)
 BARE = Run("fraud-1", "k", "Webhook", "Request", "asked", 1.0, "fraud-a", Artifact("s3://a/b"), target="f", uid="u")
 
 
-REGISTERED = replace(RUN, registration=Registration("models:/fraud/2", "http://mlflow", "2"))
+LINEAGE = {"name": "fraud", "metrics": {"auc": "0.93"}}
+REGISTERED = replace(RUN, registration=Registration("models:/fraud/2", "http://mlflow", "2", None, "mlflow", LINEAGE))
 PACKAGE = replace(RUN, registration=Registration("sagemaker://fraud/2", "eu-west-1", "2", "arn:aws:sagemaker:…/2"))
 
 

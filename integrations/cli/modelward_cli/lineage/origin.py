@@ -180,7 +180,8 @@ class Models:
             found.get("uri"),
             found.get("version"),
         )
-        reference = _object(status.get("reference")) if same and status.get("source") == "Registry" else {}
+        told_by = {"Registry": "reference", "RetrainingRun": "registration"}.get(str(status.get("source")), "")
+        reference = _object(status.get(told_by)) if same else {}
         lineages = (
             kept.get("lineage"),
             entry.get("lineage"),
