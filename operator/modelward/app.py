@@ -38,6 +38,7 @@ from modelward.reconcilers.lineage import Book, Telling
 from modelward.reconcilers.loop import ENDS, WORKERS_EACH, Controller, Reconciles
 from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
+from modelward.reconcilers.modeldeployment.sources import VolumeSources
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
 from modelward.registries import webhooks
@@ -164,7 +165,7 @@ def build(
     )  # fmt: skip
     reconciler = Reconciler(
         api, cache, configured.platform, probe, evidence, monitoring, configured.identity, clock, now, keyring, fleet,
-        registries, CacheClaims(api, poller, clock), Writing(poller, access),
+        registries, CacheClaims(api, poller, clock), Writing(poller, access), VolumeSources(api, poller, clock),
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
     triggers = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)

@@ -31,11 +31,33 @@ class ContainerFacts:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a volume is made from. `kind`: of the object; `field`: by which the user names it."""
+
+    kind: str
+    name: str
+    field: str
+
+
+@dataclass(frozen=True)
+class Unmounted:
+    """Why a pod's volumes don't come. `reason`: one CamelCase word; `message`: the cause and the cure. `patience`:
+    seconds since the pod waits before which it may well pass by itself."""
+
+    source: Source
+    reason: str
+    message: str
+    patience: float = 300.0
+
+
+@dataclass(frozen=True)
 class PodFacts:
     """One pod. `unschedulable`: the scheduler's message, where it found no node. `waits_since`: since when it is not
     ready, seconds since the epoch; None: it is, or nobody says. `key`: its public key, as its download announced it;
     empty: it has one, and has not announced it; None: it was made before pods had keys, or is no model's. `maker`: the
-    name of what controls it, which of a Deployment's pods is the ReplicaSet of their template.
+    name of what controls it, which of a Deployment's pods is the ReplicaSet of their template. `needs`: what its
+    volumes are made from that it can't be without; `unmounted`: which of it keeps the pod from starting, as far as that
+    was looked at.
     """
 
     name: str
@@ -49,6 +71,8 @@ class PodFacts:
     key: str | None = None
     namespace: str = ""
     maker: str = ""
+    needs: tuple[Source, ...] = ()
+    unmounted: Unmounted | None = None
 
 
 @dataclass(frozen=True)

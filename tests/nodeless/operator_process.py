@@ -37,6 +37,7 @@ from modelward.reconcilers.lineage import Book, Telling
 from modelward.reconcilers.loop import Controller, Reconciles
 from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Reconciler
+from modelward.reconcilers.modeldeployment.sources import VolumeSources
 from modelward.reconcilers.modelregistry.reconcile import RegistryReconciler, wake_followers
 from modelward.reconcilers.territory import Territory
 from modelward.registries.access import Access
@@ -196,6 +197,7 @@ async def operator(
             api, cache, platform, routers, evidence, monitoring, identity, clock, now,  # type: ignore[arg-type]
             Keyring(Api(client, may_write=lease.is_held), installation, clock, time.time), fleet, registries,
             CacheClaims(api, poller, clock, every=2.0), Writing(poller, access),
+            VolumeSources(api, poller, clock),
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)

@@ -18,10 +18,12 @@ from modelward.kube.resources import (
     SECRETS,
     Resource,
 )
+from modelward.monitoring.logged import Logged
 from modelward.platform import Platform
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.modeldeployment.caches import CacheClaims
 from modelward.reconcilers.modeldeployment.reconcile import Outcome, Reconciler
+from modelward.reconcilers.modeldeployment.sources import VolumeSources
 
 from .cluster_world import CANARY, MODEL_DEPLOYMENTS, ClusterWorld, Json, _Evidence, _Unmonitored
 
@@ -29,13 +31,23 @@ CACHE = {"uri": "s3://models/fraud/1/model.onnx", "cache": {"claim": "shared", "
 KEY = "modelward-cache-key"
 
 
+class _Logs(_Unmonitored):
+    """Pods that say nothing of their log yet."""
+
+    class logs:  # noqa: N801
+        @staticmethod
+        def look(owner: Any, _observed: Any) -> tuple[Logged, None]:
+            return Logged(owner.spec.prediction_log.uri), None
+
+
 class World(ClusterWorld):
     """With claims, and Secrets. `forbidden`: kinds that the operator's account may not get or create; `unreadable`: it
-    may not get Secrets; `reads`: how often claims were."""
+    may not get Secrets; `rolling`: Deployments have a pod too many while one waits for its volumes; `reads`: how often
+    claims were."""
 
     def __init__(self) -> None:
         self.forbidden: set[Resource] = set()
-        self.failing = self.unreadable = False
+        self.failing = self.unreadable = self.rolling = False
         self.reads = 0
         self.unwatched: dict[tuple[Resource, str], Json] = {}
         super().__init__()
@@ -45,9 +57,10 @@ class World(ClusterWorld):
         self.fleet = Fleet(lambda: self.cache.names(MODEL_DEPLOYMENTS), lambda _key: None, at_a_time)
         self.poller = Poller(lambda _key: None, lambda: self.now)
         self.reconciler = Reconciler(
-            self, self.cache, Platform(image, router_image), self, _Evidence(self), _Unmonitored(), "me",  # type: ignore[arg-type]
+            self, self.cache, Platform(image, router_image), self, _Evidence(self), _Logs(), "me",  # type: ignore[arg-type]
             lambda: self.now, lambda: datetime.fromtimestamp(self.now, UTC), FixedKeys(), self.fleet,
             claims=CacheClaims(self, self.poller, lambda: self.now),  # type: ignore[arg-type]
+            sources=VolumeSources(self, self.poller, lambda: self.now),  # type: ignore[arg-type]
         )  # fmt: skip
 
     async def step(self) -> Outcome:
@@ -77,9 +90,18 @@ class World(ClusterWorld):
         self.unwatched[SECRETS, manifest["metadata"]["name"]] = copy.deepcopy(manifest)
         return manifest
 
-    def claim(self, phase: str = "Bound", mode: str = "ReadWriteMany", **metadata: Any) -> None:
-        self.unwatched[PERSISTENT_VOLUME_CLAIMS, "shared"] = {
-            "metadata": {"name": "shared", "namespace": "ml", "uid": "c", **metadata},
+    def settle(self) -> None:
+        super().settle()
+        for resource, name in list(self.objects):
+            if self.rolling and resource is PODS and name.endswith("-new"):
+                deployment = self.objects[DEPLOYMENTS, name.removesuffix("-new")]
+                wanted = deployment["spec"]["replicas"]
+                status = {**deployment["status"], "replicas": wanted + 1, "updatedReplicas": 0}
+                self.put(DEPLOYMENTS, {**copy.deepcopy(deployment), "status": status})
+
+    def claim(self, phase: str = "Bound", mode: str = "ReadWriteMany", name: str = "shared", **metadata: Any) -> None:
+        self.unwatched[PERSISTENT_VOLUME_CLAIMS, name] = {
+            "metadata": {"name": name, "namespace": "ml", "uid": "c", **metadata},
             "spec": {"accessModes": [mode]}, "status": {"phase": phase},
         }  # fmt: skip
 
@@ -339,3 +361,83 @@ async def test_what_was_known_of_a_claim_long_ago_makes_no_pod() -> None:
     await world.run(4)
     assert mounted
     assert not any(mounted)
+
+
+LOGGED: dict[str, Any] = {"monitor": {}, "predictionLog": {"uri": "pvc://lake/log"}}
+
+
+async def waiting(world: World, **spec: Any) -> str:
+    """A model with a log on a claim, whose new pods wait for their volumes."""
+    world.ask_for(1, **({"model": CACHE} | LOGGED | spec))
+    await world.run(4)
+    stable = world.stable
+    world.rolling = True
+    held_up(world, stable)
+    await world.run(8)
+    return stable
+
+
+NOT_MOUNTED: dict[str, tuple[dict[str, Any] | None, str, str]] = {
+    "missing": (None, "ClaimMissing", "Create it"),
+    "going": ({"deletionTimestamp": "2026-01-01T00:00:00Z"}, "ClaimDeleting", "Name another one"),
+    "not bound": ({"phase": "Lost"}, "ClaimNotBound", "See its events"),
+    "one node's": ({"mode": "ReadWriteOnce"}, "ClaimNotShared", "ReadWriteMany"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_MOUNTED)
+async def test_a_log_whose_claim_keeps_pods_from_starting_is_named_and_the_cache_is_not(case: str) -> None:
+    said, reason, cure = NOT_MOUNTED[case]
+    world = World()
+    world.claim()
+    if said is not None:
+        world.claim(name="lake", **said)
+    stable = await waiting(world)
+    assert (world.usable, world.mounts(stable)) == ("True", True), "the cache is as it should be"
+    for kind in ("PredictionLogged", "Stalled"):
+        told = world.condition(kind)
+        assert told["reason"] == reason, kind
+        assert "PersistentVolumeClaim lake (spec.predictionLog.uri)" in told["message"]
+        assert cure in told["message"]
+    assert world.condition("PredictionLogged")["status"] == "False"
+    world.claim(name="lake")
+    await world.run(3)
+    assert world.condition("PredictionLogged")["reason"] != reason
+    assert world.condition("Stalled")["reason"] != reason
+
+
+async def test_where_nobody_can_tell_which_claim_it_is_the_cache_goes_first_and_is_acquitted() -> None:
+    world = World()
+    world.claim()
+    world.claim(name="lake")
+    stable = await waiting(world)
+    assert (world.usable, world.mounts(stable)) == ("ClaimNotMounted", False)
+    held_up(world, stable)  # of the template without the cache
+    await world.run(7)
+    assert world.usable == "ClaimLeftOut"
+    assert "see PersistentVolumeClaim lake (spec.predictionLog.uri) first" in world.condition("CacheUsable")["message"]
+    told = world.condition("PredictionLogged")
+    assert (told["status"], told["reason"]) == ("False", "ClaimNotMounted")
+    assert "or for its image" in told["message"]
+    assert world.condition("Stalled")["status"] == "False", "a large image may take as long"
+    await world.run(60)
+    assert world.condition("Stalled")["reason"] == "ClaimNotMounted"
+
+
+async def test_what_the_operator_may_not_look_at_is_not_blamed_and_a_claim_of_the_model_s_is_told_as_such() -> None:
+    world = World()
+    world.claim(name="models", phase="Pending")
+    world.forbidden.add(PERSISTENT_VOLUME_CLAIMS)
+    stable = await waiting(world, model={"uri": "pvc://models/fraud/m.onnx"}, monitor=None, predictionLog=None)
+    assert world.condition("Reconciling")["reason"] == "ClaimNotMounted", "it waits, and nobody knows for what"
+    world.forbidden.clear()
+    await world.run(2)
+    told = world.condition("Stalled")
+    assert told["reason"] == "ClaimNotBound"
+    assert "models (spec.model.uri)" in told["message"]
+    world.remove(PODS, f"{stable}-new")
+    await world.run(2)
+    assert world.condition("Ready")["status"] == "True"
+    reads = world.reads
+    await world.run(3)
+    assert world.reads == reads, "nothing is asked while every pod starts"

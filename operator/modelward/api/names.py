@@ -96,6 +96,14 @@ VOLUME_IDENTITY: Final = "identity"
 VOLUME_CACHE: Final = "cache"
 """Of model pods that share what they downloaded and compiled: their claim."""
 
+VOLUME_MODEL, VOLUME_LOG, VOLUME_CREDENTIALS, VOLUME_REGISTRY_CA = (
+    "model", "prediction-log", "credentials", "registry-ca",
+)  # fmt: skip
+"""Of model pods that can't start without what these are made from."""
+
+VOLUMES_FROM: Final = frozenset({VOLUME_CACHE, VOLUME_MODEL, VOLUME_LOG, VOLUME_CREDENTIALS, VOLUME_REGISTRY_CA})
+"""Of which it matters what they are made from: it may be missing."""
+
 GRPC_PORT: Final = 9000
 """Of the model's Service for clients: KServe's number for gRPC."""
 

@@ -18,8 +18,8 @@ from modelward.api.names import (
     LABEL_COMPONENT,
     LABEL_INSTANCE,
     LABEL_POLICY,
-    VOLUME_CACHE,
     VOLUME_IDENTITY,
+    VOLUMES_FROM,
 )
 from modelward.kube.resources import (
     AUTOSCALERS,
@@ -291,7 +291,7 @@ def _pruned(resource: Resource, body: Object) -> Object:
         status = body.get("status") or {}
         volumes = (body.get("spec") or {}).get("volumes") or ()
         kept = [{"name": each["name"]} for each in volumes if each["name"] == VOLUME_IDENTITY]
-        kept += [each for each in volumes if each["name"] == VOLUME_CACHE]
+        kept += [each for each in volumes if each["name"] in VOLUMES_FROM]
         return {
             "metadata": metadata,
             "status": {field: status[field] for field in _POD_STATUS if field in status},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from modelward.api.conditions import PREDICTION_LOGGED, Condition
+from modelward.facts import Unmounted
 from modelward.net.untrusted import quoted
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.times import show_time
@@ -87,11 +88,13 @@ class Logged:
         return {reason: rows for reason, rows in found.items() if rows}
 
 
-def condition(seen: Logged) -> Condition:
-    """Whether every row is in the store, or on its way."""
+def condition(seen: Logged, unmounted: Unmounted | None = None) -> Condition:
+    """Whether every row is in the store, or on its way. `unmounted`: why pods can't start that need its claim."""
     failing = sorted((pod.since, pod.pod, pod) for pod in seen.pods if pod.failure)
     disk = next((pod for pod in seen.pods if pod.disk), None)
     mute = sorted(pod.pod for pod in seen.pods if pod.silent and not pod.starting)
+    if unmounted is not None:
+        return Condition(PREDICTION_LOGGED, False, unmounted.reason, unmounted.message)
     if not seen.pods or all(pod.silent and pod.starting for pod in seen.pods):
         return Condition(PREDICTION_LOGGED, None, "WaitingForPods", "No pod keeps a log that can be asked yet")
     if disk is not None:

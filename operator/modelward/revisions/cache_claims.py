@@ -12,7 +12,7 @@ from typing import Any, Final
 from modelward.api import conditions
 from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.facts import Observed, PodFacts
+from modelward.facts import Observed, PodFacts, Unmounted
 from modelward.net.untrusted import decoded, printable
 from modelward.revisions.cache_mounts import KEY, KEY_NAME
 from modelward.runtimes.runtime import MODELWARD
@@ -29,6 +29,8 @@ _NOT_BEGUN: Final = frozenset({"PodInitializing", "ContainerCreating", None})
 
 MAX_TEXT: Final = 200
 """Characters of what a pod says."""
+
+NOT_MOUNTED: Final = "ClaimNotMounted"
 
 _FIELD: Final = "spec.model.cache.claim"
 _MEANWHILE: Final = "Until then each pod downloads and compiles its model itself"
@@ -108,9 +110,22 @@ def judged(claim: str, body: Mapping[str, Any] | None) -> Trouble | None:
 def not_mounted(claim: str, pod: str) -> Trouble:
     """Nobody says why a pod does not begin; without the claim it may."""
     return Trouble(
-        "ClaimNotMounted",
+        NOT_MOUNTED,
         f"Pod {pod} waited {PATIENCE:.0f} s for its volumes, so PersistentVolumeClaim {claim} ({_FIELD}) is left out "
         f"for a while. See the pod's events and the volume's storage. {_MEANWHILE}",
+    )
+
+
+def acquitted(claim: str, unusable: Trouble | None, blamed: Unmounted | None) -> Trouble | None:
+    """`unusable`, as it is told when pods that don't mount the claim wait, too. `blamed`: for what; None: none does."""
+    if unusable is None or unusable.reason != NOT_MOUNTED or blamed is None:
+        return unusable
+    found = blamed.source
+    return Trouble(
+        "ClaimLeftOut",
+        f"PersistentVolumeClaim {claim} ({_FIELD}) is left out for a while, since a pod waited for its volumes. Pods "
+        f"without it wait, too, so see {found.kind} {found.name} ({found.field}) first. "
+        f"{_MEANWHILE}",
     )
 
 

@@ -100,6 +100,9 @@ def problem_of_pods(pods: Iterable[PodFacts], cures: Cures, patience: int = 0) -
 
 
 def _pod_problem(pod: PodFacts, cures: Cures, patience: int) -> Problem | None:
+    if pod.unmounted is not None and pod.waits_since is not None:
+        told = pod.unmounted
+        return Problem(told.reason, told.message, pod.waits_since + told.patience)
     if pod.unschedulable:
         claim = "persistentvolumeclaim" in pod.unschedulable.lower()
         cure = "Create the PersistentVolumeClaim, or see why it is not bound" if claim else cures.node

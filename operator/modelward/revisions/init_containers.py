@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelward.api.modeldeployment import Model, Resources, Spec
+from modelward.api.names import VOLUME_CREDENTIALS, VOLUME_MODEL, VOLUME_REGISTRY_CA
 from modelward.kube import manifests as common
 from modelward.models import consent
 from modelward.models.resolved import Access, ResolvedModel
@@ -86,14 +87,14 @@ def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
     address = urlsplit(model.uri)
     if address.scheme == "pvc":
         claim = {"claimName": address.netloc, "readOnly": True}
-        found.append({"name": "model", "persistentVolumeClaim": claim})
+        found.append({"name": VOLUME_MODEL, "persistentVolumeClaim": claim})
     if secret := _mounted_secret(model):
-        found.append({"name": "credentials", "secret": {"secretName": secret}})
+        found.append({"name": VOLUME_CREDENTIALS, "secret": {"secretName": secret}})
     if platform.ca_config_map:
         # Optional: a namespace without it has the public authorities, as without the setting.
         found.append({"name": "ca", "configMap": {"name": platform.ca_config_map, "optional": True}})
     if bundle := _access(model).ca_bundle:
-        found.append({"name": "registry-ca", "configMap": {"name": bundle}})
+        found.append({"name": VOLUME_REGISTRY_CA, "configMap": {"name": bundle}})
     return found
 
 
@@ -127,13 +128,13 @@ def download(
     }
     mounts = [{"name": "artifact", "mountPath": ARTIFACT_DIR}, tmp(CONTAINERS.download)]
     if urlsplit(model.uri).scheme == "pvc":
-        mounts.append({"name": "model", "mountPath": PVC_MOUNT, "readOnly": True})
+        mounts.append({"name": VOLUME_MODEL, "mountPath": PVC_MOUNT, "readOnly": True})
     if _mounted_secret(model):
-        mounts.append({"name": "credentials", "mountPath": CREDENTIALS_DIR, "readOnly": True})
+        mounts.append({"name": VOLUME_CREDENTIALS, "mountPath": CREDENTIALS_DIR, "readOnly": True})
     if platform.ca_config_map:
         mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
     if _access(model).ca_bundle:
-        mounts.append({"name": "registry-ca", "mountPath": REGISTRY_CA_DIR, "readOnly": True})
+        mounts.append({"name": VOLUME_REGISTRY_CA, "mountPath": REGISTRY_CA_DIR, "readOnly": True})
     return {
         **container,
         "name": CONTAINERS.download,

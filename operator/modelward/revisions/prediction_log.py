@@ -9,6 +9,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Resources
+from modelward.api.names import VOLUME_LOG
 from modelward.platform import Platform
 from modelward.revisions.cache_mounts import WRITERS
 from modelward.revisions.init_containers import CA_DIR, CA_KEY, folder
@@ -70,7 +71,7 @@ def volumes(owner: ModelDeployment) -> list[dict[str, Any]]:
         return []
     found = [folder("log-segments", ROOM + int(amount(wanted.disk_limit)))]
     if (claim := _claim(wanted)) is not None:
-        found.append({"name": "prediction-log", "persistentVolumeClaim": {"claimName": claim}})
+        found.append({"name": VOLUME_LOG, "persistentVolumeClaim": {"claimName": claim}})
     if secret := wanted.credentials_secret:
         # Optional: a Secret that is missing keeps the log from its store, which is told, and no model from its clients.
         found.append({"name": "log-credentials", "secret": {"secretName": secret.name, "optional": True}})
@@ -87,7 +88,7 @@ def mounts(owner: ModelDeployment, platform: Platform) -> list[dict[str, Any]]:
         return []
     found: list[dict[str, Any]] = [{"name": "log-segments", "mountPath": SEGMENTS_DIR}]
     if _claim(wanted) is not None:
-        found.append({"name": "prediction-log", "mountPath": MOUNT})
+        found.append({"name": VOLUME_LOG, "mountPath": MOUNT})
     if wanted.credentials_secret:
         found.append({"name": "log-credentials", "mountPath": CREDENTIALS_DIR, "readOnly": True})
     if wanted.hash_key_secret:

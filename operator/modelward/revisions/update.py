@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelward.facts import PAUSED, PROGRESSING, Observed, WorkloadFacts
+from modelward.revisions import pod_volumes
 from modelward.revisions.diagnosis import FORMAT_NOT_ALLOWED, Problem, diagnose
 from modelward.values.stored import known_text
 
@@ -24,7 +25,7 @@ RESTARTS = 2
 """How often a new container has to have been started again before its end stops the fleet: a store or a registry that
 stumbled once, among thousands of pods, is no fault of the platform. The kubelet takes half a minute for that."""
 
-NOT_BY_PODS = ("Unschedulable", "PodsRejected")
+NOT_BY_PODS = ("Unschedulable", "PodsRejected", *pod_volumes.REASONS)
 """Problems that no other pods cure."""
 
 

@@ -8,6 +8,7 @@ from modelward.api.names import VOLUME_IDENTITY
 from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.kube.cache import Object
 from modelward.revisions.artifact import announced_key
+from modelward.revisions.pod_volumes import needs
 from modelward.values.times import read_time
 
 
@@ -67,6 +68,7 @@ def pod_facts(body: Object) -> PodFacts:
         containers=tuple(_container_facts(container) for container in containers),
         namespace=body["metadata"].get("namespace", ""),
         maker=_maker(body),
+        needs=needs(body),
     )
     # By its spec, which nobody can change: what a status lacks must not make a pod one that is asked unsigned.
     has_key = any(volume["name"] == VOLUME_IDENTITY for volume in (body.get("spec") or {}).get("volumes") or ())

@@ -5,7 +5,7 @@ crash. A reconcile of a converged object writes nothing and reads nothing from t
 anybody else: pods are asked by the poller, which makes the object due when there is an answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from modelward.api.names import (
     ANNOTATION_COMMAND,
     ANNOTATION_PLATFORM,
 )
-from modelward.facts import Observed
+from modelward.facts import Observed, Unmounted
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
@@ -54,6 +54,7 @@ from modelward.reconcilers.modeldeployment.made import Made, kept_besides, updat
 from modelward.reconcilers.modeldeployment.observe import NothingServesError, Wanted, observe, wanted_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
 from modelward.reconcilers.modeldeployment.platform_status import platform_command_event, restart_event
+from modelward.reconcilers.modeldeployment.sources import Sources
 from modelward.reconcilers.modeldeployment.status import build_status, is_urgent
 from modelward.reconcilers.modeldeployment.write_back import Told, due
 from modelward.reconcilers.modeldeployment.write_back import told as told_back
@@ -62,12 +63,11 @@ from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.registries.writing import Progress
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import Knows, as_served, is_reference, registry_named
-from modelward.revisions import autoscaler, cache_claims, restart
+from modelward.revisions import autoscaler, cache_claims, pod_volumes, restart
 from modelward.revisions.cache_mounts import claim_in
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.ownership import belongs_to
 from modelward.revisions.update import Phase
-from modelward.revisions.workloads import pod_facts
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.evidence.collector import EvidenceCollector, Seen
 from modelward.routing.envoy.probe import RouterProbe, ask_again_after
@@ -92,6 +92,15 @@ class _Memory(Written):
     wanted: tuple[ModelDeployment, Wanted] | None = None
     made: tuple[tuple[Any, ...], Made] | None = None
     converged: Converged = field(default_factory=Converged)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Pods that wait for their volumes. `suspects`: caches that may be why, with a pod that waits for each; `blamed`:
+    what pods wait for that mount no cache."""
+
+    suspects: Mapping[str, str]
+    blamed: Unmounted | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,7 @@ class Keys(Protocol):
 class Reconciler:
     """Reconciles ModelDeployments. `clock`: monotonic seconds; `now`: the wall clock, UTC; `knows`: what registries
     said; `claims`: what is known of caches, None: there are none; `writes`: tells registries, None: they are told
-    nothing."""
+    nothing; `sources`: tells of what volumes are made from, None: nobody does."""
 
     def __init__(
         self,
@@ -142,6 +151,7 @@ class Reconciler:
         knows: Knows | None = None,
         claims: Claims | None = None,
         writes: Writes | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -158,6 +168,7 @@ class Reconciler:
         self._knows = knows
         self._claims = claims
         self._writes = writes
+        self._sources = sources
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -201,7 +212,8 @@ class Reconciler:
         await find_lost(owner, self._cache, self._api)
         try:
             observed = observe(owner, self._cache, self._routers, now, _wanted(owner, memory), following)
-            platform, cached, look_at_claims = self._with_cache(key, owner, observed, platform)
+            observed, waiting, look_at_volumes = self._with_volumes(key, observed)
+            platform, cached, look_at_claims = self._with_cache(key, owner, observed, platform, waiting)
         except PendingError:
             return Outcome(again_in=AWAITED)
         except NothingServesError:
@@ -226,30 +238,47 @@ class Reconciler:
             )
         except PendingError:
             return Outcome(again_in=AWAITED)
-        again_in = soonest(seen.again_in, look_again, log_again, look_at_claims)
+        again_in = soonest(seen.again_in, look_again, log_again, look_at_claims, look_at_volumes)
         seen = replace(seen, monitored=monitored, logged=logged, again_in=again_in)
         return await self._report(
             owner, observed, planned, refused or memory.changed, seen, memory, effective, made, following, cached
         )
 
+    def _with_volumes(self, key: Key, observed: Observed) -> tuple[Observed, _Waiting, float | None]:
+        """With what keeps pods from starting that wait for their volumes; and seconds until the next look."""
+        pods, now = pod_volumes.pods_of(observed), observed.clock.now
+        bodies = () if all(pod.ready for pod in pods) else self._cache.children(key, PODS)
+        mounted = {body["metadata"]["uid"]: claim for body in bodies if (claim := claim_in(body)) is not None}
+        sources = {source for pod in pods if pod_volumes.waits(pod, now) for source in pod.needs}
+        states, again_in = self._sources.look(key, sources) if self._sources is not None else ({}, None)
+        observed = pod_volumes.told(observed, states, frozenset(mounted))
+        suspects = {
+            mounted[pod.uid]: pod.name
+            for pod in pod_volumes.pods_of(observed)
+            if pod.uid in mounted and pod.unmounted is None and cache_claims.waits_for_volumes(pod, now)
+            and (self._sources is None or states.keys() >= set(pod.needs))
+        }  # fmt: skip
+        plain = (each.unmounted for each in pod_volumes.pods_of(observed) if each.uid not in mounted)
+        blamed = next((each for each in plain if each is not None), None)
+        return observed, _Waiting(suspects, blamed), soonest(again_in, pod_volumes.look_again_in(pods, now))
+
     def _with_cache(
-        self, key: Key, owner: ModelDeployment, observed: Observed, platform: Platform
+        self, key: Key, owner: ModelDeployment, observed: Observed, platform: Platform, waiting: _Waiting
     ) -> tuple[Platform, Condition | None, float | None]:
         """The platform with the claims that pods may mount, what is to be said of spec's, and seconds until the next
         look. Raises PendingError."""
         if self._claims is None:
             return platform, None, None
         claims = cache_claims.claims_of(owner, observed)
-        for body in self._cache.children(key, PODS) if claims else ():
-            claim, pod = claim_in(body), pod_facts(body)
-            if claim is not None and cache_claims.waits_for_volumes(pod, observed.clock.now):
-                self._claims.distrust(owner.namespace, claim, cache_claims.not_mounted(claim, pod.name))
+        for claim, pod in waiting.suspects.items():
+            self._claims.distrust(owner.namespace, claim, cache_claims.not_mounted(claim, pod))
         known, again_in = self._claims.look(key, claims)
         usable = tuple(claim for claim, found in known.items() if found.unusable is None)
         facts = observed.revisions.get(observed.target)
         said = facts.workload.pods if facts is not None else ()
         wanted = cache_claims.wanted_of(owner)
-        troubles = [known[each].unusable or known[each].trouble for each in wanted]
+        troubles = [cache_claims.acquitted(each, known[each].unusable, waiting.blamed) for each in wanted]
+        troubles = [found or known[each].trouble for each, found in zip(wanted, troubles, strict=True)]
         troubles += [cache_claims.told(owner.spec.model.cache.claim, said)] if owner.spec.model.cache else []
         trouble = next((each for each in troubles if each is not None), None)
         told = cache_claims.condition(wanted[0] if wanted else None, trouble)
@@ -440,6 +469,8 @@ class Reconciler:
             self._claims.forget(key)
         if self._writes is not None:
             self._writes.forget(key)
+        if self._sources is not None:
+            self._sources.forget(key)
         telemetry.forget_model(key.namespace, key.name)
 
 

@@ -50,6 +50,7 @@ from modelward.revisions.artifact import artifacts_of
 from modelward.revisions.diagnosis import (
     Problem,
 )
+from modelward.revisions.pod_volumes import log_claim
 from modelward.revisions.update import Phase, Update
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.status import rollout_essence, rollout_status
@@ -136,7 +137,7 @@ def build_status(
     if watched is not None:
         built = (*built, monitored.condition(watched))
     if logged is not None:
-        built = (*built, prediction_log.condition(logged))
+        built = (*built, prediction_log.condition(logged, log_claim(observed)))
     if following is not None:
         built = (*built, resolved_condition(following, deployment))
     built = (*built, *(each for each in further if each is not None))
