@@ -53,6 +53,7 @@ from modelward.retraining.triggers.webhook import WebhookTrigger
 from modelward.rollouts.evidence.collector import EvidenceCollector
 from modelward.rollouts.evidence.scrape import Scraper
 from modelward.routing.envoy.probe import RouterProbe
+from modelward.setting_values import SettingsError
 from modelward.statusmetrics import StatusMetrics
 
 log = logging.getLogger("modelward")
@@ -65,7 +66,7 @@ def main() -> None:
     """Run the operator until SIGTERM. Exit code 0: asked to end; 1: it has to be started anew; 2: settings."""
     try:
         configured = settings.load()
-    except settings.SettingsError as error:
+    except SettingsError as error:
         sys.stderr.write(f"modelward-operator: {error}\n")
         sys.exit(SETTINGS_EXIT)
     logging.basicConfig(

@@ -1,18 +1,22 @@
 """The operator's settings."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from builders import owner
 from modelward.api.modeldeployment import Monitor
 from modelward.registries.roles import Identity, Lending
 from modelward.revisions import deployment as revision
 from modelward.routing.envoy import objects as router
-from modelward.settings import SettingsError, load
+from modelward.setting_values import SettingsError
+from modelward.settings import load
 
 COMPLETE = {"MODELWARD_SERVER_IMAGE": "a:1", "MODELWARD_ROUTER_IMAGE": "b:1", "POD_NAME": "p", "POD_UID": "u"}
 
@@ -236,3 +240,103 @@ def test_a_key_of_lineage_is_a_file_by_its_whole_path() -> None:
         load({**COMPLETE, "MODELWARD_OPENLINEAGE_API_KEY_FILE": "key"})
     with pytest.raises(SettingsError, match="MODELWARD_OPENLINEAGE_NAMESPACE is"):
         load({**COMPLETE, "MODELWARD_OPENLINEAGE_NAMESPACE": "x" * 254})
+
+
+ROOT = Path(__file__).parents[2]
+
+WRONG: dict[str, str] = {
+    "MODELWARD_SERVER_IMAGE": "a b", "MODELWARD_ROUTER_IMAGE": "a b", "MODELWARD_CLUSTER_DOMAIN": "cluster.local.",
+    "MODELWARD_ALLOWED_FORMATS": "onix", "MODELWARD_MAX_MODEL_SIZE": "much", "MODELWARD_NODE_CREDENTIALS": "yes",
+    "MODELWARD_HTTPS_PROXY": "proxy:3128", "MODELWARD_NO_PROXY": "http://svc", "MODELWARD_CA_CONFIGMAP": "Our_CA",
+    "MODELWARD_OCI_PLAIN_HTTP": "http://registry:5000", "MODELWARD_NETWORK_POLICIES": "no",
+    "MODELWARD_HTTP_PORT": "65536", "MODELWARD_REGISTRY_WEBHOOK_PORT": "8080", "MODELWARD_LOG_LEVEL": "LOUD",
+    "MODELWARD_RESYNC_SECONDS": "10m", "MODELWARD_PROMETHEUS_URL": "prometheus:9090",
+    "MODELWARD_PROMETHEUS_NAMESPACE_LABEL": "a-b", "MODELWARD_PROMETHEUS_TOKEN_FILE": "token",
+    "MODELWARD_PROMETHEUS_TENANT": "a b", "MODELWARD_UPDATES_AT_A_TIME": "all", "MODELWARD_WATCH_NAMESPACES": "*",
+    "MODELWARD_WEBHOOK_HOSTS": "https://ci.example.com", "MODELWARD_REGISTRY_HOSTS": "mlflow:5000",
+    "MODELWARD_ROLES": "*", "MODELWARD_STS_URL": "sts.eu-west-1.amazonaws.com",
+    "MODELWARD_OPENLINEAGE_URL": "marquez", "MODELWARD_OPENLINEAGE_NAMESPACE": "a\nb",
+    "MODELWARD_OPENLINEAGE_API_KEY_FILE": "key", "MODELWARD_OPENLINEAGE_NAMESPACES": "Team/a",
+}  # fmt: skip
+"""Of each setting a value that it can't have."""
+
+
+class Read(dict[str, str]):
+    """Settings, and which of them are read."""
+
+    def __init__(self) -> None:
+        super().__init__(COMPLETE)
+        self.names: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self.names.add(str(name))
+        return super().__contains__(name)
+
+
+def settings() -> set[str]:
+    given = Read()
+    load(given)
+    return {name for name in given.names if name.startswith("MODELWARD_")}
+
+
+def test_every_setting_is_refused_by_its_name_where_it_is_wrong() -> None:
+    assert settings() == set(WRONG)
+    for name, text in WRONG.items():
+        with pytest.raises(SettingsError, match=f"^{name}( is|:) "):
+            load({**COMPLETE, name: text})
+
+
+def test_every_setting_is_on_the_page_of_settings() -> None:
+    page = (ROOT / "docs/settings.md").read_text()
+    assert set(re.findall(r"^\| `(MODELWARD_[A-Z_]+)` \|", page, re.MULTILINE)) == settings()
+
+
+def test_every_setting_is_in_the_manifests_but_those_that_hang_on_them() -> None:
+    (made,) = yaml.safe_load((ROOT / "manifests/base/kustomization.yaml").read_text())["configMapGenerator"]
+    given = dict(each.split("=", 1) for each in made["literals"])
+    of_the_process = {"MODELWARD_HTTP_PORT", "MODELWARD_REGISTRY_WEBHOOK_PORT", "MODELWARD_RESYNC_SECONDS"}
+    assert set(given) == settings() - of_the_process
+    load(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MODELWARD_STS_URL", "http://sts.eu-west-1.amazonaws.com"), ("MODELWARD_STS_URL", "https://sts/?a=b"),
+        ("MODELWARD_STS_URL", "https://ann:hunter2@sts"), ("MODELWARD_PROMETHEUS_URL", "http://prometheus/?x=1"),
+        ("MODELWARD_HTTPS_PROXY", "socks5://proxy"), ("MODELWARD_HTTPS_PROXY", "ann:hunter2@proxy:3128"),
+        ("MODELWARD_REGISTRY_HOSTS", "*.example.com/mlflow"),
+        ("MODELWARD_REGISTRY_HOSTS", "ann:hunter2@mlflow"), ("MODELWARD_CLUSTER_DOMAIN", "-a"),
+        ("MODELWARD_HTTP_PORT", "0"), ("MODELWARD_HTTP_PORT", "٣"), ("MODELWARD_HTTP_PORT", "9" * 5000),
+        ("MODELWARD_NO_PROXY", "10.0.0.0/8/9"), ("MODELWARD_OCI_PLAIN_HTTP", "registry:5000/models"),
+    ],
+)  # fmt: skip
+def test_what_would_only_fail_later_fails_at_the_start(name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=name) as found:
+        load({**COMPLETE, name: text})
+    assert "hunter2" not in str(found.value)
+
+
+def test_what_people_write_is_taken() -> None:
+    given = {
+        "MODELWARD_STS_URL": " https://vpce-1a2b.sts.eu-west-1.vpce.amazonaws.com ",
+        "MODELWARD_PROMETHEUS_URL": "https://mimir.example.com/prometheus",
+        "MODELWARD_HTTPS_PROXY": "http://ann:hunter2@proxy.example.com:3128",
+        "MODELWARD_NO_PROXY": "localhost,127.0.0.1, .svc,10.0.0.0/8,[::1],*.example.com,registry:5000,fd00::/8",
+        "MODELWARD_OCI_PLAIN_HTTP": "registry.ci.svc:5000, localhost:5000 [::1]:5000",
+        "MODELWARD_REGISTRY_HOSTS": "mlflow.ml.svc, *.example.com 10.0.0.7 fd00::7 mlflow-[ab]",
+        "MODELWARD_CA_CONFIGMAP": "company-ca", "MODELWARD_CLUSTER_DOMAIN": "", "MODELWARD_LOG_LEVEL": "debug",
+    }  # fmt: skip
+    found = load({**COMPLETE, **given})
+    assert found.lending.sts_url == "https://vpce-1a2b.sts.eu-west-1.vpce.amazonaws.com"
+    assert found.prometheus_url == given["MODELWARD_PROMETHEUS_URL"]
+    assert (found.platform.https_proxy, found.platform.no_proxy) == (
+        given["MODELWARD_HTTPS_PROXY"], given["MODELWARD_NO_PROXY"],
+    )  # fmt: skip
+    assert found.platform.oci_plain_http == given["MODELWARD_OCI_PLAIN_HTTP"]
+    assert found.registry_hosts == ("mlflow.ml.svc", "*.example.com", "10.0.0.7", "fd00::7", "mlflow-[ab]")
+    assert (found.platform.cluster_domain, found.log_level) == ("cluster.local", "DEBUG")
