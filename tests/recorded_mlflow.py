@@ -46,11 +46,13 @@ def error(status: int, code: str, message: str) -> web.Response:
 
 @dataclass
 class Recorded:
-    """`async with Recorded() as mlflow:` serves the model `fraud` at `mlflow.url`. `instead`: answers everything in the
+    """`async with Recorded() as mlflow:` serves the model `fraud` at `mlflow.url`. `models`: others that have the same
+    versions and aliases; `instead`: answers everything in the
     place of what is held; `tags`: by version and key; `writes`: that were taken; `read_only`: none is taken; `asked`:
     paths with their queries; `headers`: of the last request."""
 
     versions: set[str] = field(default_factory=lambda: {"1", "2"})
+    models: set[str] = field(default_factory=lambda: {"fraud"})
     aliases: dict[str, str] = field(default_factory=lambda: {"champion": "1"})
     artifacts: str = "mlflow-artifacts:/1/models/m-{}/artifacts"
     sources: dict[str, str] = field(default_factory=dict)
@@ -112,7 +114,7 @@ class Recorded:
     def _write(self, path: str, told: dict[str, str]) -> web.Response:
         if self.read_only:
             return web.Response(status=403, text="Permission denied")
-        if told["name"] != "fraud" or told["version"] not in self.versions:
+        if told["name"] not in self.models or told["version"] not in self.versions:
             said = f"Model Version (name={told['name']}, version={told['version']}) not found"
             return error(404, "RESOURCE_DOES_NOT_EXIST", said)
         if path == "/model-versions/set-tag":
@@ -127,14 +129,14 @@ class Recorded:
         return web.json_response({})
 
     def _alias(self, name: str, alias: str) -> web.Response:
-        if name != "fraud":
+        if name not in self.models:
             return error(404, "RESOURCE_DOES_NOT_EXIST", f"Registered Model with name={name} not found")
         if alias not in self.aliases:
             return error(400, "INVALID_PARAMETER_VALUE", f"Registered model alias {alias} not found.")
         return self._version(name, self.aliases[alias])
 
     def _version(self, name: str, version: str) -> web.Response:
-        if name != "fraud" or version not in self.versions:
+        if name not in self.models or version not in self.versions:
             said = f"Model Version (name={name}, version={version}) not found"
             return error(404, "RESOURCE_DOES_NOT_EXIST", said)
         told = {

@@ -31,6 +31,10 @@ _Asks = tuple[str, str, str | None, str | None, bool]
 CHECK: Final = ""
 """The reference that only asks whether the registry answers, where nobody follows anything in it."""
 
+TOGETHER: Final = 1.0
+"""Seconds within which references that become due are asked by one reconcile, which looks at every follower: of five
+hundred references, each would have five hundred looked at."""
+
 
 def wake_followers(cache: Cache, queue: WorkQueue, namespace: str, reference: str | None = None) -> None:
     """A registry of the namespace is another one, or says something new of `reference` (None: maybe of each)."""
@@ -110,7 +114,7 @@ class RegistryReconciler:
         status = build_status(registry, uses, said, self._registries.last_poll(registry), self._now())
         if status != registry.status:
             await write_status(self._api, self._cache, MODEL_REGISTRIES, registry, status)
-        return Outcome(again_in=again_in)
+        return Outcome(again_in=None if again_in is None else max(again_in, TOGETHER))
 
     def forget(self, key: Key) -> None:
         """It is gone, or another installation's."""

@@ -1,0 +1,1 @@
+"""What following models in registries costs these."""
