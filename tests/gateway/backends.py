@@ -1,4 +1,7 @@
-"""Small servers that stand for revisions: each answers REST and gRPC with its own name, and counts what it was sent."""
+"""Small servers that stand for revisions: each answers REST and gRPC with its own name, and counts what it was sent.
+
+As the inference server does, each says its revision and its model's version in headers, and in trailing metadata.
+"""
 
 import json
 from typing import Any
@@ -15,11 +18,14 @@ import collections, http.server, json, sys
 from concurrent import futures
 import grpc
 name, counts = sys.argv[1], collections.Counter()
+told = {"x-modelward-revision": name, "x-modelward-model-version": "7"}
 class Rest(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self, body):
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
+        for header, value in told.items():
+            self.send_header(header, value)
         self.end_headers()
         self.wfile.write(body)
     def do_GET(self):
@@ -34,6 +40,7 @@ class Grpc(grpc.GenericRpcHandler):
     def service(self, call):
         def infer(request, context):
             counts["grpc"] += 1
+            context.set_trailing_metadata(tuple(told.items()))
             return name.encode()
         return grpc.unary_unary_rpc_method_handler(infer)
 server = grpc.server(futures.ThreadPoolExecutor(8))

@@ -108,10 +108,12 @@ class Bench:
         """By the way that spec asks for."""
         if self.owner.spec.router.gateway is None:
             address = _address(self.owner.namespace, self.owner.name)
-            return Clients(f"{address}:80", f"{address}:{names.GRPC_PORT}", None, told=True)
+            return Clients(f"{address}:80", f"{address}:{names.GRPC_PORT}", None, by_router=True)
         address = _address(gatewayapi.NAMESPACE, gatewayapi.GATEWAY)
-        # No part of the API names the backend in an answer without a cost (routing/gateway/route.py).
-        return Clients(f"{address}:80", f"{address}:80", host_of(self.owner.namespace, self.owner.name), told=False)
+        # No part of the API names the backend in an answer without a cost (routing/gateway/route.py): pods do.
+        return Clients(
+            f"{address}:80", f"{address}:80", host_of(self.owner.namespace, self.owner.name), by_router=False
+        )
 
 
 @asynccontextmanager

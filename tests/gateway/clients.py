@@ -15,17 +15,18 @@ THREADS = 4
 TEMPORARY_REDIRECT = 307
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 PATH = "/v2/models/m/infer"
-HEADER = "x-modelward-revision"
+REVISION, VERSION = "x-modelward-revision", "x-modelward-model-version"
 
 
 class Clients:
     """`rest`, `grpc`: addresses as host:port; `host`: the name that requests are for, None for the address itself.
 
-    `told`: answers name their revision in a header, which has to agree with who really answered.
+    Answers name their revision, which has to agree with who really answered. `by_router`: over gRPC the router does,
+    in initial metadata; else pods do, in trailing metadata.
     """
 
-    def __init__(self, rest: str, grpc_address: str, host: str | None, told: bool) -> None:
-        self._told = told
+    def __init__(self, rest: str, grpc_address: str, host: str | None, *, by_router: bool) -> None:
+        self.by_router = by_router
         self._rest = rest
         self._host = {"Host": host} if host else {}
         self._pool = urllib3.PoolManager(maxsize=2 * THREADS, retries=False, timeout=10.0)
@@ -54,11 +55,22 @@ class Clients:
 
     def rest(self, headers: Mapping[str, str] | None = None) -> str:
         """Who answered one request; what went wrong, else."""
-        sent = {**self._host, **(headers or {})}
-        answer = self._pool.request("POST", f"http://{self._rest}{PATH}", body=b"{}", headers=sent)
+        answer = self._rest_answer(headers)
         if answer.status != 200:
             return f"status {answer.status}"
-        return self._agreed(answer.data.decode(), answer.headers.get(HEADER))
+        return _agreed(answer.data.decode(), answer.headers.get(REVISION))
+
+    def versions(self) -> set[str | None]:
+        """Of the model, as answers by both protocols name it."""
+        _, call = self._infer.with_call(b"", timeout=10.0)
+        return {self._rest_answer({}).headers.get(VERSION), self._metadata(call).get(VERSION)}
+
+    def _rest_answer(self, headers: Mapping[str, str] | None) -> urllib3.BaseHTTPResponse:
+        sent = {**self._host, **(headers or {})}
+        return self._pool.request("POST", f"http://{self._rest}{PATH}", body=b"{}", headers=sent)
+
+    def _metadata(self, call: grpc.Call) -> dict[str, str]:
+        return dict(call.initial_metadata() if self.by_router else call.trailing_metadata())
 
     def grpc(self, headers: Mapping[str, str] | None = None) -> str:
         """The same by gRPC."""
@@ -66,10 +78,7 @@ class Clients:
             answer, call = self._infer.with_call(b"", timeout=10.0, metadata=tuple((headers or {}).items()))
         except grpc.RpcError as error:
             return f"{error.code()}: {error.details()}"
-        return self._agreed(answer.decode(), dict(call.initial_metadata()).get(HEADER))
-
-    def _agreed(self, name: str, told: str | None) -> str:
-        return name if told == name or not self._told else f"{name}, which calls itself {told}"
+        return _agreed(answer.decode(), self._metadata(call).get(REVISION))
 
     def answers(self, protocol: str, requests: int, headers: Mapping[str, str] | None = None) -> dict[str, int]:
         """How many of `requests` each revision answered."""
@@ -85,6 +94,10 @@ class Clients:
             yield load
         finally:
             load.stop()
+
+
+def _agreed(name: str, told: str | None) -> str:
+    return name if told == name else f"{name}, which calls itself {told}"
 
 
 @dataclass

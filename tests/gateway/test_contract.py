@@ -64,6 +64,16 @@ async def test_the_stable_alone_answers(table: Bench, open_clients: Open) -> Non
         assert clients.status("GET", path) in (400, 404), path
 
 
+async def test_a_gateway_passes_on_which_version_answered(table: Bench, open_clients: Open) -> None:
+    """As pods say it; of an own Envoy it is the router that does, and what these pods are it was not told."""
+    if table.owner.spec.router.gateway is None:
+        pytest.skip("tests/unit/routing has its headers")
+    a, _ = names(table)
+    await table.route(RouteTable(a))
+    clients = await open_clients(table)
+    assert await asyncio.to_thread(clients.versions) == {"7"}
+
+
 @pytest.mark.parametrize("weight", [10, 50])
 async def test_weights_are_shares(table: Bench, open_clients: Open, weight: int) -> None:
     a, b = names(table)

@@ -11,15 +11,18 @@ import pytest
 from builders import PLATFORM, owner
 from modelward.api.modeldeployment import (
     Batching,
+    Gateway,
     Model,
     Monitor,
     MonitorWindow,
+    ParentReference,
     Resources,
     Router,
     SecretReference,
     Server,
     Signature,
 )
+from modelward.facts import RouteTable
 from modelward.kube import manifests as common
 from modelward.models.resolved import Access, ResolvedModel
 from modelward.platform import Platform
@@ -27,6 +30,7 @@ from modelward.revisions import deployment as revision
 from modelward.revisions import init_containers as steps
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
+from modelward.routing.gateway import route
 from modelward_inference.serve.process import Settings as ServerSettings
 from modelward_monitor.settings import Settings as MonitorSettings
 
@@ -117,6 +121,16 @@ def test_the_server_is_told_what_its_answers_say_of_it() -> None:
         (envoy_routes.VERSION_HEADER, "cd8c71a2/mod%C3%A8le%201"),
     )
     assert "MODEL_REGISTRY_VERSION" not in given(Model("s3://models/a.onnx"))
+
+
+def test_behind_a_gateway_it_is_the_pods_that_say_which_version_answered() -> None:
+    """A filter of a backend would have Envoy Gateway lose requests (docs/decisions/0007-registries.md)."""
+    behind = owner(model=RESOLVED, router=Router(gateway=Gateway((ParentReference("shared"),))))
+    pod = revision.deployment(behind, PLATFORM, "fraud-a", 1)["spec"]["template"]["spec"]
+    told = {each["name"]: each.get("value", "") for each in pod["containers"][0]["env"]}
+    assert dict(ServerSettings.from_environment(1, told).headers)[envoy_routes.VERSION_HEADER] == "3"
+    spec = route.http_route(behind, PLATFORM, RouteTable("fraud-a"))["spec"]
+    assert not [each for rule in spec["rules"] for each in rule["backendRefs"] if "filters" in each]
 
 
 def test_another_version_is_another_revision_and_another_lineage_is_not() -> None:
