@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tracemalloc
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from modelward_inference.capture.requests import Requests
-from modelward_monitor.answered import BLOCK, NEWER, OLDER, PAUSE, SALT, Answered, find, keys
+from modelward_monitor.answered import AT_ONCE, BLOCK, NEWER, OLDER, PAUSE, SALT, Answered, find, keys
 from unit.inference.rest_process import ask, serving
 from unit.inference.test_capture_served import body, rows_total, until
 
@@ -52,6 +53,22 @@ def test_what_was_noted_is_found_with_its_time_and_its_arm(tmp_path: Path) -> No
         assert (found.since, found.requests) == (1000, len(NAMES))
     for other in (*ids(20), "order-8", NAMES[0][:-1], f"{NAMES[0]} "):
         assert find(tmp_path, other).answers == ()
+
+
+def test_many_are_hashed_a_part_at_a_time_and_all_are_found(tmp_path: Path) -> None:
+    """What fits the processor's cache: all at once take several times the memory, and with it the time."""
+    names = ids(5 * AT_ONCE - 1)
+    made = noted(tmp_path, requests(["first"]), limit=16 << 20)
+    made.note(requests(names))
+    tracemalloc.start()
+    made.flush()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    made.close()
+    assert peak < 80 * len(names), "the ids alone are 36 bytes each, in two forms, and 72 as numbers"
+    assert find(tmp_path, "first").requests == len(names) + 1
+    for name in (names[0], names[AT_ONCE - 1], names[AT_ONCE], names[-1]):
+        assert find(tmp_path, name).answers == ((1000, "stable"),)
 
 
 def test_nothing_is_remembered_where_nothing_came(tmp_path: Path) -> None:
