@@ -14,9 +14,13 @@ from typing import Any, Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from modelward.api.modeldeployment import parse_slo
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT
-from modelward.monitoring.status import Monitored, condition
+from modelward.monitoring.status import Monitored, condition, unreachable
 from modelward.retraining.status import Told
+from modelward.routing.latency import bound_of
+from modelward.values.durations import seconds, share
+from modelward.values.times import read_time
 
 log = logging.getLogger(__name__)
 
@@ -32,18 +36,31 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "1 while the stable revision serves the artifact as it is although compiling was asked for; status says why.",
         MODEL,
     ),
-    "traffic_weight": (
-        "Percent of the requests that an arm gets: stable, candidate, or a variant's name.", (*MODEL, "arm"),
+    "modeldeployment_stalled": (
+        "1 while a ModelDeployment needs a person (the condition Stalled); a series a ModelDeployment.", MODEL,
+    ),
+    "slo_availability_objective_ratio": ("spec.slo.availability, from 0 to 1; a series a model with one.", MODEL),
+    "slo_latency_objective_ratio": ("spec.slo.latency.objective, from 0 to 1; a series a model with one.", MODEL),
+    "slo_latency_threshold_seconds": (
+        "spec.slo.latency.threshold as it is judged: the next bound of the histograms, and its `le` in routers and in "
+        "servers.",
+        (*MODEL, "le_milliseconds", "le_seconds"),
+    ),
+    "traffic_weight_ratio": (
+        "Share of the requests that an arm gets, from 0 to 1: stable, candidate, or a variant's name.", (*MODEL, "arm"),
     ),
     "traffic_revision": (
         "1 for the revision that an arm is, and its version in the registry; to be joined with what tells of arms.",
         (*MODEL, "arm", "revision", "version"),
     ),
-    "traffic_mirror": ("Percent of the requests that an arm gets a copy of.", (*MODEL, "arm")),
+    "traffic_mirror_ratio": ("Share of the requests that an arm gets a copy of, from 0 to 1.", (*MODEL, "arm")),
     "rollout_phase": (
         "1 for the phase of the last rollout; a series a ModelDeployment that had one.", (*MODEL, "phase"),
     ),
     "rollout_step": ("The step of the last rollout, from 1.", MODEL),
+    "rollout_step_started_timestamp_seconds": (
+        "When the step of the rollout that is under way began, since the epoch.", MODEL,
+    ),
     "rollout_gate": (
         "What a gate of the last rollout says: 1 Pass, 0 Inconclusive, -1 Fail.", (*MODEL, "gate"),
     ),
@@ -65,6 +82,9 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "monitored_rows": (
         "Rows since the stable revision runs, of all its pods: counted, sampled_out, dropped, refused or lost.",
         (*MODEL, "result"),
+    ),
+    "monitors_unreachable": (
+        "Pods of the stable revision whose monitor does not answer the operator; those that start are none.", MODEL,
     ),
     "prediction_logged": (
         "1 while every row of the prediction log is in its store, or on its way; a series a model with one.", MODEL,
@@ -127,6 +147,7 @@ class StatusMetrics(Collector):
     def _series(self) -> Iterator[Series]:
         for body in self.models:
             yield from _readable(of_model, body)
+            yield from _readable(of_slo, body)
         for body in self.policies:
             yield from _readable(of_policy, body)
         for body in self.registries:
@@ -160,6 +181,7 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
     status, owner = body["status"], _name_of(body)
     rollout, found = status.get("rollout"), {each["type"] for each in status["conditions"]}
     yield "modeldeployment_ready", owner, _is_true(status, "Ready")
+    yield "modeldeployment_stalled", owner, float("Stalled" in found and _is_true(status, "Stalled"))
     if "Resolved" in found:
         yield "modeldeployment_resolved", owner, _is_true(status, "Resolved")
     if "PredictionLogged" in found:
@@ -179,20 +201,35 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
     arms = {"stable": stable, "candidate": status.get("candidate") or {}}
     arms |= {each["name"]: each for each in status.get("variants") or ()}
     for arm, shown in arms.items():
-        yield "traffic_weight", (*owner, arm), float(shown.get("weight", 0))
-        yield "traffic_mirror", (*owner, arm), float(shown.get("mirrorPercent", 0))
+        yield "traffic_weight_ratio", (*owner, arm), float(shown.get("weight", 0)) / 100
+        yield "traffic_mirror_ratio", (*owner, arm), float(shown.get("mirrorPercent", 0)) / 100
         if "revision" in shown:
             yield "traffic_revision", (*owner, arm, shown["revision"], shown.get("version", "")), 1.0
     if rollout:
         yield "rollout_phase", (*owner, rollout["phase"]), 1.0
         yield "rollout_step", owner, float(rollout["step"])
+        if "endedAt" not in rollout and "stepStartedAt" in rollout:
+            yield "rollout_step_started_timestamp_seconds", owner, read_time(rollout["stepStartedAt"])
         for gate in rollout.get("gates") or ():
             yield "rollout_gate", (*owner, gate["name"]), float(_VERDICTS[gate["verdict"]])
+
+
+def of_slo(body: Mapping[str, Any]) -> Iterator[Series]:
+    """Of spec.slo. Raises KeyError, TypeError, ValueError for what is no spec of ours."""
+    raw, owner = (body.get("spec") or {}).get("slo"), _name_of(body)
+    slo = None if raw is None else parse_slo(raw)
+    if slo is not None and slo.availability is not None:
+        yield "slo_availability_objective_ratio", owner, share(slo.availability)
+    if slo is not None and slo.latency is not None:
+        yield "slo_latency_objective_ratio", owner, share(slo.latency.objective)
+        bound = bound_of(seconds(slo.latency.threshold))
+        yield "slo_latency_threshold_seconds", (*owner, f"{bound:g}", f"{bound / 1000:g}"), bound / 1000
 
 
 def of_monitors(owner: tuple[str, str], seen: Monitored) -> Iterator[Series]:
     """Of a ModelDeployment's monitors; of features, only the worst."""
     yield "monitored", owner, float(bool(condition(seen).status))
+    yield "monitors_unreachable", owner, float(len(unreachable(seen)))
     for result, rows in (asdict(seen.intake) if seen.intake else {}).items():
         yield "monitored_rows", (*owner, result), float(rows)
     if seen.window is None:

@@ -28,7 +28,7 @@ POD_REQUESTS = Counter(
     ["proof"],
 )
 PODS_LEFT_OUT = Counter(
-    "modelward_pods_left_out",
+    "modelward_pod_requests_left_out",
     "Questions that pods of a namespace were not asked, since they take more time or bytes than there is for one.",
     ["namespace"],
 )
@@ -65,6 +65,19 @@ RETRAINING_SECONDS = Histogram(
 )  # fmt: skip
 
 
+def expect_model(namespace: str, name: str) -> None:
+    """Show what may end of a ModelDeployment before the first does: Prometheus sees no rise in a series that begins
+    at 1."""
+    for result in (PROMOTED, ROLLED_BACK, ABORTED):
+        ROLLOUTS.labels(namespace, name, result)
+
+
+def expect_policy(namespace: str, name: str, results: Iterable[str]) -> None:
+    """As expect_model, of a DriftPolicy."""
+    for result in results:
+        RETRAINING_RUNS.labels(namespace, name, result)
+
+
 def count_run(namespace: str, name: str, result: str, seconds: float) -> None:
     """Count a run that has ended, after so many seconds."""
     RETRAINING_RUNS.labels(namespace, name, result).inc()
@@ -75,6 +88,11 @@ def forget_model(namespace: str, name: str) -> None:
     """Drop what was counted of a ModelDeployment that is gone."""
     for result in (PROMOTED, ROLLED_BACK, ABORTED):
         ROLLOUTS.remove(namespace, name, result)
+
+
+def forget_namespace(namespace: str) -> None:
+    """Drop what was counted of a namespace that has no ModelDeployment any more."""
+    PODS_LEFT_OUT.remove(namespace)
 
 
 def forget_policy(namespace: str, name: str, results: Iterable[str]) -> None:

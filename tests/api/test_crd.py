@@ -51,6 +51,10 @@ def variants(*given: Object) -> Object:
     return with_model(variants=[{"model": {"uri": S3}, **each} for each in given])
 
 
+def latency_of(**fields: Any) -> Object:
+    return with_model(slo={"latency": fields})
+
+
 BAD: dict[str, tuple[Object, str]] = {
     "no model": ({}, "spec.model: Required value"),
     "no uri": ({"model": {}}, "spec.model.uri: Required value"),
@@ -59,6 +63,15 @@ BAD: dict[str, tuple[Object, str]] = {
     "a bucket of Google": (model("gs://models/m.onnx"), "AWS_ENDPOINT_URL=https://storage.googleapis.com with an HMAC"),
     "blobs of Azure": (model("abfss://c@a.dfs.core.windows.net/m.onnx"), "its Blob CSI driver"),
     "blobs of Azure by an older name": (model("wasbs://c@a.blob.core.windows.net/m.onnx"), "pvc://models/fraud/model.onnx"),
+    "an slo of nothing": (with_model(slo={}), "write availability, latency or both"),
+    "an slo without failures": (with_model(slo={"availability": "100%"}), "100% leaves no room"),
+    "an slo of little": (with_model(slo={"availability": "49.9%"}), "slo.availability: write a percentage from 50%"),
+    "an slo that is none": (with_model(slo={"availability": "0.999"}), "slo.availability: write a percentage"),
+    "an slo without an objective": (latency_of(threshold="1s"), "spec.slo.latency.objective: Required"),
+    "an slo without a threshold": (latency_of(objective="99%"), "spec.slo.latency.threshold: Required"),
+    "an slo of hours": (latency_of(threshold="1h", objective="99%"), "latency.threshold: write a duration up to 5m"),
+    "an slo of no time": (latency_of(threshold="0ms", objective="99%"), "latency.threshold: write a duration up to 5m"),
+    "an slo for all": (latency_of(threshold="1s", objective="100%"), "latency.objective: write a percentage"),
     "a cache without a claim": (model(cache={}), "cache.claim: Required value"),
     "a cache that is no claim's name": (model(cache={"claim": "My_Claim"}), "name of a PersistentVolumeClaim"),
     "a small cache": (model(cache={"claim": "c", "size": "1Mi"}), "write a size of 64Mi or more"),
@@ -381,6 +394,8 @@ GOOD: dict[str, Object] = {
         }
     ),
     "a bucket with an underscore, as Google has them": model("s3://my_models/m.onnx"),
+    "an objective": with_model(slo={"availability": "99.9%"}),
+    "objectives": with_model(slo={"availability": "99.9999%", "latency": {"threshold": "200ms", "objective": "50%"}}),
     "a cache": model(cache={"claim": "shared"}),
     "a cache with a size": model(cache={"claim": "shared.cache-1", "size": "50Gi"}),
     "a cache with a size in bytes": model(cache={"claim": "shared", "size": 1 << 30}),

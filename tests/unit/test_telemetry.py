@@ -79,9 +79,9 @@ def gate(name: str, verdict: str) -> dict[str, Any]:
 
 ALONE = observed(A, revision(A), router=router(A))
 OF_ONE = {
-    "modeldeployment_ready": 1.0, "modeldeployment_not_compiled": 0.0,
-    "traffic_weight/stable": 100.0, "traffic_weight/candidate": 0.0,
-    "traffic_mirror/stable": 0.0, "traffic_mirror/candidate": 0.0, f"traffic_revision/stable/{A}/": 1.0,
+    "modeldeployment_ready": 1.0, "modeldeployment_stalled": 0.0, "modeldeployment_not_compiled": 0.0,
+    "traffic_weight_ratio/stable": 1.0, "traffic_weight_ratio/candidate": 0.0,
+    "traffic_mirror_ratio/stable": 0.0, "traffic_mirror_ratio/candidate": 0.0, f"traffic_revision/stable/{A}/": 1.0,
 }  # fmt: skip
 
 
@@ -112,9 +112,9 @@ def test_a_rollout_with_a_variant_and_gates(fleet: Fleet) -> None:
         [gate("errorRate", "Pass"), gate("latency", "Inconclusive"), gate("revenue", "Fail")],
     )
     assert fleet.told() == {
-        "modeldeployment_ready": 0.0, "modeldeployment_not_compiled": 0.0,
-        "traffic_weight/stable": 70.0, "traffic_weight/candidate": 10.0, "traffic_weight/b": 20.0,
-        "traffic_mirror/stable": 0.0, "traffic_mirror/candidate": 0.0, "traffic_mirror/b": 5.0,
+        "modeldeployment_ready": 0.0, "modeldeployment_stalled": 0.0, "modeldeployment_not_compiled": 0.0,
+        "traffic_weight_ratio/stable": 0.7, "traffic_weight_ratio/candidate": 0.1, "traffic_weight_ratio/b": 0.2,
+        "traffic_mirror_ratio/stable": 0.0, "traffic_mirror_ratio/candidate": 0.0, "traffic_mirror_ratio/b": 0.05,
         f"traffic_revision/stable/{A}/": 1.0, f"traffic_revision/candidate/{B}/7": 1.0, f"traffic_revision/b/{C}/": 1.0,
         "rollout_phase/Progressing": 1.0, "rollout_step": 1.0,
         "rollout_gate/errorRate": 1.0, "rollout_gate/latency": 0.0, "rollout_gate/revenue": -1.0,
@@ -175,6 +175,80 @@ def test_what_ended_is_counted_until_the_object_goes() -> None:
     assert len(series(REGISTRY.collect(), "other")) == 3
     telemetry.forget_model(NAMESPACE, "other")
     telemetry.forget_policy(NAMESPACE, "other", runs.RESULTS)
+
+
+def test_no_series_of_an_object_or_its_namespace_is_forgotten_to_be_forgotten() -> None:
+    """Whatever counter with such a label is added."""
+    counters = [each for each in vars(telemetry).values() if {"namespace"} & set(getattr(each, "_labelnames", ()))]
+    assert len(counters) >= 3
+    gone = dict.fromkeys(("name", "policy"), NAME) | {"namespace": NAMESPACE}
+    results = (*runs.RESULTS, runs.DELETED, PROMOTED, ROLLED_BACK, ABORTED)
+    for counter in counters:
+        for result in results:
+            counter.labels(**{label: gone.get(label, result) for label in counter._labelnames}).inc()
+    telemetry.forget_model(NAMESPACE, NAME)
+    telemetry.forget_policy(NAMESPACE, NAME, results)
+    telemetry.forget_namespace(NAMESPACE)
+    for counter in counters:
+        left = [each for each in counter.collect()[0].samples if each.labels["namespace"] == NAMESPACE]
+        assert {each.labels.get("result") for each in left} <= set(results) - {PROMOTED, ROLLED_BACK, ABORTED}, left
+        counter.clear()
+
+
+def test_what_may_end_is_shown_before_it_does() -> None:
+    """Prometheus' increase() of a series that begins at 1 is 0."""
+    telemetry.expect_model(NAMESPACE, NAME)
+    telemetry.expect_policy(NAMESPACE, NAME, (*runs.RESULTS, runs.DELETED))
+    rollouts, policies = series(REGISTRY.collect(), NAME), series(REGISTRY.collect(), NAME, "policy")
+    telemetry.forget_model(NAMESPACE, NAME)
+    telemetry.forget_policy(NAMESPACE, NAME, (*runs.RESULTS, runs.DELETED))
+    assert rollouts == {f"rollouts_total/{each}": 0.0 for each in (PROMOTED, ROLLED_BACK, ABORTED)}
+    assert policies == {f"retraining_runs_total/{each}": 0.0 for each in (*runs.RESULTS, runs.DELETED)}
+
+
+@pytest.mark.parametrize(
+    ("slo", "shown"),
+    [
+        (None, {}),
+        ({"availability": "99.9%"}, {"slo_availability_objective_ratio": 0.999}),
+        (
+            {"availability": "99.95%", "latency": {"threshold": "200ms", "objective": "99%"}},
+            {
+                "slo_availability_objective_ratio": 0.9995, "slo_latency_objective_ratio": 0.99,
+                "slo_latency_threshold_seconds/200/0.2": 0.2,
+            },
+        ),
+        # What is judged is the next bound.
+        (
+            {"latency": {"threshold": "1100ms", "objective": "50%"}},
+            {"slo_latency_objective_ratio": 0.5, "slo_latency_threshold_seconds/1500/1.5": 1.5},
+        ),
+        # Of other hands: nothing, and nothing of anybody else's is lost.
+        ({"latency": {"threshold": "soon"}}, {}),
+        (7, {}),
+    ],
+)  # fmt: skip
+def test_an_slo_is_shown_as_rules_need_it(fleet: Fleet, slo: Any, shown: dict[str, float]) -> None:
+    fleet.show(ALONE)
+    fleet.models[NAME]["spec"] = {"slo": slo} if slo is not None else {}
+    assert fleet.told() == OF_ONE | {name: pytest.approx(value) for name, value in shown.items()}
+
+
+def test_who_needs_a_person(fleet: Fleet) -> None:
+    fleet.show(ALONE)
+    for each in fleet.models[NAME]["status"]["conditions"]:
+        each["status"] = "True" if each["type"] == "Stalled" else each["status"]
+    assert fleet.told()["modeldeployment_stalled"] == 1.0
+
+
+def test_a_step_has_begun_only_while_the_rollout_goes_on(fleet: Fleet) -> None:
+    fleet.show(rolling())
+    rollout = fleet.models[NAME]["status"]["rollout"]
+    assert "rollout_step_started_timestamp_seconds" not in fleet.told(), "it waits for pods"
+    rollout["stepStartedAt"] = "1970-01-01T01:00:00.5+00:00"
+    assert fleet.told()["rollout_step_started_timestamp_seconds"] == 3600.5
+    rollout["endedAt"] = WHEN
+    assert "rollout_step_started_timestamp_seconds" not in fleet.told()
 
 
 def test_a_policy_tells_of_its_targets(fleet: Fleet) -> None:

@@ -231,6 +231,22 @@ class PredictionLog:
 
 
 @dataclass(frozen=True)
+class LatencyObjective:
+    """`objective`: of the requests, are answered within `threshold`; as 99% and 200ms."""
+
+    threshold: str
+    objective: str
+
+
+@dataclass(frozen=True)
+class Slo:
+    """What clients are promised; None: nothing. Alerts are about it, and neither pods nor rollouts are."""
+
+    availability: str | None = None
+    latency: LatencyObjective | None = None
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a user asks for. `template`: what the model's pods have besides, as a part of a pod template."""
 
@@ -248,6 +264,7 @@ class Spec:
     prediction_log: PredictionLog | None = None
     template: Mapping[str, Any] = field(default_factory=dict)
     autoscaling: Autoscaling | None = None
+    slo: Slo | None = None
 
 
 @dataclass(frozen=True)
@@ -328,6 +345,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         prediction_log=None if raw.get("predictionLog") is None else _prediction_log(raw["predictionLog"]),
         template=dict(raw.get("template") or {}),
         autoscaling=None if raw.get("autoscaling") is None else _autoscaling(raw["autoscaling"]),
+        slo=None if raw.get("slo") is None else parse_slo(raw["slo"]),
     )
     for template, where, runs in ((spec.template, "spec.template", True), (spec.router.template, _OF_ROUTER, False)):
         problem = problem_of(template, where, claims=claims_written(spec), runs=runs)
@@ -411,6 +429,15 @@ def _prediction_log(raw: Mapping[str, Any]) -> PredictionLog:
             ),
         ),
         hash_key_secret=KeyReference(str(key["name"]), str(key.get("key", KeyReference.key))) if key else None,
+    )
+
+
+def parse_slo(raw: Mapping[str, Any]) -> Slo:
+    """`spec.slo`. Raises KeyError, TypeError for what the CRD would have refused."""
+    availability, latency = raw.get("availability"), raw.get("latency")
+    return Slo(
+        availability=None if availability is None else str(availability),
+        latency=None if latency is None else LatencyObjective(str(latency["threshold"]), str(latency["objective"])),
     )
 
 

@@ -49,10 +49,18 @@ class Monitored:
         return tuple(decision for decision in self.decisions if decision.drifted)
 
 
+def _silent(seen: Monitored) -> list[PodMonitor]:
+    return [pod for pod in seen.pods if pod.digest is None and pod.learning is None and pod.problem is None]
+
+
+def unreachable(seen: Monitored) -> list[str]:
+    """The pods whose monitor does not answer; those that start are none."""
+    return [pod.pod for pod in _silent(seen) if not pod.starting]
+
+
 def condition(seen: Monitored) -> Condition:
     """Whether the model is looked after: every pod counts, against one reference."""
-    silent = [pod for pod in seen.pods if pod.digest is None and pod.learning is None and pod.problem is None]
-    mute = [pod.pod for pod in silent if not pod.starting]
+    silent, mute = _silent(seen), unreachable(seen)
     wrong = next((pod for pod in seen.pods if pod.problem), None)
     learning = [pod.learning for pod in seen.pods if pod.learning]
     digest = seen.reference.digest if seen.reference else None

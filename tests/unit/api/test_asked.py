@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from builders import owner
+from builders import PLATFORM, owner
 from modelward.api.asked import as_asked, asked_of
 from modelward.api.modeldeployment import (
     Batching,
+    LatencyObjective,
     Model,
     Monitor,
     MonitorWindow,
@@ -15,9 +16,12 @@ from modelward.api.modeldeployment import (
     SecretReference,
     Server,
     Signature,
+    Slo,
     Spec,
+    parse,
 )
-from modelward.revisions.deployment import intent_of
+from modelward.revisions.deployment import intent_of, name_of
+from modelward.routing.envoy import objects as envoy
 
 SPECS: dict[str, dict[str, Any]] = {
     "little": {},
@@ -55,3 +59,16 @@ def test_what_can_not_be_read_is_none(asked: Any) -> None:
 def test_the_hash_of_it_is_that_of_earlier_operators() -> None:
     """It stands in the annotations of running models."""
     assert intent_of(owner()) == "c2c8e413a1"
+
+
+def test_an_objective_is_no_part_of_what_pods_are() -> None:
+    """Of the servers' and the router's: an alert's threshold is no reason for a rollout."""
+    slo = {"availability": "99.9%", "latency": {"threshold": "200ms", "objective": "99%"}}
+    body = {"metadata": {"namespace": "ml", "name": "fraud", "uid": "uid-1"}, "spec": {"model": {"uri": "s3://m/a"}}}
+    before, after = parse(body), parse({**body, "spec": {**body["spec"], "slo": slo}})
+    assert after.spec.slo == Slo("99.9%", LatencyObjective("200ms", "99%"))
+    assert parse({**body, "spec": {**body["spec"], "slo": {}}}).spec.slo == Slo()
+    assert asked_of(after.spec, after.spec.model) == asked_of(before.spec, before.spec.model)
+    assert (name_of(after), intent_of(after)) == (name_of(before), intent_of(before))
+    assert envoy.deployment(after, PLATFORM) == envoy.deployment(before, PLATFORM)
+    assert envoy.intent_of(after) == envoy.intent_of(before)

@@ -385,8 +385,12 @@ async def test_metrics_name_the_worst_features_only() -> None:
     assert series("drift") == {("psi", "amount")}
     assert series("drift_cut") == {("amount",)}
     assert series("monitored") == {()}
+    assert series("monitors_unreachable") == set(), "all answer"
+    one.monitors.of("two").mute = True
+    await one.look()
+    assert series("monitors_unreachable") == {()}
     one.monitoring.forget(Key("ml", "fraud"))
-    assert series("drift") == series("monitored") == set()
+    assert series("drift") == series("monitored") == series("monitors_unreachable") == set()
 
 
 async def test_nothing_is_said_without_spec_monitor() -> None:

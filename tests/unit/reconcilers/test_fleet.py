@@ -7,6 +7,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from modelward import telemetry
 from modelward.kube.resources import MODEL_DEPLOYMENTS
@@ -59,6 +60,23 @@ async def test_a_reconcile_takes_as_many_steps_among_many_models_as_alone() -> N
     finally:
         for count in range(50):
             telemetry.forget_model(f"other-{count}", "fraud")
+
+
+async def test_what_is_counted_of_a_model_is_there_from_the_first_look_and_goes_with_it() -> None:
+    def shown() -> set[str]:
+        samples = [
+            each for family in REGISTRY.collect() for each in family.samples if not each.name.endswith("_created")
+        ]
+        return {each.name for each in samples if each.labels.get("namespace") == KEY.namespace}
+
+    world = ClusterWorld()
+    world.ask_for()
+    await world.step()
+    telemetry.PODS_LEFT_OUT.labels(KEY.namespace).inc()
+    assert shown() == {"modelward_rollouts_total", "modelward_pod_requests_left_out_total"}
+    world.cache.remove(MODEL_DEPLOYMENTS, world.objects[MODEL_DEPLOYMENTS, KEY.name])
+    await world.reconciler.reconcile(KEY)
+    assert shown() == set()
 
 
 @pytest.mark.parametrize("writes_status", [False, True])

@@ -63,6 +63,9 @@ LOOK_EVERY: Final = 5.0
 ASK_EVERY: Final = 5.0
 """Seconds between two questions how a run goes, where no watch tells."""
 
+RESULTS: Final = (*runs.RESULTS, runs.DELETED)
+"""By which runs that ended are counted."""
+
 
 class Monitoring(Protocol):
     """What the monitors of a ModelDeployment's revision have counted."""
@@ -162,6 +165,8 @@ class PolicyReconciler:
             ]
             waits = await self._elsewhere.let_go(policy, going, lambda told: self._tell(policy, told))
             return Reconciled(again_in=ASK_EVERY if waits else None)
+        if key not in self._told:
+            telemetry.expect_policy(key.namespace, key.name, RESULTS)
         await self._take_over(policy)
         named: dict[str, TargetState] = {}
         there: set[str] = set()
@@ -208,7 +213,7 @@ class PolicyReconciler:
         """It is gone, or another installation's."""
         self._told.pop(key, None)
         self._elsewhere.forget(key)
-        telemetry.forget_policy(key.namespace, key.name, (*runs.RESULTS, runs.DELETED))
+        telemetry.forget_policy(key.namespace, key.name, RESULTS)
 
     def shown(self) -> dict[tuple[str, str], tuple[Told, ...]]:
         """What the metrics tell of each policy's targets."""

@@ -201,6 +201,8 @@ class Reconciler:
             # A namesake: what is remembered is of the one before.
             self.forget(key)
             memory = self._memories[key] = _Memory()
+        if not memory.uid and not owner.deleting:
+            telemetry.expect_model(key.namespace, key.name)
         memory.uid = owner.uid
         if owner.deleting:
             # Owner references make the garbage collector remove every child.
@@ -472,6 +474,8 @@ class Reconciler:
         if self._sources is not None:
             self._sources.forget(key)
         telemetry.forget_model(key.namespace, key.name)
+        if not any(each.namespace == key.namespace for each in self._memories):
+            telemetry.forget_namespace(key.namespace)
 
 
 def _served(
