@@ -36,6 +36,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "1 while the stable revision serves the artifact as it is although compiling was asked for; status says why.",
         MODEL,
     ),
+    "modeldeployment_servable": (
+        "1 while somebody gets answers, whatever else goes on (the condition Servable); a series a ModelDeployment.",
+        MODEL,
+    ),
     "modeldeployment_stalled": (
         "1 while a ModelDeployment needs a person (the condition Stalled); a series a ModelDeployment.", MODEL,
     ),
@@ -181,7 +185,9 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
     status, owner = body["status"], _name_of(body)
     rollout, found = status.get("rollout"), {each["type"] for each in status["conditions"]}
     yield "modeldeployment_ready", owner, _is_true(status, "Ready")
-    yield "modeldeployment_stalled", owner, float("Stalled" in found and _is_true(status, "Stalled"))
+    for word in ("Servable", "Stalled"):
+        if word in found:
+            yield f"modeldeployment_{word.lower()}", owner, _is_true(status, word)
     if "Resolved" in found:
         yield "modeldeployment_resolved", owner, _is_true(status, "Resolved")
     if "PredictionLogged" in found:

@@ -10,6 +10,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK
 
 RECONCILES = Counter("modelward_reconciles", "Reconciles by result: ok, waiting, refused or error.", ["result"])
+for _result in ("ok", "waiting", "refused", "error"):
+    RECONCILES.labels(_result)  # there from the start: an operator of which none goes well has to show that
 RECONCILE_SECONDS = Histogram(
     "modelward_reconcile_duration_seconds",
     "Time that one reconcile took.",

@@ -1,11 +1,10 @@
 """Installs the operator into the cluster from manifests/base, with images that were built from this checkout."""
 
-from manifests.pin import installation
-
 from localcluster import images, settings
 from localcluster.clients import kubectl, wait_for_crds
 from localcluster.commands import locked
 from localcluster.progress import step
+from manifests.pin import installation
 
 NAMESPACE = "modelward-system"
 ROLES = ["operator", "inference", "router"]

@@ -28,14 +28,24 @@ scrape_configs:
 class PrometheusServer:
     """`with PrometheusServer([page.address]) as server:` scrapes the targets (host:port) each second; `server.url`.
 
-    `flags`: more of Prometheus's own; `listen`: an address of this machine, where it is to be reached from elsewhere.
+    `flags`: more of Prometheus's own; `listen`: an address of this machine, where it is to be reached from elsewhere;
+    `data`: what it begins with; `config`: more of its configuration, in YAML.
     Raises SetupError where Prometheus can't be installed or does not become ready.
     """
 
-    def __init__(self, targets: Sequence[str], flags: Sequence[str] = (), listen: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        targets: Sequence[str],
+        flags: Sequence[str] = (),
+        listen: str = "127.0.0.1",
+        data: Path | None = None,
+        config: str = "",
+    ) -> None:
         self._targets = targets
         self._flags = flags
+        self._config = config
         self._folder = Path(tempfile.mkdtemp(prefix="modelward-prometheus-"))
+        self._data = self._folder / "data" if data is None else data
         self._process = Process("prometheus", self._folder)
         self._address = f"{listen}:{free_port(listen)}"
         self.url = f"http://{self._address}"
@@ -44,11 +54,11 @@ class PrometheusServer:
         try:
             debian.ensure(PACKAGES)
             config = self._folder / "prometheus.yml"
-            config.write_text(CONFIG.format(targets=", ".join(self._targets)))
+            config.write_text(CONFIG.format(targets=", ".join(self._targets)) + self._config)
             command = [
                 shutil.which("prometheus") or "/usr/bin/prometheus",
                 f"--config.file={config}",
-                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--storage.tsdb.path={self._data}",
                 f"--web.listen-address={self._address}",
                 "--log.level=warn",
                 *self._flags,

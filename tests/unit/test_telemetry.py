@@ -78,8 +78,9 @@ def gate(name: str, verdict: str) -> dict[str, Any]:
 
 
 ALONE = observed(A, revision(A), router=router(A))
+CONDITIONS = {"modeldeployment_servable": 1.0, "modeldeployment_stalled": 0.0}
 OF_ONE = {
-    "modeldeployment_ready": 1.0, "modeldeployment_stalled": 0.0, "modeldeployment_not_compiled": 0.0,
+    "modeldeployment_ready": 1.0, **CONDITIONS, "modeldeployment_not_compiled": 0.0,
     "traffic_weight_ratio/stable": 1.0, "traffic_weight_ratio/candidate": 0.0,
     "traffic_mirror_ratio/stable": 0.0, "traffic_mirror_ratio/candidate": 0.0, f"traffic_revision/stable/{A}/": 1.0,
 }  # fmt: skip
@@ -89,7 +90,7 @@ def test_a_model_without_a_rollout(fleet: Fleet) -> None:
     fleet.show(ALONE)
     assert fleet.told() == OF_ONE
     fleet.show(replace(ALONE, revisions={A: revision(A, ready=0)}))
-    assert fleet.told() == OF_ONE | {"modeldeployment_ready": 0.0}
+    assert fleet.told() == OF_ONE | {"modeldeployment_ready": 0.0, "modeldeployment_servable": 0.0}
 
 
 @pytest.mark.parametrize(("trouble", "usable"), [(None, 1.0), (Trouble("ClaimMissing", "There is none"), 0.0)])
@@ -112,7 +113,7 @@ def test_a_rollout_with_a_variant_and_gates(fleet: Fleet) -> None:
         [gate("errorRate", "Pass"), gate("latency", "Inconclusive"), gate("revenue", "Fail")],
     )
     assert fleet.told() == {
-        "modeldeployment_ready": 0.0, "modeldeployment_stalled": 0.0, "modeldeployment_not_compiled": 0.0,
+        "modeldeployment_ready": 0.0, **CONDITIONS, "modeldeployment_not_compiled": 0.0,
         "traffic_weight_ratio/stable": 0.7, "traffic_weight_ratio/candidate": 0.1, "traffic_weight_ratio/b": 0.2,
         "traffic_mirror_ratio/stable": 0.0, "traffic_mirror_ratio/candidate": 0.0, "traffic_mirror_ratio/b": 0.05,
         f"traffic_revision/stable/{A}/": 1.0, f"traffic_revision/candidate/{B}/7": 1.0, f"traffic_revision/b/{C}/": 1.0,

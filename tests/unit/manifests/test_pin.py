@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
-from manifests import pin
 
 from localcluster import binaries
+from manifests import pin
 
 DIGESTS = {role: f"sha256:{number * 64}" for number, role in zip("abc", pin.ROLES, strict=True)}
 PINNED = {

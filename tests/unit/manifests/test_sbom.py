@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+
 from manifests import sbom
 
 LOCK = "a-b==1.0 ; sys_platform == 'linux' \\\n    --hash=sha256:{0} \\\n    --hash=sha256:{1}\n    # via c\n"

@@ -1,0 +1,185 @@
+"""Alerts on models, what watches them, and the operator; those on SLOs are in slo.py.
+
+Where a condition of an object says that a person is needed, the alert is about that, so that it ends when it is dealt
+with. What keeps serving as before is a ticket; nobody is woken for what waits until morning.
+"""
+
+from typing import Final
+
+from manifests.alerts.requests import COUNTED
+from manifests.alerts.rules import MODEL, PAGE, TICKET, Alert, Group, told, total
+
+NAME: Final = "{{ $labels.namespace }}/{{ $labels.name }}"
+POLICY: Final = "{{ $labels.namespace }}/{{ $labels.policy }}"
+
+ROLLED_BACK: Final = 'modelward_rollout_phase{phase="RolledBack"}'
+MODELS: Final = 'modelward_cached_objects{resource="modeldeployments"}'
+DAYS: Final = f"min by ({MODEL}) (envoy_server_days_until_first_cert_expiring)"
+
+STEP_SECONDS: Final = 86400
+"""No `hold` of a step is longer."""
+
+WORST: Final = (
+    '{{ range query (printf "topk(3, max by (feature, metric) (modelward_drift{namespace=%q,name=%q}) / on (feature) '
+    'group_left () max by (feature) (modelward_drift_cut{namespace=%q,name=%q}))" $labels.namespace $labels.model '
+    '$labels.namespace $labels.model) }} {{ .Labels.feature }}: {{ .Labels.metric }} is {{ printf "%.2f" .Value }} '
+    "times what it would have to reach;{{ end }}"
+)
+"""The three features that drifted most, with numbers."""
+
+DRIFTED: Final = (
+    '{{ range query (printf "max(modelward_drifted_features{namespace=%q,name=%q})" $labels.namespace $labels.model) }}'
+    '{{ printf "%.0f" .Value }}{{ end }}'
+)
+
+
+def _of_models() -> list[Alert]:
+    return [
+        Alert(
+            "ModelwardModelNotServable", PAGE, f"{told('modelward_modeldeployment_servable')} == 0",
+            f"{NAME} answers nobody",
+            "The condition Servable of the ModelDeployment is False: no revision of it can answer.",
+            "model-not-servable", "5m",
+        ),
+        Alert(
+            "ModelwardModelStalled", TICKET,
+            f"{told('modelward_modeldeployment_stalled')} == 1\n"
+            f'unless on ({MODEL}) modelward_rollout_phase{{phase=~"RolledBack|Aborted"}} == 1',
+            f"{NAME} needs a person",
+            "The condition Stalled of the ModelDeployment is True; its message names the cause and the cure. What "
+            "served before serves on.",
+            "model-stalled", "15m",
+        ),
+        Alert(
+            "ModelwardRolloutStuck", TICKET,
+            f"time() - {told('modelward_rollout_step_started_timestamp_seconds')} > {STEP_SECONDS}",
+            f"The rollout of {NAME} has been in one step for {{{{ $value | humanizeDuration }}}}",
+            "It is paused, or its gates have seen too few requests to decide. The candidate keeps its share.",
+            "rollout-stuck", "15m",
+        ),
+        Alert(
+            "ModelwardRolledBack", TICKET, f"{told(ROLLED_BACK)} == 1",
+            f"The new version of {NAME} was rolled back",
+            "A gate failed, or the candidate did not come up. The stable revision has all the traffic; spec still asks "
+            "for the version that was refused.",
+            "rolled-back",
+        ),
+        Alert(
+            "ModelwardCertificateEnds", TICKET, f"{DAYS} < 14",
+            f"The certificate of {NAME} ends in {{{{ $value }}}} days",
+            "Clients are shown it by the model's router (spec.router.tls), and nothing has replaced it.",
+            "certificate-ends", "1h",
+        ),
+        Alert(
+            "ModelwardCertificateEnds", PAGE, f"{DAYS} < 2",
+            f"The certificate of {NAME} ends in {{{{ $value }}}} days",
+            "When it has ended, no client that checks certificates reaches the model any more.",
+            "certificate-ends", "15m",
+        ),
+    ]  # fmt: skip
+
+
+def _of_what_watches() -> list[Alert]:
+    shares = "model:modelward_monitor_values:ratio_rate1h"
+    lost = total('increase(modelward_monitor_log_rows_total{result=~"lost_.*"}[1h])')
+    silent = f"count by ({MODEL}) (modelward_capture_connected == 0)"
+    same = f"on ({MODEL}, issue)"
+    return [
+        Alert(
+            "ModelwardDrift", TICKET, f"{told('modelward_drift_detected', 'namespace, policy, model')} == 1",
+            "{{ $labels.namespace }}/{{ $labels.model }} drifts by the DriftPolicy {{ $labels.policy }}",
+            f"{DRIFTED} features drifted in the last window, more than chance and the thresholds of the policy allow."
+            f"{WORST} docs/drift-report.md shows all of them.",
+            "drift", "5m",
+        ),
+        Alert(
+            "ModelwardDataQuality", TICKET,
+            f'(\n  {shares}{{issue="type_errors"}} > 0.01\nor\n'
+            f'  ({shares}{{issue!="type_errors"}} > 0.05 and {same} {shares} > {same} 3 * ({shares} offset 1d))\n)\n'
+            f"and on ({MODEL}) {total(f'increase({COUNTED}[1h])')} >= 100",
+            f"{NAME} is asked with bad values: {{{{ $labels.issue }}}}",
+            "{{ $value | humanize }} values with this issue for each row of the last hour: values of another type than "
+            "the model has, or three times as many as a day ago that are missing, new, out of range or no number.",
+            "data-quality", "15m",
+        ),
+        Alert(
+            "ModelwardMonitorSilent", TICKET,
+            f"{told('modelward_monitors_unreachable')} > 0\nor on ({MODEL})\n{silent} > 0",
+            f"{{{{ $value }}}} pods of {NAME} are not watched",
+            "Their monitors do not answer the operator, or their servers have nobody to hand rows to. The model serves "
+            "as before; drift is judged by fewer rows, or not at all.",
+            "monitor-silent", "15m",
+        ),
+        Alert(
+            "ModelwardPredictionLogLosesRows", TICKET, f"{lost} > 0",
+            f"The prediction log of {NAME} has lost {{{{ $value | humanize }}}} rows within an hour",
+            "They are in no file and won't be: the pod's disk was full, or they could not be written or read.",
+            "prediction-log-loses-rows", labels={"cause": "lost"},
+        ),
+        Alert(
+            "ModelwardPredictionLogLosesRows", TICKET, f"{told('modelward_monitor_log_failing')} == 1",
+            f"The prediction log of {NAME} does not reach its store",
+            "Rows wait on the pods' disks. When spec.predictionLog.diskLimit is reached, they are lost.",
+            "prediction-log-loses-rows", "30m", {"cause": "waiting"},
+        ),
+        Alert(
+            "ModelwardRetrainingFailed", TICKET,
+            total('increase(modelward_retraining_runs_total{result="Failed"}[6h])', "namespace, policy") + " > 0",
+            f"A retraining run of the DriftPolicy {POLICY} has failed",
+            "Within the last six hours. The model that drifts serves on.",
+            "retraining-failed",
+        ),
+        Alert(
+            "ModelwardDriftPolicyStalled", TICKET, f"{told('modelward_driftpolicy_stalled', 'namespace, policy')} == 1",
+            f"The DriftPolicy {POLICY} needs a person",
+            "Its condition Stalled is True; the message names the cause and the cure.",
+            "drift-policy-stalled", "15m",
+        ),
+    ]  # fmt: skip
+
+
+def _of_the_operator() -> list[Alert]:
+    well = 'modelward_reconciles_total{result=~"ok|waiting"}'
+    waits = "modelward_workqueue_wait_seconds"
+    return [
+        Alert(
+            "ModelwardNoLeader", PAGE, f"{total('modelward_leader', 'namespace')} == 0\nor\nabsent(modelward_leader)",
+            "No operator of Modelward is at work",
+            "None holds the lease, or none is scraped. Models serve on as they are: no rollout goes on, and none is "
+            "rolled back.",
+            "no-leader", "10m",
+        ),
+        Alert(
+            "ModelwardOperatorNotReconciling", PAGE,
+            f"{total(f'increase({well}[30m])', 'namespace')} == 0\n"
+            f"and on (namespace) {told(MODELS, 'namespace')} > 0\n"
+            f"and on (namespace) {total('modelward_leader', 'namespace')} > 0",
+            "The operator in {{ $labels.namespace }} gets nothing done",
+            "It leads, but no reconcile has gone well for half an hour, in which each object is due three times.",
+            "operator-not-reconciling", "10m",
+        ),
+        Alert(
+            "ModelwardQueueStuck", PAGE,
+            f"{told('min_over_time(modelward_workqueue_depth[10m])', 'namespace')} > 0\n"
+            f"and on (namespace) (\n  {total(f'increase({waits}_count[10m])', 'namespace')} == 0\nor\n"
+            f"  {total(f'rate({waits}_sum[10m])', 'namespace')}\n"
+            f"  / {total(f'rate({waits}_count[10m])', 'namespace')} > 60\n)",
+            "{{ $value }} objects or more wait for the operator in {{ $labels.namespace }}",
+            "For ten minutes some have been due, and none was taken up, or they wait for more than a minute each.",
+            "queue-stuck", "10m",
+        ),
+        Alert(
+            "ModelwardRegistryUnreachable", TICKET, f"{told('modelward_modelregistry_ready')} == 0",
+            f"The ModelRegistry {NAME} does not answer its login",
+            "Models serve on as they were resolved; no new version is seen, and nothing is written back.",
+            "registry-unreachable", "15m",
+        ),
+    ]  # fmt: skip
+
+
+def groups(interval: int) -> list[Group]:
+    return [
+        Group("modelward-models", interval, _of_models()),
+        Group("modelward-watching", interval, _of_what_watches()),
+        Group("modelward-operator", interval, _of_the_operator()),
+    ]
