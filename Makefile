@@ -124,8 +124,9 @@ bench-drift: $(READY) ## what drift costs, ours and other tools, and false alarm
 bench-quality: $(READY) ## what the evaluation of outcomes costs beside pandas and scikit-learn (BENCH="--rows 10000000": long)
 	@$(BIN)/python -m benchmarks.quality $(BENCH)
 
-docs: $(READY) ## generate the reference of the CRD
+docs: $(READY) ## generate the reference of the CRD, and the page of metrics
 	@$(BIN)/python docs/generate_reference.py
+	@$(BIN)/python -m docs.generate_metrics
 
 sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist/
 	@$(BIN)/python manifests/sbom.py dist

@@ -2,9 +2,12 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+import yaml
 
 from localcluster import debian
 from localcluster.loopback import answers, free_port
@@ -29,7 +32,7 @@ class PrometheusServer:
     """`with PrometheusServer([page.address]) as server:` scrapes the targets (host:port) each second; `server.url`.
 
     `flags`: more of Prometheus's own; `listen`: an address of this machine, where it is to be reached from elsewhere;
-    `data`: what it begins with; `config`: more of its configuration, in YAML.
+    `data`: what it begins with; `config`: more of its configuration, whose `scrape_configs` are added.
     Raises SetupError where Prometheus can't be installed or does not become ready.
     """
 
@@ -39,11 +42,11 @@ class PrometheusServer:
         flags: Sequence[str] = (),
         listen: str = "127.0.0.1",
         data: Path | None = None,
-        config: str = "",
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self._targets = targets
         self._flags = flags
-        self._config = config
+        self._config = config or {}
         self._folder = Path(tempfile.mkdtemp(prefix="modelward-prometheus-"))
         self._data = self._folder / "data" if data is None else data
         self._process = Process("prometheus", self._folder)
@@ -54,7 +57,7 @@ class PrometheusServer:
         try:
             debian.ensure(PACKAGES)
             config = self._folder / "prometheus.yml"
-            config.write_text(CONFIG.format(targets=", ".join(self._targets)) + self._config)
+            config.write_text(yaml.safe_dump(self._configuration()))
             command = [
                 shutil.which("prometheus") or "/usr/bin/prometheus",
                 f"--config.file={config}",
@@ -74,6 +77,11 @@ class PrometheusServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._remove()
+
+    def _configuration(self) -> dict[str, Any]:
+        own: dict[str, Any] = yaml.safe_load(CONFIG.format(targets=", ".join(self._targets)))
+        jobs = [*own["scrape_configs"], *self._config.get("scrape_configs", ())]
+        return {**own, **self._config, "scrape_configs": jobs}
 
     def _ready(self) -> bool:
         self._process.check()
