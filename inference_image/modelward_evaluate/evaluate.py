@@ -4,6 +4,7 @@ import re
 import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -40,6 +41,8 @@ _MODEL: Final = re.compile(r"namespace=[^/]+/model=[^/]+(?=/)")
 STABLE: Final = "stable"
 """The arm that others are held against."""
 
+_DAY: Final = re.compile(r"/day=([0-9]{4}-[0-9]{2}-[0-9]{2})(?=/)")
+
 PARITIES: Final = {
     "statisticalParity": fairness.statistical_parity,
     "equalOpportunity": fairness.equal_opportunity,
@@ -62,10 +65,11 @@ class Evaluation:
 
 def evaluate(spec: Spec) -> Evaluation:
     """Raises EvaluationError."""
-    log, told = listing(spec.predictions.path), listing(spec.outcomes.path)
+    log, told = listing(spec.predictions), listing(spec.outcomes)
     # Of a prediction log some files may be left out; other files are none of it.
-    if of_log := tuple(counted(log.paths)):
-        log = replace(log, paths=of_log)
+    of_log = tuple(counted(log.paths))
+    if of_log:
+        log = replace(log, paths=of_days(of_log, spec))
         _is_of_one_model(log, spec.predictions.path)
     with tempfile.TemporaryDirectory() as scratch:
         con = connect(spec, scratch)
@@ -98,6 +102,13 @@ def evaluate(spec: Spec) -> Evaluation:
 def _to_come(rows: Table, spec: Spec) -> Iterable[tuple[str, str, Waiting]]:
     positive = positive_of(spec)
     return waiting(rows, positive) if positive is not None and "score" in rows.columns else ()
+
+
+def of_days(paths: Iterable[str], spec: Spec) -> tuple[str, ...]:
+    """Files of the log whose folder's day has rows from `begin` to `end`: `time` and `day` are the same clock's."""
+    first = spec.begin.astimezone(UTC).date().isoformat() if spec.begin is not None else ""
+    last = spec.end.astimezone(UTC).date().isoformat() if spec.end is not None else "9999"
+    return tuple(each for each in paths if (day := _DAY.search(each)) is None or first <= day[1] <= last)
 
 
 def _is_of_one_model(log: Listing, path: str) -> None:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import ibis
 import pyarrow
@@ -13,7 +13,8 @@ from ibis.expr.types import Table
 from pyarrow import csv, dataset, fs
 
 from modelward_evaluate.errors import EvaluationError, first_line
-from modelward_evaluate.spec import Spec
+from modelward_evaluate.spec import Files, Spec
+from modelward_evaluate.stores import s3
 
 ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
 
@@ -42,15 +43,16 @@ def close_to_files(con: Backend) -> None:
     con.raw_sql("SET lock_configuration = true")
 
 
-def listing(path: str) -> Listing:
+def listing(files: Files) -> Listing:
     """All files below a folder or `s3://bucket/prefix`, sorted. Raises EvaluationError."""
+    path = files.path
     # No urlsplit: # and ? are characters of a folder's name like others.
     scheme, _, rest = path.partition("://") if "://" in path else ("", "", path)
     if scheme not in ("", "s3", "file"):
         raise EvaluationError(f"{path}: files are read from a folder or from s3://, not from {scheme}://")
     where = rest.strip("/") if scheme == "s3" else os.path.abspath(unquote(rest) if scheme == "file" else rest)
     try:
-        store = _s3() if scheme == "s3" else fs.LocalFileSystem()
+        store = s3(files.credentials) if scheme == "s3" else fs.LocalFileSystem()
         found = store.get_file_info(fs.FileSelector(where, recursive=True, allow_not_found=True))
         bucket = where.partition("/")[0]
         if scheme == "s3" and not found and store.get_file_info(bucket).type == fs.FileType.NotFound:
@@ -59,16 +61,6 @@ def listing(path: str) -> Listing:
         raise EvaluationError(f"{path} can't be listed: {error}") from error
     paths = sorted(each.path for each in found if each.type == fs.FileType.File)
     return Listing(store, tuple(each for each in paths if each.endswith(ENDINGS)))
-
-
-def _s3() -> Any:
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    options: dict[str, Any] = {"region": region}
-    if endpoint:
-        parts = urlsplit(endpoint)
-        options |= {"endpoint_override": parts.netloc, "scheme": parts.scheme or "https"}
-    return fs.S3FileSystem(connect_timeout=10, request_timeout=60, **options)
 
 
 def table(

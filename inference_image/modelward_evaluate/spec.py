@@ -18,9 +18,10 @@ class _Strict(BaseModel):
 
 class Files(_Strict):
     """Parquet or CSV files below a folder or `s3://bucket/prefix`. Keys and endpoint come from the environment
-    (AWS_…)."""
+    (AWS_…), or from files of these names in the folder `credentials`."""
 
     path: Annotated[str, Field(min_length=1, max_length=2000)]
+    credentials: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
 
 
 class Outcomes(Files):

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from modelward_quality.arrays import probabilities, same_rows, truths, weights_of
-from modelward_quality.estimate import Estimate, estimate, wilson
+from modelward_quality.estimate import LEVEL, Estimate, estimate, wilson
 from modelward_quality.sums import summed
 
 BINS: Final = 10
@@ -78,7 +78,7 @@ def calibration(scores: ArrayLike, positive: ArrayLike, weights: ArrayLike | Non
     )
 
 
-def calibration_error(table: Calibration) -> Estimate | None:
+def calibration_error(table: Calibration, _level: float = LEVEL) -> Estimate | None:
     """Expected calibration error: the mean distance of score and share over the bins, weighted by rows (Naeini, Cooper
     and Hauskrecht 2015, "Obtaining well calibrated probabilities using Bayesian binning"). It is never below 0, and so
     above it by chance for a calibrated model, too: no interval is given."""

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from modelward_quality.arrays import Floats, same_rows, weights_of
 from modelward_quality.errors import QualityError
-from modelward_quality.estimate import Estimate, estimate, normal, wilson
+from modelward_quality.estimate import LEVEL, Estimate, estimate, normal, wilson
 from modelward_quality.moments import Moments
 from modelward_quality.sums import summed
 
@@ -41,9 +41,9 @@ class Share:
     size: float
     rows: int
 
-    def estimate(self) -> Estimate | None:
+    def estimate(self, level: float = LEVEL) -> Estimate | None:
         """With its interval, None of no rows."""
-        return estimate(self.value, wilson(self.value, self.size), self.rows) if self.size else None
+        return estimate(self.value, wilson(self.value, self.size, level), self.rows) if self.size else None
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def _texts(labels: NDArray[Any]) -> NDArray[np.str_]:
     return np.where(whole, np.where(whole, labels, 0).astype(np.int64).astype(np.str_), labels.astype(np.str_))
 
 
-def accuracy(table: Confusion) -> Estimate | None:
-    return table.share(lambda each: each.label == each.foretold, lambda _: True).estimate()
+def accuracy(table: Confusion, level: float = LEVEL) -> Estimate | None:
+    return table.share(lambda each: each.label == each.foretold, lambda _: True).estimate(level)
 
 
 def mistakes(table: Confusion) -> Moments:
@@ -122,27 +122,27 @@ def mistakes(table: Confusion) -> Moments:
     return Moments(rows, weight, sum(each.squares for each in table.pairs), share, weight * share * (1 - share))
 
 
-def precision(table: Confusion, label: str) -> Estimate | None:
+def precision(table: Confusion, label: str, level: float = LEVEL) -> Estimate | None:
     """None where `label` was never foretold."""
-    return table.share(lambda each: each.label == label, lambda each: each.foretold == label).estimate()
+    return table.share(lambda each: each.label == label, lambda each: each.foretold == label).estimate(level)
 
 
-def recall(table: Confusion, label: str) -> Estimate | None:
+def recall(table: Confusion, label: str, level: float = LEVEL) -> Estimate | None:
     """None where no row has `label`."""
-    return table.share(lambda each: each.foretold == label, lambda each: each.label == label).estimate()
+    return table.share(lambda each: each.foretold == label, lambda each: each.label == label).estimate(level)
 
 
-def false_positive_rate(table: Confusion, label: str) -> Estimate | None:
+def false_positive_rate(table: Confusion, label: str, level: float = LEVEL) -> Estimate | None:
     """Rows for which `label` was foretold, of those that have another. None where there is none."""
-    return table.share(lambda each: each.foretold == label, lambda each: each.label != label).estimate()
+    return table.share(lambda each: each.foretold == label, lambda each: each.label != label).estimate(level)
 
 
-def selection_rate(table: Confusion, label: str) -> Estimate | None:
+def selection_rate(table: Confusion, label: str, level: float = LEVEL) -> Estimate | None:
     """Rows for which `label` was foretold, of all."""
-    return table.share(lambda each: each.foretold == label, lambda _: True).estimate()
+    return table.share(lambda each: each.foretold == label, lambda _: True).estimate(level)
 
 
-def f1(table: Confusion, label: str) -> Estimate | None:
+def f1(table: Confusion, label: str, level: float = LEVEL) -> Estimate | None:
     """None where no row has `label` and none was foretold to.
 
     Its interval is that of F* = TP / (TP + FP + FN), a share, of which F1 = 2 F* / (1 + F*) is a rising function (Hand,
@@ -152,14 +152,14 @@ def f1(table: Confusion, label: str) -> Estimate | None:
     def concerned(each: Pair) -> bool:
         return label in (each.label, each.foretold)
 
-    star = table.share(lambda each: each.label == each.foretold, concerned).estimate()
+    star = table.share(lambda each: each.label == each.foretold, concerned).estimate(level)
     if star is None:
         return None
     value, low, high = (2 * each / (1 + each) for each in (star.value, star.low or 0.0, star.high or 0.0))
     return estimate(value, (low, high), star.rows)
 
 
-def macro_f1(table: Confusion) -> Estimate | None:
+def macro_f1(table: Confusion, level: float = LEVEL) -> Estimate | None:
     """The mean of F1 over the labels that rows have or that were foretold; its interval by the delta method."""
     counts, size = _matrix(table)
     if not counts.size:
@@ -168,10 +168,10 @@ def macro_f1(table: Confusion) -> Estimate | None:
     diagonal = np.diagonal(counts)
     scores = 2 * diagonal / both
     slope = -(scores / both)[:, None] - (scores / both)[None, :] + np.diag(2 / both)
-    return _mean_over_labels(scores, slope, counts, size, table.rows)
+    return _mean_over_labels(scores, slope, counts, size, table.rows, level)
 
 
-def macro_recall(table: Confusion) -> Estimate | None:
+def macro_recall(table: Confusion, level: float = LEVEL) -> Estimate | None:
     """The mean of recall over the labels that rows have: balanced accuracy."""
     counts, size = _matrix(table)
     there = counts.sum(1) > 0
@@ -180,7 +180,7 @@ def macro_recall(table: Confusion) -> Estimate | None:
     total = np.where(there, counts.sum(1), 1.0)
     scores = np.diagonal(counts) / total
     slope = np.where(there[:, None], -(scores / total)[:, None] + np.diag(1 / total), 0.0)
-    return _mean_over_labels(scores[there], slope, counts, size, table.rows)
+    return _mean_over_labels(scores[there], slope, counts, size, table.rows, level)
 
 
 def _matrix(table: Confusion) -> tuple[Floats, float]:
@@ -195,7 +195,7 @@ def _matrix(table: Confusion) -> tuple[Floats, float]:
     return counts, counts.sum() ** 2 / squares if squares else 0.0
 
 
-def _mean_over_labels(scores: Floats, slope: Floats, counts: Floats, size: float, rows: int) -> Estimate:
+def _mean_over_labels(scores: Floats, slope: Floats, counts: Floats, size: float, rows: int, level: float) -> Estimate:
     """`slope`: of the sum of the scores, by each count."""
     total = counts.sum()
     effect = slope * total / scores.size
@@ -203,5 +203,5 @@ def _mean_over_labels(scores: Floats, slope: Floats, counts: Floats, size: float
     variance = float((shares * effect**2).sum() - (shares * effect).sum() ** 2) / size
     value = float(scores.mean())
     # Where nothing was missed the delta method is sure of it, whatever the number of rows.
-    interval = normal(value, variance, 0.0, 1.0) if variance > 0 else wilson(value, size)
+    interval = normal(value, variance, 0.0, 1.0, level) if variance > 0 else wilson(value, size, level)
     return estimate(value, interval, rows)

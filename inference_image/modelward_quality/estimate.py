@@ -6,12 +6,12 @@ from statistics import NormalDist
 from typing import Final
 
 LEVEL: Final = 0.95
-"""Of the intervals."""
+"""Of intervals for which nobody names another one."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """`low`, `high`: of the interval at LEVEL, None where there is no formula for it; `rows`: behind it; `within`: by
+    """`low`, `high`: of the interval, None where there is no formula for it; `rows`: behind it; `within`: by
     how much the value may differ from that of the rows themselves, where these were put into cells (0: it is exact)."""
 
     value: float
@@ -40,12 +40,14 @@ def wilson(share: float, size: float, level: float = LEVEL) -> tuple[float, floa
     return low, high
 
 
-def normal(value: float, variance: float, low: float = -inf, high: float = inf) -> tuple[float, float] | None:
+def normal(
+    value: float, variance: float, low: float = -inf, high: float = inf, level: float = LEVEL
+) -> tuple[float, float] | None:
     """By the central limit theorem; `variance`: of the value; `low`, `high`: what it can't leave. None where nothing is
     known of the variance."""
     if isnan(variance):
         return None
-    half = quantile() * sqrt(max(variance, 0.0))
+    half = quantile(level) * sqrt(max(variance, 0.0))
     return max(low, value - half), min(high, value + half)
 
 

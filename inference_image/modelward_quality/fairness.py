@@ -30,27 +30,35 @@ class Gap:
     left_out: tuple[str, ...] = ()
 
 
-def statistical_parity(groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST) -> Gap | None:
+def statistical_parity(
+    groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST, level: float = LEVEL
+) -> Gap | None:
     """Of the selection rates: how often `label` is foretold. Its difference is fairlearn's
     demographic_parity_difference, its ratio (the disparate impact) demographic_parity_ratio. None where fewer than two
     groups are large enough."""
-    return _gap(groups, label, lambda _: True, smallest)
+    return _gap(groups, label, lambda _: True, smallest, level)
 
 
-def equal_opportunity(groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST) -> Gap | None:
+def equal_opportunity(
+    groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST, level: float = LEVEL
+) -> Gap | None:
     """Of the true positive rates: fairlearn's equal_opportunity_difference and _ratio."""
-    return _gap(groups, label, lambda each: each.label == label, smallest)
+    return _gap(groups, label, lambda each: each.label == label, smallest, level)
 
 
-def predictive_equality(groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST) -> Gap | None:
+def predictive_equality(
+    groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST, level: float = LEVEL
+) -> Gap | None:
     """Of the false positive rates."""
-    return _gap(groups, label, lambda each: each.label != label, smallest)
+    return _gap(groups, label, lambda each: each.label != label, smallest, level)
 
 
-def equalized_odds(groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST) -> Gap | None:
+def equalized_odds(
+    groups: Mapping[str, Confusion], label: str, smallest: int = SMALLEST, level: float = LEVEL
+) -> Gap | None:
     """The larger difference of equal_opportunity and predictive_equality, and the smaller ratio of the two: fairlearn's
     equalized_odds_difference and _ratio. None where one of the two can't be told."""
-    gaps = [rate(groups, label, smallest) for rate in (equal_opportunity, predictive_equality)]
+    gaps = [rate(groups, label, smallest, level) for rate in (equal_opportunity, predictive_equality)]
     found = [each for each in gaps if each is not None]
     if len(found) < len(gaps):
         return None
@@ -62,7 +70,7 @@ def equalized_odds(groups: Mapping[str, Confusion], label: str, smallest: int = 
     return Gap(widest.highest, widest.lowest, widest.difference, ratio, left_out)
 
 
-def _gap(groups: Mapping[str, Confusion], label: str, among: Among, smallest: int) -> Gap | None:
+def _gap(groups: Mapping[str, Confusion], label: str, among: Among, smallest: int, of_all: float) -> Gap | None:
     rates = {name: table.share(lambda each: each.foretold == label, among) for name, table in sorted(groups.items())}
     large = [name for name, each in rates.items() if each.rows >= max(smallest, 1) and each.size > 0]
     left_out = tuple(name for name in rates if name not in large)
@@ -73,7 +81,7 @@ def _gap(groups: Mapping[str, Confusion], label: str, among: Among, smallest: in
         last = next(name for name in large if name != first)
     highest, lowest = rates[first], rates[last]
     pairs = len(large) * (len(large) - 1) / 2
-    level = 1 - (1 - LEVEL) / pairs
+    level = 1 - (1 - of_all) / pairs
     rows = highest.rows + lowest.rows
     difference = estimate(highest.value - lowest.value, _of_difference(highest, lowest, level), rows)
     ratio = None

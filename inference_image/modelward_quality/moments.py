@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from modelward_quality.arrays import column, same_rows, weights_of
 from modelward_quality.errors import QualityError
-from modelward_quality.estimate import Estimate, estimate, normal
+from modelward_quality.estimate import LEVEL, Estimate, estimate, normal
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,11 @@ class Moments:
             return nan
         return self.spread / self.weight / (self.size - 1)
 
-    def estimate(self, low: float = float("-inf"), high: float = float("inf")) -> Estimate | None:
+    def estimate(self, low: float = float("-inf"), high: float = float("inf"), level: float = LEVEL) -> Estimate | None:
         """The mean, None without rows. `low`, `high`: what it can't leave."""
         if self.weight == 0:
             return None
-        return estimate(self.mean, normal(self.mean, self.variance_of_mean, low, high), self.rows)
+        return estimate(self.mean, normal(self.mean, self.variance_of_mean, low, high, level), self.rows)
 
 
 def moments(values: ArrayLike, weights: ArrayLike | None = None) -> Moments:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from modelward_quality.arrays import column, same_rows
-from modelward_quality.estimate import Estimate, estimate
+from modelward_quality.estimate import LEVEL, Estimate, estimate
 from modelward_quality.moments import Moments, moments
 
 
@@ -42,30 +42,30 @@ def errors(outcomes: ArrayLike, foretold: ArrayLike, weights: ArrayLike | None =
     return Errors(*(moments(each, weights) for each in (truth, error, square, np.abs(error), relative)))
 
 
-def rmse(found: Errors) -> Estimate | None:
+def rmse(found: Errors, level: float = LEVEL) -> Estimate | None:
     """The root of the mean squared error, in the outcome's unit."""
-    mean = found.square.estimate(low=0.0)
+    mean = found.square.estimate(low=0.0, level=level)
     if mean is None:
         return None
     interval = None if mean.low is None or mean.high is None else (sqrt(mean.low), sqrt(mean.high))
     return estimate(sqrt(mean.value), interval, mean.rows)
 
 
-def mae(found: Errors) -> Estimate | None:
-    return found.absolute.estimate(low=0.0)
+def mae(found: Errors, level: float = LEVEL) -> Estimate | None:
+    return found.absolute.estimate(low=0.0, level=level)
 
 
-def mape(found: Errors) -> Estimate | None:
+def mape(found: Errors, level: float = LEVEL) -> Estimate | None:
     """As a fraction: 0.1 is ten percent. An outcome of 0 counts as the smallest number, as in scikit-learn."""
-    return found.relative.estimate(low=0.0)
+    return found.relative.estimate(low=0.0, level=level)
 
 
-def bias(found: Errors) -> Estimate | None:
+def bias(found: Errors, level: float = LEVEL) -> Estimate | None:
     """The mean error: above 0 where too much is foretold."""
-    return found.error.estimate()
+    return found.error.estimate(level=level)
 
 
-def r2(found: Errors) -> Estimate | None:
+def r2(found: Errors, _level: float = LEVEL) -> Estimate | None:
     """1 less the squared errors by the outcomes' spread. None where all outcomes are the same, or there is but one."""
     if found.outcome.rows < 2 or found.outcome.spread == 0:
         return None

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 
 from modelward_quality.arrays import Floats, Integers, probabilities, same_rows, truths, weights_of
 from modelward_quality.errors import QualityError
-from modelward_quality.estimate import Estimate, estimate, quantile
+from modelward_quality.estimate import LEVEL, Estimate, estimate, quantile
 
 PER_OCTAVE: Final = 64
 OCTAVES: Final = 30
@@ -112,7 +112,7 @@ def load(stored: Mapping[str, Sequence[float]]) -> Scores:
     return scores_of(**columns)
 
 
-def roc_auc(table: Scores) -> Estimate | None:
+def roc_auc(table: Scores, level: float = LEVEL) -> Estimate | None:
     """None where a class has no row. Its interval after DeLong, DeLong and Clarke-Pearson 1988 ("Comparing the areas
     under two or more correlated receiver operating characteristic curves"), on the scale of the logit (Qin and
     Hotilovac 2008)."""
@@ -133,10 +133,10 @@ def roc_auc(table: Scores) -> Estimate | None:
         float((side * (shares - value) ** 2).sum() / side.sum()) / (size - 1)
         for side, shares, size in ((yes, below_yes, sizes[0]), (no, above_no, sizes[1]))
     )
-    return estimate(value, _by_logit(value, variance, min(sizes)), int(table.rows.sum()), within)
+    return estimate(value, _by_logit(value, variance, min(sizes), level), int(table.rows.sum()), within)
 
 
-def average_precision(table: Scores) -> Estimate | None:
+def average_precision(table: Scores, level: float = LEVEL) -> Estimate | None:
     """The area under the curve of precision and recall, as the sum over thresholds of precision times what recall
     gains. None where no row is positive. Its interval by the logit (Boyd, Eng and Page 2013, "Area under the
     precision-recall curve: point estimates and confidence intervals")."""
@@ -156,16 +156,18 @@ def average_precision(table: Scores) -> Estimate | None:
     value = float((yes * reached).sum() / total)
     within = float((yes * np.maximum(best - reached, reached - worst))[untied].sum() / total)
     size = total**2 / table.positive_squares.sum()
-    return estimate(value, _by_logit(value, value * (1 - value) / size, size), int(table.rows.sum()), within)
+    return estimate(value, _by_logit(value, value * (1 - value) / size, size, level), int(table.rows.sum()), within)
 
 
-def _by_logit(value: float, variance: float, size: float) -> tuple[float, float]:
-    """Of an area; at 0 and 1, where there is no logit, by the rule of three (Hanley and Lippman-Hand 1983)."""
+def _by_logit(value: float, variance: float, size: float, level: float) -> tuple[float, float]:
+    """Of an area; at 0 and 1, where there is no logit, by the rule of three (Hanley and Lippman-Hand 1983): 3 is
+    the logarithm of 20, which is 1 / (1 - level) where that is 0.95."""
+    nothing_seen = -log(1 - level) / size
     if value <= 0:
-        return 0.0, min(1.0, 3 / size)
+        return 0.0, min(1.0, nothing_seen)
     if value >= 1:
-        return max(0.0, 1 - 3 / size), 1.0
-    centre, half = log(value / (1 - value)), quantile() * sqrt(max(variance, 0.0)) / (value * (1 - value))
+        return max(0.0, 1 - nothing_seen), 1.0
+    centre, half = log(value / (1 - value)), quantile(level) * sqrt(max(variance, 0.0)) / (value * (1 - value))
     return _logistic(centre - half), _logistic(centre + half)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from modelward_quality import calibration, confusion, regression, scores
 from modelward_quality.calibration import Calibration
 from modelward_quality.confusion import Confusion
-from modelward_quality.estimate import Estimate
+from modelward_quality.estimate import LEVEL, Estimate
 from modelward_quality.moments import Moments
 from modelward_quality.regression import Errors
 from modelward_quality.scores import Scores
@@ -58,13 +58,13 @@ def _sum(one: Any, other: Any) -> Any:
     return one + other
 
 
-_OF_TABLE: Final[Mapping[str, Callable[[Confusion], Estimate | None]]] = {
+_OF_TABLE: Final[Mapping[str, Callable[[Confusion, float], Estimate | None]]] = {
     "accuracy": confusion.accuracy,
     "macroF1": confusion.macro_f1,
     "balancedAccuracy": confusion.macro_recall,
 }
 
-_OF_LABEL: Final[Mapping[str, Callable[[Confusion, str], Estimate | None]]] = {
+_OF_LABEL: Final[Mapping[str, Callable[[Confusion, str, float], Estimate | None]]] = {
     "precision": confusion.precision,
     "recall": confusion.recall,
     "f1": confusion.f1,
@@ -72,12 +72,12 @@ _OF_LABEL: Final[Mapping[str, Callable[[Confusion, str], Estimate | None]]] = {
     "selectionRate": confusion.selection_rate,
 }
 
-_OF_SCORES: Final[Mapping[str, Callable[[Scores], Estimate | None]]] = {
+_OF_SCORES: Final[Mapping[str, Callable[[Scores, float], Estimate | None]]] = {
     "rocAuc": scores.roc_auc,
     "averagePrecision": scores.average_precision,
 }
 
-_OF_ERRORS: Final[Mapping[str, Callable[[Errors], Estimate | None]]] = {
+_OF_ERRORS: Final[Mapping[str, Callable[[Errors, float], Estimate | None]]] = {
     "rmse": regression.rmse,
     "mae": regression.mae,
     "mape": regression.mape,
@@ -86,19 +86,20 @@ _OF_ERRORS: Final[Mapping[str, Callable[[Errors], Estimate | None]]] = {
 }
 
 
-def values(found: Statistics, positive: str | None = None) -> dict[str, Estimate]:
-    """By name, those that are defined. `positive`: the label that precision, recall and F1 are about."""
+def values(found: Statistics, positive: str | None = None, level: float = LEVEL) -> dict[str, Estimate]:
+    """By name, those that are defined. `positive`: the label that precision, recall and F1 are about; `level`: of
+    the intervals."""
     made: dict[str, Estimate | None] = {}
     if found.confusion is not None:
-        made |= {name: value(found.confusion) for name, value in _OF_TABLE.items()}
+        made |= {name: value(found.confusion, level) for name, value in _OF_TABLE.items()}
         if positive is not None:
-            made |= {name: value(found.confusion, positive) for name, value in _OF_LABEL.items()}
+            made |= {name: value(found.confusion, positive, level) for name, value in _OF_LABEL.items()}
     if found.scores is not None:
-        made |= {name: value(found.scores) for name, value in _OF_SCORES.items()}
+        made |= {name: value(found.scores, level) for name, value in _OF_SCORES.items()}
     if found.calibration is not None:
-        made["calibrationError"] = calibration.calibration_error(found.calibration)
+        made["calibrationError"] = calibration.calibration_error(found.calibration, level)
     if found.errors is not None:
-        made |= {name: value(found.errors) for name, value in _OF_ERRORS.items()}
+        made |= {name: value(found.errors, level) for name, value in _OF_ERRORS.items()}
     for name, mean, low, high in (
         ("logLoss", found.loss, 0.0, float("inf")),
         ("brier", found.brier, 0.0, 1.0),
@@ -107,5 +108,5 @@ def values(found: Statistics, positive: str | None = None) -> dict[str, Estimate
         ("worth", found.worth, float("-inf"), float("inf")),
     ):
         if mean is not None:
-            made[name] = mean.estimate(low, high)
+            made[name] = mean.estimate(low, high, level)
     return {name: value for name, value in made.items() if value is not None}

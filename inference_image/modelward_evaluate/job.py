@@ -1,0 +1,87 @@
+"""`python -m modelward_evaluate.job`: what a Job of the operator runs.
+
+MODELWARD_EVALUATION says what; the message of the container that ends has what was found, or in one line why nothing
+was. A Job has no rights in the cluster and writes nothing into the store.
+"""
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from modelward_evaluate import report
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.evaluate import evaluate, of_days
+from modelward_evaluate.report import Asked
+from modelward_evaluate.sources import listing
+from modelward_evaluate.spec import Spec
+
+VARIABLE: Final = "MODELWARD_EVALUATION"
+
+MESSAGE: Final = Path("/dev/termination-log")
+"""Where the kubelet reads what a container has to say."""
+
+
+class Days(BaseModel):
+    """From `begin` until before `end`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    begin: AwareDatetime
+    end: AwareDatetime
+
+
+class Job(BaseModel):
+    """`evaluation`: of the cohort; `before`: the days that it is compared with; the rest as report.Asked has it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    evaluation: Spec
+    revision: Annotated[str, Field(min_length=1)]
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    metrics: tuple[str, ...] = ()
+    smallest: Annotated[int, Field(ge=1)] = 100
+    before: Days | None = None
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Raises EvaluationError."""
+    spec = job.evaluation
+    asked = Asked(job.revision, job.level, job.metrics, job.smallest)
+    if not listing(spec.outcomes).paths:
+        return report.nothing(asked, "outcomes")
+    paths = listing(spec.predictions).paths
+    if not of_days(paths, spec):
+        return report.nothing(asked, "predictions")
+    found, before = evaluate(spec), None
+    if job.before is not None:
+        earlier = spec.model_copy(
+            update={"begin": job.before.begin, "end": job.before.end, "segments": (), "fairness": None}
+        )
+        if of_days(paths, earlier):
+            before = evaluate(earlier)
+    return report.report(found, before, spec, asked)
+
+
+def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -> int:
+    """0: it was evaluated; 1: the message says why not."""
+    try:
+        job = Job.model_validate_json(environment.get(VARIABLE, ""))
+        told, code = report.pack(run(job)), 0
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or VARIABLE
+        told, code = f"{where}: {first['msg']}", 1
+    except (EvaluationError, OSError) as error:
+        told, code = str(error).strip().split("\n")[0], 1
+    if code:
+        print(f"modelward_evaluate: {told}", file=sys.stderr)
+    message.write_bytes(told.encode()[: report.LIMIT])
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""What a Job tells the operator: values with their intervals, as short as the message of a pod that ends has to be.
+
+The kubelet keeps 4096 bytes. So it is JSON, packed, with what the policy asks for first; what has no room is counted
+and left out, from the end.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Any, Final
+
+from modelward_evaluate.cohorts import positive_of
+from modelward_evaluate.evaluate import PARITIES, Evaluation
+from modelward_evaluate.spec import Spec
+from modelward_evaluate.sums import Group
+from modelward_quality.estimate import Estimate
+from modelward_quality.statistics import Statistics, values
+
+VERSION: Final = 1
+
+LIMIT: Final = 4000
+"""Bytes; the kubelet cuts after 4096."""
+
+PREFIX: Final = "modelward-quality:"
+
+LONGEST: Final = 60
+"""Characters of a group's name."""
+
+ANSWERED: Final = ("stable", "candidate", "variant")
+"""Arms whose answers somebody got by the router: copies have outcomes of another model's answers, and what came past
+the router is mostly somebody who tries something."""
+
+Row = list[Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """`revision`: whose quality; `level`: of the intervals; `metrics`: names that matter, the first most; `smallest`:
+    rows of a group that is judged."""
+
+    revision: str
+    level: float
+    metrics: tuple[str, ...] = ()
+    smallest: int = 100
+
+
+def report(found: Evaluation, before: Evaluation | None, spec: Spec, asked: Asked) -> dict[str, Any]:
+    """`found`: of the cohort; `before`: of the days that it is compared with."""
+    wholes = _wholes(found.groups, asked.revision)
+    whole = wholes.get(("", ""), Statistics())
+    positive = positive_of(spec)
+
+    def told(statistics: Statistics, only: bool) -> Iterator[tuple[str, Estimate]]:
+        by_name = values(statistics, positive, asked.level)
+        first = [name for name in asked.metrics if name in by_name]
+        rest = [] if only else [name for name in by_name if name not in first]
+        return ((name, by_name[name]) for name in (*first, *rest))
+
+    own = [["", "", name, *_numbers(each)] for name, each in told(whole, only=False)]
+    parts = [
+        [cut(segment), cut(value), name, *_numbers(each)]
+        for (segment, value), statistics in wholes.items()
+        if segment
+        for name, each in told(statistics, only=True)
+    ]
+    earlier = Statistics() if before is None else _wholes(before.groups, asked.revision).get(("", ""), Statistics())
+    return {
+        "v": VERSION,
+        "revision": asked.revision,
+        "rows": rows_of(whole),
+        "counts": found.counts,
+        "before": [[name, *_numbers(each)] for name, each in told(earlier, only=True)],
+        "fairness": _fairness(wholes, spec, asked),
+        "values": [*own, *parts],
+    }
+
+
+def nothing(asked: Asked, of: str) -> dict[str, Any]:
+    """There are no files of `of`: predictions or outcomes."""
+    return {"v": VERSION, "revision": asked.revision, "rows": 0, "nothing": of}
+
+
+def rows_of(statistics: Statistics) -> int:
+    """That were counted."""
+    if statistics.confusion is not None:
+        return statistics.confusion.rows
+    found = statistics.errors.error if statistics.errors is not None else statistics.ndcg or statistics.mrr
+    return 0 if found is None else found.rows
+
+
+def pack(told: Mapping[str, Any]) -> str:
+    """As the message of a pod. Of too many values the last ones are left out, and counted as `dropped`."""
+    kept = dict(told)
+    dropped = 0
+    while len(message := _packed({**kept, "dropped": dropped} if dropped else kept)) > LIMIT and kept.get("values"):
+        least = max(1, len(kept["values"]) // 20)
+        kept["values"] = kept["values"][:-least]
+        dropped += least
+    return message
+
+
+def _packed(told: Mapping[str, Any]) -> str:
+    text = json.dumps(told, allow_nan=False, separators=(",", ":"))
+    return PREFIX + base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def _wholes(groups: Iterable[Group], revision: str) -> dict[tuple[str, str], Statistics]:
+    """Of all days and of the arms that answered, by segment and value."""
+    by_key: dict[tuple[str, str], list[Statistics]] = {}
+    for each in groups:
+        if each.revision == revision and each.arm in ANSWERED:
+            by_key.setdefault((each.segment, each.value), []).append(each.statistics)
+    return {key: reduce(add, by_key[key]) for key in sorted(by_key)}
+
+
+def _fairness(wholes: Mapping[tuple[str, str], Statistics], spec: Spec, asked: Asked) -> list[Row]:
+    positive = positive_of(spec)
+    if spec.fairness is None or positive is None:
+        return []
+    tables = {
+        value: statistics.confusion
+        for (segment, value), statistics in wholes.items()
+        if segment == spec.fairness.name and statistics.confusion is not None
+    }
+    made = []
+    for name, parity in PARITIES.items():
+        gap = parity(tables, positive, asked.smallest, asked.level)
+        if gap is None:
+            continue
+        groups = [cut(gap.highest), cut(gap.lowest), len(gap.left_out)]
+        made.append([name, "difference", *_numbers(gap.difference), *groups])
+        if gap.ratio is not None:
+            made.append([name, "ratio", *_numbers(gap.ratio), *groups])
+    return made
+
+
+def _numbers(each: Estimate) -> Row:
+    """Value, low, high and rows; an interval is wider by what cells of scores may be off."""
+    low = None if each.low is None else _short(each.low - each.within)
+    high = None if each.high is None else _short(each.high + each.within)
+    return [_short(each.value), low, high, each.rows]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.7g}")
+
+
+def cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
