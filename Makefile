@@ -131,8 +131,8 @@ docs: $(READY) ## generate the reference of the CRD, and the page of metrics
 sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist/
 	@$(BIN)/python manifests/sbom.py dist
 
-pinned: $(READY) ## a kustomization with images by digest, in dist/pinned (OPERATOR=…@sha256:… INFERENCE=… ROUTER=…)
-	@$(BIN)/python manifests/pin.py dist/pinned --operator '$(OPERATOR)' --inference '$(INFERENCE)' --router '$(ROUTER)'
+pinned: $(READY) ## a kustomization with images by digest, in dist/pinned (OPERATOR=…@sha256:… INFERENCE=… EVALUATE=… ROUTER=…)
+	@$(BIN)/python manifests/pin.py dist/pinned --operator '$(OPERATOR)' --inference '$(INFERENCE)' --evaluate '$(EVALUATE)' --router '$(ROUTER)'
 
 alerts: $(READY) ## generate the rules of Prometheus (RUNBOOKS=https://…: where docs/runbooks is published)
 	@$(BIN)/python -m manifests.alerts.generate $(if $(RUNBOOKS),'--runbooks=$(RUNBOOKS)')
@@ -143,6 +143,7 @@ argocd: $(READY) ## generate the patch that shows Argo CD what a ModelDeployment
 lock: $(READY) ## pin the newest versions that pyproject.toml allows
 	@$(COMPILE) operator/pyproject.toml -o operator/requirements.lock
 	@$(COMPILE) --extra image inference_image/pyproject.toml -o inference_image/requirements.lock
+	@$(COMPILE) --extra evaluate --extra log inference_image/pyproject.toml -o inference_image/evaluate.lock
 	@$(COMPILE) --extra image --extra evaluate --group dev pyproject.toml operator/pyproject.toml inference_image/pyproject.toml -o $(LOCK)
 
 lock-peers: $(READY) ## pin what the peers of the benchmarks need, and the servers of others that tests ask

@@ -1,6 +1,7 @@
 """Writes a kustomization that installs the operator with images that are pinned by digest: `make pinned`.
 
-    make pinned OPERATOR=registry/operator@sha256:… INFERENCE=registry/inference@sha256:… ROUTER=registry/envoy@sha256:…
+    make pinned OPERATOR=registry/operator@sha256:… INFERENCE=registry/inference@sha256:… \
+        EVALUATE=registry/evaluate@sha256:… ROUTER=registry/envoy@sha256:…
 
 A tag names what somebody pushes next, a digest these bytes alone; the operator passes the references on as they stand.
 `installation` is also what the local cluster is installed with, by tags that name content.
@@ -16,7 +17,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 
-ROLES: Final = ("operator", "inference", "router")
+ROLES: Final = ("operator", "inference", "router", "evaluate")
 
 _REFERENCE: Final = re.compile(
     r"(?P<name>[^@\s]+?)(?::(?P<tag>[\w][\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
@@ -72,6 +73,7 @@ configMapGenerator:
   literals:
   - MODELWARD_SERVER_IMAGE={references["inference"]}
   - MODELWARD_ROUTER_IMAGE={references["router"]}
+  - MODELWARD_EVALUATE_IMAGE={references["evaluate"]}
 """
 
 

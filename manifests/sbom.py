@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 IMAGES = {
     "operator": ROOT / "operator/requirements.lock",
     "inference": ROOT / "inference_image/requirements.lock",
+    "evaluate": ROOT / "inference_image/evaluate.lock",
 }
 
 UNKNOWN = "unknown"

@@ -15,8 +15,9 @@ class Platform:
     `https_proxy`, `no_proxy`: of downloads; `oci_plain_http`: registries that these ask over http; `ca_config_map`: a
     ConfigMap in each model's namespace whose key `ca.crt` has certificates that downloads trust besides.
     `operator_namespace`: whose operator is let through by the NetworkPolicies; None where none are made.
-    `operator_keys`: public keys of the operator, by which pods know it; none
-    where it could not read its own. `caches`: claims of the model's namespace that its pods may mount now.
+    `operator_keys`: public keys of the operator, by which pods know it; none where it could not read its own. `caches`:
+    claims of the model's namespace that its pods may mount now. `evaluate_image`: of Jobs that join predictions with
+    outcomes; empty: there are none.
     """
 
     server_image: str
@@ -32,3 +33,4 @@ class Platform:
     operator_namespace: str | None = None
     operator_keys: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
+    evaluate_image: str = ""

@@ -37,8 +37,10 @@ class SettingsError(ValueError):
     """A setting is missing or wrong; the message names the variable."""
 
 
-def image(environment: Mapping[str, str], name: str) -> str:
+def image(environment: Mapping[str, str], name: str, *, optional: bool = False) -> str:
     value = environment.get(name, "").strip()
+    if not value and optional:
+        return ""
     if not value:
         raise SettingsError(f"{name} is not set; set it to an image reference, as manifests/base/operator.yaml does")
     if not _IMAGE.fullmatch(value):

@@ -71,6 +71,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         platform=Platform(
             server_image=value.image(environment, "MODELWARD_SERVER_IMAGE"),
             router_image=value.image(environment, "MODELWARD_ROUTER_IMAGE"),
+            evaluate_image=value.image(environment, "MODELWARD_EVALUATE_IMAGE", optional=True),
             cluster_domain=value.dns_name(environment, "MODELWARD_CLUSTER_DOMAIN", "cluster.local", "cluster.local"),
             allowed_formats=value.formats(environment, "MODELWARD_ALLOWED_FORMATS"),
             max_model_size=value.size(environment, "MODELWARD_MAX_MODEL_SIZE", "10Gi"),

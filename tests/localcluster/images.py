@@ -80,6 +80,16 @@ IMAGES = {
             ),
         ),
         Image(
+            "evaluate",
+            "inference_image/evaluate.Dockerfile",
+            (
+                "inference_image/evaluate.lock",
+                "inference_image/modelward_evaluate",
+                "inference_image/modelward_monitor",
+                "inference_image/modelward_quality",
+            ),
+        ),
+        Image(
             "router", "tests/localcluster/images/router.Dockerfile", ("tests/localcluster/images/router.requirements",)
         ),
         Image(

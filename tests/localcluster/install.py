@@ -7,7 +7,7 @@ from localcluster.progress import step
 from manifests.pin import installation
 
 NAMESPACE = "modelward-system"
-ROLES = ["operator", "inference", "router"]
+ROLES = ["operator", "inference", "router", "evaluate"]
 
 
 def install() -> dict[str, str]:

@@ -47,6 +47,13 @@ def test_a_missing_image_is_named(missing: str) -> None:
         load({name: value for name, value in COMPLETE.items() if name != missing})
 
 
+def test_the_evaluators_image_may_be_left_out_and_not_be_none() -> None:
+    assert load(COMPLETE).platform.evaluate_image == ""
+    assert load({**COMPLETE, "MODELWARD_EVALUATE_IMAGE": " evaluate:1 "}).platform.evaluate_image == "evaluate:1"
+    with pytest.raises(SettingsError, match="MODELWARD_EVALUATE_IMAGE is 'a b', which is no image"):
+        load({**COMPLETE, "MODELWARD_EVALUATE_IMAGE": "a b"})
+
+
 DIGEST = "sha256:" + "0a" * 32
 
 
@@ -246,6 +253,7 @@ ROOT = Path(__file__).parents[2]
 
 WRONG: dict[str, str] = {
     "MODELWARD_SERVER_IMAGE": "a b", "MODELWARD_ROUTER_IMAGE": "a b", "MODELWARD_CLUSTER_DOMAIN": "cluster.local.",
+    "MODELWARD_EVALUATE_IMAGE": "a b",
     "MODELWARD_ALLOWED_FORMATS": "onix", "MODELWARD_MAX_MODEL_SIZE": "much", "MODELWARD_NODE_CREDENTIALS": "yes",
     "MODELWARD_HTTPS_PROXY": "proxy:3128", "MODELWARD_NO_PROXY": "http://svc", "MODELWARD_CA_CONFIGMAP": "Our_CA",
     "MODELWARD_OCI_PLAIN_HTTP": "http://registry:5000", "MODELWARD_NETWORK_POLICIES": "no",

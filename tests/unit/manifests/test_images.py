@@ -17,6 +17,7 @@ STARTS = {
     "operator": "import modelward.app",
     "inference": "import modelward, modelward_inference.serve.process, modelward_inference.fetch.obtain, "
     "modelward_inference.compile.build, modelward_monitor.run; modelward.save_bundle, modelward.log_model",
+    "evaluate": "import modelward_evaluate.job",
 }
 
 

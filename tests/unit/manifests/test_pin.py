@@ -13,11 +13,12 @@ import yaml
 from localcluster import binaries
 from manifests import pin
 
-DIGESTS = {role: f"sha256:{number * 64}" for number, role in zip("abc", pin.ROLES, strict=True)}
+DIGESTS = {role: f"sha256:{number * 64}" for number, role in zip("abcd", pin.ROLES, strict=True)}
 PINNED = {
     "operator": f"registry.example.com:5000/ml/operator@{DIGESTS['operator']}",
     "inference": f"registry.example.com/ml/inference:0.1.0@{DIGESTS['inference']}",
     "router": f"docker.io/envoyproxy/envoy@{DIGESTS['router']}",
+    "evaluate": f"registry.example.com/ml/evaluate@{DIGESTS['evaluate']}",
 }
 
 
@@ -48,6 +49,7 @@ def test_every_image_is_pinned_as_kustomize_builds_it(tmp_path: Path, kubectl: P
     (settings,) = [each["data"] for each in objects if each["kind"] == "ConfigMap"]
     assert settings["MODELWARD_SERVER_IMAGE"] == PINNED["inference"]
     assert settings["MODELWARD_ROUTER_IMAGE"] == PINNED["router"]
+    assert settings["MODELWARD_EVALUATE_IMAGE"] == PINNED["evaluate"]
     assert settings["MODELWARD_MAX_MODEL_SIZE"] == "10Gi"
     assert {each["metadata"]["namespace"] for each in objects if each["kind"] == "Deployment"} == {"modelward-system"}
 
