@@ -39,7 +39,69 @@ def schedule(cron: str, **fields: Any) -> Object:
     return {**retrain(), "schedule": {"cron": cron, **fields}}
 
 
+CLASSES = {"kind": "Classes", "label": "output.label", "positive": "1", "score": "output.probabilities[1]"}
+
+
+def quality(task: Object | None = None, **fields: Any) -> Object:
+    return policy(quality={"task": CLASSES if task is None else task, **fields})
+
+
 BAD: dict[str, tuple[Object, str]] = {
+    "quality of an unknown task": (quality({"kind": "Clusters"}), "write Classes, Numbers or Ranking"),
+    "classes of no column": (quality({"kind": "Classes"}), "name the log's column with the label"),
+    "a score of no label": (quality({"kind": "Classes", "score": "s"}), "write the label that the score is"),
+    "numbers without a column": (quality({"kind": "Numbers"}), "spec.quality.task.value: name the log's column"),
+    "a ranking without a score": (quality({"kind": "Ranking"}), "name the log's column that rows are ranked by"),
+    "a label of numbers": (quality({"kind": "Numbers", "value": "v", "label": "l"}), "leave the others out"),
+    "a metric of another task": (
+        quality({"kind": "Numbers", "value": "v"}, metrics=[{"name": "rocAuc", "min": "0.8"}]),
+        "write a metric of the task that has an interval",
+    ),
+    "a metric without an interval": (
+        quality({"kind": "Numbers", "value": "v"}, metrics=[{"name": "r2"}]), "write a metric of the task that has an",
+    ),
+    "recall of no label": (
+        quality({"kind": "Classes", "label": "l"}, metrics=[{"name": "recall"}]), "write it into spec.quality.task.pos",
+    ),
+    "an area without scores": (
+        quality({"kind": "Classes", "label": "l"}, metrics=[{"name": "rocAuc"}]), "are made of scores: write the log's",
+    ),
+    "a worse bias": (
+        quality({"kind": "Numbers", "value": "v"}, metrics=[{"name": "bias", "maxDegradation": "1"}]),
+        "write min and max in place of maxDegradation",
+    ),
+    "a bound in words": (quality(metrics=[{"name": "f1", "min": "good"}]), "write a bound as a number in quotes"),
+    "a negative fall": (quality(metrics=[{"name": "f1", "maxDegradation": "-1"}]), "a number in quotes, 0 or above"),
+    "a label window of months": (quality(labelWindow="2M"), "write minutes, hours or days (up to 3650), such as 60d"),
+    "two schedules of quality": (
+        quality(every="24h", schedule={"cron": "0 2 * * *"}), "write every (a period) or schedule (cron)",
+    ),
+    "quality at every minute": (quality(every="1m"), "write a period from 5m to 31d"),
+    "quality every year": (quality(every="365d"), "write a period from 5m to 31d"),
+    "a cron of quality in words": (quality(schedule={"cron": "each night"}), "spec.quality.schedule.cron: write five"),
+    "outcomes by http": (quality(outcomes={"uri": "https://x/y"}), "spec.quality.outcomes.uri: start it with s3://"),
+    "outcomes of a parent": (quality(outcomes={"uri": "pvc://c/../x"}), "write a plain path"),
+    "keys of a claim": (
+        quality(outcomes={"uri": "pvc://c/x", "credentialsSecret": {"name": "s"}}), "only s3:// reads credentials",
+    ),
+    "absent numbers in words": (
+        quality({"kind": "Numbers", "value": "v"}, outcomes={"absent": "none"}), "write a number in quotes, such",
+    ),
+    "a segment of nothing": (quality(segments=[{"name": "a"}]), "write column (of the log) or sql"),
+    "a segment's name with a blank": (quality(segments=[{"name": "a b", "column": "c"}]), "write a name of letters"),
+    "fairness of no group": (quality(fairness={}), "spec.quality.fairness: write column (of the log) or sql"),
+    "fairness of no label": (
+        quality({"kind": "Numbers", "value": "v"}, fairness={"column": "c"}), "groups are compared by how often one",
+    ),
+    "fairness as a segment is called": (
+        quality(segments=[{"name": "Sex", "column": "c"}], fairness={"name": "sex", "column": "c"}),
+        "a segment has this name; choose another one",
+    ),
+    "fairness of twelve people": (quality(fairness={"column": "c", "minGroupSize": 12}), "from 30 to 10000000"),
+    "an unknown parity": (
+        quality(fairness={"column": "c", "rules": [{"name": "justice"}]}), "write statisticalParity, equalOpportunity",
+    ),
+    "an evaluation in no memory": (quality(memory="100Mi"), "write a size from 1Gi to 256Gi"),
     "no target": ({}, "spec.target: Required value"),
     "an empty target": ({"target": {}}, "write name (one ModelDeployment) or selector (by labels)"),
     "two targets": (
@@ -107,6 +169,26 @@ BAD: dict[str, tuple[Object, str]] = {
 BAD_NAMES = ["3fraud", "fraud.v2", "a" * 41]
 
 GOOD: dict[str, Object] = {
+    "the least quality": quality({"kind": "Classes", "label": "output.label"}),
+    "the whole of quality": quality(
+        outcomes={"uri": "s3://lake/told", "credentialsSecret": {"name": "s"}, "absent": "0"},
+        labelWindow="60d",
+        schedule={"cron": "0 2 * * *", "timeZone": "Europe/Berlin"},
+        days=28,
+        minSamples=1000,
+        compare={"against": "Days", "days": 90},
+        segments=[{"name": "large", "sql": "input.amount > 1000"}],
+        metrics=[{"name": "rocAuc", "min": "0.8", "maxDegradation": "0.05"}, {"name": "logLoss", "max": "0.3"}],
+        fairness={"name": "sex", "column": "input.sex", "rules": [{"name": "equalizedOdds", "minRatio": "0.8"}]},
+        business={"expression": "outcome", "min": "-1.5"},
+        memory="8Gi",
+        deadline="30m",
+    ),
+    "quality of numbers": quality(
+        {"kind": "Numbers", "value": "v"}, metrics=[{"name": "bias", "min": "-1", "max": "1"}]
+    ),
+    "quality of a ranking": quality({"kind": "Ranking", "score": "s", "k": 10}, metrics=[{"name": "ndcg"}]),
+    "quality by the hour": quality(every="6h", labelWindow="90m", outcomes={"uri": "pvc://told"}),
     "the least": policy(),
     "a selector": {"target": {"selector": {"matchLabels": {"team": "risk"}}}},
     "warn only": policy(actions={"inputs": "Warn", "outputs": "Warn", "dataQuality": "Warn"}),
@@ -198,10 +280,29 @@ def test_defaults_and_columns(cluster: Cluster, namespace: str) -> None:
         {"needed": 1, "windows": 1},
     )
     assert spec["falseAlarms"]["maxPer30Days"] == "0.05"
-    assert spec["actions"] == {"inputs": "Retrain", "outputs": "Retrain", "dataQuality": "Hold"}
+    assert spec["actions"] == {
+        "inputs": "Retrain",
+        "outputs": "Retrain",
+        "dataQuality": "Hold",
+        "quality": "Retrain",
+        "fairness": "Warn",
+        "business": "Warn",
+    }
     container = spec["retrain"]["job"]["template"]["spec"]["template"]["spec"]["containers"][0]
     assert container["env"] == [{"name": "A", "value": "b"}], "what is not described here is kept all the same"
     assert stored["status"]["observedGeneration"] == -1
     assert "driftpolicy.modelward.io/fraud" in cluster.kubectl("get", "modelward", "-n", namespace, "-o", "name")
     header = cluster.kubectl("get", "driftpolicies", "-n", namespace).splitlines()[0].split()
-    assert header == ["NAME", "TARGET", "VERDICT", "FEATURE", "VALUE", "LAST", "RUN", "RESULT", "READY", "AGE"]
+    assert header == [
+        "NAME",
+        "TARGET",
+        "VERDICT",
+        "FEATURE",
+        "VALUE",
+        "QUALITY",
+        "LAST",
+        "RUN",
+        "RESULT",
+        "READY",
+        "AGE",
+    ]

@@ -12,6 +12,7 @@ from typing import Any, Final
 from modelward.api.invalid import read_as
 from modelward.api.names import ANNOTATION_RETRAIN, FINALIZER_RUN
 from modelward.api.owners import owner_reference
+from modelward.api.quality import Quality, parse_quality
 
 KIND: Final = "DriftPolicy"
 
@@ -95,11 +96,14 @@ class Persistence:
 
 @dataclass(frozen=True)
 class Actions:
-    """Retrain, Warn or Hold for each kind of feature."""
+    """Retrain, Warn or Hold for each kind of feature, and for rules of spec.quality."""
 
     inputs: str = RETRAIN
     outputs: str = RETRAIN
     data_quality: str = HOLD
+    quality: str = RETRAIN
+    fairness: str = WARN
+    business: str = WARN
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,7 @@ class Spec:
     schedule: Schedule | None = None
     suspend: bool = False
     retrain: Retrain | None = None
+    quality: Quality | None = None
     others: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"unread": True})
     """As the user wrote them: for kinds of signals that read their own part."""
 
@@ -207,6 +212,7 @@ def parse_target(raw: Mapping[str, Any]) -> Target:
 
 _READ: Final = frozenset({
     "target", "window", "features", "falseAlarms", "persistence", "actions", "schedule", "suspend", "retrain",
+    "quality",
 })  # fmt: skip
 
 
@@ -226,12 +232,16 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
             str(actions.get("inputs", Actions.inputs)),
             str(actions.get("outputs", Actions.outputs)),
             str(actions.get("dataQuality", Actions.data_quality)),
+            str(actions.get("quality", Actions.quality)),
+            str(actions.get("fairness", Actions.fairness)),
+            str(actions.get("business", Actions.business)),
         ),
         schedule=None
         if schedule is None
         else Schedule(str(schedule["cron"]), str(schedule.get("timeZone", Schedule.time_zone))),
         suspend=bool(raw.get("suspend", False)),
         retrain=None if retrain is None else _retrain(retrain),
+        quality=None if raw.get("quality") is None else parse_quality(raw["quality"]),
         others={name: value for name, value in raw.items() if name not in _READ},
     )
 

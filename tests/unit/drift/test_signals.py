@@ -31,20 +31,20 @@ NOW = 9000.0
 
 def _signals(spec: Spec, sight: Sight) -> Iterator[Signal]:
     """Of a source that may be mute; the breach has begun when it was first seen."""
-    if "quality" not in spec.others:
+    if "latency" not in spec.others:
         return
-    least, source = spec.others["quality"]["least"], sight.sources.get("outcomes")
+    least, source = spec.others["latency"]["least"], sight.sources.get("outcomes")
     last = next(iter(sight.last), None)
     if source is None:
-        yield replace(last or Signal("quality", "accuracy"), missing="the installation has no outcomes")
+        yield replace(last or Signal("latency", "accuracy"), missing="the installation has no outcomes")
         return
     value = source[sight.revision]
     breached = value < least
     since = (last.since if last and last.breached else sight.now) if breached else None
-    yield Signal("quality", "accuracy", f"{value:.2f}", f"{least:.2f}", breached, since, f"accuracy is {value:.2f}")
+    yield Signal("latency", "accuracy", f"{value:.2f}", f"{least:.2f}", breached, since, f"accuracy is {value:.2f}")
 
 
-KIND = Kind("quality", lambda spec, _: spec.others["quality"].get("action", RETRAIN), _signals)
+KIND = Kind("latency", lambda spec, _: spec.others["latency"].get("action", RETRAIN), _signals)
 
 
 @pytest.fixture(autouse=True)
@@ -52,9 +52,9 @@ def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "SIGNALS", (*registry.SIGNALS, KIND))
 
 
-def judge(at: Look, accuracy: float | None, last: Verdict | None = None, now: float = NOW, **quality: Any) -> Verdict:
+def judge(at: Look, accuracy: float | None, last: Verdict | None = None, now: float = NOW, **latency: Any) -> Verdict:
     sources = {} if accuracy is None else {"outcomes": {"r1": accuracy, "r2": 1.0}}
-    given = policy(retrain=JOB, quality={"least": 0.9, **quality})
+    given = policy(retrain=JOB, latency={"least": 0.9, **latency})
     return verdict_on(given, "r1", at, last or Verdict(), fresh=False, now=now, sources=sources)
 
 
@@ -64,7 +64,7 @@ def test_a_breach_makes_the_verdict_whatever_the_window_says() -> None:
         bad = judge(at, 0.8)
         assert (bad.word, bad.sentence, bad.since) == (DRIFTED, "accuracy is 0.80", NOW)
     both = judge(DRIFTS, 0.8)
-    assert [each.key for each in both.breached] == ["amount", "quality/accuracy"]
+    assert [each.key for each in both.breached] == ["amount", "latency/accuracy"]
     assert both.since == 7200.0, "a window that drifts says when"
     assert both.sentence.startswith("amount")
     assert both.sentence.endswith("; accuracy is 0.80")
@@ -85,17 +85,17 @@ def test_a_breach_goes_on_since_it_began_and_ends_with_the_revision() -> None:
     mute = judge(CALM, None, later, NOW + 120)
     assert (mute.word, mute.since, mute.lacks) == (DRIFTED, NOW, "the installation has no outcomes")
     assert judge(CALM, 0.95, later).word == NO_DRIFT
-    given = policy(retrain=JOB, quality={"least": 0.9})
+    given = policy(retrain=JOB, latency={"least": 0.9})
     other = verdict_on(given, "r2", CALM, first, fresh=False, now=NOW, sources={"outcomes": {"r2": 1.0}})
     assert (other.word, other.since) == (PENDING, None)
 
 
 def test_a_breach_starts_a_run_that_says_why_and_is_answered_once() -> None:
-    given = policy(retrain=JOB, quality={"least": 0.9})
+    given = policy(retrain=JOB, latency={"least": 0.9})
     memory = Memory("fraud", "u1", verdict=judge(CALM, 0.8))
     step = begin(given, FACTS, memory, None, NOW)
     assert step.run is not None
-    assert (step.run.trigger, step.run.reason, step.run.drifted) == ("Drift", "accuracy is 0.80", ("quality/accuracy",))
+    assert (step.run.trigger, step.run.reason, step.run.drifted) == ("Drift", "accuracy is 0.80", ("latency/accuracy",))
     assert knows(memory, step.run).run is not None
     answered = replace(memory, answered=Answered("r1", step.run.drifted, step.run.name, "RolledBack"))
     assert begin(given, FACTS, answered, None, NOW + 9).stalled is not None
@@ -103,7 +103,7 @@ def test_a_breach_starts_a_run_that_says_why_and_is_answered_once() -> None:
 
 @pytest.mark.parametrize(("action", "starts", "holds"), [(RETRAIN, 1, 0), (WARN, 0, 0), (HOLD, 0, 1)])
 def test_its_action_is_its_kinds(action: str, starts: int, holds: int) -> None:
-    given = policy(retrain=JOB, quality={"least": 0.9, "action": action})
+    given = policy(retrain=JOB, latency={"least": 0.9, "action": action})
     verdict = judge(CALM, 0.8, action=action)
     assert (len(to_retrain_for(given.spec, verdict)), len(holding(given.spec, verdict))) == (starts, holds)
     step = begin(given, FACTS, Memory("fraud", "u1", verdict=judge(DRIFTS, 0.8, action=action)), None, NOW)
@@ -116,9 +116,9 @@ def test_it_is_remembered_shown_and_told() -> None:
     assert read_memory(show_memory(memory), forgiven=False).verdict == verdict
     status = build_status(policy(), [TargetState(memory)], "2026-11-29T12:00:00Z")
     shown = status["targets"][0]
-    assert (shown["verdict"], shown["message"], shown["drifted"]) == (DRIFTED, "accuracy is 0.80", ["quality/accuracy"])
+    assert (shown["verdict"], shown["message"], shown["drifted"]) == (DRIFTED, "accuracy is 0.80", ["latency/accuracy"])
     assert shown["signals"] == [{
-        "kind": "quality", "name": "accuracy", "value": "0.80", "bound": "0.90", "breached": True,
+        "kind": "latency", "name": "accuracy", "value": "0.80", "bound": "0.90", "breached": True,
         "since": "1970-01-01T02:30:00Z", "message": "accuracy is 0.80",
     }]  # fmt: skip
     assert (status["counts"]["drifted"], status["summary"]["verdict"]) == (1, DRIFTED)
@@ -128,7 +128,7 @@ def test_it_is_remembered_shown_and_told() -> None:
 
 @pytest.mark.parametrize(
     "strange",
-    [{"kind": "fairness", "name": "gap", "breached": True}, {"kind": "quality"}, {}, "text", {"kind": "quality",
+    [{"kind": "novelty", "name": "gap", "breached": True}, {"kind": "latency"}, {}, "text", {"kind": "latency",
      "name": "accuracy", "since": "yesterday", "breached": True}],
     ids=str,
 )  # fmt: skip
