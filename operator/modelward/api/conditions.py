@@ -27,6 +27,9 @@ CACHE_USABLE: Final = "CacheUsable"
 AUTOSCALED: Final = "Autoscaled"
 """Only where spec.autoscaling asks for it."""
 
+MEASURED: Final = "Measured"
+"""Of a DriftPolicy, only where spec.quality asks for it."""
+
 WRITTEN_BACK: Final = "WrittenBack"
 """Only where the ModelRegistry has spec.writeBack."""
 

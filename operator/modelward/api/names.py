@@ -43,6 +43,7 @@ COMPONENT_SERVER: Final = "server"
 COMPONENT_ROUTER: Final = "router"
 COMPONENT_MONITOR: Final = "monitor"
 COMPONENT_RETRAINING: Final = "retraining"
+COMPONENT_EVALUATION: Final = "evaluation"
 
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 """Digest of the manifest as it was last applied: tells a field that left the manifest from one that never was in it."""
@@ -89,6 +90,9 @@ ANNOTATION_CONFIG: Final = f"{GROUP}/config-version"
 
 ANNOTATION_REPORTER: Final = f"{GROUP}/reporter"
 """On a run's Job: the container whose termination message is the report."""
+
+ANNOTATION_EVALUATION: Final = f"{GROUP}/evaluation"
+"""On a Job that evaluates: JSON of whose quality it finds out, and of which days."""
 
 VOLUME_IDENTITY: Final = "identity"
 """Of model pods that have a key of their own: a pod without this volume was made before there were any."""

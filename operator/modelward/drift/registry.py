@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from modelward.api.driftpolicy import WARN, Spec
 from modelward.drift import window_signals
+from modelward.drift.quality_signals import BUSINESS_KIND, FAIRNESS_KIND, QUALITY_KIND
 from modelward.drift.signal import Sight, Signal, read_signal
 
-SIGNALS: Final = (window_signals.KIND,)
+SIGNALS: Final = (window_signals.KIND, QUALITY_KIND, FAIRNESS_KIND, BUSINESS_KIND)
 
 
 def action_of(spec: Spec, signal: Signal) -> str:

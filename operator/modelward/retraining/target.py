@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from modelward.drift.verdicts import Verdict
+from modelward.quality.measured import Kept
 from modelward.retraining.run import Artifact, Run
 
 
@@ -82,7 +83,7 @@ class Ended:
 class Memory:
     """What is remembered of one target. `scheduled_at`: the last time of the schedule that is dealt with; `run`: the
     one that is not settled yet, without its evidence; `runs`: of those that were, the latest and the latest with a
-    result, the latest first."""
+    result, the latest first; `quality`: what outcomes say."""
 
     name: str
     uid: str
@@ -94,3 +95,4 @@ class Memory:
     rejected: tuple[Rejected, ...] = ()
     run: Run | None = None
     runs: tuple[Ended, ...] = ()
+    quality: Kept | None = None

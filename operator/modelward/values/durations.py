@@ -1,8 +1,8 @@
-"""Durations and shares as users write them: 500ms, 30s, 2m, 1h; 0.5%."""
+"""Durations and shares as users write them: 500ms, 30s, 2m, 1h, 60d; 0.5%."""
 
 from typing import Final
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(text: str) -> float:

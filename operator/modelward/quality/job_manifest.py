@@ -1,0 +1,156 @@
+"""The Job that evaluates: it reads the store, has no rights in the cluster, and says at its end what it found. Pure."""
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from modelward.api import names
+from modelward.api.driftpolicy import DriftPolicy
+from modelward.api.modeldeployment import ModelDeployment, PredictionLog
+from modelward.kube import manifests as common
+from modelward.platform import Platform
+from modelward.quality.evaluation import (
+    LOG_CREDENTIALS,
+    LOG_MOUNT,
+    OUTCOMES_CREDENTIALS,
+    OUTCOMES_MOUNT,
+    claim_of,
+    evaluation,
+)
+from modelward.quality.measured import Cohort
+from modelward.revisions.cache_mounts import WRITERS
+from modelward.revisions.init_containers import CA_DIR, CA_KEY
+from modelward.values.durations import seconds
+from modelward.values.hashing import content_hash
+from modelward.values.stored import Stored, known_text
+
+CONTAINER: Final = "evaluate"
+
+ATTEMPTS: Final = 2
+"""After the first: a store that stumbles is asked again, by a new pod."""
+
+SCRATCH: Final = "20Gi"
+"""Of what does not fit into the engine's memory."""
+
+REQUESTS: Final = {"cpu": "100m", "memory": "512Mi"}
+
+
+class About(Stored):
+    """The annotation of a Job. `target`: the ModelDeployment's uid."""
+
+    target: str
+    revision: str
+    cohort: Cohort
+
+
+def job_name(policy: DriftPolicy, model: ModelDeployment, slot: float, spec: Any) -> str:
+    """The same for whoever makes it: of whose it is, when it was due, and what `spec` (spec.quality, and the log) asks
+    for, so that an edit has another one made."""
+    about = {"policy": policy.uid, "target": model.uid, "slot": slot, "spec": spec}
+    return f"{policy.name}-{content_hash(about)}-quality"
+
+
+def read_about(job: Mapping[str, Any]) -> About | None:
+    """None: somebody else has written it."""
+    try:
+        return known_text(About, (job["metadata"].get("annotations") or {})[names.ANNOTATION_EVALUATION])
+    except (KeyError, ValueError):
+        return None
+
+
+def job(
+    policy: DriftPolicy, model: ModelDeployment, log: PredictionLog, platform: Platform, name: str, revision: str,
+    cohort: Cohort,
+) -> dict[str, Any]:  # fmt: skip
+    """The manifest."""
+    quality = policy.spec.quality
+    assert quality is not None
+    labels = {
+        names.LABEL_NAME: f"modelward-{names.COMPONENT_EVALUATION}",
+        names.LABEL_INSTANCE: policy.name,
+        names.LABEL_COMPONENT: names.COMPONENT_EVALUATION,
+        names.LABEL_PART_OF: "modelward",
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+        names.LABEL_POLICY: policy.name,
+        names.LABEL_TARGET: model.name,
+    }
+    about = {"target": model.uid, "revision": revision, "cohort": dict(vars(cohort))}
+    asked = json.dumps(evaluation(policy, model, log, revision, cohort), sort_keys=True)
+    volumes, mounts = _volumes(policy, log, platform)
+    settings = {
+        # Kubernetes expands $(NAME) in values; $$ is a dollar sign.
+        "MODELWARD_EVALUATION": asked.replace("$", "$$"),
+        "AWS_EC2_METADATA_DISABLED": "false" if platform.node_credentials else "true",
+        "HTTPS_PROXY": platform.https_proxy,
+        "NO_PROXY": platform.no_proxy,
+        "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
+    }
+    container = {
+        "name": CONTAINER,
+        "image": platform.evaluate_image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": common.CONTAINER_SECURITY_CONTEXT,
+        "env": common.environment({key: value for key, value in settings.items() if value}),
+        "resources": {"requests": dict(REQUESTS), "limits": {"memory": str(quality.memory)}},
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }
+    claims = [each for each in volumes if "persistentVolumeClaim" in each]
+    pod: dict[str, Any] = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {**common.POD_SECURITY_CONTEXT, **(WRITERS if claims else {})},
+        "containers": [container],
+        "volumes": volumes,
+    }
+    if model.spec.service_account_name:
+        # Where no Secret opens the store it is the identity of the model's own pods that does.
+        pod["serviceAccountName"] = model.spec.service_account_name
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": policy.namespace,
+            "labels": labels,
+            "annotations": {names.ANNOTATION_EVALUATION: json.dumps(about, sort_keys=True)},
+            "ownerReferences": [policy.owner_reference],
+        },
+        "spec": {
+            "backoffLimit": ATTEMPTS,
+            "completions": 1,
+            "parallelism": 1,
+            "activeDeadlineSeconds": math.ceil(seconds(quality.deadline)),
+            "template": {"metadata": {"labels": labels}, "spec": pod},
+        },
+    }
+
+
+def _volumes(
+    policy: DriftPolicy, log: PredictionLog, platform: Platform
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Volumes and mounts, all but the scratch read-only. Secrets are optional: the Job then says which is not there,
+    where a pod that can't begin says it in an Event alone."""
+    quality = policy.spec.quality
+    assert quality is not None
+    outcomes = quality.outcomes
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {"sizeLimit": SCRATCH}}]
+    mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  the path inside the container
+    for name, uri, where in (("log", log.uri, LOG_MOUNT), ("outcomes", outcomes.uri or "", OUTCOMES_MOUNT)):
+        claim = claim_of(uri)
+        if claim is not None:
+            volumes.append({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+            mounts.append({"name": name, "mountPath": where, "readOnly": True})
+    for name, secret, where in (
+        ("log-credentials", log.credentials_secret, LOG_CREDENTIALS),
+        ("outcomes-credentials", outcomes.credentials_secret, OUTCOMES_CREDENTIALS),
+    ):
+        if secret is not None:
+            volumes.append({"name": name, "secret": {"secretName": secret.name, "optional": True}})
+            mounts.append({"name": name, "mountPath": where, "readOnly": True})
+    if platform.ca_config_map:
+        volumes.append({"name": "ca", "configMap": {"name": platform.ca_config_map, "optional": True}})
+        mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
+    return volumes, mounts

@@ -1,0 +1,245 @@
+"""What an evaluation said, as it is kept: the message of its pod, word for word, and of which days it is.
+
+Invariant: what is stored is as long as a pod's message, whatever was asked for. Failure: a message that is none of ours
+is a ValueError; whoever made the pod may have written it.
+"""
+
+import base64
+import json
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any, Final
+
+import msgspec
+
+from modelward.api.driftpolicy import Spec
+from modelward.api.quality import Quality
+from modelward.values.durations import seconds
+from modelward.values.hashing import content_hash
+from modelward.values.stored import Stored, known
+
+PREFIX: Final = "modelward-quality:"
+VERSION: Final = 1
+
+UNPACKED: Final = 256 * 1024
+"""Bytes of a message at most: 4096 may be packed out of very many."""
+
+DAY: Final = 86400.0
+
+OUTCOMES: Final = "outcomes"
+"""Of what there were no files at all."""
+
+PREDICTIONS: Final = "predictions"
+
+
+@dataclass(frozen=True)
+class Value:
+    """`low`, `high`: None where there is no interval; `rows`: behind it."""
+
+    value: float
+    low: float | None
+    high: float | None
+    rows: int
+
+
+@dataclass(frozen=True)
+class Gap:
+    """How far groups are apart. `what`: difference or ratio; `left_out`: how many groups were too small."""
+
+    name: str
+    what: str
+    value: Value
+    highest: str
+    lowest: str
+    left_out: int
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of a cohort. `values`, `before`: of all rows by metric; `parts`: segment, its value, metric, and the value of
+    that; `counts`: what became of predictions and outcomes; `nothing`: of what there was no file, None: there were."""
+
+    revision: str
+    rows: int
+    counts: Mapping[str, int]
+    values: Mapping[str, Value]
+    before: Mapping[str, Value]
+    parts: tuple[tuple[str, str, str, Value], ...]
+    gaps: tuple[Gap, ...]
+    nothing: str | None = None
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of matured predictions that an outcome came for; None: there are none."""
+        matured = self.counts.get("matured", 0)
+        return self.counts.get("withOutcome", 0) / matured if matured else None
+
+    @property
+    def is_silent(self) -> bool:
+        """Nothing came at all: what is assumed of who has none would be a value made of nothing."""
+        return self.nothing == OUTCOMES or (self.coverage == 0 and self.nothing is None)
+
+
+class _Message(Stored):
+    v: int
+    revision: str
+    rows: int
+    nothing: str | None = None
+    counts: dict[str, int] = msgspec.field(default_factory=dict)
+    values: tuple[tuple[str, str, str, float, float | None, float | None, int], ...] = ()
+    before: tuple[tuple[str, float, float | None, float | None, int], ...] = ()
+    fairness: tuple[tuple[str, str, float, float | None, float | None, int, str, str, int], ...] = ()
+    dropped: int = 0
+
+
+def read_message(message: str) -> Measured:
+    """The inverse of modelward_evaluate.report.pack. Raises ValueError."""
+    if not message.startswith(PREFIX):
+        raise ValueError("it is no result of an evaluation")
+    unpack = zlib.decompressobj()
+    try:
+        text = unpack.decompress(base64.b85decode(message.removeprefix(PREFIX)), UNPACKED)
+        if not unpack.eof:
+            raise ValueError("it is cut off, or too long")
+        told = known(_Message, json.loads(text))
+    except (zlib.error, RecursionError) as error:
+        raise ValueError(f"it can't be unpacked: {error}") from error
+    if told.v != VERSION:
+        raise ValueError(f"it is of version {told.v}, and this operator reads {VERSION}")
+    return Measured(
+        revision=told.revision,
+        rows=told.rows,
+        counts=told.counts,
+        values={each[2]: _value(*each[3:]) for each in told.values if not each[0]},
+        before={each[0]: _value(*each[1:]) for each in told.before},
+        parts=tuple((*each[:3], _value(*each[3:])) for each in told.values if each[0]),
+        gaps=tuple(
+            Gap(name, what, _value(value, low, high, rows), highest, lowest, left_out)
+            for name, what, value, low, high, rows, highest, lowest, left_out in told.fairness
+        ),
+        nothing=told.nothing,
+    )
+
+
+def _value(value: float, low: float | None, high: float | None, rows: int) -> Value:
+    if not all(isfinite(each) for each in (value, low, high) if each is not None):
+        raise ValueError("a value is no finite number")
+    return Value(value, low, high, rows)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why nothing is measured (any more). `reason`: one CamelCase word; `message`: the cause and the cure."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Of the revision's first cohort. `level`: of its intervals; `end`: of its days."""
+
+    revision: str
+    basis: str
+    end: float
+    level: float
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """What an evaluation is of. `slot`: the time that it was due, as which it knows outcomes; `begin`, `end`: of the
+    predictions, all in seconds since the epoch; `level`: of the intervals; `basis`: what makes its values what they
+    are."""
+
+    slot: float
+    begin: float
+    end: float
+    level: float
+    basis: str
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is remembered of a target's quality. `done`, `slot`: the Job that was dealt with last, and when it was due;
+    `cohort`, `message`: of the last that said something; `at`: when; `first`: what a fall is measured against; `job`:
+    the one that evaluates now."""
+
+    done: str | None = None
+    slot: float | None = None
+    cohort: Cohort | None = None
+    message: str = ""
+    at: float | None = None
+    first: Reference | None = None
+    problem: Problem | None = None
+    job: str | None = None
+    measured: Measured | None = field(default=None, compare=False)
+    """What `message` says."""
+
+
+def window_of(quality: Quality) -> float:
+    """Seconds that outcomes are waited for."""
+    return seconds(quality.label_window) if quality.label_window else 0.0
+
+
+def basis_of(spec: Spec) -> str:
+    """A hash of all that a metric's value depends on: values of another one are not comparable."""
+    quality = spec.quality
+    assert quality is not None
+    expression = quality.business.expression if quality.business else None
+    return content_hash({
+        "task": repr(quality.task), "outcomes": repr(quality.outcomes), "window": quality.label_window,
+        "business": expression,
+    })  # fmt: skip
+
+
+def cohort_of(spec: Spec, slot: float, level: float) -> Cohort:
+    """The predictions whose label window was over at `slot`, of spec.quality.days."""
+    assert spec.quality is not None
+    end = slot - window_of(spec.quality)
+    return Cohort(slot, end - spec.quality.days * DAY, end, level, basis_of(spec))
+
+
+class StoredKept(Stored):
+    """As memory has it."""
+
+    done: str | None = None
+    slot: float | None = None
+    cohort: Cohort | None = None
+    message: str = ""
+    at: float | None = None
+    first: Reference | None = None
+    problem: Problem | None = None
+    job: str | None = None
+
+    def value(self) -> Kept:
+        """What can't be read of a message counts as not said: the next Job says it anew."""
+        try:
+            measured = read_message(self.message) if self.message else None
+        except ValueError:
+            measured = None
+        if self.message and (measured is None or self.cohort is None):
+            return Kept(first=self.first, problem=self.problem, job=self.job)
+        return Kept(
+            self.done, self.slot, self.cohort, self.message, self.at, self.first, self.problem, self.job, measured
+        )  # fmt: skip
+
+
+def show_kept(kept: Kept) -> dict[str, Any]:
+    """The inverse of StoredKept.value, as JSON."""
+    first = kept.first
+    shown: dict[str, Any] = {
+        "done": kept.done,
+        "slot": kept.slot,
+        "cohort": None if kept.cohort is None else dict(vars(kept.cohort)),
+        "message": kept.message,
+        "at": kept.at,
+        "first": None
+        if first is None
+        else {**vars(first), "values": {name: dict(vars(each)) for name, each in first.values.items()}},
+        "problem": None if kept.problem is None else dict(vars(kept.problem)),
+        "job": kept.job,
+    }
+    return {name: value for name, value in shown.items() if value not in (None, "")}
