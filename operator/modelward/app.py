@@ -171,7 +171,15 @@ def build(
     jobs = JobTrigger(api, cache, now)
     triggers = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
     policies = PolicyReconciler(
-        api, cache, monitoring, jobs, {WEBHOOK: triggers}, configured.identity, now, about=registries.about
+        api,
+        cache,
+        monitoring,
+        jobs,
+        {WEBHOOK: triggers},
+        configured.identity,
+        now,
+        about=registries.about,
+        platform=configured.platform,
     )
     reconcilers: dict[str, Reconciles] = {
         MODEL_DEPLOYMENTS.kind: reconciler,

@@ -14,9 +14,11 @@ from typing import Any, Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from modelward.api.conditions import MEASURED
 from modelward.api.modeldeployment import parse_slo
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT
 from modelward.monitoring.status import Monitored, condition, unreachable
+from modelward.quality.measured import Kept
 from modelward.retraining.status import Told
 from modelward.routing.latency import bound_of
 from modelward.values.durations import seconds, share
@@ -108,6 +110,30 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "retraining_active": (
         "1 while a retraining run of a DriftPolicy goes on, until its rollout has ended.", (*POLICY, "model"),
+    ),
+    "quality": (
+        "What outcomes say of a model, by its latest cohort. segment and part: empty for all rows.",
+        (*POLICY, "model", "revision", "metric", "segment", "part"),
+    ),
+    "quality_low": (
+        "The lower end of its interval, at the level that the policy's alarm budget sets.",
+        (*POLICY, "model", "revision", "metric", "segment", "part"),
+    ),
+    "quality_high": ("The upper end.", (*POLICY, "model", "revision", "metric", "segment", "part")),
+    "quality_rows": ("Rows with an outcome of that cohort.", (*POLICY, "model", "revision")),
+    "quality_coverage": (
+        "The share of that cohort's predictions that an outcome came for.", (*POLICY, "model", "revision"),
+    ),
+    "quality_cohort_end_seconds": (
+        "Until when predictions are in that cohort, as a Unix time.", (*POLICY, "model", "revision"),
+    ),
+    "fairness": (
+        "How far groups are apart. comparison: difference or ratio.",
+        (*POLICY, "model", "revision", "parity", "comparison"),
+    ),
+    "driftpolicy_measured": (
+        "1 while outcomes of all targets are joined with their predictions; a series a policy with spec.quality.",
+        POLICY,
     ),
     "platform_models": (
         "ModelDeployments by how far their pods are what this operator makes of them: current, waiting (a rollout or a "
@@ -250,6 +276,8 @@ def of_monitors(owner: tuple[str, str], seen: Monitored) -> Iterator[Series]:
 def of_policy(body: Mapping[str, Any]) -> Iterator[Series]:
     """Of a DriftPolicy. Raises KeyError, TypeError as of_model does."""
     yield "driftpolicy_stalled", _name_of(body), _is_true(body["status"], "Stalled")
+    if any(each["type"] == MEASURED for each in body["status"]["conditions"]):
+        yield "driftpolicy_measured", _name_of(body), _is_true(body["status"], MEASURED)
 
 
 def of_registry(body: Mapping[str, Any]) -> Iterator[Series]:
@@ -263,6 +291,29 @@ def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]
         if each.verdict in (DRIFTED, NO_DRIFT):
             yield "drift_detected", (*owner, each.model), float(each.verdict == DRIFTED)
         yield "retraining_active", (*owner, each.model), float(each.retraining)
+        if each.quality is not None:
+            yield from _of_quality((*owner, each.model), each.quality)
+
+
+def _of_quality(target: tuple[str, ...], kept: Kept) -> Iterator[Series]:
+    """As many as fit into the message of a pod."""
+    measured, cohort = kept.measured, kept.cohort
+    if measured is None or cohort is None:
+        return
+    whose = (*target, measured.revision)
+    whole = (("", "", name, value) for name, value in measured.values.items())
+    for segment, part, name, found in (*whole, *measured.parts):
+        labels = (*whose, name, segment, part)
+        yield "quality", labels, found.value
+        if found.low is not None and found.high is not None:
+            yield "quality_low", labels, found.low
+            yield "quality_high", labels, found.high
+    yield "quality_rows", whose, float(measured.rows)
+    yield "quality_cohort_end_seconds", whose, cohort.end
+    if measured.coverage is not None:
+        yield "quality_coverage", whose, measured.coverage
+    for gap in measured.gaps:
+        yield "fairness", (*whose, gap.name, gap.what), gap.value.value
 
 
 def _name_of(body: Mapping[str, Any]) -> tuple[str, str]:

@@ -54,7 +54,7 @@ from .kubelet import FakeRouters
 from .monitors import FakeMonitors, as_monitors
 from .traffic import FakeTraffic, as_scraper
 
-PLATFORM = Platform(server_image="inference:1", router_image="envoy:1")
+PLATFORM = Platform(server_image="inference:1", router_image="envoy:1", evaluate_image="evaluate:1")
 LEASE = LeaseSettings(namespace="default", duration=10.0, renew_every=0.5, margin=4.0)
 """Shorter than in production, so that a test need not wait for a lost lease."""
 
@@ -211,6 +211,7 @@ async def operator(
             now,
             look_every=0.2,
             about=registries.about,
+            platform=platform,
         )
         reconcilers: dict[str, Reconciles] = {
             MODEL_DEPLOYMENTS.kind: reconciler,

@@ -79,8 +79,10 @@ def health_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
         (conditions.READY, "True", "Normal", "Watching"),
         (conditions.READY, "False", "Warning", "NotWatched"),
         (conditions.STALLED, "True", "Warning", "Stalled"),
+        (conditions.MEASURED, "True", "Normal", "Measured"),
+        (conditions.MEASURED, "False", "Warning", "NotMeasured"),
     ):
-        if after[kind]["status"] != status or before.get(kind, {}).get("status") == status:
+        if after.get(kind, {}).get("status") != status or before.get(kind, {}).get("status") == status:
             continue
         if reason == "NotWatched" and after[conditions.STALLED]["status"] == "True":
             continue

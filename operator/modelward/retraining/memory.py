@@ -12,6 +12,7 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.drift.registry import read_signals
 from modelward.drift.signal import show_signal
 from modelward.drift.verdicts import PENDING, UNKNOWN, Recent, StoredWindow, Verdict, show_window
+from modelward.quality.measured import StoredKept, show_kept
 from modelward.retraining.run import RUNNING, STARTING, Artifact, Run
 from modelward.retraining.run_object import show_artifact
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
@@ -85,6 +86,7 @@ def read_memory(raw: Mapping[str, Any], *, forgiven: bool) -> Memory:
         rejected=tuple(Rejected(Artifact(each.uri, each.digest), each.reason) for each in stored.rejected),
         run=None if stored.run is None else stored.run.value(),
         runs=tuple(each.value() for each in stored.runs),
+        quality=None if stored.quality is None else stored.quality.value(),
     )
 
 
@@ -189,6 +191,7 @@ class _StoredMemory(Stored):
     run: _StoredRun | None = None
     runs: tuple[_StoredEnded, ...] = ()
     signals: tuple[Any, ...] = ()
+    quality: StoredKept | None = None
 
     def verdict_value(self) -> Verdict:
         window = None if self.window is None else self.window.value()
@@ -235,6 +238,7 @@ def show_memory(memory: Memory) -> dict[str, Any]:
         "rejected": [_show_rejected(each) for each in memory.rejected],
         "run": None if memory.run is None else _show_run(memory.run),
         "runs": [_show_ended(each) for each in memory.runs],
+        "quality": None if memory.quality is None else show_kept(memory.quality),
     }
     return {name: value for name, value in shown.items() if value not in (None, "", [])}
 

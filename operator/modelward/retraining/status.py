@@ -7,9 +7,11 @@ from typing import Any, Final
 from modelward.api import conditions
 from modelward.api.conditions import Condition
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.drift.signal import show_signal
+from modelward.drift.signal import Signal, show_signal
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, show_window
+from modelward.quality.measured import Kept
 from modelward.retraining import run as runs
+from modelward.retraining.quality_status import measured_condition, quality_summary, shown_quality
 from modelward.retraining.run import Run
 from modelward.retraining.target import Memory
 from modelward.values.times import show_time
@@ -46,22 +48,24 @@ class TargetState:
 
 @dataclass(frozen=True)
 class Told:
-    """What metrics tell of a target."""
+    """What metrics tell of a target. `quality`: what outcomes say of it."""
 
     model: str
     verdict: str
     retraining: bool
+    quality: Kept | None = None
 
 
 def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) -> dict[str, Any]:
     """The whole status. `targets`: ordered by name; `now`: RFC 3339, UTC."""
+    measured = measured_condition(policy, [each.memory for each in targets])
     built = {
         "observedGeneration": policy.generation,
-        "summary": _summary(targets),
+        "summary": _summary(policy, targets),
         "counts": _counts(targets),
-        "targets": [_shown(each) for each in _telling(targets)],
+        "targets": [_shown(policy, each) for each in _telling(targets)],
         "conditions": conditions.render(
-            (*_health(policy, targets), _drifted(targets)),
+            (*_health(policy, targets), _drifted(targets), *([measured] if measured is not None else ())),
             policy.status.get("conditions") or (),
             policy.generation,
             now,
@@ -100,7 +104,7 @@ def _telling(targets: Sequence[TargetState]) -> list[TargetState]:
     return sorted(kept, key=lambda each: each.memory.name)
 
 
-def _shown(target: TargetState) -> dict[str, Any]:
+def _shown(policy: DriftPolicy, target: TargetState) -> dict[str, Any]:
     memory, verdict = target.memory, target.memory.verdict
     run, last = target.run, next(iter(memory.runs), None)
     shown = {
@@ -114,7 +118,8 @@ def _shown(target: TargetState) -> dict[str, Any]:
         "judged": verdict.judged or None,
         "drifted": [each.key[:LONGEST_NAME] for each in verdict.breached[:NAMED]],
         "features": [{**each, "name": str(each["name"])[:LONGEST_NAME]} for each in verdict.features],
-        "signals": [show_signal(each) for each in verdict.others[:SHOWN_SIGNALS]],
+        "signals": [show_signal(each) for each in _worst(verdict.others)[:SHOWN_SIGNALS]],
+        "quality": shown_quality(policy, memory.quality),
         "failures": memory.failures or None,
         "lastRun": {"name": run.name, "phase": run.shown_phase}
         if run
@@ -123,6 +128,11 @@ def _shown(target: TargetState) -> dict[str, Any]:
         else None,
     }
     return {name: value for name, value in shown.items() if value not in (None, "", [])}
+
+
+def _worst(signals: Sequence[Signal]) -> list[Signal]:
+    """What is beyond its bound, then what has no value, then the rest."""
+    return sorted(signals, key=lambda each: (not each.breached, each.missing is None))
 
 
 def _health(policy: DriftPolicy, targets: Sequence[TargetState]) -> tuple[Condition, ...]:
@@ -210,7 +220,7 @@ def _told(sentences: Sequence[tuple[str, str | None]], targets: int) -> str:
     return "; ".join(f"{name}: {str(sentence)[:LONGEST]}" for name, sentence in sentences[:3]) + more
 
 
-def _summary(targets: Sequence[TargetState]) -> dict[str, Any]:
+def _summary(policy: DriftPolicy, targets: Sequence[TargetState]) -> dict[str, Any]:
     """Of the target that matters most: one that drifts, most features first."""
     if not targets:
         return {}
@@ -231,6 +241,7 @@ def _summary(targets: Sequence[TargetState]) -> dict[str, Any]:
         "verdict": memory.verdict.word,
         "feature": worst.get("name"),
         "value": f"{worst['metric']} {worst['value']}" if worst else None,
+        "quality": quality_summary(policy, memory),
         "run": name,
         "runStartedAt": None if began is None else show_time(began),
         "runResult": word,

@@ -16,6 +16,7 @@ from modelward.api import driftpolicy, modeldeployment
 from modelward.api.driftpolicy import DriftPolicy, Retrain
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modelregistry import ModelRegistry
+from modelward.drift.quality_signals import SOURCE
 from modelward.drift.verdicts import Verdict, settings_of, verdict_on
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
@@ -23,7 +24,9 @@ from modelward.kube.client import Api
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
 from modelward.models.following import Said
 from modelward.monitoring.windows import Look, WindowSettings
+from modelward.platform import Platform
 from modelward.reconcilers.driftpolicy.elsewhere import Elsewhere
+from modelward.reconcilers.driftpolicy.evaluations import Evaluations, Jobs
 from modelward.reconcilers.driftpolicy.targets import target_facts
 from modelward.reconcilers.modeldeployment.reconcile import Outcome as Reconciled
 from modelward.reconcilers.modeldeployment.reconcile import soonest
@@ -114,7 +117,8 @@ def watchers_of(cache: Cache, body: Object) -> Iterator[Key]:
 
 class PolicyReconciler:
     """Reconciles DriftPolicies. `triggers`: by kind, the Job's among them; `now`: the wall clock, UTC;
-    `sources`: what signals may ask, by name; `about`: what a registry is known to say of a reference."""
+    `sources`: what signals may ask, by name; `about`: what a registry is known to say of a reference; `platform`: the
+    installation's, for Jobs that evaluate."""
 
     def __init__(
         self,
@@ -128,6 +132,7 @@ class PolicyReconciler:
         look_every: float = LOOK_EVERY,
         sources: Mapping[str, Any] | None = None,
         about: Callable[[ModelRegistry, str], Said | None] = lambda _registry, _reference: None,
+        platform: Platform | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -140,6 +145,7 @@ class PolicyReconciler:
         self._sources = sources or {}
         self._about = about
         self._runs, self._memories = Runs(api, cache), Memories(api, cache)
+        self._evaluations = Evaluations(api, cache, platform or Platform("", ""), now)
         self._claims: dict[tuple[str, str], tuple[str, str]] = {}
         self._told: dict[Key, tuple[Told, ...]] = {}
         self._elsewhere = Elsewhere(api, cache, self._triggers, lambda: now().timestamp())
@@ -171,7 +177,10 @@ class PolicyReconciler:
         named: dict[str, TargetState] = {}
         there: set[str] = set()
         times: list[float | None] = []
-        for target in [self._look(policy, each) for each in self._targets(policy)]:
+        targets, jobs = self._targets(policy), self._evaluations.jobs(policy)
+        await self._evaluations.clear(policy, jobs, {each.memory.uid for each in targets if each.watched})
+        evaluated = [await self._evaluate(policy, each, jobs) for each in targets]
+        for target in [self._look(policy, each) for each in evaluated]:
             try:
                 state, again_in = await self._go_on(policy, target)
             finally:
@@ -189,7 +198,8 @@ class PolicyReconciler:
                 await self._tell(policy, transition)
             await write_status(self._api, self._cache, DRIFT_POLICIES, policy, status)
         self._told[key] = tuple(
-            Told(each.memory.name, each.memory.verdict.word, each.run is not None) for each in states
+            Told(each.memory.name, each.memory.verdict.word, each.run is not None, each.memory.quality)
+            for each in states
         )
         lost = await self._elsewhere.release(policy, there, lambda told: self._tell(policy, told))
         times.append(ASK_EVERY if lost else None)
@@ -260,6 +270,16 @@ class PolicyReconciler:
             if target.takes(body["metadata"]["name"], body["metadata"].get("labels") or {}) and not is_deleted(body)
         ]
 
+    async def _evaluate(self, policy: DriftPolicy, target: _Target, jobs: Jobs) -> _Target:
+        """The target with what outcomes say of it, which its Jobs find out."""
+        facts = target.facts
+        if facts is None or target.body is None or not target.selected:
+            return target
+        kept, again_in = await self._evaluations.step(
+            policy, target.body, facts.stable_revision, target.memory.quality, jobs
+        )
+        return replace(target, memory=replace(target.memory, quality=kept), again_in=again_in)
+
     def _look(self, policy: DriftPolicy, target: _Target) -> _Target:
         """The target with its verdict, and in how many seconds to look again."""
         facts = target.facts
@@ -275,10 +295,11 @@ class PolicyReconciler:
             look = Look(problem=f"{facts.name} has no monitor; write `monitor: {{}}` into its spec")
         fresh = is_fresh(policy)
         verdict = verdict_on(
-            policy, facts.stable_revision, look, target.memory.verdict, fresh=fresh, now=now, sources=self._sources
-        )
+            policy, facts.stable_revision, look, target.memory.verdict, fresh=fresh, now=now,
+            sources={**self._sources, SOURCE: target.memory.quality},
+        )  # fmt: skip
         memory = replace(target.memory, verdict=verdict)
-        return replace(target, memory=memory, again_in=self._look_again(look, settings))
+        return replace(target, memory=memory, again_in=soonest(self._look_again(look, settings), target.again_in))
 
     def _look_again(self, look: Look, settings: WindowSettings) -> float:
         if look.current is None:
