@@ -49,6 +49,12 @@ def job(container: Object | None = None, apply: str = "Manual", **pod: Any) -> O
     return drift({"apply": apply, "job": {"template": template}})
 
 
+def quality(**fields: Any) -> Object:
+    made = drift()
+    made["spec"]["quality"] = {"task": {"kind": "Classes", "label": "output.label"}, **fields}
+    return made
+
+
 def webhook(apply: str = "Manual") -> Object:
     return drift({"apply": apply, "webhook": {"url": "https://ci.example.com/x", "secretRef": {"name": "sign"}}})
 
@@ -186,6 +192,18 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a template's claim to read": (
         pods(volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data", "readOnly": True}}]),
         (DEPLOYMENTS, ("", "persistentvolumeclaims", "get", "data")), "PersistentVolumeClaim data in namespace",
+    ),
+    "quality, by the log of a model": (quality(), (PATCHES,), "spec.quality: "),
+    "quality, by the log of one model": (
+        quality(), (("modelward.io", "modeldeployments", "patch", "fraud"),), "may not patch the ModelDeployments",
+    ),
+    "outcomes' credentials": (
+        quality(outcomes={"uri": "s3://lake/told", "credentialsSecret": {"name": "store"}}),
+        (PATCHES, ("", "secrets", "get", "store")), "may not get Secret store in namespace",
+    ),
+    "a claim of outcomes": (
+        quality(outcomes={"uri": "pvc://told/a/b"}), (PATCHES, ("", "persistentvolumeclaims", "get", "told")),
+        "may not get PersistentVolumeClaim told in namespace",
     ),
     "a job": (job(), (JOBS,), "may not create Jobs in namespace"),
     "a job's account": (
@@ -331,7 +349,7 @@ def policies(cluster: Cluster) -> None:
     """As they are installed, by kustomize, and in force."""
     built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
     parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
-    assert len(parts) == 10
+    assert len(parts) == 12
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
     somebody = Somebody(cluster, "default").may()
     for body in (model(serviceAccountName="cloud"), job()):
