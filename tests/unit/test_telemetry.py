@@ -15,6 +15,7 @@ from modelward.api.conditions import Condition
 from modelward.api.rollout import CANARY, Rollout, Step
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, UNKNOWN
 from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
+from modelward.quality.measured import Cohort, Gap, Kept, Measured, Value
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.retraining import run as runs
 from modelward.retraining.status import Told
@@ -259,6 +260,24 @@ def test_a_policy_tells_of_its_targets(fleet: Fleet) -> None:
         "drift_detected/a": 1.0, "drift_detected/b": 0.0,
         "retraining_active/a": 1.0, "retraining_active/b": 0.0, "retraining_active/c": 0.0,
         "driftpolicy_stalled": 1.0,
+    }  # fmt: skip
+
+
+def test_a_policy_tells_what_outcomes_say_of_a_target_and_of_which_revision(fleet: Fleet) -> None:
+    values = {"f1": Value(0.7, 0.6, 0.8, 90), "r2": Value(0.5, None, None, 90)}
+    gaps = (Gap("equalizedOdds", "ratio", Value(0.9, 0.8, 1.0, 90), "m", "f", 0),)
+    parts = (("country", "de", "f1", Value(0.4, 0.3, 0.5, 20)),)
+    said = Measured("r1", 90, {"matured": 100, "withOutcome": 75}, values, {}, parts, gaps)
+    kept = Kept("j", 9.0, Cohort(9.0, 1.0, 2.0, 0.95, "b"), "m", 9.0, measured=said)
+    conditions = [{"type": "Stalled", "status": "False"}, {"type": "Measured", "status": "True"}]
+    fleet.policies["p"] = body("p", {"conditions": conditions})
+    fleet.targets["p"] = (Told("a", UNKNOWN, False, kept), Told("b", UNKNOWN, False, Kept()))
+    assert fleet.told("p", "policy") == {
+        "retraining_active/a": 0.0, "retraining_active/b": 0.0, "driftpolicy_stalled": 0.0, "driftpolicy_measured": 1.0,
+        "quality/a/r1/f1//": 0.7, "quality_low/a/r1/f1//": 0.6, "quality_high/a/r1/f1//": 0.8, "quality/a/r1/r2//": 0.5,
+        "quality/a/r1/f1/country/de": 0.4, "quality_low/a/r1/f1/country/de": 0.3,
+        "quality_high/a/r1/f1/country/de": 0.5, "quality_rows/a/r1": 90.0, "quality_coverage/a/r1": 0.75,
+        "quality_cohort_end_seconds/a/r1": 2.0, "fairness/a/r1/equalizedOdds/ratio": 0.9,
     }  # fmt: skip
 
 
