@@ -49,7 +49,8 @@ class Run:
 @dataclass(frozen=True)
 class State:
     """`counts`: in the order of the reference's features; `held`: empty once there is one; `runs`: the last one that
-    sent something last; `logged`: rows of request and of response events; `log`: how far the prediction log is."""
+    sent something last; `logged`: rows of request and of response events; `log`: how far the prediction log is;
+    `outcomes`: how far outcomes are, `told`: names of the last requests that told some."""
 
     epoch: str
     sequence: int = 0
@@ -61,6 +62,8 @@ class State:
     logged: tuple[int, int] = (0, 0)
     layout: Layout = field(default_factory=lambda: Layout(()))
     log: Mark = field(default_factory=Mark)
+    outcomes: Mark = field(default_factory=Mark)
+    told: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str | None:
@@ -95,7 +98,10 @@ def switched(state: State, epoch: str, reference: Reference) -> State:
     intake = replace(
         begun.intake, sampled_out=state.intake.sampled_out, dropped=state.intake.dropped, refused=state.intake.refused
     )
-    return replace(begun, intake=intake, runs=state.runs, logged=state.logged, log=state.log)
+    return replace(
+        begun, intake=intake, runs=state.runs, logged=state.logged, log=state.log, outcomes=state.outcomes,
+        told=state.told,
+    )  # fmt: skip
 
 
 def take(state: State, arrivals: Iterable[Arrival], plan: Plan) -> State:

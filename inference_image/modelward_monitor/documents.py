@@ -82,12 +82,14 @@ _LOG: Final = {
     "schema_version": 1, "pod": "0d9a5d0c-3ad2-4b54-9c50-9f9f2cf0f7a2", "epoch": "9f86d081884c7d65",
     "rows": {"written": 1200, "stored": 1000, "waiting": 200, "left_out": 0, "sampled_out": 0},
     "lost": {"full": 0, "failed": 0, "unreadable": 0, "damaged": 0, "dropped": 0}, "unreadable_values": 0,
+    "outcomes": {"written": 12, "stored": 12, "waiting": 0, "refused": 0, "lost": 0, "invalid_requests": 0},
     "waiting_bytes": 40960, "failure": None, "disk_failure": None, "final": False,
 }  # fmt: skip
 LOG: Final[dict[str, Any]] = {
     "summary": "How far the prediction log has come",
     "description": (
         "Rows since its epoch began. `waiting` ones are on the pod's disk; `lost` ones are in no file, by reason. "
+        "`outcomes`: that were told to this pod; `refused` ones were not kept, which was answered. "
         "`failure`: what keeps files from the store, since when (seconds since 1970), and what to do."
     ),
     "responses": {

@@ -81,6 +81,13 @@ def _of_log(log: PredictionLog) -> Iterable[Metric]:
     rows = {result: told["rows"][result] for result in ("written", "stored", "left_out")}
     lost = {f"lost_{reason}": count for reason, count in told["lost"].items() if reason != "dropped"}
     yield _counter("log_rows", "Rows of the prediction log by what became of them.", "result", rows | lost)
+    outcomes = {result: count for result, count in told["outcomes"].items() if result != "waiting"}
+    yield _counter(
+        "outcomes", "Outcomes by what became of them; of requests that were none, these.", "result", outcomes
+    )
+    yield _gauge(
+        "outcomes_waiting", "Outcomes on the pod's disk that are not in the store.", told["outcomes"]["waiting"]
+    )
     yield _gauge("log_waiting_rows", "Rows on the pod's disk that are not in the store.", told["rows"]["waiting"])
     yield _gauge("log_waiting_bytes", "Bytes of them.", told["waiting_bytes"])
     failing = bool(told["failure"] or told["disk_failure"])

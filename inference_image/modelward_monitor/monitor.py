@@ -22,6 +22,8 @@ from modelward_monitor.arrivals import SIDES, Arrival
 from modelward_monitor.counter import Plan, State
 from modelward_monitor.placing import fitted, plain_name
 from modelward_monitor.predictionlog.journal import Journal, Pending
+from modelward_monitor.predictionlog.mark import FAILED, RECENT, Mark
+from modelward_monitor.predictionlog.segments import Segment
 from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
 
@@ -38,8 +40,13 @@ PENDING: Final = 1000
 """Arrivals, likewise."""
 
 
+def _has_work(journal: Journal | None, mark: Mark, close: bool) -> bool:
+    return journal is not None and (journal.pending or close or journal.due(mark))
+
+
 class Monitor:
-    """`clock`: monotonic, in seconds; `journal`: of the prediction log, None: there is none."""
+    """`clock`: monotonic, in seconds; `journal`: of the prediction log, `outcomes`: of what becomes of predictions;
+    None: there is none."""
 
     def __init__(
         self,
@@ -49,13 +56,16 @@ class Monitor:
         pod: str,
         clock: Callable[[], float] = time.monotonic,
         journal: Journal | None = None,
+        outcomes: Journal | None = None,
     ) -> None:
         self._store, self.plan, self.windows, self._pod, self._clock = store, plan, windows, pod, clock
-        self._journal = journal
+        self._journal, self._outcomes = journal, outcomes
         self.state: State = store.open()
         self.saved: State = self.state
         if journal is not None:
             self.state = replace(self.state, log=journal.open(self.state.log))
+        if outcomes is not None:
+            self.state = replace(self.state, outcomes=outcomes.open(self.state.outcomes))
         self.saved_at = clock()
         windows.roll(self.state)
         self.failure: str | None = None
@@ -99,34 +109,49 @@ class Monitor:
         """
         async with self._writing:
             self.settle()
-            state, journal = self.state, self._journal
-            logs = journal is not None and (journal.pending or close_log or journal.due(state.log))
+            state, journal, outcomes = self.state, self._journal, self._outcomes
+            logs = _has_work(journal, state.log, close_log) or _has_work(outcomes, state.outcomes, close_log)
             if state is not self.saved or logs:
                 taken = journal.take() if journal is not None else []
+                told = outcomes.take() if outcomes is not None else []
                 try:
-                    written = await asyncio.to_thread(self._write, state, taken, close_log)
+                    written = await asyncio.to_thread(self._write, state, taken, told, close_log)
                 except OSError as error:
                     if journal is not None:
                         journal.give_back(taken)
+                    for each in told:  # who told them hears of it, and tells them again
+                        each.lost = each.lost or FAILED
                     self.failure = f"the snapshot can't be written: {error}"
                     raise
                 # What was counted meanwhile is not on the disk; how far the log has come is known to this one alone.
-                self.state = written if self.state is state else replace(self.state, log=written.log)
+                if self.state is state:
+                    self.state = written
+                else:
+                    self.state = replace(self.state, log=written.log, outcomes=written.outcomes, told=written.told)
+                for each in told:
+                    each.kept = each.lost is None
                 self.saved, self.saved_at, self.failure = written, self._clock(), None
                 for listener in tuple(self._listeners):
                     listener(written)
             return self.saved
 
-    def _write(self, state: State, taken: list[Pending], close_log: bool) -> State:
+    def _write(self, state: State, taken: list[Pending], told: list[Pending], close_log: bool) -> State:
         """First the log, then what says how far it has come: a monitor that dies in between gets the batches again."""
-        journal = self._journal
-        if journal is None:
-            self._store.write(state)
-            return state
-        mark, done = journal.write(state.log, taken, close=close_log)
-        state = replace(state, log=mark)
+        journal, outcomes = self._journal, self._outcomes
+        done: list[Segment] = []
+        done_outcomes: list[Segment] = []
+        if journal is not None:
+            mark, done = journal.write(state.log, taken, close=close_log)
+            state = replace(state, log=mark)
+        if outcomes is not None:
+            mark, done_outcomes = outcomes.write(state.outcomes, told, close=close_log)
+            names = (*state.told, *(each.name for each in told if each.lost is None))
+            state = replace(state, outcomes=mark, told=names[-RECENT:])
         self._store.write(state)
-        journal.forget(done)
+        if journal is not None:
+            journal.forget(done)
+        if outcomes is not None:
+            outcomes.forget(done_outcomes)
         return state
 
     @property
@@ -134,11 +159,17 @@ class Monitor:
         """Why rows can't be written to the log's segments, while that is so."""
         return self._journal.failure if self._journal is not None else None
 
+    def has_told(self, name: str) -> bool:
+        """Whether the outcomes of a request are on the disk already."""
+        before = self._outcomes is not None and self._outcomes.has(name)
+        return before or name in self.saved.told
+
     def log_news(self) -> None:
         """What became of a segment waits to be counted."""
-        if self._journal is not None:
-            self._journal.news = True
-            self._due.set()
+        for each in (self._journal, self._outcomes):
+            if each is not None:
+                each.news = True
+                self._due.set()
 
     def listen(self, listener: Callable[[State], None]) -> Callable[[], None]:
         """`listener` is called after each write. Returns what ends that."""

@@ -24,6 +24,7 @@ from modelward_monitor.answered import Answered
 from modelward_monitor.counter import Plan
 from modelward_monitor.intake import Intake
 from modelward_monitor.monitor import SAVE_EVERY, Monitor
+from modelward_monitor.outcomes import Desk
 from modelward_monitor.predictionlog.service import PredictionLog
 from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.settings import Settings
@@ -68,11 +69,15 @@ async def _run(settings: Settings) -> None:
     wanted = LogSettings.from_environment(with_key=False)
     kept = PredictionLog(wanted) if wanted is not None else None
     store = Store(settings.state, reference)
-    monitor = Monitor(store, plan, windows, settings.pod, journal=kept.journal if kept is not None else None)
+    journals = (kept.journal, kept.outcomes) if kept is not None else (None, None)
+    monitor = Monitor(store, plan, windows, settings.pod, time.monotonic, *journals)
     if kept is not None:
         kept.attach(lambda: monitor.saved, monitor.log_news)
     farewell = asyncio.Event()
-    async with Intake(monitor, settings.socket, Answered(settings.answered)) as intake:
+    async with (
+        Intake(monitor, settings.socket, Answered(settings.answered)) as intake,
+        Desk(monitor, settings.outcomes, kept) as desk,
+    ):
         registry = metrics.registry(monitor, settings.top, lambda: intake.connections, kept)
         application = api.application(
             monitor, registry, settings.model, farewell, events=settings.events, revision=settings.revision, log=kept
@@ -89,7 +94,7 @@ async def _run(settings: Settings) -> None:
         tasks = [asyncio.create_task(monitor.run())]
         shipping = asyncio.create_task(kept.shipper.run()) if kept is not None else None
         complete = asyncio.Event()
-        ending = _end(monitor, intake, server, farewell, settings.farewell, complete)
+        ending = _end(monitor, intake, desk, server, farewell, settings.farewell, complete)
         tasks.append(asyncio.create_task(_end_all(ending, complete, monitor, server, kept, shipping)))
         try:
             await server.serve()
@@ -119,7 +124,13 @@ class _Server(uvicorn.Server):
 
 
 async def _end(
-    monitor: Monitor, intake: Intake, server: _Server, farewell: asyncio.Event, limit: float, complete: asyncio.Event
+    monitor: Monitor,
+    intake: Intake,
+    desk: Desk,
+    server: _Server,
+    farewell: asyncio.Event,
+    limit: float,
+    complete: asyncio.Event,
 ) -> None:
     """The server has ended before, or is about to: what it still hands over is taken, then no more (`complete`)."""
     await server.terminated.wait()
@@ -128,9 +139,11 @@ async def _end(
         async with asyncio.timeout(limit):
             await intake.quiet()
             intake.close()
+            desk.close()
             await _last_save(monitor)
             complete.set()
             await farewell.wait()
+    desk.close()
     complete.set()
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from modelward_inference.capture.outcomes import SOCKET
 from modelward_inference.errors import InvalidConfiguration
 
 MAX_LEARN_ROWS: Final = 50_000
@@ -36,6 +37,11 @@ class Settings:
     @property
     def socket(self) -> Path:
         return self.folder / "capture.sock"
+
+    @property
+    def outcomes(self) -> Path:
+        """The socket that outcomes come by."""
+        return self.folder / SOCKET
 
     @property
     def state(self) -> Path:

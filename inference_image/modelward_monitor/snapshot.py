@@ -48,6 +48,8 @@ def dump(state: State) -> list[Any]:
         "runs": {epoch: asdict(run) for epoch, run in state.runs.items()},
         "logged": state.logged,
         "log": asdict(state.log),
+        "outcomes": asdict(state.outcomes),
+        "told": state.told,
         "held": {"rows": state.held.rows, "size": state.held.size, "slots": list(map(asdict, state.held.layout.slots))},
     }
     pieces = wire.frame(head)
@@ -99,6 +101,8 @@ def _state(raw: Mapping[str, Any], tables: list[Batch], references: Mapping[str,
         runs={epoch: Run(**run) for epoch, run in raw["runs"].items()},
         logged=(raw["logged"][0], raw["logged"][1]),
         log=Mark.from_dict(raw["log"]) if "log" in raw else Mark(),  # earlier releases had none
+        outcomes=Mark.from_dict(raw["outcomes"]) if "outcomes" in raw else Mark(),
+        told=tuple(map(str, raw.get("told", ()))),
         layout=Layout.of_reference(reference) if reference else Layout(()),
     )
 

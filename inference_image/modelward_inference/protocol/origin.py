@@ -19,6 +19,9 @@ ARMS_HEADER: Final = "x-modelward-arms"
 """From the router alone: `shadow` for a copy, else the arms of this request's split as `revision=arm,revision=arm`: who
 answers finds itself, also where the stable stands in for an arm that can't be reached."""
 
+COPY: Final = "shadow"
+"""The whole value of that header, of a copy."""
+
 MAX_KEY: Final = 256
 """Bytes."""
 
@@ -28,7 +31,7 @@ MAX_ID: Final = 128
 DIRECT: Final = "direct"
 """The arm of what no split sent here: a preview, or a request past the router."""
 
-ARMS: Final = frozenset({"stable", "candidate", "variant", "shadow", DIRECT})
+ARMS: Final = frozenset({"stable", "candidate", "variant", COPY, DIRECT})
 
 
 class Origin(NamedTuple):
@@ -71,7 +74,7 @@ def key_of(header: bytes | str | None, parameters: Mapping[str, Any]) -> str | N
 @lru_cache(maxsize=64)
 def arm_of(arms: str, revision: str) -> str:
     """Which of ARMS a request with the header `arms` was sent to, as `revision` sees it."""
-    if arms == "shadow":
+    if arms == COPY:
         return arms
     pairs = (part.partition("=") for part in arms.split(","))
     found = next((arm for name, _, arm in pairs if name == revision and revision), DIRECT)

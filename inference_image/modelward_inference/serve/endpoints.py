@@ -10,12 +10,17 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from modelward_inference import __version__
 from modelward_inference.artifact import formats
 from modelward_inference.artifact.bundle import Tensor
+from modelward_inference.capture import outcomes as told
+from modelward_inference.capture.outcomes import Outcomes, Told
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.protocol.messages import unknown_model
+from modelward_inference.protocol.origin import ARMS_HEADER, COPY
+from modelward_inference.protocol.outcomes import MAX_BODY
 from modelward_inference.serve import triton
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.labelled import exposition
@@ -34,12 +39,29 @@ MAX_DIGITS = 18
 Handler = Callable[..., Awaitable[Response]]
 
 
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
-def small_endpoints(plane: DataPlane, state: State, revision: str = "") -> FastAPI:
-    """The application that answers everything but inference."""
+async def _told(outcomes: Outcomes | None, request: Request) -> Told:
+    """What becomes of a request that tells outcomes."""
+    if outcomes is None:
+        return told.nowhere()
+    if request.headers.get(ARMS_HEADER) == COPY:
+        # Of a request whose original tells the same.
+        return Told(409, {"error": "outcomes of a copy are not taken; the original's are"})
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BODY:
+            return told.too_large()
+        parts.append(part)
+    return await outcomes.hand_over(b"".join(parts), request.headers.get("content-encoding", ""))
+
+
+def small_endpoints(plane: DataPlane, state: State, revision: str = "", outcomes: Outcomes | None = None) -> FastAPI:
+    """The application that answers everything but inference. `outcomes`: brings them to the monitor; None: there is
+    none."""
     app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None, redirect_slashes=False)
 
     def known(name: str, version: str | None = None) -> None:
@@ -136,6 +158,16 @@ def small_endpoints(plane: DataPlane, state: State, revision: str = "") -> FastA
         known(name)
         raise HTTPException(404, "no such path")
 
+    @app.post("/v2/models/{name}/outcomes", summary="What became of predictions", **_outcomes_documentation())
+    async def take_outcomes(name: str, request: Request) -> Response:
+        known(name)
+        try:
+            found = await _told(outcomes, request)
+        except ClientDisconnect:  # nobody is there to answer
+            found = Told(400, {"error": "the body did not come"})
+        told.count(found)
+        return _json(found.answer, found.status, {"retry-after": "1"} if found.later else None)
+
     @get("/metrics", summary="Prometheus metrics")
     async def prometheus() -> Response:
         return Response(exposition(REGISTRY, revision), media_type=CONTENT_TYPE_LATEST)
@@ -209,6 +241,31 @@ def _described(tensor: Tensor) -> dict[str, Any]:
 def _infer_documentation(plane: DataPlane) -> dict[str, Any]:
     inputs = [{**_described(tensor), "data": []} for tensor in plane.signature.inputs]
     return {"requestBody": {"content": {"application/json": {"example": {"inputs": inputs}}}}}
+
+
+def _outcomes_documentation() -> dict[str, Any]:
+    first = {"request_id": "3f1c…", "row": 0, "value": 1, "time": "2026-03-01T07:00:00Z", "weight": 1.0}
+    example = {"outcomes": [first, {"key": "order-4711", "value": "fraud"}]}
+
+    def error(description: str, message: str) -> dict[str, Any]:
+        return {"description": description, "content": {"application/json": {"example": {"error": message}}}}
+
+    return {
+        "description": (
+            "All of a request's outcomes are taken, or none. They are answered when they are on the pod's disk; its "
+            "log brings them to the store of the predictions. An outcome need not reach the pod that predicted."
+        ),
+        "openapi_extra": {"requestBody": {"required": True, "content": {"application/json": {"example": example}}}},
+        "responses": {
+            202: {
+                "description": "Kept; how many", "content": {"application/json": {"example": {"outcomes": 2}}}
+            },
+            400: error("One is wrong: which, and in what", "outcomes[1].value is missing: say what became of …"),
+            404: error("The model keeps no log", told.NO_LOG),
+            413: error("Too many at a time, or too large", f"the body has more than {MAX_BODY} bytes; send fewer …"),
+            503: error("Send them again (Retry-After)", "the pod's disk has no room for more outcomes …"),
+        },
+    }  # fmt: skip
 
 
 def _users_documentation() -> dict[str, Any]:

@@ -21,6 +21,7 @@ from modelward_auth.messages import SERVER
 from modelward_inference import operatoraccess
 from modelward_inference.artifact import consent
 from modelward_inference.artifact.consent import Allowed
+from modelward_inference.capture.outcomes import Outcomes
 from modelward_inference.engine.bodies import BUDGET, Bodies
 from modelward_inference.engine.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
 from modelward_inference.errors import InvalidConfiguration
@@ -217,7 +218,9 @@ def serve(settings: Settings) -> None:
     metrics.PENDING.set_function(lambda: plane.pending)
     metrics.BODY_BYTES.set_function(lambda: plane.bodies.held)
     state = State()
-    application = Rest(plane, state, settings.max_body, tracer, operatoraccess.of(SERVER), settings.revision)
+    verifier, socket = operatoraccess.of(SERVER), settings.capture_socket
+    outcomes = Outcomes(socket) if socket is not None else None
+    application = Rest(plane, state, settings.max_body, tracer, verifier, settings.revision, outcomes)
     rest = rest_server(application, state, settings)
     companions = _companions(settings, plane, state, tracer)
     log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)

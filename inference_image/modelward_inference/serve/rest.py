@@ -14,6 +14,7 @@ import orjson
 
 from modelward_auth.guard import Guard
 from modelward_auth.verifier import Verifier
+from modelward_inference.capture.outcomes import Outcomes
 from modelward_inference.engine.bodies import LARGE, MIDDLE, SMALL, Held
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.engine.sharedbytes import SharedBytes
@@ -101,7 +102,7 @@ class Form(Protocol):
 class Rest:
     """The ASGI application. `max_body`: bytes that a request may have, also after decompression; `verifier`: knows the
     operator, whose the paths below PRIVATE_PREFIX are; None: they are everybody's, and left out: nobody's;
-    `revision`: that metrics tell of."""
+    `revision`: that metrics tell of; `outcomes`: brings them to the monitor, None: there is none."""
 
     def __init__(
         self,
@@ -111,6 +112,7 @@ class Rest:
         tracing: Tracing | None = None,
         verifier: Verifier | None = NOBODY,
         revision: str = "",
+        outcomes: Outcomes | None = None,
     ) -> None:
         self._plane = plane
         self._state = state
@@ -132,7 +134,7 @@ class Rest:
         self._users = plane.users
         self._bodies = plane.bodies
         self._others = Guard(
-            small_endpoints(plane, state, revision),
+            small_endpoints(plane, state, revision, outcomes),
             verifier,
             lambda path: path.startswith(PRIVATE_PREFIX),
             MAX_PRIVATE_BODY,

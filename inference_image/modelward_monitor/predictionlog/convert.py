@@ -17,7 +17,7 @@ from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch, WireError
 from modelward_inference.errors import BundleInvalid
-from modelward_monitor.predictionlog import schema, table
+from modelward_monitor.predictionlog import outcometable, schema, table
 from modelward_monitor.predictionlog.names import File, Folder
 from modelward_monitor.predictionlog.segments import Segment, Segments, records
 from modelward_monitor.predictionlog.settings import LogSettings
@@ -34,9 +34,9 @@ COMPRESSION: Final = "zstd"
 class Writer:
     """Files by hour, open at once and written in row groups; `close` puts them on the disk."""
 
-    def __init__(self, folder: Path, rules: Rules, metadata: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, schema: pa.Schema, metadata: Mapping[str, str]) -> None:
         self._folder = folder
-        self._schema = rules.schema.with_metadata(dict(metadata))
+        self._schema = schema.with_metadata(dict(metadata))
         self._waiting: dict[int, list[pa.Table]] = {}
         self._writers: dict[int, tuple[Path, pq.ParquetWriter]] = {}
         self._size = 0
@@ -68,14 +68,12 @@ class Writer:
 def convert(segments: Segments, segment: Segment, settings: LogSettings, version: str, lost: int) -> None:
     """Afterwards the segment is ready, and its records are gone. Where it was killed, it begins again. `version`: of
     the model, where the bundle is not to say; `lost`: rows that the log has lost so far. Raises OSError."""
-    if segment in segments.ready() or segment in segments.done():
-        segments.path(segment).unlink(missing_ok=True)
+    folder = _begun(segments, segment)
+    if folder is None:
         return
-    folder = segments.aside / segment.name
-    folder.mkdir()
     tally, damaged = Tally(), 0
     rules = rules_of(settings, version, segments, segment)
-    writer = Writer(folder, rules, schema.metadata(settings, segment.epoch, lost))
+    writer = Writer(folder, rules.schema, schema.metadata(settings, segment.epoch, lost))
     for batch in _batches(segments.path(segment)):
         before = (tally.rows, tally.left_out)
         if isinstance(batch, int) or batch.requests is None:
@@ -88,12 +86,49 @@ def convert(segments: Segments, segment: Segment, settings: LogSettings, version
             log.exception("a batch of %d rows can't be made a table, and is lost", batch.rows)
             tally.rows, tally.left_out = before
             damaged += batch.rows
-    file = File(settings.pod, segment.epoch, segment.number, segment.number)
-    for hour, path in writer.close().items():
-        where = Folder.at(settings.namespace, settings.model, settings.revision, hour)
-        path.replace(folder / encoded(f"{where.path}/{file.name}"))
+    _name(writer, folder, segment, settings, settings.revision)
     report = {"rows": tally.rows, "left_out": tally.left_out, "values": tally.values, "damaged": damaged}
     segments.made(segment, folder, report)
+
+
+def convert_outcomes(segments: Segments, segment: Segment, settings: LogSettings, lost: int) -> None:
+    """The same, of a segment with outcomes."""
+    folder = _begun(segments, segment)
+    if folder is None:
+        return
+    rows = damaged = 0
+    writer = Writer(folder, outcometable.SCHEMA, schema.metadata(settings, segment.epoch, lost))
+    for raw in records(segments.path(segment)):
+        try:
+            part = outcometable.part(raw, settings.columns) if raw is not None else None
+        except (pa.ArrowException, ValueError, TypeError, OverflowError, LookupError):
+            log.exception("outcomes can't be made a table, and are lost")
+            part = None
+        if part is None:
+            damaged += _rows(raw[0]) if raw is not None else 0
+        else:
+            writer.add(part)
+            rows += part.table.num_rows
+    _name(writer, folder, segment, settings, "")
+    segments.made(segment, folder, {"rows": rows, "left_out": 0, "values": 0, "damaged": damaged})
+
+
+def _begun(segments: Segments, segment: Segment) -> Path | None:
+    """A folder for the files of a segment. None: they are made."""
+    if segment in segments.ready() or segment in segments.done():
+        segments.path(segment).unlink(missing_ok=True)
+        return None
+    folder = segments.aside / segment.name
+    folder.mkdir()
+    return folder
+
+
+def _name(writer: Writer, folder: Path, segment: Segment, settings: LogSettings, revision: str) -> None:
+    """Close the files, and name them by where they belong. `revision`: see names.Folder."""
+    file = File(settings.pod, segment.epoch, segment.number, segment.number)
+    for hour, path in writer.close().items():
+        where = Folder.at(settings.namespace, settings.model, revision, hour)
+        path.replace(folder / encoded(f"{where.path}/{file.name}"))
 
 
 def rules_of(settings: LogSettings, version: str, segments: Segments, segment: Segment) -> Rules:

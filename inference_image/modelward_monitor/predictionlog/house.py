@@ -16,7 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from modelward_monitor.predictionlog.convert import COMPRESSION, sync
-from modelward_monitor.predictionlog.names import PART, SETTLED, File, Folder, counted, of_model, split
+from modelward_monitor.predictionlog.names import (
+    PART,
+    SETTLED,
+    File,
+    Folder,
+    counted,
+    of_model,
+    outcomes_of_model,
+    split,
+)
 from modelward_monitor.predictionlog.stores import GoneError, LogStore
 
 log = logging.getLogger(__name__)
@@ -86,8 +95,9 @@ def unfinished(paths: Iterable[tuple[str, int]], now: float) -> list[str]:
 def keep(
     store: LogStore, namespace: str, model: str, pod: str, retention: int | None, now: float, aside: Path
 ) -> tuple[int, int]:
-    """All of a model's files. Returns how many were joined away, and how many were too old. Raises StoreError."""
-    paths = list(store.list(of_model(namespace, model)))
+    """All of a model's files, and its outcomes'. Returns how many were joined away, and how many were too old. Raises
+    StoreError."""
+    paths = [*store.list(of_model(namespace, model)), *store.list(outcomes_of_model(namespace, model))]
     old = expired(paths, now, retention) if retention is not None else []
     for path in (*old, *unfinished(paths, now)):
         store.delete(path)

@@ -38,12 +38,16 @@ class Limits:
     seconds: float = 300.0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Pending:
-    """A batch that is to be appended. `raw`: None: it could not be read."""
+    """A batch that is to be appended. `raw`: None: it could not be read. `name`: of what came, where somebody waits for
+    it. `lost`: why it is not in the log, once `write` has tried; `kept`: it is, for good."""
 
     raw: Raw | None
     rows: int
+    name: str = ""
+    lost: str | None = None
+    kept: bool = False
 
 
 class Journal:
@@ -86,6 +90,14 @@ class Journal:
             if batch.rows:
                 self._pending.append(Pending(None if arrival.refused else arrival.raw, batch.rows))
 
+    def add(self, pending: Pending) -> None:
+        """Somebody waits for this one."""
+        self._pending.append(pending)
+
+    def has(self, epoch: str) -> bool:
+        """Whether something of that epoch lies on the disk from before a snapshot that was lost."""
+        return epoch in self._skip
+
     def take(self) -> list[Pending]:
         """What is pending, for `write`."""
         taken, self._pending = self._pending, []
@@ -126,24 +138,28 @@ class Journal:
 
     def _append(self, mark: Mark, taken: list[Pending]) -> Mark:
         mark = mark.losing(marks.UNREADABLE, sum(each.rows for each in taken if each.raw is None))
-        fitting = [(each.raw, each.rows) for each in taken if each.raw is not None]
+        fitting = [(each, each.raw) for each in taken if each.raw is not None]
         if not fitting:
             return mark
         try:
             room = self._limits.disk - self._segments.size()
             if mark.segment - mark.counted.get(mark.epoch, 0) > MOST_SEGMENTS:
                 room = 0
-            while fitting and sum(size_of(raw) for raw, _ in fitting) > room:
-                mark = mark.losing(marks.FULL, fitting.pop()[1])
+            while fitting and sum(size_of(raw) for _, raw in fitting) > room:
+                each, _ = fitting.pop()
+                each.lost = marks.FULL
+                mark = mark.losing(marks.FULL, each.rows)
             if fitting:
-                batches = [raw for raw, _ in fitting]
+                batches = [raw for _, raw in fitting]
                 size = self._segments.append(Segment(mark.epoch, mark.segment), mark.size, batches)
-                mark = mark.appended(size, sum(rows for _, rows in fitting), self._wall())
+                mark = mark.appended(size, sum(each.rows for each, _ in fitting), self._wall())
             self.failure = None
         except OSError as error:
             # What may be on the disk of it lies behind the mark.
             self._fail(error)
-            mark = mark.losing(marks.FAILED, sum(rows for _, rows in fitting))
+            for each, _ in fitting:
+                each.lost = marks.FAILED
+            mark = mark.losing(marks.FAILED, sum(each.rows for each, _ in fitting))
         return mark
 
     def _is_over(self, mark: Mark) -> bool:

@@ -13,6 +13,10 @@ REASONS: Final = (FULL, FAILED, UNREADABLE, DAMAGED)
 could not be, later."""
 
 
+RECENT: Final = 256
+"""Requests with outcomes that are remembered: far more than a server has under way at once."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """`epoch`: of the log, 16 hexadecimal digits, empty: none has begun; `segment`: number of the open one; `size`: its

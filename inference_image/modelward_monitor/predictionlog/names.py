@@ -21,8 +21,14 @@ PART: Final = ".part"
 """The end of the name of what is only being written, in a claim."""
 
 _NAME: Final = re.compile(r"([A-Za-z0-9-]{1,80})\.([0-9a-f]{16})\.([0-9]{8})\.([0-9]{8})\.parquet", re.ASCII)
+OUTCOMES: Final = "outcomes/"
+"""What the paths of outcomes begin with, beside the predictions."""
+
+_OUTCOMES: Final = re.compile(rf"(?:^|/){OUTCOMES}v1/namespace=[^/]+/model=[^/]+/")
+_WHEN: Final = r"day=([0-9]{4}-[0-9]{2}-[0-9]{2})/hour=([0-9]{2})"
 _FOLDER: Final = re.compile(
-    r"v1/namespace=([^/=]+)/model=([^/=]+)/revision=([^/=]+)/day=([0-9]{4}-[0-9]{2}-[0-9]{2})/hour=([0-9]{2})", re.ASCII
+    rf"(?:v1/namespace=([^/=]+)/model=([^/=]+)/revision=([^/=]+)|{OUTCOMES}v1/namespace=([^/=]+)/model=([^/=]+))/{_WHEN}",
+    re.ASCII,
 )
 
 
@@ -55,7 +61,8 @@ class File:
 
 @dataclass(frozen=True, order=True)
 class Folder:
-    """The rows of one hour of a revision. `day`: as 2026-01-31; `hour`: 0 to 23, UTC."""
+    """The rows of one hour of a revision, or where `revision` is empty the outcomes that arrived in that hour: these
+    are of none. `day`: as 2026-01-31; `hour`: 0 to 23, UTC."""
 
     namespace: str
     model: str
@@ -65,7 +72,10 @@ class Folder:
 
     @property
     def path(self) -> str:
-        return f"{of_model(self.namespace, self.model)}revision={self.revision}/day={self.day}/hour={self.hour:02}"
+        when = f"day={self.day}/hour={self.hour:02}"
+        if not self.revision:
+            return f"{outcomes_of_model(self.namespace, self.model)}{when}"
+        return f"{of_model(self.namespace, self.model)}revision={self.revision}/{when}"
 
     @property
     def end(self) -> float:
@@ -77,12 +87,12 @@ class Folder:
         """None: it is no folder of the log."""
         found = _FOLDER.fullmatch(path)
         try:
-            if found is None or int(found[5]) > 23:
+            if found is None or int(found[7]) > 23:
                 return None
-            date.fromisoformat(found[4])
+            date.fromisoformat(found[6])
         except ValueError:
             return None
-        return cls(found[1], found[2], found[3], found[4], int(found[5]))
+        return cls(found[1] or found[4], found[2] or found[5], found[3] or "", found[6], int(found[7]))
 
     @classmethod
     def at(cls, namespace: str, model: str, revision: str, hour: int) -> Self:
@@ -96,6 +106,16 @@ def of_model(namespace: str, model: str) -> str:
     return f"v{SCHEMA}/namespace={namespace}/model={model}/"
 
 
+def outcomes_of_model(namespace: str, model: str) -> str:
+    """The same, of its outcomes."""
+    return f"{OUTCOMES}{of_model(namespace, model)}"
+
+
+def is_outcomes(path: str) -> bool:
+    """Whether a file lies among a model's outcomes; before the log's own folder may be anything."""
+    return _OUTCOMES.search(path) is not None
+
+
 def split(path: str) -> tuple[Folder, File] | None:
     """Of a path in the log's own folder. None: it is no file of the log."""
     where, _, name = path.rpartition("/")
@@ -104,7 +124,8 @@ def split(path: str) -> tuple[Folder, File] | None:
 
 
 def counted(paths: Iterable[str]) -> list[str]:
-    """Of all paths of a listing those whose rows count, in order. Before `v1/` may be anything."""
+    """Of all paths of a listing those whose rows count, in order. Before the log's own folder may be anything. Outcomes
+    and predictions are not to be in one listing."""
     whose: dict[tuple[str, str, str], list[tuple[File, str]]] = defaultdict(list)
     for path in paths:
         where, _, name = path.rpartition("/")

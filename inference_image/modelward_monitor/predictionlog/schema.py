@@ -17,7 +17,7 @@ from modelward_inference.artifact.bundle import Manifest, Tensor
 from modelward_inference.artifact.features import MAX_COLUMNS
 from modelward_inference.capture.wire import Batch
 from modelward_monitor.predictionlog.names import SCHEMA
-from modelward_monitor.predictionlog.settings import Columns, LogSettings
+from modelward_monitor.predictionlog.settings import KEY, Columns, LogSettings
 
 PREFIX: Final[Mapping[Side, str]] = {"input": "input.", "output": "output."}
 
@@ -29,8 +29,6 @@ TYPES: Final[Mapping[str, pa.DataType]] = {
     "BYTES": pa.string(),
 }  # fmt: skip
 """Columns' types, by the Open Inference Protocol's."""
-
-KEY: Final = "key"
 
 TIME: Final = pa.timestamp("us", tz="UTC")
 

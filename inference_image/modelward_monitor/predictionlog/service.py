@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from modelward_monitor.counter import State
 from modelward_monitor.predictionlog.journal import Journal
+from modelward_monitor.predictionlog.mark import DAMAGED, Mark
 from modelward_monitor.predictionlog.segments import Segments
 from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.predictionlog.shipper import Shipper, Work
@@ -27,13 +28,16 @@ RETRY: Final = 1.0
 
 
 class PredictionLog:
-    """`saved`: tells the state that is on the disk; `news`: has what became of segments counted; `save_closed`: saves
-    all, and closes the open segment."""
+    """`journal`: of rows, `outcomes`: of what became of them. `saved`: tells the state that is on the disk; `news`: has
+    what became of segments counted; `save_closed`: saves all, and closes the open segment."""
 
     def __init__(self, settings: LogSettings, wall: Callable[[], float] = time.time) -> None:
         self.settings = settings
         self._segments = Segments(settings.folder)
         self.journal = Journal(self._segments, settings.limits, wall)
+        self._told = Segments(settings.outcomes_folder)
+        self.outcomes = Journal(self._told, settings.outcomes_limits, wall)
+        self.refused = 0  # requests with outcomes that are none
         self._saved: Callable[[], State] | None = None
         self._shipper: Shipper | None = None
         self._ended = False
@@ -52,7 +56,7 @@ class PredictionLog:
     def waiting_bytes(self) -> int:
         """On the pod's disk."""
         try:
-            return self._segments.size()
+            return self._segments.size() + self._told.size()
         except OSError:  # a file went while it was looked at
             return 0
 
@@ -71,9 +75,10 @@ class PredictionLog:
             },
             "lost": {**mark.lost, "dropped": intake.dropped},
             "unreadable_values": mark.values,
+            "outcomes": _of_outcomes(state.outcomes) | {"invalid_requests": self.refused},
             "waiting_bytes": self.waiting_bytes,
             "failure": asdict(failure) if failure is not None else None,
-            "disk_failure": self.journal.failure,
+            "disk_failure": self.journal.failure or self.outcomes.failure,
             "final": self._ended,
         }  # fmt: skip
 
@@ -89,18 +94,35 @@ class PredictionLog:
                             break
                     await asyncio.sleep(RETRY)
         self._ended = True
-        left = self._saved().log.waiting if self._saved is not None else 0
-        if left:
-            log.error("%d rows of the prediction log did not reach its store, and go with the pod", left)
+        if self._saved is None:
+            return
+        for what, mark in (("rows of the prediction log", self._saved().log), ("outcomes", self._saved().outcomes)):
+            if mark.waiting:
+                log.error("%d %s did not reach the log's store, and go with the pod", mark.waiting, what)
 
     def _work(self) -> Work:
         assert self._saved is not None, "attach comes first"
-        mark = self._saved().log
-        try:
-            raw = [each for each in self._segments.raw() if each.epoch != mark.epoch or each.number < mark.segment]
-            waiting = len(raw) + len(self._segments.ready())
-        except OSError:
-            waiting = 0
-        # Before the epoch is saved nobody can tell which segment is open.
-        waiting = waiting if mark.epoch else 0
-        return Work(mark.epoch, mark.segment, waiting, sum(mark.lost.values()))
+        mark, told = self._saved().log, self._saved().outcomes
+        waiting = _closed(self._segments, mark) + _closed(self._told, told)
+        outcomes = (told.epoch, told.segment, told.lost[DAMAGED])
+        return Work(mark.epoch, mark.segment, waiting, sum(mark.lost.values()), outcomes)
+
+
+def _closed(segments: Segments, mark: Mark) -> int:
+    """How many of them wait."""
+    if not mark.epoch:
+        return 0  # before the epoch is saved nobody can tell which one is open
+    try:
+        raw = [each for each in segments.raw() if each.epoch != mark.epoch or each.number < mark.segment]
+        return len(raw) + len(segments.ready())
+    except OSError:
+        return 0
+
+
+def _of_outcomes(mark: Mark) -> dict[str, int]:
+    """What the disk refused was told to who sent it, and is not lost."""
+    refused = sum(rows for reason, rows in mark.lost.items() if reason != DAMAGED)
+    return {
+        "written": mark.written, "stored": mark.stored, "waiting": mark.waiting, "refused": refused,
+        "lost": mark.lost[DAMAGED],
+    }  # fmt: skip

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -15,6 +15,13 @@ from modelward_monitor.predictionlog.journal import Limits
 MODES: Final = ("exclude", "hash", "truncate")
 
 MOST_CHARACTERS: Final = 10_000
+
+KEY: Final = "key"
+"""The column with the callers' own keys."""
+
+OUTCOMES_SHARE: Final = 8
+OUTCOMES_BYTES: Final = 64 << 20
+"""Outcomes may take so much of the disk: a part of what the log may have, and no more than this."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,15 @@ class LogSettings:
     retention: int | None = None
     columns: Columns = Columns()
     limits: Limits = field(default_factory=Limits)
+
+    @property
+    def outcomes_folder(self) -> Path:
+        """Of segments."""
+        return self.folder / "outcomes"
+
+    @property
+    def outcomes_limits(self) -> Limits:
+        return replace(self.limits, disk=min(self.limits.disk // OUTCOMES_SHARE, OUTCOMES_BYTES))
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ, *, with_key: bool = True) -> Self | None:

@@ -35,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="modelward_monitor.predictionlog.ship")
     parser.add_argument("--epoch", required=True, help="of the log that goes on")
     parser.add_argument("--open", type=int, required=True, help="number of its open segment, which is left alone")
+    parser.add_argument("--outcomes-epoch", default="", help="the same, of outcomes")
+    parser.add_argument("--outcomes-open", type=int, default=1)
+    parser.add_argument("--outcomes-lost", type=int, default=0)
     parser.add_argument("--lost", type=int, default=0, help="rows that were lost so far")
     parser.add_argument("--compact", action="append", default=[], help="a folder whose files of this pod are joined")
     parser.add_argument("--house", action="store_true", help="look after all files of the model")
@@ -62,18 +65,24 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _work(settings: LogSettings, given: argparse.Namespace, said: dict[str, Any]) -> None:
-    segments = Segments(settings.folder)
-    segments.open()
-    segments.clear()
+    segments, outcomes = Segments(settings.folder), Segments(settings.outcomes_folder)
+    for each in (segments, outcomes):
+        each.open()
+        each.clear()
     version = os.environ.get("MODEL_VERSION", "")
     for segment in segments.raw():
         # First all of them: as Parquet they take less of the disk while the store is away.
         if segment.epoch != given.epoch or segment.number < given.open:
             convert.convert(segments, segment, settings, version, given.lost)
+    for segment in outcomes.raw() if given.outcomes_epoch else ():
+        if segment.epoch != given.outcomes_epoch or segment.number < given.outcomes_open:
+            convert.convert_outcomes(outcomes, segment, settings, given.outcomes_lost)
     store: LogStore | None = None
-    for segment in segments.ready():
-        store = store or store_of(settings)
-        _upload(segments, segment, store, said)
+    # Outcomes first: there are few of them, and a store that has long been away has many rows to catch up with.
+    for each in (outcomes, segments):
+        for segment in each.ready():
+            store = store or store_of(settings)
+            _upload(each, segment, store, said)
     if given.compact or given.house:
         store = store or store_of(settings)
         now = time.time()

@@ -45,12 +45,13 @@ class Failure:
 @dataclass(frozen=True)
 class Work:
     """`epoch`, `open`: of the log, and of its open segment, as they are saved; `waiting`: segments that are closed;
-    `lost`: rows."""
+    `lost`: rows. `outcomes`: epoch, open segment and lost rows of these."""
 
     epoch: str
     open: int
     waiting: int
     lost: int
+    outcomes: tuple[str, int, int] = ("", 1, 0)
 
 
 class Shipper:
@@ -89,6 +90,9 @@ class Shipper:
                 return False
             house = self._clock() >= self._house_at
             arguments = ["--epoch", work.epoch, "--open", str(work.open), "--lost", str(work.lost)]
+            epoch, number, lost = work.outcomes
+            told = ["--outcomes-epoch", epoch, "--outcomes-open", str(number), "--outcomes-lost", str(lost)]
+            arguments += told
             arguments += [part for folder in compact for part in ("--compact", folder)] + ["--house"] * house
             said = await self._said(arguments)
             self._heed(said)

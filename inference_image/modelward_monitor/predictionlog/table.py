@@ -16,8 +16,8 @@ import pyarrow as pa
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch
-from modelward_monitor.predictionlog.schema import KEY, TIME, Column
-from modelward_monitor.predictionlog.settings import Columns
+from modelward_monitor.predictionlog.schema import TIME, Column
+from modelward_monitor.predictionlog.settings import KEY, Columns
 
 HOUR: Final = 3600 * 1_000_000
 """Microseconds."""
@@ -85,7 +85,7 @@ def _table(batch: Batch, requests: Requests, rows: Array, rules: Rules, tally: T
     fixed: dict[str, pa.Array] = {
         "request_id": pa.array(requests.ids, pa.string()).take(which),
         "row": pa.array((np.arange(batch.rows) + np.repeat(first, rows)).astype(np.int32)),
-        KEY: _changed(pa.array(requests.keys, pa.string()), KEY, rules.how).take(which),
+        KEY: changed(pa.array(requests.keys, pa.string()), KEY, rules.how).take(which),
         "time": pa.array(np.repeat(times, rows)).cast(TIME),
         "arm": pa.array(requests.arms, pa.string()).take(which),
         "model_version": pa.repeat(pa.scalar(rules.model_version, pa.string()), batch.rows),
@@ -108,12 +108,12 @@ def _column(column: Column, batch: Batch, how: Columns, tally: Tally) -> pa.Arra
         values = _typed(flat.reshape(-1), column.type, tally)
         offsets = pa.array(np.arange(batch.rows + 1, dtype=np.int32) * flat.shape[1])
         listed = pa.ListArray.from_arrays(offsets, values)
-        return _changed(listed, column.name, how) if changes else listed
+        return changed(listed, column.name, how) if changes else listed
     place = column.place or 0
     if place >= flat.shape[1] or (column.place is None and flat.shape[1] != 1):
         tally.values += batch.rows
         return absent
-    return _changed(_typed(flat[:, place], column.type, tally), column.name, how)
+    return changed(_typed(flat[:, place], column.type, tally), column.name, how)
 
 
 def _typed(values: Array, kind: pa.DataType, tally: Tally) -> pa.Array:
@@ -152,7 +152,8 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else repr(value)
 
 
-def _changed(array: pa.Array, name: str, how: Columns) -> pa.Array:
+def changed(array: pa.Array, name: str, how: Columns) -> pa.Array:
+    """A column with what is to be done to its values."""
     if name in how.hash:
         return _mapped(array, lambda text: hmac.new(how.key, text.encode(), hashlib.sha256).hexdigest()[:DIGITS])
     if name in how.truncate:
