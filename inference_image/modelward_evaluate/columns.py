@@ -65,6 +65,11 @@ def _without_point(text: StringValue) -> StringValue:
     return short.cases(("-0", "0"), else_=short)
 
 
+def as_exact(text: StringValue) -> StringValue:
+    """Of an exact number that a database has written as text."""
+    return _without_point(text.nullif("NaN"))
+
+
 def as_id(value: Value) -> StringValue:
     """Of a request, or the caller's own key. Whole numbers have no point: a column of them with gaps is one of floats
     to many tools."""

@@ -14,6 +14,7 @@ import pyarrow
 from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
 
+from modelward_evaluate import tables
 from modelward_evaluate.cohorts import cohorts, positive_of
 from modelward_evaluate.columns import listed
 from modelward_evaluate.concept import concept
@@ -21,7 +22,7 @@ from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
 from modelward_evaluate.spec import Spec
 from modelward_evaluate.sums import Group, Losses, groups, losses, prepared, waiting
-from modelward_monitor.predictionlog.names import counted
+from modelward_monitor.predictionlog.names import File, counted, is_outcomes
 from modelward_quality import fairness
 from modelward_quality.difference import difference
 from modelward_quality.errors import QualityError
@@ -65,7 +66,10 @@ class Evaluation:
 
 def evaluate(spec: Spec) -> Evaluation:
     """Raises EvaluationError."""
-    log, told = listing(spec.predictions), listing(spec.outcomes)
+    log = listing(spec.predictions)
+    # Outcomes may lie beside the predictions.
+    log = replace(log, paths=tuple(each for each in log.paths if not is_outcomes(each)))
+    told = _told(listing(files)) if (files := spec.outcomes.files) is not None else None
     # Of a prediction log some files may be left out; other files are none of it.
     of_log = tuple(counted(log.paths))
     if of_log:
@@ -78,7 +82,10 @@ def evaluate(spec: Spec) -> Evaluation:
             predictions = table(
                 con, "predictions", log, "predictions", lambda name: name in names, FOLDERS if of_log else None
             )
-            outcomes = table(con, "outcomes", told, "outcomes", lambda _: True)
+            if told is not None:
+                outcomes = table(con, "outcomes", told, "outcomes", lambda _: True)
+            else:
+                outcomes = tables.read(con, spec)
             close_to_files(con)
 
             def keep(name: str, each: Table) -> Table:
@@ -109,6 +116,12 @@ def of_days(paths: Iterable[str], spec: Spec) -> tuple[str, ...]:
     first = spec.begin.astimezone(UTC).date().isoformat() if spec.begin is not None else ""
     last = spec.end.astimezone(UTC).date().isoformat() if spec.end is not None else "9999"
     return tuple(each for each in paths if (day := _DAY.search(each)) is None or first <= day[1] <= last)
+
+
+def _told(found: Listing) -> Listing:
+    """Of files that a model's server was told some may be left out, too; a team's own all count."""
+    told = [each for each in found.paths if File.of(each.rpartition("/")[2]) is not None]
+    return replace(found, paths=tuple(sorted({*counted(told), *(set(found.paths) - set(told))})))
 
 
 def _is_of_one_model(log: Listing, path: str) -> None:

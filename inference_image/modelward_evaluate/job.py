@@ -51,7 +51,8 @@ def run(job: Job) -> dict[str, Any]:
     """Raises EvaluationError."""
     spec = job.evaluation
     asked = Asked(job.revision, job.level, job.metrics, job.smallest)
-    if not listing(spec.outcomes).paths:
+    files = spec.outcomes.files
+    if files is not None and not listing(files).paths:
         return report.nothing(asked, "outcomes")
     paths = listing(spec.predictions).paths
     if not of_days(paths, spec):

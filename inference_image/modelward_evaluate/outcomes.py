@@ -11,6 +11,7 @@
 | has no value, neither id nor key, or a row, time or weight that is none | not | unreadable |
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -30,12 +31,8 @@ LIGHTEST, HEAVIEST = 1e-20, 1e20
 """Of weights above 0: squares of others can't be summed."""
 
 
-def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
-    """request_id, key, row, value, time, arrived, weight, whatever they are called in the data; null where it has none
-    (a weight is 1, and what has no time of its arrival arrived at its time); `unsound`: one of them is of another type.
-    `kind`: "text" or "number", of the value.
-    Raises EvaluationError for what can't be done without."""
-    there = given.columns
+def check_columns(there: Sequence[str], spec: Outcomes) -> None:
+    """Raises EvaluationError for what can't be done without."""
     if spec.value not in there:
         raise EvaluationError(f"outcomes: there is no column {spec.value!r} for the value, but {listed(there)}")
     if spec.request_id not in there and spec.key not in there:
@@ -44,6 +41,14 @@ def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
             f"there, but {listed(there)}"
         )
 
+
+def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
+    """request_id, key, row, value, time, arrived, weight, whatever they are called in the data; null where it has none
+    (a weight is 1, and what has no time of its arrival arrived at its time); `unsound`: one of them is of another type.
+    `kind`: "text" or "number", of the value.
+    Raises EvaluationError for what can't be done without."""
+    there = given.columns
+    check_columns(there, spec)
     unsound = []
 
     def column(name: str, to: str) -> Value:

@@ -15,6 +15,7 @@ from pyarrow import csv, dataset, fs
 from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.spec import Files, Spec
 from modelward_evaluate.stores import s3
+from modelward_monitor.predictionlog.names import is_outcomes
 
 ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
 
@@ -104,9 +105,12 @@ def _with_texts(schema: pyarrow.Schema, is_text: Callable[[str], bool]) -> pyarr
 
 
 def _typical(paths: Iterable[str]) -> list[str]:
-    """Those that have all the columns there are: files of one revision of a model's log are alike."""
+    """Those that have all the columns there are: files of one revision of a model's log are alike, and so are those of
+    outcomes that its server was told."""
     kept: dict[str, str] = {}
     for path in paths:
         before, found, after = path.partition("/revision=")
-        kept[before + found + after.split("/")[0] if found else path] = path
+        day, of_log, _ = path.partition("/day=")
+        alike = before + found + after.split("/")[0] if found else day if of_log and is_outcomes(path) else path
+        kept[alike] = path
     return list(kept.values())

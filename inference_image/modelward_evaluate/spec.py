@@ -2,7 +2,8 @@
 
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
@@ -24,12 +25,58 @@ class Files(_Strict):
     credentials: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
 
 
-class Outcomes(Files):
-    """Columns of the outcomes by what they mean. Either `request_id` or `key` has to be there in the data.
+KINDS: Final = {"postgres": "postgres", "postgresql": "postgres"} | {
+    each: each for each in ("duckdb", "snowflake", "bigquery", "trino")
+}
+"""Engines of tables by the schemes of their addresses, as Ibis calls them."""
+
+
+class DatabaseTable(_Strict):
+    """A table or view of a database. `url`: as Ibis reads it, such as postgres://host:5432/database, without a
+    password: credentials come from the environment (tables.py). `schema`: where it is not the connection's own."""
+
+    url: Annotated[str, Field(min_length=1, max_length=2000)]
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    database: Annotated[str | None, Field(min_length=1, max_length=200, alias="schema")] = None
+
+    @property
+    def kind(self) -> str:
+        """The engine."""
+        return KINDS[self.url.partition("://")[0]]
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> Self:
+        scheme, found, _ = self.url.partition("://")
+        if not found or scheme not in KINDS:
+            raise ValueError(f"url: an address that begins with one of {', '.join(f'{each}://' for each in KINDS)}")
+        try:
+            parts = urlsplit(self.url)
+            named = parts.password is not None
+        except ValueError:
+            raise ValueError("url: it can't be read as an address") from None
+        if named or {name.lower() for name, _ in parse_qsl(parts.query)} & SECRETS:
+            raise ValueError(
+                "url: it has a password, which would stand in files and logs; leave it out, and set "
+                "OUTCOMES_TABLE_USER and OUTCOMES_TABLE_PASSWORD in the environment"
+            )
+        return self
+
+
+SECRETS: Final = {"password", "passwd", "sslpassword", "token", "auth", "private_key"}
+"""Parameters of an address that have no place in a file."""
+
+
+class Outcomes(_Strict):
+    """Where they are: files (`path`) or a `table`. Columns by what they mean; either `request_id` or `key` has to be
+    there in the data.
 
     `absent`: the outcome of rows that have none when their window is over (no chargeback came: "0").
     """
 
+    path: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    credentials: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
+    """Of files, as those of predictions."""
+    table: DatabaseTable | None = None
     value: Column = "value"
     request_id: Column = "request_id"
     key: Column = "key"
@@ -38,6 +85,16 @@ class Outcomes(Files):
     arrived: Column = "arrived"
     weight: Column = "weight"
     absent: str | FiniteFloat | bool | None = None
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if (self.path is None) == (self.table is None):
+            raise ValueError("write either `path` (files) or `table` (of a database)")
+        return self
+
+    @property
+    def files(self) -> Files | None:
+        return None if self.path is None else Files(path=self.path, credentials=self.credentials)
 
 
 class Classes(_Strict):

@@ -5,12 +5,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 from pyarrow import csv, parquet
 
 from modelward_evaluate.evaluate import document, evaluate
 from modelward_evaluate.spec import load
+from modelward_inference.protocol.messages import RequestError
+from modelward_inference.protocol.outcomes import read
+from modelward_monitor.predictionlog.convert import convert_outcomes, decoded
 from modelward_monitor.predictionlog.names import File, Folder
+from modelward_monitor.predictionlog.outcomes import record
+from modelward_monitor.predictionlog.segments import Segment, Segments
+from modelward_monitor.predictionlog.settings import LogSettings
+from modelward_monitor.predictionlog.stores import Claim
+from postgres import Postgres
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NOW = START + timedelta(days=20)
@@ -41,15 +50,110 @@ class Lake:
         else:
             parquet.write_table(pa.Table.from_pylist(rows), self.outcomes / name)
 
+    def where(self) -> dict[str, Any]:
+        """The outcomes, as a specification names them."""
+        return {"path": str(self.outcomes)}
+
     def said(self, **options: Any) -> dict[str, Any]:
         asked = {
             "predictions": {"path": str(self.log)},
-            "outcomes": {"path": str(self.outcomes), **options.pop("outcomes", {})},
+            "outcomes": {**self.where(), **options.pop("outcomes", {})},
             "task": {"task": "classes", "label": "output.label"},
             "now": NOW.isoformat(),
         }
         spec = load(json.dumps(asked | options))
         return json.loads(json.dumps(document(evaluate(spec), spec), allow_nan=False))
+
+
+class Told(Lake):
+    """Outcomes that a model's server was told, and its log has brought to the store. `refused`: that it did not
+    take."""
+
+    refused = 0
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._folder = folder
+        self._number = 0
+
+    def where(self) -> dict[str, Any]:
+        return {"path": str(self.log / "outcomes/v1/namespace=ml/model=fraud")}
+
+    def tell(self, rows: list[dict[str, Any]], name: str = "a.parquet") -> None:
+        """Each is a request of its own, at the time at which it arrives."""
+        self._number += 1
+        segments, segment = Segments(self._folder / "segments"), Segment(EPOCH, self._number)
+        segments.open()
+        size = 0
+        for number, row in enumerate(rows):
+            arrived = row.get("arrived", START + timedelta(hours=1)).timestamp()
+            entry = {key: value for key, value in row.items() if key != "arrived"}
+            try:
+                entries = read(json.dumps(entry, default=datetime.isoformat).encode(), arrived)
+            except RequestError:
+                self.refused += 1
+                continue
+            size = segments.append(segment, size, [record(f"{name}-{number}", entries, arrived)])
+        settings = LogSettings(str(self.log), "ml", "fraud", "r1", "pod", self._folder, self._folder / "segments")
+        convert_outcomes(segments, segment, settings, 0)
+        for file in segments.files(segment):
+            Claim(self.log).put(decoded(file.name), file)
+
+
+class Table(Lake):
+    """Outcomes in a table, of a DuckDB file."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.file = folder / "lake.duckdb"
+        self._rows: list[dict[str, Any]] = []
+
+    def where(self) -> dict[str, Any]:
+        return {"table": {"url": f"duckdb://{self.file}", "name": "chargebacks"}}
+
+    def tell(self, rows: list[dict[str, Any]], name: str = "a.parquet") -> None:  # noqa: ARG002  there is one table
+        self._rows += rows
+        self.write(pa.Table.from_pylist(self._rows, _schema(self._rows)))
+
+    def write(self, told: pa.Table) -> None:
+        with duckdb.connect(str(self.file)) as con:
+            con.register("told", told)
+            con.execute("CREATE OR REPLACE TABLE chargebacks AS SELECT * FROM told")
+
+
+class PostgresTable(Table):
+    """The same, of a PostgreSQL server."""
+
+    TYPES = (
+        (pa.types.is_boolean, "boolean"), (pa.types.is_integer, "bigint"), (pa.types.is_floating, "double precision"),
+        (pa.types.is_timestamp, "timestamptz"), (pa.types.is_decimal, "numeric"),
+    )  # fmt: skip
+
+    def __init__(self, folder: Path, server: Postgres) -> None:
+        super().__init__(folder)
+        self._server = server
+
+    def where(self) -> dict[str, Any]:
+        return {"table": {"url": self._server.url, "name": "chargebacks"}}
+
+    def write(self, told: pa.Table) -> None:
+        def kind(of: pa.DataType) -> str:
+            return next((name for fits, name in self.TYPES if fits(of)), "text")
+
+        columns = ", ".join(f'"{field.name}" {kind(field.type)}' for field in told.schema)
+        with self._server.connected() as con, con.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS chargebacks; CREATE TABLE chargebacks ({columns})")
+            places = ", ".join(["%s"] * told.num_columns)
+            cursor.executemany(
+                f"INSERT INTO chargebacks VALUES ({places})",
+                [tuple(row.values()) for row in told.to_pylist()],
+            )
+
+
+def _schema(rows: list[dict[str, Any]]) -> pa.Schema:
+    """Of all columns that some row has."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.schema([(name, pa.array([row.get(name) for row in rows]).type) for name in names])
 
 
 def prediction(number: int, label: Any = 1, **values: Any) -> dict[str, Any]:

@@ -8,19 +8,31 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn import metrics as peer
 
 from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.evaluate import evaluate
+from modelward_evaluate.spec import load
 from modelward_monitor.predictionlog.names import File
-from unit.evaluate.lakes import EPOCH, NOW, START, Lake, counts, metric, outcome, prediction
+from unit.evaluate.lakes import EPOCH, NOW, START, Lake, Table, Told, counts, metric, outcome, prediction
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path)
+
+
+@pytest.fixture(params=[Lake, Told, Table])
+def way(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """The ways in which outcomes come."""
+    made: Lake = request.param(tmp_path)
+    return made
 
 
 def random_log(lake: Lake, rows: int = 3000) -> pandas.DataFrame:
@@ -135,10 +147,10 @@ def test_rankings_are_those_of_a_request(lake: Lake) -> None:
     assert metric(found, "mrr") == pytest.approx(np.mean([1 / each for each in firsts]), abs=1e-9)
 
 
-def test_each_way_in_which_outcomes_go_wrong_is_counted(lake: Lake) -> None:
-    lake.predict([prediction(each) for each in range(10)])
+def test_each_way_in_which_outcomes_go_wrong_is_counted(way: Lake) -> None:
+    way.predict([prediction(each) for each in range(10)])
     day = 86400.0
-    lake.tell([
+    way.tell([
         outcome(0), outcome(0),                                      # duplicate
         outcome(1, 0), outcome(1, 1, after=120),                     # contradicting: the later one counts
         outcome(2, 0), outcome(2, 1),                                # undecided: neither counts
@@ -148,10 +160,14 @@ def test_each_way_in_which_outcomes_go_wrong_is_counted(lake: Lake) -> None:
         outcome(5, None), outcome(6) | {"request_id": None},         # unreadable
         outcome(7, 1), outcome(7, 0, after=9 * day),                 # one in time, one late: the first counts
     ])  # fmt: skip
-    found = lake.said(label_window_seconds=7 * day)
+    # What nobody could read a server does not take in the first place.
+    refused = way.refused if isinstance(way, Told) else 0
+    assert refused in ((2,) if isinstance(way, Told) else (0,))
+    found = way.said(label_window_seconds=7 * day)
     assert found["counts"] == {
-        "predictions": 10, "matured": 10, "withOutcome": 3, "assumed": 0, "notForetold": 0, "outcomes": 13,
-        "unreadable": 2, "future": 1, "unmatched": 1, "late": 2, "duplicate": 1, "contradicting": 2, "undecided": 1,
+        "predictions": 10, "matured": 10, "withOutcome": 3, "assumed": 0, "notForetold": 0,
+        "outcomes": 13 - refused, "unreadable": 2 - refused, "future": 1, "unmatched": 1, "late": 2,
+        "duplicate": 1, "contradicting": 2, "undecided": 1,
     }  # fmt: skip
     assert metric(found, "accuracy") == 1.0
     assert found["values"][0]["metrics"]["accuracy"]["rows"] == 3
@@ -167,11 +183,11 @@ def test_rows_of_text_that_are_nonsense_spoil_no_other(lake: Lake) -> None:
     assert counts(lake.said(), "withOutcome", "unreadable") == [2, 4]
 
 
-def test_no_outcome_may_be_one(lake: Lake) -> None:
+def test_no_outcome_may_be_one(way: Lake) -> None:
     """No chargeback came within the window: the transaction was good. Of what is disputed nothing is assumed."""
-    lake.predict([prediction(each, label=0) for each in range(8)])
-    lake.tell([outcome(0), outcome(1, 0), outcome(1, 1)])
-    found = lake.said(label_window_seconds=86400, outcomes={"absent": "0"})
+    way.predict([prediction(each, label=0) for each in range(8)])
+    way.tell([outcome(0), outcome(1, 0), outcome(1, 1)])
+    found = way.said(label_window_seconds=86400, outcomes={"absent": "0"})
     assert counts(found, "matured", "withOutcome", "assumed", "undecided") == [8, 1, 6, 1]
     assert metric(found, "accuracy") == pytest.approx(6 / 7)
 
@@ -200,35 +216,35 @@ def test_early_outcomes_bias_and_so_only_matured_rows_count(lake: Lake) -> None:
     assert counts(found, "predictions", "matured") == [2000, 1001]
 
 
-def test_a_cohort_that_matured_never_changes(lake: Lake) -> None:
-    lake.predict([prediction(each) for each in range(50)])
-    lake.tell([outcome(each, each % 2) for each in range(40)])
+def test_a_cohort_that_matured_never_changes(way: Lake) -> None:
+    way.predict([prediction(each) for each in range(50)])
+    way.tell([outcome(each, each % 2) for each in range(40)])
     options: dict[str, Any] = {"label_window_seconds": 5 * 86400}
-    first = lake.said(**options)
-    lake.tell([outcome(each, 1, after=6 * 86400) for each in range(50)], "later.parquet")
-    again = lake.said(**options, now=(NOW + timedelta(days=5)).isoformat())
+    first = way.said(**options)
+    way.tell([outcome(each, 1, after=6 * 86400) for each in range(50)], "later.parquet")
+    again = way.said(**options, now=(NOW + timedelta(days=5)).isoformat())
     assert first["groups"] == again["groups"]
     assert again["counts"]["late"] == 50
 
 
-def test_an_own_key_is_of_each_request_that_had_it(lake: Lake) -> None:
-    lake.predict([prediction(0, key="order-1"), prediction(1, key="order-1"), prediction(2, key="order-2")])
-    lake.tell([{"key": "order-1", "value": 1}, {"key": "order-9", "value": 1}])
-    found = lake.said()
+def test_an_own_key_is_of_each_request_that_had_it(way: Lake) -> None:
+    way.predict([prediction(0, key="order-1"), prediction(1, key="order-1"), prediction(2, key="order-2")])
+    way.tell([{"key": "order-1", "value": 1}, {"key": "order-9", "value": 1}])
+    found = way.said()
     assert counts(found, "withOutcome", "unmatched", "matured") == [2, 1, 3]
 
 
-def test_an_outcome_without_a_row_is_of_a_request_with_one(lake: Lake) -> None:
-    lake.predict([prediction(0), prediction(1, row=0), prediction(1, row=1)])
-    lake.tell([{"request_id": "q0", "value": 1}, {"request_id": "q1", "value": 1}])
-    assert counts(lake.said(), "withOutcome", "unmatched") == [1, 1]
+def test_an_outcome_without_a_row_is_of_a_request_with_one(way: Lake) -> None:
+    way.predict([prediction(0), prediction(1, row=0), prediction(1, row=1)])
+    way.tell([{"request_id": "q0", "value": 1}, {"request_id": "q1", "value": 1}])
+    assert counts(way.said(), "withOutcome", "unmatched") == [1, 1]
 
 
-def test_a_shadow_and_its_original_share_an_outcome(lake: Lake) -> None:
-    lake.predict([prediction(0, label=1), prediction(1, label=0)])
-    lake.predict([prediction(0, label=0, arm="shadow"), prediction(1, label=0, arm="shadow")], "r2")
-    lake.tell([outcome(0, 1), outcome(1, 0)])
-    found = lake.said()
+def test_a_shadow_and_its_original_share_an_outcome(way: Lake) -> None:
+    way.predict([prediction(0, label=1), prediction(1, label=0)])
+    way.predict([prediction(0, label=0, arm="shadow"), prediction(1, label=0, arm="shadow")], "r2")
+    way.tell([outcome(0, 1), outcome(1, 0)])
+    found = way.said()
     assert metric(found, "accuracy", arm="stable") == 1.0
     assert metric(found, "accuracy", arm="shadow") == 0.5
 
@@ -265,18 +281,18 @@ def test_sampled_rows_stand_for_more(lake: Lake) -> None:
         (10, "10.0"),
     ],
 )
-def test_what_two_systems_call_the_same_is_the_same(lake: Lake, label: Any, value: Any) -> None:
-    lake.predict([prediction(0, label=label)])
-    lake.tell([outcome(0, value)])
-    found = lake.said()
+def test_what_two_systems_call_the_same_is_the_same(way: Lake, label: Any, value: Any) -> None:
+    way.predict([prediction(0, label=label)])
+    way.tell([outcome(0, value)])
+    found = way.said()
     assert metric(found, "accuracy") == 1.0
 
 
 @pytest.mark.parametrize(("label", "value"), [("01", 1), ("01", "1"), ("1.0.0", 1), (1.5, 1), (float("inf"), "spam")])
-def test_what_only_looks_alike_is_not_the_same(lake: Lake, label: Any, value: Any) -> None:
-    lake.predict([prediction(0, label=label)])
-    lake.tell([outcome(0, value)])
-    assert metric(lake.said(), "accuracy") == 0.0
+def test_what_only_looks_alike_is_not_the_same(way: Lake, label: Any, value: Any) -> None:
+    way.predict([prediction(0, label=label)])
+    way.tell([outcome(0, value)])
+    assert metric(way.said(), "accuracy") == 0.0
 
 
 def test_files_that_a_compacted_one_covers_are_not_read_again(lake: Lake) -> None:
@@ -349,6 +365,62 @@ def test_what_can_not_be_evaluated_says_why(lake: Lake, options: dict[str, Any],
     lake.tell([outcome(0)])
     with pytest.raises(EvaluationError, match=said):
         lake.said(**options)
+
+
+def test_outcomes_that_a_server_was_told_may_lie_beside_the_predictions(tmp_path: Path) -> None:
+    """Of their files the compacted ones count, and they are no predictions."""
+    told = Told(tmp_path)
+    told.predict([prediction(0), prediction(1)])
+    told.tell([outcome(0)])
+    told.tell([outcome(1)])
+    folder = next((told.log / "outcomes").rglob("*.parquet")).parent
+    parts = sorted(folder.iterdir())
+    assert len(parts) == 2
+    whole = pa.concat_tables([pq.read_table(each, partitioning=None) for each in parts])
+    pq.write_table(whole, folder / File("pod", EPOCH, 1, 2).name)
+    found = told.said()
+    assert counts(found, "predictions", "outcomes", "withOutcome", "duplicate") == [2, 2, 2, 0]
+    # A team's own files count beside them.
+    pq.write_table(pa.Table.from_pylist([{"request_id": "q9", "value": "1"}]), folder / "own.parquet")
+    assert counts(told.said(), "outcomes", "unmatched") == [3, 1]
+
+
+def test_a_view_of_a_duckdb_file_reads_no_other_file(tmp_path: Path) -> None:
+    table = Table(tmp_path)
+    table.predict([prediction(0)])
+    (tmp_path / "secret.csv").write_text("request_id,value\nq0,1\n")
+    with duckdb.connect(str(table.file)) as con:
+        con.execute(f"CREATE VIEW chargebacks AS SELECT * FROM read_csv('{tmp_path}/secret.csv')")
+    with pytest.raises(EvaluationError, match=r"(?i)chargebacks.*(disabled|permission)"):
+        table.said()
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({}, "either `path` .* or `table`"),
+        ({"path": "/x", "table": {"url": "duckdb:///x", "name": "t"}}, "either `path` .* or `table`"),
+        ({"table": {"url": "mysql://db/x", "name": "t"}}, "an address that begins with one of postgres://"),
+        ({"table": {"url": "lake.duckdb", "name": "t"}}, "an address that begins with one of postgres://"),
+        ({"table": {"url": "postgres://u:p@db/x", "name": "t"}}, "url: it has a password"),
+        ({"table": {"url": "postgres://db/x?password=p", "name": "t"}}, "url: it has a password"),
+        ({"table": {"url": "postgres://[db/x", "name": "t"}}, "can't be read as an address"),
+        ({"table": {"url": "duckdb:///nowhere/x.duckdb", "name": "t"}}, "can't be reached"),
+        ({"table": {"url": "duckdb:///x"}}, "name: Field required"),
+        (
+            {"table": {"url": "trino://db/x", "name": "t"}},
+            "needs a driver that is not installed .*ibis-framework.trino",
+        ),
+    ],
+)
+def test_where_outcomes_can_not_be_is_told(lake: Lake, where: dict[str, Any], said: str) -> None:
+    lake.predict([prediction(0)])
+    spec = {
+        "predictions": {"path": str(lake.log)}, "outcomes": where, "now": NOW.isoformat(),
+        "task": {"task": "classes", "label": "output.label"},
+    }  # fmt: skip
+    with pytest.raises(EvaluationError, match=said):
+        evaluate(load(json.dumps(spec)))
 
 
 def test_a_corrupt_file_is_named(lake: Lake) -> None:

@@ -1,0 +1,195 @@
+"""Outcomes in a table of a team's database or warehouse, read through Ibis: the columns and times that are asked for.
+
+What is read becomes a table of the engine, so that all that follows is the same as for files. Numbers, truths and texts
+come as they are, everything else (times, UUIDs, enumerations, exact numbers) as the text that the database makes of it:
+a value that no other system can hold is then one unreadable outcome and not the end of the evaluation.
+Failure: EvaluationError, without credentials.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import ibis
+import pyarrow
+from ibis.backends.duckdb import Backend
+from ibis.common.exceptions import TableNotFound
+from ibis.expr.types import BooleanValue, Table, Value
+
+from modelward_evaluate.columns import as_exact
+from modelward_evaluate.errors import EvaluationError, first_line
+from modelward_evaluate.outcomes import check_columns
+from modelward_evaluate.spec import DatabaseTable, Spec
+
+USER: Final = "OUTCOMES_TABLE_USER"
+PASSWORD: Final = "OUTCOMES_TABLE_PASSWORD"  # noqa: S105  the variable's name
+"""Variables with credentials. PostgreSQL's own (PGPASSWORD, PGPASSFILE, …), Google's and others count as well."""
+
+CHUNK: Final = 10_000
+"""Rows that are fetched at a time."""
+
+CONNECTS: Final = 10
+"""Seconds that a connection may take."""
+
+MARGIN: Final = timedelta(days=1)
+"""Around the time that is asked for: an outcome's time may be a date, or of another clock."""
+
+MEANINGS: Final = ("value", "request_id", "key", "row", "time", "arrived", "weight")
+"""Columns, as the specification names them."""
+
+
+def read(con: Backend, spec: Spec) -> Table:
+    """The outcomes, in `con`. Raises EvaluationError."""
+    asked = spec.outcomes.table
+    assert asked is not None, "the specification names a table"
+    remote = _connected(asked)
+    try:
+        found = _table(remote, asked)
+        check_columns(found.columns, spec.outcomes)
+        names = [name for each in MEANINGS if (name := getattr(spec.outcomes, each)) in found.columns]
+        narrowed = found.filter(_is_asked_for(found, spec)).select(*dict.fromkeys(names))
+        exact = [name for name, kind in narrowed.schema().items() if kind.is_decimal()]
+        ids = {spec.outcomes.request_id, spec.outcomes.key}
+        plain = narrowed.select(**{name: _plain(narrowed[name], name in ids) for name in narrowed.columns})
+        made = _copied(con, remote, plain, asked)
+        return made.mutate(**{name: as_exact(made[name]) for name in exact}) if exact else made
+    finally:
+        with contextlib.suppress(Exception):  # it was of use before
+            remote.disconnect()
+
+
+def _connected(asked: DatabaseTable) -> Any:
+    options: dict[str, Any] = {}
+    user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+    if asked.kind == "duckdb":
+        # A view in it must not read other files.
+        options = {"read_only": True, "enable_external_access": "false"}
+    else:
+        options |= {"user": user} if user else {}
+        options |= {"auth" if asked.kind == "trino" else "password": password} if password else {}
+    if asked.kind == "postgres":
+        options["connect_timeout"] = CONNECTS
+    try:
+        con = ibis.connect(asked.url, **options)
+        if asked.kind == "postgres":
+            con.raw_sql("SET default_transaction_read_only = on").close()
+        if asked.kind == "duckdb":
+            con.raw_sql("SET TimeZone = 'UTC'")
+        return con
+    except ImportError as error:
+        raise EvaluationError(
+            f"outcomes.table: {asked.kind} needs a driver that is not installed ({error.name}); "
+            f"pip install 'ibis-framework[{asked.kind}]'"
+        ) from error
+    except Exception as error:  # of a driver, of which there are many
+        raise EvaluationError(
+            f"outcomes.table: {asked.url} can't be reached: {_words(error)}; check the address, and {USER} and "
+            f"{PASSWORD} of the environment"
+        ) from error
+
+
+def _table(remote: Any, asked: DatabaseTable) -> Table:
+    where = asked.name if asked.database is None else f"{asked.database}.{asked.name}"
+    try:
+        found: Table = remote.table(asked.name, database=asked.database)
+        return found
+    except TableNotFound as error:
+        raise EvaluationError(
+            f"outcomes.table: there is no table {where!r} at {asked.url}; write its name as the database has it (a "
+            "schema goes into `schema`)"
+        ) from error
+    except Exception as error:
+        raise EvaluationError(f"outcomes.table: {where!r} can't be looked at: {_words(error)}") from error
+
+
+def _is_asked_for(found: Table, spec: Spec) -> BooleanValue:
+    """Whether a row can be of a prediction that is evaluated, by when it arrived; a row that does not say can."""
+    low = spec.begin - MARGIN if spec.begin is not None else None
+    high = None
+    if spec.end is not None and spec.label_window_seconds is not None:
+        high = spec.end + timedelta(seconds=spec.label_window_seconds) + MARGIN
+    always: BooleanValue = ibis.literal(True)
+    within = always
+    for name in (spec.outcomes.time, spec.outcomes.arrived):  # the second decides where it is there
+        if name in found.columns:
+            each = found[name]
+            within = each.isnull().ifelse(within, _is_between(each, low, high))
+    return within
+
+
+def _is_between(when: Value, low: datetime | None, high: datetime | None) -> BooleanValue:
+    """Of a column that has times; what has texts is read as a whole."""
+    kind = when.type()
+    if not kind.is_timestamp() and not kind.is_date():
+        return ibis.literal(True)
+
+    def literal(moment: datetime) -> Value:
+        # Without a zone it is UTC on both sides.
+        moment = moment.astimezone(UTC)
+        if kind.is_date():
+            return ibis.literal(moment.date())
+        return ibis.literal(moment if kind.timezone is not None else moment.replace(tzinfo=None), kind)
+
+    found: BooleanValue = ibis.literal(True)
+    if low is not None:
+        found = when >= literal(low)
+    if high is not None:
+        found = found & (when <= literal(high))
+    return found
+
+
+def _plain(value: Value, is_id: bool) -> Value:
+    """As something that every driver hands over alike."""
+    kind = value.type()
+    if kind.is_string():
+        # Columns of a fixed length are padded.
+        return value.rstrip() if is_id else value
+    if kind.is_boolean() or kind.is_integer() or kind.is_floating():
+        return value
+    return value.cast("string")
+
+
+def _copied(con: Backend, remote: Any, plain: Table, asked: DatabaseTable) -> Table:
+    """What is read, a chunk at a time: nothing of it has to fit into memory."""
+    failed: list[Exception] = []
+
+    def told() -> Iterator[Any]:
+        try:
+            yield from _batches(remote, plain, asked)
+        except Exception as error:
+            failed.append(error)  # the engine would only say that there was one
+            raise
+
+    schema = plain.schema().to_pyarrow()
+    try:
+        con.con.register("arriving", pyarrow.RecordBatchReader.from_batches(schema, told()))
+        con.con.execute("CREATE TEMP TABLE outcomes AS SELECT * FROM arriving")
+        con.con.unregister("arriving")
+        return con.table("outcomes")
+    except Exception as error:
+        what = failed[0] if failed else error
+        hint = "; grant SELECT on it" if "permission denied" in str(what).lower() else ""
+        raise EvaluationError(f"outcomes.table: {asked.name!r} can't be read: {_words(what)}{hint}") from error
+
+
+def _batches(remote: Any, plain: Table, asked: DatabaseTable) -> Iterator[Any]:
+    if asked.kind != "postgres":
+        yield from remote.to_pyarrow_batches(plain, chunk_size=CHUNK)
+        return
+    # Its driver would else hold all rows before the first is handed out.
+    kind = plain.schema().as_struct().to_pyarrow()
+    with remote.con.transaction(), remote.con.cursor(name="outcomes") as cursor:
+        cursor.execute(remote.compile(plain))
+        while rows := cursor.fetchmany(CHUNK):
+            yield pyarrow.RecordBatch.from_struct_array(pyarrow.array(map(tuple, rows), kind))
+
+
+def _words(error: Exception, environment: Mapping[str, str] = os.environ) -> str:
+    """What a driver says, without a password."""
+    said = first_line(error)[:500]
+    for name in (PASSWORD, "PGPASSWORD"):
+        if secret := environment.get(name):
+            said = said.replace(secret, "…")
+    return said
