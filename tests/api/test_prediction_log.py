@@ -1,19 +1,30 @@
 """The prediction log in a real S3 store, versitygw: away, back, refused, without its bucket; and cleaned up after."""
 
+import json
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from modelward_evaluate.evaluate import document, evaluate
+from modelward_evaluate.spec import load
 from modelward_monitor.predictionlog import house, stores
 from modelward_monitor.predictionlog.names import counted
 from s3store import KEYS, S3Store
+from unit.inference.rest_process import Process, ask, serving
+from unit.inference.test_capture_served import body as features
 from unit.monitor.predictionlog.logs import MOMENT, asked, ids, told, until
 from unit.monitor.worlds import MonitorProcess, reference, send, write_bundle
 
 pytestmark = pytest.mark.api
+
+ROWS = 40
 
 
 class Gateway(S3Store):
@@ -84,6 +95,49 @@ def test_whatever_becomes_of_the_store_every_row_gets_there_once(tmp_path: Path,
         until(lambda: told(monitor)["rows"]["stored"] == 40, lambda: monitor.log)
         assert sum(told(monitor)["lost"].values()) == 0
     assert gateway.rows() == ids(*(asked(number, 10) for number in range(1, 5)))
+
+
+def test_outcomes_that_were_told_are_in_the_store_once_whoever_was_killed(tmp_path: Path, gateway: Gateway) -> None:
+    """A real server asks and is told; store and monitor go and come back meanwhile; the evaluator finds all of it."""
+    gateway.client.create_bucket(Bucket="lake")
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    with (
+        MonitorProcess(bundle, **settings(gateway, tmp_path / "secret")) as monitor,
+        serving(bundle, CAPTURE_SOCKET=str(monitor.socket)) as server,
+    ):
+        for number in range(ROWS):
+            assert ask(server, features(number), modelward_key=f"order-{number}")[0] == 200
+        gateway.stop()
+        with ThreadPoolExecutor(4) as pool:
+            answers = [pool.submit(_tell, server, number) for number in range(ROWS)]
+            for _ in range(2):
+                monitor.kill()
+                monitor.start()
+            assert {each.result() for each in answers} == {202}, monitor.log
+        gateway.start()
+        until(lambda: told(monitor)["outcomes"]["stored"] == ROWS, lambda: (told(monitor), monitor.log))
+        until(lambda: told(monitor)["rows"]["stored"] == ROWS, lambda: (told(monitor), monitor.log))
+        assert (told(monitor)["outcomes"]["lost"], told(monitor)["outcomes"]["refused"]) == (0, 0)
+    spec = load(json.dumps({
+        "predictions": {"path": "s3://lake/log/v1/namespace=ml/model=m"},
+        "outcomes": {"path": "s3://lake/log/outcomes/v1/namespace=ml/model=m"},
+        "task": {"task": "numbers", "value": "output.sum"}, "now": datetime.now(UTC).isoformat(),
+    }))  # fmt: skip
+    with mock.patch.dict(os.environ, gateway.environment):
+        found = document(evaluate(spec), spec)
+    assert found["counts"] == {
+        "predictions": ROWS, "matured": ROWS, "withOutcome": ROWS, "assumed": 0, "notForetold": 0, "outcomes": ROWS,
+        "unreadable": 0, "future": 0, "unmatched": 0, "late": 0, "duplicate": 0, "contradicting": 0, "undecided": 0,
+    }  # fmt: skip
+    (values,) = found["values"]
+    assert values["metrics"]["mae"]["value"] == 1.0
+
+
+def _tell(server: Process, number: int) -> int:
+    """One more than was foretold."""
+    body = json.dumps({"key": f"order-{number}", "value": number + 1}).encode()
+    return ask(server, body, "/v2/models/m/outcomes")[0]
 
 
 def test_small_files_are_joined_and_old_ones_go(

@@ -19,7 +19,7 @@ from modelward_inference.capture import outcomes as told
 from modelward_inference.capture.outcomes import Outcomes, Told
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.protocol.messages import unknown_model
-from modelward_inference.protocol.origin import ARMS_HEADER, COPY
+from modelward_inference.protocol.origin import ARMS_HEADER, COPY, arm_of
 from modelward_inference.protocol.outcomes import MAX_BODY
 from modelward_inference.serve import triton
 from modelward_inference.serve.state import State
@@ -43,12 +43,12 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
-async def _told(outcomes: Outcomes | None, request: Request) -> Told:
+async def _told(outcomes: Outcomes | None, request: Request, revision: str) -> Told:
     """What becomes of a request that tells outcomes."""
     if outcomes is None:
         return told.nowhere()
-    if request.headers.get(ARMS_HEADER) == COPY:
-        # Of a request whose original tells the same.
+    if arm_of(request.headers.get(ARMS_HEADER, ""), revision) == COPY:
+        # Its original tells the same.
         return Told(409, {"error": "outcomes of a copy are not taken; the original's are"})
     parts, size = [], 0
     async for part in request.stream():
@@ -162,7 +162,7 @@ def small_endpoints(plane: DataPlane, state: State, revision: str = "", outcomes
     async def take_outcomes(name: str, request: Request) -> Response:
         known(name)
         try:
-            found = await _told(outcomes, request)
+            found = await _told(outcomes, request, revision)
         except ClientDisconnect:  # nobody is there to answer
             found = Told(400, {"error": "the body did not come"})
         told.count(found)

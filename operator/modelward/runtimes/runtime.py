@@ -56,7 +56,7 @@ class Metrics:
 class Runtime:
     """`ready`, `live`: paths that answer 200 while the server is so. `rest`, `grpc`: what clients may ask. `private`:
     the prefix of what is for the operator alone; below it are `samples`, which gives out answers, and `users`, which
-    counts them by user."""
+    counts them by user. `outcomes`: the path by which clients tell them, as a regular expression (RE2)."""
 
     containers: Containers
     ports: Ports
@@ -67,6 +67,7 @@ class Runtime:
     private: str
     samples: str
     users: str
+    outcomes: str
     metrics: Metrics
 
     @property
@@ -89,6 +90,7 @@ MODELWARD: Final = Runtime(
     private="/modelward/",
     samples="/modelward/samples",
     users="/modelward/users",
+    outcomes="/v2/models/[^/]+/outcomes/?",
     metrics=Metrics(
         path="/metrics", requests="modelward_inference_request_duration_seconds", refused="modelward_inference_refused"
     ),

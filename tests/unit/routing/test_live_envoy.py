@@ -85,6 +85,10 @@ class Live:
             time.sleep(0.01)
         return self.upstreams[revision].seen
 
+    def metrics(self) -> str:
+        url = f"http://127.0.0.1:{self._envoy.admin_port}/stats/prometheus"
+        return self.http.request("GET", url).data.decode()
+
     def close(self) -> None:
         self._envoy.close()
         for upstream in self.upstreams.values():
@@ -190,6 +194,24 @@ def test_grpc_web_is_refused_in_words(live: Live, form: str) -> None:
     assert (answer.status, answer.headers["content-type"]) == (415, "application/json")
     assert "gRPC-web is not spoken here" in answer.json()["error"]
     assert not live.upstreams[STABLE].seen
+
+
+def test_outcomes_go_to_the_stable_alone_and_are_no_evidence(tmp_path: Path, program: Path) -> None:
+    """Whatever leads predictions elsewhere or copies them."""
+    routes = RouteTable(STABLE, (Arm("candidate", CANDIDATE, 100, 100),), matches=(Match("x-beta", "1", CANDIDATE),))
+    live = Live(tmp_path, program, Traffic(), routes)
+    try:
+        for path in ("/v2/models/fraud/outcomes", "/v2/models/fraud/outcomes/", "/v2/models/fraud/outcomes?a=b"):
+            for headers in ({}, {"x_beta": "1"}):
+                assert live.ask("traffic", path, **headers).headers[envoy_routes.REVISION_HEADER] == STABLE
+        assert live.ask("traffic").headers[envoy_routes.REVISION_HEADER] == CANDIDATE
+        assert len(live.seen(STABLE, 6)) == 6
+        assert len(live.seen(CANDIDATE, 2)) == 2  # the last one and its copy
+        text = live.metrics()
+    finally:
+        live.close()
+    counts = router_counts(text, clusters_of(STABLE, CANDIDATE), 1.0)
+    assert {name: each.requests for name, each in counts.items()} == {STABLE: 0, CANDIDATE: 1}
 
 
 def test_an_answer_by_grpc_names_them_in_its_first_headers_and_so_does_an_error(tmp_path: Path, program: Path) -> None:

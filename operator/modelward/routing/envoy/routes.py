@@ -277,6 +277,7 @@ def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     """What clients send, the first match counts."""
     yield _private()
     yield _grpc_web()
+    yield _outcomes(routes, traffic)
     if routes.arms or routes.matches:
         # It is of nobody's side, whatever a client says of its user.
         untold = {"request_headers_to_remove": [reachable.HEADER, USERS_HEADER]}
@@ -337,6 +338,12 @@ def _inside() -> Json:
 def _private() -> Json:
     """What pods tell the operator and Prometheus alone."""
     return _refused({"safe_regex": {"regex": MODELWARD.inside}}, 404, "no such path")
+
+
+def _outcomes(routes: RouteTable, traffic: Traffic) -> Json:
+    """Past the split: copies would tell them twice, and how long a disk takes is no evidence of how a model answers."""
+    match = {"safe_regex": {"regex": MODELWARD.outcomes}}
+    return {"match": match, **_to(routes.stable, traffic, grpc=False, kind=ASIDE)}
 
 
 def _grpc_web() -> Json:
