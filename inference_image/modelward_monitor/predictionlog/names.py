@@ -24,7 +24,7 @@ _NAME: Final = re.compile(r"([A-Za-z0-9-]{1,80})\.([0-9a-f]{16})\.([0-9]{8})\.([
 OUTCOMES: Final = "outcomes/"
 """What the paths of outcomes begin with, beside the predictions."""
 
-_OUTCOMES: Final = re.compile(rf"(?:^|/){OUTCOMES}v1/namespace=[^/]+/model=[^/]+/")
+_OUTCOMES: Final = re.compile(rf"(?:^|/){OUTCOMES}v1/namespace=[^/]+/model=[^/]+/day=")
 _WHEN: Final = r"day=([0-9]{4}-[0-9]{2}-[0-9]{2})/hour=([0-9]{2})"
 _FOLDER: Final = re.compile(
     rf"(?:v1/namespace=([^/=]+)/model=([^/=]+)/revision=([^/=]+)|{OUTCOMES}v1/namespace=([^/=]+)/model=([^/=]+))/{_WHEN}",

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch
-from modelward_monitor.predictionlog.names import counted
+from modelward_monitor.predictionlog.names import counted, is_outcomes
 from unit.monitor.worlds import DEADLINE, POLL, MonitorProcess, batch
 
 MOMENT = 1_767_225_600.0
@@ -47,13 +47,27 @@ def paths(store: Path) -> list[str]:
 
 def read(store: Path) -> pa.Table:
     """All rows that count."""
-    found = [pq.read_table(store / path, partitioning=None) for path in counted(paths(store))]
+    found = [pq.read_table(store / path, partitioning=None) for path in _rows_of(store)]
     return pa.concat_tables(found, promote_options="default")
+
+
+def told_rows(store: Path) -> list[dict[str, Any]]:
+    """All outcomes that count."""
+    found = [
+        row
+        for path in counted(path for path in paths(store) if is_outcomes(path))
+        for row in pq.read_table(store / path, partitioning=None).to_pylist()
+    ]
+    return sorted(found, key=lambda row: (str(row["request_id"]), str(row["key"])))
+
+
+def _rows_of(store: Path) -> list[str]:
+    return counted(path for path in paths(store) if not is_outcomes(path))
 
 
 def rows(store: Path) -> list[dict[str, Any]]:
     """The same, as dictionaries in the order of their ids."""
-    found: list[dict[str, Any]] = read(store).to_pylist() if counted(paths(store)) else []
+    found: list[dict[str, Any]] = read(store).to_pylist() if _rows_of(store) else []
     return sorted(found, key=lambda row: str(row["request_id"]))
 
 

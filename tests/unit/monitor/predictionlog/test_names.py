@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelward_monitor.predictionlog.names import File, Folder, counted, split
+from modelward_monitor.predictionlog.names import File, Folder, counted, is_outcomes, split
 
 EPOCH = "0123456789abcdef"
 WHERE = "v1/namespace=ml/model=m/revision=m-a/day=2026-01-31/hour=07"
@@ -18,6 +18,21 @@ def test_a_name_and_its_inverse() -> None:
     assert split(f"{WHERE}/{file.name}") == (Folder("ml", "m", "m-a", "2026-01-31", 7), file)
     assert Folder("ml", "m", "m-a", "2026-01-31", 7).path == WHERE
     assert Folder.at("ml", "m", "m-a", 490_903) == Folder("ml", "m", "m-a", "2026-01-01", 7)
+
+
+def test_outcomes_have_folders_beside_of_no_revision() -> None:
+    where = "outcomes/v1/namespace=ml/model=m/day=2026-01-31/hour=07"
+    folder = Folder("ml", "m", "", "2026-01-31", 7)
+    assert (folder.path, Folder.of(where)) == (where, folder)
+    assert Folder.of(where.replace("/day", "/revision=r/day")) is None
+    assert Folder.of(WHERE.replace("revision=m-a/", "")) is None
+    name = File("a", EPOCH, 1, 1).name
+    assert split(f"{where}/{name}") == (folder, File("a", EPOCH, 1, 1))
+    assert is_outcomes(f"{where}/{name}")
+    assert is_outcomes(f"bucket/prefix/{where}/{name}")
+    # What a team calls so is none, and be it the whole log.
+    for other in (WHERE, "outcomes/day=2026-01-31", f"my{where}", f"outcomes/{WHERE}"):
+        assert not is_outcomes(f"{other}/{name}")
 
 
 @pytest.mark.parametrize(

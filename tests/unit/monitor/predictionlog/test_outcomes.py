@@ -10,34 +10,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from modelward_inference.capture import wire
 from modelward_inference.protocol.outcomes import MAX_BODY
-from modelward_monitor.predictionlog import house, names, stores
-from modelward_monitor.predictionlog.names import Folder, counted
+from modelward_monitor.predictionlog import house, stores
+from modelward_monitor.predictionlog.names import Folder
 from modelward_monitor.predictionlog.settings import LogSettings
 from unit.inference.rest_process import Process, ask, serving
 from unit.inference.test_capture_served import body as prediction
 from unit.monitor.worlds import DEADLINE, MonitorProcess, read_frame, reference, send, write_bundle
 
-from .logs import asked, paths, settings, until
+from .logs import asked, paths, rows, settings, told_rows, until
 from .logs import told as document
 
 PATH = "/v2/models/m/outcomes"
 KILLS = 4
-
-
-def told_files(store: Path) -> list[dict[str, Any]]:
-    """Outcomes that count."""
-    found = [
-        row
-        for path in counted(path for path in paths(store) if path.startswith(names.OUTCOMES))
-        for row in pq.read_table(store / path, partitioning=None).to_pylist()
-    ]
-    return sorted(found, key=lambda row: (str(row["request_id"]), str(row["key"])))
 
 
 def tell(process: Process, told: Any, **headers: str) -> tuple[int, Any]:
@@ -78,7 +66,7 @@ def test_what_is_told_is_in_files_beside_the_predictions(world: tuple[MonitorPro
     assert document(monitor)["outcomes"] == {
         "written": 3, "stored": 3, "waiting": 0, "refused": 0, "lost": 0, "invalid_requests": 0,
     }  # fmt: skip
-    found = told_files(store)
+    found = told_rows(store)
     values = [[row[name] for name in ("request_id", "key", "row", "value", "weight")] for row in found]
     assert values == [
         [None, "order 1", None, "spam", None], [None, "order 2", None, "true", None], ["q1", None, 3, "1", 0.5],
@@ -123,7 +111,7 @@ def test_a_monitor_that_is_killed_again_and_again_keeps_each_once(
             count += 10
     killing.join(DEADLINE)
     until(lambda: document(monitor)["outcomes"]["stored"] == 2 * count, lambda: (document(monitor), monitor.log))
-    found = [(row["key"], row["row"]) for row in told_files(store)]
+    found = [(row["key"], row["row"]) for row in told_rows(store)]
     assert sorted(found) == sorted((f"k{number}", row) for number in range(count) for row in range(2))
 
 
@@ -142,7 +130,7 @@ def test_one_that_is_sent_again_under_its_id_is_kept_once(bundle: Path, store: P
         assert asyncio.run(_once(monitor, "other", b'{"key": "k2", "value": 1}'))["status"] == 202
         monitor.terminate()
         assert monitor.process.wait(DEADLINE) == 0
-    assert [row["key"] for row in told_files(store)] == ["k", "k2"]
+    assert [row["key"] for row in told_rows(store)] == ["k", "k2"]
 
 
 async def _once(monitor: MonitorProcess, name: str, body: bytes) -> Any:
@@ -173,7 +161,7 @@ def test_a_full_disk_refuses_and_loses_nothing(bundle: Path, store: Path) -> Non
         server.process.wait(DEADLINE)
         monitor.terminate()
         assert monitor.process.wait(DEADLINE) == 0
-    assert len(told_files(store)) == 300
+    assert len(told_rows(store)) == 300
 
 
 def test_what_is_wrong_is_refused_as_a_whole(world: tuple[MonitorProcess, Process]) -> None:
@@ -228,15 +216,10 @@ def test_keys_are_changed_as_those_of_predictions(bundle: Path, store: Path) -> 
         told = json.dumps({"key": "krun-1-0", "value": 1}).encode()
         assert asyncio.run(_once(monitor, "a", told))["status"] == 202
         until(lambda: document(monitor)["outcomes"]["stored"] == document(monitor)["rows"]["stored"] == 1)
-    (outcome,) = told_files(store)
-    (row,) = _predictions(store)
+    (outcome,) = told_rows(store)
+    (row,) = rows(store)
     assert outcome["key"] == row["key"]
     assert len(outcome["key"]) == 32
-
-
-def _predictions(store: Path) -> list[dict[str, Any]]:
-    found = [pq.read_table(store / path, partitioning=None) for path in paths(store) if path.startswith("v1/")]
-    return list(pa.concat_tables(found).to_pylist())
 
 
 def test_a_log_without_keys_takes_no_outcome_by_key_alone(bundle: Path, store: Path) -> None:
@@ -245,7 +228,7 @@ def test_a_log_without_keys_takes_no_outcome_by_key_alone(bundle: Path, store: P
         assert (refused["status"], "send request_id" in refused["answer"]["error"]) == (400, True)
         assert asyncio.run(_once(monitor, "b", b'{"key": "k", "request_id": "q", "value": 1}'))["status"] == 202
         until(lambda: document(monitor)["outcomes"]["stored"] == 1, lambda: monitor.log)
-    assert [(row["request_id"], row["key"]) for row in told_files(store)] == [("q", None)]
+    assert [(row["request_id"], row["key"]) for row in told_rows(store)] == [("q", None)]
 
 
 def test_files_of_outcomes_are_joined_and_go_with_the_days_of_the_log(
@@ -267,7 +250,7 @@ def test_files_of_outcomes_are_joined_and_go_with_the_days_of_the_log(
     house.keep(claim, "ml", "m", "pod-1", None, now + 7200, tmp_path)
     left = paths(store)
     assert len({path.rpartition("/")[0] for path in left}) == len(left)  # one an hour
-    assert [row["key"] for row in told_files(store)] == ["k0", "k1", "k2"]
+    assert [row["key"] for row in told_rows(store)] == ["k0", "k1", "k2"]
     house.keep(claim, "ml", "m", "pod-1", 1, now + 3 * 86_400, tmp_path)
     assert paths(store) == []
 
@@ -279,4 +262,4 @@ def test_the_end_brings_outcomes_to_the_store(bundle: Path, store: Path) -> None
         assert not paths(store)
         monitor.terminate()
         assert monitor.process.wait(DEADLINE) == 0
-    assert [row["key"] for row in told_files(store)] == ["k"]
+    assert [row["key"] for row in told_rows(store)] == ["k"]

@@ -6,9 +6,10 @@ what a killed process leaves. Whoever comes next goes on with it, and every row 
 
 import argparse
 import asyncio
+import contextlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,21 @@ import pytest
 
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch
+from modelward_inference.protocol.outcomes import Outcome
 from modelward_monitor import store as monitor_store
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.counter import Plan
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.predictionlog import house, ship, stores
-from modelward_monitor.predictionlog.journal import Journal, Limits
+from modelward_monitor.predictionlog.journal import Journal, Limits, Pending
 from modelward_monitor.predictionlog.names import Folder, counted
+from modelward_monitor.predictionlog.outcomes import record
 from modelward_monitor.predictionlog.segments import Segments
 from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.windows import Windows
 from unit.monitor.worlds import reference, write_bundle
 
-from .logs import MOMENT, asked, ids, paths, rows
+from .logs import MOMENT, asked, ids, paths, rows, told_rows
 
 
 class Killed(BaseException):
@@ -72,9 +75,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[Steps]:
 
 
 class World:
-    """A pod's folder, a store, and a server that sends again what is not acknowledged."""
+    """A pod's folder, a store, and a server that sends again what is not acknowledged: batches, and requests with an
+    outcome each, by their names."""
 
-    def __init__(self, folder: Path, batches: list[Batch]) -> None:
+    def __init__(self, folder: Path, batches: list[Batch], told: Sequence[str] = ()) -> None:
         self.folder, self.store = folder / "pod", folder / "store"
         self.store.mkdir(parents=True)
         bundle = folder / "bundle"
@@ -84,7 +88,7 @@ class World:
             "PREDICTION_LOG_URI": str(self.store), "MODEL_NAMESPACE": "ml", "MODEL_NAME": "m", "MODEL_REVISION": "m-a",
             "BUNDLE_DIR": str(bundle), "MONITOR_DIR": str(self.folder), "POD_UID": "pod-1",
         }  # fmt: skip
-        self.batches = batches
+        self.batches, self.told = batches, told
         self.monitor: Monitor | None = None
 
     def start(self) -> Monitor:
@@ -95,7 +99,8 @@ class World:
             journal = Journal(segments, Limits(segment=1), lambda: MOMENT)
             store = monitor_store.Store(self.folder / "state", reference())
             windows = Windows(3600, lambda: 0.0, lambda: 0.0)
-            self.monitor = Monitor(store, Plan(), windows, "pod-1", lambda: 0.0, journal)
+            self.outcomes = Journal(Segments(self.folder / "log" / "outcomes"), Limits(segment=1), lambda: MOMENT)
+            self.monitor = Monitor(store, Plan(), windows, "pod-1", lambda: 0.0, journal, self.outcomes)
         return self.monitor
 
     def send(self) -> None:
@@ -111,11 +116,21 @@ class World:
             raw = (written[begin : begin + head], written[begin + head :])
             monitor.offer(Arrival(batch, raw=raw))
             asyncio.run(monitor.save())
+        for name in self.told:
+            if not monitor.has_told(name):
+                pending = Pending(record(name, [Outcome("1", key=name)], MOMENT), 1, name)
+                self.outcomes.add(pending)
+                asyncio.run(monitor.save())
+                assert pending.kept
 
     def ship(self) -> None:
         monitor = self.start()
         mark = monitor.saved.log
-        given = argparse.Namespace(epoch=mark.epoch, open=mark.segment, lost=0, compact=[], house=False)
+        told = monitor.saved.outcomes
+        given = argparse.Namespace(
+            epoch=mark.epoch, open=mark.segment, lost=0, compact=[], house=False, outcomes_epoch=told.epoch,
+            outcomes_open=told.segment, outcomes_lost=0,
+        )  # fmt: skip
         settings = LogSettings.from_environment(self.environment)
         assert settings is not None
         ship._work(settings, given, {"stored": 0, "folders": [], "compacted": [], "house": False})
@@ -126,7 +141,7 @@ class World:
         store = stores.Claim(self.store)
         aside = self.folder / "log" / "aside"
         aside.mkdir(parents=True, exist_ok=True)
-        house.compact(store, list(store.list("v1/")), aside)
+        house.compact(store, list(store.list("")), aside)
 
     def die(self) -> None:
         self.monitor = None
@@ -180,6 +195,68 @@ def test_every_row_is_read_once_whatever_step_was_the_last(
         if not died:
             break
     assert number > 50
+
+
+def test_every_outcome_is_read_once_whatever_step_was_the_last(
+    tmp_path: Path, steps: Steps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asyncio, "to_thread", direct(asyncio.to_thread))
+    number = 0
+    while True:
+        number += 1
+        world = World(tmp_path / str(number), [asked(1, 1)], ("first", "second"))
+        died = rewritten(world, steps, number)
+        for _ in range(2):
+            assert [row["key"] for row in told_rows(world.store)] == ["first", "second"], f"killed before {number}"
+            assert len(rows(world.store)) == 1, f"killed before step {number}"
+            world.compact()
+        assert world.monitor is not None
+        mark = world.monitor.saved.outcomes
+        assert (mark.written, mark.stored, sum(mark.lost.values())) == (2, 2, 0), f"killed before step {number}"
+        if not died:
+            break
+    assert number > 50
+
+
+def test_a_damaged_record_of_outcomes_is_lost_alone_and_counted(tmp_path: Path) -> None:
+    world = World(tmp_path, [], ("first", "second", "third"))
+    world.send()
+    (second,) = (world.folder / "log" / "outcomes" / "raw").glob("*-00000002")
+    content = bytearray(second.read_bytes())
+    content[-1] ^= 1
+    second.write_bytes(content)
+    world.ship()
+    assert [row["key"] for row in told_rows(world.store)] == ["first", "third"]
+    assert world.monitor is not None
+    mark = world.monitor.saved.outcomes
+    assert (mark.stored, mark.lost["damaged"], mark.waiting) == (2, 1, 0)
+
+
+def test_a_disk_that_can_not_be_written_keeps_no_outcome_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the segment nor the snapshot; afterwards they are taken."""
+    world = World(tmp_path, [], ())
+    monitor = world.start()
+
+    def tell(name: str) -> Pending:
+        pending = Pending(record(name, [Outcome("1", key=name)], MOMENT), 1, name)
+        world.outcomes.add(pending)
+        with contextlib.suppress(OSError):
+            asyncio.run(monitor.save())
+        return pending
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    for where, name in ((Segments, "append"), (monitor_store.Store, "write")):
+        with monkeypatch.context() as patched:
+            patched.setattr(where, name, full)
+            told = tell(name)
+            assert (told.kept, told.lost, monitor.has_told(name)) == (False, "failed", False)
+    assert tell("last").kept
+    world.ship()
+    assert [row["key"] for row in told_rows(world.store)] == ["last"]
 
 
 def test_rows_are_read_once_at_each_moment_of_a_compaction(tmp_path: Path, steps: Steps) -> None:
