@@ -74,7 +74,7 @@ BAD: Final[dict[str, tuple[Json, str]]] = {
     "no seccomp": (pod(securityContext={"seccompProfile": {"type": "Unconfined"}}), "everything of the kernel"),
     "no AppArmor": (pod(securityContext={"appArmorProfile": {"type": "Unconfined"}}), "everything of the kernel"),
     "a group for a cache": (
-        {**pod(securityContext={"fsGroup": 7}), "model": {"uri": "s3://m/a.onnx", "cache": {"claim": CLAIM}}},
+        {**pod(securityContext={"fsGroup": 7}), "model": {"uri": "s3://models/a.onnx", "cache": {"claim": CLAIM}}},
         "pods that write to a claim",
     ),
     "the node's files": (pod(volumes=[{"name": "h", "hostPath": {"path": "/"}}]), "reach beyond the pod"),
@@ -116,14 +116,14 @@ BAD: Final[dict[str, tuple[Json, str]]] = {
     "the cache": (
         {
             **pod(volumes=[{"name": "c", "persistentVolumeClaim": {"claimName": CLAIM}}]),
-            "model": {"uri": "s3://m/a.onnx", "cache": {"claim": CLAIM}},
+            "model": {"uri": "s3://models/a.onnx", "cache": {"claim": CLAIM}},
         },
         "write to this claim",
     ),
     "a variant's cache": (
         {
             **pod(volumes=[{"name": "c", "persistentVolumeClaim": {"claimName": CLAIM}}]),
-            "variants": [{"name": "b", "weight": 1, "model": {"uri": "s3://m/a.onnx", "cache": {"claim": CLAIM}}}],
+            "variants": [{"name": "b", "weight": 1, "model": {"uri": "s3://models/a.onnx", "cache": {"claim": CLAIM}}}],
         },
         "write to this claim",
     ),
@@ -175,6 +175,12 @@ BAD: Final[dict[str, tuple[Json, str]]] = {
     "the server's libraries": (server(env=[{"name": "LD_PRELOAD", "value": "/data/x.so"}]), "containers[server].env"),
     "the server's modules": (server(env=[{"name": "PYTHONPATH", "value": "/data"}]), "containers[server].env"),
     "a port of the server": (sidecar(ports=[{"containerPort": 8080}]), "operator's own containers"),
+    "the name of a port of the server": (
+        sidecar(ports=[{"containerPort": 7000, "name": "http"}]), "operator's own containers",
+    ),
+    "a start that is asked for twice": (
+        server(startupProbe={"successThreshold": 2}), "containers[server].startupProbe",
+    ),
     "a port of the node": (
         sidecar(ports=[{"containerPort": 1234, "hostPort": 22}]), "hostPort takes a port of the node",
     ),
@@ -211,6 +217,7 @@ BAD: Final[dict[str, tuple[Json, str]]] = {
     "beside Envoy": (router(containers=[SIDECAR]), "nothing runs beside Envoy"),
     "before Envoy": (router(initContainers=[SIDECAR]), "nothing runs beside Envoy"),
     "volumes of Envoy": (router(volumes=[SECRET]), "nothing runs beside Envoy"),
+    "added to the router": (router(ephemeralContainers=[SIDECAR]), "router.template.spec"),
     "the router's node": (router(hostNetwork=True), "into its node"),
     "the router's label": (
         {"router": {"template": {"metadata": {"labels": {"app.kubernetes.io/component": "server"}}}}},
@@ -245,7 +252,8 @@ RUNNING: Final[Json] = {
             "startupProbe": {"failureThreshold": 1800},
         },
         {
-            "name": "proxy", "image": "proxy:1", "args": ["--port=7000"], "ports": [{"containerPort": 7000}],
+            "name": "proxy", "image": "proxy:1", "args": ["--port=7000"],
+            "ports": [{"containerPort": 7000, "name": "audit"}],
             "env": [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "mine", "key": "token"}}}],
             "readinessProbe": {"httpGet": {"path": "/", "port": 7000}, "periodSeconds": 5},
             "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
@@ -270,6 +278,10 @@ WHOLE: Final[Json] = {"metadata": METADATA, "spec": {**PLACED, **RUNNING}}
 
 GOOD: Final[dict[str, Json]] = {
     "everything": {"template": WHOLE, "router": {"template": {"metadata": METADATA, "spec": PLACED}}},
+    "a group of the router's beside a cache": {
+        "model": {"uri": "s3://models/a.onnx", "cache": {"claim": CLAIM}},
+        **router(securityContext={"fsGroup": 7}),
+    },
     "nothing": {"template": {}, "router": {"template": {}}},
     "guards that there are": pod(hostNetwork=False, securityContext={"runAsNonRoot": True}),
     "a sidecar's guards that there are": secured(privileged=False, allowPrivilegeEscalation=False, procMount="Default"),

@@ -25,6 +25,12 @@ def pods_of(model: Model) -> int:
     return int(model.cluster.request("GET", DEPLOYMENTS.path(model.namespace, name))["spec"]["replicas"])
 
 
+def scaled(model: Model, replicas: int) -> None:
+    """As the autoscaler writes it."""
+    path = MODEL_DEPLOYMENTS.path(model.namespace, "fraud", "scale")
+    model.cluster.request("PATCH", path, {"spec": {"replicas": replicas}}, "application/merge-patch+json")
+
+
 @contextmanager
 def scaling(cluster: Cluster) -> Iterator[None]:
     """kube-controller-manager with that controller alone."""
@@ -89,6 +95,51 @@ async def test_the_clusters_autoscaler_takes_the_model_and_says_that_nobody_meas
                 "spec.replicas as the autoscaler writes it",
             )
             await until(lambda: model.is_ready() and pods_of(model) == 3, "three pods")
+
+
+async def test_a_rollout_and_an_autoscaler_do_not_hinder_each_other(cluster: Cluster, model: Model) -> None:
+    bounds = {"maxReplicas": 10}
+    canary = {"strategy": "Canary", "steps": [{"weight": 25, "hold": "1h"}], "gates": {"onNoData": "Hold"}}
+
+    def replicas() -> dict[str, int]:
+        listed = cluster.request("GET", DEPLOYMENTS.path(model.namespace))["items"]
+        found = {each["metadata"]["name"]: each["spec"]["replicas"] for each in listed}
+        return {name: count for name, count in found.items() if name != "fraud-router"}
+
+    async with operator(cluster):
+        model.apply(autoscaling=bounds, rollout=canary)
+        await until(model.is_ready, "ready")
+        (stable,) = replicas()
+        scaled(model, 8)
+        await until(lambda: model.is_ready() and replicas() == {stable: 8}, "eight pods")
+        model.apply(2, autoscaling=bounds, rollout=canary)
+        await until(lambda: model.kubelet.settle() or len(replicas()) == 2, "a candidate")
+        (candidate,) = replicas().keys() - {stable}
+        await until(lambda: replicas() == {stable: 8, candidate: 2}, "a quarter of eight")
+        await until(
+            lambda: model.kubelet.settle() or "," in model.get()["status"]["selector"].split("revision")[-1],
+            "that the candidate's pods are measured, too",
+        )
+        # The canary relieves the stable, and the autoscaler sees that fewer would do.
+        scaled(model, 4)
+        await until(
+            lambda: model.get()["status"]["observedGeneration"] == model.get()["metadata"]["generation"], "a look at it"
+        )
+        assert replicas() == {stable: 8, candidate: 2}
+        scaled(model, 10)
+        await until(lambda: replicas() == {stable: 10, candidate: 3}, "more of both")
+
+
+async def test_an_autoscaler_that_lost_its_label_goes_with_spec_all_the_same(cluster: Cluster, model: Model) -> None:
+    async with operator(cluster):
+        model.apply(autoscaling={"maxReplicas": 5})
+        await until(lambda: model.is_ready() and model.condition("Autoscaled")["reason"], "ready")
+    patch = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
+    path = AUTOSCALERS.path(model.namespace, "fraud")
+    cluster.request("PATCH", path, patch, "application/merge-patch+json")
+    model.apply()
+    async with operator(cluster, identity="next"):
+        await until(lambda: autoscaler(model) is None, "no autoscaler")
 
 
 async def test_what_the_api_server_does_not_take_stops_nothing_else(cluster: Cluster, model: Model) -> None:

@@ -347,14 +347,11 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         autoscaling=None if raw.get("autoscaling") is None else _autoscaling(raw["autoscaling"]),
         slo=None if raw.get("slo") is None else parse_slo(raw["slo"]),
     )
-    for template, where, runs in ((spec.template, "spec.template", True), (spec.router.template, _OF_ROUTER, False)):
-        problem = problem_of(template, where, claims=claims_written(spec), runs=runs)
-        if problem is not None:
-            raise InvalidObjectError(problem)
+    problem = problem_of(spec.template, "spec.template", claims=claims_written(spec))
+    problem = problem or problem_of(spec.router.template, "spec.router.template", runs=False)
+    if problem is not None:
+        raise InvalidObjectError(problem)
     return spec
-
-
-_OF_ROUTER = "spec.router.template"
 
 
 def claims_written(spec: Spec) -> tuple[str, ...]:

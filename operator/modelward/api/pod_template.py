@@ -48,6 +48,9 @@ OWN_FOLDERS: Final = (
 OWN_SECRETS: Final = frozenset({"modelward-cache-key", "modelward-operator-keys"})
 """By which operator and pods know each other, and pods their cache."""
 
+OWN_PORT_NAMES: Final = frozenset({"http", "grpc", "monitor"})
+"""By which Services know them."""
+
 OWN_PORTS: Final = frozenset({MODELWARD.ports.http, MODELWARD.ports.grpc, MODELWARD.ports.monitor})
 
 COMPILE_USER: Final = 65533
@@ -197,8 +200,8 @@ def _of_sidecar(container: Json) -> Found:
     for port in _list(container.get("ports")):
         if port.get("hostPort"):
             yield ".ports", "hostPort takes a port of the node"
-        if port.get("containerPort") in OWN_PORTS:
-            yield ".ports", f"{port['containerPort']} is a port of the operator's own containers"
+        if port.get("containerPort") in OWN_PORTS or port.get("name") in OWN_PORT_NAMES:
+            yield ".ports", "this port, or its name, is one of the operator's own containers"
     for source in _list(container.get("envFrom")):
         yield from _of_secret(".envFrom", _mapping(source.get("secretRef")).get("name"))
     handlers = {probe: container.get(probe) for probe in ("livenessProbe", "readinessProbe", "startupProbe")}

@@ -168,7 +168,7 @@ def compiling(
     return {
         **container,
         # What the model needs besides, it needs here, too: both load it.
-        "image": pod_template.own_image(spec.template) or container["image"],
+        **pod_template.own_image(spec.template),
         "name": CONTAINERS.compile,
         "args": ["compile"],
         "env": common.environment({**shared, **settings}),

@@ -21,9 +21,9 @@ _TAKEN: Final = (
 """As they are: the operator has its own of none but the last."""
 
 
-def own_image(asked: Json) -> str | None:
-    """The image that loads and serves the model; None: the installation's."""
-    return _by_name(_spec(asked).get("containers")).get(CONTAINERS.server, {}).get("image")
+def own_image(asked: Json) -> dict[str, Any]:
+    """The image that loads and serves the model, and when it is pulled; nothing: the installation's."""
+    return _image(_by_name(_spec(asked).get("containers")).get(CONTAINERS.server, {}))
 
 
 def sidecars(asked: Json) -> tuple[str, ...]:
@@ -100,13 +100,17 @@ def confined(container: Json) -> dict[str, Any]:
 
 def _server(ours: Json, given: Json) -> dict[str, Any]:
     """The operator's own container: its variables and mounts, and then those that are given."""
-    built = {**ours, **{name: given[name] for name in ("image", "imagePullPolicy") if given.get(name)}}
+    built = {**ours, **_image(given)}
     for name in ("env", "volumeMounts"):
         if given.get(name):
             built[name] = [*(ours.get(name) or ()), *given[name]]
     if given.get("startupProbe"):
         built["startupProbe"] = {**ours["startupProbe"], **given["startupProbe"]}
     return built
+
+
+def _image(given: Json) -> dict[str, Any]:
+    return {name: given[name] for name in ("image", "imagePullPolicy") if given.get(name)}
 
 
 def _spread(ours: Iterable[Json], given: Iterable[Json], selector: Mapping[str, str]) -> list[dict[str, Any]]:

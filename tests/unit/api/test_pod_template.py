@@ -61,6 +61,30 @@ def test_crd_and_operator_have_the_same_lists() -> None:
         assert one in text, one
 
 
+def test_the_operator_takes_every_field_that_the_crd_has() -> None:
+    """Else what the API server has stored would make no pods, and nobody would have been told before."""
+    spec = yaml.safe_load(CRD)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+
+    def fields(schema: Any, *path: str) -> set[str]:
+        for name in path:
+            schema = schema["properties"][name]
+            schema = schema.get("items", schema)
+        return set(schema["properties"])
+
+    template, router = spec["template"], spec["router"]["properties"]["template"]
+    known = pod_template._PLACING | pod_template._RUNNING | pod_template._WHY_NOT.keys()
+    assert fields(template, "spec") == known
+    assert fields(router, "spec") == known
+    assert fields(template, "metadata") == fields(router, "metadata") == {"labels", "annotations"}
+    assert fields(template, "spec", "containers") == pod_template._OF_SIDECARS
+    assert fields(template, "spec", "containers", "securityContext") == pod_template._OF_SECURITY
+    assert fields(template, "spec", "securityContext") == pod_template._OF_POD_SECURITY
+    assert fields(template, "spec", "volumes") == {"name", "hostPath"} | pod_template._KINDS
+    assert (
+        fields(template, "spec", "volumes", "projected", "sources") == {"serviceAccountToken"} | pod_template._SOURCES
+    )
+
+
 def found(value: Any, key: str) -> list[Any]:
     if isinstance(value, dict):
         below = [each for one in value.values() for each in found(one, key)]

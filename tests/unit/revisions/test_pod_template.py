@@ -95,7 +95,7 @@ def test_a_sidecar_is_as_confined_as_what_is_ours() -> None:
     assert proxy["securityContext"] == {
         **ours, "readOnlyRootFilesystem": False, "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
     }  # fmt: skip
-    assert proxy["ports"] == [{"containerPort": 7000, "protocol": "TCP"}]
+    assert proxy["ports"] == [{"containerPort": 7000, "name": "audit", "protocol": "TCP"}]
     hostile = {"capabilities": {"drop": []}, "allowPrivilegeEscalation": False}
     made = pod_of(template={"spec": {"containers": [{"name": "x", "image": "x", "securityContext": hostile}]}})
     assert made["spec"]["containers"][1]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
@@ -110,7 +110,9 @@ def test_who_brings_the_model_comes_after_sidecars_and_gets_no_token_of_theirs()
 
 
 def test_the_users_image_loads_the_model_and_touches_nobodys_keys() -> None:
-    images = {each["name"]: each["image"] for each in pod_of(template=WHOLE)["spec"]["initContainers"]}
+    init = by_name(pod_of(template=WHOLE)["spec"]["initContainers"])
+    assert (init["compile"]["imagePullPolicy"], init["download"]["imagePullPolicy"]) == ("Always", "IfNotPresent")
+    images = {name: each["image"] for name, each in init.items()}
     assert images == {"agent": "agent:1", "download": "inference:1", "compile": "team/fraud-server:3"}
 
 

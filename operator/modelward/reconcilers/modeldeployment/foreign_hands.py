@@ -7,11 +7,13 @@ what is not there is read by name before it is taken for gone; what was changed 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelward.api import names
+from modelward.api import conditions, names
+from modelward.api.conditions import AUTOSCALED
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
 from modelward.kube.resources import (
+    AUTOSCALERS,
     CONTROLLER_REVISIONS,
     DEPLOYMENTS,
     DISRUPTION_BUDGETS,
@@ -19,7 +21,7 @@ from modelward.kube.resources import (
     SERVICES,
     Resource,
 )
-from modelward.revisions import disruption
+from modelward.revisions import autoscaler, disruption
 from modelward.revisions.deployment import load_model, load_promotion
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.naming import is_revision_of
@@ -52,6 +54,8 @@ async def find_lost(owner: ModelDeployment, cache: Cache, api: Api) -> None:
     for resource, name in routers.wanted(owner).objects(owner):
         if resource is not DISRUPTION_BUDGETS or owner.spec.router.replicas >= disruption.LEAST:
             await _find(owner, cache, api, resource, name)
+    if AUTOSCALED in conditions.by_type(owner.status.get("conditions") or ()):
+        await _find(owner, cache, api, AUTOSCALERS, autoscaler.name_of(owner))
     for revision in dict.fromkeys(_revisions(owner, cache)):
         for resource in (CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES):
             await _find(owner, cache, api, resource, revision)
