@@ -74,8 +74,8 @@ async def test_a_champion_that_degrades_is_seen_and_retrained(
         await until(model.is_ready, "the model")
         policy.apply(quality=QUALITY)
         job = await asked_for(policy, 1)
+        await until(lambda: policy.target().get("quality", {}).get("job") == job, "that it evaluates")
         assert policy.condition("Measured")["status"] == "Unknown"
-        assert policy.target()["quality"]["job"] == job
         (body,) = evaluating(policy)
         assert body["metadata"]["ownerReferences"][0]["kind"] == "DriftPolicy"
         policy.succeed(job, found_out(policy, job, tmp_path / "a", right=190))
@@ -93,6 +93,7 @@ async def test_a_champion_that_degrades_is_seen_and_retrained(
         await until(lambda: len(policy.objects()) == 1, "a run")
         run = policy.active()
         assert run["spec"]["trigger"] == "Drift"
+        await until(lambda: policy.condition("Drifted")["status"] == "True", "the verdict")
         assert policy.condition("Drifted")["message"].startswith("accuracy is 0.6 (")
         (signal,) = policy.target()["signals"]
         assert (signal["kind"], signal["name"], signal["breached"]) == ("quality", "accuracy:min", True)
@@ -139,7 +140,7 @@ async def test_what_keeps_it_from_being_measured_is_told_with_its_cure(
         job = await asked_for(policy, 1)
         policy.fail(job, "s3://lake/predictions can't be listed: there is no bucket 'lake'")
         await until(lambda: told("EvaluationFailed", "there is no bucket 'lake'"), "the error of the Job")
-        assert policy.target()["quality"]["reason"] == "EvaluationFailed"
+        assert policy.target()["quality"]["reason"] == "EvaluationFailed", "in the same write"
         policy.apply(quality={**QUALITY, "labelWindow": "1h"})
         job = await asked_for(policy, 2)
         policy.succeed(job, found_out(policy, job, tmp_path / "a", right=0, told=False))
