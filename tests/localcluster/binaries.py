@@ -82,6 +82,12 @@ def oci_registry() -> Path:
     return _built("the OCI registry", folder, "github.com/google/go-containerregistry/cmd/crane")
 
 
+def alertmanager() -> Path:
+    """A real Alertmanager, of which a rule of Prometheus is only the half."""
+    folder = settings.SOURCES / "alertmanager"
+    return _built("Alertmanager, once and for a minute", folder, "github.com/prometheus/alertmanager/cmd/alertmanager")
+
+
 def envoy_gateway() -> Path:
     """An implementation of the Gateway API."""
     folder = settings.SOURCES / "envoygateway"
