@@ -1,4 +1,4 @@
-"""The command line for people: `modelward`, and `kubectl modelward`. It reads, by kubectl and with its user's rights.
+"""The command line for people: `modelward`, and `kubectl modelward`. It asks by kubectl, with its user's rights.
 
 It hangs on the standard library alone, so that it can be installed wherever kubectl is.
 """

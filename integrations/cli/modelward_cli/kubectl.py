@@ -1,9 +1,10 @@
 """kubectl, by which the cluster is asked: its user's login and rights are those of whoever runs this.
 
-Failure: KubectlError, with what kubectl said.
+Failure: KubectlError, with what kubectl said and what to do about it.
 """
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +13,28 @@ from typing import Any, Final
 TIMEOUT: Final = 60.0
 """Seconds for one question."""
 
+MODELS: Final = "modeldeployments.modelward.io"
+POLICIES: Final = "driftpolicies.modelward.io"
+RUNS: Final = "retrainingruns.modelward.io"
+REGISTRIES: Final = "modelregistries.modelward.io"
+
 Json = dict[str, Any]
 
 
 class KubectlError(Exception):
     """kubectl is not there, or the cluster did not answer as asked. The message says which, and what to do."""
+
+
+class NotFoundError(KubectlError):
+    """The cluster has no such object."""
+
+
+class NotAllowedError(KubectlError):
+    """The cluster does not know who asks, or does not let him."""
+
+
+class NoClusterError(KubectlError):
+    """Nobody answers, or no cluster is named."""
 
 
 @dataclass(frozen=True)
@@ -28,18 +46,44 @@ class Kubectl:
     context: str | None = None
     kubeconfig: str | None = None
 
-    def listed(self, resource: str, selector: str = "") -> list[Json]:
-        """The objects of a kind in the namespace. Raises KubectlError."""
-        asked = ["get", resource, "-o", "json", *(["-l", selector] if selector else [])]
+    def listed(self, resource: str, selector: str = "", *, everywhere: bool = False) -> list[Json]:
+        """The objects of a kind in the namespace, or in all of them. Raises KubectlError."""
+        asked = [
+            "get",
+            resource,
+            "-o",
+            "json",
+            *(["-l", selector] if selector else []),
+            *(["-A"] if everywhere else []),
+        ]
         try:
             items = json.loads(self._run(asked))["items"]
         except (ValueError, KeyError, TypeError):
             raise KubectlError(f"kubectl get {resource} gave no list of objects") from None
         return [each for each in items if isinstance(each, dict)]
 
+    def got(self, resource: str, name: str) -> Json:
+        """One object of the namespace. Raises NotFoundError, KubectlError."""
+        try:
+            found = json.loads(self._run(["get", resource, named(name), "-o", "json"]))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+            raise KubectlError(f"kubectl get {resource} {name} gave no object")
+        return found
+
+    def annotated(self, resource: str, name: str, annotation: str, value: str) -> None:
+        """Sets an annotation that is not there yet. Raises NotFoundError, KubectlError."""
+        self._run(["annotate", resource, named(name), f"{annotation}={value}"])
+
     def executed(self, pod: str, container: str, command: Sequence[str]) -> str:
         """What a program in a container writes. Raises KubectlError."""
         return self._run(["exec", pod, "-c", container, "--", *command])
+
+    def logged(self, pod: str, container: str, lines: int, *, previous: bool = False) -> str:
+        """The end of a container's log; `previous`: of the one before its last restart. Raises KubectlError."""
+        before = ["--previous"] if previous else []
+        return self._run(["logs", pod, "-c", container, f"--tail={lines}", "--timestamps", *before])
 
     def _run(self, arguments: Sequence[str]) -> str:
         named = {"--namespace": self.namespace, "--context": self.context, "--kubeconfig": self.kubeconfig}
@@ -54,8 +98,38 @@ class Kubectl:
         except OSError as error:
             raise KubectlError(f"{self.program} can't be run: {error}") from None
         except subprocess.TimeoutExpired:
-            raise KubectlError(f"kubectl {arguments[0]} had no answer after {TIMEOUT:.0f} s") from None
+            raise NoClusterError(f"kubectl {arguments[0]} had no answer after {TIMEOUT:.0f} s") from None
         if ended.returncode:
             said = ended.stderr.decode(errors="replace").strip() or f"it ended with {ended.returncode}"
-            raise KubectlError(f"kubectl {' '.join(arguments[:2])}: {said}")
+            raise _failure(f"kubectl {' '.join(arguments[:2])}: {said}", said)
         return ended.stdout.decode(errors="replace")
+
+
+def named(name: str) -> str:
+    """The name of an object, and nothing that kubectl takes for an option. Raises NotFoundError."""
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?", name):
+        raise NotFoundError(f"{name[:80]!r} is no name of an object: lower-case letters, digits, '-' and '.'")
+    return name
+
+
+def _failure(message: str, said: str) -> KubectlError:
+    """What kubectl said, as an error of its kind. kubectl has one exit code for everything: its words tell."""
+    if re.search(r"\(Forbidden\)|\bis forbidden\b", said):
+        return NotAllowedError(f"{message}\nAsk for that right; docs/cli.md lists what each command needs.")
+    if re.search(r"\(Unauthorized\)|must be logged in|provide credentials|getting credentials", said):
+        return NotAllowedError(
+            f"{message}\nLog in to the cluster, or name another login with --context or --kubeconfig."
+        )
+    if re.search(r"doesn't have a resource type|could not find the requested resource|no matches for kind", said):
+        return KubectlError(
+            f"{message}\nThe cluster does not know these objects: Modelward is not installed there, or an earlier "
+            "release of it. Name another cluster with --context."
+        )
+    if "(NotFound)" in said:
+        return NotFoundError(message)
+    if re.search(
+        r"was refused|Unable to connect|no such host|i/o timeout|context .* does not exist|no configuration has been",
+        said,
+    ):
+        return NoClusterError(f"{message}\nName a cluster that answers with --context or --kubeconfig.")
+    return KubectlError(message)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from modelward_cli import __version__
-from modelward_cli.commands import lineage
+from modelward_cli.commands import lineage, rollout, status
 from modelward_cli.commands.command import Command
 from modelward_cli.kubectl import Kubectl, KubectlError
 
-COMMANDS: Final[tuple[Command, ...]] = (lineage.COMMAND,)
+COMMANDS: Final[tuple[Command, ...]] = (status.COMMAND, rollout.COMMAND, lineage.COMMAND)
 
 OTHER: Final = "modelward_inference"
 
@@ -54,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     plugin = Path(sys.argv[0]).name.startswith("kubectl-")
     parser = argparse.ArgumentParser(
         prog="kubectl modelward" if plugin else "modelward",
-        description="Ask a cluster about the models that Modelward serves there.",
+        description="Ask a cluster about the models that Modelward serves there, and steer their rollouts.",
     )
     parser.add_argument("--version", action="version", version=f"modelward {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True)

@@ -85,6 +85,11 @@ class Namespace:
     def holds(self, resource: str, *items: Any) -> None:
         (self.folder / f"{resource}.json").write_text(json.dumps({"items": items}))
 
+    def then(self, resource: str, *states: Sequence[Any]) -> None:
+        """Each look at the resource shows the next of these, and all later ones the last."""
+        lines = [json.dumps({"items": list(items)}) for items in states]
+        (self.folder / f"{resource}.next").write_text("\n".join(lines))
+
     def refuses(self, what: str, said: str) -> None:
         """`what`: a resource, or a pod that nothing may be run in."""
         (self.folder / f"{what}.refused").write_text(said)
@@ -123,8 +128,35 @@ verb, what = arguments[0], arguments[1]
 refused = folder / f"{what}.refused"
 if refused.exists():
     sys.exit(refused.read_text())
+name = arguments[2] if len(arguments) > 2 and not arguments[2].startswith("-") else None
+stored = folder / f"{what}.json"
 if verb == "get":
-    print((folder / f"{what}.json").read_text())
+    waiting = folder / f"{what}.next"  # what a later look shows, one a line
+    later = waiting.read_text().splitlines() if waiting.exists() else []
+    if later:
+        stored.write_text(later[0])
+        waiting.write_text("\\n".join(later[1:]))
+    items = json.loads(stored.read_text())["items"] if stored.exists() else []
+    if name is None:
+        print(json.dumps({"items": items}))
+    else:
+        found = [each for each in items if each["metadata"]["name"] == name]
+        if not found:
+            sys.exit(f'Error from server (NotFound): {what} "{name}" not found')
+        print(json.dumps(found[0]))
+elif verb == "annotate":
+    body = json.loads(stored.read_text())
+    annotation, value = arguments[3].split("=", 1)
+    for each in body["items"]:
+        if each["metadata"]["name"] == name:
+            each["metadata"].setdefault("annotations", {})[annotation] = value
+    stored.write_text(json.dumps(body))
+elif verb == "logs":
+    container = arguments[arguments.index("-c") + 1]
+    log = folder / "logs" / what / (container + (".previous" if "--previous" in arguments else ""))
+    if not log.exists():
+        sys.exit(f'Error from server (BadRequest): there is no log of "{container}" in pod "{what}"')
+    sys.stdout.write(log.read_text())
 else:
     command = arguments[arguments.index("--") + 1:]
     assert command[0] == "/opt/venv/bin/python3", command

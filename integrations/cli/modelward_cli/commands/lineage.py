@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from modelward_cli import times
 from modelward_cli.commands.command import Command
 from modelward_cli.kubectl import Kubectl, KubectlError
-from modelward_cli.lineage import times
 from modelward_cli.lineage.answers import MAX_ID, SHADOW, Search, search
 from modelward_cli.lineage.document import MODEL, REQUEST, REVISION, Found, Report, document
 from modelward_cli.lineage.origin import LEAVING, SERVERS, Models, Origin

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from modelward_cli.kubectl import Kubectl, KubectlError
 from modelward_cli.lineage.origin import LABEL_INSTANCE, LABEL_REVISION, SERVERS, Json
-from modelward_cli.lineage.times import shown
+from modelward_cli.times import shown
 
 MONITOR: Final = "monitor"
 PROGRAM: Final = ("/opt/venv/bin/python3", "-m", "modelward_inference", "answered", "--")

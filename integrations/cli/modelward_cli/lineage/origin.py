@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from modelward_cli.lineage.times import shown
+from modelward_cli.times import shown
 
 Json = Mapping[str, Any]
 

@@ -7,7 +7,7 @@ stable.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modelward_cli.lineage import times
+from modelward_cli import times
 from modelward_cli.lineage.origin import CANDIDATE, STABLE, Models, Origin
 
 

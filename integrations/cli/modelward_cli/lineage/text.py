@@ -1,8 +1,9 @@
-"""The same for a person at a terminal. What others wrote is printed as text: no control character gets through."""
+"""The same for a person at a terminal."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from modelward_cli.layout import plain
 from modelward_cli.lineage.answers import SHADOW, Answer
 from modelward_cli.lineage.compare import Difference, differences
 from modelward_cli.lineage.document import Found, Report
@@ -27,11 +28,6 @@ def text(report: Report) -> str:
     parts = ["\n".join(_block(each)) for each in report.found]
     notes = [plain(note) for note in report.notes]
     return "\n\n".join([*parts, *(["\n".join(notes)] if notes else [])]) + "\n"
-
-
-def plain(value: str) -> str:
-    """On one line, and nothing that a terminal takes for a command."""
-    return "".join(each if each.isprintable() else " " for each in value)
 
 
 def _block(found: Found) -> Iterator[str]:

@@ -18,3 +18,15 @@ def read(text: str) -> float:
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
     except OverflowError:
         raise ValueError(f"{text} is beyond what a time can be") from None
+
+
+def age(since: object, now: float) -> str | None:
+    """How long ago a time was, as kubectl says it: 45s, 12m, 31h, 9d; None: it is no time. `now`: since the epoch."""
+    try:
+        seconds = max(0, int(now - read(str(since))))
+    except ValueError:
+        return None
+    for unit, long, until in (("s", 1, 120), ("m", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < until:
+            return f"{seconds // long}{unit}"
+    return f"{seconds // 86_400}d"

@@ -1,0 +1,67 @@
+"""The models of a namespace, or of all, asked of the cluster."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from modelward_cli.fleet.state import Model, models, table
+from modelward_cli.kubectl import MODELS, POLICIES, RUNS, Json, Kubectl, KubectlError, NoClusterError, NotFoundError
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """`models`: the worst first; `policies`: as the cluster has them; `notes`: what could not be told, and why."""
+
+    models: Sequence[Model]
+    policies: Sequence[Json] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def fleet(kubectl: Kubectl, *, everywhere: bool = False) -> Fleet:
+    """Raises KubectlError where ModelDeployments can't be listed; without policies and runs it says less."""
+    deployments = kubectl.listed(MODELS, everywhere=everywhere)
+    notes: list[str] = []
+    policies, runs = (
+        _optional(kubectl, resource, what, notes, everywhere=everywhere)
+        for resource, what in ((POLICIES, "What drift policies say"), (RUNS, "What retraining runs came to"))
+    )
+    return Fleet(models(deployments, policies, runs), policies, notes)
+
+
+def _optional(kubectl: Kubectl, resource: str, what: str, notes: list[str], *, everywhere: bool) -> list[Json]:
+    try:
+        return kubectl.listed(resource, everywhere=everywhere)
+    except NoClusterError:
+        raise
+    except KubectlError as error:
+        notes.append(f"{what} is not known: {error}")
+        return []
+
+
+def model(kubectl: Kubectl, name: str) -> Model:
+    """The ModelDeployment alone. Raises KubectlError; for a name that there is not, with those that there are."""
+    try:
+        return Model(kubectl.got(MODELS, name))
+    except NotFoundError:
+        raise unknown(kubectl, name, "ModelDeployment", _names(kubectl)) from None
+
+
+def unknown(kubectl: Kubectl, name: str, kind: str, names: Sequence[str]) -> NotFoundError:
+    """The error that there is no such object."""
+    where = f"the namespace {kubectl.namespace}" if kubectl.namespace else "the namespace of kubectl's context"
+    near = difflib.get_close_matches(name, names, 3)
+    if near:
+        cure = f"did you mean {' or '.join(near)}?"
+    elif names:
+        shown = ", ".join(sorted(names)[:10]) + (", …" if len(names) > 10 else "")
+        cure = f"there {'is' if len(names) == 1 else 'are'} {shown}"
+    else:
+        cure = "there is none at all; name another namespace with -n"
+    return NotFoundError(f"there is no {kind} {name[:80]} in {where}; {cure}")
+
+
+def _names(kubectl: Kubectl) -> list[str]:
+    try:
+        return [str(table(each, "metadata").get("name")) for each in kubectl.listed(MODELS)]
+    except KubectlError:
+        return []
