@@ -16,7 +16,7 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 -
 	--no-emit-package modelward --no-emit-package modelward-inference
 
 .PHONY: help demo demo-down test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
-	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd sbom pinned lock lock-peers \
+	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd dashboards sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality
 
 help: ## list the targets
@@ -127,6 +127,9 @@ bench-quality: $(READY) ## what the evaluation of outcomes costs beside pandas a
 docs: $(READY) ## generate the reference of the CRD, and the page of metrics
 	@$(BIN)/python docs/generate_reference.py
 	@$(BIN)/python -m docs.generate_metrics
+
+dashboards: $(READY) ## generate the Grafana dashboards in manifests/dashboards
+	@$(BIN)/python -m manifests.dashboards.generate
 
 sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist/
 	@$(BIN)/python manifests/sbom.py dist
