@@ -104,10 +104,13 @@ def _counts() -> tuple[style.Panel, ...]:
             query(f"sum(max by (namespace, policy, model) (modelward_retraining_active{{{HERE}}})) or vector(0)"),
         ),
         style.number(
-            "Policies that are stuck",
-            "DriftPolicies that need a person (the condition Stalled).",
+            "Need a person",
+            "ModelDeployments and DriftPolicies whose condition Stalled is True: nothing goes on by itself.",
             "none",
-            query(f"sum(max by (namespace, policy) (modelward_driftpolicy_stalled{{{HERE}}})) or vector(0)"),
+            query(
+                f"(sum(max by (namespace, name) (modelward_modeldeployment_stalled{{{HERE}}})) or vector(0)) "
+                f"+ (sum(max by (namespace, policy) (modelward_driftpolicy_stalled{{{HERE}}})) or vector(0))"
+            ),
             1,
         ),
         style.number(
@@ -160,16 +163,20 @@ def _worst() -> style.Panel:
 
 def _rollouts() -> tuple[style.Panel, ...]:
     step = f"max by (namespace, name) (modelward_rollout_step{{{HERE}}}) and on (namespace, name) {UNDER_WAY}"
-    share = f'max by (namespace, name) (modelward_traffic_weight{{{HERE}, arm="candidate"}}) / 100'
+    share = f'max by (namespace, name) (modelward_traffic_weight_ratio{{{HERE}, arm="candidate"}})'
     gate = f"min by (namespace, name) (modelward_rollout_gate{{{HERE}}})"
+    began = f"max by (namespace, name) (modelward_rollout_step_started_timestamp_seconds{{{HERE}}})"
     return (
         style.rows(
             "How far rollouts are",
-            "The worst gate says Fail when the evidence is strong that the candidate is worse than its margin allows.",
+            "What has been in its step longest first. The worst gate says Fail when the evidence is strong that the "
+            "candidate "
+            "is worse than its margin allows.",
             query(UNDER_WAY, ref="A", table=True),
             query(step, ref="B", table=True),
             query(f"{share} and on (namespace, name) {UNDER_WAY}", ref="C", table=True),
             query(f"{gate} and on (namespace, name) {UNDER_WAY}", ref="D", table=True),
+            query(f"time() - {began}", ref="E", table=True),
             names={
                 "name": "name",
                 "namespace": "namespace",
@@ -177,12 +184,14 @@ def _rollouts() -> tuple[style.Panel, ...]:
                 "Value #B": "Step",
                 "Value #C": "Candidate's share",
                 "Value #D": "Worst gate",
+                "Value #E": "In this step for",
             },
             hidden=("Value #A",),
-            sort="Candidate's share",
+            sort="In this step for",
             formats={
                 "name": style.leads("Open the model ${__data.fields.name}", MODEL_URL),
                 "Candidate's share": style.unit("percentunit", 0),
+                "In this step for": style.unit("s", 0),
                 "Worst gate": style.worded({1.0: ("Pass", GOOD), 0.0: ("Inconclusive", DOUBTFUL), -1.0: ("Fail", BAD)}),
             },
             width=14,

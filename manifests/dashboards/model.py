@@ -23,6 +23,8 @@ CLIENTS: Final = f'namespace="$namespace", {REVISIONS}'
 """Series of its routers. A cluster whose name ends in -aside has copies and previews, which are nobody's requests."""
 
 ASKED: Final = f"sum by (namespace, revision) (rate({REQUESTS}_count{{{SERVED}}}{RATE}))"
+OBJECTIVE: Final = "spec.slo"
+
 TITLES: Final = {
     "Rollouts that ended": "Rollout: {{result}}",
     "Runs that ended": "Run of {{policy}}: {{result}}",
@@ -138,7 +140,7 @@ def _now() -> tuple[style.Panel, ...]:
             "Arms, and their shares of the requests.",
             query(f"max by (arm, revision, version) (modelward_traffic_revision{{{MODEL}}})", ref="A", table=True),
             query(
-                f"max by (arm) (modelward_traffic_weight{{{MODEL}}}) / 100 * on (arm) group_right () "
+                f"max by (arm) (modelward_traffic_weight_ratio{{{MODEL}}}) * on (arm) group_right () "
                 f"max by (arm, revision, version) (modelward_traffic_revision{{{MODEL}}})",
                 ref="B",
                 table=True,
@@ -167,17 +169,19 @@ def _traffic() -> tuple[style.Panel, ...]:
             "Share of the requests by arm",
             "As the operator has set it.",
             "percentunit",
-            query(f"max by (arm) (modelward_traffic_weight{{{MODEL}}}) / 100", "{{arm}}"),
+            query(f"max by (arm) (modelward_traffic_weight_ratio{{{MODEL}}})", "{{arm}}"),
             colours=style.ARMS,
             stacked=True,
             most=1,
         ),
         style.lines(
             "Errors by arm",
-            "Share of the requests that failed, and by no client's mistake, as gates count them.",
+            "Share of the requests that failed, and by no client's mistake, as gates count them; and what spec.slo "
+            "allows.",
             "percentunit",
             query(by_arm(failed_share(SERVED, "namespace, revision")), "{{arm}} {{revision}}"),
-            colours=style.ARMS,
+            query(f"1 - max(modelward_slo_availability_objective_ratio{{{MODEL}}})", OBJECTIVE, "B"),
+            colours={**style.ARMS, OBJECTIVE: UNKNOWN},
         ),
         style.lines(
             "Answers by code",
@@ -190,10 +194,13 @@ def _traffic() -> tuple[style.Panel, ...]:
         ),
         style.lines(
             "Latency by arm, p99",
-            "From a request's last byte to its answer, in the pods; the queue is in it.",
+            "From a request's last byte to its answer, in the pods; the queue is in it. Beside it the threshold of "
+            "spec.slo, "
+            "whose objective may be of another share than 99 %.",
             "s",
             query(by_arm(quantile(0.99, SERVED, "namespace, revision")), "{{arm}} {{revision}}"),
-            colours=style.ARMS,
+            query(f"max(modelward_slo_latency_threshold_seconds{{{MODEL}}})", OBJECTIVE, "B"),
+            colours={**style.ARMS, OBJECTIVE: UNKNOWN},
         ),
         style.lines(
             "Latency of all",

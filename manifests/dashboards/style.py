@@ -31,12 +31,15 @@ GOOD, DOUBTFUL, BAD, UNKNOWN = BLUE, YELLOW, VERMILLION, GREY
 
 SOURCE: Final = types.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
-ARMS: Final = {"^stable": BLUE, "^candidate": ORANGE}
+ARMS: Final[Mapping[str, str]] = {"^stable": BLUE, "^candidate": ORANGE}
 """Colours by legend; all other arms are variants."""
 
-QUANTILES: Final = {"p50": SKY, "p90": BLUE, "p99": VERMILLION}
+QUANTILES: Final[Mapping[str, str]] = {"p50": SKY, "p90": BLUE, "p99": VERMILLION}
 
-CODES: Final = {r"^(1|2|3)\d\d|^OK": BLUE, r"^4\d\d|CANCELLED|INVALID|NOT_FOUND|OUT_OF_RANGE": YELLOW}
+CODES: Final[Mapping[str, str]] = {
+    r"^(1|2|3)\d\d|^OK": BLUE,
+    r"^4\d\d|CANCELLED|INVALID|NOT_FOUND|OUT_OF_RANGE": YELLOW,
+}
 """Codes of HTTP and names of gRPC's; all others are failures."""
 
 Panel = Builder[types.Panel]

@@ -62,12 +62,18 @@ def condition(kind: str, status: str = "True") -> dict[str, str]:
 
 MODEL: Any = {
     "metadata": {"namespace": "ml", "name": "fraud"},
+    "spec": {"slo": {"availability": "99.9%", "latency": {"threshold": "200ms", "objective": "99%"}}},
     "status": {
         "conditions": [condition("Ready"), condition("PredictionLogged")],
         "predictionLog": {"written": 4, "stored": 3, "waiting": 1, "lost": 0},
         "stable": {"revision": STABLE, "version": "7", "weight": 75},
         "candidate": {"revision": CANDIDATE, "version": "8", "weight": 25},
-        "rollout": {"phase": "Progressing", "step": 2, "gates": [{"name": "errorRate", "verdict": "Pass"}]},
+        "rollout": {
+            "phase": "Progressing",
+            "step": 2,
+            "stepStartedAt": "2026-01-01T00:00:00Z",
+            "gates": [{"name": "errorRate", "verdict": "Pass"}],
+        },
     },
 }
 BACK: Any = {

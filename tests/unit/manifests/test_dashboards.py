@@ -29,7 +29,7 @@ PALE = "#E8F1F8"
 
 FUNCTIONS = {
     "sum", "max", "min", "count", "topk", "rate", "increase", "histogram_quantile", "label_replace", "sort_desc",
-    "vector",
+    "time", "vector",
 }  # fmt: skip
 WORDS = {"by", "on", "or", "and", "bool", "group_left", "group_right"}
 
