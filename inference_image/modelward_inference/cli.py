@@ -83,7 +83,7 @@ def _other(given: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
     if not given or importlib.util.find_spec(OTHER) is None:
         return None
     asks = importlib.import_module(f"{OTHER}.main")
-    found: Callable[[Sequence[str]], int] | None = asks.main if given[0] in asks.names() else None
+    found: Callable[[Sequence[str]], int] | None = asks.main if asks.takes(given) else None
     return found
 
 

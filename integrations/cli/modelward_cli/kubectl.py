@@ -85,6 +85,10 @@ class Kubectl:
         before = ["--previous"] if previous else []
         return self._run(["logs", pod, "-c", container, f"--tail={lines}", "--timestamps", *before])
 
+    def versions(self) -> str:
+        """kubectl's and the cluster's, as JSON. Raises KubectlError."""
+        return self._run(["version", "-o", "json"])
+
     def _run(self, arguments: Sequence[str]) -> str:
         named = {"--namespace": self.namespace, "--context": self.context, "--kubeconfig": self.kubeconfig}
         options = [f"{name}={value}" for name, value in named.items() if value]

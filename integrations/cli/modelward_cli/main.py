@@ -15,18 +15,25 @@ from pathlib import Path
 from typing import Final
 
 from modelward_cli import __version__
-from modelward_cli.commands import lineage, rollout, status
+from modelward_cli.commands import debug, drift, lineage, report, rollout, status
 from modelward_cli.commands.command import Command
 from modelward_cli.kubectl import Kubectl, KubectlError
 
-COMMANDS: Final[tuple[Command, ...]] = (status.COMMAND, rollout.COMMAND, lineage.COMMAND)
+COMMANDS: Final[tuple[Command, ...]] = (
+    status.COMMAND, rollout.COMMAND, drift.COMMAND, report.COMMAND, lineage.COMMAND, debug.COMMAND,
+)  # fmt: skip
 
 OTHER: Final = "modelward_inference"
+
+OPTIONS: Final = frozenset(
+    ("-n", "--namespace", "--context", "--kubeconfig", "--kubectl", "-o", "--output", "--exit-code")
+)
+"""Of our `drift`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given and not given[0].startswith("-") and given[0] not in names() and importlib.util.find_spec(OTHER):
+    if given and not given[0].startswith("-") and not takes(given) and importlib.util.find_spec(OTHER):
         return int(importlib.import_module(f"{OTHER}.cli").main(given))
     options = _parser().parse_args(given)
     kubectl = Kubectl(options.kubectl, options.namespace, options.context, options.kubeconfig)
@@ -48,6 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def names() -> set[str]:
     """Of the subcommands."""
     return {each.name for each in COMMANDS}
+
+
+def takes(given: Sequence[str]) -> bool:
+    """Whether these arguments are for us. `drift report --out …` is the other program's: our `drift` has a policy's
+    name there, and none of those options."""
+    if not given or given[0] not in names():
+        return False
+    named = {each.partition("=")[0] for each in given[2:] if each.startswith("-")}
+    return not (list(given[:2]) == ["drift", "report"] and named - OPTIONS)
 
 
 def _parser() -> argparse.ArgumentParser:

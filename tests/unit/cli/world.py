@@ -130,7 +130,9 @@ if refused.exists():
     sys.exit(refused.read_text())
 name = arguments[2] if len(arguments) > 2 and not arguments[2].startswith("-") else None
 stored = folder / f"{what}.json"
-if verb == "get":
+if verb == "version":
+    print(json.dumps({"clientVersion": {}}))
+elif verb == "get":
     waiting = folder / f"{what}.next"  # what a later look shows, one a line
     later = waiting.read_text().splitlines() if waiting.exists() else []
     if later:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from modelward_cli.fleet.state import Model, models, table
+from modelward_cli.fleet.state import DRIFTED, Drift, Model, drifts_of, models, number, own_drift, table
 from modelward_cli.kubectl import MODELS, POLICIES, RUNS, Json, Kubectl, KubectlError, NoClusterError, NotFoundError
 
 
@@ -58,6 +58,32 @@ def unknown(kubectl: Kubectl, name: str, kind: str, names: Sequence[str]) -> Not
     else:
         cure = "there is none at all; name another namespace with -n"
     return NotFoundError(f"there is no {kind} {name[:80]} in {where}; {cure}")
+
+
+def drifts(found: Fleet, name: str) -> tuple[list[Drift], list[str]]:
+    """What is said of the drift of a policy's models, or of a model, and notes; where both have the name, of both."""
+    notes = []
+    shown: dict[tuple[str, str | None], Drift] = {}
+    for body in found.policies:
+        about = table(body, "metadata").get("name")
+        told = [drift for _, drift in drifts_of([body])]
+        if about == name:
+            watched = number(table(table(body, "status"), "counts"), "targets") or 0
+            if watched > len(told):
+                notes.append(f"{name} watches {watched} models; its status tells of the {len(told)} that matter most.")
+            elif not told:
+                notes.append(f"The policy {name} watches no model yet; kubectl describe driftpolicy {name} says why.")
+        for drift in told:
+            if name in (about, drift.model):
+                shown[drift.model, drift.policy] = drift
+    for each in found.models:
+        if each.name == name:
+            own = own_drift(each.body)
+            if own is not None:
+                shown[name, None] = own
+            elif not any(model == name for model, _ in shown):
+                notes.append(f"Nobody watches {name}: it has no monitor (spec.monitor), and no policy tells of it.")
+    return sorted(shown.values(), key=lambda each: (each.verdict != DRIFTED, -each.drifted, each.model)), notes
 
 
 def _names(kubectl: Kubectl) -> list[str]:

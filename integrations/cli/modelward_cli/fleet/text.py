@@ -140,6 +140,21 @@ def _drift(drift: Drift) -> list[str]:
     return [each for each in ("; ".join(said), drift.obstacle) if each]
 
 
+def drift_in_full(drift: Drift) -> Iterator[str]:
+    """All of it, with each feature that its status names."""
+    since = f" since {drift.since}" if drift.since else ""
+    by = f"by the policy {drift.policy}" if drift.policy else "by its own monitor"
+    yield from wrapped(f"{drift.model}  {drift.verdict}{since}  ({by})", 0)
+    if drift.end:
+        told = f"from {drift.start} to {drift.end}, {drift.rows} rows, {drift.drifted} features drift"
+        yield from labelled("window", told, WIDE)
+    else:
+        yield from labelled("window", "none has ended yet", WIDE)
+    yield from labelled("said", drift.message, WIDE)
+    yield from labelled("no run yet", drift.obstacle, WIDE)
+    yield from features(drift.features)
+
+
 def features(shown: Sequence[Feature]) -> Iterator[str]:
     """A table of the numbers."""
     if not shown:

@@ -1,0 +1,1 @@
+"""What somebody who helps has to see, in one file, and nothing that is secret."""
