@@ -16,7 +16,8 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 -
 	--no-emit-package modelward --no-emit-package modelward-inference
 
 .PHONY: help demo demo-down test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
-	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd dashboards sbom pinned lock lock-peers \
+	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd dashboards \
+	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality
 
 help: ## list the targets
@@ -130,6 +131,9 @@ docs: $(READY) ## generate the reference of the CRD, and the page of metrics
 
 dashboards: $(READY) ## generate the Grafana dashboards in manifests/dashboards
 	@$(BIN)/python -m manifests.dashboards.generate
+
+plugin: $(READY) ## make the kubectl plugin and krew's manifest, in dist/plugin (URL=https://…: where the .tar.gz will be)
+	@$(BIN)/python integrations/cli/package.py dist/plugin --url '$(URL)'
 
 sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist/
 	@$(BIN)/python manifests/sbom.py dist
