@@ -136,6 +136,7 @@ def of_monitor() -> Iterator[Told]:
     )  # fmt: skip
     document = {
         "rows": dict.fromkeys(("written", "stored", "left_out", "waiting"), 0), "lost": {}, "waiting_bytes": 0,
+        "outcomes": dict.fromkeys(("written", "stored", "waiting", "refused", "lost", "invalid_requests"), 0),
         "failure": None, "disk_failure": None,
     }  # fmt: skip
     log: Any = SimpleNamespace(document=lambda: document)

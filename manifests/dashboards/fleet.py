@@ -3,6 +3,7 @@
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
+
 from manifests.dashboards import style
 from manifests.dashboards.queries import HERE, RATE, REQUESTS, failed_share, named, why
 from manifests.dashboards.style import BAD, DOUBTFUL, GOOD, UNKNOWN, query

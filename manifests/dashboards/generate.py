@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+
 from manifests.dashboards import fleet, model, operation
 
 HERE: Final = Path(__file__).parent

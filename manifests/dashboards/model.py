@@ -3,6 +3,7 @@
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
+
 from manifests.dashboards import style
 from manifests.dashboards.queries import MODEL, RATE, REQUESTS, REVISIONS, SERVED, by_arm, failed_share, quantile
 from manifests.dashboards.style import BAD, DOUBTFUL, GOOD, ORANGE, PURPLE, SKY, UNKNOWN, query

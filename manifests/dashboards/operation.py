@@ -4,6 +4,7 @@ from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.builders.prometheus import Dataquery
+
 from manifests.dashboards import style
 from manifests.dashboards.queries import RATE
 from manifests.dashboards.style import BAD, DOUBTFUL, GOOD, ORANGE, SKY, UNKNOWN, query

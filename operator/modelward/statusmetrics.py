@@ -121,10 +121,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "quality_high": ("The upper end.", (*POLICY, "model", "revision", "metric", "segment", "part")),
     "quality_rows": ("Rows with an outcome of that cohort.", (*POLICY, "model", "revision")),
-    "quality_coverage": (
+    "quality_coverage_ratio": (
         "The share of that cohort's predictions that an outcome came for.", (*POLICY, "model", "revision"),
     ),
-    "quality_cohort_end_seconds": (
+    "quality_cohort_end_timestamp_seconds": (
         "Until when predictions are in that cohort, as a Unix time.", (*POLICY, "model", "revision"),
     ),
     "fairness": (
@@ -309,9 +309,9 @@ def _of_quality(target: tuple[str, ...], kept: Kept) -> Iterator[Series]:
             yield "quality_low", labels, found.low
             yield "quality_high", labels, found.high
     yield "quality_rows", whose, float(measured.rows)
-    yield "quality_cohort_end_seconds", whose, cohort.end
+    yield "quality_cohort_end_timestamp_seconds", whose, cohort.end
     if measured.coverage is not None:
-        yield "quality_coverage", whose, measured.coverage
+        yield "quality_coverage_ratio", whose, measured.coverage
     for gap in measured.gaps:
         yield "fairness", (*whose, gap.name, gap.what), gap.value.value
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from manifests.dashboards.generate import DASHBOARDS, HERE
 from prometheus_client import generate_latest
 
 from dashboards import MONITOR, ROUTER, Copies, Scraped, questions
 from live_envoy import LiveEnvoy
 from localcluster import binaries
+from manifests.dashboards.generate import DASHBOARDS, HERE
 from modelward import telemetry
 from modelward.api.traffic import Traffic
 from modelward.facts import Arm, RouteTable

@@ -276,8 +276,8 @@ def test_a_policy_tells_what_outcomes_say_of_a_target_and_of_which_revision(flee
         "retraining_active/a": 0.0, "retraining_active/b": 0.0, "driftpolicy_stalled": 0.0, "driftpolicy_measured": 1.0,
         "quality/a/r1/f1//": 0.7, "quality_low/a/r1/f1//": 0.6, "quality_high/a/r1/f1//": 0.8, "quality/a/r1/r2//": 0.5,
         "quality/a/r1/f1/country/de": 0.4, "quality_low/a/r1/f1/country/de": 0.3,
-        "quality_high/a/r1/f1/country/de": 0.5, "quality_rows/a/r1": 90.0, "quality_coverage/a/r1": 0.75,
-        "quality_cohort_end_seconds/a/r1": 2.0, "fairness/a/r1/equalizedOdds/ratio": 0.9,
+        "quality_high/a/r1/f1/country/de": 0.5, "quality_rows/a/r1": 90.0, "quality_coverage_ratio/a/r1": 0.75,
+        "quality_cohort_end_timestamp_seconds/a/r1": 2.0, "fairness/a/r1/equalizedOdds/ratio": 0.9,
     }  # fmt: skip
 
 

@@ -17,10 +17,10 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import units
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from manifests.dashboards import style
-from manifests.dashboards.generate import DASHBOARDS, HERE
 
 from dashboards import known_metrics, questions
+from manifests.dashboards import style
+from manifests.dashboards.generate import DASHBOARDS, HERE
 
 ROOT = Path(__file__).parents[3]
 COLOURS = {value for name, value in vars(style).items() if name.isupper() and re.fullmatch(r"#\w{6}", str(value))}
