@@ -77,7 +77,7 @@ where it is told to.
 
 ## What is recorded
 
-By `manifests/alerts`, each minute or five; dashboards ask these. `model:` is by `namespace` and `name`,
+By `manifests/alerts`, each minute or two; dashboards ask these. `model:` is by `namespace` and `name`,
 `model_revision:` by `revision` besides.
 
 | series | meaning |

@@ -82,6 +82,12 @@ def told(expr: str, by: str = MODEL) -> str:
     return f"max by ({by}) ({expr})"
 
 
+def promised(gauge: str, by: str = MODEL) -> str:
+    """What spec.slo says, also while no operator is there to tell: failures are told of all the same. What is taken out
+    of spec holds for an hour."""
+    return told(f"last_over_time({gauge}[1h])", by)
+
+
 def first(*alternatives: str) -> str:
     """Of each model, what the first of them says that says something."""
     return f"\nor on ({MODEL})\n".join(alternatives)

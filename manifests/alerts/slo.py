@@ -11,7 +11,7 @@ failures. One that is wholly down reaches that with so many requests, whatever i
 from dataclasses import dataclass
 from typing import Final
 
-from manifests.alerts.rules import MODEL, PAGE, TICKET, Alert, Group, Recording, told
+from manifests.alerts.rules import MODEL, PAGE, TICKET, Alert, Group, Recording, promised
 
 FEWEST: Final = 10
 
@@ -31,8 +31,9 @@ SPEEDS: Final = (
     Speed(14.4, "1h", "5m", PAGE, 2), Speed(6, "6h", "30m", PAGE, 5), Speed(1, "3d", "6h", TICKET, 10),
 )  # fmt: skip
 WINDOWS: Final = ("30m", "1h", "6h", "3d")
-SLOWER: Final = 5
-"""The longest windows are looked at less often: they change little, and each look reads thousands of values."""
+SLOWER: Final = 2
+"""The longest windows are looked at less often, since each look reads thousands of values; well within the five minutes
+that Prometheus looks back, or an alert would end between two of them."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def _recordings(windows: tuple[str, ...]) -> list[Recording]:
 
 def _budgets() -> list[Recording]:
     return [
-        Recording(each.budget, f"1 - {told(each.gauge)}", f"The error budget of spec.slo.{each.slo}, from 0 to 1.")
+        Recording(each.budget, f"1 - {promised(each.gauge)}", f"The error budget of spec.slo.{each.slo}, from 0 to 1.")
         for each in OBJECTIVES
     ]
 
@@ -114,10 +115,25 @@ def _alert(each: Objective, speed: Speed, interval: int) -> Alert:
     )
 
 
+def _unmeasured() -> Alert:
+    """Of nothing that is scraped no rule is ever true."""
+    any_budget = f"\nor on ({MODEL})\n".join(each.budget for each in OBJECTIVES)
+    return Alert(
+        "ModelwardSloUnmeasured",
+        TICKET,
+        f"({any_budget})\nunless on ({MODEL}) model:modelward_requests:rate5m\n"
+        f"unless on ({MODEL}) modelward_model_info",
+        "{{ $labels.namespace }}/{{ $labels.name }} has an objective, and no metrics of it are scraped",
+        "Neither its routers nor its servers have a series in Prometheus, so that no alert on spec.slo can fire.",
+        "slo-unmeasured",
+        "30m",
+    )
+
+
 def groups(interval: int) -> list[Group]:
     alerts = [_alert(each, speed, interval) for each in OBJECTIVES for speed in SPEEDS]
     return [
         Group("modelward-slo", interval, [*_budgets(), _latency_now(), *_recordings(WINDOWS[:2])]),
         Group("modelward-slo-long", SLOWER * interval, _recordings(WINDOWS[2:])),
-        Group("modelward-slo-alerts", interval, alerts),
+        Group("modelward-slo-alerts", interval, [*alerts, _unmeasured()]),
     ]

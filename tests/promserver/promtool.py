@@ -33,8 +33,9 @@ class Promtool:
         """What of `groups` (tests of promtool's) does not come about by `rules`; else an empty text. `every`: the time
         between two evaluations."""
         (self._folder / "rules.yaml").write_text(yaml.safe_dump(dict(rules)))
-        tests = {"rule_files": ["rules.yaml"], "evaluation_interval": every, "tests": list(groups)}
-        (self._folder / "tests.yaml").write_text(yaml.safe_dump(tests, width=1 << 30))
+        order = [each["name"] for each in rules["groups"]]  # else it is by chance
+        tests = {"rule_files": ["rules.yaml"], "evaluation_interval": every, "group_eval_order": order}
+        (self._folder / "tests.yaml").write_text(yaml.safe_dump({**tests, "tests": list(groups)}, width=1 << 30))
         done = self._run("test", "rules", "tests.yaml")
         return "" if done.returncode == 0 else done.stdout + done.stderr
 

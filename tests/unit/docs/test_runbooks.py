@@ -11,17 +11,30 @@ from manifests.alerts import generate
 from manifests.alerts.rules import RUNBOOKS
 from modelward.api import names
 from modelward.rollouts.trial import COMMANDS
+from modelward.routing import network_policies
 from promserver.promtool import Promtool
 from unit.docs.test_metrics import KNOWN, names_in
 
 ROOT = Path(__file__).parents[3]
 BOOKS = sorted((ROOT / "docs/runbooks").glob("*.md"))
 SECTIONS = ["What it means", "What to look at", "What to do"]
-KUBERNETES = {"pods", "jobs", "events", "secret", "configmap", "deployment", "lease"}
+KUBERNETES = {
+    "networkpolicies",
+    "namespaces",
+    "podmonitors",
+    "pods",
+    "jobs",
+    "events",
+    "secret",
+    "configmap",
+    "deployment",
+    "lease",
+}
 """Kinds that are not ours."""
 
 ANNOTATIONS = {names.ANNOTATION_COMMAND, names.ANNOTATION_RETRAIN, names.ANNOTATION_REFRESH, names.ANNOTATION_RESTART}
 LABELS = {
+    network_policies.METRICS_LABEL,
     names.LABEL_NAME, names.LABEL_INSTANCE, names.LABEL_COMPONENT, names.LABEL_POLICY,
 }  # fmt: skip
 

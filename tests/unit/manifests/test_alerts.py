@@ -45,6 +45,7 @@ def timed(total: str, within: str, le: str = "200", **labels: str) -> list[Serie
         series("envoy_cluster_upstream_rq_time_bucket", within, le=le, **cluster),
         series("envoy_cluster_upstream_rq_time_bucket", total, le="1000", **cluster),
         *promises(),
+        answered("2", total),
     ]
 
 
@@ -125,6 +126,14 @@ def of_availability() -> Iterator[Case]:
     ]
     yield Case("behind a Gateway", behind, burns("availability", "1h", "6h", "3d"))
     yield Case("behind a Gateway, well", [behind[0], behind[4]], [])
+    gone = series("modelward_slo_availability_objective_ratio", "0.999x10 stale", **MODEL)
+    yield Case(
+        "while no operator is there", [*requests("0+588x100", "0+12x100")[:2], gone],
+        [*burns("availability", "1h", "6h", "3d"), *page("NoLeader")], leads=False,
+    )  # fmt: skip
+    yield Case("nothing is scraped", requests("")[2:], ticket("SloUnmeasured"))
+    there = series("modelward_model_info", "1x90", **MODEL, pod="server-1")
+    yield Case("nothing is asked", [*requests("")[2:], there], [])
     two = series("modelward_slo_availability_objective_ratio", "0.999x100", **MODEL, pod="operator-2")
     yield Case(
         "told by two operators", [*requests("0+588x100", "0+12x100"), two], burns("availability", "1h", "6h", "3d")
@@ -137,6 +146,10 @@ def of_latency() -> Iterator[Case]:
     yield Case("a fifth is slow, as Prometheus 3 has bounds", timed("0+600x100", "0+480x100", "200.0"), everything)
     yield Case("a tenth is slow", timed("0+600x100", "0+540x100"), burns("latency", "6h", "3d"))
     yield Case("3 % are slow", timed("0+600x100", "0+582x100"), burns("latency", "3d"))
+    loose = series(
+        "modelward_slo_latency_threshold_seconds", "1x20 stale", **MODEL, le_milliseconds="1000", le_seconds="1"
+    )
+    yield Case("in the hour after a change, by the longer one", [*timed("0+600x100", "0+480x100"), loose], [])
     yield Case("few are slow", timed("0+6000x100", "0+5945x100"), [])
     yield Case("no objective", timed("0+600x100", "0+60x100")[:3], [])
     aside = f"{CLUSTER}-aside-grpc"
