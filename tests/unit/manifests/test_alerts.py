@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from manifests.alerts import generate
+from manifests.alerts.rules import RUNBOOKS, Alert
 from promserver.promtool import Promtool, firing, series
 
 ROOT = Path(__file__).parents[3]
@@ -288,6 +289,50 @@ def test_promtool_would_tell(promtool: Promtool) -> None:
     case = next(of_models())
     assert "exp" in promtool.test(generate.plain(), [as_test(replace(case, alerts=[]))])
     assert "exp" in promtool.test(generate.plain(), [as_test(replace(case, series=[]))])
+
+
+def test_the_ticket_of_a_drift_has_its_numbers(promtool: Promtool) -> None:
+    drift, cut = "modelward_drift", "modelward_drift_cut"
+    given = [
+        LEADS,
+        series("modelward_drift_detected", "1x90", namespace="ml", policy="watch", model="fraud"),
+        told("drifted_features", "4x90"),
+        *(series(drift, f"{value}x90", **MODEL, feature=name, metric=metric)
+          for name, metric, value in (("age", "psi", 0.5), ("amount", "ks", 0.3), ("city", "psi", 0.42),
+                                      ("day", "psi", 0.21))),
+        *(series(cut, f"{value}x90", **MODEL, feature=name)
+          for name, value in (("age", 0.2), ("amount", 0.1), ("city", 0.2), ("day", 0.2))),
+        series(drift, "9x90", namespace="ml", name="other", feature="age", metric="psi"),
+        series(cut, "0.2x90", namespace="ml", name="other", feature="age"),
+    ]  # fmt: skip
+    (rule,) = (each for each in generate.alerts() if each.name == "ModelwardDrift")
+    expected = {
+        "exp_labels": {"severity": "ticket", "namespace": "ml", "policy": "watch", "model": "fraud"},
+        "exp_annotations": {
+            "summary": "ml/fraud drifts by the DriftPolicy watch",
+            "description": "4 features drifted in the last window, more than chance and the thresholds of the policy "
+            "allow. amount: ks is 3.00 times what it would have to reach; age: psi is 2.50 times what it would have to "
+            "reach; city: psi is 2.10 times what it would have to reach; docs/drift-report.md shows all of them.",
+            "runbook_url": f"{RUNBOOKS}/{rule.runbook}.md",
+        },
+    }
+    wanted = {"eval_time": "45m", "alertname": rule.name, "exp_alerts": [expected]}
+    assert (
+        promtool.test(generate.plain(), [{"interval": "1m", "input_series": given, "alert_rule_test": [wanted]}]) == ""
+    )
+
+
+@pytest.mark.parametrize("alert", generate.alerts(), ids=lambda alert: f"{alert.name}-{alert.severity}")
+def test_no_text_of_an_alert_is_left_unmade(alert: Alert, promtool: Promtool) -> None:
+    """A template that fails is told of in the annotation itself."""
+    wanted = {"alertname": alert.name, "severity": alert.severity, **alert.labels}
+    case = next(case for case in CASES if any(wanted.items() == each.items() for each in case.alerts))
+    none = {"eval_time": case.at, "alertname": alert.name, "exp_alerts": []}
+    test = {**as_test(case), "promql_expr_test": [], "alert_rule_test": [none]}
+    said = promtool.test(generate.plain(), [test], "10m" if len(case.at) > len("100m") else "1m")
+    assert alert.runbook in said, "what fires is told, annotations and all"
+    assert "error expanding" not in said
+    assert "<no value>" not in said
 
 
 def test_every_alert_fires_in_a_test() -> None:

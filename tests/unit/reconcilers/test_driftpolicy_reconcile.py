@@ -79,6 +79,21 @@ def test_deleting_a_run_cancels_it_elsewhere_once() -> None:
     assert (world.active(), world.memories()["drift"]["runs"][0]["result"]) == ([], "Deleted")
 
 
+def test_metrics_tell_of_no_target_that_is_gone_and_of_no_policy() -> None:
+    world, _ = by_webhook()
+    world.settle()
+    world.end_window(drifts=True)
+    world.settle()
+    assert {name: [each.model for each in told] for (_, name), told in world.operator.shown().items()} == {
+        "drift": ["fraud"], "nightly": ["fraud"],
+    }  # fmt: skip
+    world.remove(MODEL_DEPLOYMENTS, "fraud")
+    world.remove(DRIFT_POLICIES, "nightly")
+    world.settle()
+    world.reconcile("nightly")
+    assert world.operator.shown() == {("ml", "drift"): ()}
+
+
 def finalizers(world: World) -> list[str]:
     return list(world.store[DRIFT_POLICIES]["drift"]["metadata"].get("finalizers") or ())
 
