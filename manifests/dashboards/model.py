@@ -5,7 +5,7 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 
 from manifests.dashboards import style
-from manifests.dashboards.queries import MODEL, RATE, REQUESTS, REVISIONS, SERVED, by_arm, failed_share, quantile
+from manifests.dashboards.queries import MODEL, RATE, REQUESTS, REVISIONS, SERVED, by_arm, failed_share, own, quantile
 from manifests.dashboards.style import BAD, DOUBTFUL, GOOD, ORANGE, PURPLE, SKY, UNKNOWN, query
 
 UID: Final = "modelward-model"
@@ -20,8 +20,11 @@ PHASES: Final = {
     "Aborted": UNKNOWN,
 }
 
-CLIENTS: Final = f'namespace="$namespace", {REVISIONS}'
+CLIENTS: Final = f'{REVISIONS}, envoy_cluster_name!~".*-aside(-.*)?"'
 """Series of its routers. A cluster whose name ends in -aside has copies and previews, which are nobody's requests."""
+
+FIVES: Final = f'rate(envoy_cluster_upstream_rq_xx{{{CLIENTS}, envoy_response_code_class="5"}}{RATE})'
+ANSWERED_IN: Final = f"rate(envoy_cluster_upstream_rq_time_bucket{{{CLIENTS}}}{RATE})"
 
 ASKED: Final = f"sum by (namespace, revision) (rate({REQUESTS}_count{{{SERVED}}}{RATE}))"
 OBJECTIVE: Final = "spec.slo"
@@ -134,7 +137,7 @@ def _now() -> tuple[style.Panel, ...]:
             "Waiting",
             "Requests that wait for the model or are in it.",
             "none",
-            query(f'sum(modelward_inference_pending_requests{{namespace="$namespace", {REVISIONS}}})'),
+            query(f"sum({own(f'modelward_inference_pending_requests{{{REVISIONS}}}')})"),
         ),
         style.rows(
             "What serves",
@@ -222,8 +225,7 @@ def _traffic() -> tuple[style.Panel, ...]:
             "5xx of the model's own router, whoever made them; nothing behind a Gateway.",
             "reqps",
             query(
-                f'sum by (revision) (rate(envoy_cluster_upstream_rq_xx{{{CLIENTS}, envoy_response_code_class="5", '
-                f'envoy_cluster_name!~".*-aside(-.*)?"}}{RATE}))',
+                f"sum by (revision) ({own(FIVES)})",
                 "{{revision}}",
             ),
             other=BAD,
@@ -233,9 +235,7 @@ def _traffic() -> tuple[style.Panel, ...]:
             "From the model's own router to its pods and back.",
             "ms",
             query(
-                f"histogram_quantile(0.99, sum by (le, revision) "
-                f"(rate(envoy_cluster_upstream_rq_time_bucket{{{CLIENTS}, "
-                f'envoy_cluster_name!~".*-aside(-.*)?"}}{RATE})))',
+                f"histogram_quantile(0.99, sum by (le, revision) ({own(ANSWERED_IN)}))",
                 "{{revision}}",
             ),
             other=SKY,
@@ -328,7 +328,7 @@ def _monitors() -> tuple[style.Panel, ...]:
             "As the monitors count them. Dropped, refused and lost ones are in no window.",
             "short",
             query(
-                f'sum by (result) (rate(modelward_monitor_rows_total{{namespace="$namespace", {REVISIONS}}}{RATE}))',
+                f"sum by (result) ({own(f'rate(modelward_monitor_rows_total{{{REVISIONS}}}{RATE})')})",
                 "{{result}}",
             ),
             colours={"counted": GOOD, "sampled_out": UNKNOWN},
@@ -340,7 +340,7 @@ def _monitors() -> tuple[style.Panel, ...]:
             "Over all features: missing, not finite, out of range, of a new category, of another type.",
             "short",
             query(
-                f'sum by (issue) (rate(modelward_monitor_values_total{{namespace="$namespace", {REVISIONS}}}{RATE}))',
+                f"sum by (issue) ({own(f'rate(modelward_monitor_values_total{{{REVISIONS}}}{RATE})')})",
                 "{{issue}}",
             ),
             colours={
@@ -356,7 +356,7 @@ def _monitors() -> tuple[style.Panel, ...]:
             "Since all that a monitor knows was on its disk; what is younger is lost with its node.",
             "s",
             query(
-                f'max by (revision) (modelward_monitor_snapshot_age_seconds{{namespace="$namespace", {REVISIONS}}})',
+                f"max by (revision) ({own(f'modelward_monitor_snapshot_age_seconds{{{REVISIONS}}}')})",
                 "{{revision}}",
             ),
             other=SKY,
@@ -390,7 +390,7 @@ def _servers() -> tuple[style.Panel, ...]:
             "reqps",
             *(
                 query(
-                    f'sum(rate(modelward_inference_{what}_total{{namespace="$namespace", {REVISIONS}}}{RATE}))',
+                    f"sum({own(f'rate(modelward_inference_{what}_total{{{REVISIONS}}}{RATE})')})",
                     what,
                     ref,
                 )

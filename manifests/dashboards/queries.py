@@ -25,8 +25,13 @@ REQUESTS: Final = "modelward_inference_request_duration_seconds"
 ARMS: Final = f"max by (namespace, revision, arm, version) (modelward_traffic_revision{{{MODEL}}})"
 """Joins what knows of revisions with what they are now."""
 
-REVISIONS: Final = 'revision=~"$model(-.+)?-[0-9a-f]{10}"'
-"""Of the one model, for what knows nothing but revisions; also those of models whose names begin with its name."""
+REVISIONS: Final = 'namespace="$namespace", revision=~"$model(-.+)?-[0-9a-f]{10}"'
+"""Narrows what knows of nothing but revisions; also to models whose names begin with its name, see `own`."""
+
+
+def own(expr: str) -> str:
+    """Of a vector with revisions those that are an arm of the one model, and no namesake's."""
+    return f"({expr} and on (namespace, revision) modelward_traffic_revision{{{MODEL}}})"
 
 
 def named(expr: str) -> str:

@@ -50,6 +50,8 @@ from unit.monitor.worlds import SIGNATURE, batch, reference
 
 DEADLINE = 120.0
 STABLE, CANDIDATE = "fraud-aaaaaaaaaa", "fraud-bbbbbbbbbb"
+NAMESAKE = "fraud-eu-dddddddddd"
+"""A revision of the model fraud-eu."""
 VALUES = {
     "namespace": "ml", "model": "fraud", "datasource": "p", "__rate_interval": "10s", "__range": "1m",
 }  # fmt: skip
@@ -114,9 +116,12 @@ class World:
     """The pages, each as one process gives it out; `step` lets time pass."""
 
     def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
-        self.operator, self.servers = Copies(telemetry), {name: Copies(served) for name in (STABLE, CANDIDATE)}
+        self.operator, self.servers = (
+            Copies(telemetry),
+            {name: Copies(served) for name in (STABLE, CANDIDATE, NAMESAKE)},
+        )
         self._pages = {
-            name: stack.enter_context(MetricsPage()) for name in ("operator", STABLE, CANDIDATE, "monitor", "router")
+            name: stack.enter_context(MetricsPage()) for name in ("operator", *self.servers, "monitor", "router")
         }
         upstreams = {name: Upstream() for name in (STABLE, CANDIDATE)}
         for upstream in upstreams.values():
@@ -140,7 +145,7 @@ class World:
     def step(self) -> None:
         self._operator()
         for name, copies in self.servers.items():
-            self._server(copies)
+            self._server(copies, name.rpartition("-")[0])
             self._pages[name].text = _of_pod(copies.registry, name)
         self._pages["monitor"].text = _of_pod(self._monitor, STABLE)
         for _ in range(4):
@@ -174,8 +179,8 @@ class World:
         )  # fmt: skip
         self._pages["operator"].text = (generate_latest(of.registry) + generate_latest(statuses)).decode()
 
-    def _server(self, of: Copies) -> None:
-        about = ("fraud", "7")
+    def _server(self, of: Copies, model: str) -> None:
+        about = (model, "7")
         of["MODEL_INFO"].labels(*about, "onnx", "sha256:7").set(1)
         of["PENDING"].set(1)
         for code in ("200", "500"):
@@ -279,10 +284,22 @@ def test_the_worst_comes_first(world: World, server: PrometheusServer) -> None:
         world.step()
         found = {each["metric"]["name"]: float(each["value"][1]) for each in answer(server, trouble)}
         # Not ready and rolled back; half of the requests fail, and a feature drifts.
-        if found == {"churn": 24.0, "fraud": 6.0}:
+        if found == {"churn": 24.0, "fraud": 6.0, "fraud-eu": 4.0}:
             return
         assert time.monotonic() < end, found
         time.sleep(0.3)
+
+
+def test_a_model_is_not_taken_for_one_whose_name_begins_with_its_own(world: World, server: PrometheusServer) -> None:
+    model = json.loads((HERE / "model.json").read_text())
+    (panel,) = [each for each in model["panels"] if each["title"] == "Waiting"]
+    everybody = 'sum(modelward_inference_pending_requests{namespace="ml"})'
+    end = time.monotonic() + DEADLINE
+    while [each["value"][1] for each in answer(server, everybody)] != ["3"]:
+        assert time.monotonic() < end
+        world.step()
+        time.sleep(0.3)
+    assert [each["value"][1] for each in answer(server, asked(panel["targets"][0]["expr"]))] == ["2"]
 
 
 def test_real_processes_give_out_what_dashboards_name(world: World) -> None:

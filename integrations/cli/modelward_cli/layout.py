@@ -39,11 +39,19 @@ def pad(text: str, columns: int) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], most: Sequence[int]) -> list[str]:
-    """Lines. `most`: columns of each; values that are longer are cut. Columns without any value are left out."""
+    """Lines. `most`: columns of each; where they are not enough together, values that are longer are cut. Columns
+    without any value are left out."""
     kept = [place for place, _ in enumerate(head) if any(row[place] for row in rows)]
-    lines = [[cut(line[place] or "-", most[place]) for place in kept] for line in (head, *rows)]
-    widths = [max(map(cells, column)) for column in zip(*lines, strict=True)]
+    lines = [[plain(line[place] or "-") for place in kept] for line in (head, *rows)]
+    room = [most[place] for place in kept]
+    if sum(_widths(lines)) > sum(room):
+        lines = [[cut(cell, columns) for cell, columns in zip(line, room, strict=True)] for line in lines]
+    widths = _widths(lines)
     return [GAP.join(pad(cell, width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+
+
+def _widths(lines: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(cells, column)) for column in zip(*lines, strict=True)]
 
 
 def wrapped(text: str, indent: int, most: int = 0) -> Iterator[str]:

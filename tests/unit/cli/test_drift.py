@@ -50,7 +50,7 @@ def test_a_model_is_told_with_all_that_watch_it(namespace: Namespace) -> None:
     ended = namespace.modelward("drift", "fraud")
     lines = ended.stdout.splitlines()
     assert lines[0] == "fraud  Drifted since 2026-01-06T00:00:01Z  (by the policy watch)"
-    assert "  window       from 2026-01-05T00:00:00Z to 2026-01-06T00:00:00Z, 4000 rows, 1 features drift" in lines
+    assert "  window       from 2026-01-05T00:00:00Z to 2026-01-06T00:00:00Z, 4000 rows, 1 feature drifts" in lines
     assert "  no run yet   A rollout goes on" in lines
     assert "               amount   psi     0.31   0.2       Drifted" in lines
     assert max(map(cells, lines)) <= WIDTH

@@ -66,7 +66,7 @@ def one(model: Model, now: float) -> Iterator[str]:
     yield from labelled("waits for", model.waits_for, WIDE)
     for name, shown in _arms(model):
         yield from labelled(name, _revision(shown), WIDE)
-    yield from labelled("rollout", _rollout(model.rollout, now), WIDE)
+    yield from labelled("rollout", [each for each in _rollout(model.rollout, now) if each != model.waits_for], WIDE)
     yield from gates(model.rollout)
     for drift in model.drifts:
         yield from labelled("drift", _drift(drift), WIDE)
@@ -146,7 +146,8 @@ def drift_in_full(drift: Drift) -> Iterator[str]:
     by = f"by the policy {drift.policy}" if drift.policy else "by its own monitor"
     yield from wrapped(f"{drift.model}  {drift.verdict}{since}  ({by})", 0)
     if drift.end:
-        told = f"from {drift.start} to {drift.end}, {drift.rows} rows, {drift.drifted} features drift"
+        many = f"{drift.drifted} feature{' drifts' if drift.drifted == 1 else 's drift'}"
+        told = f"from {drift.start} to {drift.end}, {drift.rows} rows, {many}"
         yield from labelled("window", told, WIDE)
     else:
         yield from labelled("window", "none has ended yet", WIDE)
