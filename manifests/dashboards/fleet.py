@@ -212,18 +212,16 @@ def _rollouts() -> tuple[style.Panel, ...]:
 
 def _drift() -> tuple[style.Panel, ...]:
     cut = f"max by (namespace, name, feature) (modelward_drift_cut{{{HERE}}})"
-    ratio = (
-        f"max by (namespace, name, feature, metric) (modelward_drift{{{HERE}}}) "
-        f"/ on (namespace, name, feature) group_left () ({cut} > 0)"
-    )
+    values = f"max by (namespace, name, feature, metric) (modelward_drift{{{HERE}}})"
+    worst = f"topk(20, {values} / on (namespace, name, feature) group_left () ({cut} > 0))"
     return (
         style.rows(
             "Features that drift most",
             "Their metric in the last window, and how many times what it has to reach (the threshold, or what chance "
             "alone "
             "reaches): from 1 on it drifts. Of each model its worst features, the worst of all are shown.",
-            query(f"topk(20, {ratio})", ref="A", table=True),
-            query(f"max by (namespace, name, feature, metric) (modelward_drift{{{HERE}}})", ref="B", table=True),
+            query(worst, ref="A", table=True),
+            query(f"{values} and {worst}", ref="B", table=True),
             names={
                 "name": "name",
                 "namespace": "namespace",

@@ -35,8 +35,8 @@ def own(expr: str) -> str:
 
 
 def named(expr: str) -> str:
-    """Of servers, with the model's name under the label that the operator's series have."""
-    return f'label_replace({expr}, "name", "$1", "model", "(.*)")'
+    """Of servers, with the model's name under the label that the operator's series have, and no other."""
+    return f'sum by (namespace, name) (label_replace({expr}, "name", "$1", "model", "(.*)"))'
 
 
 def why(expr: str, reason: str) -> str:

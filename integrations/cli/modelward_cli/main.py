@@ -18,6 +18,7 @@ from modelward_cli import __version__
 from modelward_cli.commands import debug, drift, lineage, report, rollout, status
 from modelward_cli.commands.command import Command
 from modelward_cli.kubectl import Kubectl, KubectlError
+from modelward_cli.layout import plain
 
 COMMANDS: Final[tuple[Command, ...]] = (
     status.COMMAND, rollout.COMMAND, drift.COMMAND, report.COMMAND, lineage.COMMAND, debug.COMMAND,
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KubectlError as error:
-        print(f"modelward {command.name}: {error}", file=sys.stderr)
+        told = "\n".join(map(plain, f"modelward {command.name}: {error}".splitlines()))
+        print(told, file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python itself writes at the end

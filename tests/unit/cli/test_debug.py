@@ -218,6 +218,7 @@ def test_what_looks_like_a_credential_is_left_out(text: str) -> None:
         '{"level": "info", "message": "monitor: 10 rows"}',
         "2026-01-01T00:00:00Z keys=3",
         "why? because",
+        "author: bob",
         "modelward.io/revision=fraud-aaaaaaaaaa",
     ],
 )
@@ -243,6 +244,15 @@ def test_what_a_secret_holds_is_known_by_itself() -> None:
     known = values_of([secret(a=docker, b=ini)])
     for value in ("p-4711-p", "wJalrXUtnFEMI", "KEYKEYKEY"):
         assert scrubbed(f"said {value}!", known) == f"said {GONE}!"
+
+
+@pytest.mark.parametrize(
+    "part", ["a-", "eyJ-", "secret", 'secret="', "://a@", "?a", "-----BEGIN A", "x.", "token: '", "[", '"']
+)
+def test_no_log_takes_forever(part: str) -> None:
+    """In proportion to its length: a quadratic one would take hours of this."""
+    assert scrubbed(part * 100_000, [])
+    assert redacted({"status": {"message": part * 100_000}}, [])
 
 
 BODIES: list[Any] = [

@@ -118,6 +118,16 @@ def test_a_report_is_written(namespace: Namespace) -> None:
     assert (told["model"], told["revision"], told["page"]) == ("fraud", A, str(namespace.folder / "b.html"))
 
 
+def test_it_is_shown_in_a_browser(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    namespace.holds("configmaps", stored())
+    browser, seen = namespace.folder / "browser", namespace.folder / "seen"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    page(namespace, "--open")
+    assert seen.read_text() == f"{(namespace.folder / 'page.html').as_uri()}\n"
+
+
 def test_by_a_policy_it_has_that_ones_windows(namespace: Namespace) -> None:
     body = stored()
     body["data"]["window.u-1.json"] = body["data"].pop("window.own.json")

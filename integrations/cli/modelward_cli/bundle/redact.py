@@ -47,13 +47,13 @@ WORDS: Final = frozenset(
 """Of command lines, those that are ours."""
 
 _SECRETIVE: Final = (
-    r"pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|auth"
+    r"pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|auth(?!or)"
 )
 _NAMED: Final = re.compile(rf"(?i)(?:^|[_.-])(?:{_SECRETIVE}|key|dsn|cookie|signature)(?:$|[_.-])")
 
 _PATTERNS: Final = (
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
-    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"),  # a JSON Web Token
+    re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"),  # a JSON Web Token
     re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     re.compile(r"(?<=://)[^/\s@\"'<>]+(?=@)"),  # user and password of an address
     re.compile(r"(?i)(?<=bearer )[^\s\"',]+|(?<=basic )[A-Za-z0-9+/=]{6,}"),
@@ -61,11 +61,13 @@ _PATTERNS: Final = (
         r"(?i)(?<=[?&])(?:[\w-]*(?:signature|credential|token|sig|key|secret|password|code)[\w-]*)=[^&\s\"'<>]+"
     ),
     re.compile(
-        rf"(?i)(?<![\w])[\w.-]*(?:{_SECRETIVE})[\w.-]*[\"']?\s*(?:=|:\s)\s*"
-        r"(?:\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s,;&\"'{}\[\]]+)"
+        rf"(?i)(?:{_SECRETIVE})[\w.-]{{0,64}}[\"']?\s{{0,4}}(?:=|:\s)\s{{0,4}}"
+        r"(?:\"(?:[^\"\\]|\\.){0,4096}\"|'[^']{0,4096}'|[^\s,;&\"'{}\[\]]+)"
     ),
 )
-"""What looks like a credential. Names go with their values: a little less is known then, and nothing is given away."""
+"""What looks like a credential. Names go with their values.
+Logs are others' to write, so each takes time in proportion to the text: parts that repeat have a bound, or a start that
+can't be anywhere."""
 
 _SECRET_KEY: Final = re.compile(rf"(?i)(?:{_SECRETIVE})(?!.*name$)")
 """Names of entries whose text is left out, wherever they are; `secretName` and its like name a Secret and are kept."""
@@ -157,7 +159,7 @@ def _text(text: str, values: Sequence[str]) -> str:
     if text[:1] in ("{", "["):
         try:
             return json.dumps(_any(json.loads(text), values))
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
     return scrubbed(text, values)
 
@@ -210,7 +212,7 @@ def _decoded(secret: Json) -> Iterator[str]:
             yield re.split(r"[=:]\s*", line, maxsplit=1)[-1].strip(" \"'")
         try:
             yield from _leaves(json.loads(value))
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
 
 
