@@ -5,17 +5,17 @@ is a ValueError; whoever made the pod may have written it.
 """
 
 import base64
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Any, Final
+from functools import lru_cache
+from typing import Annotated, Any, Final
 
 import msgspec
 
 from modelward.api.driftpolicy import Spec
 from modelward.api.quality import Quality
+from modelward.net.untrusted import decoded, printable
 from modelward.values.durations import seconds
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, known
@@ -25,6 +25,12 @@ VERSION: Final = 1
 
 UNPACKED: Final = 256 * 1024
 """Bytes of a message at most: 4096 may be packed out of very many."""
+
+PARTS: Final = 300
+"""Values by segment; a message of ours has a third of it."""
+
+NAME: Final = 100
+"""Characters of a name; whoever made the pod may have written another one."""
 
 DAY: Final = 86400.0
 
@@ -82,18 +88,30 @@ class Measured:
         return self.nothing == OUTCOMES or (self.coverage == 0 and self.nothing is None)
 
 
+_Rows = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+"""Of which each is a float, too."""
+
+_Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+
+_Moment = Annotated[float, msgspec.Meta(ge=0.0, le=2e11)]
+"""Seconds since the epoch that can be shown."""
+
+_Level = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
+
+
 class _Message(Stored):
     v: int
     revision: str
-    rows: int
+    rows: _Rows
     nothing: str | None = None
-    counts: dict[str, int] = msgspec.field(default_factory=dict)
-    values: tuple[tuple[str, str, str, float, float | None, float | None, int], ...] = ()
-    before: tuple[tuple[str, float, float | None, float | None, int], ...] = ()
-    fairness: tuple[tuple[str, str, float, float | None, float | None, int, str, str, int], ...] = ()
+    counts: dict[str, _Rows] = msgspec.field(default_factory=dict)
+    values: tuple[tuple[str, str, str, _Number, _Number | None, _Number | None, _Rows], ...] = ()
+    before: tuple[tuple[str, _Number, _Number | None, _Number | None, _Rows], ...] = ()
+    fairness: tuple[tuple[str, str, _Number, _Number | None, _Number | None, _Rows, str, str, _Rows], ...] = ()
     dropped: int = 0
 
 
+@lru_cache(maxsize=512)
 def read_message(message: str) -> Measured:
     """The inverse of modelward_evaluate.report.pack. Raises ValueError."""
     if not message.startswith(PREFIX):
@@ -103,30 +121,36 @@ def read_message(message: str) -> Measured:
         text = unpack.decompress(base64.b85decode(message.removeprefix(PREFIX)), UNPACKED)
         if not unpack.eof:
             raise ValueError("it is cut off, or too long")
-        told = known(_Message, json.loads(text))
-    except (zlib.error, RecursionError) as error:
+        told = known(_Message, decoded(text))
+    except (zlib.error, RecursionError, OverflowError) as error:
         raise ValueError(f"it can't be unpacked: {error}") from error
     if told.v != VERSION:
         raise ValueError(f"it is of version {told.v}, and this operator reads {VERSION}")
     return Measured(
-        revision=told.revision,
+        revision=_name(told.revision),
         rows=told.rows,
         counts=told.counts,
-        values={each[2]: _value(*each[3:]) for each in told.values if not each[0]},
-        before={each[0]: _value(*each[1:]) for each in told.before},
-        parts=tuple((*each[:3], _value(*each[3:])) for each in told.values if each[0]),
-        gaps=tuple(
-            Gap(name, what, _value(value, low, high, rows), highest, lowest, left_out)
-            for name, what, value, low, high, rows, highest, lowest, left_out in told.fairness
-        ),
+        values=dict([(_name(each[2]), Value(*each[3:])) for each in told.values if not each[0]][:PARTS]),
+        before={_name(each[0]): Value(*each[1:]) for each in told.before},
+        # Each once, as metrics must have them, whoever has written it.
+        parts=tuple((*key, value) for key, value in _parts(told).items())[:PARTS],
+        gaps=tuple({each[:2]: _gap(each) for each in told.fairness[:PARTS]}.values()),
         nothing=told.nothing,
     )
 
 
-def _value(value: float, low: float | None, high: float | None, rows: int) -> Value:
-    if not all(isfinite(each) for each in (value, low, high) if each is not None):
-        raise ValueError("a value is no finite number")
-    return Value(value, low, high, rows)
+def _parts(told: _Message) -> dict[tuple[str, str, str], Value]:
+    return {(_name(each[0]), _name(each[1]), _name(each[2])): Value(*each[3:]) for each in told.values if each[0]}
+
+
+def _gap(told: tuple[str, str, float, float | None, float | None, int, str, str, int]) -> Gap:
+    name, what, value, low, high, rows, highest, lowest, left_out = told
+    return Gap(_name(name), _name(what), Value(value, low, high, rows), _name(highest), _name(lowest), left_out)
+
+
+def _name(text: str) -> str:
+    """As status and metrics may carry it."""
+    return printable(text[:NAME])
 
 
 @dataclass(frozen=True)
@@ -143,8 +167,8 @@ class Reference:
 
     revision: str
     basis: str
-    end: float
-    level: float
+    end: _Moment
+    level: _Level
     values: Mapping[str, Value]
 
 
@@ -154,10 +178,10 @@ class Cohort:
     predictions, all in seconds since the epoch; `level`: of the intervals; `basis`: what makes its values what they
     are."""
 
-    slot: float
-    begin: float
-    end: float
-    level: float
+    slot: _Moment
+    begin: _Moment
+    end: _Moment
+    level: _Level
     basis: str
 
 
@@ -206,10 +230,10 @@ class StoredKept(Stored):
     """As memory has it."""
 
     done: str | None = None
-    slot: float | None = None
+    slot: _Moment | None = None
     cohort: Cohort | None = None
     message: str = ""
-    at: float | None = None
+    at: _Moment | None = None
     first: Reference | None = None
     problem: Problem | None = None
     job: str | None = None

@@ -218,9 +218,41 @@ BOMB = report.pack({"v": 1, "revision": "x" * 300_000, "rows": 0})
         (report.pack({"v": 1, "revision": "r"}), "rows"),
         (report.pack({"v": 1, "revision": "r", "rows": 1, "values": [["", "", "f1", "high", 0, 1, 3]]}), "float"),
         (report.pack({"v": 1, "revision": "r", "rows": 1})[:-3], "."),
+        (report.pack({"v": 1, "revision": "r", "rows": 10**30}), "whole number of"),
+        (report.pack({"v": 1, "revision": "r", "rows": 1 << 60}), "rows"),
+        (report.pack({"v": 1, "revision": "r", "rows": -1}), "rows"),
+        (report.pack({"v": 1, "revision": "r", "rows": 1, "before": [["f1", 1e305, 0, 1, 3]]}), "1e"),
         (BOMB, "cut off, or too long"),
     ],
 )
 def test_what_is_no_message_of_an_evaluator_is_refused(message: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         read_message(message)
+
+
+def test_what_somebody_else_wrote_into_a_message_can_be_shown_and_is_bounded() -> None:
+    rows = [["s\ud800", f"v\n{number}" + "x" * 150, "f1", 0.5, 0.4, 0.6, 3] for number in range(500)]
+    gaps = [["parity", "ratio", 0.5, 0.4, 0.6, 3, "\ud800", "a\x00b", 0]] * 2
+    written = {"v": 1, "revision": "\udfff", "rows": 1, "values": [*rows, *rows], "fairness": gaps}
+    found = read_message(report._packed(written))
+    assert len(found.parts) == len({each[:3] for each in found.parts}) == 300
+    assert len(found.gaps) == 1
+    texts = [
+        found.revision,
+        found.gaps[0].highest,
+        found.gaps[0].lowest,
+        *(text for each in found.parts for text in each[:3]),
+    ]
+    assert all(text.isprintable() and len(text) <= 100 for text in texts)
+    json.dumps(texts, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("slot", 1e30), ("end", -1.0), ("level", 1.0), ("level", 0.0), ("begin", "then")]
+)
+def test_a_jobs_annotation_of_other_hands_is_none(field: str, value: Any) -> None:
+    body = made(policy())
+    about = json.loads(body["metadata"]["annotations"]["modelward.io/evaluation"])
+    about["cohort"][field] = value
+    body["metadata"]["annotations"]["modelward.io/evaluation"] = json.dumps(about)
+    assert read_about(body) is None

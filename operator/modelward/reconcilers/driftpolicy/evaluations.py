@@ -29,6 +29,7 @@ from modelward.revisions.diagnosis import Cures, problem_of_pods
 from modelward.revisions.ownership import belongs_to, is_pod_of_job
 from modelward.revisions.workloads import pod_facts
 from modelward.values.durations import seconds
+from modelward.values.hashing import content_hash
 from modelward.values.times import read_time
 
 log = logging.getLogger(__name__)
@@ -153,7 +154,9 @@ class Evaluations:
         assert quality is not None
         if quality.schedule is None:
             period = seconds(quality.every or EVERY)
-            slot = now // period * period
+            # Not all policies at midnight.
+            shift = int(content_hash({"policy": policy.uid}), 16) % int(period)
+            slot = (now - shift) // period * period + shift
             return slot, slot + period
         schedule = Schedule(quality.schedule.cron, quality.schedule.time_zone)
         last = last_due(schedule, float("-inf"), now)
@@ -283,7 +286,8 @@ def _finished(ended: dict[str, Any]) -> str:
 def _why(name: str, message: str, ends: list[dict[str, Any]]) -> str:
     bad = [each for each in ends if each.get("exitCode") != 0]
     if not bad:
-        return f"The Job {name} failed: {quoted(message.rstrip('.'), LONGEST) or 'nobody says why'}"
+        cure = ". Raise spec.quality.deadline, or spec.quality.memory" if "deadline" in message.lower() else ""
+        return f"The Job {name} failed: {quoted(message.rstrip('.'), LONGEST) or 'nobody says why'}{cure}"
     worst = max(bad, key=_finished)
     if worst.get("reason") == "OOMKilled":
         return f"The Job {name} failed: it needs more memory than its limit. Raise spec.quality.memory"
