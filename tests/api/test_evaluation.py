@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from modelward.quality.measured import read_message
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import document, evaluate
+from modelward_evaluate.job import VARIABLE, main
 from modelward_evaluate.spec import load
 from modelward_monitor.predictionlog.names import File
 from s3store import S3Store
@@ -76,3 +78,43 @@ def test_a_prefix_without_files_is_told(store: Any, tmp_path: Path) -> None:
     for prefix in ("", "/", "/log"):
         with pytest.raises(EvaluationError, match=r"predictions: files with .*, but there is none"):
             said(f"s3://empty{prefix}", str(tmp_path))
+
+
+def test_a_job_reads_each_store_with_the_keys_of_its_own_folder(
+    server: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "else")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    (tmp_path / "lake").mkdir()
+    lake = Lake(tmp_path / "lake")
+    lake.predict([prediction(each) for each in range(4)])
+    lake.tell([outcome(each, int(each < 3)) for each in range(4)])
+    server.client.create_bucket(Bucket="keys")
+    for folder, prefix in ((lake.log, "log/"), (lake.outcomes, "told/")):
+        for path in folder.rglob("*.parquet"):
+            server.client.upload_file(str(path), "keys", f"{prefix}{path.relative_to(folder)}")
+    for name, change in (("log", {}), ("told", {}), ("wrong", {"AWS_SECRET_ACCESS_KEY": "wrong"})):
+        (tmp_path / name).mkdir()
+        for key, value in {**server.environment, **change}.items():
+            (tmp_path / name / key).write_text(f"{value}\n")
+
+    def ended(outcomes: str) -> tuple[int, str]:
+        model = "s3://keys/log/v1/namespace=ml/model=fraud/revision=r1"
+        asked = {
+            "evaluation": {
+                "predictions": {"path": model, "credentials": str(tmp_path / "log")},
+                "outcomes": {"path": "s3://keys/told", "credentials": str(tmp_path / outcomes)},
+                "task": {"task": "classes", "label": "output.label"}, "now": NOW.isoformat(),
+            },
+            "revision": "r1",
+        }  # fmt: skip
+        code = main({VARIABLE: json.dumps(asked)}, tmp_path / "message")
+        return code, (tmp_path / "message").read_text()
+
+    code, message = ended("told")
+    assert code == 0, message
+    assert read_message(message).values["accuracy"].value == 0.75
+    code, message = ended("wrong")
+    assert code == 1
+    assert message.startswith("s3://keys/told can't be listed: ")
