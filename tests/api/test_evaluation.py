@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+import certificates
 from modelward.quality.measured import read_message
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import document, evaluate
 from modelward_evaluate.job import VARIABLE, main
-from modelward_evaluate.spec import load
+from modelward_evaluate.sources import listing
+from modelward_evaluate.spec import Files, load
 from modelward_monitor.predictionlog.names import File
 from s3store import S3Store
 from unit.evaluate.lakes import EPOCH, NOW, Lake, counts, metric, outcome, prediction
@@ -118,3 +120,21 @@ def test_a_job_reads_each_store_with_the_keys_of_its_own_folder(
     code, message = ended("wrong")
     assert code == 1
     assert message.startswith("s3://keys/told can't be listed: ")
+
+
+def test_a_store_behind_an_authority_of_its_own_is_read_where_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = S3Store(tmp_path / "s3", certificate=certificates.made())
+    try:
+        for name, value in {**made.environment, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+            monkeypatch.setenv(name, value)
+        made.client.create_bucket(Bucket="lake")
+        made.client.put_object(Bucket="lake", Key="told/a.csv", Body=b"request_id,row,value\nq1,0,1\n")
+        files = Files(path="s3://lake/told")
+        with pytest.raises(EvaluationError, match=r"(?i)s3://lake/told can't be listed: .*(ssl|certificate)"):
+            listing(files)
+        monkeypatch.setenv("CA_BUNDLE", str(made.authority))
+        assert listing(files).paths == ("lake/told/a.csv",)
+    finally:
+        made.stop()
