@@ -17,8 +17,9 @@ from modelward_inference.artifact import formats
 from modelward_inference.artifact.bundle import Tensor
 from modelward_inference.capture import outcomes as told
 from modelward_inference.capture.outcomes import Outcomes, Told
+from modelward_inference.engine.bodies import Held
 from modelward_inference.engine.dataplane import DataPlane
-from modelward_inference.protocol.messages import unknown_model
+from modelward_inference.protocol.messages import OverloadedError, unknown_model
 from modelward_inference.protocol.origin import ARMS_HEADER, COPY, arm_of
 from modelward_inference.protocol.outcomes import MAX_BODY
 from modelward_inference.serve import triton
@@ -43,8 +44,9 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
-async def _told(outcomes: Outcomes | None, request: Request, revision: str) -> Told:
-    """What becomes of a request that tells outcomes."""
+async def _told(outcomes: Outcomes | None, request: Request, revision: str, held: Held) -> Told:
+    """What becomes of a request that tells outcomes. Raises OverloadedError where there is no room for its body, and
+    ClientDisconnect."""
     if outcomes is None:
         return told.nowhere()
     if arm_of(request.headers.get(ARMS_HEADER, ""), revision) == COPY:
@@ -55,6 +57,7 @@ async def _told(outcomes: Outcomes | None, request: Request, revision: str) -> T
         size += len(part)
         if size > MAX_BODY:
             return told.too_large()
+        held.add(len(part))
         parts.append(part)
     return await outcomes.hand_over(b"".join(parts), request.headers.get("content-encoding", ""))
 
@@ -162,7 +165,10 @@ def small_endpoints(plane: DataPlane, state: State, revision: str = "", outcomes
     async def take_outcomes(name: str, request: Request) -> Response:
         known(name)
         try:
-            found = await _told(outcomes, request, revision)
+            with plane.bodies.hold() as held:
+                found = await _told(outcomes, request, revision, held)
+        except OverloadedError as error:
+            found = Told(503, {"error": str(error)})
         except ClientDisconnect:  # nobody is there to answer
             found = Told(400, {"error": "the body did not come"})
         told.count(found)

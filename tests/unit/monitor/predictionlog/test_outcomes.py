@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 
@@ -205,6 +206,28 @@ def test_without_a_monitor_outcomes_are_to_come_again_and_predictions_go_on(bund
             assert not waiting.done()
             status, answer = waiting.result(DEADLINE)
         assert (status, "send them again" in answer["error"]) == (503, True)
+
+
+def test_bodies_of_outcomes_are_held_within_the_bound_of_all_bodies(bundle: Path, tmp_path: Path) -> None:
+    """A client that sends one slowly, again and again, does not fill the server's memory."""
+    bound = {"MAX_BUFFERED_BYTES": "65536", "MAX_REQUEST_BYTES": "65536"}
+    with serving(bundle, CAPTURE_SOCKET=str(tmp_path / "c.sock"), **bound) as server:
+        slow = server.connection()
+        slow.putrequest("POST", PATH)
+        slow.putheader("content-length", "60000")
+        slow.endheaders(b" " * 50_000)
+        until(lambda: _metric(server, "modelward_inference_body_bytes") == 50_000)
+        status, answer = tell(server, b" " * 20_000)
+        assert (status, "the bodies of all requests together" in answer["error"]) == (503, True)
+        slow.close()
+        until(lambda: _metric(server, "modelward_inference_body_bytes") == 0)
+        assert _metric(server, 'modelward_inference_outcome_requests_total{code="503"}') == 1
+
+
+def _metric(server: Process, name: str) -> float:
+    with urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=DEADLINE) as answer:
+        lines = answer.read().decode().splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} ")), -1.0)
 
 
 def test_keys_are_changed_as_those_of_predictions(bundle: Path, store: Path) -> None:
