@@ -14,7 +14,7 @@ import numpy as np
 
 with atheris.instrument_imports():
     from modelward_inference.capture import wire
-    from modelward_inference.protocol import codec, compression, largejson
+    from modelward_inference.protocol import codec, compression, largejson, outcomes
     from modelward_inference.protocol.messages import RequestError
     from modelward_inference.serve.grpc_api import messages
     from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
@@ -29,7 +29,7 @@ def test_one(data: bytes) -> None:
     """One input of the fuzzer."""
     kind, body = data[:1], data[1:]
     try:
-        match kind[0] % 5 if kind else 0:
+        match kind[0] % 6 if kind else 0:
             case 0:
                 codec.decode(body, None)
             case 1:
@@ -38,6 +38,8 @@ def test_one(data: bytes) -> None:
                 codec.decode(compression.decompressed(body, "gzip", MAX_BODY), None)
             case 3:
                 messages.decode(messages.parse(ModelInferRequest, body))
+            case 4:
+                outcomes.read(body, 0.0)
             case _:
                 size = int.from_bytes(body[:2], "little")
                 wire.load_batch(body[2 : 2 + size], body[2 + size :])
@@ -54,10 +56,12 @@ def seeds(folder: Path) -> None:
         else:
             content = (b"\2" if "Content-Encoding" in each.headers else b"\0") + each.body
         (folder / str(number)).write_bytes(content[:MAX_BODY])
+    told = b'{"outcomes": [{"key": "k", "row": 1, "value": 1, "time": "1970-01-01T00:00:00Z", "weight": 0.5}]}'
+    (folder / "told").write_bytes(b"\4" + told)
     texts = np.array([["a"], ["ü"]], object)
     batch = wire.Batch("e", 1, 2, {"x": np.ones((2, 3), np.float32), "kind": texts}, {"y": np.array([True, False])})
     _, head, *parts = wire.dump_batch(batch)
-    (folder / "batch").write_bytes(b"\4" + len(head).to_bytes(2, "little") + head + b"".join(parts))
+    (folder / "batch").write_bytes(b"\5" + len(head).to_bytes(2, "little") + head + b"".join(parts))
 
 
 if __name__ == "__main__":
