@@ -18,6 +18,9 @@ POLICIES: Final = "driftpolicies.modelward.io"
 RUNS: Final = "retrainingruns.modelward.io"
 REGISTRIES: Final = "modelregistries.modelward.io"
 
+_LOGGED: Final = re.compile(r"[IWEF][0-9]{4} [0-9:.]+ +[0-9]+ [\w.]+:[0-9]+\] ")
+"""A line of klog: level, date, time, process, source."""
+
 Json = dict[str, Any]
 
 
@@ -104,7 +107,7 @@ class Kubectl:
         except subprocess.TimeoutExpired:
             raise NoClusterError(f"kubectl {arguments[0]} had no answer after {TIMEOUT:.0f} s") from None
         if ended.returncode:
-            said = ended.stderr.decode(errors="replace").strip() or f"it ended with {ended.returncode}"
+            said = _said(ended.stderr, ended.returncode)
             raise _failure(f"kubectl {' '.join(arguments[:2])}: {said}", said)
         return ended.stdout.decode(errors="replace")
 
@@ -137,3 +140,10 @@ def _failure(message: str, said: str) -> KubectlError:
     ):
         return NoClusterError(f"{message}\nName a cluster that answers with --context or --kubeconfig.")
     return KubectlError(message)
+
+
+def _said(stderr: bytes, code: int) -> str:
+    """What is for a person. Before it kubectl logs each of its tries, where the cluster can't be reached."""
+    lines = stderr.decode(errors="replace").strip().splitlines()
+    words = [line for line in lines if not _LOGGED.match(line)]
+    return "\n".join(words or lines) or f"it ended with {code}"

@@ -257,6 +257,18 @@ def test_what_the_cluster_refuses_is_said_in_its_words(namespace: Namespace, ref
     assert "Traceback" not in ended.stderr
 
 
+def test_what_kubectl_logs_of_its_tries_is_not_repeated(namespace: Namespace) -> None:
+    tried = 'E1130 01:05:48.102211    7959 memcache.go:265] "Unhandled Error" err="connection refused"\n'
+    namespace.refuses("modeldeployments.modelward.io", 5 * tried + "The connection to the server was refused")
+    said = namespace.modelward("lineage", "fraud").stderr
+    assert (
+        said
+        == "modelward lineage: kubectl get modeldeployments.modelward.io: The connection to the server was refused\n"
+    )
+    namespace.refuses("modeldeployments.modelward.io", tried)
+    assert "memcache.go" in namespace.modelward("lineage", "fraud").stderr, "where it said nothing else"
+
+
 def test_options_reach_kubectl(namespace: Namespace) -> None:
     namespace.json("fraud", "-n", "ml", "--context", "c", "--kubeconfig", "/k")
     assert all(call[:3] == ["--namespace=ml", "--context=c", "--kubeconfig=/k"] for call in namespace.calls())
