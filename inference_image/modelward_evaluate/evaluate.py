@@ -73,7 +73,7 @@ def evaluate(spec: Spec) -> Evaluation:
     # Of a prediction log some files may be left out; other files are none of it.
     of_log = tuple(counted(log.paths))
     if of_log:
-        log = replace(log, paths=of_days(of_log, spec))
+        log = replace(log, paths=of_days(of_log, spec) or of_log)
         _is_of_one_model(log, spec.predictions.path)
     with tempfile.TemporaryDirectory() as scratch:
         con = connect(spec, scratch)

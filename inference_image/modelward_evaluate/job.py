@@ -80,7 +80,7 @@ def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -
         told, code = str(error).strip().split("\n")[0], 1
     if code:
         print(f"modelward_evaluate: {told}", file=sys.stderr)
-    message.write_bytes(told.encode()[: report.LIMIT])
+    message.write_text(told.encode(errors="replace")[: report.LIMIT].decode(errors="ignore"))
     return code
 
 

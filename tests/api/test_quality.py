@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from modelward.api import names
-from modelward.kube.resources import JOBS
+from modelward.kube.resources import JOBS, MODEL_DEPLOYMENTS
+from modelward.reconcilers.driftpolicy.evaluations import AT_A_TIME
 from modelward_evaluate.job import VARIABLE, main
 from nodeless.cluster import Cluster
-from nodeless.model import Model
+from nodeless.model import Model, is_settled, manifest
 from nodeless.operator_process import PLATFORM, operator, until
-from nodeless.training import FakeMonitors, Policy
+from nodeless.training import FakeMonitors, Policy, container
 from unit.evaluate.lakes import Lake, outcome, prediction
 
 pytestmark = pytest.mark.api
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.api
 TASK = {"kind": "Classes", "label": "output.label", "positive": "1"}
 QUALITY = {"task": TASK, "every": "1h", "minSamples": 30, "metrics": [{"name": "accuracy", "min": "0.8"}]}
 LOG: dict[str, Any] = {"monitor": {}, "predictionLog": {"uri": "s3://lake/predictions"}}
-NEW = {"modelUri": "s3://models/fraud/2/model.onnx"}
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def found_out(policy: Policy, job: str, folder: Path, right: int, of: int = 200,
     """What the evaluator says, run as the Job asks for it, of rows that are logged and outcomes that came."""
     folder.mkdir()
     body = policy.cluster.request("GET", JOBS.path(policy.namespace, job))
-    (container,) = body["spec"]["template"]["spec"]["containers"]
-    asked = json.loads(next(each["value"] for each in container["env"] if each["name"] == VARIABLE))
+    (only,) = body["spec"]["template"]["spec"]["containers"]
+    asked = json.loads(next(each["value"] for each in only["env"] if each["name"] == VARIABLE))
     revision, spec = asked["revision"], asked["evaluation"]
     time = datetime.fromisoformat(spec["end"]) - timedelta(hours=1)
     lake = Lake(folder)
@@ -198,3 +198,60 @@ async def test_an_installation_without_the_image_says_so(cluster: Cluster, model
         policy.apply(quality=QUALITY)
         await until(lambda: policy.condition("Measured")["reason"] == "NoEvaluator", "that there is no image")
         assert "MODELWARD_EVALUATE_IMAGE" in policy.condition("Measured")["message"]
+
+
+def is_told(policy: Policy, reason: str, words: str) -> bool:
+    found = policy.condition("Measured")
+    return (found["status"], found["reason"]) == ("False", reason) and words in found["message"]
+
+
+async def test_a_job_that_is_refused_or_does_not_go_on_is_told(cluster: Cluster, model: Model, policy: Policy) -> None:
+    async with operator(cluster, monitors=FakeMonitors()):
+        model.apply(**LOG)
+        await until(model.is_ready, "the model")
+        policy.apply(quality=QUALITY)
+        job = await asked_for(policy, 1)
+        waiting = {"waiting": {"reason": "CreateContainerConfigError", "message": "no ConfigMap ca"}}
+        conditions = [{"type": "Ready", "status": "False"}]
+        policy.pod(job, [container("evaluate", waiting)], phase="Pending", conditions=conditions)
+        await until(lambda: is_told(policy, "EvaluationDelayed", "no ConfigMap ca"), "what its pod waits for")
+        policy.fail(job, reason="DeadlineExceeded")
+        await until(lambda: is_told(policy, "EvaluationFailed", "Raise spec.quality.deadline"), "its end", 60)
+        hard = {"hard": {"count/jobs.batch": "0"}}
+        quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": hard}
+        cluster.kubectl("create", "-n", model.namespace, "-f", "-", stdin=json.dumps(quota))
+        # There may be no controller that says how much is used, without which nothing is admitted.
+        used = json.dumps({"status": {**hard, "used": {"count/jobs.batch": "0"}}})
+        cluster.kubectl(
+            "patch", "resourcequota", "q", "-n", model.namespace, "--subresource=status", "--type=merge", "-p", used
+        )
+        policy.apply(quality={**QUALITY, "days": 3})
+        await until(lambda: is_told(policy, "EvaluationDelayed", "exceeded quota"), "that the quota refuses it")
+        assert len(evaluating(policy)) == 1
+
+
+async def test_of_many_models_some_are_evaluated_at_a_time(
+    cluster: Cluster, model: Model, policy: Policy, tmp_path: Path
+) -> None:
+    async with operator(cluster, monitors=FakeMonitors()):
+        for number in range(AT_A_TIME + 1):
+            made = manifest(model.namespace, f"m{number}", **LOG)
+            made["metadata"]["labels"] = {"team": "risk"}
+            cluster.apply(made, model.namespace)
+
+        def are_ready() -> bool:
+            model.kubelet.settle()
+            listed = cluster.request("GET", MODEL_DEPLOYMENTS.path(model.namespace))["items"]
+            return len(listed) == AT_A_TIME + 1 and all(map(is_settled, listed))
+
+        await until(are_ready, "the models", 60)
+        policy.apply(target={"selector": {"matchLabels": {"team": "risk"}}}, quality=QUALITY)
+        await until(lambda: len(evaluating(policy)) == AT_A_TIME, "the first Jobs")
+        targets = {each["metadata"]["labels"][names.LABEL_TARGET] for each in evaluating(policy)}
+        assert len(targets) == AT_A_TIME
+        await until(lambda: policy.condition("Measured")["status"] == "Unknown", "that they wait")
+        assert len(evaluating(policy)) == AT_A_TIME
+        job = open_ones(policy)[0]
+        policy.succeed(job, found_out(policy, job, tmp_path / "a", right=190))
+        await until(lambda: len(evaluating(policy)) == AT_A_TIME + 1, "the next one", 60)
+        assert len(open_ones(policy)) == AT_A_TIME

@@ -131,3 +131,19 @@ def test_what_is_wrong_is_one_line_of_the_message(
     told = (tmp_path / "message").read_text()
     assert why in told
     assert "\n" not in told
+
+
+def test_days_of_which_there_are_no_files_are_no_error_of_the_program(lake: Lake) -> None:
+    lake.predict([prediction(0)])
+    lake.tell([outcome(0)])
+    assert lake.said(begin="2027-01-01T00:00:00Z")["counts"]["predictions"] == 0
+
+
+def test_a_long_error_is_cut_between_letters(lake: Lake, tmp_path: Path) -> None:
+    lake.predict([prediction(0)])
+    lake.tell([outcome(0)])
+    path = f"s3://{'ä' * 1990}"
+    assert main({VARIABLE: asked(lake, evaluation={"outcomes": {"path": path}})}, tmp_path / "message") == 1
+    message = (tmp_path / "message").read_bytes()
+    assert 3000 < len(message) <= report.LIMIT
+    assert message.decode()

@@ -291,5 +291,7 @@ def _why(name: str, message: str, ends: list[dict[str, Any]]) -> str:
     worst = max(bad, key=_finished)
     if worst.get("reason") == "OOMKilled":
         return f"The Job {name} failed: it needs more memory than its limit. Raise spec.quality.memory"
-    said = quoted((worst.get("message") or "").strip(), LONGEST)
+    # One line of its own words; of what it did not foresee, the end of its log.
+    lines = (worst.get("message") or "").strip().splitlines() or [""]
+    said = quoted(lines[-1], LONGEST)
     return f"The Job {name} failed: {said or 'it said nothing'} (exit code {worst.get('exitCode')})"
