@@ -135,11 +135,15 @@ def look_again_in(pods: Iterable[PodFacts], now: float) -> float | None:
 def blamed(pod: PodFacts, states: Mapping[Source, State], *, cached: bool) -> Unmounted | None:
     """Of a pod that `waits`. `states`: of what it needs, as far as it is known; `cached`: it mounts a cache, which is
     left out first where nothing else is wrong: pods that wait without it, too, wait for something else."""
-    scheduled = pod.unschedulable is None
-    for source in pod.needs:
-        if source in states and (found := _judged(source, states[source], scheduled=scheduled)) is not None:
+    scheduled, known = pod.unschedulable is None, [source for source in pod.needs if source in states]
+    for source in known:
+        if (found := _judged(source, states[source])) is not None:
             return found
-    if cached or not scheduled or any(source not in states for source in pod.needs):
+    for source in known if scheduled else ():
+        # A model's claim that one node mounts serves a model on that node; a log's has to be one for many.
+        if not states[source].shared and (source.field == LOG_FIELD or not cached):
+            return _not_shared(source)
+    if cached or not scheduled or len(known) < len(pod.needs):
         return None
     first = next((each for each in pod.needs if each.kind == CLAIM), None)
     if first is None:
@@ -154,7 +158,17 @@ def blamed(pod: PodFacts, states: Mapping[Source, State], *, cached: bool) -> Un
     )
 
 
-def _judged(source: Source, state: State, *, scheduled: bool) -> Unmounted | None:
+def _not_shared(source: Source) -> Unmounted:
+    return Unmounted(
+        source,
+        "ClaimNotShared",
+        f"{source.kind} {source.name} ({source.field}) can be mounted by one node alone, so that a pod on another "
+        "waits for it for ever, as one does now. Name a claim that many may mount (ReadWriteMany)",
+        NOBODY_KNOWS,
+    )
+
+
+def _judged(source: Source, state: State) -> Unmounted | None:
     what = f"{source.kind} {source.name} ({source.field})"
     without = "without which no pod of it starts"
     if not state.readable:
@@ -172,11 +186,4 @@ def _judged(source: Source, state: State, *, scheduled: bool) -> Unmounted | Non
         )
     if state.block:
         return Unmounted(source, "ClaimNotShared", f"{what} is a block device, not a folder. Name another one")
-    if scheduled and not state.shared:
-        return Unmounted(
-            source,
-            "ClaimNotShared",
-            f"{what} can be mounted by one node alone, so that pods on others wait for it for ever. Name one that many "
-            "may mount (ReadWriteMany)",
-        )
     return None

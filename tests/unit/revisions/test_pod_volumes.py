@@ -96,6 +96,15 @@ def test_what_is_wrong_is_named_with_its_field_whatever_else_the_pod_mounts(case
     assert reason in REASONS
 
 
+def test_a_model_s_claim_of_one_node_may_be_right_so_the_cache_goes_first() -> None:
+    models = Source(CLAIM, "models", "spec.model.uri")
+    states = {models: State(phase="Bound", shared=False)}
+    assert blamed(held(models), states, cached=True) is None
+    found = blamed(held(models), states, cached=False)
+    assert found is not None
+    assert (found.reason, found.patience) == ("ClaimNotShared", 3600.0)
+
+
 def test_a_claim_of_one_node_is_no_fault_of_a_pod_that_no_node_takes() -> None:
     no_node = held(LOG, unschedulable="pod has unbound immediate PersistentVolumeClaims")
     assert blamed(no_node, {LOG: State(phase="Bound", shared=False)}, cached=False) is None
