@@ -247,7 +247,7 @@ def _told(
     if run is not None and (uid := (made_by or {}).get(str(run))):
         parent = {"run": {"runId": retraining_id(uid)}, "job": {"namespace": namespace, "name": _trains(name)}}
         run_facets["parent"] = facet("ParentRunFacet", "1-2-0", **parent)
-    inputs, registry = [], plain(str(followed.get("address") or "").partition("#")[0])
+    inputs, registry = [], _registry(followed.get("address"))
     if registry and lineage.get("name") and version:
         inputs.append(model_set(registry, plain(lineage["name"]), str(version)))
     inputs += data_sets(lineage, registry or f"{namespace}/{metadata['namespace']}")
@@ -281,10 +281,17 @@ def _retraining(namespace: str, model: tuple[str, str], run: Run) -> tuple[Event
         facets["nominalTime"] = facet("NominalTimeRunFacet", "1-0-1", nominalStartTime=_shown(read_time(run.occasion)))
     made = run.model is not None and run.result in (runs.PROMOTED, runs.REPORTED, runs.ROLLED_BACK, runs.REFUSED)
     version = None if run.model is None else run.version or run.model.digest or plain(run.model.uri)
+    learnt: list[dict[str, Any]] = []
+    source = None
+    if (told_by := run.registration) is not None:
+        # What the version that it reported was made from, by its registry: as of a rollout of it.
+        learnt = data_sets(told_by.lineage, _registry(told_by.address))
+        source = source_code(told_by.lineage)
     told = _Told(
         namespace, _trains(name), retraining_id(run.uid), "Retraining",
         f"Retrains the model {model[1]} in namespace {model[0]}", facets,
-        (model_set(namespace, name, run.revision),), (model_set(namespace, name, version),) if made else (),
+        (model_set(namespace, name, run.revision), *learnt), (model_set(namespace, name, version),) if made else (),
+        source,
     )  # fmt: skip
     events = [told.event(START, run.started_at)]
     kind = _RESULTS.get(run.result or "")
@@ -296,6 +303,11 @@ def _retraining(namespace: str, model: tuple[str, str], run: Run) -> tuple[Event
 
 def _plain(value: object) -> str | None:
     return None if value is None else plain(value)
+
+
+def _registry(address: object) -> str:
+    """The namespace of what a registry has; empty where there is none. Behind `#` is who asks it."""
+    return plain(str(address or "").partition("#")[0])
 
 
 def _trains(job: str) -> str:

@@ -253,3 +253,14 @@ def test_what_served_before_a_run_s_model_is_none_of_that_run_s() -> None:
     assert told.document["outputs"][0]["facets"]["version"]["datasetVersion"] == "7"
     assert told.document["inputs"] == []
     assert "parent" not in facets(told)
+
+
+def test_a_retraining_run_that_reported_a_version_tells_what_it_learnt_from() -> None:
+    registration = {"uri": "models:/fraud/8", "address": "http://mlflow.ml.svc:5000#risk", "version": "8"}
+    told = {"registration": registration | {"lineage": LINEAGE}, "model": {"uri": "s3://models/fraud/8"}}
+    end = run_events(run("Promoted", finishedAt=ENDED, version="8", **told))[-1].document
+    assert [(each["namespace"], each["name"]) for each in end["inputs"]] == [
+        (NAMESPACE, "ml/fraud"), (REFERENCE["address"], "fraud-train"), (REFERENCE["address"], "other"),
+    ]  # fmt: skip
+    assert end["job"]["facets"]["sourceCodeLocation"]["version"] == COMMIT
+    assert "hunter2" not in json.dumps(end)
