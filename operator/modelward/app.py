@@ -72,6 +72,8 @@ def main() -> None:
     logging.basicConfig(
         level=configured.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    for told in configured.unknown:
+        log.warning("%s", told)
     logging.getLogger("kopf").setLevel(logging.WARNING)
     causes: list[BaseException] = []
     try:

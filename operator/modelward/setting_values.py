@@ -4,9 +4,10 @@ An overlay of the manifests is written by hand. What is wrong in it ends the ope
 reconcile, pod or request that needs it.
 """
 
+import difflib
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -29,12 +30,44 @@ _PLAIN_HOST: Final = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9a-fA-F:]+\])(?::[0-9]
 _UNPROXIED: Final = re.compile(r"[A-Za-z0-9._*-]+(?::[0-9]{1,5})?|\[?[0-9a-fA-F:.]+\]?(?:/[0-9]{1,3})?")
 _NAMESPACE_PATTERN: Final = re.compile(r"(?:[a-z0-9*?-]|\[[^]]+\])+")
 
+PREFIX: Final = "MODELWARD_"
+_OF_A_SERVICE: Final = re.compile(rf"{PREFIX}\w*_(?:SERVICE_HOST|SERVICE_PORT\w*|PORT(?:_[0-9]+_\w+)?)")
+"""What the kubelet gives every container of a namespace with a Service modelward-operator."""
+
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LAST_PORT: Final = 65535
 
 
 class SettingsError(ValueError):
     """A setting is missing or wrong; the message names the variable."""
+
+
+class Asked(Mapping[str, str]):
+    """An environment, and which of its variables are read: those are the settings."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return self._environment[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environment)
+
+    def __len__(self) -> int:
+        return len(self._environment)
+
+    def unknown(self) -> tuple[str, ...]:
+        """In a sentence each, the variables that nobody has read and that look as if somebody meant a setting."""
+        strange = [name for name in self._environment if name.startswith(PREFIX) and name not in self.names]
+        return tuple(_unknown(name, self.names) for name in sorted(strange) if not _OF_A_SERVICE.fullmatch(name))
+
+
+def _unknown(name: str, known: Collection[str]) -> str:
+    meant = difflib.get_close_matches(name, known, 1, 0.8)
+    return f"{name} is no setting of this operator{f'; {meant[0]} is one' if meant else ''} (docs/settings.md)"
 
 
 def image(environment: Mapping[str, str], name: str, *, optional: bool = False) -> str:

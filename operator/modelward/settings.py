@@ -5,7 +5,7 @@ import re
 import socket
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelward import setting_values as value
@@ -33,7 +33,7 @@ class Settings:
     changed; 0: none. `lending`: for which roles of AWS, to which namespaces, the operator lends its own identity.
     `openlineage_url`: where lineage is sent, None: nowhere; `openlineage_namespace`: of its jobs;
     `openlineage_key_file`: a bearer token for it; `openlineage_namespaces`: of the cluster, names or patterns, whose
-    lineage is sent.
+    lineage is sent. `unknown`: sentences about variables that are none.
     """
 
     platform: Platform
@@ -56,10 +56,12 @@ class Settings:
     openlineage_namespace: str = "modelward"
     openlineage_key_file: Path | None = None
     openlineage_namespaces: tuple[str, ...] = ("*",)
+    unknown: tuple[str, ...] = ()
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
     """Read the settings. Raises SettingsError."""
+    environment = asked = value.Asked(environment)
     namespace = environment.get("POD_NAMESPACE") or _own_namespace()
     http_port = value.port(environment, "MODELWARD_HTTP_PORT", 8080)
     webhook_port = value.port(environment, "MODELWARD_REGISTRY_WEBHOOK_PORT", 8082)
@@ -67,7 +69,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         raise SettingsError(
             f"MODELWARD_REGISTRY_WEBHOOK_PORT is {webhook_port}, which is MODELWARD_HTTP_PORT, too; set it to another"
         )
-    return Settings(
+    found = Settings(
         platform=Platform(
             server_image=value.image(environment, "MODELWARD_SERVER_IMAGE"),
             router_image=value.image(environment, "MODELWARD_ROUTER_IMAGE"),
@@ -113,6 +115,8 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         openlineage_key_file=value.path(environment, "MODELWARD_OPENLINEAGE_API_KEY_FILE"),
         openlineage_namespaces=value.namespace_patterns(environment, "MODELWARD_OPENLINEAGE_NAMESPACES", "*"),
     )
+    # A slip in a name must not pass for the default: without WATCH_NAMESPACES it is an installation for all of them.
+    return replace(found, unknown=asked.unknown())
 
 
 def _lending(environment: Mapping[str, str]) -> Lending:

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +14,7 @@ from modelward.api.modeldeployment import Monitor
 from modelward.registries.roles import Identity, Lending
 from modelward.revisions import deployment as revision
 from modelward.routing.envoy import objects as router
-from modelward.setting_values import SettingsError
+from modelward.setting_values import Asked, SettingsError
 from modelward.settings import load
 
 COMPLETE = {"MODELWARD_SERVER_IMAGE": "a:1", "MODELWARD_ROUTER_IMAGE": "b:1", "POD_NAME": "p", "POD_UID": "u"}
@@ -269,24 +268,8 @@ WRONG: dict[str, str] = {
 """Of each setting a value that it can't have."""
 
 
-class Read(dict[str, str]):
-    """Settings, and which of them are read."""
-
-    def __init__(self) -> None:
-        super().__init__(COMPLETE)
-        self.names: set[str] = set()
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.names.add(name)
-        return super().get(name, default)
-
-    def __contains__(self, name: object) -> bool:
-        self.names.add(str(name))
-        return super().__contains__(name)
-
-
 def settings() -> set[str]:
-    given = Read()
+    given = Asked(COMPLETE)
     load(given)
     return {name for name in given.names if name.startswith("MODELWARD_")}
 
@@ -327,6 +310,20 @@ def test_what_would_only_fail_later_fails_at_the_start(name: str, text: str) -> 
     with pytest.raises(SettingsError, match=name) as found:
         load({**COMPLETE, name: text})
     assert "hunter2" not in str(found.value)
+
+
+def test_a_name_that_is_none_is_told_and_not_taken_for_the_default() -> None:
+    assert load(COMPLETE).unknown == ()
+    of_services = {
+        "MODELWARD_OPERATOR_SERVICE_HOST": "10.0.0.1", "MODELWARD_OPERATOR_SERVICE_PORT_HTTP": "8080",
+        "MODELWARD_OPERATOR_PORT": "tcp://10.0.0.1:8080", "MODELWARD_OPERATOR_PORT_8080_TCP_ADDR": "10.0.0.1",
+    }  # fmt: skip
+    given = {"MODELWARD_WATCH_NAMESPACE": "team-a", "MODELWARD_COLOUR": "blue", "PATH": "/bin", **of_services}
+    assert load({**COMPLETE, **given}).unknown == (
+        "MODELWARD_COLOUR is no setting of this operator (docs/settings.md)",
+        "MODELWARD_WATCH_NAMESPACE is no setting of this operator; MODELWARD_WATCH_NAMESPACES is one "
+        "(docs/settings.md)",
+    )
 
 
 def test_what_people_write_is_taken() -> None:
