@@ -16,6 +16,9 @@ ROLLED_BACK: Final = 'modelward_rollout_phase{phase="RolledBack"}'
 MODELS: Final = 'modelward_cached_objects{resource="modeldeployments"}'
 DAYS: Final = f"min by ({MODEL}) (envoy_server_days_until_first_cert_expiring)"
 
+TARGET: Final = "job, instance"
+"""By which series of one process are joined."""
+
 STEP_SECONDS: Final = 86400
 """No `hold` of a step is longer."""
 
@@ -160,10 +163,13 @@ def _of_the_operator() -> list[Alert]:
         ),
         Alert(
             "ModelwardQueueStuck", PAGE,
-            f"{told('min_over_time(modelward_workqueue_depth[10m])', 'namespace')} > 0\n"
-            f"and on (namespace) (\n  {total(f'increase({waits}_count[10m])', 'namespace')} == 0\nor\n"
-            f"  {total(f'rate({waits}_sum[10m])', 'namespace')}\n"
-            f"  / {total(f'rate({waits}_count[10m])', 'namespace')} > 60\n)",
+            # Who stands by has a queue as well, and nobody who works on it.
+            told(
+                f"\n  min_over_time(modelward_workqueue_depth[10m]) > 0\n  and on ({TARGET}) modelward_leader == 1\n"
+                f"  and on ({TARGET}) (\n    increase({waits}_count[10m]) == 0\n"
+                f"    or rate({waits}_sum[10m]) / rate({waits}_count[10m]) > 60\n  )\n",
+                "namespace",
+            ),
             "{{ $value }} objects or more wait for the operator in {{ $labels.namespace }}",
             "For ten minutes some have been due, and none was taken up, or they wait for more than a minute each.",
             "queue-stuck", "10m",

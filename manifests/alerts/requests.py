@@ -38,9 +38,9 @@ def rate(selector: str) -> str:
 def _failures() -> str:
     """Envoy has a metric for each status of gRPC, and answers all of them with HTTP 200."""
     http = rate(f'envoy_http_downstream_rq_xx{{{ROUTER},envoy_response_code_class="5"}}')
-    parts = [f'label_replace({http}, "failure", "http", "", "")']
+    parts = [f'label_replace({http}, "failure", "http", "failure", "")']
     parts += [
-        f'label_replace({rate(f"envoy_cluster_grpc_{number}{{{OF_CLIENTS}}}")}, "failure", "{number}", "", "")'
+        f'label_replace({rate(f"envoy_cluster_grpc_{number}{{{OF_CLIENTS}}}")}, "failure", "{number}", "failure", "")'
         for number in GRPC_FAILURES
     ]
     return total("\n  " + "\n  or ".join(parts) + "\n")

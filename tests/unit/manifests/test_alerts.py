@@ -17,7 +17,7 @@ from promserver.promtool import Promtool, firing, series
 ROOT = Path(__file__).parents[3]
 ALERTS = ROOT / "manifests/alerts"
 MODEL = {"namespace": "ml", "name": "fraud"}
-OPERATOR = {"namespace": "modelward-system", "pod": "operator-1"}
+OPERATOR = {"namespace": "modelward-system", "pod": "operator-1", "job": "operator", "instance": "10.0.0.1:8080"}
 CLUSTER = "fraud-0123456789"
 LEADS = series("modelward_leader", "1x5000", **OPERATOR)
 """Else it is told that nobody does."""
@@ -243,6 +243,13 @@ def of_the_operator() -> Iterator[Case]:
     moves = [queue[0], series(f"{waits}_count", "0+10x90", **OPERATOR)]
     yield Case("all wait for minutes", [*moves, series(f"{waits}_sum", "0+900x90", **OPERATOR)], page("QueueStuck"))
     yield Case("it is always full, and moves", [*moves, series(f"{waits}_sum", "0+1x90", **OPERATOR)], [])
+    other = {**OPERATOR, "pod": "operator-2", "instance": "10.0.0.2:8080"}
+    stands_by = [
+        series("modelward_leader", "0x90", **other), series(depth, "4x90", **other),
+        series(f"{waits}_count", "0x90", **other), series(f"{waits}_sum", "0x90", **other),
+        series(depth, "0x90", **OPERATOR), *queue[1:],
+    ]  # fmt: skip
+    yield Case("who stands by has a queue that nobody works on, and there is nothing to do", stands_by, [])
     yield Case("it is empty", [series(depth, "0x90", **OPERATOR), *queue[1:]], [])
     yield Case("a registry is away", [told("modelregistry_ready", "0x90")], ticket("RegistryUnreachable"))
     yield Case("a registry was away", [told("modelregistry_ready", "0x40 1x20")], [])

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
+from modelward import telemetry
 from modelward.api import names
 from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
 from modelward.reconcilers.driftpolicy.elsewhere import STOP_WITHIN
+from modelward.reconcilers.driftpolicy.reconcile import RESULTS
 from modelward.retraining.going import read_going
 from modelward.retraining.run import ASKED, BROKE, SUCCEEDED, WAITS, WORKING, Outcome
 from modelward.retraining.triggers.trigger import Order
@@ -80,8 +83,14 @@ def test_deleting_a_run_cancels_it_elsewhere_once() -> None:
 
 
 def test_metrics_tell_of_no_target_that_is_gone_and_of_no_policy() -> None:
+    def failed() -> float | None:
+        labels = {"namespace": "ml", "policy": "nightly", "result": "Failed"}
+        return REGISTRY.get_sample_value("modelward_retraining_runs_total", labels)
+
     world, _ = by_webhook()
+    telemetry.forget_policy("ml", "nightly", RESULTS)
     world.settle()
+    assert failed() == 0.0, "shown before one fails"
     world.end_window(drifts=True)
     world.settle()
     assert {name: [each.model for each in told] for (_, name), told in world.operator.shown().items()} == {
@@ -91,7 +100,7 @@ def test_metrics_tell_of_no_target_that_is_gone_and_of_no_policy() -> None:
     world.remove(DRIFT_POLICIES, "nightly")
     world.settle()
     world.reconcile("nightly")
-    assert world.operator.shown() == {("ml", "drift"): ()}
+    assert (world.operator.shown(), failed()) == ({("ml", "drift"): ()}, None)
 
 
 def finalizers(world: World) -> list[str]:
