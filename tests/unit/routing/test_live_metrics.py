@@ -10,7 +10,7 @@ import grpc
 import pytest
 import yaml
 from docs.generate_metrics import CONTRACT
-from prometheus_client import Metric
+from prometheus_client import REGISTRY, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 import certificates
@@ -19,6 +19,9 @@ from live_envoy import LiveEnvoy
 from manifests.alerts.requests import OF_CLIENTS
 from modelward.api.traffic import Traffic
 from modelward.facts import Arm, Match, RouteTable
+from modelward.routing.latency import BOUNDS
+from modelward.statusmetrics import of_slo
+from modelward_inference.telemetry.metrics import SECONDS, FastHistogram
 from unit.routing.test_live_envoy import INFER, Upstream
 
 STABLE, ARM, DEAD = "fraud-0123456789", "fraud-abcdef0123", "fraud-ffffffffff"
@@ -92,6 +95,25 @@ def test_the_contract_is_what_envoy_shows(envoy: LiveEnvoy) -> None:
         if "le" in each.labels
     )
     assert set(buckets.values()) == {CONTRACT["sizes"]["bounds"][0]}
+    bounds = {each.labels["le"] for each in shown["envoy_cluster_upstream_rq_time"].samples if "le" in each.labels}
+    assert bounds == {spelled(bound)[0] for bound in BOUNDS} | {"+Inf"}, "as the operator names them for a rule to find"
+
+
+def spelled(bound: float) -> tuple[str, str]:
+    """A bound (milliseconds) as an objective of that time names it, in routers and in servers."""
+    slo = {"latency": {"threshold": f"{int(bound)}ms", "objective": "99%"}}  # 7ms are judged at 7.5
+    body = {"metadata": {"namespace": "ml", "name": "fraud"}, "spec": {"slo": slo}}
+    labels = next(labels for name, labels, _ in of_slo(body) if name == "slo_latency_threshold_seconds")
+    return labels[2], labels[3]
+
+
+def test_servers_have_these_bounds_by_that_name_too() -> None:
+    histogram = FastHistogram("modelward_of_this_test_seconds", "Bounds.", (), SECONDS)
+    REGISTRY.unregister(histogram)
+    histogram.labels().observe(0.1)
+    (family,) = histogram.collect()
+    shown = {re.sub(r"[.]0$", "", each.labels["le"]) for each in family.samples if "le" in each.labels}
+    assert {spelled(bound)[1] for bound in BOUNDS} <= shown
 
 
 def test_what_prometheus_asks_for_is_the_contract_and_little_else(envoy: LiveEnvoy) -> None:
