@@ -38,8 +38,8 @@ CONNECTIONS: Final = 64
 ARRIVES: Final = 10.0
 """Seconds that a request may take to arrive: its server has all of it."""
 
-GATHER: Final = 0.02
-"""Seconds that outcomes wait for others, to be written with them."""
+GATHER: Final = 0.1
+"""Seconds that outcomes wait for others, to be written with them: each write is a whole snapshot."""
 
 ENDS: Final = "the monitor ends; send these outcomes again, another pod takes them"
 
