@@ -18,6 +18,7 @@ from nodeless.fixtures import api_server
 from nodeless.model import Model, manifest
 from nodeless.operator_process import operator, until
 from nodeless.training import Policy
+from pod_templates import BAD
 
 
 @contextmanager
@@ -114,6 +115,15 @@ def job_template_powers(cluster: Cluster, pod: dict[str, Any]) -> str:
     template = {"spec": {"template": {"spec": {"containers": [CONTAINER], **pod}}}}
     jobs, _ = asyncio.run(_decided(cluster, template))
     return "the Job was made with it" if jobs else ""
+
+
+@attack("no pod of a model loses a guard, or reaches what is the operator's, by a template", {
+    name: spec for name, (spec, _) in BAD.items()
+}, server)  # fmt: skip
+def model_template_powers(cluster: Cluster, spec: dict[str, Any]) -> str:
+    """By a client that has unknown fields dropped: what has no rule of its own would be made without it, untold."""
+    body = manifest("default", "fraud")
+    return "the API server took it" if cluster.takes({**body, "spec": {**body["spec"], **spec}}, "default") else ""
 
 
 @attack("a training pod joins no model's Service", {"every Service's labels": None}, server)

@@ -82,6 +82,13 @@ class Cluster:
         """Whether the API server takes it as kubectl would send it (no unknown fields), and what it says else."""
         return self._write("POST", self._folder(body, namespace), body, user, dry_run, "application/json")
 
+    def takes(self, body: Any, namespace: str) -> bool:
+        """Whether it would take it from a client that has unknown fields dropped instead of refused."""
+        path = f"{self._folder(body, namespace)}?{urlencode({'dryRun': 'All', 'fieldValidation': 'Ignore'})}"
+        answer = self._http.request("POST", self.server.url + path, json=body, headers=self._headers)
+        assert answer.status in (201, 422), answer.data
+        return answer.status == 201
+
     def apply(self, body: Any, namespace: str) -> None:
         """Server-side, with force."""
         taken, said = self.applied_by("", body, namespace)
