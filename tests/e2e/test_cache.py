@@ -127,3 +127,16 @@ def test_a_pod_that_is_made_anew_starts_with_the_store_away(
     assert cached.said("download", "was downloaded before") == cached.said("compile", "was compiled before") == 1
     second = cached.seconds()
     measured(f"first start {first:.0f} s, second, from the cache, {second:.0f} s: {second / max(first, 1.0):.2f}")
+
+
+def test_a_log_whose_claim_is_missing_is_named_and_the_cache_is_not(model: Model, digest: str, bound: str) -> None:
+    cached = Cached(model, digest, bound)
+    logged: dict[str, Any] = {**cached.spec, "monitor": {}, "predictionLog": {"uri": "pvc://absent/log"}}
+    model.apply(KEY, **logged)
+    told = until(lambda: (found := model.condition("PredictionLogged"))["reason"] == "ClaimMissing" and found, "words")
+    assert "PersistentVolumeClaim absent (spec.predictionLog.uri)" in told["message"]
+    assert model.condition("Reconciling")["reason"] == "ClaimMissing"
+    assert model.condition("CacheUsable")["status"] == "True"
+    model.apply(KEY, **{**logged, "predictionLog": {"uri": f"pvc://{bound}/log"}})
+    until(model.is_settled, f"{model.name} settled", STARTS)
+    assert model.condition("PredictionLogged")["reason"] != "ClaimMissing"
