@@ -28,6 +28,7 @@ FAILING: Final = 0.01
 
 TROUBLE: Final = " or ".join(
     [
+        why(f"32 * (1 - max by (namespace, name) (modelward_modeldeployment_servable{{{HERE}}}))", "answers nobody"),
         why(f"16 * (1 - {READY})", "not ready"),
         why(f'8 * max by (namespace, name) (modelward_rollout_phase{{{HERE}, phase="RolledBack"}})', "rolled back"),
         why(f"4 * ({named(ERRORS)} > bool {FAILING})", "failing"),
@@ -127,7 +128,8 @@ def _counts() -> tuple[style.Panel, ...]:
 def _worst() -> style.Panel:
     return style.rows(
         "Models, the worst first",
-        "Trouble is a sum: 16 not ready, 8 the last rollout was rolled back, 4 more than 1 % of the requests fail, 2 "
+        "Trouble is a sum: 32 it answers nobody, 16 not ready, 8 the last rollout was rolled back, 4 more than 1 % "
+        "of the requests fail, 2 "
         "features "
         "drift, 1 its monitors do not all answer. A click on a name opens the model. Errors are what is no client's "
         "mistake, and "

@@ -66,7 +66,7 @@ MODEL: Any = {
     "metadata": {"namespace": "ml", "name": "fraud"},
     "spec": {"slo": {"availability": "99.9%", "latency": {"threshold": "200ms", "objective": "99%"}}},
     "status": {
-        "conditions": [condition("Ready"), condition("PredictionLogged")],
+        "conditions": [condition("Ready"), condition("Servable"), condition("PredictionLogged")],
         "predictionLog": {"written": 4, "stored": 3, "waiting": 1, "lost": 0},
         "stable": {"revision": STABLE, "version": "7", "weight": 75},
         "candidate": {"revision": CANDIDATE, "version": "8", "weight": 25},
@@ -81,7 +81,8 @@ MODEL: Any = {
 BACK: Any = {
     "metadata": {"namespace": "ml", "name": "churn"},
     "status": {
-        "conditions": [condition("Ready", "False")], "stable": {"revision": "churn-cccccccccc", "weight": 100},
+        "conditions": [condition("Ready", "False"), condition("Servable", "False")],
+        "stable": {"revision": "churn-cccccccccc", "weight": 100},
         "rollout": {"phase": "RolledBack", "step": 1},
     },
 }  # fmt: skip
@@ -152,8 +153,8 @@ class World:
             self._envoy.http.request("GET", f"http://127.0.0.1:{self._envoy.ports['traffic']}/v2/models/fraud/infer")
         stats = f"http://127.0.0.1:{self._envoy.admin_port}/stats/prometheus"  # which is what port 9901 leads to
         text = self._envoy.http.request("GET", stats).data.decode()
-        # As a scrape with the pod's namespace.
-        self._pages["router"].text = re.sub(r"^(\w+)\{", r'\1{namespace="ml",', text, flags=re.MULTILINE)
+        # As manifests/monitoring has it.
+        self._pages["router"].text = re.sub(r"^(\w+)\{", r'\1{namespace="ml",name="fraud",', text, flags=re.MULTILINE)
 
     def _operator(self) -> None:
         of = self.operator
@@ -193,7 +194,9 @@ class World:
 
 
 def _of_pod(registry: Any, revision: str) -> str:
-    return generate_latest(Scraped(Labelled(registry, revision), namespace="ml")).decode()
+    return generate_latest(
+        Scraped(Labelled(registry, revision), namespace="ml", name=revision.rpartition("-")[0])
+    ).decode()
 
 
 def _drifting() -> Monitored:
@@ -283,8 +286,8 @@ def test_the_worst_comes_first(world: World, server: PrometheusServer) -> None:
     while True:
         world.step()
         found = {each["metric"]["name"]: float(each["value"][1]) for each in answer(server, trouble)}
-        # Not ready and rolled back; half of the requests fail, and a feature drifts.
-        if found == {"churn": 24.0, "fraud": 6.0, "fraud-eu": 4.0}:
+        # It answers nobody, is not ready, and was rolled back; half of the requests fail, and a feature drifts.
+        if found == {"churn": 56.0, "fraud": 6.0, "fraud-eu": 4.0}:
             return
         assert time.monotonic() < end, found
         time.sleep(0.3)
