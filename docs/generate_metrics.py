@@ -17,6 +17,7 @@ from prometheus_client import Metric
 from manifests.alerts import generate
 from modelward import statusmetrics, telemetry
 from modelward_drift.counting.reading import Intake
+from modelward_inference.capture import outcomes
 from modelward_inference.telemetry import metrics as server
 from modelward_monitor.metrics import MonitorCollector
 
@@ -119,6 +120,7 @@ def of_statuses() -> Iterator[Told]:
 
 def of_server() -> Iterator[Told]:
     yield from of_module(server)
+    yield from of_module(outcomes)
     figures = server.CaptureFigures(0, 0, 0, 0, 0, connected=False)
     yield from map(of_family, server.CaptureCollector(lambda: figures).collect())
 

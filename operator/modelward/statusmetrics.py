@@ -122,7 +122,7 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "quality_high": ("The upper end.", (*POLICY, "model", "revision", "metric", "segment", "part")),
     "quality_rows": ("Rows with an outcome of that cohort.", (*POLICY, "model", "revision")),
     "quality_coverage_ratio": (
-        "The share of that cohort's predictions that an outcome came for.", (*POLICY, "model", "revision"),
+        "The share of that cohort's predictions that an outcome came for, from 0 to 1.", (*POLICY, "model", "revision"),
     ),
     "quality_cohort_end_timestamp_seconds": (
         "Until when predictions are in that cohort, as a Unix time.", (*POLICY, "model", "revision"),

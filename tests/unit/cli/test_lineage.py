@@ -261,10 +261,12 @@ def test_what_kubectl_logs_of_its_tries_is_not_repeated(namespace: Namespace) ->
     tried = 'E1130 01:05:48.102211    7959 memcache.go:265] "Unhandled Error" err="connection refused"\n'
     namespace.refuses("modeldeployments.modelward.io", 5 * tried + "The connection to the server was refused")
     said = namespace.modelward("lineage", "fraud").stderr
+    first, cure = said.splitlines()
     assert (
-        said
-        == "modelward lineage: kubectl get modeldeployments.modelward.io: The connection to the server was refused\n"
+        first
+        == "modelward lineage: kubectl get modeldeployments.modelward.io: The connection to the server was refused"
     )
+    assert "--context" in cure
     namespace.refuses("modeldeployments.modelward.io", tried)
     assert "memcache.go" in namespace.modelward("lineage", "fraud").stderr, "where it said nothing else"
 
