@@ -13,6 +13,7 @@ NAME: Final = "{{ $labels.namespace }}/{{ $labels.name }}"
 POLICY: Final = "{{ $labels.namespace }}/{{ $labels.policy }}"
 
 ROLLED_BACK: Final = 'modelward_rollout_phase{phase="RolledBack"}'
+SERVABLE: Final = "modelward_modeldeployment_servable"
 MODELS: Final = 'modelward_cached_objects{resource="modeldeployments"}'
 DAYS: Final = f"min by ({MODEL}) (envoy_server_days_until_first_cert_expiring)"
 
@@ -39,9 +40,10 @@ DRIFTED: Final = (
 def _of_models() -> list[Alert]:
     return [
         Alert(
-            "ModelwardModelNotServable", PAGE, f"{told('modelward_modeldeployment_servable')} == 0",
+            "ModelwardModelNotServable", PAGE,
+            f"{told(SERVABLE)} == 0\nand on ({MODEL}) {told(f'max_over_time({SERVABLE}[1d])')} == 1",
             f"{NAME} answers nobody",
-            "The condition Servable of the ModelDeployment is False: no revision of it can answer.",
+            "The condition Servable is False, and was True within a day: no revision of the ModelDeployment can answer.",
             "model-not-servable", "5m",
         ),
         Alert(
@@ -154,12 +156,13 @@ def _of_the_operator() -> list[Alert]:
         ),
         Alert(
             "ModelwardOperatorNotReconciling", PAGE,
-            f"{total(f'increase({well}[30m])', 'namespace')} == 0\n"
+            f"{total(f'increase({well}[20m])', 'namespace')} == 0\n"
             f"and on (namespace) {told(MODELS, 'namespace')} > 0\n"
             f"and on (namespace) {total('modelward_leader', 'namespace')} > 0",
             "The operator in {{ $labels.namespace }} gets nothing done",
-            "It leads, but no reconcile has gone well for half an hour, in which each object is due three times.",
-            "operator-not-reconciling", "10m",
+            "It leads, but for more than half an hour no reconcile has gone well, while each object is due every "
+            "twelve minutes at the latest.",
+            "operator-not-reconciling", "15m",
         ),
         Alert(
             "ModelwardQueueStuck", PAGE,

@@ -16,6 +16,10 @@ FIRING = 'count by (alertname, severity, slo, window, cause) (ALERTS{alertstate=
 """Which alerts fire, by the labels that tell rules of one name apart."""
 
 
+EVER = FIRING.replace("ALERTS{", "max_over_time(ALERTS{").replace("})", "}[%s]))")
+"""Which have fired within a time."""
+
+
 class Promtool:
     """`folder`: for its files. Raises SetupError where it can't be installed."""
 

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import yaml
 
 from manifests.alerts import generate
 from manifests.alerts.rules import RUNBOOKS, Alert
-from promserver.promtool import Promtool, firing, series
+from promserver.promtool import EVER, Promtool, firing, series
 
 ROOT = Path(__file__).parents[3]
 ALERTS = ROOT / "manifests/alerts"
@@ -163,7 +163,8 @@ def of_latency() -> Iterator[Case]:
 
 
 def of_models() -> Iterator[Case]:
-    yield Case("nobody is answered", [told("modeldeployment_servable", "0x90")], page("ModelNotServable"))
+    yield Case("nobody is answered", [told("modeldeployment_servable", "1x5 0x90")], page("ModelNotServable"))
+    yield Case("nobody was ever answered: it comes up", [told("modeldeployment_servable", "0x90")], [])
     yield Case("for a moment", [told("modeldeployment_servable", "1x43 0x9")], [])
     yield Case("a person is needed", [told("modeldeployment_stalled", "1x90")], ticket("ModelStalled"))
     yield Case("nobody is needed", [told("modeldeployment_stalled", "0x90")], [])
@@ -296,6 +297,54 @@ def test_promtool_would_tell(promtool: Promtool) -> None:
     case = next(of_models())
     assert "exp" in promtool.test(generate.plain(), [as_test(replace(case, alerts=[]))])
     assert "exp" in promtool.test(generate.plain(), [as_test(replace(case, series=[]))])
+
+
+EVERY_DAY = 360
+"""Minutes of it."""
+
+
+def everyday_life() -> Iterator[Series]:
+    """Two operators, of which the other one takes over twice, with a minute in which nobody leads; they reconcile when
+    they resync, every twelve minutes, for the first time before anybody looks, and who stands by has a queue that
+    nobody works on. What is away for a few minutes comes back: a model's pods, its monitors, the registry."""
+
+    def by_minute(value: Callable[[int], float | None]) -> str:
+        return " ".join("stale" if each is None else f"{each:g}" for each in map(value, range(EVERY_DAY)))
+
+    handovers = {"a": (range(60), range(201, EVERY_DAY)), "b": (range(61, 200),)}
+    for name, times in handovers.items():
+        process = {**OPERATOR, "pod": name, "instance": name}
+
+        def leads(minute: int, times: tuple[range, ...] = times) -> float:
+            return float(any(minute in each for each in times))
+
+        def done(minute: int, times: tuple[range, ...] = times) -> float:
+            return 3.0 * sum(each % 12 == 0 for when in times for each in when if each <= minute)
+
+        yield series("modelward_leader", by_minute(leads), **process)
+        yield series("modelward_reconciles_total", by_minute(done), result="ok", **process)
+        yield series("modelward_workqueue_wait_seconds_count", by_minute(done), **process)
+        yield series("modelward_workqueue_wait_seconds_sum", by_minute(lambda minute: done(minute) / 100), **process)
+        yield series("modelward_workqueue_depth", by_minute(lambda minute: 3 * (1 - leads(minute))), **process)
+        yield series("modelward_cached_objects", by_minute(lambda _: 3), resource="modeldeployments", **process)
+    for metric, well, minutes in (
+        ("modeldeployment_servable", 1, 4), ("monitors_unreachable", 0, 12), ("modelregistry_ready", 1, 12),
+        ("modeldeployment_stalled", 0, 12), ("monitor_log_failing", 0, 25),
+    ):  # fmt: skip
+        away = range(100, 100 + minutes)
+        yield told(metric, " ".join(str(abs(well - (minute in away))) for minute in range(EVERY_DAY)))
+    yield from requests(by_minute(lambda minute: 600 * minute), by_minute(lambda minute: minute // 10))
+
+
+def test_everyday_life_is_no_alert(promtool: Promtool) -> None:
+    given = list(everyday_life())
+    ever = {"expr": EVER % f"{EVERY_DAY}m", "eval_time": f"{EVERY_DAY}m", "exp_samples": []}
+    assert (
+        promtool.test(generate.plain(), [{"interval": "1m", "input_series": given, "promql_expr_test": [ever]}]) == ""
+    )
+    longer = [told("modeldeployment_servable", "1x100 0x10 1x300"), LEADS]
+    test = {"interval": "1m", "input_series": longer, "promql_expr_test": [ever]}
+    assert "ModelwardModelNotServable" in promtool.test(generate.plain(), [test])
 
 
 def test_the_ticket_of_a_drift_has_its_numbers(promtool: Promtool) -> None:
