@@ -43,7 +43,7 @@ def _of_models() -> list[Alert]:
             "ModelwardModelNotServable", PAGE,
             f"{told(SERVABLE)} == 0\nand on ({MODEL}) {told(f'max_over_time({SERVABLE}[1d])')} == 1",
             f"{NAME} answers nobody",
-            "The condition Servable is False, and was True within a day: no revision of the ModelDeployment can answer.",
+            "The condition Servable is False, and was True within a day: no revision of the model can answer.",
             "model-not-servable", "5m",
         ),
         Alert(
