@@ -16,7 +16,7 @@ import msgspec
 from modelward.api.driftpolicy import Spec
 from modelward.api.quality import Quality
 from modelward.net.untrusted import decoded, printable
-from modelward.values.durations import seconds
+from modelward.values.durations import period
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, known
 
@@ -205,7 +205,7 @@ class Kept:
 
 def window_of(quality: Quality) -> float:
     """Seconds that outcomes are waited for."""
-    return seconds(quality.label_window) if quality.label_window else 0.0
+    return period(quality.label_window) if quality.label_window else 0.0
 
 
 def basis_of(spec: Spec) -> str:

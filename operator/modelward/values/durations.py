@@ -2,7 +2,7 @@
 
 from typing import Final
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(text: str) -> float:
@@ -12,6 +12,12 @@ def seconds(text: str) -> float:
         if number != text and number.isdecimal():
             return int(number) * factor
     raise ValueError(f"{text!r} is no duration; write one such as 500ms, 30s or 2m")
+
+
+def period(text: str) -> float:
+    """The same with days, which a duration of a moment has none of: 60d. Raises ValueError."""
+    days = text.removesuffix("d")
+    return int(days) * 86400.0 if days != text and days.isdecimal() else seconds(text)
 
 
 def share(text: str) -> float:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from modelward.values.durations import seconds, share
+from modelward.values.durations import period, seconds, share
 from modelward.values.quantities import amount
 
 
@@ -13,6 +13,17 @@ from modelward.values.quantities import amount
 )
 def test_durations(text: str, expected: float) -> None:
     assert seconds(text) == expected
+
+
+@pytest.mark.parametrize(("text", "expected"), [("60d", 60 * 86400.0), ("90m", 5400.0), ("1h", 3600.0)])
+def test_periods_have_days_too(text: str, expected: float) -> None:
+    assert period(text) == expected
+
+
+@pytest.mark.parametrize("text", ["d", "-1d", "1.5d", "1w"])
+def test_what_is_no_period_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        period(text)
 
 
 @pytest.mark.parametrize("text", ["", "s", "30", "1d", "-1s", "1.5s", "1 s"])

@@ -28,7 +28,7 @@ from modelward.retraining.triggers.job import GRACE, ending_of
 from modelward.revisions.diagnosis import Cures, problem_of_pods
 from modelward.revisions.ownership import belongs_to, is_pod_of_job
 from modelward.revisions.workloads import pod_facts
-from modelward.values.durations import seconds
+from modelward.values.durations import period
 from modelward.values.hashing import content_hash
 from modelward.values.times import read_time
 
@@ -153,11 +153,11 @@ class Evaluations:
         quality, now = policy.spec.quality, self._now().timestamp()
         assert quality is not None
         if quality.schedule is None:
-            period = seconds(quality.every or EVERY)
+            every = period(quality.every or EVERY)
             # Not all policies at midnight.
-            shift = int(content_hash({"policy": policy.uid}), 16) % int(period)
-            slot = (now - shift) // period * period + shift
-            return slot, slot + period
+            shift = int(content_hash({"policy": policy.uid}), 16) % int(every)
+            slot = (now - shift) // every * every + shift
+            return slot, slot + every
         schedule = Schedule(quality.schedule.cron, quality.schedule.time_zone)
         last = last_due(schedule, float("-inf"), now)
         assert last is not None
