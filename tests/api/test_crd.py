@@ -183,6 +183,10 @@ BAD: dict[str, tuple[Object, str]] = {
     "an annotation of ours on the service": (
         with_model(router={"service": {"annotations": {"modelward.io/routes": "{}"}}}), "not yours to write",
     ),
+    "a template of pods behind a gateway": (
+        with_model(router={"template": {}, "gateway": {"parentRefs": [{"name": "public"}]}}),
+        "behind a Gateway there are none",
+    ),
     "a service behind a gateway": (
         with_model(router={"service": {}, "gateway": {"parentRefs": [{"name": "public"}]}}),
         "behind a Gateway there is none",

@@ -9,6 +9,7 @@ import pytest
 from examples.demo import objects
 
 from localcluster.clients import kubectl
+from localcluster.progress import SetupError
 
 from .model import Model, until
 
@@ -62,7 +63,7 @@ def template(label: str) -> dict[str, Any]:
                  "command": ["/opt/venv/bin/python3"], "args": WAITS,
                  "volumeMounts": [{"name": "shared", "mountPath": "/data"}], "resources": SMALL},
             ],
-            "initContainers": [{"name": "compile", "resources": {"limits": {"memory": "1Gi"}}}],
+            "initContainers": [{"name": "compile", "resources": {"limits": {"memory": "512Mi"}}}],
             "volumes": [{"name": "shared", "emptyDir": {"sizeLimit": "1Mi"}}],
         },
     }  # fmt: skip
@@ -94,7 +95,7 @@ def test_a_template_is_what_runs_and_another_one_is_rolled_out(model: Model) -> 
 
 
 def test_what_leads_to_the_node_is_refused(model: Model) -> None:
-    with pytest.raises(Exception, match="into its node"):
+    with pytest.raises(SetupError, match="into its node"):
         model.apply(template={"spec": {"hostNetwork": True}})
 
 
