@@ -184,6 +184,8 @@ def test_without_logs_none_is_asked_for(namespace: Namespace) -> None:
     "text",
     [
         "Authorization: Bearer abc.def-123",
+        "authorization: hunter2hunter2",
+        "GET http://h/p?a=hunter2hunter2",
         "authorization='Basic dXNlcjpwdw=='",
         "password=hunter2hunter2",
         "PGPASSWORD: hunter2hunter2",
@@ -242,12 +244,29 @@ def test_what_a_secret_holds_is_known_by_itself() -> None:
     docker = json.dumps({"auths": {"registry": {"username": "robot-account", "password": "p-4711-p"}}})
     ini = "[default]\naws_access_key_id = KEYKEYKEY\naws_secret_access_key = wJalrXUtnFEMI\n"
     known = values_of([secret(a=docker, b=ini)])
+    assert scrubbed("ready: true", values_of([secret(a="debug=true", b='{"x": "true"}')])) == "ready: true"
     for value in ("p-4711-p", "wJalrXUtnFEMI", "KEYKEYKEY"):
         assert scrubbed(f"said {value}!", known) == f"said {GONE}!"
 
 
 @pytest.mark.parametrize(
-    "part", ["a-", "eyJ-", "secret", 'secret="', "://a@", "?a", "-----BEGIN A", "x.", "token: '", "[", '"']
+    "part",
+    [
+        "a-",
+        "eyJ-",
+        "secret",
+        "?sig",
+        "&key",
+        "?a=",
+        'secret="',
+        "://a@",
+        "?a",
+        "-----BEGIN A",
+        "x.",
+        "token: '",
+        "[",
+        '"',
+    ],
 )
 def test_no_log_takes_forever(part: str) -> None:
     """In proportion to its length: a quadratic one would take hours of this."""

@@ -7,6 +7,7 @@ and of every other text, logs too, the values of the Secrets that are known and 
 
 import base64
 import binascii
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,9 @@ GONE: Final = "<redacted>"
 SHORTEST: Final = 4
 """Characters of a Secret's value that is looked for: what is shorter is in every text."""
 
+SHORTEST_PART: Final = 6
+"""Of what stands behind `=` or `:` in a value, or is a text in its JSON: `true` is in every text, too."""
+
 SHORTEST_LINE: Final = 12
 """Of one line of a value that has several."""
 
@@ -27,27 +31,15 @@ OURS: Final = ("modelward.io/", "app.kubernetes.io/", "deployment.kubernetes.io/
 ROUTES: Final = ("clusters.json", "routes.json")
 """Data of ConfigMaps that is kept: who gets which requests."""
 
-WORDS: Final = frozenset(
-    [
-        "serve",
-        "monitor",
-        "download",
-        "compile",
-        "load",
-        "fetch",
-        "keep",
-        "keep-bundle",
-        "answered",
-        "envoy",
-        "operator",
-        "modelward_inference",
-        "-m",
-    ]
-)
+WORDS: Final = frozenset({
+    "serve", "monitor", "download", "compile", "load", "fetch", "keep", "keep-bundle", "answered", "envoy",
+    "modelward_inference", "-m",
+})  # fmt: skip
 """Of command lines, those that are ours."""
 
 _SECRETIVE: Final = (
-    r"pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?|auth(?!or)"
+    r"pass(?:word|wd|phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credentials?"
+    r"|auth(?!ors?\b|ored)"
 )
 _NAMED: Final = re.compile(rf"(?i)(?:^|[_.-])(?:{_SECRETIVE}|key|dsn|cookie|signature)(?:$|[_.-])")
 
@@ -57,9 +49,7 @@ _PATTERNS: Final = (
     re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
     re.compile(r"(?<=://)[^/\s@\"'<>]+(?=@)"),  # user and password of an address
     re.compile(r"(?i)(?<=bearer )[^\s\"',]+|(?<=basic )[A-Za-z0-9+/=]{6,}"),
-    re.compile(
-        r"(?i)(?<=[?&])(?:[\w-]*(?:signature|credential|token|sig|key|secret|password|code)[\w-]*)=[^&\s\"'<>]+"
-    ),
+    re.compile(r"(?<=[\w/.~%-]\?)[\w.~%+-]{1,128}=[^\s\"'<>]+"),  # the query of an address
     re.compile(
         rf"(?i)(?:{_SECRETIVE})[\w.-]{{0,64}}[\"']?\s{{0,4}}(?:=|:\s)\s{{0,4}}"
         r"(?:\"(?:[^\"\\]|\\.){0,4096}\"|'[^']{0,4096}'|[^\s,;&\"'{}\[\]]+)"
@@ -208,12 +198,10 @@ def _decoded(secret: Json) -> Iterator[str]:
         except (binascii.Error, ValueError):
             continue
         yield value
-        for line in value.splitlines():
-            yield re.split(r"[=:]\s*", line, maxsplit=1)[-1].strip(" \"'")
-        try:
-            yield from _leaves(json.loads(value))
-        except (ValueError, RecursionError):
-            continue
+        parts = [re.split(r"[=:]\s*", line, maxsplit=1)[-1].strip(" \"'") for line in value.splitlines()]
+        with contextlib.suppress(ValueError, RecursionError):
+            parts += _leaves(json.loads(value))
+        yield from (each for each in parts if len(each) >= SHORTEST_PART)
 
 
 def _leaves(value: Any) -> Iterator[str]:
