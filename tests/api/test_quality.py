@@ -22,7 +22,7 @@ from unit.evaluate.lakes import Lake, outcome, prediction
 pytestmark = pytest.mark.api
 
 TASK = {"kind": "Classes", "label": "output.label", "positive": "1"}
-QUALITY = {"task": TASK, "every": "1h", "minSamples": 30, "metrics": [{"name": "accuracy", "min": "0.8"}]}
+QUALITY = {"task": TASK, "every": "31d", "minSamples": 30, "metrics": [{"name": "accuracy", "min": "0.8"}]}
 LOG: dict[str, Any] = {"monitor": {}, "predictionLog": {"uri": "s3://lake/predictions"}}
 
 
