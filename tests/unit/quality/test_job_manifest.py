@@ -18,6 +18,7 @@ from modelward.quality.rules import metrics_of
 from modelward.values.stored import known
 from modelward_evaluate import report
 from modelward_evaluate.job import Job, main
+from modelward_monitor.predictionlog.names import of_model
 from unit.evaluate.lakes import START, Lake, outcome, prediction
 
 PLATFORM = Platform("inference:1", "envoy:1", evaluate_image="evaluate:1")
@@ -66,7 +67,9 @@ def test_whatever_spec_asks_for_the_evaluator_reads(task: dict[str, Any], option
     found = told(made(given))
     assert (found.revision, found.level, found.metrics) == ("fraud-1", 0.99, metrics_of(given.spec.quality))
     spec = found.evaluation
-    assert spec.predictions.path == "s3://lake/predictions/v1/namespace=ml/model=fraud/revision=fraud-1"
+    assert spec.predictions.path == f"s3://lake/predictions/{of_model('ml', 'fraud')}revision=fraud-1", (
+        "as it is written"
+    )
     assert spec.now.timestamp() == SLOT
     assert spec.end is not None
     assert spec.begin is not None
