@@ -81,14 +81,15 @@ def added(
     """The container with the claim, where there is one."""
     if claim_of(model, platform) is None or model.cache is None:
         return container
+    shares = _shares_bundles(owner.spec)
     settings = {
         "MODELWARD_CACHE_DIR": _FOLDER,
+        **({"MODELWARD_CACHE_KEY": f"{_KEY_MOUNT}/{KEY}"} if shares else {}),
         # The uid: a model that is made anew under its name is told nothing of what the one before got.
         "MODELWARD_CACHE_SCOPE": f"{owner.uid}/{revision}",
     }
     mounts: list[dict[str, Any]] = [{"name": VOLUME, "mountPath": _MOUNT}]
-    if _shares_bundles(owner.spec):
-        settings["MODELWARD_CACHE_KEY"] = f"{_KEY_MOUNT}/{KEY}"
+    if shares:
         mounts.append({"name": _KEY_VOLUME, "mountPath": _KEY_MOUNT, "readOnly": True})
     if model.cache.size is not None:
         settings["MODELWARD_CACHE_BYTES"] = str(int(amount(model.cache.size)))
