@@ -161,6 +161,11 @@ def test_what_may_not_be_asked_is_told_and_the_rest_is_there(namespace: Namespac
     assert "retrainingruns.modelward.io is forbidden" in files["README.txt"]
     assert PLAIN not in "\n".join(files.values())
     assert "objects/pods/pod-a.json" in files
+    namespace.refuses("pods", 'Error from server (Forbidden): pods is forbidden: User "eve" cannot list')
+    (namespace.folder / "bundle.tar.gz").unlink()
+    _, said = bundle(namespace)
+    assert "pods is forbidden" in said
+    assert "There is no operator's pod" not in said, "nobody knows"
 
 
 def test_where_the_operator_is_somewhere_else_it_says_so(namespace: Namespace) -> None:

@@ -4,7 +4,7 @@ What may not be asked, or is not there, is noted and left out. Secrets are read 
 to be recognised in texts; they go nowhere.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -66,39 +66,39 @@ def collect(kubectl: Kubectl, name: str, body: Json, operator_namespace: str, li
     _objects(kubectl, name, found)
     pods = [each for path, each in found.objects.items() if path.startswith("objects/pods/")]
     elsewhere = replace(kubectl, namespace=operator_namespace)
-    operators = _asked(found, "The operator's pods", lambda: elsewhere.listed("pods", OPERATOR))
-    for each in (*operators, *_asked(found, "The operator", lambda: elsewhere.listed("deployments.apps", OPERATOR))):
+    operators = _listed(elsewhere, "pods", OPERATOR, found)
+    for each in (*(operators or ()), *(_listed(elsewhere, "deployments.apps", OPERATOR, found) or ())):
         found.objects[f"operator/{each['metadata']['name']}.{str(each.get('kind', 'object')).lower()}.json"] = each
-    if not operators:
+    if operators == []:
         found.notes.append(
             f"There is no operator's pod in {operator_namespace}; name its namespace with --operator-namespace."
         )
     _events(kubectl, name, found)
-    for text in _asked(found, "Versions", lambda: [kubectl.versions()]):
-        found.texts["versions.json"] = text
+    try:
+        found.texts["versions.json"] = kubectl.versions()
+    except KubectlError as error:
+        found.notes.append(str(error))
     _secrets(kubectl, [each for path, each in found.objects.items() if not path.startswith("operator/")], found)
     _secrets(elsewhere, [each for path, each in found.objects.items() if path.startswith("operator/")], found)
     if lines:
         _logs(kubectl, pods, "logs", lines, found)
-        _logs(elsewhere, operators, "operator/logs", lines, found)
+        _logs(elsewhere, operators or (), "operator/logs", lines, found)
     return found
 
 
 def _objects(kubectl: Kubectl, name: str, found: Found) -> None:
-    for resource in OWNED:
-        _keep(found, resource, _asked(found, resource, lambda of=resource: kubectl.listed(of, f"{INSTANCE}={name}")))  # type: ignore[misc]
-    for resource in ("jobs.batch", "pods"):
-        _keep(found, resource, _asked(found, resource, lambda of=resource: kubectl.listed(of, f"{TARGET}={name}")))  # type: ignore[misc]
-    runs = _asked(found, RUNS, lambda: kubectl.listed(RUNS))
+    wanted = [(each, f"{INSTANCE}={name}") for each in OWNED]
+    for resource, selector in (*wanted, ("jobs.batch", f"{TARGET}={name}"), ("pods", f"{TARGET}={name}")):
+        _keep(found, resource, _listed(kubectl, resource, selector, found))
+    runs, policies = (_listed(kubectl, each, "", found) or () for each in (RUNS, POLICIES))
     _keep(found, RUNS, [each for each in runs if _path(each, "spec", "target", "name") == name])
-    policies = _asked(found, POLICIES, lambda: kubectl.listed(POLICIES))
     _keep(found, POLICIES, [each for each in policies if _watches(each, name)])
-    _keep(found, REGISTRIES, _asked(found, REGISTRIES, lambda: kubectl.listed(REGISTRIES)))
+    _keep(found, REGISTRIES, _listed(kubectl, REGISTRIES, "", found))
 
 
 def _events(kubectl: Kubectl, name: str, found: Found) -> None:
     names = {str(each["metadata"]["name"]) for each in found.objects.values()}
-    events = _asked(found, "Events", lambda: kubectl.listed("events"))
+    events = _listed(kubectl, "events", "", found) or ()
     about = [
         each
         for each in events
@@ -156,18 +156,19 @@ def _logs(kubectl: Kubectl, pods: Sequence[Json], folder: str, lines: int, found
                 found.logs[path] = text[-MOST_TEXT:]
 
 
-def _asked(found: Found, what: str, ask: Callable[[], list[Any]]) -> list[Any]:
+def _listed(kubectl: Kubectl, resource: str, selector: str, found: Found) -> list[Json] | None:
+    """None: they may not be asked for, or can't be, which is noted."""
     try:
-        return ask()
+        return list(kubectl.listed(resource, selector))
     except NoClusterError:
         raise
     except KubectlError as error:
-        found.notes.append(f"{what}: {error}")
-        return []
+        found.notes.append(str(error))
+        return None
 
 
-def _keep(found: Found, resource: str, bodies: Iterable[Json]) -> None:
-    for body in bodies:
+def _keep(found: Found, resource: str, bodies: Iterable[Json] | None) -> None:
+    for body in bodies or ():
         found.objects[_file(resource, body)] = body
 
 
