@@ -13,11 +13,12 @@ from typing import Annotated, Any, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from modelward_evaluate import report
+from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import evaluate, of_days
 from modelward_evaluate.report import Asked
 from modelward_evaluate.sources import listing
-from modelward_evaluate.spec import Spec
+from modelward_evaluate.spec import Concept, Spec
 
 VARIABLE: Final = "MODELWARD_EVALUATION"
 
@@ -34,6 +35,12 @@ class Days(BaseModel):
     end: AwareDatetime
 
 
+class Watched(Days):
+    """The days that are searched for concept drift."""
+
+    asked: Concept
+
+
 class Job(BaseModel):
     """`evaluation`: of the cohort; `before`: the days that it is compared with; the rest as report.Asked has it."""
 
@@ -45,6 +52,7 @@ class Job(BaseModel):
     metrics: tuple[str, ...] = ()
     smallest: Annotated[int, Field(ge=1)] = 100
     before: Days | None = None
+    concept: Watched | None = None
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -64,7 +72,12 @@ def run(job: Job) -> dict[str, Any]:
         )
         if of_days(paths, earlier):
             before = evaluate(earlier)
-    return report.report(found, before, spec, asked)
+    watched = None
+    if job.concept is not None:
+        days = {"begin": job.concept.begin, "end": job.concept.end, "concept": job.concept.asked}
+        whole = spec.model_copy(update={**days, "fairness": None, "business": None})
+        watched = concept(evaluate(whole).losses, job.concept.asked)
+    return report.report(found, before, spec, asked, watched or ())
 
 
 def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -> int:

@@ -14,7 +14,7 @@ from operator import add
 from typing import Any, Final
 
 from modelward_evaluate.cohorts import positive_of
-from modelward_evaluate.evaluate import PARITIES, Evaluation
+from modelward_evaluate.evaluate import PARITIES, STABLE, Evaluation
 from modelward_evaluate.spec import Spec
 from modelward_evaluate.sums import Group
 from modelward_quality.estimate import Estimate
@@ -34,6 +34,14 @@ ANSWERED: Final = ("stable", "candidate", "variant")
 """Arms whose answers somebody got by the router: copies have outcomes of another model's answers, and what came past
 the router is mostly somebody who tries something."""
 
+SHOWN: Final = 8
+"""Parts of which it is said whether their loss has risen."""
+
+MOST: Final = 1e9
+"""Times the evidence that is needed: more is as sure."""
+
+_NUMBERS: Final = ("rise", "low", "high", "before")
+
 Row = list[Any]
 
 
@@ -48,8 +56,10 @@ class Asked:
     smallest: int = 100
 
 
-def report(found: Evaluation, before: Evaluation | None, spec: Spec, asked: Asked) -> dict[str, Any]:
-    """`found`: of the cohort; `before`: of the days that it is compared with."""
+def report(
+    found: Evaluation, before: Evaluation | None, spec: Spec, asked: Asked, watched: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
+    """`found`: of the cohort; `before`: of the days that it is compared with; `watched`: what `concept` says."""
     wholes = _wholes(found.groups, asked.revision)
     whole = wholes.get(("", ""), Statistics())
     positive = positive_of(spec)
@@ -75,6 +85,7 @@ def report(found: Evaluation, before: Evaluation | None, spec: Spec, asked: Aske
         "counts": found.counts,
         "before": [[name, *_numbers(each)] for name, each in told(earlier, only=True)],
         "fairness": _fairness(wholes, spec, asked),
+        "concept": _concept(watched, asked),
         "values": [*own, *parts],
     }
 
@@ -136,6 +147,19 @@ def _fairness(wholes: Mapping[tuple[str, str], Statistics], spec: Spec, asked: A
         if gap.ratio is not None:
             made.append([name, "ratio", *_numbers(gap.ratio), *groups])
     return made
+
+
+def _concept(watched: Iterable[Mapping[str, Any]], asked: Asked) -> list[Row]:
+    """Of the stable arm, all rows first, then the parts with the most evidence."""
+    own = [each for each in watched if (each["revision"], each["arm"]) == (asked.revision, STABLE)]
+    own.sort(key=lambda each: (bool(each["segment"]), -each["evidence"] / each["needed"]))
+    return [
+        [
+            cut(each["segment"]), cut(each["value"]), each["since"], *(_short(each[name]) for name in _NUMBERS),
+            _short(min(each["evidence"] / each["needed"], MOST)), each["rows"],
+        ]
+        for each in own[:SHOWN]
+    ]  # fmt: skip
 
 
 def _numbers(each: Estimate) -> Row:

@@ -131,6 +131,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "How far groups are apart. comparison: difference or ratio.",
         (*POLICY, "model", "revision", "parity", "comparison"),
     ),
+    "concept_drift_evidence": (
+        "Evidence that the loss has risen since the revision's first days, of all rows and by segment; 1 is an alarm.",
+        (*POLICY, "model", "revision", "segment", "part"),
+    ),
     "driftpolicy_measured": (
         "1 while outcomes of all targets are joined with their predictions; a series a policy with spec.quality.",
         POLICY,
@@ -312,6 +316,8 @@ def _of_quality(target: tuple[str, ...], kept: Kept) -> Iterator[Series]:
     yield "quality_cohort_end_timestamp_seconds", whose, cohort.end
     if measured.coverage is not None:
         yield "quality_coverage_ratio", whose, measured.coverage
+    for shift in measured.shifts:
+        yield "concept_drift_evidence", (*whose, shift.segment, shift.part), shift.evidence
     for gap in measured.gaps:
         yield "fairness", (*whose, gap.name, gap.what), gap.value.value
 

@@ -70,6 +70,16 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Concept:
+    """Whether the loss has risen since the revision's first `reference_days`, of the last `days`; `margin`: the text of
+    a number."""
+
+    reference_days: int = 14
+    days: int = 90
+    margin: str = "0"
+
+
+@dataclass(frozen=True)
 class MetricRule:
     """Texts of numbers; None: not judged. `max_degradation`: in the direction that is worse."""
 
@@ -126,6 +136,7 @@ class Quality:
     days: int = 7
     min_samples: int = 500
     compare: Compare = Compare()
+    concept: Concept | None = None
     metrics: tuple[MetricRule, ...] = ()
     segments: tuple[Segment, ...] = ()
     fairness: Fairness | None = None
@@ -137,9 +148,9 @@ class Quality:
 
 def parse_quality(raw: Mapping[str, Any]) -> Quality:
     """Raises KeyError, TypeError, ValueError for what the CRD would have refused."""
-    compare, schedule, fairness, business = (
-        raw.get(name) for name in ("compare", "schedule", "fairness", "business")
-    )  # fmt: skip
+    compare, schedule, fairness, business, concept = (
+        raw.get(name) for name in ("compare", "schedule", "fairness", "business", "concept")
+    )
     return Quality(
         task=_task(raw["task"]),
         outcomes=_outcomes(raw.get("outcomes") or {}),
@@ -152,6 +163,13 @@ def parse_quality(raw: Mapping[str, Any]) -> Quality:
         min_samples=int(raw.get("minSamples", Quality.min_samples)),
         compare=Compare(
             str((compare or {}).get("against", Compare.against)), int((compare or {}).get("days", Compare.days))
+        ),
+        concept=None
+        if concept is None
+        else Concept(
+            int(concept.get("referenceDays", Concept.reference_days)),
+            int(concept.get("days", Concept.days)),
+            str(concept.get("margin", Concept.margin)),
         ),
         metrics=tuple(
             MetricRule(str(each["name"]), each.get("min"), each.get("max"), each.get("maxDegradation"))

@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from modelward.api.driftpolicy import WARN, Spec
-from modelward.drift import window_signals
+from modelward.drift import concept_signals, window_signals
 from modelward.drift.quality_signals import BUSINESS_KIND, FAIRNESS_KIND, QUALITY_KIND
 from modelward.drift.signal import Sight, Signal, read_signal
 
-SIGNALS: Final = (window_signals.KIND, QUALITY_KIND, FAIRNESS_KIND, BUSINESS_KIND)
+SIGNALS: Final = (window_signals.KIND, QUALITY_KIND, FAIRNESS_KIND, BUSINESS_KIND, concept_signals.KIND)
 
 
 def action_of(spec: Spec, signal: Signal) -> str:

@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from modelward.api.driftpolicy import DriftPolicy
+from modelward.api.driftpolicy import DriftPolicy, Spec
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
-from modelward.api.quality import CLASSES, DAYS, NUMBERS, Quality, Task
+from modelward.api.quality import CLASSES, DAYS, NUMBERS, Concept, Quality, Task
 from modelward.quality.measured import DAY, Cohort, window_of
-from modelward.quality.rules import metrics_of
+from modelward.quality.rules import budget_of, metrics_of
 from modelward.values.quantities import amount
 
 LOG_MOUNT: Final = "/mnt/prediction-log"
@@ -56,7 +56,20 @@ def evaluation(
         "metrics": list(metrics_of(quality)),
         "smallest": fairness.min_group_size if fairness else None,
         "before": before if quality.compare.against == DAYS else None,
+        "concept": None if quality.concept is None else _concept(policy.spec, quality.concept, quality, cohort),
     })  # fmt: skip
+
+
+def _concept(spec: Spec, concept: Concept, quality: Quality, cohort: Cohort) -> dict[str, Any]:
+    return {
+        "begin": _time(cohort.end - concept.days * DAY),
+        "end": _time(cohort.end),
+        "asked": {
+            "reference_days": concept.reference_days,
+            "budget": budget_of(spec, quality),
+            "margin": float(concept.margin),
+        },
+    }
 
 
 def _outcomes(quality: Quality, model: ModelDeployment, log: PredictionLog) -> dict[str, Any]:

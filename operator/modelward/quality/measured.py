@@ -8,6 +8,7 @@ import base64
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from typing import Annotated, Any, Final
 
@@ -63,9 +64,28 @@ class Gap:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """Of the loss, in a part of the rows (both empty: in all). `since`: the day that most likely began it, seconds
+    since the epoch; `rise`: since then, with its interval; `before`: the mean loss until then; `evidence`: in units of
+    what an alarm needs."""
+
+    segment: str
+    part: str
+    since: float
+    rise: Value
+    before: float
+    evidence: float
+
+    @property
+    def alarm(self) -> bool:
+        return self.evidence >= 1
+
+
+@dataclass(frozen=True)
 class Measured:
     """Of a cohort. `values`, `before`: of all rows by metric; `parts`: segment, its value, metric, and the value of
-    that; `counts`: what became of predictions and outcomes; `nothing`: of what there was no file, None: there were."""
+    that; `counts`: what became of predictions and outcomes; `nothing`: of what there was no file, None: there were;
+    `shifts`: whether the loss has risen, where that was asked for."""
 
     revision: str
     rows: int
@@ -75,6 +95,7 @@ class Measured:
     parts: tuple[tuple[str, str, str, Value], ...]
     gaps: tuple[Gap, ...]
     nothing: str | None = None
+    shifts: tuple[Shift, ...] = ()
 
     @property
     def coverage(self) -> float | None:
@@ -108,6 +129,7 @@ class _Message(Stored):
     values: tuple[tuple[str, str, str, _Number, _Number | None, _Number | None, _Rows], ...] = ()
     before: tuple[tuple[str, _Number, _Number | None, _Number | None, _Rows], ...] = ()
     fairness: tuple[tuple[str, str, _Number, _Number | None, _Number | None, _Rows, str, str, _Rows], ...] = ()
+    concept: tuple[tuple[str, str, str, _Number, _Number, _Number, _Number, _Number, _Rows], ...] = ()
     dropped: int = 0
 
 
@@ -136,7 +158,15 @@ def read_message(message: str) -> Measured:
         parts=tuple((*key, value) for key, value in _parts(told).items())[:PARTS],
         gaps=tuple({each[:2]: _gap(each) for each in told.fairness[:PARTS]}.values()),
         nothing=told.nothing,
+        shifts=tuple({each[:2]: _shift(each) for each in told.concept[:PARTS]}.values()),
     )
+
+
+def _shift(told: tuple[str, str, str, float, float, float, float, float, int]) -> Shift:
+    """Raises ValueError where the day is none."""
+    segment, part, day, rise, low, high, before, evidence, rows = told
+    since = datetime.combine(date.fromisoformat(day[:10]), time(), UTC).timestamp()
+    return Shift(_name(segment), _name(part), since, Value(rise, low, high, rows), before, evidence)
 
 
 def _parts(told: _Message) -> dict[tuple[str, str, str], Value]:

@@ -8,7 +8,7 @@ from modelward.api.driftpolicy import Spec
 from modelward.api.quality import CLASSES, NUMBERS, WORTH, Business, MetricRule, Quality
 from modelward_drift.judging.budget import CAUTION
 
-QUALITY, FAIRNESS, BUSINESS = "quality", "fairness", "business"
+QUALITY, FAIRNESS, BUSINESS, CONCEPT = "quality", "fairness", "business", "concept"
 """Kinds of signals."""
 
 MIN, MAX, DEGRADATION = "min", "max", "degradation"
@@ -73,6 +73,11 @@ def level_of(spec: Spec, period: float) -> float:
     rules and evaluations (Bonferroni). `period`: seconds until the next evaluation. An interval has two ends, of which
     a rule looks at one."""
     assert spec.quality is not None
-    tests = max(1, sum(1 for _ in rules_of(spec.quality)))
-    share = float(spec.false_alarms.max_per30_days) / CAUTION * min(period, THIRTY_DAYS) / THIRTY_DAYS / tests
+    share = budget_of(spec, spec.quality) / CAUTION * min(period, THIRTY_DAYS) / THIRTY_DAYS
     return min(1 - 2 * min(share, 0.025), WIDEST)
+
+
+def budget_of(spec: Spec, quality: Quality) -> float:
+    """False alarms in 30 days that are left to each rule, and to the search for concept drift as a whole."""
+    tests = sum(1 for _ in rules_of(quality)) + (quality.concept is not None)
+    return float(spec.false_alarms.max_per30_days) / max(1, tests)

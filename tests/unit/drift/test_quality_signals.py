@@ -11,8 +11,8 @@ from modelward.drift.registry import action_of, signals_of
 from modelward.drift.signal import Sight, Signal
 from modelward.drift.verdicts import DRIFTED, Verdict, to_retrain_for, verdict_on
 from modelward.monitoring.windows import Look
-from modelward.quality.measured import Gap, Kept, Measured, Problem, Reference, Value, cohort_of
-from modelward.quality.rules import level_of
+from modelward.quality.measured import Gap, Kept, Measured, Problem, Reference, Shift, Value, cohort_of
+from modelward.quality.rules import budget_of, level_of
 
 from .test_verdicts import policy
 
@@ -31,7 +31,9 @@ def kept(given: Any, rows: int = 1000, **fields: Any) -> Kept:
     values = {name: Value(*each, rows) for name, each in fields.items() if isinstance(each, tuple) and len(each) == 3}
     own = {name: each for name, each in fields.items() if name not in values}
     measured = Measured("r1", rows, {"matured": 2 * rows, "withOutcome": rows}, values, {}, (), ())
-    measured = replace(measured, **{name: own.pop(name) for name in ("before", "gaps", "revision") if name in own})
+    measured = replace(
+        measured, **{name: own.pop(name) for name in ("before", "gaps", "revision", "shifts") if name in own}
+    )
     return Kept("j", SLOT, cohort_of(given.spec, SLOT, 0.999), "m", SLOT, measured=measured, **own)
 
 
@@ -185,3 +187,49 @@ def test_the_budget_is_spent_over_all_rules_and_evaluations() -> None:
     assert share(one, daily) == pytest.approx(0.05 / 1.25 / 30)
     assert share(both, daily) == pytest.approx(share(one, daily) / 4)
     assert level_of(asked().spec, 300.0) < 1
+
+
+def risen(evidence: float, segment: str = "", part: str = "") -> Shift:
+    return Shift(segment, part, 90 * DAY, Value(0.05, 0.03, 0.07, 4000), 0.1, evidence)
+
+
+def test_concept_drift_is_a_signal_of_all_rows_and_of_parts() -> None:
+    given = asked(concept={"margin": "0.01"})
+    found = judged(given, kept(given, shifts=(risen(0.02), risen(3.0, "country", "nl"))))
+    assert {name: (each.kind, each.breached, each.bound) for name, each in found.items()} == {
+        "loss": ("concept", False, "0.01"), "loss:country=nl": ("concept", True, "0.01"),
+    }  # fmt: skip
+    dutch = found["loss:country=nl"]
+    assert (dutch.value, dutch.since) == ("0.05", 90 * DAY)
+    assert dutch.message == (
+        "the loss where country is nl has risen by 0.05 (0.03 to 0.07) since 1970-04-01, from 0.1; 4000 rows"
+    )
+    assert found["loss"].message == "no rise of the loss is sure: 0.02 of the evidence that an alarm needs"
+    assert action_of(given.spec, dutch) == RETRAIN
+
+
+def test_concept_drift_waits_for_days_and_is_not_asked_for_unasked() -> None:
+    given = asked(concept={})
+    for found in (None, kept(given), kept(given, revision="r2", shifts=(risen(3.0),))):
+        (told,) = judged(given, found).values()
+        assert (told.name, told.breached, told.value) == ("loss", False, None)
+        assert "more than 14 days" in told.message
+    plain = asked()
+    assert judged(plain, kept(plain, shifts=(risen(3.0),))) == {}
+
+
+def test_concept_drift_that_can_not_be_looked_for_any_more_stays_as_it_was_found() -> None:
+    given = asked(concept={})
+    (before,) = judged(given, kept(given, shifts=(risen(3.0),))).values()
+    (after,) = judged(given, kept(given, problem=Problem("Failed", "the store is away")), before).values()
+    assert after == replace(before, missing="the store is away")
+
+
+def test_concept_drift_shares_the_budget_with_the_rules() -> None:
+    def budget(**quality: Any) -> float:
+        given = asked(**quality)
+        return budget_of(given.spec, given.spec.quality)
+
+    rules = [{"name": "f1", "min": "0.8"}, {"name": "recall", "min": "0.8"}]
+    assert budget(concept={}) == budget()
+    assert budget(concept={}, metrics=rules) == pytest.approx(budget() / 3)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from modelward.quality.measured import DAY, Kept, Measured, StoredKept, cohort_o
 from modelward.quality.rules import metrics_of
 from modelward.values.stored import known
 from modelward_evaluate import report
-from modelward_evaluate.job import Job, main
+from modelward_evaluate.job import Job, main, run
 from modelward_monitor.predictionlog.names import of_model
 from unit.evaluate.lakes import START, Lake, outcome, prediction
 
@@ -259,3 +260,42 @@ def test_a_jobs_annotation_of_other_hands_is_none(field: str, value: Any) -> Non
     about["cohort"][field] = value
     body["metadata"]["annotations"]["modelward.io/evaluation"] = json.dumps(about)
     assert read_about(body) is None
+
+
+def test_concept_drift_goes_through_the_message(tmp_path: Path) -> None:
+    """From spec to what the operator reads of it: the label is right for ten days, then for half of the rows."""
+    lake = Lake(tmp_path)
+    number, told_rows = 0, []
+    for day in range(20):
+        rows = []
+        for each in range(60):
+            number += 1
+            right = day < 10 or each % 2
+            rows.append(prediction(number, 1, time=START + timedelta(days=day, seconds=each)))
+            told_rows.append(outcome(number, int(bool(right) and each % 10 > 0), time=rows[-1]["time"], arrived=None))
+        lake.predict(rows, "fraud-1")
+    lake.tell(told_rows)
+    given = policy(concept={"referenceDays": 5, "days": 20, "margin": "0.01"}, days=2)
+    asked = made(given)
+    found = told(asked)
+    assert found.concept is not None
+    assert (found.concept.asked.reference_days, found.concept.asked.margin) == (5, 0.01)
+    assert (found.concept.end - found.concept.begin).days == 20
+    moved = found.model_copy(update={"evaluation": found.evaluation.model_copy(update={
+        "predictions": found.evaluation.predictions.model_copy(update={"path": str(lake.log)}),
+        "outcomes": found.evaluation.outcomes.model_copy(update={"path": str(lake.outcomes), "credentials": None}),
+    })})  # fmt: skip
+    measured = read_message(report.pack(run(moved)))
+    (shift,) = measured.shifts
+    assert shift.alarm
+    assert (shift.segment, shift.part, shift.before) == ("", "", pytest.approx(0.1, abs=0.01))
+    assert shift.since == (START + timedelta(days=10)).timestamp()
+    assert shift.rise.value == pytest.approx(0.45, abs=0.05)
+
+
+def test_a_day_that_is_none_is_no_message() -> None:
+    packed = report._packed({
+        "v": 1, "revision": "r", "rows": 1, "concept": [["", "", "someday", 0.1, 0.0, 0.2, 0.1, 2.0, 10]],
+    })  # fmt: skip
+    with pytest.raises(ValueError, match="isoformat"):
+        read_message(packed)
