@@ -115,7 +115,7 @@ class Evaluations:
         name = job_name(policy, model, slot, _asked(policy, prediction_log))
         own = jobs.get(model.uid, [])
         if known.done == name:
-            await self._trim(policy, own, policy.spec.quality.history)
+            await self._delete(policy, superfluous(own, name, policy.spec.quality.history))
             return replace(known, job=None), following - now
         going = [each for each in own if ending_of(each) is None]
         if going:
@@ -222,12 +222,6 @@ class Evaluations:
     def _pods(self, policy: DriftPolicy, body: Object) -> list[Object]:
         return [pod for pod in self._cache.children(_key(policy), PODS) if is_pod_of_job(pod, body)]
 
-    async def _trim(self, policy: DriftPolicy, own: list[Object], keep: int) -> None:
-        """Those that have ended, but for the latest."""
-        over = [each for each in own if ending_of(each) is not None]
-        over.sort(key=lambda each: (str(each["metadata"].get("creationTimestamp")), each["metadata"]["name"]))
-        await self._delete(policy, over[: max(0, len(over) - keep)])
-
     async def clear(self, policy: DriftPolicy, jobs: Jobs, targets: Collection[str]) -> None:
         """Those of nobody: of what is no target any more, or of a policy that asks for no quality. `targets`: uids."""
         for target, own in jobs.items():
@@ -238,6 +232,14 @@ class Evaluations:
         for each in bodies:
             await self._api.delete(JOBS, policy.namespace, each["metadata"]["name"], each["metadata"]["uid"])
             self._cache.remove(JOBS, each, final=True)
+
+
+def superfluous(own: list[Object], done: str, keep: int) -> list[Object]:
+    """Jobs that have ended, but for the latest `keep`. `done`: the one that was dealt with last, whatever others of the
+    same second are called."""
+    over = [each for each in own if ending_of(each) is not None]
+    over.sort(key=lambda each: (each["metadata"]["name"] == done, str(each["metadata"].get("creationTimestamp"))))
+    return over[: max(0, len(over) - keep)]
 
 
 def _asked(policy: DriftPolicy, prediction_log: PredictionLog) -> list[Any]:
