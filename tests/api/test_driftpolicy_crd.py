@@ -42,6 +42,9 @@ def schedule(cron: str, **fields: Any) -> Object:
 CLASSES = {"kind": "Classes", "label": "output.label", "positive": "1", "score": "output.probabilities[1]"}
 
 
+TABLE: Object = {"url": "postgres://db.example.com:5432/claims", "name": "chargebacks", "schema": "risk"}
+
+
 def quality(task: Object | None = None, **fields: Any) -> Object:
     return policy(quality={"task": CLASSES if task is None else task, **fields})
 
@@ -80,9 +83,24 @@ BAD: dict[str, tuple[Object, str]] = {
     "quality every year": (quality(every="365d"), "write a period from 5m to 31d"),
     "a cron of quality in words": (quality(schedule={"cron": "each night"}), "spec.quality.schedule.cron: write five"),
     "outcomes by http": (quality(outcomes={"uri": "https://x/y"}), "spec.quality.outcomes.uri: start it with s3://"),
+    "outcomes of a table and of files": (
+        quality(outcomes={"uri": "s3://lake/told", "table": TABLE}), "write uri (files) or table (of a database)",
+    ),
+    "a table with a password": (
+        quality(outcomes={"table": {**TABLE, "url": "postgres://me:hunter2@db/claims"}}), "leave the password out",
+    ),
+    "a table in a file": (
+        quality(outcomes={"table": {**TABLE, "url": "duckdb:///etc/passwd"}}), "start it with postgres://, snowflake://",
+    ),
+    "concept drift without days": (
+        quality(concept={"referenceDays": 30, "days": 30}), "write more days than referenceDays",
+    ),
+    "concept drift by two days": (quality(concept={"referenceDays": 2}), "write a number from 3 to 366"),
+    "a negative margin": (quality(concept={"margin": "-1"}), 'write a number in quotes, such as "0.01"'),
     "outcomes of a parent": (quality(outcomes={"uri": "pvc://c/../x"}), "write a plain path"),
     "keys of a claim": (
-        quality(outcomes={"uri": "pvc://c/x", "credentialsSecret": {"name": "s"}}), "only s3:// reads credentials",
+        quality(outcomes={"uri": "pvc://c/x", "credentialsSecret": {"name": "s"}}),
+        "only s3:// and tables read credentials",
     ),
     "absent numbers in words": (
         quality({"kind": "Numbers", "value": "v"}, outcomes={"absent": "none"}), "write a number in quotes, such",
@@ -188,6 +206,10 @@ GOOD: dict[str, Object] = {
         {"kind": "Numbers", "value": "v"}, metrics=[{"name": "bias", "min": "-1", "max": "1"}]
     ),
     "quality of a ranking": quality({"kind": "Ranking", "score": "s", "k": 10}, metrics=[{"name": "ndcg"}]),
+    "quality of a table": quality(
+        outcomes={"table": TABLE, "credentialsSecret": {"name": "claims"}},
+        concept={"margin": "0.01"},
+    ),
     "quality by the hour": quality(every="6h", labelWindow="90m", outcomes={"uri": "pvc://told"}),
     "the least": policy(),
     "a selector": {"target": {"selector": {"matchLabels": {"team": "risk"}}}},

@@ -27,11 +27,21 @@ class OutcomeColumns:
 
 
 @dataclass(frozen=True)
+class DatabaseTable:
+    """`schema`: None: the one that the connection begins in."""
+
+    url: str
+    name: str
+    schema: str | None = None
+
+
+@dataclass(frozen=True)
 class Outcomes:
-    """Where they lie. `uri`: None: what clients post, beside the prediction log; `absent`: what rows count as that have
-    none when their window is over."""
+    """Where they lie: files (`uri`) or a `table`; neither: what clients post, beside the prediction log. `absent`: what
+    rows count as that have none when their window is over."""
 
     uri: str | None = None
+    table: DatabaseTable | None = None
     credentials_secret: SecretReference | None = None
     absent: str | None = None
     columns: OutcomeColumns = OutcomeColumns()
@@ -205,9 +215,10 @@ def _task(raw: Mapping[str, Any]) -> Task:
 
 
 def _outcomes(raw: Mapping[str, Any]) -> Outcomes:
-    secret, columns = raw.get("credentialsSecret"), raw.get("columns") or {}
+    secret, columns, table = raw.get("credentialsSecret"), raw.get("columns") or {}, raw.get("table")
     return Outcomes(
         uri=raw.get("uri"),
+        table=None if table is None else DatabaseTable(str(table["url"]), str(table["name"]), table.get("schema")),
         credentials_secret=SecretReference(str(secret["name"])) if secret else None,
         absent=raw.get("absent"),
         columns=OutcomeColumns(

@@ -75,6 +75,8 @@ def _concept(spec: Spec, concept: Concept, quality: Quality, cohort: Cohort) -> 
 def _outcomes(quality: Quality, model: ModelDeployment, log: PredictionLog) -> dict[str, Any]:
     wanted = quality.outcomes
     columns = dict(vars(wanted.columns))
+    if wanted.table is not None:
+        return {"table": _known(vars(wanted.table)), **columns, **_known({"absent": wanted.absent})}
     if wanted.uri is None:
         folder = POSTED.format(namespace=model.namespace, model=model.name)
         place = _place(log.uri, LOG_MOUNT, folder)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
+from modelward.api.quality import Quality
 from modelward.kube import manifests as common
 from modelward.platform import Platform
 from modelward.quality.evaluation import (
@@ -29,6 +30,9 @@ CONTAINER: Final = "evaluate"
 
 ATTEMPTS: Final = 2
 """After the first: a store that stumbles is asked again, by a new pod."""
+
+TABLE_LOGIN: Final = ("OUTCOMES_TABLE_USER", "OUTCOMES_TABLE_PASSWORD")
+"""Keys of a Secret, and variables of the evaluator, by which it logs in to a database."""
 
 SCRATCH: Final = "20Gi"
 """Of what does not fit into the engine's memory."""
@@ -91,7 +95,7 @@ def job(
         "image": platform.evaluate_image,
         "imagePullPolicy": "IfNotPresent",
         "securityContext": common.CONTAINER_SECURITY_CONTEXT,
-        "env": common.environment({key: value for key, value in settings.items() if value}),
+        "env": [*common.environment({key: value for key, value in settings.items() if value}), *_of_table(quality)],
         "resources": {"requests": dict(REQUESTS), "limits": {"memory": str(quality.memory)}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
@@ -128,6 +132,17 @@ def job(
     }
 
 
+def _of_table(quality: Quality) -> list[dict[str, Any]]:
+    """Variables with the login of a database."""
+    secret = quality.outcomes.credentials_secret
+    if quality.outcomes.table is None or secret is None:
+        return []
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": name, "optional": True}}}
+        for name in TABLE_LOGIN
+    ]
+
+
 def _volumes(
     policy: DriftPolicy, log: PredictionLog, platform: Platform
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -145,7 +160,7 @@ def _volumes(
             mounts.append({"name": name, "mountPath": where, "readOnly": True})
     for name, secret, where in (
         ("log-credentials", log.credentials_secret, LOG_CREDENTIALS),
-        ("outcomes-credentials", outcomes.credentials_secret, OUTCOMES_CREDENTIALS),
+        ("outcomes-credentials", None if outcomes.table else outcomes.credentials_secret, OUTCOMES_CREDENTIALS),
     ):
         if secret is not None:
             volumes.append({"name": name, "secret": {"secretName": secret.name, "optional": True}})

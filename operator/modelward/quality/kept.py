@@ -35,7 +35,8 @@ def failed(kept: Kept, name: str, about: About, message: str) -> Kept:
 def _silent(spec: Spec, about: About, measured: Measured) -> Problem:
     quality = spec.quality
     assert quality is not None
-    where = quality.outcomes.uri or "what clients post"
+    table = quality.outcomes.table
+    where = quality.outcomes.uri or (f"the table {table.name}" if table else "what clients post")
     cohort = about.cohort
     days = f"from {show_time(cohort.begin)} to {show_time(cohort.end)}"
     matured = measured.counts.get("matured", 0)

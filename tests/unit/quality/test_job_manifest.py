@@ -17,7 +17,7 @@ from modelward.quality.kept import NO_OUTCOMES, failed, succeeded
 from modelward.quality.measured import DAY, Kept, Measured, StoredKept, cohort_of, read_message, show_kept
 from modelward.quality.rules import metrics_of
 from modelward.values.stored import known
-from modelward_evaluate import report
+from modelward_evaluate import report, tables
 from modelward_evaluate.job import Job, main, run
 from modelward_monitor.predictionlog.names import of_model
 from unit.evaluate.lakes import START, Lake, outcome, prediction
@@ -299,3 +299,22 @@ def test_a_day_that_is_none_is_no_message() -> None:
     })  # fmt: skip
     with pytest.raises(ValueError, match="isoformat"):
         read_message(packed)
+
+
+def test_outcomes_of_a_table_are_read_with_its_own_login() -> None:
+    table = {"url": "postgres://db:5432/claims", "name": "chargebacks", "schema": "risk"}
+    given = policy(outcomes={"table": table, "credentialsSecret": {"name": "claims"}, "absent": "0"})
+    body = made(given)
+    outcomes = told(body).evaluation.outcomes
+    assert outcomes.files is None
+    assert outcomes.table is not None
+    assert (outcomes.table.kind, outcomes.table.name, outcomes.table.database) == ("postgres", "chargebacks", "risk")
+    assert outcomes.absent == "0"
+    (container,) = body["spec"]["template"]["spec"]["containers"]
+    login = [each for each in container["env"] if "valueFrom" in each]
+    assert [(each["name"], each["valueFrom"]["secretKeyRef"]) for each in login] == [
+        (name, {"name": "claims", "key": name, "optional": True}) for name in (tables.USER, tables.PASSWORD)
+    ]
+    assert "outcomes-credentials" not in {each["name"] for each in body["spec"]["template"]["spec"]["volumes"]}
+    (plain,) = made(policy(outcomes={"table": table}))["spec"]["template"]["spec"]["containers"]
+    assert not [each for each in plain["env"] if "valueFrom" in each]
