@@ -20,6 +20,7 @@ from modelward.quality.evaluation import (
     evaluation,
 )
 from modelward.quality.measured import Cohort
+from modelward.revisions import claims
 from modelward.revisions.cache_mounts import WRITERS
 from modelward.revisions.init_containers import CA_DIR, CA_KEY
 from modelward.values.durations import seconds
@@ -100,12 +101,12 @@ def job(
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
-    claims = [each for each in volumes if "persistentVolumeClaim" in each]
+    writes = any("persistentVolumeClaim" in each for each in volumes)
     pod: dict[str, Any] = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {**common.POD_SECURITY_CONTEXT, **(WRITERS if claims else {})},
+        "securityContext": {**common.POD_SECURITY_CONTEXT, **(WRITERS if writes else {})},
         "containers": [container],
         "volumes": volumes,
     }
@@ -127,7 +128,7 @@ def job(
             "completions": 1,
             "parallelism": 1,
             "activeDeadlineSeconds": math.ceil(seconds(quality.deadline)),
-            "template": {"metadata": {"labels": labels}, "spec": pod},
+            "template": {"metadata": {"labels": labels}, "spec": claims.each_once(pod)},
         },
     }
 

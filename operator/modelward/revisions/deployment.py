@@ -13,7 +13,7 @@ from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
 from modelward.net.untrusted import in_header
 from modelward.platform import Platform
-from modelward.revisions import cache_mounts, identity, pod_template, prediction_log, restart
+from modelward.revisions import cache_mounts, claims, identity, pod_template, prediction_log, restart
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
 from modelward.runtimes.runtime import MODELWARD
@@ -140,7 +140,8 @@ def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Mode
         },
         "spec": {**_pod_spec(owner, platform, model, revision), "topologySpreadConstraints": [spread]},
     }
-    return Shape(model_of(model), pod_template.merged(template, asked, selector))
+    merged = pod_template.merged(template, asked, selector)
+    return Shape(model_of(model), {**merged, "spec": claims.each_once(merged["spec"])})
 
 
 def deployment(

@@ -90,6 +90,7 @@ def test_whatever_spec_asks_for_the_evaluator_reads(task: dict[str, Any], option
         ("s3://lake", "s3://other/told", ("s3://lake/v1/", "s3://other/told"), []),
         ("pvc://c/a/b", None, ("/mnt/prediction-log/a/b/v1/", "/mnt/prediction-log/a/b/outcomes/v1/"), ["c"]),
         ("pvc://c", "pvc://d/told", ("/mnt/prediction-log/v1/", "/mnt/outcomes/told"), ["c", "d"]),
+        ("pvc://c", "pvc://c/told", ("/mnt/prediction-log/v1/", "/mnt/outcomes/told"), ["c"]),
     ],
 )
 def test_places_and_claims(log: str, outcomes: str | None, places: tuple[str, str], volumes: list[str]) -> None:
