@@ -20,7 +20,7 @@ from modelward_evaluate.columns import listed
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
-from modelward_evaluate.spec import Spec
+from modelward_evaluate.spec import Run, Spec
 from modelward_evaluate.sums import Group, Losses, groups, losses, prepared, waiting
 from modelward_monitor.predictionlog.names import File, counted, is_outcomes
 from modelward_quality import fairness
@@ -111,7 +111,7 @@ def _to_come(rows: Table, spec: Spec) -> Iterable[tuple[str, str, Waiting]]:
     return waiting(rows, positive) if positive is not None and "score" in rows.columns else ()
 
 
-def of_days(paths: Iterable[str], spec: Spec) -> tuple[str, ...]:
+def of_days(paths: Iterable[str], spec: Run) -> tuple[str, ...]:
     """Files of the log whose folder's day has rows from `begin` to `end`: `time` and `day` are the same clock's."""
     first = spec.begin.astimezone(UTC).date().isoformat() if spec.begin is not None else ""
     last = spec.end.astimezone(UTC).date().isoformat() if spec.end is not None else "9999"

@@ -13,7 +13,7 @@ from ibis.expr.types import Table
 from pyarrow import csv, dataset, fs
 
 from modelward_evaluate.errors import EvaluationError, first_line
-from modelward_evaluate.spec import Files, Spec
+from modelward_evaluate.spec import Files, Run
 from modelward_evaluate.stores import s3
 from modelward_monitor.predictionlog.names import is_outcomes
 
@@ -28,7 +28,7 @@ class Listing:
     paths: tuple[str, ...]
 
 
-def connect(spec: Spec, scratch: str) -> Backend:
+def connect(spec: Run, scratch: str) -> Backend:
     """An engine within its memory; what does not fit goes to the folder `scratch`."""
     con = ibis.duckdb.connect(memory_limit=f"{spec.memory_mb}MB", threads=spec.threads, temp_directory=scratch)
     con.raw_sql("SET autoinstall_known_extensions = false")

@@ -13,11 +13,11 @@ Column = Annotated[str, Field(min_length=1, max_length=200)]
 Expression = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Files(_Strict):
+class Files(Strict):
     """Parquet or CSV files below a folder or `s3://bucket/prefix`. Keys and endpoint come from the environment
     (AWS_…), or from files of these names in the folder `credentials`."""
 
@@ -31,7 +31,7 @@ KINDS: Final = {"postgres": "postgres", "postgresql": "postgres"} | {
 """Engines of tables by the schemes of their addresses, as Ibis calls them."""
 
 
-class DatabaseTable(_Strict):
+class DatabaseTable(Strict):
     """A table or view of a database. `url`: as Ibis reads it, such as postgres://host:5432/database, without a
     password: credentials come from the environment (tables.py). `schema`: where it is not the connection's own."""
 
@@ -66,7 +66,7 @@ SECRETS: Final = {"password", "passwd", "sslpassword", "token", "auth", "private
 """Parameters of an address that have no place in a file."""
 
 
-class Outcomes(_Strict):
+class Outcomes(Strict):
     """Where they are: files (`path`) or a `table`. Columns by what they mean; either `request_id` or `key` has to be
     there in the data.
 
@@ -97,7 +97,7 @@ class Outcomes(_Strict):
         return None if self.path is None else Files(path=self.path, credentials=self.credentials)
 
 
-class Classes(_Strict):
+class Classes(Strict):
     """A class is foretold. `label`: the column with it, or `score`: that with the probability of `positive`, which is
     foretold from `threshold` on. With `positive` and a score there are curves, losses and calibration."""
 
@@ -116,14 +116,14 @@ class Classes(_Strict):
         return self
 
 
-class Numbers(_Strict):
+class Numbers(Strict):
     """A number is foretold."""
 
     task: Literal["numbers"] = "numbers"
     value: Column
 
 
-class Ranking(_Strict):
+class Ranking(Strict):
     """The rows of a request (or those that share `group`) are ranked by `score`; outcomes are their relevance. `k`:
     places that count."""
 
@@ -133,7 +133,7 @@ class Ranking(_Strict):
     k: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 
-class Segment(_Strict):
+class Segment(Strict):
     """Rows by the values of a column, or of an SQL expression over the columns (as DuckDB writes it)."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,63}$")]
@@ -149,7 +149,7 @@ class Segment(_Strict):
         return self
 
 
-class Concept(_Strict):
+class Concept(Strict):
     """Whether the loss has risen, by day and revision, in all and in each segment. `reference_days`: a revision's first
     days with matured rows, which the later ones are held against; `budget`: false alarms in 30 days of one revision and
     arm, in all segments together; `margin`: a rise of the mean loss that does not matter."""
@@ -159,17 +159,24 @@ class Concept(_Strict):
     margin: Annotated[float, Field(ge=0, le=1e12)] = 0.0
 
 
-class Spec(_Strict):
+class Run(Strict):
+    """`begin`, `end`: which predictions, by their time; `memory_mb`, `threads`: of the engine."""
+
+    begin: AwareDatetime | None = None
+    end: AwareDatetime | None = None
+    memory_mb: Annotated[int, Field(ge=256)] = 1024
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+
+
+class Spec(Run):
     """`label_window_seconds`: how long outcomes are waited for; a row counts when that is over, by what is known then.
     Without it every outcome counts as soon as it is there, which is biased where those of one kind come sooner.
-    `begin`, `end`: which predictions, by their time. `now`: the time of the evaluation."""
+    `now`: the time of the evaluation."""
 
     predictions: Files
     outcomes: Outcomes
     task: Annotated[Classes | Numbers | Ranking, Field(discriminator="task")]
     label_window_seconds: Annotated[float, Field(ge=0, le=10 * 366 * 86400)] | None = None
-    begin: AwareDatetime | None = None
-    end: AwareDatetime | None = None
     now: AwareDatetime
     segments: Annotated[tuple[Segment, ...], Field(max_length=50)] = ()
     fairness: Segment | None = None
@@ -177,8 +184,6 @@ class Spec(_Strict):
     business: Expression | None = None
     """An SQL expression of a row's worth; `outcome` is its outcome."""
     concept: Concept | None = None
-    memory_mb: Annotated[int, Field(ge=256)] = 1024
-    threads: Annotated[int, Field(ge=1, le=256)] = 1
 
     @property
     def all_segments(self) -> tuple[Segment, ...]:
@@ -218,8 +223,12 @@ def load(text: str | bytes) -> Spec:
     try:
         return Spec.model_validate_json(text)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}"
-            for each in error.errors(include_url=False)
-        )
-        raise EvaluationError(f"the evaluation can't be read: {wrong}") from error
+        raise EvaluationError(explained(error)) from error
+
+
+def explained(error: ValidationError) -> str:
+    """Each field that is wrong, and why."""
+    wrong = "; ".join(
+        f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}" for each in error.errors(include_url=False)
+    )
+    return f"the evaluation can't be read: {wrong}"

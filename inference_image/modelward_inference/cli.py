@@ -65,6 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _told("reference", command.run, options)
             case "drift":
                 return _told("drift report", _drift_report, options)
+            case "parity-check":
+                # A distribution of its own: who trains or serves needs no engine.
+                parity = importlib.import_module("modelward_evaluate.parity")
+                return int(parity.main([str(options.spec), *(["--out", str(options.out)] if options.out else [])]))
             case _:
                 return _told("save", _save, options)
     except Exception as failure:  # noqa: BLE001  whatever it is, the operator has to be able to show it
@@ -98,6 +102,9 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("keep-bundle", help="put what was compiled into the cache, for pods to come; nothing is loaded")
     verbs.add_parser("serve", help="answer requests with the model in BUNDLE_DIR")
     verbs.add_parser("monitor", help="count what the model is asked and answers, beside `serve`")
+    same = verbs.add_parser("parity-check", help="compare what was logged with what the training pipeline says")
+    same.add_argument("spec", type=Path, help="what to compare, as docs/quality.md describes it")
+    same.add_argument("--out", type=Path, help="a file for the whole result, as JSON; else it goes to stdout")
     answered = verbs.add_parser("answered", help="whether this pod's monitor saw a request, as JSON")
     answered.add_argument("request", help="the request's id")
     keep = verbs.add_parser("keep", help="run a verb, and run it again whenever it ends, until SIGTERM")
