@@ -21,13 +21,13 @@ from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
 from modelward_evaluate.spec import Run, Spec
-from modelward_evaluate.sums import Group, Losses, groups, losses, prepared, waiting
+from modelward_evaluate.sums import Group, Losses, groups, losses, prepared
+from modelward_evaluate.to_come import ToCome, estimated
 from modelward_monitor.predictionlog.names import File, counted, is_outcomes
 from modelward_quality import fairness
 from modelward_quality.difference import difference
 from modelward_quality.errors import QualityError
 from modelward_quality.statistics import Statistics, dump, values
-from modelward_quality.unlabelled import Waiting, estimates
 
 SCHEMA: Final = 1
 """Of the result."""
@@ -55,13 +55,13 @@ PARITIES: Final = {
 @dataclass(frozen=True)
 class Evaluation:
     """`counts`: what became of predictions and outcomes (cohorts.py); `groups`: sums of each day, revision and arm, of
-    all rows and by segment; `losses`: by day, where concept drift is asked for; `waiting`: by revision and arm,
-    scores of the rows whose outcomes are still to come."""
+    all rows and by segment; `losses`: by day, where concept drift is asked for; `to_come`: what rows
+    are most likely worth whose outcomes are still to come."""
 
     counts: dict[str, int]
     groups: tuple[Group, ...]
     losses: tuple[Losses, ...] = ()
-    waiting: tuple[tuple[str, str, Waiting], ...] = ()
+    to_come: tuple[ToCome, ...] = ()
 
 
 def evaluate(spec: Spec) -> Evaluation:
@@ -93,9 +93,10 @@ def evaluate(spec: Spec) -> Evaluation:
 
             found = cohorts(predictions, outcomes, spec, keep)
             rows = keep("measured", prepared(found.rows, spec))
+            known = tuple(groups(rows, spec))
             watched = losses(rows, spec) if spec.concept is not None else ()
-            to_come = _to_come(found.waiting, spec)
-            return Evaluation(found.counts, tuple(groups(rows, spec)), tuple(watched), tuple(to_come))
+            to_come = estimated(found.waiting, rows, known, spec)
+            return Evaluation(found.counts, known, tuple(watched), tuple(to_come))
         except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
             raise EvaluationError(f"the evaluation failed: {first_line(error)}") from error
         except QualityError as error:
@@ -104,11 +105,6 @@ def evaluate(spec: Spec) -> Evaluation:
             raise EvaluationError("the evaluation failed: an expression is nested too deeply") from error
         finally:
             con.disconnect()
-
-
-def _to_come(rows: Table, spec: Spec) -> Iterable[tuple[str, str, Waiting]]:
-    positive = positive_of(spec)
-    return waiting(rows, positive) if positive is not None and "score" in rows.columns else ()
 
 
 def of_days(paths: Iterable[str], spec: Run) -> tuple[str, ...]:
@@ -149,7 +145,7 @@ def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
         ],
         "fairness": _fairness(wholes, spec),
         "differences": _differences(found.groups, positive),
-        "estimates": _estimates(found, wholes, positive),
+        "estimates": [_of_estimate(each) for each in found.to_come],
         "concept": concept(found.losses, spec.concept) if spec.concept is not None else [],
         "groups": [_of_group(each) for each in found.groups],
     }  # fmt: skip
@@ -158,6 +154,11 @@ def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
 def _of_group(group: Group) -> dict[str, Any]:
     made = {name: getattr(group, name) for name in ("day", "revision", "arm", "segment", "value")}
     return made | {"statistics": dump(group.statistics)}
+
+
+def _of_estimate(each: ToCome) -> dict[str, Any]:
+    metrics = {name: asdict(value) for name, value in each.metrics.items()}
+    return {"revision": each.revision, "arm": each.arm, "rows": each.rows, "metrics": metrics}
 
 
 Key = tuple[str, str, str, str]
@@ -189,18 +190,6 @@ def _differences(found: Iterable[Group], positive: str | None) -> list[dict[str,
                 "revision": revision, "arm": arm, "against": against, "begin": both[0], "end": both[-1],
                 "metrics": dict(sorted(gaps.items())),
             })  # fmt: skip
-    return made
-
-
-def _estimates(found: Evaluation, wholes: dict[Key, Statistics], positive: str | None) -> list[dict[str, Any]]:
-    """Of rows whose outcomes are still to come, by those of their revision that are known."""
-    made = []
-    for revision, arm, rows in found.waiting:
-        known = [each for (of, _, segment, _), each in wholes.items() if of == revision and not segment]
-        if known and positive is not None:
-            metrics = estimates(reduce(add, known), rows, positive)
-            shown = {name: asdict(each) for name, each in metrics.items()}
-            made.append({"revision": revision, "arm": arm, "rows": int(rows.rows.sum()), "metrics": shown})
     return made
 
 

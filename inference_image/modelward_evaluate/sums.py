@@ -23,7 +23,6 @@ from modelward_quality.ranking import ndcg, reciprocal_rank
 from modelward_quality.regression import Errors
 from modelward_quality.scores import LOWEST, PER_OCTAVE, scores_of
 from modelward_quality.statistics import Statistics, losses_of
-from modelward_quality.unlabelled import Waiting
 
 ERRORS: Final = ("outcome", "error", "square", "absolute", "relative")
 MEASURED: Final = (*ERRORS, "loss", "brier", "worth")
@@ -121,11 +120,11 @@ def _daily(rows: Table, spec: Spec) -> Iterator[tuple[Key, Moments]]:
     name = next((each for each in ("brier", "absolute") if each in rows.columns), "mistake")
     if name == "mistake":
         rows = rows.mutate(mistake=(rows.outcome != rows.foretold).ifelse(1.0, 0.0))
-    rows = _with_centres(rows, [name], keys)
-    said = rows.group_by(list(keys)).agg(**_counts(rows), **_measures(rows, [name]))
-    found = {each: column.to_numpy(zero_copy_only=False) for each, column in _columns(said.to_pyarrow())}
+    rows = with_centres(rows, [name], keys)
+    said = rows.group_by(list(keys)).agg(**counts(rows), **measures(rows, [name]))
+    found = {each: column.to_numpy(zero_copy_only=False) for each, column in answered(said.to_pyarrow())}
     for key, at in _places(found, keys):
-        yield key, _moments({each: column[at] for each, column in found.items()}, name)
+        yield key, moments_of({each: column[at] for each, column in found.items()}, name)
 
 
 def _names(rows: Table, segment: Segment) -> dict[int, str]:
@@ -150,16 +149,16 @@ def _of_rows(rows: Table, spec: Spec, keys: Keys, pairs: Pairs) -> Found:
     rows."""
     cells = tuple(each for each in ("pair", "cell", "bin") if each in rows.columns)
     names = [name for name in MEASURED if name in rows.columns and (name != "outcome" or "error" in rows.columns)]
-    rows = _with_centres(rows, names, keys)
-    said = rows.group_by([*keys, *cells]).agg(**_counts(rows), **_measures(rows, names))
-    found = {name: column.to_numpy(zero_copy_only=False) for name, column in _columns(said.to_pyarrow())}
+    rows = with_centres(rows, names, keys)
+    said = rows.group_by([*keys, *cells]).agg(**counts(rows), **measures(rows, names))
+    found = {name: column.to_numpy(zero_copy_only=False) for name, column in answered(said.to_pyarrow())}
     positive = positive_of(spec)
     for key, at in _places(found, keys):
         part = {name: column[at] for name, column in found.items()}
         yield key, _statistics(part, pairs, names, positive)
 
 
-def _columns(answer: Any) -> Iterator[tuple[str, Any]]:
+def answered(answer: Any) -> Iterator[tuple[str, Any]]:
     for name in answer.column_names:
         yield name, answer.column(name).combine_chunks()
 
@@ -176,11 +175,11 @@ def _places(found: Columns, keys: Keys) -> Iterator[tuple[Key, Any]]:
         yield (str(record.get("day", "")), int(record["side"]), int(record["value"])), at
 
 
-def _counts(rows: Table) -> dict[str, Value]:
+def counts(rows: Table) -> dict[str, Value]:
     return {"rows": rows.count(), "weight": rows.weight.sum(), "squares": (rows.weight * rows.weight).sum()}
 
 
-def _with_centres(rows: Table, names: Sequence[str], keys: Keys) -> Table:
+def with_centres(rows: Table, names: Sequence[str], keys: Keys) -> Table:
     """With the mean of each measure in its group, but of losses, which are small: these are summed as they are."""
     wide = [name for name in names if name not in SMALL]
     if not wide:
@@ -193,7 +192,7 @@ def _with_centres(rows: Table, names: Sequence[str], keys: Keys) -> Table:
     return joined.drop(*(f"of_{key}" for key in keys))
 
 
-def _measures(rows: Table, names: Sequence[str]) -> dict[str, Value]:
+def measures(rows: Table, names: Sequence[str]) -> dict[str, Value]:
     """The sums of what has a mean, and of scores."""
     measures: dict[str, Value] = {}
     if "score" in rows.columns:
@@ -236,34 +235,22 @@ def _with_losses(rows: Table, positive: str) -> Table:
     said = ibis.greatest(ibis.least(is_positive.ifelse(score, 1 - score), 1 - SMALLEST), SMALLEST)
     return rows.mutate(
         positive=is_positive,
-        cell=_cell(score),
+        cell=cell_of(score),
         bin=ibis.least((score * BINS).floor(), BINS - 1).cast("int8"),
         loss=-said.ln(),
         brier=(score - truth) * (score - truth),
     )
 
 
-def _cell(score: Value) -> Value:
+def cell_of(score: Value) -> Value:
     # Of 0 there is no logarithm.
     smaller = ibis.greatest(ibis.least(score, 1 - score), 2.0**-1000)
     depth = ibis.greatest(((2 * smaller).log2() * PER_OCTAVE).floor(), LOWEST).cast("int32")
     return (score < 0.5).ifelse(depth, -depth)
 
 
-def waiting(rows: Table, positive: str) -> Iterator[tuple[str, str, Waiting]]:
-    """Of rows without outcomes that have a score, by revision and arm."""
-    cells = rows.mutate(cell=_cell(rows.score), chosen=(rows.foretold == positive).ifelse(rows.weight, 0.0))
-    said = cells.group_by(["revision", "arm", "cell"]).agg(
-        **_counts(cells), low=cells.score.min(), high=cells.score.max(), chosen=cells.chosen.sum()
-    )
-    for side in said.select("revision", "arm").distinct().order_by("revision", "arm").to_pyarrow().to_pylist():
-        revision, arm = str(side["revision"]), str(side["arm"])
-        part = said.filter((said.revision == revision) & (said.arm == arm)).drop("revision", "arm").order_by("cell")
-        yield revision, arm, Waiting(**{name: each.to_numpy() for name, each in _columns(part.to_pyarrow())})
-
-
 def _statistics(of: Columns, pairs: Pairs, names: Sequence[str], positive: str | None) -> Statistics:
-    means = {name: _moments(of, name) for name in names}
+    means = {name: moments_of(of, name) for name in names}
     confusion = scored = bins = None
     if pairs:
         confusion = confusion_of(
@@ -295,7 +282,7 @@ def _by(code: Any, *columns: Any) -> Iterator[tuple[float, ...]]:
     yield from zip(values.tolist(), *(each.tolist() for each in sums), strict=True)
 
 
-def _moments(of: Columns, name: str) -> Moments:
+def moments_of(of: Columns, name: str) -> Moments:
     rows, weight, squares = int(of["rows"].sum()), float(of["weight"].sum()), float(of["squares"].sum())
     if not weight:
         return Moments(rows)

@@ -519,3 +519,26 @@ def test_rows_whose_outcomes_are_still_to_come_are_estimated(lake: Lake) -> None
     assert accuracy["value"] == pytest.approx(metric(found, "accuracy"), abs=0.03)
     assert lake.said(task=task)["estimates"] == [], "all have matured"
     assert lake.said(label_window_seconds=5 * 86400)["estimates"] == [], "without a score nobody knows"
+
+
+def test_errors_of_numbers_to_come_are_estimated(lake: Lake) -> None:
+    """More of the large numbers come, for which errors are larger."""
+    random = np.random.default_rng(5)
+    rows, told = [], []
+    for number in range(4000):
+        early = number < 3000
+        said = float(random.uniform(0, 10) if early else random.uniform(5, 10))
+        time = NOW - timedelta(days=10 if early else 1, seconds=4000 - number)
+        rows.append(prediction(number, None, value=said, time=time))
+        if early:
+            truth = said + float(random.normal(0, said / 10))
+            told.append({"request_id": f"q{number}", "row": 0, "value": truth, "time": time, "arrived": time})
+    lake.predict(rows)
+    lake.tell(told)
+    found = lake.said(task={"task": "numbers", "value": "value"}, label_window_seconds=5 * 86400)
+    (estimated,) = found["estimates"]
+    assert (estimated["revision"], estimated["arm"], estimated["rows"]) == ("r1", "stable", 1000)
+    mae, rmse = estimated["metrics"]["mae"], estimated["metrics"]["rmse"]
+    assert mae["low"] < 0.75 * (2 / np.pi) ** 0.5 < mae["high"], "the mean of what was foretold is 7.5"
+    assert rmse["low"] < (np.mean(np.linspace(5, 10, 1000) ** 2) / 100) ** 0.5 < rmse["high"]
+    assert metric(found, "mae") < mae["low"]
