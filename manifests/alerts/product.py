@@ -15,6 +15,11 @@ POLICY: Final = "{{ $labels.namespace }}/{{ $labels.policy }}"
 ROLLED_BACK: Final = 'modelward_rollout_phase{phase="RolledBack"}'
 SERVABLE: Final = "modelward_modeldeployment_servable"
 MODELS: Final = 'modelward_cached_objects{resource="modeldeployments"}'
+TARGETS: Final = "namespace, policy, model"
+WINDOWS: Final = 'modelward_signal_breached{kind="window"}'
+OUTCOMES: Final = 'modelward_signal_breached{kind!="window"}'
+"""Of a policy's verdict: what windows show, and what outcomes say."""
+
 DAYS: Final = f"min by ({MODEL}) (envoy_server_days_until_first_cert_expiring)"
 
 TARGET: Final = "job, instance"
@@ -91,11 +96,28 @@ def _of_what_watches() -> list[Alert]:
     same = f"on ({MODEL}, issue)"
     return [
         Alert(
-            "ModelwardDrift", TICKET, f"{told('modelward_drift_detected', 'namespace, policy, model')} == 1",
+            "ModelwardDrift", TICKET,
+            f"{told('modelward_drift_detected', TARGETS)} == 1\n"
+            f"unless on ({TARGETS}) {told(WINDOWS, TARGETS)} == 0",
             "{{ $labels.namespace }}/{{ $labels.model }} drifts by the DriftPolicy {{ $labels.policy }}",
             f"{DRIFTED} features drifted in the last window, more than chance and the thresholds of the policy allow."
             f"{WORST} docs/drift-report.md shows all of them.",
             "drift", "5m",
+        ),
+        Alert(
+            "ModelwardOutcomesWorse", TICKET, f"{told(OUTCOMES, f'{TARGETS}, kind')} == 1",
+            "{{ $labels.namespace }}/{{ $labels.model }} is worth less than the DriftPolicy {{ $labels.policy }} "
+            "allows: {{ $labels.kind }}",
+            "By outcomes, and by more than chance: kubectl describe dp has the values, their intervals, the bounds, "
+            "and since when. Whether a retraining run starts is said by spec.actions.",
+            "outcomes-worse", "5m",
+        ),
+        Alert(
+            "ModelwardOutcomesMissing", TICKET, f"{told('modelward_driftpolicy_measured', 'namespace, name')} == 0",
+            f"Nobody knows what the models of the DriftPolicy {NAME} are worth",
+            "For a day no evaluation has brought a value: outcomes do not come, or the Job that joins them fails. The "
+            "condition Measured says which.",
+            "outcomes-missing", "1d",
         ),
         Alert(
             "ModelwardDataQuality", TICKET,

@@ -131,6 +131,10 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "How far groups are apart. comparison: difference or ratio.",
         (*POLICY, "model", "revision", "parity", "comparison"),
     ),
+    "signal_breached": (
+        "1 while a signal of this kind (window, quality, fairness, business, concept) is beyond its bound.",
+        (*POLICY, "model", "kind"),
+    ),
     "concept_drift_evidence": (
         "Evidence that the loss has risen since the revision's first days, of all rows and by segment; 1 is an alarm.",
         (*POLICY, "model", "revision", "segment", "part"),
@@ -294,6 +298,8 @@ def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]
     for each in told:
         if each.verdict in (DRIFTED, NO_DRIFT):
             yield "drift_detected", (*owner, each.model), float(each.verdict == DRIFTED)
+        for kind, breached in each.breached.items():
+            yield "signal_breached", (*owner, each.model, kind), float(breached)
         yield "retraining_active", (*owner, each.model), float(each.retraining)
         if each.quality is not None:
             yield from _of_quality((*owner, each.model), each.quality)

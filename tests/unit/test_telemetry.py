@@ -271,9 +271,13 @@ def test_a_policy_tells_what_outcomes_say_of_a_target_and_of_which_revision(flee
     kept = Kept("j", 9.0, Cohort(9.0, 1.0, 2.0, 0.95, "b"), "m", 9.0, measured=said)
     conditions = [{"type": "Stalled", "status": "False"}, {"type": "Measured", "status": "True"}]
     fleet.policies["p"] = body("p", {"conditions": conditions})
-    fleet.targets["p"] = (Told("a", UNKNOWN, False, kept), Told("b", UNKNOWN, False, Kept()))
+    fleet.targets["p"] = (
+        Told("a", UNKNOWN, False, kept, {"window": False, "quality": True}),
+        Told("b", UNKNOWN, False, Kept()),
+    )
     assert fleet.told("p", "policy") == {
         "retraining_active/a": 0.0, "retraining_active/b": 0.0, "driftpolicy_stalled": 0.0, "driftpolicy_measured": 1.0,
+        "signal_breached/a/window": 0.0, "signal_breached/a/quality": 1.0,
         "quality/a/r1/f1//": 0.7, "quality_low/a/r1/f1//": 0.6, "quality_high/a/r1/f1//": 0.8, "quality/a/r1/r2//": 0.5,
         "quality/a/r1/f1/country/de": 0.4, "quality_low/a/r1/f1/country/de": 0.3,
         "quality_high/a/r1/f1/country/de": 0.5, "quality_rows/a/r1": 90.0, "quality_coverage_ratio/a/r1": 0.75,

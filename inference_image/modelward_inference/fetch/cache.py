@@ -198,7 +198,9 @@ class Cache:
                 told = _told(path)
             if _owner(told) == self.owner:
                 return
-            if told and seen and _owner(told) != _owner(seen) and not told.endswith(_TAKEN_OVER):
+            # Who has just made one has not written his name yet.
+            owners = {_owner(told), _owner(seen)} - {""}
+            if len(owners) == 2 and not told.endswith(_TAKEN_OVER):
                 done()  # it may have become so between the two looks
                 return
             if told != seen:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from modelward.api.driftpolicy import HOLD, IGNORE, RETRAIN, DriftPolicy, Spec
 from modelward.drift.registry import action_of, signals_of
-from modelward.drift.signal import Sight, Signal
+from modelward.drift.signal import WINDOW, Sight, Signal
 from modelward.drift.window_signals import actions_of, window_signals
 from modelward.monitoring.judging import FeatureRule, Rules
 from modelward.monitoring.windows import Look, Window, WindowSettings
@@ -70,6 +70,14 @@ class Verdict:
     problem: str | None = None
     missing: str | None = None
     others: tuple[Signal, ...] = ()
+
+    @property
+    def kinds(self) -> dict[str, bool]:
+        """By kind of signal, whether one of it is beyond its bound."""
+        found = {WINDOW: bool(self.drifted)}
+        for each in self.others:
+            found[each.kind] = found.get(each.kind, False) or each.breached
+        return found
 
     @property
     def signals(self) -> tuple[Signal, ...]:

@@ -1,7 +1,7 @@
 """The status of a DriftPolicy: numbers, runs, and the conditions that people and tools read. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from modelward.api import conditions
@@ -48,12 +48,14 @@ class TargetState:
 
 @dataclass(frozen=True)
 class Told:
-    """What metrics tell of a target. `quality`: what outcomes say of it."""
+    """What metrics tell of a target. `quality`: what outcomes say of it; `breached`: by kind of signal, whether one is
+    beyond its bound."""
 
     model: str
     verdict: str
     retraining: bool
     quality: Kept | None = None
+    breached: Mapping[str, bool] = field(default_factory=dict)
 
 
 def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) -> dict[str, Any]:

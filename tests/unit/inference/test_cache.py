@@ -175,6 +175,15 @@ def test_a_pod_waits_for_the_one_that_is_at_it(shared: Cache) -> None:
     assert (shared.root / "leases" / "x").read_text() == "other"
 
 
+def test_who_has_just_made_a_lease_and_not_signed_it_yet_is_waited_for(shared: Cache) -> None:
+    lease, done = shared.root / "leases" / "x", []
+    lease.parent.mkdir(parents=True)
+    lease.touch()
+    clock = Clock(at_5=lambda: lease.write_text("other"), at_20=lambda: done.append(1))
+    shared.wait("x", lambda: bool(done), clock.sleep, clock)
+    assert clock.now == 20, "and not taken for another one, who has it by now"
+
+
 def test_a_lease_that_is_given_back_is_the_next_one_s(shared: Cache) -> None:
     other = Cache(shared.root, owner="other")
     other.wait("x", lambda: False)

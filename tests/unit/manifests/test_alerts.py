@@ -192,6 +192,17 @@ def values(issue: str, each: str, rows: str = "0+100x3000") -> list[Series]:
 def of_what_watches() -> Iterator[Case]:
     drift = {"namespace": "ml", "policy": "p", "model": "fraud"}
     yield Case("drift", [series("modelward_drift_detected", "1x90", **drift)], ticket("Drift"))
+    by_window, by_quality = (
+        [series("modelward_signal_breached", f"{own}x90", **drift, kind=kind) for kind, own in given]
+        for given in ((("window", 1), ("quality", 0)), (("window", 0), ("quality", 1)))
+    )
+    detected = series("modelward_drift_detected", "1x90", **drift)
+    yield Case("drift of inputs alone", [detected, *by_window], ticket("Drift"))
+    yield Case("worse by outcomes alone", [detected, *by_quality], ticket("OutcomesWorse"))
+    watch = {"namespace": "ml", "name": "watch"}
+    missing = ticket("OutcomesMissing")
+    yield Case("no outcomes for a day", [series("modelward_driftpolicy_measured", "0x2000", **watch)], missing, "1600m")
+    yield Case("no outcomes for an hour", [series("modelward_driftpolicy_measured", "1x60 0x90", **watch)], [])
     yield Case("no drift", [series("modelward_drift_detected", "0x90", **drift)], [])
     yield Case("another type", values("type_errors", "0+2x100"), ticket("DataQuality"))
     yield Case("of one row in a thousand", values("type_errors", "0+2x100", "0+2000x100"), [])

@@ -198,7 +198,13 @@ class PolicyReconciler:
                 await self._tell(policy, transition)
             await write_status(self._api, self._cache, DRIFT_POLICIES, policy, status)
         self._told[key] = tuple(
-            Told(each.memory.name, each.memory.verdict.word, each.run is not None, each.memory.quality)
+            Told(
+                each.memory.name,
+                each.memory.verdict.word,
+                each.run is not None,
+                each.memory.quality,
+                each.memory.verdict.kinds,
+            )
             for each in states
         )
         lost = await self._elsewhere.release(policy, there, lambda told: self._tell(policy, told))

@@ -5,7 +5,7 @@ last look and counts nothing twice.
 """
 
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,9 @@ class Counts:
     def own(self) -> "Counts":
         """Without what the stable answered with no try at the revision: that is nobody's evidence. Whether it was slow,
         nobody knows; what was slow stays."""
-        other = max(0, self.instead - self.tried)
+        other = self.instead - self.tried
+        if other <= 0:
+            return replace(self, instead=0, tried=0)
         requests, timed = max(self.errors, self.requests - other), max(self.slow, self.timed - other)
         return Counts(requests, self.errors, timed, self.slow, self.answered, self.refused)
 
