@@ -77,6 +77,14 @@ def told(model: Model, outcomes: list[str]) -> None:
     )  # fmt: skip
 
 
+def posted(model: Model, outcomes: list[str]) -> None:
+    """By the clients themselves, through the router: taken once they are on a pod's disk."""
+    entries = [{"key": f"{model.name}-{number}", "value": value} for number, value in enumerate(outcomes)]
+    with forwarded(model.namespace, model.name, 80) as address, urllib3.PoolManager() as pool:
+        answer = pool.request("POST", f"http://{address}/v2/models/{model.name}/outcomes", json={"outcomes": entries})
+    assert (answer.status, answer.json()["outcomes"]) == (202, len(entries)), answer.data
+
+
 @pytest.fixture
 def logging_model(model: Model) -> Iterator[Model]:
     model.apply(BUNDLE, monitor={"window": {"duration": "5s", "minSamples": 10}}, predictionLog=LOG)
@@ -107,6 +115,18 @@ def test_a_model_that_is_wrong_half_of_the_time_is_seen(
     pod = objects.find_all("pods", model.namespace, selector)[0]
     assert pod["spec"]["automountServiceAccountToken"] is False
     measured(f"quality: {found['metric']} {found['value']} ({found['low']} to {found['high']}) of {found['rows']} rows")
+
+
+def test_outcomes_that_clients_post_are_measured(logging_model: Model, trained: Trained) -> None:
+    model = logging_model
+    said = answers(model, trained)
+    posted(model, [each if number % 4 else "10" for number, each in enumerate(said)])
+    until(lambda: logged(model) >= ROWS, "the log in its store")
+    policy_of(model, metrics=[{"name": "accuracy", "min": "0.2"}])
+    until(lambda: condition(model, "Measured")["status"] == "True", "a value", LONG)
+    found = quality(model)
+    assert (found["value"], found["rows"], found["coverage"]) == ("0.75", ROWS, "100.0%")
+    assert condition(model, "Drifted")["status"] != "True", "which is good enough"
 
 
 def test_a_store_that_refuses_is_told_with_its_words(logging_model: Model, trained: Trained) -> None:
