@@ -17,6 +17,7 @@ from localcluster.loopback import free_port
 from localcluster.progress import wait_for
 
 PROGRAMS: Final = "/usr/lib/postgresql"
+OWNER: Final = "owner"
 PASSWORD: Final = "secret-of-owner"
 DATABASE: Final = "lake"
 
@@ -27,10 +28,15 @@ def programs() -> Path:
     return max(Path(PROGRAMS).glob("*/bin"), key=lambda folder: int(folder.parent.name))
 
 
-class Postgres:
-    """It answers when it is made. `owner` and each other role have to give a password."""
+LOOPBACK: Final = "127.0.0.1"
 
-    def __init__(self) -> None:
+
+class Postgres:
+    """It answers when it is made. `owner` and each other role have to give a password. `address`: where it listens;
+    `network`: who may ask it there, besides this machine."""
+
+    def __init__(self, address: str = LOOPBACK, network: str | None = None) -> None:
+        self.address = address
         self._folder = Path(tempfile.mkdtemp(prefix="mwpg"))
         # It does not run as root.
         self._user = pwd.getpwnam("postgres").pw_uid if os.geteuid() == 0 else None
@@ -40,12 +46,15 @@ class Postgres:
         secret.write_text(PASSWORD)
         secret.chmod(0o644)
         self._run(
-            "initdb", "-D", str(data), "-U", "owner", "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8",
+            "initdb", "-D", str(data), "-U", OWNER, "--auth=scram-sha-256", f"--pwfile={secret}", "-E", "UTF8",
             "--locale=C", "--no-sync",
         )  # fmt: skip
+        if network is not None:
+            with (data / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {network} scram-sha-256\n")
         self.port = free_port()
         # What is said in another zone must not become another time.
-        options = ["-c", "fsync=off", "-c", "timezone=Asia/Kolkata", "-c", "listen_addresses=127.0.0.1"]
+        options = ["-c", "fsync=off", "-c", "timezone=Asia/Kolkata", "-c", f"listen_addresses={address}"]
         self._process = subprocess.Popen(
             [programs() / "postgres", "-D", data, "-p", str(self.port), "-k", self._folder, *options],
             user=self._user, cwd=self._folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -57,12 +66,12 @@ class Postgres:
     @property
     def url(self) -> str:
         """Without credentials."""
-        return f"postgres://127.0.0.1:{self.port}/{DATABASE}"
+        return f"postgres://{self.address}:{self.port}/{DATABASE}"
 
     @contextlib.contextmanager
     def connected(self, database: str = DATABASE) -> Iterator[psycopg.Connection[Any]]:
         with psycopg.connect(
-            host="127.0.0.1", port=self.port, user="owner", password=PASSWORD, dbname=database, autocommit=True
+            host=self.address, port=self.port, user=OWNER, password=PASSWORD, dbname=database, autocommit=True
         ) as con:
             yield con
 

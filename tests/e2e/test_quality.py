@@ -10,7 +10,9 @@ from examples.demo import objects
 from examples.demo.cluster import forwarded, publish
 from examples.demo.model import Trained
 
+from localcluster import kind, settings
 from localcluster.clients import kubectl
+from postgres import OWNER, PASSWORD, Postgres
 
 from .model import Model, until
 from .test_monitors import BUNDLE, requests
@@ -86,6 +88,16 @@ def posted(model: Model, outcomes: list[str]) -> None:
 
 
 @pytest.fixture
+def database() -> Iterator[Postgres]:
+    """On the node's own address, which pods reach."""
+    if kind.is_chosen():
+        pytest.skip("pods of kind's nodes do not reach this machine")
+    made = Postgres(settings.NODE_IP, settings.OWN_CIDR)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
 def logging_model(model: Model) -> Iterator[Model]:
     model.apply(BUNDLE, monitor={"window": {"duration": "5s", "minSamples": 10}}, predictionLog=LOG)
     model.settle()
@@ -127,6 +139,28 @@ def test_outcomes_that_clients_post_are_measured(logging_model: Model, trained: 
     found = quality(model)
     assert (found["value"], found["rows"], found["coverage"]) == ("0.75", ROWS, "100.0%")
     assert condition(model, "Drifted")["status"] != "True", "which is good enough"
+
+
+def test_outcomes_in_a_table_of_a_database_are_measured(
+    logging_model: Model, trained: Trained, database: Postgres
+) -> None:
+    model = logging_model
+    said = answers(model, trained)
+    with database.connected() as con:
+        con.execute("CREATE TABLE chargebacks (order_id text, label integer)")
+        for number, each in enumerate(said):
+            right = int(each) if number % 3 else 10
+            con.execute("INSERT INTO chargebacks VALUES (%s, %s)", (f"{model.name}-{number}", right))
+    login = [f"--from-literal=OUTCOMES_TABLE_USER={OWNER}", f"--from-literal=OUTCOMES_TABLE_PASSWORD={PASSWORD}"]
+    kubectl("create", "secret", "generic", f"{model.name}-table", "-n", model.namespace, *login)
+    until(lambda: logged(model) >= ROWS, "the log in its store")
+    table = {"url": database.url, "name": "chargebacks"}
+    columns = {"key": "order_id", "value": "label"}
+    secret = {"name": f"{model.name}-table"}
+    policy_of(model, outcomes={"table": table, "credentialsSecret": secret, "columns": columns})
+    until(lambda: condition(model, "Measured")["status"] == "True", "a value", LONG)
+    found = quality(model)
+    assert (found["value"], found["rows"], found["coverage"]) == ("0.6667", ROWS, "100.0%")
 
 
 def test_a_store_that_refuses_is_told_with_its_words(logging_model: Model, trained: Trained) -> None:
