@@ -14,11 +14,9 @@ from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_text
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.expressions import columns_of, parse, with_value
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
+from modelward_quality.unlabelled import NOT
 
 NEEDED: Final = ("request_id", "row", "time")
-
-NOT: Final = "not "
-"""Before the positive label: what is foretold where only its score is known."""
 
 OTHERS: Final = "(others)"
 """Of a segment: values that are too rare to have statistics of their own."""

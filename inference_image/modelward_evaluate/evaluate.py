@@ -1,29 +1,27 @@
 """From files to what they say: the evaluator as a function."""
 
 import re
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, Final
 
-import duckdb
 import pyarrow
-from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
 
 from modelward_evaluate import tables
-from modelward_evaluate.cohorts import cohorts, positive_of
+from modelward_evaluate.cohorts import Cohorts, cohorts, positive_of
 from modelward_evaluate.columns import listed
 from modelward_evaluate.concept import concept
-from modelward_evaluate.errors import EvaluationError, first_line
-from modelward_evaluate.sources import Listing, close_to_files, connect, listing, table
+from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.sources import Listing, close_to_files, engine, listing, logged, table
 from modelward_evaluate.spec import Run, Spec
 from modelward_evaluate.sums import Group, Losses, groups, losses, prepared
 from modelward_evaluate.to_come import ToCome, estimated
-from modelward_monitor.predictionlog.names import File, counted, is_outcomes
+from modelward_monitor.predictionlog.names import File, counted
 from modelward_quality import fairness
 from modelward_quality.difference import difference
 from modelward_quality.errors import QualityError
@@ -66,17 +64,28 @@ class Evaluation:
 
 def evaluate(spec: Spec) -> Evaluation:
     """Raises EvaluationError."""
-    log = listing(spec.predictions)
-    # Outcomes may lie beside the predictions.
-    log = replace(log, paths=tuple(each for each in log.paths if not is_outcomes(each)))
+    with _measured(spec) as (found, rows):
+        known = tuple(groups(rows, spec))
+        watched = losses(rows, spec) if spec.concept is not None else ()
+        to_come = estimated(found.waiting, rows, known, spec)
+        return Evaluation(found.counts, known, tuple(watched), tuple(to_come))
+
+
+def losses_by_day(spec: Spec) -> tuple[Losses, ...]:
+    """What concept drift is searched for in, and nothing else of an evaluation. Raises EvaluationError."""
+    with _measured(spec) as (_, rows):
+        return tuple(losses(rows, spec))
+
+
+@contextmanager
+def _measured(spec: Spec) -> Iterator[tuple[Cohorts, Table]]:
+    """The cohorts, and of their rows what is summed. Raises EvaluationError."""
+    log, of_log = logged(spec.predictions)
     told = _told(listing(files)) if (files := spec.outcomes.files) is not None else None
-    # Of a prediction log some files may be left out; other files are none of it.
-    of_log = tuple(counted(log.paths))
     if of_log:
         log = replace(log, paths=of_days(of_log, spec) or of_log)
         _is_of_one_model(log, spec.predictions.path)
-    with tempfile.TemporaryDirectory() as scratch:
-        con = connect(spec, scratch)
+    with engine(spec, "evaluation") as con:
         try:
             names = ("request_id", "key", getattr(spec.task, "label", None))
             predictions = table(
@@ -87,24 +96,13 @@ def evaluate(spec: Spec) -> Evaluation:
             else:
                 outcomes = tables.read(con, spec)
             close_to_files(con)
-
-            def keep(name: str, each: Table) -> Table:
-                return con.create_table(name, each, temp=True)
-
+            keep = partial(con.create_table, temp=True)
             found = cohorts(predictions, outcomes, spec, keep)
-            rows = keep("measured", prepared(found.rows, spec))
-            known = tuple(groups(rows, spec))
-            watched = losses(rows, spec) if spec.concept is not None else ()
-            to_come = estimated(found.waiting, rows, known, spec)
-            return Evaluation(found.counts, known, tuple(watched), tuple(to_come))
-        except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
-            raise EvaluationError(f"the evaluation failed: {first_line(error)}") from error
+            yield found, keep("measured", prepared(found.rows, spec))
         except QualityError as error:
             raise EvaluationError(str(error)) from error
         except RecursionError as error:
             raise EvaluationError("the evaluation failed: an expression is nested too deeply") from error
-        finally:
-            con.disconnect()
 
 
 def of_days(paths: Iterable[str], spec: Run) -> tuple[str, ...]:

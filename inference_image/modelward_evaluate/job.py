@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from modelward_evaluate import report
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
-from modelward_evaluate.evaluate import evaluate, of_days
+from modelward_evaluate.evaluate import evaluate, losses_by_day, of_days
 from modelward_evaluate.report import Asked
 from modelward_evaluate.sources import listing
 from modelward_evaluate.spec import Concept, Spec
@@ -74,9 +74,9 @@ def run(job: Job) -> dict[str, Any]:
             before = evaluate(earlier)
     watched = None
     if job.concept is not None:
-        days = {"begin": job.concept.begin, "end": job.concept.end, "concept": job.concept.asked}
+        days = {"begin": job.concept.begin, "end": job.concept.end}
         whole = spec.model_copy(update={**days, "fairness": None, "business": None})
-        watched = concept(evaluate(whole).losses, job.concept.asked)
+        watched = concept(losses_by_day(whole), job.concept.asked)
     return report.report(found, before, spec, asked, watched or ())
 
 

@@ -10,27 +10,22 @@ differ, and nothing and nothing are equal. Exit code 0: no column's share of une
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
-import duckdb
 import ibis
-import pyarrow
-from ibis.common.exceptions import IbisError
 from ibis.expr.types import BooleanValue, Table, Value
 from pydantic import Field, ValidationError, model_validator
 
 from modelward_evaluate.columns import TIME, as_id, as_label, as_number, listed
-from modelward_evaluate.errors import EvaluationError, first_line
+from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import FOLDERS, of_days
-from modelward_evaluate.sources import close_to_files, connect, listing, table
+from modelward_evaluate.sources import close_to_files, engine, listing, logged, table
 from modelward_evaluate.spec import Column, Files, Run, explained
-from modelward_monitor.predictionlog.names import counted, is_outcomes
 from modelward_quality.estimate import Estimate, estimate, wilson
 
 UNEQUAL: Final = 3
@@ -83,32 +78,21 @@ def load(text: str | bytes) -> Parity:
 
 def check(asked: Parity) -> dict[str, Any]:
     """As JSON. Raises EvaluationError."""
-    log = listing(asked.predictions)
-    log = replace(log, paths=tuple(each for each in log.paths if not is_outcomes(each)))
-    if of_log := tuple(counted(log.paths)):
+    log, of_log = logged(asked.predictions)
+    if of_log:
         log = replace(log, paths=of_days(of_log, asked))
     features = listing(asked.features)
-    with tempfile.TemporaryDirectory() as scratch:
-        con = connect(asked, scratch)
-        try:
-            ids = {asked.key, "request_id"}
-            predictions = table(con, "predictions", log, "predictions", ids.__contains__, FOLDERS if of_log else None)
-            own = {asked.features.key}
-            given = table(con, "features", features, "features", own.__contains__)
-            close_to_files(con)
-            columns = _columns(asked, predictions, given)
-
-            def keep(name: str, each: Table) -> Table:
-                return con.create_table(name, each, temp=True)
-
-            rows = keep("logged", _logged(predictions, asked, columns))
-            known = keep("known", _known(given, asked, columns))
-            pairs = keep("pairs", _pairs(rows, known, asked))
-            return _told(rows, known, pairs, asked, columns)
-        except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
-            raise EvaluationError(f"the comparison failed: {first_line(error)}") from error
-        finally:
-            con.disconnect()
+    with engine(asked, "comparison") as con:
+        ids = {asked.key, "request_id"}
+        predictions = table(con, "predictions", log, "predictions", ids.__contains__, FOLDERS if of_log else None)
+        given = table(con, "features", features, "features", {asked.features.key}.__contains__)
+        close_to_files(con)
+        columns = _columns(asked, predictions, given)
+        keep = partial(con.create_table, temp=True)
+        rows = keep("logged", _logged(predictions, asked, columns))
+        known = keep("known", _known(given, asked, columns))
+        pairs = keep("pairs", _pairs(rows, known, asked))
+        return _told(rows, known, pairs, asked, columns)
 
 
 def _columns(asked: Parity, predictions: Table, given: Table) -> dict[str, str]:

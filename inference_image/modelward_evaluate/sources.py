@@ -1,21 +1,25 @@
 """Files of predictions and outcomes as tables of an engine. What is asked of the engine reaches no other file."""
 
+import contextlib
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import unquote
 
+import duckdb
 import ibis
 import pyarrow
 from ibis.backends.duckdb import Backend
+from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
 from pyarrow import csv, dataset, fs
 
 from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.spec import Files, Run
 from modelward_evaluate.stores import s3
-from modelward_monitor.predictionlog.names import is_outcomes
+from modelward_monitor.predictionlog.names import counted, is_outcomes
 
 ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
 
@@ -28,8 +32,21 @@ class Listing:
     paths: tuple[str, ...]
 
 
-def connect(spec: Run, scratch: str) -> Backend:
-    """An engine within its memory; what does not fit goes to the folder `scratch`."""
+@contextlib.contextmanager
+def engine(spec: Run, what: str) -> Iterator[Backend]:
+    """An engine within its memory; what does not fit goes to a folder of its own. `what`: is at work, where it fails.
+    Raises EvaluationError."""
+    with tempfile.TemporaryDirectory() as scratch:
+        con = _connect(spec, scratch)
+        try:
+            yield con
+        except (duckdb.Error, pyarrow.ArrowException, IbisError, OSError) as error:
+            raise EvaluationError(f"the {what} failed: {first_line(error)}") from error
+        finally:
+            con.disconnect()
+
+
+def _connect(spec: Run, scratch: str) -> Backend:
     con = ibis.duckdb.connect(memory_limit=f"{spec.memory_mb}MB", threads=spec.threads, temp_directory=scratch)
     con.raw_sql("SET autoinstall_known_extensions = false")
     con.raw_sql("SET autoload_known_extensions = false")
@@ -62,6 +79,14 @@ def listing(files: Files) -> Listing:
         raise EvaluationError(f"{path} can't be listed: {error}") from error
     paths = sorted(each.path for each in found if each.type == fs.FileType.File)
     return Listing(store, tuple(each for each in paths if each.endswith(ENDINGS)))
+
+
+def logged(files: Files) -> tuple[Listing, tuple[str, ...]]:
+    """The files of predictions: outcomes may lie beside them. And of these the files of a prediction log that count:
+    others are none of it. Raises EvaluationError."""
+    log = listing(files)
+    log = replace(log, paths=tuple(each for each in log.paths if not is_outcomes(each)))
+    return log, tuple(counted(log.paths))
 
 
 def table(

@@ -6,6 +6,7 @@ from functools import reduce
 from operator import add
 
 import ibis
+import numpy as np
 from ibis.expr.types import Table
 
 from modelward_evaluate.cohorts import positive_of
@@ -50,9 +51,11 @@ def _scores(waiting: Table, known: Sequence[Group], positive: str) -> Iterator[T
     said = cells.group_by(["revision", "arm", "cell"]).agg(
         **counts(cells), low=cells.score.min(), high=cells.score.max(), chosen=cells.chosen.sum()
     )
-    for revision, arm in _sides(waiting):
-        part = said.filter((said.revision == revision) & (said.arm == arm)).drop("revision", "arm").order_by("cell")
-        column = {name: each.to_numpy() for name, each in answered(part.to_pyarrow())}
+    found = dict(answered(said.order_by("revision", "arm", "cell").to_pyarrow()))
+    sides = list(zip(found.pop("revision").to_pylist(), found.pop("arm").to_pylist(), strict=True))
+    for revision, arm in dict.fromkeys(sides):
+        at = np.array([side == (revision, arm) for side in sides])
+        column = {name: each.to_numpy()[at] for name, each in found.items()}
         base = [each.statistics for each in known if each.revision == revision and not each.segment]
         metrics = unlabelled.estimates(reduce(add, base, Statistics()), unlabelled.Waiting(**column), positive)
         yield ToCome(revision, arm, int(column["rows"].sum()), metrics)

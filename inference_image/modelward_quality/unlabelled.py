@@ -19,7 +19,7 @@ from modelward_quality.estimate import Estimate
 from modelward_quality.scores import Scores, scores_of
 from modelward_quality.statistics import Statistics, values
 
-OTHER: Final = "not "
+NOT: Final = "not "
 """Before the positive label: any other."""
 
 ESTIMATED: Final = (
@@ -90,7 +90,7 @@ def calibrated(known: Scores, waiting: Waiting) -> tuple[Floats, float]:
 
 def _expected(share: Floats, waiting: Waiting, positive: str) -> Statistics:
     """What is counted on average."""
-    other = OTHER + positive
+    other = NOT + positive
     spread = np.divide(waiting.squares, waiting.weight, out=np.zeros_like(share), where=waiting.weight > 0)
     sides: Mapping[tuple[str, str], Floats] = {
         (positive, positive): waiting.chosen * share,
@@ -111,7 +111,7 @@ def _two_labels(table: Confusion, positive: str) -> Confusion:
     """All labels but the positive one are one."""
 
     def named(label: str) -> str:
-        return label if label == positive else OTHER + positive
+        return label if label == positive else NOT + positive
 
     return confusion_of(replace(each, label=named(each.label), foretold=named(each.foretold)) for each in table.pairs)
 
