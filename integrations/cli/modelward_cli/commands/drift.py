@@ -4,43 +4,26 @@ Exit code 0: it is told; 1: nothing is known, or the cluster did not answer; wit
 """
 
 import argparse
-import json
-import sys
 
 from modelward_cli.commands.command import Command
-from modelward_cli.fleet.document import VERSION, of_drift
-from modelward_cli.fleet.read import drifts, fleet, unknown
-from modelward_cli.fleet.state import DRIFTED, table
+from modelward_cli.fleet import told
+from modelward_cli.fleet.document import of_drift
+from modelward_cli.fleet.read import drifts, fleet_with
+from modelward_cli.fleet.state import DRIFTED
 from modelward_cli.fleet.text import drift_in_full
 from modelward_cli.kubectl import Kubectl
-from modelward_cli.layout import wrapped
 
 TOLD, UNKNOWN, DRIFTS = 0, 1, 4
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", metavar="POLICY|MODEL", help="a DriftPolicy, for all of its models, or a ModelDeployment"
-    )
-    parser.add_argument("--exit-code", action="store_true", help="end with 4 where something drifts")
-    parser.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    told.add(parser, "end with 4 where something drifts")
 
 
 def run(options: argparse.Namespace, kubectl: Kubectl) -> int:
-    found = fleet(kubectl)
-    policies = [str(table(each, "metadata").get("name")) for each in found.policies]
-    names = [*policies, *(each.name for each in found.models)]
-    if options.name not in names:
-        raise unknown(kubectl, options.name, "DriftPolicy or ModelDeployment", names)
+    found = fleet_with(kubectl, options.name)
     shown, notes = drifts(found, options.name)
-    notes = [*notes, *found.notes]
-    if options.output == "json":
-        told = {"schemaVersion": VERSION, "asked": options.name, "drift": [of_drift(each) for each in shown]}
-        print(json.dumps({**told, "notes": notes}, indent=2))
-    else:
-        parts = ["\n".join(drift_in_full(each)) for each in shown]
-        parts += ["\n".join(line for note in notes for line in wrapped(note, 0))] if notes else []
-        sys.stdout.write("\n\n".join(parts) + "\n")
+    told.tell(options, "drift", [of_drift(each) for each in shown], map(drift_in_full, shown), [*notes, *found.notes])
     if not shown:
         return UNKNOWN
     return DRIFTS if options.exit_code and any(each.verdict == DRIFTED for each in shown) else TOLD

@@ -28,6 +28,16 @@ def fleet(kubectl: Kubectl, *, everywhere: bool = False) -> Fleet:
     return Fleet(models(deployments, policies, runs), policies, notes)
 
 
+def fleet_with(kubectl: Kubectl, name: str) -> Fleet:
+    """That of the namespace, where a policy or a model has the name. Raises KubectlError where none has."""
+    found = fleet(kubectl)
+    policies = [str(table(each, "metadata").get("name")) for each in found.policies]
+    names = [*policies, *(each.name for each in found.models)]
+    if name not in names:
+        raise unknown(kubectl, name, "DriftPolicy or ModelDeployment", names)
+    return found
+
+
 def _optional(kubectl: Kubectl, resource: str, what: str, notes: list[str], *, everywhere: bool) -> list[Json]:
     try:
         return kubectl.listed(resource, everywhere=everywhere)
