@@ -10,6 +10,7 @@ from math import exp, log, sqrt
 from typing import Final
 
 from modelward_quality.confusion import Confusion, Pair, Share
+from modelward_quality.difference import difference
 from modelward_quality.estimate import LEVEL, Estimate, estimate, wilson
 
 SMALLEST: Final = 100
@@ -82,23 +83,14 @@ def _gap(groups: Mapping[str, Confusion], label: str, among: Among, smallest: in
     highest, lowest = rates[first], rates[last]
     pairs = len(large) * (len(large) - 1) / 2
     level = 1 - (1 - of_all) / pairs
-    rows = highest.rows + lowest.rows
-    difference = estimate(highest.value - lowest.value, _of_difference(highest, lowest, level), rows)
     ratio = None
     if highest.value > 0:
-        ratio = estimate(lowest.value / highest.value, _of_ratio(lowest, highest, level), rows)
-    return Gap(first, last, difference, ratio, left_out)
+        ratio = estimate(lowest.value / highest.value, _of_ratio(lowest, highest, level), highest.rows + lowest.rows)
+    return Gap(first, last, difference(_rate(highest, level), _rate(lowest, level)), ratio, left_out)
 
 
-def _of_difference(one: Share, other: Share, level: float) -> tuple[float, float]:
-    """Newcombe 1998 ("Interval estimation for the difference between independent proportions"), method 10."""
-    low, high = wilson(one.value, one.size, level)
-    other_low, other_high = wilson(other.value, other.size, level)
-    value = one.value - other.value
-    return (
-        value - sqrt((one.value - low) ** 2 + (other_high - other.value) ** 2),
-        value + sqrt((high - one.value) ** 2 + (other.value - other_low) ** 2),
-    )
+def _rate(share: Share, level: float) -> Estimate:
+    return estimate(share.value, wilson(share.value, share.size, level), share.rows)
 
 
 def _of_ratio(one: Share, other: Share, level: float) -> tuple[float, float | None]:

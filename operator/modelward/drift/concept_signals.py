@@ -11,7 +11,7 @@ from typing import Final
 from modelward.api.driftpolicy import Spec
 from modelward.drift.quality_signals import SOURCE
 from modelward.drift.signal import Kind, Sight, Signal
-from modelward.quality.measured import Kept, Shift, basis_of
+from modelward.quality.measured import Kept, Shift
 from modelward.quality.rules import CONCEPT
 from modelward.values.times import show_time
 
@@ -23,14 +23,13 @@ def _signals(spec: Spec, sight: Sight) -> Iterator[Signal]:
     if spec.quality is None or spec.quality.concept is None:
         return
     kept = sight.sources.get(SOURCE) or Kept()
-    measured, cohort = kept.measured, kept.cohort
     if kept.problem is not None:
         # What was found before it could not be found any more is the latest that is known.
         for last in sight.last or (Signal(CONCEPT, WHOLE),):
             yield replace(last, missing=kept.problem.message)
         return
-    known = measured is not None and cohort is not None and measured.revision == sight.revision
-    shifts = measured.shifts if known and measured and cohort and cohort.basis == basis_of(spec) else ()
+    now = kept.of_now(sight.revision, spec)
+    shifts = now[0].shifts if now is not None else ()
     if not any(not each.segment for each in shifts):
         yield Signal(CONCEPT, WHOLE, message=_TOO_FEW.format(spec.quality.concept.reference_days))
     for each in shifts:

@@ -14,7 +14,7 @@ from typing import Final
 from modelward.api.driftpolicy import Spec
 from modelward.api.quality import DAYS
 from modelward.drift.signal import Kind, Sight, Signal
-from modelward.quality.measured import Gap, Kept, Measured, Reference, Value, basis_of
+from modelward.quality.measured import Gap, Kept, Measured, Reference, Value
 from modelward.quality.rules import (
     BUSINESS,
     DEGRADATION,
@@ -46,12 +46,13 @@ def _signals(kind: str, spec: Spec, sight: Sight) -> Iterator[Signal]:
 
 def _signal(rule: Rule, spec: Spec, sight: Sight, kept: Kept, last: Signal | None) -> Signal:
     blank = Signal(rule.kind, rule.name, bound=f"{rule.bound:g}")
-    measured, cohort = kept.measured, kept.cohort
     if kept.problem is not None:
         # What was found before it could not be found any more is the latest that is known.
         return replace(last or blank, missing=kept.problem.message)
-    if measured is None or cohort is None or measured.revision != sight.revision or cohort.basis != basis_of(spec):
+    now = kept.of_now(sight.revision, spec)
+    if now is None:
         return replace(blank, message=f"{rule.metric}: no outcomes of {sight.revision} are known yet")
+    measured, cohort = now
     found = _value_of(rule, measured)
     needed = spec.quality.min_samples if spec.quality is not None else 0
     if found is None:

@@ -232,6 +232,13 @@ class Kept:
     measured: Measured | None = field(default=None, compare=False)
     """What `message` says."""
 
+    def of_now(self, revision: str, spec: Spec) -> tuple[Measured, Cohort] | None:
+        """What was measured of this revision as spec asks for it now; None: nothing was."""
+        measured, cohort = self.measured, self.cohort
+        if measured is None or cohort is None or measured.revision != revision or cohort.basis != basis_of(spec):
+            return None
+        return measured, cohort
+
 
 def window_of(quality: Quality) -> float:
     """Seconds that outcomes are waited for."""
