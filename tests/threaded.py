@@ -3,8 +3,9 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import HTTPServer
-from typing import TypeVar
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self, TypeVar
 
 Server = TypeVar("Server", bound=HTTPServer)
 
@@ -20,3 +21,21 @@ def answering(server: Server) -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Answers:
+    """`with` it, it answers by a handler on a loopback port: `address` is host:port."""
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.address = f"127.0.0.1:{server.server_port}"
+        self._life = answering(server)
+
+    def __enter__(self) -> Self:
+        self._life.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._life.__exit__(kind, error, trace)

@@ -1,26 +1,21 @@
 """A real Alertmanager as a process of the test's own, and who it tells: a webhook that keeps what it is told."""
 
 import json
-import shutil
-import tempfile
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import yaml
 
 from localcluster import binaries
-from localcluster.loopback import answers, free_port
-from localcluster.processes import Process
-from localcluster.progress import wait_for
+from localcluster.loopback import free_port
+from servers import Served
+from threaded import Answers
 
 START_SECONDS = 60.0
 ON_CALL, TICKETS = "on-call", "tickets"
 
 
-class Pager:
+class Pager(Answers):
     """`with Pager() as pager:` takes webhooks at `address`; `told`: their documents, by the receiver's name."""
 
     def __init__(self) -> None:
@@ -37,62 +32,29 @@ class Pager:
             def log_message(self, *_: object) -> None:
                 """What comes is kept."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> "Pager":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)
+        self.address = f"http://{self.address}"
 
 
-class Alertmanager:
-    """`with Alertmanager(config) as running:` takes alerts at `address` (host:port). `config`: its own.
-
-    Raises SetupError where it can't be built or does not become ready.
-    """
+class Alertmanager(Served):
+    """`with Alertmanager(config) as running:` takes alerts at `address` (host:port). `config`: its own."""
 
     def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__("Alertmanager", START_SECONDS)
         self._config = config
-        self._folder = Path(tempfile.mkdtemp(prefix="modelward-alertmanager-"))
-        self._process = Process("alertmanager", self._folder)
         self.address = f"127.0.0.1:{free_port('127.0.0.1')}"
 
-    def __enter__(self) -> "Alertmanager":
-        try:
-            config = self._folder / "alertmanager.yml"
-            config.write_text(yaml.safe_dump(self._config))
-            command = [
-                str(binaries.alertmanager()),
-                f"--config.file={config}",
-                f"--storage.path={self._folder / 'data'}",
-                f"--web.listen-address={self.address}",
-                "--cluster.listen-address=",
-                "--log.level=warn",
-            ]
-            self._process.start(command, dies_with_us=True)
-            wait_for("Alertmanager's start", self._ready, START_SECONDS)
-        except BaseException:
-            self._remove()
-            raise
-        return self
+    def _command(self) -> list[str]:
+        config = self._folder / "alertmanager.yml"
+        config.write_text(yaml.safe_dump(self._config))
+        return [
+            str(binaries.alertmanager()),
+            f"--config.file={config}",
+            f"--storage.path={self._folder / 'data'}",
+            f"--web.listen-address={self.address}",
+            "--cluster.listen-address=",
+            "--log.level=warn",
+        ]
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove()
-
-    def _ready(self) -> bool:
-        self._process.check()
-        return answers(f"http://{self.address}/-/ready")
-
-    def _remove(self) -> None:
-        self._process.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _asked(self) -> str:
+        return f"http://{self.address}/-/ready"

@@ -1,11 +1,11 @@
 """A page of metrics whose content the test decides."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from http.server import BaseHTTPRequestHandler
+
+from threaded import Answers
 
 
-class MetricsPage:
+class MetricsPage(Answers):
     """`with MetricsPage() as page:` serves `page.text`, in Prometheus's text format, at `page.address` (host:port)."""
 
     def __init__(self) -> None:
@@ -24,20 +24,4 @@ class MetricsPage:
             def log_message(self, *_: object) -> None:
                 """Scrapes are no news."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> "MetricsPage":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        super().__init__(Handler)

@@ -1,18 +1,15 @@
 """Debian's Prometheus as a process of the test's own: on a free loopback port, its data in a temporary folder."""
 
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import yaml
 
 from localcluster import debian
-from localcluster.loopback import answers, free_port
-from localcluster.processes import Process
-from localcluster.progress import wait_for
+from localcluster.loopback import free_port
+from servers import Served
 
 PACKAGES = {"prometheus": "prometheus"}
 START_SECONDS = 60.0
@@ -28,12 +25,11 @@ scrape_configs:
 """
 
 
-class PrometheusServer:
+class PrometheusServer(Served):
     """`with PrometheusServer([page.address]) as server:` scrapes the targets (host:port) each second; `server.url`.
 
     `flags`: more of Prometheus's own; `listen`: an address of this machine, where it is to be reached from elsewhere;
     `data`: what it begins with; `config`: more of its configuration, whose `scrape_configs` are added.
-    Raises SetupError where Prometheus can't be installed or does not become ready.
     """
 
     def __init__(
@@ -44,49 +40,31 @@ class PrometheusServer:
         data: Path | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
+        super().__init__("Prometheus", START_SECONDS)
         self._targets = targets
         self._flags = flags
         self._config = config or {}
-        self._folder = Path(tempfile.mkdtemp(prefix="modelward-prometheus-"))
         self._data = self._folder / "data" if data is None else data
-        self._process = Process("prometheus", self._folder)
         self._address = f"{listen}:{free_port(listen)}"
         self.url = f"http://{self._address}"
 
-    def __enter__(self) -> "PrometheusServer":
-        try:
-            debian.ensure(PACKAGES)
-            config = self._folder / "prometheus.yml"
-            config.write_text(yaml.safe_dump(self._configuration()))
-            command = [
-                shutil.which("prometheus") or "/usr/bin/prometheus",
-                f"--config.file={config}",
-                f"--storage.tsdb.path={self._data}",
-                f"--web.listen-address={self._address}",
-                "--log.level=warn",
-                *self._flags,
-            ]
-            self._process.start(command, dies_with_us=True)
-            wait_for("Prometheus's start", self._ready, START_SECONDS)
-        except BaseException:
-            self._remove()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._remove()
+    def _command(self) -> list[str]:
+        debian.ensure(PACKAGES)
+        config = self._folder / "prometheus.yml"
+        config.write_text(yaml.safe_dump(self._configuration()))
+        return [
+            shutil.which("prometheus") or "/usr/bin/prometheus",
+            f"--config.file={config}",
+            f"--storage.tsdb.path={self._data}",
+            f"--web.listen-address={self._address}",
+            "--log.level=warn",
+            *self._flags,
+        ]
 
     def _configuration(self) -> dict[str, Any]:
         own: dict[str, Any] = yaml.safe_load(CONFIG.format(targets=", ".join(self._targets)))
         jobs = [*own["scrape_configs"], *self._config.get("scrape_configs", ())]
         return {**own, **self._config, "scrape_configs": jobs}
 
-    def _ready(self) -> bool:
-        self._process.check()
-        return answers(f"{self.url}/-/ready")
-
-    def _remove(self) -> None:
-        self._process.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    def _asked(self) -> str:
+        return f"{self.url}/-/ready"
