@@ -182,6 +182,11 @@ def _platform() -> tuple[style.Panel, ...]:
     )
 
 
+def _by_result(title: str, description: str, metric: str, colours: dict[str, str], other: str) -> style.Panel:
+    asked = query(f"sum by (result) (rate({metric}{RATE}))", "{{result}}")
+    return style.lines(title, description, "reqps", asked, colours=colours, other=other, width=8)
+
+
 def _others() -> tuple[style.Panel, ...]:
     return (
         style.lines(
@@ -192,32 +197,22 @@ def _others() -> tuple[style.Panel, ...]:
             colours={"signed": GOOD, "none": DOUBTFUL},
             width=8,
         ),
-        style.lines(
+        _by_result(
             "Questions to registries",
             "What a reference means, by result.",
-            "reqps",
-            query(f"sum by (result) (rate(modelward_registry_polls_total{RATE}))", "{{result}}"),
-            colours={"ok": GOOD},
-            other=ORANGE,
-            width=8,
+            "modelward_registry_polls_total",
+            {"ok": GOOD},
+            ORANGE,
         ),
-        style.lines(
-            "What registries are told",
-            "Attempts, by result.",
-            "reqps",
-            query(f"sum by (result) (rate(modelward_registry_writes_total{RATE}))", "{{result}}"),
-            colours={"ok": GOOD},
-            other=ORANGE,
-            width=8,
+        _by_result(
+            "What registries are told", "Attempts, by result.", "modelward_registry_writes_total", {"ok": GOOD}, ORANGE
         ),
-        style.lines(
+        _by_result(
             "Webhooks of registries",
             "That came in, by result.",
-            "reqps",
-            query(f"sum by (result) (rate(modelward_registry_webhooks_total{RATE}))", "{{result}}"),
-            colours={"ok": GOOD, "refused": BAD},
-            other=UNKNOWN,
-            width=8,
+            "modelward_registry_webhooks_total",
+            {"ok": GOOD, "refused": BAD},
+            UNKNOWN,
         ),
         style.lines(
             "OpenLineage events",

@@ -101,6 +101,12 @@ async def test_a_champion_that_degrades_is_seen_and_retrained(
         assert "Measured" in model.events()
 
 
+async def dies_twice(cluster: Cluster) -> None:
+    for writes in (1, 2):
+        async with operator(cluster, monitors=FakeMonitors(), dies_after=writes, after_crash=True) as one:
+            await until(lambda one=one: one.api.dead, f"its end after {writes} writes")
+
+
 async def test_a_crash_at_any_write_makes_no_second_job_and_loses_no_result(
     cluster: Cluster, model: Model, policy: Policy, tmp_path: Path
 ) -> None:
@@ -108,15 +114,11 @@ async def test_a_crash_at_any_write_makes_no_second_job_and_loses_no_result(
         model.apply(**LOG)
         await until(model.is_ready, "the model")
     policy.apply(quality=QUALITY)
-    for writes in (1, 2):
-        async with operator(cluster, monitors=FakeMonitors(), dies_after=writes, after_crash=True) as one:
-            await until(lambda one=one: one.api.dead, f"its end after {writes} writes")
+    await dies_twice(cluster)
     async with operator(cluster, monitors=FakeMonitors(), after_crash=True):
         job = await asked_for(policy, 1)
     policy.succeed(job, found_out(policy, job, tmp_path / "a", right=190))
-    for writes in (1, 2):
-        async with operator(cluster, monitors=FakeMonitors(), dies_after=writes, after_crash=True) as one:
-            await until(lambda one=one: one.api.dead, f"its end after {writes} writes")
+    await dies_twice(cluster)
     async with operator(cluster, monitors=FakeMonitors(), after_crash=True):
         await until(lambda: policy.condition("Measured")["status"] == "True", "it is measured")
         assert len(evaluating(policy)) == 1
