@@ -8,7 +8,7 @@ import copy
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,6 +121,12 @@ class World:
 
     async def get(self, resource: Resource, _namespace: str, name: str) -> dict[str, Any] | None:
         return copy.deepcopy(self.store[resource].get(name))
+
+    async def pages(self, resource: Resource, _namespace: str) -> AsyncIterator[list[dict[str, Any]]]:
+        kind = next(each for each in self.store if each.plural == resource.plural)
+        key, _, value = resource.selector.partition("=")
+        listed = copy.deepcopy(list(self.store[kind].values()))
+        yield [each for each in listed if each["metadata"].get("labels", {}).get(key) == value]
 
     async def create(
         self, resource: Resource, _namespace: str, manifest: Mapping[str, Any], **_: Any

@@ -1,6 +1,7 @@
 """What a run's Job and pods say, and what is made of it."""
 
 import json
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -44,6 +45,11 @@ class Server:
         self.warnings: dict[str, list[dict[str, Any]]] = {}
         self.asked: list[str] = []
         self.deleted: list[str] = []
+        self.pods: list[dict[str, Any]] = []
+
+    async def pages(self, resource: Resource, namespace: str) -> AsyncIterator[list[dict[str, Any]]]:
+        assert (resource.plural, resource.selector, namespace) == ("pods", "modelward.io/run=fraud-1", "ml")
+        yield self.pods
 
     async def get(self, _resource: Resource, _namespace: str, name: str) -> Any:
         return self.there.get(name)
@@ -95,6 +101,9 @@ class Stage:
         self.cache.upsert(JOBS, {"metadata": metadata, "spec": spec or {}, "status": {"conditions": conditions}})
 
     def pod(self, code: int, log: str, name: str = "fraud-1-0", job: str = "j", **status: Any) -> None:
+        self.cache.upsert(PODS, self.made(code, log, name, job, **status))
+
+    def made(self, code: int, log: str, name: str = "fraud-1-0", job: str = "j", **status: Any) -> dict[str, Any]:
         labels = rendered(policy(), TEMPLATE, FACTS, RUN)["spec"]["template"]["metadata"]["labels"]
         state = {"terminated": {"exitCode": code, "message": log, "reason": "Error", "finishedAt": name}}
         metadata: dict[str, Any] = {
@@ -106,7 +115,7 @@ class Stage:
         }
         metadata["ownerReferences"] = [{"kind": "Job", "name": "fraud-1", "uid": job, "controller": True}]
         statuses = [{"name": "istio", "state": {}}, {"name": "train", "state": state}]
-        self.cache.upsert(PODS, {"metadata": metadata, "status": {"containerStatuses": statuses, **status}})
+        return {"metadata": metadata, "status": {"containerStatuses": statuses, **status}}
 
     async def poll(self) -> tuple[str, str]:
         found = await self.trigger.poll(Order(policy(), RUN, FACTS))
@@ -210,6 +219,22 @@ async def test_a_bad_end_is_told(stage: Stage, case: str) -> None:
     assert state == runs.BROKE
     assert sentence in message
     assert len(message) < 1000
+
+
+async def test_a_pod_that_no_watch_has_told_of_yet_is_asked_for_and_says_why(stage: Stage) -> None:
+    stage.job("Failed", message="limit")
+    stage.server.pods = [stage.made(1, "no labels"), stage.made(1, "a namesake's", "fraud-1-b", job="another")]
+    state, message = await stage.poll()
+    assert state == runs.BROKE
+    assert message.endswith("the end of its log: no labels")
+
+
+async def test_a_pod_that_is_there_and_has_not_ended_is_waited_for(stage: Stage) -> None:
+    stage.job("Failed", message="limit")
+    stage.server.pods = [stage.made(0, "", containerStatuses=[])]
+    assert await stage.poll() == (runs.WORKING, "")
+    stage.now += timedelta(seconds=GRACE + 1)
+    assert (await stage.poll())[0] == runs.BROKE
 
 
 async def test_a_job_that_is_nowhere_was_deleted(stage: Stage) -> None:

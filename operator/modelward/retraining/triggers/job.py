@@ -1,6 +1,7 @@
 """A run as a Kubernetes Job: its name is the run's, so the API server refuses a second, and it goes with the run."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -88,9 +89,12 @@ class JobTrigger:
         late = now - end.at > GRACE
         if end.kind == "Complete":
             return _success(ended, late, order.run.name)
-        # A Job that ran out of time takes its pods away at once.
-        if not ended and pods and not late:
-            return Outcome(WORKING)
+        if not ended and not late:
+            # No watch need have told of its pods yet; but one that ran out of time takes them away at once.
+            pods = pods or await self._ask_for_pods(job)
+            ended = [each for pod in pods if (each := _ended(pod, reporter)) is not None]
+            if pods and not ended:
+                return Outcome(WORKING)
         return Outcome(BROKE, _failure(end.message, ended, pods, order.run, reporter))
 
     async def _going_on(
@@ -154,6 +158,12 @@ class JobTrigger:
 
     def _pods(self, policy: DriftPolicy) -> list[Object]:
         return self._cache.children(_key(policy), PODS)
+
+    async def _ask_for_pods(self, job: Object) -> list[Object]:
+        """The Job's pods as the API server has them now."""
+        own = replace(PODS, selector=f"{names.LABEL_RUN}={job['metadata']['name']}")
+        pages = self._api.pages(own, job["metadata"]["namespace"])
+        return [pod async for page in pages for pod in page if is_pod_of_job(pod, job)]
 
 
 def _is_of(job: Object, order: Order) -> bool:
