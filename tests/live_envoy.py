@@ -14,6 +14,7 @@ from modelward.api.traffic import Traffic
 from modelward.facts import RouteTable
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import routes as envoy_routes
+from modelward.routing.envoy.tracing import Collector
 
 DEADLINE = 60.0
 """Seconds until it listens."""
@@ -38,6 +39,7 @@ class LiveEnvoy:
         certificate: Path | None = None,
         memory: int = envoy.DEFAULT_MEMORY,
         tell_arms: bool = False,
+        collector: Collector | None = None,
     ) -> None:
         files = envoy_routes.configuration(routes, traffic, "ml", "cluster.local", tell_arms=tell_arms)
         for name, text in files.items():
@@ -45,7 +47,7 @@ class LiveEnvoy:
         if certificate is not None:
             for name, text in envoy.certificate().items():
                 (folder / name).write_text(text.replace(envoy.TLS_DIR, str(certificate)))
-        text = json.dumps(envoy.bootstrap(memory, tls=certificate is not None))
+        text = json.dumps(envoy.bootstrap(memory, tls=certificate is not None, collector=collector))
         text = text.replace(envoy.CONFIG_DIR, str(folder)).replace("0.0.0.0", "127.0.0.1")
         bootstrap = json.loads(text)
         listeners = bootstrap["static_resources"]["listeners"]

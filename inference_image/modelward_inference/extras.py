@@ -10,7 +10,7 @@ BY_PACKAGE: Final[Mapping[str, str]] = {
     "boto3": "s3", "botocore": "s3", "cryptography": "fetch", "duckdb": "evaluate", "fastapi": "serve",
     "google": "grpc", "grpc": "grpc", "grpc_health": "grpc", "grpc_reflection": "grpc", "httptools": "serve",
     "ibis": "evaluate", "joblib": "compile", "lightgbm": "lightgbm", "onnx": "compile", "onnxmltools": "compile",
-    "onnxruntime": "serve", "opentelemetry": "tracing", "orjson": "serve", "prometheus_client": "serve",
+    "onnxruntime": "serve", "orjson": "serve", "prometheus_client": "serve",
     "simdjson": "serve", "skl2onnx": "compile", "sklearn": "compile", "skops": "compile", "starlette": "serve",
     "torch": "torch", "urllib3": "fetch", "uvicorn": "serve", "uvloop": "serve", "xgboost": "xgboost",
     "yaml": "fetch",

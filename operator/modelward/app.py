@@ -5,15 +5,15 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 
 import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.config.config_exception import ConfigException
 
-from modelward import health, settings
+from modelward import health, settings, telemetry
 from modelward.kube.cache import Cache, Key
 from modelward.kube.claims import Claims
 from modelward.kube.client import Api, connect
@@ -32,6 +32,7 @@ from modelward.net.budget import Budget
 from modelward.net.credentials import Credentials
 from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
+from modelward.platform import Platform
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.lineage import Book, Telling
@@ -55,6 +56,9 @@ from modelward.rollouts.evidence.scrape import Scraper
 from modelward.routing.envoy.probe import RouterProbe
 from modelward.setting_values import SettingsError
 from modelward.statusmetrics import StatusMetrics
+from modelward_telemetry.exporter import DROPPED, SENT, Exporter
+from modelward_telemetry.tracer import PATH as TRACES_PATH
+from modelward_telemetry.tracer import Tracer
 
 log = logging.getLogger("modelward")
 
@@ -104,7 +108,10 @@ async def run(configured: settings.Settings) -> None:
         if configured.openlineage_url:
             receiver = Receiver(configured.openlineage_url, configured.openlineage_key_file)
             outbox = await stack.enter_async_context(Outbox(session, receiver))
-        controller, statuses, hooks = build(configured, client, session, outside, outbox)
+        tracer = None
+        if configured.platform.otlp_endpoint:
+            tracer = stack.enter_context(tracing(configured.platform))
+        controller, statuses, hooks = build(configured, client, session, outside, outbox, tracer)
         runners = [
             await health.serve(configured.http_port, controller.stuck, statuses),
             await webhooks.serve(configured.registry_webhook_port, hooks.handle),
@@ -127,15 +134,35 @@ async def run(configured: settings.Settings) -> None:
                 await runner.cleanup()
 
 
+@contextmanager
+def tracing(platform: Platform) -> Iterator[Tracer]:
+    """The operator's own spans, sent until the end."""
+    for result in (SENT, DROPPED):
+        telemetry.TRACE_SPANS.labels(result)
+    exporter = Exporter(
+        platform.otlp_endpoint.rstrip("/") + TRACES_PATH,
+        {},
+        {"service.name": "modelward-operator"},
+        lambda result, spans: telemetry.TRACE_SPANS.labels(result).inc(spans),
+    )
+    exporter.start()
+    try:
+        yield Tracer(exporter.put, platform.trace_share)
+    finally:
+        exporter.close()
+
+
 def build(
     configured: settings.Settings,
     client: ApiClient,
     session: aiohttp.ClientSession,
     outside: aiohttp.ClientSession,
     outbox: Outbox | None = None,
+    tracer: Tracer | None = None,
 ) -> tuple[Controller, Callable[[], StatusMetrics], Webhooks]:
     """Put the parts together: what works, what there is to be scraped, and what takes webhooks of registries.
-    `outside`: the session for addresses that tenants write; `outbox`: None: no lineage is sent."""
+    `outside`: the session for addresses that tenants write; `outbox`: None: no lineage is sent;
+    `tracer`: None: there are no traces."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock, WORKERS_EACH)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
@@ -208,7 +235,9 @@ def build(
             cache.all(MODEL_REGISTRIES),
         )
 
-    controller = Controller(api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller)
+    controller = Controller(
+        api, cache, queue, lease, territory, reconcilers, clock, configured.resync_seconds, poller, tracer
+    )
 
     def poke(key: Key) -> None:
         registries.poke(key)

@@ -1,8 +1,12 @@
 """What the operator's installation decides for every model: images and the cluster's DNS domain."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from modelward.models.consent import SAFE
+
+TRACE_SHARE: Final = 0.01
+"""Of traces that begin with us: enough to see what is usual, and cheap at any rate of requests."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,8 @@ class Platform:
     `operator_namespace`: whose operator is let through by the NetworkPolicies; None where none are made.
     `operator_keys`: public keys of the operator, by which pods know it; none where it could not read its own. `caches`:
     claims of the model's namespace that its pods may mount now. `evaluate_image`: of Jobs that join predictions with
-    outcomes; empty: there are none.
+    outcomes; empty: there are none. `otlp_endpoint`: an http address that spans are sent to, empty: no
+    traces; `trace_share`: of the traces that begin here and are kept, 0 to 1.
     """
 
     server_image: str
@@ -34,3 +39,5 @@ class Platform:
     operator_keys: tuple[str, ...] = ()
     caches: tuple[str, ...] = ()
     evaluate_image: str = ""
+    otlp_endpoint: str = ""
+    trace_share: float = TRACE_SHARE

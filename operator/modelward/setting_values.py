@@ -93,6 +93,13 @@ def number(environment: Mapping[str, str], name: str, default: int, least: int =
     return int(text)
 
 
+def fraction(environment: Mapping[str, str], name: str, default: float) -> float:
+    text = environment.get(name, "").strip() or f"{default}"
+    if not re.fullmatch(r"[0-9]{0,9}(\.[0-9]{1,9})?", text, re.ASCII) or not 0 <= float(text) <= 1:
+        raise SettingsError(f"{name} is {text!r}; set it to a number from 0 to 1, such as 0.01")
+    return float(text)
+
+
 def port(environment: Mapping[str, str], name: str, default: int) -> int:
     return number(environment, name, default, most=_LAST_PORT)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelward import setting_values as value
-from modelward.platform import Platform
+from modelward.platform import TRACE_SHARE, Platform
 from modelward.reconcilers.fleet_rules import AT_A_TIME
 from modelward.registries.roles import NOBODY, Allowed, Identity, Lending
 from modelward.setting_values import NAMESPACE, SettingsError
@@ -83,6 +83,15 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             no_proxy=value.unproxied(environment, "MODELWARD_NO_PROXY"),
             oci_plain_http=value.plain_hosts(environment, "MODELWARD_OCI_PLAIN_HTTP"),
             ca_config_map=value.dns_name(environment, "MODELWARD_CA_CONFIGMAP", "", "company-ca"),
+            otlp_endpoint=value.address(
+                environment,
+                "MODELWARD_OTLP_ENDPOINT",
+                "http://collector.observability.svc:4318",
+                schemes=("http",),
+                elsewhere="; a collector of the cluster takes http, and passes spans on by https",
+            )
+            or "",
+            trace_share=value.fraction(environment, "MODELWARD_TRACE_SHARE", TRACE_SHARE),
             operator_namespace=namespace if value.switch(environment, "MODELWARD_NETWORK_POLICIES", "true") else None,
         ),
         namespace=namespace,

@@ -53,6 +53,10 @@ LINEAGE_WAITING = Gauge("modelward_lineage_events_waiting", "OpenLineage events 
 CACHED_OBJECTS = Gauge("modelward_cached_objects", "Objects that the cache holds.", ["resource"])
 RESYNCS = Counter("modelward_resyncs", "Full comparisons of the cache with the API server, by result.", ["result"])
 REPAIRED = Counter("modelward_resync_repairs", "Objects of which a resync found that the watch had missed a change.")
+TRACE_SPANS = Counter(
+    "modelward_trace_spans", "Spans by what became of them: sent, or dropped (no room, or the collector refused them).",
+    ["result"],
+)  # fmt: skip
 LEADER = Gauge("modelward_leader", "1 while this process holds the lease.")
 ROLLOUTS = Counter(
     "modelward_rollouts", "Rollouts that ended, by result: Promoted, RolledBack or Aborted.",

@@ -155,7 +155,7 @@ def test_the_image_has_what_its_extra_names_and_the_operator_what_it_depends_on(
     assert isinstance(optional, dict)
     (all_of,) = optional["image"]
     parts = all_of.removeprefix("modelward-inference[").removesuffix("]").split(",")
-    assert {"torch", "tracing"} <= set(optional) - set(parts), "with EXTRA_PACKAGES alone"
+    assert {"torch"} <= set(optional) - set(parts), "with EXTRA_PACKAGES alone"
     for name, extras_of in (("modelward-inference", parts), ("modelward-operator", [])):
         needed = list(project(name)["dependencies"]) + [each for part in extras_of for each in optional[part]]  # type: ignore[call-overload]
         pinned = set(re.findall(r"^([\w.-]+)==", (PROJECTS[name] / "requirements.lock").read_text(), re.MULTILINE))
@@ -168,7 +168,7 @@ def test_every_extra_that_a_message_names_brings_the_library() -> None:
     distributions = {
         "sklearn": "scikit-learn", "yaml": "pyyaml", "simdjson": "pysimdjson", "grpc": "grpcio", "google": "protobuf",
         "grpc_health": "grpcio-health-checking", "grpc_reflection": "grpcio-reflection", "xgboost": "xgboost-cpu",
-        "prometheus_client": "prometheus-client", "opentelemetry": "opentelemetry-sdk", "starlette": "fastapi",
+        "prometheus_client": "prometheus-client", "starlette": "fastapi",
         "botocore": "boto3",
     }  # fmt: skip
     for package, extra in extras.BY_PACKAGE.items():

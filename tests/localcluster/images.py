@@ -64,6 +64,7 @@ IMAGES = {
                 "operator/requirements.lock",
                 "operator/modelward",
                 "inference_image/modelward_auth",
+                "inference_image/modelward_telemetry",
                 "inference_image/modelward_drift",
             ),
         ),
@@ -73,6 +74,7 @@ IMAGES = {
             (
                 "inference_image/requirements.lock",
                 "inference_image/modelward_auth",
+                "inference_image/modelward_telemetry",
                 "inference_image/modelward_inference",
                 "inference_image/modelward_drift",
                 "inference_image/modelward_monitor",

@@ -18,7 +18,8 @@ EVERY = "*"
 MAX_AGE = 600
 """Seconds that a browser may keep the answer to its question (a preflight): the longest that all of them heed."""
 
-HEADERS = ("content-type", "content-encoding", "inference-header-content-length", "x-request-id", "traceparent")
+HEADERS = ("content-type", "content-encoding", "inference-header-content-length", "x-request-id", "traceparent",
+           "tracestate")  # fmt: skip
 """Of requests, beyond those that every origin may send; `authorization` is for what stands in front of the server."""
 
 EXPOSED = ("inference-header-content-length", "x-request-id", identity.REVISION, identity.VERSION, "retry-after")

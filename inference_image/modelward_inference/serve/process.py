@@ -205,7 +205,7 @@ def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Raises ModelError where there is nothing to serve."""
     logs.configure(settings.log_level)
     manifest, model = admission.load(settings.folder, settings.artifact, settings.allowed, settings.cores)
-    tracer = tracing.from_environment(manifest.name)
+    tracer = tracing.from_environment(manifest.name, revision=settings.revision)
     golden.verify(model, settings.folder, manifest)
     version = settings.version or manifest.digest.removeprefix("sha256:")[:12]
     plane = DataPlane(

@@ -207,7 +207,9 @@ class Rest:
         if self._tracing is not None:
             labels = (self._plane.name, self._plane.version, "rest")
             parent = {"traceparent": _text(headers, b"traceparent"), "tracestate": _text(headers, b"tracestate")}
-            self._tracing.record(parent, labels, status, seconds, response.timing if response else None)
+            timing = response.timing if response else None
+            request_id = _text(headers, REQUEST_ID)
+            self._tracing.record(parent, labels, status, seconds, timing, request_id=request_id)
         if status == metrics.GONE:
             return
         if status != 200 and log.isEnabledFor(logging.DEBUG):

@@ -98,6 +98,10 @@ SAMPLES = Counter("modelward_inference_samples", "Answers kept, to be compared w
 SAMPLE_ERRORS = Counter("modelward_inference_sample_errors", "Answers that were to be kept and could not be.")
 MODEL_INFO = Gauge("modelward_model_info", "Always 1; what is served.", ["model", "version", "format", "digest"])
 BODY_BYTES = Gauge("modelward_inference_body_bytes", "What the large bodies of all requests hold together.")
+TRACE_SPANS = Counter(
+    "modelward_inference_trace_spans", "Spans by what became of them: sent, or dropped (no room, or refused).",
+    ["result"],
+)  # fmt: skip
 DRAINING = Gauge("modelward_inference_draining", "1 while the server ends and only finishes what it has begun.")
 
 

@@ -25,6 +25,7 @@ from modelward.reconcilers.modeldeployment.apply import ApiInstalledError
 from modelward.reconcilers.modeldeployment.reconcile import Outcome
 from modelward.reconcilers.modelregistry.reconcile import Askers, wake_followers
 from modelward.reconcilers.territory import NamespaceOpenedError, Territory
+from modelward_telemetry.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,8 @@ class Reconciles(Protocol):
 
 
 class Controller:
-    """The loop around what reconciles, by kind. `clock`: monotonic seconds."""
+    """The loop around what reconciles, by kind. `clock`: monotonic seconds; `tracer`: None: there are no
+    spans."""
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class Controller:
         clock: Callable[[], float] = time.monotonic,
         resync_seconds: float = RESYNC_SECONDS,
         poller: Poller | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._api = api
         self._cache = cache
@@ -87,6 +90,7 @@ class Controller:
         self._clock = clock
         self._resync_seconds = resync_seconds
         self._poller = poller
+        self._tracer = tracer
         self._started: dict[Key, float] = {}
         self._askers = Askers(cache)
         cache.on_change = self._wake_watchers
@@ -182,21 +186,26 @@ class Controller:
         while True:
             key = await self._queue.get()
             self._started[key] = self._clock()
+            result = ""
             try:
-                await self._work(key)
+                result = await self._work(key)
             finally:
-                telemetry.RECONCILE_SECONDS.observe(self._clock() - self._started.pop(key))
+                seconds = self._clock() - self._started.pop(key)
+                telemetry.RECONCILE_SECONDS.observe(seconds)
+                if self._tracer is not None and result:
+                    _trace(self._tracer, key, seconds, result)
                 self._queue.done(key)
 
-    async def _work(self, key: Key) -> None:
+    async def _work(self, key: Key) -> str:
+        """What came of it, as RECONCILES has it; empty where it is not this installation's, or not yet."""
         wait = self._territory.wait(key.namespace)
         if wait is None:
             # It comes back with the claim. Another installation writes what is remembered of it here.
             self._reconcilers[key.kind].forget(key)
-            return
+            return ""
         if wait > 0:
             self._queue.add(key, wait)
-            return
+            return ""
         try:
             outcome = await self._reconcilers[key.kind].reconcile(key)
         except (NotLeaderError, ApiInstalledError):
@@ -204,6 +213,7 @@ class Controller:
         except NotOursError as error:
             log.info("%s: %s", key, error)
             self._queue.retry(key)
+            return ""
         except (ApiError, ApiUnreachableError) as error:
             telemetry.RECONCILES.labels("error").inc()
             delay = self._queue.retry(key)
@@ -212,14 +222,26 @@ class Controller:
             telemetry.RECONCILES.labels("error").inc()
             log.exception("%s: the reconcile failed, trying again in %.1f s", key, self._queue.retry(key))
         else:
-            self._take_in(key, outcome)
+            return self._take_in(key, outcome)
+        return "error"
 
-    def _take_in(self, key: Key, outcome: Outcome) -> None:
+    def _take_in(self, key: Key, outcome: Outcome) -> str:
         if outcome.refused:
             telemetry.RECONCILES.labels("refused").inc()
             self._queue.retry(key)
-            return
+            return "refused"
         self._queue.forget(key)
-        telemetry.RECONCILES.labels("ok" if outcome.again_in is None else "waiting").inc()
+        result = "ok" if outcome.again_in is None else "waiting"
+        telemetry.RECONCILES.labels(result).inc()
         if outcome.again_in is not None:
             self._queue.add(key, outcome.again_in)
+        return result
+
+
+def _trace(tracer: Tracer, key: Key, seconds: float, result: str) -> None:
+    """A reconcile that has just ended, as a trace of its own."""
+    at = tracer.begin(None)
+    if at is not None:
+        end = time.time_ns()
+        told = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "result": result}
+        tracer.end(at, None, "reconcile", end - int(seconds * 1e9), end, told, failed=result == "error")

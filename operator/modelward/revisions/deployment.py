@@ -13,7 +13,7 @@ from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
 from modelward.net.untrusted import in_header
 from modelward.platform import Platform
-from modelward.revisions import cache_mounts, claims, identity, pod_template, prediction_log, restart
+from modelward.revisions import cache_mounts, claims, identity, pod_template, prediction_log, restart, tracing
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
 from modelward.runtimes.runtime import MODELWARD
@@ -265,6 +265,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         **_server_settings(spec),
         **_told_to_clients(model, revision),
         **steps.formats(model, platform),
+        **tracing.variables(owner, platform),
         "ARTIFACT_DIR": steps.ARTIFACT_DIR,
     }
     server = {

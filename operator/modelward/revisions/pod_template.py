@@ -101,9 +101,12 @@ def confined(container: Json) -> dict[str, Any]:
 def _server(ours: Json, given: Json) -> dict[str, Any]:
     """The operator's own container: its variables and mounts, and then those that are given."""
     built = {**ours, **_image(given)}
-    for name in ("env", "volumeMounts"):
-        if given.get(name):
-            built[name] = [*(ours.get(name) or ()), *given[name]]
+    if given.get("env"):
+        # Of ours that may be given, those of traces, who writes his own has another collector.
+        said = {each["name"] for each in given["env"]}
+        built["env"] = [*(each for each in ours.get("env") or () if each["name"] not in said), *given["env"]]
+    if given.get("volumeMounts"):
+        built["volumeMounts"] = [*(ours.get("volumeMounts") or ()), *given["volumeMounts"]]
     if given.get("startupProbe"):
         built["startupProbe"] = {**ours["startupProbe"], **given["startupProbe"]}
     return built

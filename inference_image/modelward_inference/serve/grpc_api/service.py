@@ -150,7 +150,8 @@ class Service:
             labels = (self._plane.name, self._plane.version, "grpc")
             parent = {name: _metadata(context, name) for name in ("traceparent", "tracestate")}
             failed = code in _FAILURES
-            self._tracing.record(parent, labels, code.name, seconds, response.timing if response else None, failed)
+            timing, request_id = response.timing if response else None, _metadata(context, REQUEST_ID)
+            self._tracing.record(parent, labels, code.name, seconds, timing, failed, request_id)
 
     async def _server_live(self, _: bytes, __: Context) -> bytes:
         return types.ServerLiveResponse(live=True).SerializeToString()

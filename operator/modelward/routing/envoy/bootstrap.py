@@ -7,8 +7,9 @@ import json
 from typing import Any, Final
 
 from modelward.routing import latency
-from modelward.routing.envoy import reachable
+from modelward.routing.envoy import reachable, tracing
 from modelward.routing.envoy.routes import CLUSTERS_FILE, INSIDE_HEADER, INSIDE_VALUE, ROUTES_FILE, STREAM_IDLE_SECONDS
+from modelward.routing.envoy.tracing import Collector
 from modelward.values.hashing import HASH_LENGTH
 
 CONFIG_DIR: Final = "/etc/envoy/dynamic"
@@ -99,9 +100,9 @@ windows that let a body of some megabytes through without a pause. Headers with 
 them for others."""
 
 
-def bootstrap(memory: int = DEFAULT_MEMORY, *, tls: bool = False) -> dict[str, Any]:
+def bootstrap(memory: int = DEFAULT_MEMORY, *, tls: bool = False, collector: Collector | None = None) -> dict[str, Any]:
     """The static part; the same for every router. `memory`: bytes that the container may use; `tls`: clients speak TLS
-    with the traffic listener, and nothing else."""
+    with the traffic listener, and nothing else; `collector`: of spans, None: there are none."""
     return {
         "node": {"id": "router", "cluster": "modelward"},
         "admin": {"address": _socket("127.0.0.1", ADMIN_PORT)},
@@ -121,9 +122,10 @@ def bootstrap(memory: int = DEFAULT_MEMORY, *, tls: bool = False) -> dict[str, A
                         "cluster_name": "admin",
                         "endpoints": [{"lb_endpoints": [{"endpoint": {"address": _socket("127.0.0.1", ADMIN_PORT)}}]}],
                     },
-                }
+                },
+                *([tracing.cluster(collector)] if collector is not None else ()),
             ],
-            "listeners": [_traffic_listener(tls), _internal_listener(), _inside_listener()],
+            "listeners": [_traffic_listener(tls, collector), _internal_listener(), _inside_listener()],
         },
         "overload_manager": _overload_manager(memory),
     }
@@ -166,7 +168,7 @@ def _overload_manager(memory: int) -> dict[str, Any]:
     }
 
 
-def _traffic_listener(tls: bool) -> dict[str, Any]:
+def _traffic_listener(tls: bool, collector: Collector | None) -> dict[str, Any]:
     errors_only = {
         "name": "errors",
         "filter": {
@@ -205,6 +207,7 @@ def _traffic_listener(tls: bool) -> dict[str, Any]:
             _set(CLIENT_ID_HEADER, "%REQ(X-REQUEST-ID)%"),
             *({"remove": header} for header in ("x-request-id", INSIDE_HEADER, reachable.HEADER, ARMS_HEADER)),
         ),
+        **(tracing.manager(collector) if collector is not None else {}),
     }
     listener = _listener(CLIENTS, HTTP_PORT, manager)
     if tls:

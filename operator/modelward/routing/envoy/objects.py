@@ -14,6 +14,7 @@ from modelward.revisions import disruption, pod_template
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import certificate
 from modelward.routing.envoy import routes as envoy_routes
+from modelward.routing.envoy.tracing import Collector
 from modelward.routing.stored import dump_routes
 from modelward.values.hashing import content_hash
 from modelward.values.quantities import amount
@@ -212,6 +213,7 @@ def _selector(owner: ModelDeployment) -> dict[str, str]:
 def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
     resources, tls = owner.spec.router.resources, owner.spec.router.tls
     port = certificate.PORT_NAME if tls else "http"
+    bootstrap = envoy.bootstrap(_memory(resources), tls=tls is not None, collector=_collector(owner, platform))
     return {
         "name": "envoy",
         "image": platform.router_image,
@@ -219,7 +221,7 @@ def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
         **(certificate.container(owner, tls) if tls else {"command": ["envoy"]}),
         "args": [
             "--config-yaml",
-            json.dumps(envoy.bootstrap(_memory(resources), tls=tls is not None), separators=(",", ":")),
+            json.dumps(bootstrap, separators=(",", ":")),
             "--concurrency",
             str(_worker_threads(resources)),
             "--drain-time-s",
@@ -247,6 +249,12 @@ def _container(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
             *([certificate.mount()] if tls else ()),
         ],
     }
+
+
+def _collector(owner: ModelDeployment, platform: Platform) -> Collector | None:
+    if not platform.otlp_endpoint:
+        return None
+    return Collector(platform.otlp_endpoint, platform.trace_share, name_of(owner), owner.namespace)
 
 
 def _probe(period: int, failures: int) -> dict[str, Any]:
