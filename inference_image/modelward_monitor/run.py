@@ -18,7 +18,6 @@ from modelward_drift.profiles.reference import FILE, Reference
 from modelward_inference import operatoraccess
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
-from modelward_inference.telemetry import logs
 from modelward_monitor import api, metrics
 from modelward_monitor.answered import Answered
 from modelward_monitor.counter import Plan
@@ -30,13 +29,14 @@ from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.settings import Settings
 from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
+from modelward_telemetry import logs
 
 log = logging.getLogger(__name__)
 
 
 def run(settings: Settings) -> None:
     """Returns after SIGTERM. Raises ModelError, and OSError where the folder can't be written."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, "monitor", name=settings.model, revision=settings.revision)
     asyncio.run(_run(settings))
 
 

@@ -56,6 +56,7 @@ from modelward.rollouts.evidence.scrape import Scraper
 from modelward.routing.envoy.probe import RouterProbe
 from modelward.setting_values import SettingsError
 from modelward.statusmetrics import StatusMetrics
+from modelward_telemetry import logs
 from modelward_telemetry.exporter import DROPPED, SENT, Exporter
 from modelward_telemetry.tracer import PATH as TRACES_PATH
 from modelward_telemetry.tracer import Tracer
@@ -73,9 +74,12 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"modelward-operator: {error}\n")
         sys.exit(SETTINGS_EXIT)
-    logging.basicConfig(
-        level=configured.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    if configured.log_format == "json":
+        logs.configure(configured.log_level, "operator")
+    else:
+        logging.basicConfig(
+            level=configured.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+        )
     for told in configured.unknown:
         log.warning("%s", told)
     logging.getLogger("kopf").setLevel(logging.WARNING)

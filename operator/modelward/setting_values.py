@@ -111,6 +111,13 @@ def level(environment: Mapping[str, str], name: str) -> str:
     return text
 
 
+def log_format(environment: Mapping[str, str], name: str) -> str:
+    text = environment.get(name, "").strip().lower() or "text"
+    if text not in ("text", "json"):
+        raise SettingsError(f"{name} is {text!r}; set it to text or json")
+    return text
+
+
 def formats(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
     try:
         return consent.parse(environment[name]) if name in environment else consent.SAFE

@@ -42,6 +42,7 @@ class Settings:
     http_port: int = 8080
     registry_webhook_port: int = 8082
     log_level: str = "INFO"
+    log_format: str = "text"
     resync_seconds: float = 600.0
     prometheus_url: str | None = None
     prometheus_namespace_label: str | None = None
@@ -100,6 +101,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         http_port=http_port,
         registry_webhook_port=webhook_port,
         log_level=value.level(environment, "MODELWARD_LOG_LEVEL"),
+        log_format=value.log_format(environment, "MODELWARD_LOG_FORMAT"),
         resync_seconds=value.number(environment, "MODELWARD_RESYNC_SECONDS", 600),
         prometheus_url=value.address(
             environment, "MODELWARD_PROMETHEUS_URL", "http://prometheus.monitoring.svc:9090", login=True

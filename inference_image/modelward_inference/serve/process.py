@@ -30,7 +30,8 @@ from modelward_inference.serve import admission, cors, http, identity
 from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.rest import Rest
 from modelward_inference.serve.state import State
-from modelward_inference.telemetry import logs, metrics, tracing
+from modelward_inference.telemetry import metrics, tracing
+from modelward_telemetry import logs
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +204,7 @@ class DrainingServer(uvicorn.Server):
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Raises ModelError where there is nothing to serve."""
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, "server", revision=settings.revision)
     manifest, model = admission.load(settings.folder, settings.artifact, settings.allowed, settings.cores)
     tracer = tracing.from_environment(manifest.name, revision=settings.revision)
     golden.verify(model, settings.folder, manifest)

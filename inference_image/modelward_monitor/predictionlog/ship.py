@@ -19,11 +19,11 @@ from typing import Any, Final
 import orjson
 
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.telemetry import logs
 from modelward_monitor.predictionlog import convert, house
 from modelward_monitor.predictionlog.segments import Segment, Segments
 from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.predictionlog.stores import LogStore, StoreError, store_of
+from modelward_telemetry import logs
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--house", action="store_true", help="look after all files of the model")
     given = parser.parse_args(arguments)
     os.nice(NICENESS)
-    logs.configure(os.environ.get("LOG_LEVEL", "INFO"))
+    logs.configure(os.environ.get("LOG_LEVEL", "INFO"), "monitor")
     said: dict[str, Any] = {"stored": 0, "folders": [], "compacted": [], "house": False}
     try:
         settings = LogSettings.from_environment()
