@@ -25,6 +25,7 @@ CREATES: tuple[Rule, ...] = tuple(
 PATCHES: Rule = ("modelward.io", "modeldeployments", "patch", "")
 JOBS: Rule = ("batch", "jobs", "create", "")
 DEPLOYMENTS: Rule = ("apps", "deployments", "create", "")
+LEASES: tuple[Rule, ...] = tuple(("coordination.k8s.io", "leases", verb, "") for verb in ("get", "create", "patch"))
 
 
 def model(**spec: Any) -> Object:
@@ -352,11 +353,17 @@ def policies(cluster: Cluster) -> None:
     assert len(parts) == 12
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
     somebody = Somebody(cluster, "default").may()
-    for body in (model(serviceAccountName="cloud"), job()):
+    # Each of them comes into force at a moment of its own.
+    for body in (model(serviceAccountName="cloud"), job(), quality(), registry(credentialsSecret={"name": "store"})):
         end = time.monotonic() + 60.0
         while somebody.writes(body, dry_run=True)[0]:
             assert time.monotonic() < end, "the policies are not in force"
             time.sleep(0.1)
+    tenant = Somebody(cluster, "default").may(*LEASES)
+    end = time.monotonic() + 60.0
+    while tenant.writes(claim(), dry_run=True)[0]:
+        assert time.monotonic() < end, "the policies are not in force"
+        time.sleep(0.1)
     operator = Operator(cluster, "default").may(*WRITES)
     end = time.monotonic() + 60.0
     while operator.creates(config_map(labels={}))[0]:
@@ -497,10 +504,9 @@ def claim(name: str = "modelward-claim") -> Object:
 
 
 def test_only_who_operates_models_in_a_namespace_claims_it(somebody: Somebody) -> None:
-    leases: tuple[Rule, ...] = tuple(("coordination.k8s.io", "leases", verb, "") for verb in ("get", "create", "patch"))
     operate: Rule = ("modelward.io", "modeldeployments", "operate", "")
-    tenant = somebody.may(*leases)
-    installation = Somebody(somebody.cluster, somebody.namespace).may(*leases, operate)
+    tenant = somebody.may(*LEASES)
+    installation = Somebody(somebody.cluster, somebody.namespace).may(*LEASES, operate)
 
     def makes(who: Somebody, body: Object) -> tuple[bool, str]:
         return who.writes(body, apply=True)

@@ -72,7 +72,7 @@ async def test_an_operator_that_crashes_anywhere_in_a_promotion_leaves_one_stabl
 
         async with operator(cluster, "dies", dies_after=writes) as one:
             await until(lambda: dead(one), "its death", 60)
-        async with operator(cluster, "next"):
+        async with operator(cluster, "dies", after_crash=True):
             await until(lambda: serves(model, "2"), "the second version", 60)
             await until(lambda: stages(model, mlflow) == {"1": "replaced", "2": "stable"}, "it is told", 60)
             await until(lambda: told(model) == ("True", "Written"), "and so says status")

@@ -78,6 +78,8 @@ class Cache:
         self._children: dict[Key, dict[Resource, set[str]]] = {}
         self.on_change: Callable[[Resource, Object], None] = lambda _resource, _body: None
         """Told of every object that is news, whoever brings it: a watch, a list, or the answer to a write of ours."""
+        self.on_foreign: Callable[[Key], None] = lambda _key: None
+        """Told whose object others may have changed, where the answer to a write of ours is what brings it."""
         self._tombstones: dict[str, float] = {}
         """The resource version up to which nothing of a uid counts any more."""
 
@@ -137,6 +139,17 @@ class Cache:
         telemetry.CACHED_OBJECTS.labels(resource.plural).set(len(self._objects[resource]))
         self.on_change(resource, self._objects[resource][key])
         return owner
+
+    def upsert_answer(self, resource: Resource, body: Object) -> None:
+        """Take in the answer to a write of ours that others' writes may have come before: the event that tells of these
+        is no news when it comes, since the answer has them, too."""
+        known = self._objects[resource].get(_name_of(body["metadata"]))
+        owner = self.upsert(resource, body)
+        if owner is None or known is None:
+            return
+        # Of these we write nothing but status, which is nobody else's.
+        if resource not in (*OWNERS, RETRAINING_RUNS) or _asked(body) != _asked(known):
+            self.on_foreign(owner)
 
     def remove(self, resource: Resource, body: Object, *, final: bool = False) -> Key | None:
         """Forget one object. Returns what is to be reconciled where it was known, else None.
@@ -267,6 +280,12 @@ def _parents(resource: Resource, body: Object, owner: Key | None) -> list[Key]:
 
 def _is_newer(body: Object, known: Object) -> bool:
     return _version(body) > _version(known)
+
+
+def _asked(body: Object) -> tuple[Object, Any]:
+    """What of an object may be anybody's to write."""
+    metadata = {field: body["metadata"].get(field) or None for field in _METADATA if field != "resourceVersion"}
+    return metadata, body.get("spec")
 
 
 def _version(body: Object) -> int:

@@ -94,6 +94,7 @@ class Controller:
         self._started: dict[Key, float] = {}
         self._askers = Askers(cache)
         cache.on_change = self._wake_watchers
+        cache.on_foreign = queue.add
 
     def observe_event(self, resource: Resource, kind: str | None, body: Object) -> None:
         """Take in one watch event (`kind`: ADDED, MODIFIED, DELETED, or None for one of an initial list)."""

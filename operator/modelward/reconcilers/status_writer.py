@@ -29,7 +29,7 @@ async def write_status(
         "status": status,
     }
     try:
-        cache.upsert(resource, await api.apply(resource, manifest, "status"))
+        cache.upsert_answer(resource, await api.apply(resource, manifest, "status"))
     except ApiError as error:
         if error.status not in (404, 409):
             raise

@@ -44,7 +44,7 @@ async def tell_unreadable(
     about = {"namespace": metadata["namespace"], "name": metadata["name"], "uid": metadata["uid"]}
     manifest = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": about, "status": status}
     try:
-        cache.upsert(resource, await api.apply(resource, manifest, "status"))
+        cache.upsert_answer(resource, await api.apply(resource, manifest, "status"))
     except ApiError as refused:
         if not (refused.is_refusal or refused.status == 409):
             raise

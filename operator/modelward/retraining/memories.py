@@ -37,7 +37,7 @@ class Memories:
         stored = self._cache.get(CONFIG_MAPS, policy.namespace, manifest["metadata"]["name"])
         if stored is None or (stored.get("data") or {}).get(DATA) != manifest["data"][DATA]:
             applied = await self._api.apply(CONFIG_MAPS, manifest)
-            self._cache.upsert(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", **applied})
+            self._cache.upsert_answer(CONFIG_MAPS, {"apiVersion": "v1", "kind": "ConfigMap", **applied})
         lost = stored is not None and belongs_to(stored, policy) and load_memory(stored, forgiven=False) is None
         return manifest["metadata"]["name"] if lost else None
 

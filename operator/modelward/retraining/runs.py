@@ -78,7 +78,7 @@ class Runs:
             "status": status,
         }
         try:
-            self._cache.upsert(RETRAINING_RUNS, await self._api.apply(RETRAINING_RUNS, manifest, "status"))
+            self._cache.upsert_answer(RETRAINING_RUNS, await self._api.apply(RETRAINING_RUNS, manifest, "status"))
         except ApiError as error:
             if error.status in (404, CONFLICT):
                 return None

@@ -3,7 +3,7 @@
 from typing import Any
 
 from modelward.kube.cache import Cache, Key
-from modelward.kube.resources import MODEL_DEPLOYMENTS, NAMESPACES, PODS, SERVICES
+from modelward.kube.resources import DEPLOYMENTS, MODEL_DEPLOYMENTS, NAMESPACES, PODS, SERVICES
 
 OWNER = Key("ml", "fraud")
 
@@ -29,6 +29,45 @@ def test_an_older_version_does_not_replace_a_newer_one() -> None:
     found = cache.get(SERVICES, "ml", "fraud")
     assert found is not None
     assert found["spec"]["version"] == 10
+
+
+def test_what_the_answer_to_a_write_brings_of_others_is_told_of_for_its_event_is_no_news() -> None:
+    cache = Cache()
+    told: list[Key] = []
+    cache.on_foreign = told.append
+    cache.upsert(MODEL_DEPLOYMENTS, body(version=1))
+    answer = {**body(version=1), "status": {"phase": "Ready"}}
+    answer["metadata"]["resourceVersion"] = "2"
+    cache.upsert_answer(MODEL_DEPLOYMENTS, answer)
+    assert told == [], "it has what we have written, and nothing else"
+    for number, (part, value) in enumerate(OTHERS.items(), 3):
+        changed = body(version=1)
+        changed["metadata"] |= {"resourceVersion": str(number), **value}
+        if part == "spec":
+            changed["spec"] = {"version": number}
+        cache.upsert_answer(MODEL_DEPLOYMENTS, {**changed, "status": {"phase": "Ready"}})
+        assert told == [OWNER] * (number - 2), part
+        assert cache.upsert(MODEL_DEPLOYMENTS, {**changed, "status": {"phase": "Ready"}}) is None
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "a command": {"annotations": {"modelward.io/rollout": "abort"}},
+    "spec": {"generation": 2},
+    "a label": {"labels": {"team": "risk"}},
+    "the end": {"deletionTimestamp": "2026-01-01T00:00:00Z"},
+}
+
+
+def test_what_others_write_into_what_we_apply_is_told_of() -> None:
+    cache = Cache()
+    told: list[Key] = []
+    cache.on_foreign = told.append
+    cache.upsert_answer(DEPLOYMENTS, body(version=1))
+    assert told == [], "it was made just now"
+    cache.upsert_answer(DEPLOYMENTS, {**body(version=2), "status": {"readyReplicas": 1}})
+    assert told == [OWNER]
+    cache.upsert_answer(DEPLOYMENTS, {**body(version=2), "status": {"readyReplicas": 1}})
+    assert told == [OWNER]
 
 
 def test_a_deleted_object_does_not_come_back_by_a_late_event() -> None:

@@ -33,12 +33,14 @@ def policy(name: str, target: str) -> dict[str, Any]:
 class Api:
     """Answers a write with the object as it is afterwards; lists `pages`, and looks at the cache as it gives them."""
 
-    def __init__(self, cache: Cache, pages: tuple[list[dict[str, Any]], ...] = ()) -> None:
-        self.cache, self._pages = cache, pages
+    def __init__(self, cache: Cache, pages: tuple[list[dict[str, Any]], ...] = (), **metadata: Any) -> None:
+        self.cache, self._pages, self._metadata = cache, pages, metadata
         self.known: list[int] = []
 
     async def apply(self, _resource: Any, manifest: Any, _subresource: str) -> dict[str, Any]:
-        return model(5, **manifest["status"])
+        made = model(5, **manifest["status"])
+        made["metadata"] |= self._metadata
+        return made
 
     async def pages(self, resource: Any, _namespace: str | None = None) -> Any:
         for page in self._pages if resource is PODS else ():
@@ -73,6 +75,18 @@ async def test_the_answer_to_a_write_wakes_the_policies_and_its_event_nobody_any
     assert await write_status(api, world.cache, MODEL_DEPLOYMENTS, owner, status)
     assert world.take() == {POLICY}, "not the model itself, whose own write that was"
     world.controller.observe_event(MODEL_DEPLOYMENTS, "MODIFIED", model(5, **status))
+    assert world.take() == set()
+
+
+async def test_what_others_wrote_before_our_write_wakes_the_model_itself(world: World) -> None:
+    """A command, say, whose event is no news when it comes: the answer to our write had it, too."""
+    owner = modeldeployment.parse(world.cache.all(MODEL_DEPLOYMENTS)[0])
+    api: Any = Api(world.cache, annotations={"modelward.io/rollout": "abort"})
+    assert await write_status(api, world.cache, MODEL_DEPLOYMENTS, owner, {"phase": "Ready"})
+    assert world.take() == {MODEL, POLICY}
+    commanded = model(4)
+    commanded["metadata"]["annotations"] = {"modelward.io/rollout": "abort"}
+    world.controller.observe_event(MODEL_DEPLOYMENTS, "MODIFIED", commanded)
     assert world.take() == set()
 
 

@@ -143,7 +143,7 @@ class Applier:
             return None
         log.info("%s/%s: applying %s %s", owner.namespace, owner.name, resource.kind, name)
         applied = await self._api.apply(resource, manifest)
-        self._cache.upsert(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})
+        self._cache.upsert_answer(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **applied})
         changed = stays_changed(manifest, applied)
         memory.rewritten.pop((resource, name), None)
         if changed is None and differs(manifest, applied):
@@ -206,7 +206,7 @@ class Applier:
                 return
             raise
         memory.touched_at[touched["metadata"]["uid"]] = self._clock()
-        self._cache.upsert(PODS, touched)
+        self._cache.upsert_answer(PODS, touched)
 
 
 def _content(body: Object) -> Object:
