@@ -13,7 +13,7 @@ import numpy as np
 import tritonclient.http as triton
 from tritonclient.utils import triton_to_np_dtype
 
-from examples.demo import cache, live, loop, objects, registry
+from examples.demo import cache, live, loop, objects, outcomes, registry
 from examples.demo.cluster import HERE, create_namespace, forwarded, install_store
 from examples.demo.load import load
 from examples.demo.model import Trained, train
@@ -55,7 +55,8 @@ def up() -> None:
     with stages.stage("a Kubernetes cluster"):
         cluster.up()
     # What an earlier demo left would make version 1 a candidate, and nobody sends requests yet that could judge it.
-    kubectl("delete", "modeldeployment,driftpolicy", MODEL, "-n", NAMESPACE, "--ignore-not-found", check=False)
+    stale = ["modeldeployment,driftpolicy", MODEL, outcomes.POLICY]
+    kubectl("delete", *stale, "-n", NAMESPACE, "--ignore-not-found", check=False)
     what = "images, the operator; beside them S3, an MLflow server, and a Job that trains"
     with stages.stage(what), ThreadPoolExecutor(1) as pool:
         beside = pool.submit(set_up_registry)
@@ -90,6 +91,7 @@ def up() -> None:
     print("".join(f"    {line}\n" for line in registry.wait_for_versions(NAMESPACE, job, 3)[1:]), end="")
     roll_out(stages, trained, figures)
     loop.close_the_loop(stages.stage, trained, figures, request, predict, RATE)
+    outcomes.learn_what_became(stages.stage, trained, figures)
     with stages.stage("which data and which code made the model that answers now, by MLflow and by the cluster"):
         figures["lineage"] = registry.tell_lineage(NAMESPACE, MODEL, request(trained.rows[0].tolist()))
         figures["downloads"] = registry.downloads(NAMESPACE) - downloads
@@ -102,6 +104,7 @@ def set_up_registry() -> str:
     """S3, MLflow, a shared cache, and the Job that registers: it trains while MLflow starts. Returns the Job's name."""
     create_namespace(NAMESPACE)
     install_store(NAMESPACE)
+    outcomes.forget()
     registry.install_mlflow(NAMESPACE)
     job = registry.train_versions(NAMESPACE)
     cache.install_cache()
@@ -189,6 +192,7 @@ def report(stages: Stages, figures: dict[str, Any]) -> None:
     kubectl describe modeldeployment {MODEL} -n {NAMESPACE}
     kubectl describe driftpolicy {MODEL} -n {NAMESPACE}
     kubectl get retrainingruns -n {NAMESPACE}
+    kubectl describe driftpolicy {outcomes.POLICY} -n {NAMESPACE}
     kubectl port-forward -n {NAMESPACE} service/{MODEL} 8080:80 &
     curl -s localhost:8080/v2/models/{MODEL}
     kubectl annotate driftpolicy {MODEL} -n {NAMESPACE} modelward.io/retrain=now

@@ -68,6 +68,9 @@ def test_make_demo_ends_with_its_figures(demo: str) -> None:
     assert figures["accuracy_before"] > 0.95
     assert figures["accuracy_drifted"] < 0.5
     assert figures["accuracy_after"] > 0.9
+    assert figures["accuracy_by_outcomes"] == pytest.approx(figures["accuracy_known"], abs=1e-3)
+    assert figures["accuracy_after_concept_drift"] < 0.85
+    assert figures["verdict_by_inputs"] != "Drifted", "the same inputs as before"
     assert figures["rows"] == 450
     assert figures["accuracy"] > 0.95
     assert figures["agreement"] > 0.99
