@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
+CONDITIONS = {"PlatformCurrent", "PredictionLogged"}
 
 
 def test_the_reference_is_generated_from_this_crd() -> None:
@@ -61,3 +62,19 @@ def test_every_test_that_a_page_names_exists_and_is_run() -> None:
         found = re.search(rf"^((?:@.*\n|[ )\]}}].*\n)*)(?:async )?def {test}\(", source, re.MULTILINE)
         assert found, f"{page} names {file}::{test}, which is not there"
         assert not re.search(r"@pytest\.mark\.(skip|skipif|xfail)\b", found[1]), f"{file}::{test} is not run"
+
+
+def test_every_reason_of_troubleshooting_is_one_that_the_product_tells() -> None:
+    """And each reason of Stalled that concepts.md lists is explained there."""
+    parts = (ROOT / "operator/modelward", ROOT / "inference_image")
+    code = "\n".join(path.read_text() for part in parts for path in part.rglob("*.py"))
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    named = set(re.findall(r"`([A-Z][a-z]+(?:[A-Z][a-z]+)+)`", page)) - CONDITIONS
+    assert len(named) >= 50
+    told = set(re.findall(r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)+)\b", code))
+    assert named <= told, named - told
+    concepts = (ROOT / "docs/concepts.md").read_text()
+    listed = concepts[concepts.index("**Reasons of Stalled**") :].split("\n\n")[0]
+    reasons = set(re.findall(r"\b([A-Z][a-z]+(?:[A-Z][a-z]+)+)\b", listed))
+    assert len(reasons) >= 35
+    assert reasons <= named, reasons - named
