@@ -102,7 +102,7 @@ def _watch() -> dict[str, Any]:
     began = time.monotonic()
     shown: dict[str, str] = {}
     while True:
-        target, runs = _target(), _runs()
+        target, runs = first_target(status(MODEL)), _runs()
         for topic, text in _lines(target, runs):
             if shown.get(topic) != text:
                 shown[topic] = text
@@ -121,10 +121,15 @@ def _runs() -> list[dict[str, Any]]:
     return sorted(items, key=lambda each: str(each["spec"]["requestedAt"]), reverse=True)
 
 
-def _target() -> dict[str, Any]:
-    """What the policy says of the model."""
-    body = objects.get("driftpolicies", NAMESPACE, MODEL)
-    return next(iter(body.get("status", {}).get("targets", ())), {})
+def status(policy: str) -> dict[str, Any]:
+    """What a DriftPolicy says."""
+    found: dict[str, Any] = objects.get("driftpolicies", NAMESPACE, policy).get("status", {})
+    return found
+
+
+def first_target(said: dict[str, Any]) -> dict[str, Any]:
+    """What it says of the model, the only one that the demo's policies are for."""
+    return next(iter(said.get("targets", ())), {})
 
 
 def _lines(target: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -2,16 +2,14 @@
 
 import json
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 import urllib3
 
-from examples.demo import live, objects
+from examples.demo import live
 from examples.demo.cluster import HERE, forwarded, s3_client
-from examples.demo.loop import MODEL, NAMESPACE, inverted
+from examples.demo.loop import MODEL, NAMESPACE, Stage, first_target, inverted, status
 from examples.demo.model import Trained
 from localcluster.clients import kubectl
 from localcluster.progress import wait_for
@@ -24,8 +22,6 @@ BUCKET, PREFIX = "models", "predictions/"
 
 READ_OTHERWISE = np.array([7, 7, 2, 8, 9, 5, 6, 7, 8, 9])
 """By digit, what people call it after their guideline has changed: 0 and 1 are 7, 3 is 8, 4 is 9."""
-
-Stage = Callable[[str], AbstractContextManager[None]]
 
 
 def learn_what_became(stage: Stage, trained: Trained, figures: dict[str, Any]) -> None:
@@ -48,7 +44,7 @@ def learn_what_became(stage: Stage, trained: Trained, figures: dict[str, Any]) -
         found = _measured(2 * len(rows))
         wait_for(f"{POLICY} to be told", lambda: _condition("Drifted")["status"] == "True", SECONDS)
         figures["accuracy_after_concept_drift"] = float(found["value"])
-        figures["verdict_by_inputs"] = str(_target(MODEL).get("verdict"))
+        figures["verdict_by_inputs"] = str(first_target(status(MODEL)).get("verdict"))
         print(f"    by its inputs: {figures['verdict_by_inputs']}. Outcomes tell:")
         print(f"    {_condition('Drifted')['message']}")
         print("\n" + kubectl("get", "driftpolicies", "-n", NAMESPACE))
@@ -92,7 +88,7 @@ def _measured(rows: int) -> dict[str, Any]:
     """The policy's value once it is about so many rows; what it says until then is shown."""
     began, shown = time.monotonic(), ""
     while time.monotonic() - began < SECONDS:
-        found: dict[str, Any] = _target().get("quality", {})
+        found: dict[str, Any] = first_target(status(POLICY)).get("quality", {})
         if found.get("rows", 0) >= rows and "value" in found:
             return found
         told = _condition("Measured")["message"]
@@ -103,15 +99,6 @@ def _measured(rows: int) -> dict[str, Any]:
     raise live.NotReadyError(f"no value of {rows} rows in {SECONDS:.0f} s: {shown}")
 
 
-def _status(policy: str = POLICY) -> dict[str, Any]:
-    found: dict[str, Any] = objects.get("driftpolicies", NAMESPACE, policy).get("status", {})
-    return found
-
-
-def _target(policy: str = POLICY) -> dict[str, Any]:
-    return next(iter(_status(policy).get("targets", ())), {})
-
-
 def _condition(kind: str) -> dict[str, str]:
     nothing = {"status": "", "message": ""}
-    return next((each for each in _status().get("conditions", ()) if each["type"] == kind), nothing)
+    return next((each for each in status(POLICY).get("conditions", ()) if each["type"] == kind), nothing)

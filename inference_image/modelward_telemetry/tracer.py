@@ -104,7 +104,12 @@ def from_environment(
 
 def _address(environment: Mapping[str, str]) -> str:
     own, shared = environment.get(TRACES_ENDPOINT, "").strip(), environment.get(ENDPOINT, "").strip()
-    return checked(own, TRACES_ENDPOINT) if own else checked(shared, ENDPOINT).rstrip("/") + PATH if shared else ""
+    return checked(own, TRACES_ENDPOINT) if own else address_of(checked(shared, ENDPOINT)) if shared else ""
+
+
+def address_of(endpoint: str) -> str:
+    """Where spans go, by a collector's address of all signals."""
+    return endpoint.rstrip("/") + PATH
 
 
 def checked(text: str, name: str) -> str:

@@ -58,8 +58,7 @@ from modelward.setting_values import SettingsError
 from modelward.statusmetrics import StatusMetrics
 from modelward_telemetry import logs
 from modelward_telemetry.exporter import DROPPED, SENT, Exporter
-from modelward_telemetry.tracer import PATH as TRACES_PATH
-from modelward_telemetry.tracer import Tracer
+from modelward_telemetry.tracer import Tracer, address_of
 
 log = logging.getLogger("modelward")
 
@@ -144,7 +143,7 @@ def tracing(platform: Platform) -> Iterator[Tracer]:
     for result in (SENT, DROPPED):
         telemetry.TRACE_SPANS.labels(result)
     exporter = Exporter(
-        platform.otlp_endpoint.rstrip("/") + TRACES_PATH,
+        address_of(platform.otlp_endpoint),
         {},
         {"service.name": "modelward-operator"},
         lambda result, spans: telemetry.TRACE_SPANS.labels(result).inc(spans),

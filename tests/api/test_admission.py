@@ -1,5 +1,6 @@
 """Whom the API server refuses what the operator would do for him, by manifests/base/admission.yaml."""
 
+import functools
 import json
 import secrets
 import time
@@ -355,18 +356,16 @@ def policies(cluster: Cluster) -> None:
     somebody = Somebody(cluster, "default").may()
     # Each of them comes into force at a moment of its own.
     for body in (model(serviceAccountName="cloud"), job(), quality(), registry(credentialsSecret={"name": "store"})):
-        end = time.monotonic() + 60.0
-        while somebody.writes(body, dry_run=True)[0]:
-            assert time.monotonic() < end, "the policies are not in force"
-            time.sleep(0.1)
+        _until_refused(functools.partial(somebody.writes, body, dry_run=True))
     tenant = Somebody(cluster, "default").may(*LEASES)
-    end = time.monotonic() + 60.0
-    while tenant.writes(claim(), dry_run=True)[0]:
-        assert time.monotonic() < end, "the policies are not in force"
-        time.sleep(0.1)
+    _until_refused(functools.partial(tenant.writes, claim(), dry_run=True))
     operator = Operator(cluster, "default").may(*WRITES)
+    _until_refused(functools.partial(operator.creates, config_map(labels={})))
+
+
+def _until_refused(attempt: Callable[[], tuple[bool, str]]) -> None:
     end = time.monotonic() + 60.0
-    while operator.creates(config_map(labels={}))[0]:
+    while attempt()[0]:
         assert time.monotonic() < end, "the policies are not in force"
         time.sleep(0.1)
 

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.platform import Platform
+from modelward_telemetry.tracer import ENDPOINT
 
 SAMPLER: Final = "parentbased_traceidratio"
 """Who began a trace decides; of those that begin at a server, a share is kept."""
@@ -16,7 +17,7 @@ def variables(owner: ModelDeployment, platform: Platform) -> dict[str, str]:
     if not platform.otlp_endpoint:
         return {}
     return {
-        "OTEL_EXPORTER_OTLP_ENDPOINT": platform.otlp_endpoint,
+        ENDPOINT: platform.otlp_endpoint,
         "OTEL_TRACES_SAMPLER": SAMPLER,
         "OTEL_TRACES_SAMPLER_ARG": f"{platform.trace_share:.6f}".rstrip("0").rstrip("."),
         "OTEL_RESOURCE_ATTRIBUTES": f"k8s.namespace.name={quote(owner.namespace)}",

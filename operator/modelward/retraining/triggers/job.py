@@ -1,6 +1,6 @@
 """A run as a Kubernetes Job: its name is the run's, so the API server refuses a second, and it goes with the run."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
@@ -85,14 +85,14 @@ class JobTrigger:
         if end is None:
             return await self._going_on(order, job, pods, reporter, now)
         self._said.pop(job["metadata"]["uid"], None)
-        ended = [each for pod in pods if (each := _ended(pod, reporter)) is not None]
+        ended = _ends(pods, reporter)
         late = now - end.at > GRACE
         if end.kind == "Complete":
             return _success(ended, late, order.run.name)
         if not ended and not late:
             # No watch need have told of its pods yet; but one that ran out of time takes them away at once.
             pods = pods or await self._ask_for_pods(job)
-            ended = [each for pod in pods if (each := _ended(pod, reporter)) is not None]
+            ended = _ends(pods, reporter)
             if pods and not ended:
                 return Outcome(WORKING)
         return Outcome(BROKE, _failure(end.message, ended, pods, order.run, reporter))
@@ -105,7 +105,7 @@ class JobTrigger:
         if outlived.badly and not outlived.waits:
             return Outcome(BROKE, _failed_under(outlived, reporter))
         if outlived.well and not outlived.waits and job_pods.ended_well(pods, reporter) >= job_pods.wanted_ends(job):
-            return _success([each for pod in pods if (each := _ended(pod, reporter))], True, order.run.name)
+            return _success(_ends(pods, reporter), True, order.run.name)
         delay = job_pods.waiting_for(outlived, reporter) or job_pods.delay_of(job, pods, now)
         about = job_pods.silent_about(job, pods, now) if delay is None else None
         if about is None:
@@ -206,6 +206,11 @@ def _ended(pod: Object, reporter: str | None) -> dict[str, Any] | None:
     return None
 
 
+def _ends(pods: Iterable[Object], reporter: str | None) -> list[dict[str, Any]]:
+    """Those of the reporting containers that have ended."""
+    return [each for pod in pods if (each := _ended(pod, reporter)) is not None]
+
+
 def _success(ended: list[dict[str, Any]], late: bool, run: str) -> Outcome:
     good = [each for each in ended if each.get("exitCode") == 0]
     if not good:
@@ -244,6 +249,6 @@ def _exit(ended: Mapping[str, Any]) -> str:
 
 def _failed_under(outlived: job_pods.Ended, reporter: str | None) -> str:
     """A pod fails as a whole only: while others of its containers run, its Job neither ends nor tries again."""
-    ended = next(each for pod in outlived.badly if (each := _ended(pod, reporter)) is not None)
+    ended = _ends(outlived.badly, reporter)[0]
     others = ", ".join(outlived.others)
     return f"Container {reporter} failed: {_exit(ended)}. The others of its pod ({others}) ran on, and were ended"

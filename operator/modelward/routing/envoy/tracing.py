@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from modelward_telemetry.tracer import address_of
+
 CLUSTER: Final = "collector-aside"
 """By its end, rules that count clients' requests leave it out."""
 
-PATH: Final = "/v1/traces"
 TIMEOUT: Final = "5s"
 
 MAX_EXPORTS: Final = 8
@@ -34,7 +35,7 @@ class Collector:
 def manager(collector: Collector) -> dict[str, Any]:
     """The part of the clients' connection manager. Who comes with a trace is kept or not as its beginner decided, and
     no other header of a client's makes Envoy keep one."""
-    uri = {"uri": collector.endpoint.rstrip("/") + PATH, "cluster": CLUSTER, "timeout": TIMEOUT}
+    uri = {"uri": address_of(collector.endpoint), "cluster": CLUSTER, "timeout": TIMEOUT}
     ratio = {"numerator": round(1_000_000 * collector.share), "denominator": "MILLION"}
     begins = _sampler("trace_id_ratio_based", "TraceIdRatioBased", {"sampling_percentage": ratio})
     provider = {
