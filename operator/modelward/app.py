@@ -240,6 +240,7 @@ def build(
             territory.left_alone(),
             fleet.counts(),
             cache.all(MODEL_REGISTRIES),
+            cache.all(BATCH_INFERENCES),
         )
 
     controller = Controller(

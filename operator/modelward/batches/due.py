@@ -56,12 +56,13 @@ def _scheduled(batch: BatchInference, memory: Memory, now: float, busy: bool) ->
     assert asked is not None
     schedule, written = Schedule(asked.cron, asked.time_zone), f"{asked.cron} {asked.time_zone}"
     known = memory.handled
-    dealt_with = _time(known.until)
-    if known.schedule is None or dealt_with is None:
-        after = batch.created if known.asked is None else now
+    dealt_with = dealt_with_until(known)
+    if known.schedule not in (None, written):
+        after = now  # times of another schedule that have passed are none of this one's
+    elif dealt_with is not None:
+        after = dealt_with
     else:
-        # Times of another schedule that have passed are none of this one's.
-        after = dealt_with if known.schedule == written else now
+        after = batch.created if known.asked is None else now
     slot, following = last_due(schedule, after, now), next_due(schedule, now)
     if slot is None:
         return Due(_until(known, written, after), next_at=following)
@@ -78,9 +79,10 @@ def _until(known: Handled, schedule: str, time: float) -> Handled:
     return msgspec.structs.replace(known, schedule=schedule, until=show_time(time))
 
 
-def _time(text: str | None) -> float | None:
+def dealt_with_until(known: Handled) -> float | None:
+    """Seconds since the epoch; None: nobody knows."""
     try:
-        return None if text is None else read_time(text)
+        return None if known.until is None else read_time(known.until)
     except ValueError:
         return None
 

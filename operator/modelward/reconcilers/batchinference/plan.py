@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from modelward.api.batchinference import BatchInference
-from modelward.batches.due import Due, begun, due
+from modelward.batches.due import Due, begun, dealt_with_until, due
 from modelward.batches.progress import missing
 from modelward.batches.run import REMEMBERED, Active, Counts, Ended, Entry, Handled, Memory, Run, RunFacts, Used
 from modelward.retraining.schedule import ScheduleError
@@ -125,7 +125,7 @@ def _taken_up(handled: Handled, run: RunFacts) -> Handled:
     if run.about.request is not None:
         handled = msgspec.structs.replace(handled, request=run.about.request)
     slot = run.about.slot
-    if slot is not None and (handled.until is None or show_time(slot) > handled.until):
+    if slot is not None and slot > (dealt_with_until(handled) or 0.0):
         handled = msgspec.structs.replace(handled, until=show_time(slot))
     return handled
 
