@@ -38,7 +38,8 @@ PARTS: Final = {
 PORTS: Final = {
     "operator": "Port 8080 of `modelward-operator`, `/metrics`. Both pods have these.",
     "models": "The same page. The leader alone has these: they are rendered from what the cluster holds when somebody "
-    "scrapes. `name` is a ModelDeployment's (a ModelRegistry's in `modelward_modelregistry_ready`).",
+    "scrapes. `name` is a ModelDeployment's (a ModelRegistry's in `modelward_modelregistry_ready`, a BatchInference's "
+    "in `modelward_batchinference_…`).",
     "server": "Port 8080 of model pods, `/metrics`. Each series has the label `revision` besides.",
     "monitor": "Port 8081 of model pods with `spec.monitor`, `/metrics`. Each series has the label `revision` besides.",
     "router": "Port 9901 of router pods, `/stats/prometheus`. Envoy has some five hundred metrics; these are what "

@@ -165,6 +165,13 @@ def _of_what_watches() -> list[Alert]:
             "Its condition Stalled is True; the message names the cause and the cure.",
             "drift-policy-stalled", "15m",
         ),
+        Alert(
+            "ModelwardBatchFailed", TICKET, f"{told('modelward_batchinference_stalled')} == 1",
+            f"The batch {NAME} has failed, or can't begin",
+            "Its condition Stalled is True; the message names the cause and the cure. What it has written has no "
+            "manifest, so that nobody takes it for a run.",
+            "batch-failed", "5m",
+        ),
     ]  # fmt: skip
 
 

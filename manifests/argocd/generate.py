@@ -7,7 +7,13 @@ from textwrap import indent
 HERE = Path(__file__).parent
 TARGET = HERE / "argocd-cm-patch.yaml"
 KIND = "modelward.io_ModelDeployment"
-KINDS = ("modelward.io_DriftPolicy", KIND, "modelward.io_ModelRegistry", "modelward.io_RetrainingRun")
+KINDS = (
+    "modelward.io_BatchInference",
+    "modelward.io_DriftPolicy",
+    KIND,
+    "modelward.io_ModelRegistry",
+    "modelward.io_RetrainingRun",
+)
 
 
 def block(key: str, text: str) -> str:

@@ -1,4 +1,4 @@
--- The health of a ModelDeployment, a DriftPolicy, a ModelRegistry or a RetrainingRun, from the conditions that every status
+-- The health of a ModelDeployment, a DriftPolicy, a ModelRegistry, a RetrainingRun or a BatchInference, from the conditions that every status
 -- of theirs holds.
 local status = obj.status or {}
 local conditions = {}

@@ -22,7 +22,7 @@ from modelward.kube.lease import LeaseSettings
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
-from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
+from modelward.kube.resources import BATCH_INFERENCES, DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
 from modelward.kube.watches import WatchEndedError, watch
 from modelward.lineage.outbox import Outbox, Receiver
 from modelward.monitoring.client import Monitors
@@ -33,6 +33,7 @@ from modelward.net.credentials import Credentials
 from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
 from modelward.platform import Platform
+from modelward.reconcilers.batchinference.reconcile import BatchReconciler
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.lineage import Book, Telling
@@ -217,6 +218,9 @@ def build(
         MODEL_DEPLOYMENTS.kind: reconciler,
         DRIFT_POLICIES.kind: policies,
         MODEL_REGISTRIES.kind: RegistryReconciler(api, cache, registries, now),
+        BATCH_INFERENCES.kind: BatchReconciler(
+            api, cache, configured.platform, configured.identity, now, registries.about
+        ),
     }
 
     if outbox is not None:
@@ -236,6 +240,7 @@ def build(
             territory.left_alone(),
             fleet.counts(),
             cache.all(MODEL_REGISTRIES),
+            cache.all(BATCH_INFERENCES),
         )
 
     controller = Controller(

@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from modelward.api.conditions import MEASURED
 from modelward.api.modeldeployment import parse_slo
+from modelward.batches.run import SUCCEEDED, remembered
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT
 from modelward.monitoring.status import Monitored, condition, unreachable
 from modelward.quality.measured import Kept
@@ -148,6 +149,16 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "pause comes first), ready (in line), updating, failed, refused or skipped.", ("phase",),
     ),
     "driftpolicy_stalled": ("1 while a DriftPolicy needs a person.", POLICY),
+    "batchinference_stalled": ("1 while a BatchInference needs a person: its run failed, or can't begin.", MODEL),
+    "batchinference_active": ("1 while a run of a BatchInference goes on.", MODEL),
+    "batchinference_rows": (
+        "Rows of the run that goes on, or of the last one: scored (refused ones, too) and rejected.",
+        (*MODEL, "result"),
+    ),
+    "batchinference_last_run_duration_seconds": ("How long the last run took.", MODEL),
+    "batchinference_last_success_timestamp_seconds": (
+        "When the last run that succeeded ended, as a Unix time; of the ten that status remembers.", MODEL,
+    ),
     "namespace_left_alone": (
         "1 for each namespace that this installation leaves alone: claimed by another one, or forbidden.",
         ("namespace", "reason"),
@@ -162,9 +173,9 @@ _VERDICTS: Final = {"Pass": 1, "Inconclusive": 0, "Fail": -1}
 
 @dataclass(frozen=True)
 class StatusMetrics(Collector):
-    """What is shown in one scrape. `models`, `policies`, `registries`: as they are cached; `monitored`, `targets`: by
-    namespace and name, since a policy's status tells of a few of its targets alone; `left_alone`: namespaces, by why;
-    `fleet`: models by phase of their update."""
+    """What is shown in one scrape. `models`, `policies`, `registries`, `batches`: as they are cached; `monitored`,
+    `targets`: by namespace and name, since a policy's status tells of a few of its targets alone; `left_alone`:
+    namespaces, by why; `fleet`: models by phase of their update."""
 
     models: Sequence[Mapping[str, Any]] = ()
     policies: Sequence[Mapping[str, Any]] = ()
@@ -173,6 +184,7 @@ class StatusMetrics(Collector):
     left_alone: Mapping[str, Collection[str]] = field(default_factory=dict)
     fleet: Mapping[str, int] = field(default_factory=dict)
     registries: Sequence[Mapping[str, Any]] = ()
+    batches: Sequence[Mapping[str, Any]] = ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         families = {
@@ -190,6 +202,8 @@ class StatusMetrics(Collector):
             yield from _readable(of_policy, body)
         for body in self.registries:
             yield from _readable(of_registry, body)
+        for body in self.batches:
+            yield from _readable(of_batch, body)
         for owner, seen in self.monitored.items():
             yield from of_monitors(owner, seen)
         for owner, told in self.targets.items():
@@ -291,6 +305,22 @@ def of_policy(body: Mapping[str, Any]) -> Iterator[Series]:
 def of_registry(body: Mapping[str, Any]) -> Iterator[Series]:
     """Of a ModelRegistry. Raises KeyError, TypeError as of_model does."""
     yield "modelregistry_ready", _name_of(body), _is_true(body["status"], "Ready")
+
+
+def of_batch(body: Mapping[str, Any]) -> Iterator[Series]:
+    """Of a BatchInference. Raises KeyError, TypeError as of_model does."""
+    status, owner = body["status"], _name_of(body)
+    yield "batchinference_stalled", owner, _is_true(status, "Stalled")
+    yield "batchinference_active", owner, float("active" in status)
+    if "rows" in status:
+        yield "batchinference_rows", (*owner, "scored"), float(status["rows"])
+        yield "batchinference_rows", (*owner, "rejected"), float(status["rejected"])
+    runs = remembered(status).runs
+    if runs:
+        yield "batchinference_last_run_duration_seconds", owner, runs[0].seconds
+    good = next((each for each in runs if each.result == SUCCEEDED), None)
+    if good is not None:
+        yield "batchinference_last_success_timestamp_seconds", owner, read_time(good.ended)
 
 
 def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]:

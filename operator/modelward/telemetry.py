@@ -65,6 +65,10 @@ ROLLOUTS = Counter(
 RETRAINING_RUNS = Counter(
     "modelward_retraining_runs", "Retraining runs that ended, by result.", ["namespace", "policy", "result"]
 )
+BATCH_RUNS = Counter(
+    "modelward_batch_runs", "Runs of batches that ended, by result: Succeeded or Failed.",
+    ["namespace", "name", "result"],
+)  # fmt: skip
 RETRAINING_SECONDS = Histogram(
     "modelward_retraining_duration_seconds", "Time from the decision to the end of a retraining run, its rollout too.",
     buckets=(10, 30, 60, 300, 900, 1800, 3600, 7200, 14400, 43200, 86400),
@@ -88,6 +92,18 @@ def count_run(namespace: str, name: str, result: str, seconds: float) -> None:
     """Count a run that has ended, after so many seconds."""
     RETRAINING_RUNS.labels(namespace, name, result).inc()
     RETRAINING_SECONDS.observe(seconds)
+
+
+def expect_batch(namespace: str, name: str, results: Iterable[str]) -> None:
+    """As expect_model, of a BatchInference."""
+    for result in results:
+        BATCH_RUNS.labels(namespace, name, result)
+
+
+def forget_batch(namespace: str, name: str, results: Iterable[str]) -> None:
+    """Drop what was counted of a BatchInference that is gone."""
+    for result in results:
+        BATCH_RUNS.remove(namespace, name, result)
 
 
 def forget_model(namespace: str, name: str) -> None:

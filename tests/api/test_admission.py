@@ -20,9 +20,10 @@ Rule = tuple[str, str, str, str]
 
 CREATES: tuple[Rule, ...] = tuple(
     ("modelward.io", kind, verb, "")
-    for kind in ("modeldeployments", "driftpolicies", "modelregistries")
+    for kind in ("modeldeployments", "driftpolicies", "modelregistries", "batchinferences")
     for verb in (("create", "update") if kind == "modelregistries" else ("get", "create", "update"))
 )
+BATCHES: tuple[Rule, ...] = tuple(rule for rule in CREATES if rule[1] == "batchinferences")
 PATCHES: Rule = ("modelward.io", "modeldeployments", "patch", "")
 JOBS: Rule = ("batch", "jobs", "create", "")
 DEPLOYMENTS: Rule = ("apps", "deployments", "create", "")
@@ -63,6 +64,16 @@ def webhook(apply: str = "Manual") -> Object:
 
 def registry(**spec: Any) -> Object:
     return {"kind": "ModelRegistry", "spec": {"mlflow": {"url": "http://mlflow:5000"}} | spec}
+
+
+def batch(model: Object | None = None, **spec: Any) -> Object:
+    return {
+        "kind": "BatchInference",
+        "spec": {
+            "model": model or {"uri": S3}, "input": {"uri": "s3://lake/in/"}, "output": {"uri": "s3://lake/out/"},
+            "keys": ["id"],
+        } | spec,
+    }  # fmt: skip
 
 
 GATEWAY = {"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}
@@ -115,6 +126,40 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a model of whichever registry there is": (
         model(model={"uri": "models:/fraud@champion"}), (("modelward.io", "modelregistries", "get", ""),),
         "may not get ModelRegistry (any) in namespace",
+    ),
+    "a batch's credentials": (
+        batch(credentialsSecret={"name": "store"}), (("", "secrets", "get", "store"),),
+        "may not get Secret store in namespace",
+    ),
+    "the credentials of a batch's model": (
+        batch(CREDENTIALS), (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
+    ),
+    "a batch's model of a registry": (
+        batch({"uri": "models:/fraud@champion"}), (("modelward.io", "modelregistries", "get", ""),),
+        "may not get ModelRegistry (any) in namespace",
+    ),
+    "the claim that a batch reads": (
+        batch(input={"uri": "pvc://lake/in/"}), (("", "persistentvolumeclaims", "get", "lake"),),
+        "may not get PersistentVolumeClaim lake in namespace",
+    ),
+    "the claim that a batch writes to": (
+        batch(output={"uri": "pvc://lake/out/"}), (("", "persistentvolumeclaims", "update", "lake"),),
+        "may not update PersistentVolumeClaim lake in namespace",
+    ),
+    "a batch's account": (
+        batch(serviceAccountName="cloud"), (("", "serviceaccounts", "impersonate", "cloud"),),
+        "may not impersonate ServiceAccount cloud in namespace",
+    ),
+    "a batch's template": (
+        batch(template={"spec": {"priorityClassName": "high"}}), (JOBS,), "may not create Jobs in namespace",
+    ),
+    "a Secret in a batch's template": (
+        batch(template={"spec": {"containers": [{"name": "score", **ENV}]}}),
+        (JOBS, ("", "secrets", "get", "store")), "spec.template: ",
+    ),
+    "a claim in a batch's template": (
+        batch(template={"spec": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}}),
+        (JOBS, ("", "persistentvolumeclaims", "update", "data")), "may not update (or get",
     ),
     "a registry's login": (
         registry(credentialsSecret={"name": "store"}), (("", "secrets", "get", "store"),),
@@ -256,11 +301,12 @@ class Somebody:
         self.cluster, self.namespace = cluster, namespace
         self.name = f"u-{secrets.token_hex(4)}"
 
-    def may(self, *rules: Rule) -> "Somebody":
+    def may(self, *rules: Rule, own: tuple[Rule, ...] = CREATES) -> "Somebody":
+        """`own`: what everybody may who writes objects of ours."""
         given = [
             {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
             | ({"resourceNames": [name]} if name else {})
-            for group, resource, verb, name in (*CREATES, *rules)
+            for group, resource, verb, name in (*own, *rules)
         ]
         role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": self.name}}
         self._apply({**role, "rules": given})
@@ -398,6 +444,18 @@ def test_what_somebody_may_not_do_himself_is_not_done_for_him(somebody: Somebody
         if left_out is rights[-1]:
             assert sentence in said
         assert "JSON" not in said
+
+
+def test_who_may_not_get_a_model_has_no_batch_of_it(somebody: Somebody) -> None:
+    """Its rows would be scored with what that one is fetched with."""
+    body = batch({"modelDeployment": "fraud"})
+    assert somebody.may().writes(body, dry_run=True)[0]
+    poor = Somebody(somebody.cluster, somebody.namespace).may(
+        ("modelward.io", "modeldeployments", "get", "other"), own=BATCHES
+    )
+    taken, said = poor.writes(body, dry_run=True)
+    assert not taken
+    assert "may not get ModelDeployment fraud in namespace" in said
 
 
 def test_another_objects_right_is_none(somebody: Somebody) -> None:

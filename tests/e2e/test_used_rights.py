@@ -23,7 +23,7 @@ RARE: Final[Mapping[Right, str]] = {
     **{Right("modelward.io", each, "operate"): NOT_AN_API for each in ("modeldeployments", "driftpolicies")},
     **{
         Right("modelward.io", f"{each}/finalizers", "update"): NOT_AN_API
-        for each in ("modeldeployments", "driftpolicies", "retrainingruns")
+        for each in ("modeldeployments", "driftpolicies", "retrainingruns", "batchinferences")
     },
     Right("modelward.io", "retrainingruns", "get"): "only of a run that is there before a watch has told of it",
     Right("", "secrets", "update", "modelward-operator-keys"): "a new key comes once a month",

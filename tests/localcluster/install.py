@@ -18,7 +18,7 @@ def install() -> dict[str, str]:
     with locked("install"), step("installing the operator"):
         (overlay / "kustomization.yaml").write_text(installation(overlay, references))
         kubectl("apply", "--server-side", "--force-conflicts", "-k", str(overlay))
-        kinds = ("modeldeployments", "driftpolicies", "retrainingruns", "modelregistries")
+        kinds = ("modeldeployments", "driftpolicies", "retrainingruns", "modelregistries", "batchinferences")
         wait_for_crds(*(f"{kind}.modelward.io" for kind in kinds))
         kubectl("rollout", "status", "deployment/modelward-operator", "-n", NAMESPACE, "--timeout=180s")
     return references

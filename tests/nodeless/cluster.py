@@ -17,6 +17,7 @@ from modelward.kube.resources import Resource
 REPOSITORY = Path(__file__).parents[2]
 
 FOLDERS = {
+    "BatchInference": ("apis/modelward.io/v1alpha1", "batchinferences"),
     "ConfigMap": ("api/v1", "configmaps"),
     "Deployment": ("apis/apps/v1", "deployments"),
     "DriftPolicy": ("apis/modelward.io/v1alpha1", "driftpolicies"),

@@ -8,7 +8,13 @@ import pytest
 
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
-from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES, RETRAINING_RUNS
+from modelward.kube.resources import (
+    BATCH_INFERENCES,
+    DRIFT_POLICIES,
+    MODEL_DEPLOYMENTS,
+    MODEL_REGISTRIES,
+    RETRAINING_RUNS,
+)
 
 from .cluster import REPOSITORY, Cluster
 from .model import Model
@@ -19,7 +25,7 @@ def api_server() -> Iterator[Cluster]:
     """An API server of its own that knows ModelDeployment."""
     with ApiServer() as server:
         made = Cluster(server)
-        for crd in ("modeldeployments", "driftpolicies", "retrainingruns", "modelregistries"):
+        for crd in ("modeldeployments", "driftpolicies", "retrainingruns", "modelregistries", "batchinferences"):
             made.install(f"{crd}.modelward.io", "-k", str(REPOSITORY / "crds"))
         yield made
         made.close()
@@ -53,5 +59,5 @@ def _nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     made: Cluster | None = request.getfixturevalue("cluster") if "cluster" in request.fixturenames else None
     yield
     if made is not None:
-        for kind in (MODEL_DEPLOYMENTS, DRIFT_POLICIES, RETRAINING_RUNS, MODEL_REGISTRIES):
+        for kind in (MODEL_DEPLOYMENTS, DRIFT_POLICIES, RETRAINING_RUNS, MODEL_REGISTRIES, BATCH_INFERENCES):
             made.take_away(kind)

@@ -23,13 +23,14 @@ from modelward.kube.lease import LeaseSettings
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
-from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
+from modelward.kube.resources import BATCH_INFERENCES, DRIFT_POLICIES, MODEL_DEPLOYMENTS, MODEL_REGISTRIES
 from modelward.kube.watches import watch
 from modelward.lineage.outbox import Outbox, Receiver
 from modelward.monitoring.reader import Monitoring
 from modelward.net.guarded import open_guarded_session
 from modelward.net.prometheus import Prometheus
 from modelward.platform import Platform
+from modelward.reconcilers.batchinference.reconcile import BatchReconciler
 from modelward.reconcilers.driftpolicy.reconcile import Monitoring as Windows
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.fleet import Fleet
@@ -217,6 +218,7 @@ async def operator(
             MODEL_DEPLOYMENTS.kind: reconciler,
             DRIFT_POLICIES.kind: policies,
             MODEL_REGISTRIES.kind: RegistryReconciler(api, cache, registries, now),
+            BATCH_INFERENCES.kind: BatchReconciler(api, cache, platform, identity, now, registries.about),
         }
         book = Book(cache, outbox, "test", ("*",) if lineage_url.endswith("lineage") else (), now)
         for kind in (MODEL_DEPLOYMENTS.kind, DRIFT_POLICIES.kind):

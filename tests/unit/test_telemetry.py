@@ -13,6 +13,7 @@ from builders import MODEL, observed, owner, revision, router
 from modelward import health, telemetry
 from modelward.api.conditions import Condition
 from modelward.api.rollout import CANARY, Rollout, Step
+from modelward.batches import run as batches
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, UNKNOWN
 from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
 from modelward.quality.measured import Cohort, Gap, Kept, Measured, Value
@@ -190,6 +191,7 @@ def test_no_series_of_an_object_or_its_namespace_is_forgotten_to_be_forgotten() 
             counter.labels(**{label: gone.get(label, result) for label in counter._labelnames}).inc()
     telemetry.forget_model(NAMESPACE, NAME)
     telemetry.forget_policy(NAMESPACE, NAME, results)
+    telemetry.forget_batch(NAMESPACE, NAME, results)
     telemetry.forget_namespace(NAMESPACE)
     for counter in counters:
         left = [each for each in counter.collect()[0].samples if each.labels["namespace"] == NAMESPACE]
@@ -201,10 +203,15 @@ def test_what_may_end_is_shown_before_it_does() -> None:
     """Prometheus' increase() of a series that begins at 1 is 0."""
     telemetry.expect_model(NAMESPACE, NAME)
     telemetry.expect_policy(NAMESPACE, NAME, (*runs.RESULTS, runs.DELETED))
+    telemetry.expect_batch(NAMESPACE, "nightly", batches.RESULTS)
     rollouts, policies = series(REGISTRY.collect(), NAME), series(REGISTRY.collect(), NAME, "policy")
+    of_batch = series(REGISTRY.collect(), "nightly")
+    telemetry.forget_batch(NAMESPACE, "nightly", batches.RESULTS)
     telemetry.forget_model(NAMESPACE, NAME)
     telemetry.forget_policy(NAMESPACE, NAME, (*runs.RESULTS, runs.DELETED))
     assert rollouts == {f"rollouts_total/{each}": 0.0 for each in (PROMOTED, ROLLED_BACK, ABORTED)}
+    assert of_batch == {"batch_runs_total/Succeeded": 0.0, "batch_runs_total/Failed": 0.0}
+    assert series(REGISTRY.collect(), "nightly") == {}
     assert policies == {f"retraining_runs_total/{each}": 0.0 for each in (*runs.RESULTS, runs.DELETED)}
 
 
@@ -354,3 +361,26 @@ def test_how_far_an_upgrade_is() -> None:
     shown = generate_latest(StatusMetrics(fleet={"current": 3, "failed": 1})).decode()
     assert 'modelward_platform_models{phase="current"} 3.0' in shown
     assert 'modelward_platform_models{phase="failed"} 1.0' in shown
+
+
+def test_what_is_shown_of_a_batch() -> None:
+    runs_of = [
+        {"name": "b-2", "trigger": "Schedule", "result": "Failed", "reason": "RunFailed", "seconds": 7.5,
+         "started": "2026-01-02T00:00:00Z", "ended": "2026-01-02T00:00:07Z", "model": {"name": "m", "uri": "u"}},
+        {"name": "b-1", "trigger": "Schedule", "result": "Succeeded", "reason": "Succeeded", "seconds": 5.0,
+         "started": "2026-01-01T00:00:00Z", "ended": "2026-01-01T00:00:05Z", "model": {"name": "m", "uri": "u"}},
+    ]  # fmt: skip
+    status = {
+        "conditions": [{"type": "Stalled", "status": "True"}], "rows": 100, "rejected": 2, "runs": runs_of,
+    }  # fmt: skip
+    body = {"metadata": {"namespace": NAMESPACE, "name": NAME}, "spec": {}, "status": status}
+    assert series(StatusMetrics(batches=[body]).collect(), NAME) == {
+        "batchinference_stalled": 1.0,
+        "batchinference_active": 0.0,
+        "batchinference_rows/scored": 100.0,
+        "batchinference_rows/rejected": 2.0,
+        "batchinference_last_run_duration_seconds": 7.5,
+        "batchinference_last_success_timestamp_seconds": 1767225605.0,
+    }
+    fresh = {**body, "status": {"observedGeneration": -1}}
+    assert series(StatusMetrics(batches=[fresh]).collect(), NAME) == {}

@@ -30,6 +30,9 @@ AUTOSCALED: Final = "Autoscaled"
 MEASURED: Final = "Measured"
 """Of a DriftPolicy, only where spec.quality asks for it."""
 
+COMPLETE: Final = "Complete"
+"""Of a BatchInference: whether its last run was."""
+
 WRITTEN_BACK: Final = "WrittenBack"
 """Only where the ModelRegistry has spec.writeBack."""
 

@@ -26,6 +26,9 @@ LABEL_TARGET: Final = f"{GROUP}/target"
 LABEL_RUN: Final = f"{GROUP}/run"
 """On the same: the run, also the name of its Job."""
 
+LABEL_BATCH: Final = f"{GROUP}/batch"
+"""On what belongs to a BatchInference (Jobs, their pods): its name."""
+
 LABEL_ALLOWED_FORMATS: Final = f"{GROUP}/allowed-formats"
 """On a namespace: formats that its models may have besides, such as `sklearn`; several with dots between them."""
 
@@ -44,6 +47,7 @@ COMPONENT_ROUTER: Final = "router"
 COMPONENT_MONITOR: Final = "monitor"
 COMPONENT_RETRAINING: Final = "retraining"
 COMPONENT_EVALUATION: Final = "evaluation"
+COMPONENT_BATCH: Final = "batch"
 
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
 """Digest of the manifest as it was last applied: tells a field that left the manifest from one that never was in it."""
@@ -93,6 +97,12 @@ ANNOTATION_REPORTER: Final = f"{GROUP}/reporter"
 
 ANNOTATION_EVALUATION: Final = f"{GROUP}/evaluation"
 """On a Job that evaluates: JSON of whose quality it finds out, and of which days."""
+
+ANNOTATION_BATCH: Final = f"{GROUP}/batch-run"
+"""On the Job of a batch: JSON of why the run began, and of the model that it keeps."""
+
+ANNOTATION_RUN: Final = f"{GROUP}/run"
+"""On a BatchInference: each new value asks for one run now."""
 
 VOLUME_IDENTITY: Final = "identity"
 """Of model pods that have a key of their own: a pod without this volume was made before there were any."""

@@ -45,6 +45,12 @@ OWN_FOLDERS: Final = (
     "/mnt/prediction-log", "/etc/modelward", "/opt/venv", "/opt/modelward", "/proc", "/sys", "/dev", "/run", "/var/run",
 )  # fmt: skip
 
+SCORE: Final = "score"
+"""The container that goes through the rows of a batch."""
+
+BATCH_FOLDERS: Final = (*OWN_FOLDERS, "/input", "/output")
+"""Of its pods, where claims with rows and predictions are mounted, too."""
+
 OWN_SECRETS: Final = frozenset({"modelward-cache-key", "modelward-operator-keys"})
 """By which operator and pods know each other, and pods their cache."""
 
@@ -100,14 +106,17 @@ Found = Iterator[tuple[str, str]]
 """Field and reason."""
 
 
-def problem_of(template: Json, where: str, *, claims: Collection[str] = (), runs: bool = True) -> str | None:
+def problem_of(
+    template: Json, where: str, *, claims: Collection[str] = (), runs: bool = True, main: str = CONTAINERS.server
+) -> str | None:
     """The first thing that may not be, in a sentence that names the field. `where`: the template's own; `claims`: that
-    the operator's containers write to; `runs`: whether containers and volumes may be in it."""
-    found = next(_of_template(template, claims, runs), None)
+    the operator's containers write to; `runs`: whether containers and volumes may be in it; `main`: the operator's own
+    container that a part of may be said."""
+    found = next(_of_template(template, claims, runs, main), None)
     return None if found is None else f"{where}.{found[0]}: {found[1]}. Modelward makes no such pods; take it out"
 
 
-def _of_template(template: Json, claims: Collection[str], runs: bool) -> Found:
+def _of_template(template: Json, claims: Collection[str], runs: bool, main: str) -> Found:
     yield from _unknown("", template, {"metadata", "spec"})
     metadata = _mapping(template.get("metadata"))
     yield from _unknown("metadata.", metadata, {"labels", "annotations"})
@@ -115,10 +124,10 @@ def _of_template(template: Json, claims: Collection[str], runs: bool) -> Found:
         for name in _mapping(metadata.get(field)):
             if own.fullmatch(name):
                 yield f"metadata.{field}[{name}]", "it is the operator's, or gives pods what they are not to have"
-    yield from (("spec." + field, why) for field, why in _of_spec(_mapping(template.get("spec")), claims, runs))
+    yield from (("spec." + field, why) for field, why in _of_spec(_mapping(template.get("spec")), claims, runs, main))
 
 
-def _of_spec(spec: Json, claims: Collection[str], runs: bool) -> Found:
+def _of_spec(spec: Json, claims: Collection[str], runs: bool, main: str) -> Found:
     for field, why in _WHY_NOT.items():
         if spec.get(field):
             yield field, why
@@ -144,23 +153,27 @@ def _of_spec(spec: Json, claims: Collection[str], runs: bool) -> Found:
     for group in ("containers", "initContainers"):
         for container in _list(spec.get(group)):
             at = f"{group}[{container.get('name')}]"
-            yield from ((f"{at}{field}", why) for field, why in _of_container(group, container, known))
+            yield from ((f"{at}{field}", why) for field, why in _of_container(group, container, known, main))
     both = [{each.get("name") for each in _list(spec.get(group))} for group in ("containers", "initContainers")]
     for name in sorted(map(str, both[0] & both[1])):
         yield f"initContainers[{name}]", "a container has this name, too"
 
 
-def _of_container(group: str, container: Json, volumes: Collection[Any]) -> Found:
+def _of_container(group: str, container: Json, volumes: Collection[Any], main: str) -> Found:
     name = container.get("name")
-    if group == "containers" and name == CONTAINERS.server:
-        yield from _of_server(container)
+    if group == "containers" and name == main:
+        yield from _of_server(container, BATCH_FOLDERS if main == SCORE else OWN_FOLDERS)
+        if main == SCORE and "startupProbe" in container:
+            yield ".startupProbe", "nobody asks a container of a batch whether it is up"
+    elif group == "containers" and main == SCORE:
+        yield "", "a Job ends when all of its containers have; make it an initContainer with restartPolicy: Always"
     elif group == "initContainers" and name in BRINGING:
         yield from _unknown(".", container, {"name", "resources"})
         resources = _mapping(container.get("resources"))
         for amounts in map(_mapping, resources.values()):
             if any("/" in resource for resource in amounts):
                 yield ".resources", "what brings the model gets no devices"
-    elif name in (CONTAINERS.server, CONTAINERS.monitor, "envoy", *BRINGING):
+    elif name in (CONTAINERS.server, main, CONTAINERS.monitor, "envoy", *BRINGING):
         yield "", "this is the name of a container of the operator's own"
     else:
         yield from _of_sidecar(container)
@@ -179,14 +192,14 @@ def _of_container(group: str, container: Json, volumes: Collection[Any]) -> Foun
             yield at, "mountPropagation lets mounts of the node into the pod, or out of it"
 
 
-def _of_server(container: Json) -> Found:
+def _of_server(container: Json, folders: Collection[str]) -> Found:
     yield from _unknown(".", container, _OF_SERVER)
     for variable in _list(container.get("env")):
         if OWN_VARIABLES.fullmatch(str(variable.get("name"))):
             yield f".env[{variable.get('name')}]", "this variable is the server's own, or the interpreter's"
     for mount in _list(container.get("volumeMounts")):
         path = str(mount.get("mountPath"))
-        if any(f"{path}/".startswith(f"{own}/") or f"{own}/".startswith(f"{path}/") for own in OWN_FOLDERS):
+        if any(f"{path}/".startswith(f"{own}/") or f"{own}/".startswith(f"{path}/") for own in folders):
             yield f".volumeMounts[{path}]", "the operator's own folders lie there"
     yield from _unknown(".startupProbe.", _mapping(container.get("startupProbe")), _OF_START)
 

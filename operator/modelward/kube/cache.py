@@ -15,6 +15,7 @@ from modelward.api.names import (
     ANNOTATION_CONFIG,
     COMPONENT_MONITOR,
     GROUP,
+    LABEL_BATCH,
     LABEL_COMPONENT,
     LABEL_INSTANCE,
     LABEL_POLICY,
@@ -23,6 +24,7 @@ from modelward.api.names import (
 )
 from modelward.kube.resources import (
     AUTOSCALERS,
+    BATCH_INFERENCES,
     CONFIG_MAPS,
     DISRUPTION_BUDGETS,
     DRIFT_POLICIES,
@@ -60,7 +62,7 @@ _Name = tuple[str, str]
 
 
 class Cache:
-    """Objects by resource and name, and children by the ModelDeployment or DriftPolicy that owns them.
+    """Objects by resource and name, and children by the ModelDeployment, DriftPolicy or BatchInference that owns them.
 
     A RetrainingRun is a child of the policy that owns it, and of the ModelDeployment that it is for.
     """
@@ -262,6 +264,8 @@ def _owner(resource: Resource, body: Object) -> Key | None:
     labels = metadata.get("labels") or {}
     if LABEL_POLICY in labels:
         return Key(metadata["namespace"], labels[LABEL_POLICY], DRIFT_POLICIES.kind)
+    if LABEL_BATCH in labels:
+        return Key(metadata["namespace"], labels[LABEL_BATCH], BATCH_INFERENCES.kind)
     instance = labels.get(LABEL_INSTANCE)
     return Key(metadata["namespace"], instance) if instance else None
 

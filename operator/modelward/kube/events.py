@@ -7,6 +7,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from modelward.api.batchinference import BatchInference
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.names import API_VERSION
@@ -24,7 +25,9 @@ LISTED = 50
 """Events of one object that are looked at."""
 
 
-async def post(api: Api, about: ModelDeployment | DriftPolicy, transition: Transition, identity: str) -> None:
+async def post(
+    api: Api, about: ModelDeployment | DriftPolicy | BatchInference, transition: Transition, identity: str
+) -> None:
     """Tell users of a transition. What the API server refuses is logged: an Event never holds up anything."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = transition.name(about.name, about.uid)

@@ -34,6 +34,7 @@ class Resource:
 MODEL_DEPLOYMENTS: Final = Resource(GROUP, VERSION, "modeldeployments", "ModelDeployment", selector="")
 DRIFT_POLICIES: Final = Resource(GROUP, VERSION, "driftpolicies", "DriftPolicy", selector="")
 MODEL_REGISTRIES: Final = Resource(GROUP, VERSION, "modelregistries", "ModelRegistry", selector="")
+BATCH_INFERENCES: Final = Resource(GROUP, VERSION, "batchinferences", "BatchInference", selector="")
 RETRAINING_RUNS: Final = Resource(GROUP, VERSION, "retrainingruns", "RetrainingRun", selector="")
 DEPLOYMENTS: Final = Resource("apps", "v1", "deployments", "Deployment")
 CONTROLLER_REVISIONS: Final = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
@@ -60,7 +61,7 @@ CHILDREN: Final = (
 )  # fmt: skip
 """What the operator applies."""
 
-OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES, MODEL_REGISTRIES)
+OWNERS: Final = (MODEL_DEPLOYMENTS, DRIFT_POLICIES, MODEL_REGISTRIES, BATCH_INFERENCES)
 """What is reconciled."""
 
 WATCHED: Final = (*OWNERS, RETRAINING_RUNS, *CHILDREN, JOBS, PODS, NAMESPACES)

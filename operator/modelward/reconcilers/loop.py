@@ -20,6 +20,7 @@ from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
 from modelward.kube.resources import MODEL_DEPLOYMENTS, MODEL_REGISTRIES, NAMESPACES, OWNERS, RETRAINING_RUNS, Resource
 from modelward.kube.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
+from modelward.reconcilers.batchinference.reconcile import waiting_for
 from modelward.reconcilers.driftpolicy.reconcile import watchers_of
 from modelward.reconcilers.modeldeployment.apply import ApiInstalledError
 from modelward.reconcilers.modeldeployment.reconcile import Outcome
@@ -114,7 +115,7 @@ class Controller:
     def _wake_watchers(self, resource: Resource, body: Object) -> None:
         """Not where events come in: the answer to a write of ours is there before its event, which is no news then."""
         if resource is MODEL_DEPLOYMENTS:
-            for watcher in (*watchers_of(self._cache, body), *self._askers.of(body)):
+            for watcher in (*watchers_of(self._cache, body), *self._askers.of(body), *waiting_for(self._cache, body)):
                 self._queue.add(watcher)
         if resource is MODEL_REGISTRIES and self._askers.changed(body):
             wake_followers(self._cache, self._queue, body["metadata"]["namespace"])
@@ -162,8 +163,8 @@ class Controller:
             except (ApiError, ApiUnreachableError) as error:
                 if isinstance(error, ApiError) and error.status == 404:
                     raise CrdMissingError(
-                        "the cluster does not know all of ModelDeployment, DriftPolicy, RetrainingRun and "
-                        "ModelRegistry; install them with "
+                        "the cluster does not know all of ModelDeployment, DriftPolicy, RetrainingRun, ModelRegistry "
+                        "and BatchInference; install them with "
                         "`kubectl apply -k crds`"
                     ) from error
                 log.warning("the cluster's state could not be read, trying again: %s", error)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from modelward.api.batchinference import BatchInference
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.modelregistry import ModelRegistry
@@ -18,7 +19,7 @@ async def write_status(
     api: Api,
     cache: Cache,
     resource: Resource,
-    about: ModelDeployment | DriftPolicy | ModelRegistry,
+    about: ModelDeployment | DriftPolicy | ModelRegistry | BatchInference,
     status: Mapping[str, Any],
 ) -> bool:
     """False: the object was deleted, or deleted and made anew, while we worked; the watch will tell."""

@@ -105,10 +105,10 @@ class Registries:
         """The next `look` at the registry asks it, whenever it was asked last; not before a Retry-After is over."""
         self._pokes[key] = self._pokes.get(key, 0) + 1
 
-    def about(self, registry: ModelRegistry, reference: str) -> Said | None:
+    def about(self, registry: ModelRegistry, reference: str, since: float = float("-inf")) -> Said | None:
         """What is known of a reference that nobody follows: it is asked for as long as somebody goes on to call this.
 
-        None: no look has ended yet.
+        None: no look has ended yet, or none of a registry that answers since `since` (seconds since the epoch).
         """
         key = Key(registry.namespace, registry.name, registry.kind)
         if reference in self._wanted.get(key, ()):
@@ -117,7 +117,8 @@ class Registries:
         state = self._followed.setdefault(key, {}).setdefault(reference, _Followed())
         if state.not_before <= self._clock():
             self._ask(key, registry, reference, state)
-        return self.said(registry, reference)
+        stale = state.failures == 0 and (state.asked_at is None or state.asked_at < since)
+        return None if stale and since > float("-inf") else self.said(registry, reference)
 
     def _ask(
         self, key: Key, registry: ModelRegistry, reference: str, state: _Followed, refreshed: tuple[str, ...] = ()

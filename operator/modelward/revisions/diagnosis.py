@@ -4,8 +4,8 @@ The text must not hold counters or times: it becomes a condition's message, and 
 """
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.net.untrusted import decoded, printable, quoted
@@ -58,6 +58,7 @@ class Problem:
 class Cures:
     """What the pods' user changes, by kind of cause. `memory`: the field to raise. `ours`: the pods are of the
     inference image, so that their containers' names say what they do, and how they say that they can't go on is known.
+    `besides`: of our containers that no model's own pods have, what each does.
     """
 
     memory: str
@@ -71,6 +72,7 @@ class Cures:
     rejected: str = "Change the policy or quota of the namespace, or what spec asks for"
     node: str = "Lower spec.resources.requests or add nodes"
     ours: bool = True
+    besides: Mapping[str, str] = field(default_factory=dict)
 
 
 def diagnose(workload: WorkloadFacts, memory_limit_field: str, patience: int = 0) -> Problem | None:
@@ -149,11 +151,12 @@ def exit_problem(container: ContainerFacts, cures: Cures) -> Problem | None:
         return None
     of_monitor = cures.ours and container.name == MODELWARD.containers.monitor
     memory = "spec.monitor.resources.limits.memory" if of_monitor else cures.memory
-    of_template = cures.ours and container.name not in _OURS
+    of_template = cures.ours and container.name not in _OURS | cures.besides.keys()
     if of_template:
         memory = "its resources.limits.memory in spec.template"
     if container.exit_reason == "OOMKilled":
-        what = MODELWARD.containers.work.get(container.name, "serving") if cures.ours else "training"
+        work = {**MODELWARD.containers.work, **cures.besides}
+        what = work.get(container.name, "serving") if cures.ours else "training"
         what = "running" if of_template else what
         return Problem(
             OUT_OF_MEMORY,

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelward.api import names
+from modelward.api.batchinference import BatchInference
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube.cache import Object
 from modelward.revisions.workloads import label
 
-Owner = ModelDeployment | DriftPolicy
+Owner = ModelDeployment | DriftPolicy | BatchInference
 
 
 def belongs_to(body: Object, owner: Owner) -> bool:

@@ -32,10 +32,13 @@ KUBERNETES = {
 }
 """Kinds that are not ours."""
 
-ANNOTATIONS = {names.ANNOTATION_COMMAND, names.ANNOTATION_RETRAIN, names.ANNOTATION_REFRESH, names.ANNOTATION_RESTART}
+ANNOTATIONS = {
+    names.ANNOTATION_COMMAND, names.ANNOTATION_RETRAIN, names.ANNOTATION_REFRESH, names.ANNOTATION_RESTART,
+    names.ANNOTATION_RUN,
+}  # fmt: skip
 LABELS = {
     network_policies.METRICS_LABEL,
-    names.LABEL_NAME, names.LABEL_INSTANCE, names.LABEL_COMPONENT, names.LABEL_POLICY,
+    names.LABEL_NAME, names.LABEL_INSTANCE, names.LABEL_COMPONENT, names.LABEL_POLICY, names.LABEL_BATCH,
 }  # fmt: skip
 
 

@@ -240,6 +240,10 @@ def of_what_watches() -> Iterator[Case]:
     yield Case(
         "a policy is stalled", [series("modelward_driftpolicy_stalled", "1x90", **policy)], ticket("DriftPolicyStalled")
     )
+    batch = [series("modelward_batchinference_stalled", "1x90", namespace="ml", name="fraud")]
+    yield Case("a batch has failed", batch, ticket("BatchFailed"))
+    batch = [series("modelward_batchinference_stalled", "0x90", namespace="ml", name="fraud")]
+    yield Case("a batch goes well", batch, [])
     yield Case("a policy goes on", [series("modelward_driftpolicy_stalled", "0x90", **policy)], [])
 
 

@@ -16,6 +16,7 @@ from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
+from modelward.kube.job_end import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS
 from modelward.net.untrusted import quoted
 from modelward.platform import Platform
@@ -24,7 +25,7 @@ from modelward.quality.job_manifest import job, job_name, read_about
 from modelward.quality.measured import Kept, Problem, cohort_of
 from modelward.quality.rules import level_of
 from modelward.retraining.schedule import ScheduleError, last_due, next_due
-from modelward.retraining.triggers.job import GRACE, ending_of
+from modelward.retraining.triggers.job import GRACE
 from modelward.revisions.diagnosis import Cures, problem_of_pods
 from modelward.revisions.ownership import belongs_to, is_pod_of_job
 from modelward.revisions.workloads import pod_facts

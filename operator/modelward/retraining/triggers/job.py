@@ -10,6 +10,7 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
+from modelward.kube.job_end import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS
 from modelward.net.untrusted import quoted
 from modelward.retraining.pod_template import problem_of
@@ -176,21 +177,6 @@ def _reporter(job: Object) -> str | None:
     """The name of the container that trains."""
     found: str | None = (job["metadata"].get("annotations") or {}).get(names.ANNOTATION_REPORTER)
     return found
-
-
-class _Ending:
-    def __init__(self, kind: str, message: str, at: float) -> None:
-        self.kind, self.message, self.at = kind, message, at
-
-
-def ending_of(job: Object) -> _Ending | None:
-    """How a Job ended: Complete or Failed, why, and when (seconds since the epoch); None while it has not."""
-    for condition in (job.get("status") or {}).get("conditions") or ():
-        if condition["type"] in ("Complete", "Failed") and condition["status"] == "True":
-            at = condition.get("lastTransitionTime")
-            message = condition.get("message") or condition.get("reason") or ""
-            return _Ending(condition["type"], message, datetime.fromisoformat(at).timestamp() if at else 0.0)
-    return None
 
 
 def _key(policy: DriftPolicy) -> Key:

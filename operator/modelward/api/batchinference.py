@@ -1,0 +1,213 @@
+"""BatchInference v1alpha1 as frozen values: rows in a store, a model, and where its answers go.
+
+Like modeldeployment.py: what the API server stored, with the CRD's defaults and rules applied.
+tests/unit/api/test_batchinference_types.py holds these types and crds/batchinferences.modelward.io.yaml together.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from modelward.api.invalid import InvalidObjectError, read_as
+from modelward.api.modeldeployment import Model, Resources, SecretReference
+from modelward.api.names import ANNOTATION_RUN
+from modelward.api.owners import owner_reference
+from modelward.api.pod_template import SCORE, problem_of
+
+KIND: Final = "BatchInference"
+
+
+@dataclass(frozen=True)
+class BatchModel:
+    """Exactly one of `model_deployment`, whose stable revision a run takes, and `uri` is set; the rest goes with `uri`,
+    as in a ModelDeployment."""
+
+    model_deployment: str | None = None
+    uri: str | None = None
+    format: str = "auto"
+    registry: str | None = None
+    digest: str | None = None
+    credentials_secret: SecretReference | None = None
+
+    @property
+    def as_model(self) -> Model:
+        """What `uri` names, as it is written."""
+        return Model(
+            uri=self.uri or "",
+            format=self.format,
+            registry=self.registry,
+            digest=self.digest,
+            credentials_secret=self.credentials_secret,
+        )
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file, or a folder of them. `format`: parquet or csv, None: by their endings."""
+
+    uri: str
+    format: str | None = None
+
+
+@dataclass(frozen=True)
+class Output:
+    """A folder: `uri` ends in `/`. Each run has one of its own in it."""
+
+    uri: str
+
+
+@dataclass(frozen=True)
+class BatchSchedule:
+    """`starting_deadline_seconds`: after which a time that was missed is left out, None: never; `suspend`: no run
+    begins."""
+
+    cron: str
+    time_zone: str = "Etc/UTC"
+    starting_deadline_seconds: int | None = None
+    concurrency_policy: str = "Forbid"
+    suspend: bool = False
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a user asks for. `keys`: columns that name a row; `columns`: a column by what the model calls it, where that
+    differs; `max_rejected_share`: as 0.5%; `schedule`: None: once; `parallelism`: pods of a run; `retries`: of each of
+    them; `deadline`: as 6h; `ttl`: of Jobs of ended runs, None: by `history_limit` alone; `template`: what its pods
+    have besides, as a part of a pod template."""
+
+    model: BatchModel
+    input: Input
+    output: Output
+    keys: tuple[str, ...]
+    columns: Mapping[str, str] = field(default_factory=dict)
+    max_rejected_share: str = "0%"
+    credentials_secret: SecretReference | None = None
+    service_account_name: str | None = None
+    schedule: BatchSchedule | None = None
+    parallelism: int = 1
+    retries: int = 3
+    deadline: str = "24h"
+    ttl: str | None = None
+    history_limit: int = 3
+    resources: Resources = field(default_factory=Resources)
+    template: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BatchInference:
+    """One custom resource. `created`: seconds since the epoch; `request`: each new value asks for one run now;
+    `status`: as it was last written."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: float
+    spec: Spec
+    status: Mapping[str, Any] = field(default_factory=dict)
+    deleting: bool = False
+    request: str | None = None
+
+    kind = KIND
+
+    @property
+    def owner_reference(self) -> dict[str, Any]:
+        """Makes the garbage collector remove a child together with this object."""
+        return owner_reference(KIND, self.name, self.uid)
+
+
+def claim_of(uri: str) -> str | None:
+    """The PersistentVolumeClaim that an address names; None: it names none."""
+    address = urlsplit(uri)
+    return address.netloc if address.scheme == "pvc" else None
+
+
+def parse(body: Mapping[str, Any]) -> BatchInference:
+    """Read one BatchInference as the API server returns it. Raises InvalidObjectError."""
+    with read_as(KIND):
+        metadata = body["metadata"]
+        return BatchInference(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            generation=int(metadata.get("generation", 0)),
+            created=datetime.fromisoformat(metadata["creationTimestamp"]).timestamp(),
+            spec=_spec(body["spec"]),
+            status=body.get("status") or {},
+            deleting=bool(metadata.get("deletionTimestamp")),
+            request=(metadata.get("annotations") or {}).get(ANNOTATION_RUN),
+        )
+
+
+def _spec(raw: Mapping[str, Any]) -> Spec:
+    secret, schedule, resources = raw.get("credentialsSecret"), raw.get("schedule"), raw.get("resources") or {}
+    spec = Spec(
+        model=_model(raw["model"]),
+        input=Input(str(raw["input"]["uri"]), raw["input"].get("format")),
+        output=Output(str(raw["output"]["uri"])),
+        keys=tuple(map(str, raw["keys"])),
+        columns={str(name): str(column) for name, column in (raw.get("columns") or {}).items()},
+        max_rejected_share=str(raw.get("maxRejectedShare", Spec.max_rejected_share)),
+        credentials_secret=None if secret is None else SecretReference(str(secret["name"])),
+        service_account_name=raw.get("serviceAccountName"),
+        schedule=None if schedule is None else _schedule(schedule),
+        parallelism=int(raw.get("parallelism", Spec.parallelism)),
+        retries=int(raw.get("retries", Spec.retries)),
+        deadline=str(raw.get("deadline", Spec.deadline)),
+        ttl=raw.get("ttl"),
+        history_limit=int(raw.get("historyLimit", Spec.history_limit)),
+        resources=Resources(dict(resources.get("requests") or {}), dict(resources.get("limits") or {})),
+        template=dict(raw.get("template") or {}),
+    )
+    _check_paths(spec)
+    written = claim_of(spec.output.uri)
+    problem = problem_of(spec.template, "spec.template", claims=(written,) if written else (), main=SCORE)
+    if (
+        problem is None
+        and spec.model.model_deployment is not None
+        and (spec.template.get("spec") or {}).get("containers")
+    ):
+        problem = (
+            "spec.template.spec.containers: the model is a ModelDeployment's, and its pods have the image "
+            "that this one names; take it out"
+        )
+    if problem is not None:
+        raise InvalidObjectError(problem)
+    return spec
+
+
+def _check_paths(spec: Spec) -> None:
+    """As the CRD: a path below a mount must not lead out of it. Raises InvalidObjectError."""
+    for field_name, uri in (("spec.input.uri", spec.input.uri), ("spec.output.uri", spec.output.uri)):
+        if ".." in uri.split("/") or not uri.startswith(("s3://", "pvc://")):
+            raise InvalidObjectError(f"{field_name}: write s3://bucket/path or pvc://claim/path, without '..'")
+    if not spec.output.uri.endswith("/"):
+        raise InvalidObjectError("spec.output.uri: it names a folder; write a / at its end")
+
+
+def _model(raw: Mapping[str, Any]) -> BatchModel:
+    secret = raw.get("credentialsSecret")
+    found = BatchModel(
+        model_deployment=raw.get("modelDeployment"),
+        uri=raw.get("uri"),
+        format=str(raw.get("format", BatchModel.format)),
+        registry=raw.get("registry"),
+        digest=raw.get("digest"),
+        credentials_secret=None if secret is None else SecretReference(str(secret["name"])),
+    )
+    if (found.model_deployment is None) is (found.uri is None):
+        raise ValueError("exactly one of spec.model.modelDeployment and spec.model.uri has to be there")
+    return found
+
+
+def _schedule(raw: Mapping[str, Any]) -> BatchSchedule:
+    within = raw.get("startingDeadlineSeconds")
+    return BatchSchedule(
+        cron=str(raw["cron"]),
+        time_zone=str(raw.get("timeZone", BatchSchedule.time_zone)),
+        starting_deadline_seconds=None if within is None else int(within),
+        concurrency_policy=str(raw.get("concurrencyPolicy", BatchSchedule.concurrency_policy)),
+        suspend=bool(raw.get("suspend", False)),
+    )

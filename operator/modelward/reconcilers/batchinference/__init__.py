@@ -1,0 +1,1 @@
+"""BatchInferences: their runs begun, watched and told of."""
