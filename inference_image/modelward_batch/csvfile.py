@@ -118,7 +118,7 @@ def batches(
         except pa.ArrowInvalid as error:
             raise Incurable(
                 f"{file.name}, bytes {at} to {at + len(part)}: they can't be read as CSV in UTF-8 with "
-                f"{len(file.header)} columns: {str(error)[:300]}; write the file again"
+                f"{len(file.header)} columns: {' '.join(str(error).split())[:300]}; write the file again"
             ) from None
         at += len(part)
         yield from table.to_batches(max_chunksize=rows)

@@ -81,4 +81,5 @@ def _readable(where: str) -> Iterator[None]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise Incurable(f"{where}: it can't be read as Parquet: {str(error)[:300]}; write the file again") from None
+        words = " ".join(str(error).split())[:300]
+        raise Incurable(f"{where}: it can't be read as Parquet: {words}; write the file again") from None

@@ -93,6 +93,13 @@ class World:
         output = around(stores.output_of(spec.output, spec.run, [self.root]))
         return Run(spec, source, output, load or (lambda: loaded(Bundle(self.bundle), spec)), self.sizes).run()
 
+    def loaded(self) -> Loaded:
+        return loaded(Bundle(self.bundle), self.spec())
+
+    def count(self) -> int:
+        """Files that the run has written so far."""
+        return sum(1 for _ in self.run_folder.rglob("*.*"))
+
     def all(self) -> Told:
         """Each pod once; what the last one tells."""
         return [self.run(index) for index in range(self.pods)][-1]
