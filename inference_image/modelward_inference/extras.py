@@ -17,7 +17,7 @@ BY_PACKAGE: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """By the name that is imported."""
 
-OURS: Final = ("modelward_inference", "modelward_monitor", "modelward_evaluate")
+OURS: Final = ("modelward_inference", "modelward_monitor", "modelward_evaluate", "modelward_batch")
 
 
 def cure(error: ModuleNotFoundError) -> str | None:

@@ -78,6 +78,7 @@ IMAGES = {
                 "inference_image/modelward_inference",
                 "inference_image/modelward_drift",
                 "inference_image/modelward_monitor",
+                "inference_image/modelward_batch",
                 "inference_image/modelward_training",
             ),
         ),

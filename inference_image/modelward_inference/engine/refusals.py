@@ -4,7 +4,7 @@ A compiled form may answer where the original raises: a tree sends a missing val
 for. Failure: ModelRefusedError, with status 400.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 
@@ -39,12 +39,25 @@ class Guards:
 
     def check(self, inputs: Mapping[str, Array]) -> None:
         """Raises ModelRefusedError for the first row that the model refuses."""
+        for guard, array in self._wary(inputs):
+            guard.check(array)
+
+    def refused(self, inputs: Mapping[str, Array]) -> dict[int, str]:
+        """All rows that the model refuses, each with the first reason."""
+        found: dict[int, str] = {}
+        for guard, array in self._wary(inputs):
+            for row, reason in guard.refused(array):
+                found.setdefault(row, reason)
+        return found
+
+    def _wary(self, inputs: Mapping[str, Array]) -> Iterator[tuple["Guard", Array]]:
+        """Those that have to look."""
         for tensor, guards in self._by_tensor.items():
             array = inputs[tensor]
             ordinary = array.dtype.kind != "O" and are_ordinary(array)
             for guard in guards:
                 if not ordinary or guard.by_value:
-                    guard.check(array)
+                    yield guard, array
 
 
 class Guard:
@@ -62,38 +75,43 @@ class Guard:
         """Whether ordinary numbers may be refused as well."""
 
     def check(self, array: Array) -> None:
+        for row, what, why in self._found(array):
+            raise _refused(f"inputs ({self.tensor}).data: {what} in row {row}{why}")
+
+    def refused(self, array: Array) -> Iterator[tuple[int, str]]:
+        """Rows, each with why, in words that say nothing of where it stands."""
+        for row, what, why in self._found(array):
+            yield row, f"{self.tensor}: {what}{why}"
+
+    def _found(self, array: Array) -> Iterator[tuple[int, str, str]]:
+        """Rows, and the words before and behind the number of one."""
         if self._known:
-            self._check_known(array)
+            yield from self._unknown(array)
         elif array.dtype.kind == "O":
+            words, cure = _WORDS["missing"]
             for row, value in enumerate(array.ravel().tolist()):
                 if value is None:
-                    words, cure = _WORDS["missing"]
-                    raise _refused(
-                        f"inputs ({self.tensor}).data: a text {words} in row {row}, and the model refuses that: {cure}"
-                    )
+                    yield row, f"a text {words}", f", and the model refuses that: {cure}"
         elif array.size and (self._refusal.kind == "large" or not np.isfinite(array).all()):
-            self._look(array.reshape(len(array), -1))
+            yield from self._numbers(array.reshape(len(array), -1))
 
-    def _check_known(self, array: Array) -> None:
+    def _unknown(self, array: Array) -> Iterator[tuple[int, str, str]]:
         for row, value in enumerate(array.ravel().tolist()):
             text = value.decode(errors="replace") if isinstance(value, bytes) else value
             if text is not None and text not in self._known:
-                raise _refused(
-                    f"inputs ({self.tensor}).data: {shown(text)!r} in row {row} is a category that the model was not "
-                    f"trained on, and it refuses those; it knows {shown(', '.join(map(str, self._refusal.known)))}"
-                )
+                known = shown(", ".join(map(str, self._refusal.known)))
+                why = f" is a category that the model was not trained on, and it refuses those; it knows {known}"
+                yield row, repr(shown(text)), why
 
-    def _look(self, table: Array) -> None:
+    def _numbers(self, table: Array) -> Iterator[tuple[int, str, str]]:
         part = table if self._all else table[:, self._columns]
         found = FOUND[self._refusal.kind](part)
-        if found.any():
-            row, place = (int(each[0]) for each in np.nonzero(found))
-            names = self._refusal.names
+        words, cure = _WORDS[self._refusal.kind]
+        names = self._refusal.names
+        for row in np.flatnonzero(found.any(axis=1)).tolist():
+            place = int(found[row].argmax())
             column = f"column {names[place]!r}" if names else f"column {self._columns[place]}"
-            words, cure = _WORDS[self._refusal.kind]
-            raise _refused(
-                f"inputs ({self.tensor}).data: {column} {words} in row {row}, and the model refuses that: {cure}"
-            )
+            yield row, f"{column} {words}", f", and the model refuses that: {cure}"
 
 
 def _refused(message: str) -> ModelRefusedError:

@@ -100,20 +100,31 @@ def _table(batch: Batch, requests: Requests, rows: Array, rules: Rules, tally: T
 def _column(column: Column, batch: Batch, how: Columns, tally: Tally) -> pa.Array:
     tensor = (batch.inputs if column.side == "input" else batch.outputs).get(column.tensor)
     changes = column.name in how.hash or column.name in how.truncate
-    absent = pa.nulls(batch.rows, pa.string() if changes else column.stored)
-    if tensor is None:
-        return absent
-    flat = tensor.reshape(batch.rows, math.prod(tensor.shape[1:]))
+    if changes and not _is_there(column, tensor):
+        tally.values += batch.rows if tensor is not None else 0
+        return pa.nulls(batch.rows, pa.string())
+    return changed(plain(column, tensor, batch.rows, tally), column.name, how)
+
+
+def plain(column: Column, tensor: Array | None, rows: int, tally: Tally) -> pa.Array:
+    """A column's values of a tensor (rows, …) as they are; null where it has none, and counted where it should."""
+    if tensor is None or not _is_there(column, tensor):
+        tally.values += rows if tensor is not None else 0
+        return pa.nulls(rows, column.stored)
+    flat = tensor.reshape(rows, math.prod(tensor.shape[1:]))
     if column.listed:
         values = _typed(flat.reshape(-1), column.type, tally)
-        offsets = pa.array(np.arange(batch.rows + 1, dtype=np.int32) * flat.shape[1])
-        listed = pa.ListArray.from_arrays(offsets, values)
-        return changed(listed, column.name, how) if changes else listed
-    place = column.place or 0
-    if place >= flat.shape[1] or (column.place is None and flat.shape[1] != 1):
-        tally.values += batch.rows
-        return absent
-    return changed(_typed(flat[:, place], column.type, tally), column.name, how)
+        offsets = pa.array(np.arange(rows + 1, dtype=np.int32) * flat.shape[1])
+        return pa.ListArray.from_arrays(offsets, values)
+    return _typed(flat[:, column.place or 0], column.type, tally)
+
+
+def _is_there(column: Column, tensor: Array | None) -> bool:
+    """Whether the tensor is as wide as its column says."""
+    if tensor is None:
+        return False
+    width = math.prod(tensor.shape[1:])
+    return column.listed or ((column.place or 0) < width and (column.place is not None or width == 1))
 
 
 def _typed(values: Array, kind: pa.DataType, tally: Tally) -> pa.Array:
