@@ -33,6 +33,9 @@ MEASURED: Final = "Measured"
 COMPLETE: Final = "Complete"
 """Of a BatchInference: whether its last run was."""
 
+OUTCOMES_COMPARED: Final = "OutcomesCompared"
+"""Of a ModelDeployment, only where spec.rollout.gates.quality asks for it."""
+
 WRITTEN_BACK: Final = "WrittenBack"
 """Only where the ModelRegistry has spec.writeBack."""
 
