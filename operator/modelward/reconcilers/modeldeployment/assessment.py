@@ -18,6 +18,7 @@ from modelward.api.traffic import CANDIDATE
 from modelward.facts import (
     PAUSED,
     Observed,
+    RevisionFacts,
     RouterFacts,
 )
 from modelward.models.following import Following
@@ -30,6 +31,7 @@ from modelward.revisions.diagnosis import (
     SERVER_MEMORY_FIELD,
     Problem,
     diagnose,
+    not_ready,
 )
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.strategies import stages_of
@@ -53,7 +55,7 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
     if refused:
         return refused
     target = observed.revisions.get(observed.target)
-    problem = (diagnose(target.workload, SERVER_MEMORY_FIELD) or differing(target.workload)) if target else None
+    problem = problem_of_revision(target) if target else None
     if problem is not None and observed.consent_unread is not None:
         problem = with_unread_consent(problem, observed.consent_unread)
     if problem is None and observed.router.gateway and observed.router.gateway.refused:
@@ -62,6 +64,15 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
         router = diagnose(observed.router.workload, ROUTER_MEMORY_FIELD)
         problem = replace(router, message=f"The router does not come up. {router.message}") if router else None
     return problem or expired(observed)
+
+
+def problem_of_revision(facts: RevisionFacts) -> Problem | None:
+    """What keeps a revision's pods from being ready, or from being of one artifact."""
+    return (
+        diagnose(facts.workload, SERVER_MEMORY_FIELD)
+        or differing(facts.workload)
+        or not_ready(facts.workload, facts.runtime)
+    )
 
 
 def expired(observed: Observed) -> Problem | None:
