@@ -116,6 +116,9 @@ def _files(came: obtain.Brought, request: Request, folder: Path, limits: Limits)
                 raise ArtifactCorrupt(f"is {what}")
             if _path(request.uri).lower().endswith(ARCHIVES):
                 names = packed.unpacked(downloaded, folder, address, limits)
+                if names is None:
+                    what = formats.looks_like(downloaded)[1]
+                    raise ArtifactCorrupt(f"is {what}, and its name promises an archive of files; pack them again")
         if names is not None and look is not None:
             look(names, folder / packed.FOLDER)
         if check is not None:
