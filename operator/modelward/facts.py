@@ -381,7 +381,8 @@ class Observed:
 
     `target`: the revision that spec asks for. `intent`: see Progress.
     `consent_unread`: why nobody knows which formats the namespace allows, where that is so. `unresolved`: nobody knows
-    what spec's model is, so `target` goes on as its record has it.
+    what spec's model is, so `target` goes on as its record has it. `unjudged`: gates of spec that are not in `rollout`,
+    since another server than ours is on one side.
     """
 
     target: str
@@ -405,6 +406,7 @@ class Observed:
     unresolved: bool = False
     intent: str = ""
     consent_unread: str | None = None
+    unjudged: tuple[str, ...] = ()
 
     def pods_of(self, revision: str) -> tuple[PodFacts, ...]:
         """The pods of a revision that answer now."""

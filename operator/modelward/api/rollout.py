@@ -130,6 +130,15 @@ def by_router_alone(rollout: Rollout) -> Rollout:
     return replace(rollout, gates=replace(rollout.gates, refusals=None, disagreement=None))
 
 
+def left_out(asked: Rollout, judged: Rollout) -> tuple[str, ...]:
+    """Gates of the one that the other has not, by their names in spec."""
+    found = {
+        "refusals": (asked.gates.refusals, judged.gates.refusals),
+        "disagreement": (asked.gates.disagreement, judged.gates.disagreement),
+    }
+    return tuple(name for name, (wanted, kept) in found.items() if wanted is not None and kept is None)
+
+
 def parse_rollout(raw: Mapping[str, Any] | None, *, by_router: bool = False) -> Rollout:
     """`spec.rollout`, None where there is none. `by_router`: the router alone gives evidence, so that nobody asks what
     a model refused unless spec does."""

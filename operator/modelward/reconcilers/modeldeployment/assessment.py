@@ -174,7 +174,7 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
     if arm is not None and progress is not None:
         steps = len(stages_of(observed.rollout, observed.replicas))
         where = f"step {progress.step + 1} of {steps}" if progress.step < steps else "full size"
-        return f"the rollout of {arm.revision}: {where}", "RollingOut"
+        return f"the rollout of {arm.revision}: {where}{_unjudged(observed)}", "RollingOut"
     if stable != observed.target or not router.follows(version) or not router.reaches(observed.target):
         return _router_waits_for(router, version), "WaitingForRouter"
     late = [each.name for each in observed.variants if each.revision not in {a.revision for a in decision.routes.arms}]
@@ -186,6 +186,13 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
     if leaving:
         return f"{', '.join(leaving)} to be taken away{_unseen(router)}", "RemovingOldRevision"
     return None, "Serving"
+
+
+def _unjudged(observed: Observed) -> str:
+    if not observed.unjudged:
+        return ""
+    gates = " and ".join(observed.unjudged)
+    return f"; {gates} can't be judged, since one of the two revisions runs another server (spec.runtime)"
 
 
 def while_updating(assessment: Assessment, observed: Observed) -> Assessment:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelward.api.modeldeployment import ModelDeployment, Variant
-from modelward.api.rollout import Rollout, by_router_alone
+from modelward.api.rollout import Rollout, by_router_alone, left_out
 from modelward.facts import Observed, RevisionFacts, RouterFacts, VariantFacts
 from modelward.kube.cache import Cache, Key
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES
@@ -92,6 +92,7 @@ def observe(
             wanted.fresh, wanted.intent, progress, revisions, owner.command,
             unchanged=unchanged, last_stable=last_stable, model=model,
         )  # fmt: skip
+    rollout = _judged(owner, revisions, target, router.routes.stable if router.routes else last_stable)
     observed = Observed(
         target=target,
         target_model=model,
@@ -101,7 +102,8 @@ def observe(
         router=replace(router, progress=progress) if router.routes else router,
         last_stable=last_stable,
         last_progress=progress,
-        rollout=_judged(owner, revisions, target, router.routes.stable if router.routes else last_stable),
+        rollout=rollout,
+        unjudged=left_out(owner.spec.rollout, rollout),
         command=owner.command,
         variants=variants,
         matches=owner.spec.traffic.match,
