@@ -148,13 +148,16 @@ def _download() -> None:
     from modelward_auth.verifier import make_key
     from modelward_inference import errors
     from modelward_inference.artifact import consent
-    from modelward_inference.fetch import cache, limits, obtain, report, run
+    from modelward_inference.fetch import cache, layout, limits, obtain, report, run
 
     # A container's first process is deaf to a signal that it has no handler for, and would be waited for.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    received = obtain.obtain(
-        run.Request.from_environment(), _artifact(), consent.from_environment(), limits.Limits.from_environment()
-    )
+    request, places = run.Request.from_environment(), layout.Layout.from_environment()
+    allowed, most = consent.from_environment(), limits.Limits.from_environment()
+    if places is not None:
+        received = layout.obtained(request, places, _artifact(), allowed, most)
+    else:
+        received = obtain.obtain(request, _artifact(), allowed, most)
     # Last: what is announced is told of a download that ended well, and stands in the pod's status for ever.
     key = os.environ.get("POD_KEY")
     errors.write_report(report.of_download(received, make_key(Path(key)) if key else None, cache.trouble()))

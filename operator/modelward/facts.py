@@ -119,12 +119,24 @@ class Promotion:
 
 
 @dataclass(frozen=True)
+class RuntimeFacts:
+    """Another server than ours. `name`: of its preset, or `container`; `ready`, `live`: paths that answer 200 while it
+    is so; `hidden`: paths that no client reaches, nor what is below them, with `*` for any one part."""
+
+    name: str
+    protocol: str
+    ready: str
+    live: str
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class RevisionFacts:
     """One revision that exists in the cluster. `promoted`: None where it never was the stable one.
 
     `deployed`: its Deployment is there; without one there is only the record that it can be made from again.
     `addressed`: its Service is there, by which routers reach its pods. `intent`, `asked`: what the user wrote of it, as
-    a hash and as it was, where its record says so.
+    a hash and as it was, where its record says so. `runtime`: what answers there, None: our own server.
     """
 
     name: str
@@ -135,6 +147,7 @@ class RevisionFacts:
     addressed: bool = True
     intent: str = ""
     asked: Mapping[str, Any] | None = None
+    runtime: RuntimeFacts | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +179,8 @@ class RouteTable:
 
     `stable` gets what the arms leave of them. `attached` revisions are known to the router and can be reached through
     it by their own host, but get none of the traffic. `versions`: by revision, as a registry names what it serves, for
-    the headers of answers; of models that are in none there is none.
+    the headers of answers; of models that are in none there is none. `runtimes`: by revision, of those alone that
+    another server than ours answers for.
     """
 
     stable: str
@@ -174,6 +188,7 @@ class RouteTable:
     attached: tuple[str, ...] = ()
     matches: tuple[Match, ...] = ()
     versions: tuple[tuple[str, str], ...] = ()
+    runtimes: tuple[tuple[str, RuntimeFacts], ...] = ()
 
     @property
     def revisions(self) -> tuple[str, ...]:
@@ -366,7 +381,8 @@ class Observed:
 
     `target`: the revision that spec asks for. `intent`: see Progress.
     `consent_unread`: why nobody knows which formats the namespace allows, where that is so. `unresolved`: nobody knows
-    what spec's model is, so `target` goes on as its record has it.
+    what spec's model is, so `target` goes on as its record has it. `unjudged`: gates of spec that are not in `rollout`,
+    since another server than ours is on one side.
     """
 
     target: str
@@ -390,11 +406,17 @@ class Observed:
     unresolved: bool = False
     intent: str = ""
     consent_unread: str | None = None
+    unjudged: tuple[str, ...] = ()
 
     def pods_of(self, revision: str) -> tuple[PodFacts, ...]:
         """The pods of a revision that answer now."""
         facts = self.revisions.get(revision)
         return tuple(pod for pod in facts.workload.pods if pod.ready) if facts else ()
+
+    def runtime_of(self, revision: str) -> RuntimeFacts | None:
+        """What answers for a revision, None: our own server, or nobody knows yet."""
+        facts = self.revisions.get(revision)
+        return facts.runtime if facts is not None else None
 
     @property
     def carrying(self) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from modelward.models.consent import SAFE
+from modelward.runtimes.preset import Preset
 
 TRACE_SHARE: Final = 0.01
 """Of traces that begin with us: enough to see what is usual, and cheap at any rate of requests."""
@@ -22,7 +23,8 @@ class Platform:
     `operator_keys`: public keys of the operator, by which pods know it; none where it could not read its own. `caches`:
     claims of the model's namespace that its pods may mount now. `evaluate_image`: of Jobs that join predictions with
     outcomes; empty: there are none. `otlp_endpoint`: an http address that spans are sent to, empty: no
-    traces; `trace_share`: of the traces that begin here and are kept, 0 to 1.
+    traces; `trace_share`: of the traces that begin here and are kept, 0 to 1. `runtimes`: other servers than ours that
+    `spec.runtime.name` may name.
     """
 
     server_image: str
@@ -41,3 +43,4 @@ class Platform:
     evaluate_image: str = ""
     otlp_endpoint: str = ""
     trace_share: float = TRACE_SHARE
+    runtimes: tuple[Preset, ...] = ()

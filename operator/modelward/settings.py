@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modelward import runtime_files
 from modelward import setting_values as value
 from modelward.platform import TRACE_SHARE, Platform
 from modelward.reconcilers.fleet_rules import AT_A_TIME
@@ -93,6 +94,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             )
             or "",
             trace_share=value.fraction(environment, "MODELWARD_TRACE_SHARE", TRACE_SHARE),
+            runtimes=runtime_files.presets(value.path(environment, runtime_files.VARIABLE)),
             operator_namespace=namespace if value.switch(environment, "MODELWARD_NETWORK_POLICIES", "true") else None,
         ),
         namespace=namespace,

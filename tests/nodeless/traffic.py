@@ -37,6 +37,9 @@ class FakeTraffic:
         first = next((pod.uid for pod in pods), None)
         return {first: {name: self._counts[name] for name in (stable, arm) if name in self._counts}} if first else {}
 
+    async def copies(self, pods: Collection[PodFacts], stable: str, arm: str, slo: float | None) -> Readings:
+        return await self.routers(pods, stable, arm, slo)
+
     async def servers(self, pods: Mapping[str, Collection[PodFacts]], slo: float | None) -> Readings:
         stable, arm = pods
         return await self.routers([pod for own in pods.values() for pod in own], stable, arm, slo)

@@ -15,7 +15,7 @@ VARIABLE = "MODEL_ALLOWED_FORMATS"
 Allowed = frozenset[str] | None
 """Names of formats; None: all."""
 
-_LOADABLE = tuple(each for each in formats.FORMATS if each != formats.BUNDLE)
+_LOADABLE = (*(each for each in formats.FORMATS if each != formats.BUNDLE), formats.FILES_OF_OTHERS)
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Allowed:
@@ -39,6 +39,12 @@ def check(kind: str, allowed: Allowed, what: str, digest: str) -> None:
             f"{what} is {formats.RUN_CODE[kind]}, which runs code of its author's choice when it is loaded, and nobody "
             f"has vouched for it. Publish the model as ONNX or skops; or check it and pin spec.model.digest: {digest}; "
             f"or let an administrator allow it for the namespace with the label modelward.io/allowed-formats={kind}"
+        )
+    if kind == formats.FILES_OF_OTHERS:
+        raise FormatNotAllowed(
+            f"{what} is for another server than Modelward's own, which may run code of its author's choice when it "
+            f"loads it, and nobody has vouched for it. Check it and pin spec.model.digest: {digest}; or let an "
+            f"administrator allow it for the namespace with the label modelward.io/allowed-formats={kind}"
         )
     raise FormatNotAllowed(
         f"{what} is of the format {kind}; this installation allows {', '.join(sorted(allowed)) or 'none'}. Publish the "

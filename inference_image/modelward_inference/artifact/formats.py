@@ -19,6 +19,9 @@ FORMATS = (ONNX, SKLEARN, SKOPS, XGBOOST, LIGHTGBM, TORCHSCRIPT, BUNDLE)
 ARCHIVE = "archive"
 """No format of a model: a tar, compressed or not, or a zip archive, that may hold one (`fetch.packed`)."""
 
+FILES_OF_OTHERS = "files"
+"""No format: whatever another server than ours loads."""
+
 FILES = {
     ONNX: "model.onnx", SKLEARN: "model.joblib", SKOPS: "model.skops", XGBOOST: "model.ubj", LIGHTGBM: "model.txt",
     TORCHSCRIPT: "model.pt", BUNDLE: "bundle.tar",
@@ -68,6 +71,13 @@ _MANIFEST = "model.json"
 
 _LZ4 = b"\x04\x22M\x18"
 
+_NO_MODELS = {
+    b"version https://git-lfs": "a Git LFS pointer; publish the file itself, not the pointer",
+    b"<!doctype html": "an HTML page; perhaps an error or log-in page of the store",
+    b"<html": "an HTML page; perhaps an error or log-in page of the store",
+}
+"""By how it begins: what stores give in place of a file."""
+
 _OLD_PICKLE = re.compile(rb"c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n|\([dl](p0\n|q\x00)|[\](}]q\x00")
 """Protocols 0 and 1 have no signature: such a file begins with a class, a dict or a list."""
 
@@ -87,13 +97,7 @@ def looks_like(path: Path) -> tuple[str | None, str]:
     with path.open("rb") as handle:
         head = handle.read(_HEAD)
     text = head.lstrip().lower()
-    words = {
-        b"": "an empty file",
-        b"version https://git-lfs": "a Git LFS pointer; publish the file itself, not the pointer",
-        b"<!doctype html": "an HTML page; perhaps an error or log-in page of the store",
-        b"<html": "an HTML page; perhaps an error or log-in page of the store",
-        b"<?xml": "an XML document; perhaps an error message of the store",
-    }
+    words = {b"": "an empty file", **_NO_MODELS, b"<?xml": "an XML document; perhaps an error message of the store"}
     for start, what in words.items():
         if text.startswith(start) if start else not head:
             return None, what
@@ -106,6 +110,13 @@ def looks_like(path: Path) -> tuple[str | None, str]:
     if head.startswith(_LZ4):
         return SKLEARN, "a compressed file, such as joblib writes"
     return _plain(head)
+
+
+def no_artifact(path: Path) -> str | None:
+    """What came instead of any artifact, whoever is to load it; None: it may be one."""
+    with path.open("rb") as handle:
+        text = handle.read(_HEAD).lstrip().lower()
+    return next((what for start, what in _NO_MODELS.items() if text.startswith(start)), None)
 
 
 def decompressed(path: Path) -> IO[bytes]:

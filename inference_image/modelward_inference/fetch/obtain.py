@@ -8,8 +8,9 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from modelward_inference.artifact import archive, consent, description, digests, formats, onnxfile
@@ -31,6 +32,9 @@ from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.run import Request
 from modelward_inference.fetch.source import Folder, MaybeFolder, download, say, tried
 
+if TYPE_CHECKING:
+    from modelward_inference.fetch.signature import Check, Key
+
 DOWNLOAD = ".download"
 
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
@@ -41,11 +45,7 @@ _NAMES = archive.NAMES | {description.FILE}
 
 def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limits = DEFAULT) -> Receipt:
     """Make the folder's receipt and the files that it names. Raises ModelError, and leaves nothing then."""
-    key = None
-    if request.signer is not None:
-        from modelward_inference.fetch.signature import Key  # cryptography takes a while to import
-
-        key = Key.of(request.signer)
+    key = _key_of(request)
     finished = _finished(request, folder, key.name if key else None)
     if finished is not None:
         consent.check(finished.model, allowed, finished.uri, finished.digest)
@@ -54,22 +54,9 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
     clear(folder)
     address = shown(request.uri)
     temporary = folder / DOWNLOAD
-    shared, kept = Cache.from_environment(), Bundles.from_environment()
-    with run.all_or_nothing(folder, clear), _turn(kept, address):
-        say(address)
-        digest, size, names = _received(request, address, folder, limits, shared, kept)
-        if request.digest and digest != request.digest:
-            raise DigestMismatch(_mismatch(request, digest))
-        if request.digest is None and request.first not in (None, digest):
-            raise ArtifactChanged(
-                f"{address} has digest {digest}, but earlier pods of the same revision serve {request.first}: the "
-                "artifact was overwritten. Restore it and publish each version under an address of its own, or pin the "
-                "new one with spec.model.digest, so that it rolls out as another version"
-            )
-        check = None
-        if key is not None:
-            check = key.check_of(request, folder, limits)
-            check.artifact(digest)
+    kept = Bundles.from_environment()
+    with run.all_or_nothing(folder, clear), brought(request, folder, limits, key) as came:
+        digest, size, names, check = came.digest, came.size, came.names, came.check
         try:
             look = check.unpacked if check else None
             if names is None:
@@ -99,6 +86,50 @@ def obtain(request: Request, folder: Path, allowed: Allowed = None, limits: Limi
         receipt.write(folder)
     say(f"{kind} model, {size} bytes, {digest}" + (f", signed by {key.name}" if key else ""))
     return receipt
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What came. `names`: of its files below packed.FOLDER, None where it is one file, which is DOWNLOAD; `check`: what
+    was signed, None where nobody asks for it; `signer`: the name of that key."""
+
+    digest: str
+    size: int
+    names: list[str] | None
+    check: "Check | None" = None
+    signer: str | None = None
+
+
+@contextmanager
+def brought(request: Request, folder: Path, limits: Limits = DEFAULT, key: "Key | None" = None) -> Iterator[Brought]:
+    """The artifact in `folder`, as it came: of the digest that is pinned, or that the first pod got, and signed where
+    that is asked for. Raises ModelError."""
+    key, address = key or _key_of(request), shown(request.uri)
+    shared, kept = Cache.from_environment(), Bundles.from_environment()
+    with _turn(kept, address):
+        say(address)
+        digest, size, names = _received(request, address, folder, limits, shared, kept)
+        if request.digest and digest != request.digest:
+            raise DigestMismatch(_mismatch(request, digest))
+        if request.digest is None and request.first not in (None, digest):
+            raise ArtifactChanged(
+                f"{address} has digest {digest}, but earlier pods of the same revision serve {request.first}: the "
+                "artifact was overwritten. Restore it and publish each version under an address of its own, or pin the "
+                "new one with spec.model.digest, so that it rolls out as another version"
+            )
+        check = None
+        if key is not None:
+            check = key.check_of(request, folder, limits)
+            check.artifact(digest)
+        yield Brought(digest, size, names, check, key.name if key else None)
+
+
+def _key_of(request: Request) -> "Key | None":
+    if request.signer is None:
+        return None
+    from modelward_inference.fetch.signature import Key  # cryptography takes a while to import
+
+    return Key.of(request.signer)
 
 
 @contextmanager

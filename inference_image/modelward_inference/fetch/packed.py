@@ -93,8 +93,15 @@ def opened(
     Raises ArtifactCorrupt (its message goes on behind the address), ModelUnsupported, FormatUnknown, and
     ArtifactTooLarge where it unpacks to more than `limits` let a model have.
     """
+    files = unpacked(downloaded, folder, address, limits)
+    return Artifact(downloaded) if files is None else chosen(files, folder / FOLDER, address, look)
+
+
+def unpacked(downloaded: Path, folder: Path, address: str, limits: Limits = DEFAULT) -> list[str] | None:
+    """The names of an archive's files, which lie below FOLDER then, and the archive is gone; None: it is none. Raises
+    as `opened`."""
     if formats.looks_like(downloaded)[0] != formats.ARCHIVE:
-        return Artifact(downloaded)
+        return None
     with downloaded.open("rb") as handle:
         head = handle.read(262)
     zipped, plain = head.startswith(b"PK\x03\x04"), head[257:] == b"ustar"
@@ -103,7 +110,7 @@ def opened(
         if not zipped and not plain:
             decompress(downloaded, folder / FOLDER, limit)
             if formats.looks_like(downloaded)[0] == formats.BUNDLE:
-                return Artifact(downloaded)
+                return None
         entries = _of_zip(downloaded, address) if zipped else _of_tar(downloaded, address)
         files = _unpack(entries, folder / FOLDER, limit, address)
     except ModelError:
@@ -117,7 +124,7 @@ def opened(
             raise
         raise ArtifactCorrupt(f"can't be unpacked: {str(error)[:200]}; pack it again") from error
     downloaded.unlink()
-    return chosen(files, folder / FOLDER, address, look)
+    return files
 
 
 def chosen(names: list[str], folder: Path, address: str, look: Look | None = None) -> Artifact:

@@ -22,6 +22,7 @@ def asked_of(spec: Spec, model: Model) -> dict[str, Any]:
         "monitor": None if spec.monitor is None else said(spec.monitor),
         "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log),
         "template": dict(spec.template),
+        "runtime": None if spec.runtime is None else said(spec.runtime),
     }
     # A monitor with nothing but defaults is one all the same.
     return {name: value for name, value in found.items() if value is not None and (value or name == "monitor")}
@@ -36,7 +37,7 @@ def as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
     return replace(
         spec, model=found.model, resources=found.resources, server=found.server,
         service_account_name=found.service_account_name, monitor=found.monitor, prediction_log=found.prediction_log,
-        template=found.template,
+        template=found.template, runtime=found.runtime,
     )  # fmt: skip
 
 

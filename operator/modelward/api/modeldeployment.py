@@ -15,6 +15,7 @@ from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTAT
 from modelward.api.owners import owner_reference
 from modelward.api.pod_template import problem_of
 from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
+from modelward.api.runtime import Runtime, is_in_image, parse_runtime
 from modelward.api.traffic import AS_IT_COMES, Traffic, parse_traffic
 
 KIND = "ModelDeployment"
@@ -248,7 +249,8 @@ class Slo:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a user asks for. `template`: what the model's pods have besides, as a part of a pod template."""
+    """What a user asks for. `template`: what the model's pods have besides, as a part of a pod template. `runtime`:
+    None: Modelward's own server."""
 
     model: Model
     replicas: int = DEFAULT_REPLICAS
@@ -265,6 +267,7 @@ class Spec:
     template: Mapping[str, Any] = field(default_factory=dict)
     autoscaling: Autoscaling | None = None
     slo: Slo | None = None
+    runtime: Runtime | None = None
 
 
 @dataclass(frozen=True)
@@ -337,7 +340,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         server=_server(raw.get("server") or {}),
         service_account_name=raw.get("serviceAccountName"),
         router=_router(raw.get("router") or {}),
-        rollout=parse_rollout(raw.get("rollout")),
+        rollout=parse_rollout(raw.get("rollout"), by_router=raw.get("runtime") is not None),
         traffic=parse_traffic(raw.get("traffic") or {}),
         variants=tuple(_variant(each) for each in raw.get("variants") or ()),
         revision_history_limit=int(raw.get("revisionHistoryLimit", 0)),
@@ -346,12 +349,39 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         template=dict(raw.get("template") or {}),
         autoscaling=None if raw.get("autoscaling") is None else _autoscaling(raw["autoscaling"]),
         slo=None if raw.get("slo") is None else parse_slo(raw["slo"]),
+        runtime=None if raw.get("runtime") is None else parse_runtime(raw["runtime"]),
     )
-    problem = problem_of(spec.template, "spec.template", claims=claims_written(spec))
+    problem = _problem_of_runtime(spec) or problem_of(spec.template, "spec.template", claims=claims_written(spec))
     problem = problem or problem_of(spec.router.template, "spec.router.template", runs=False)
     if problem is not None:
         raise InvalidObjectError(problem)
     return spec
+
+
+def _problem_of_runtime(spec: Spec) -> str | None:
+    """What needs Modelward's own server, asked of another one; the CRD refuses the same, in its own words."""
+    runtime, gates = spec.runtime, spec.rollout.gates
+    models = (spec.model, *(each.model for each in spec.variants))
+    if runtime is None:
+        if any(is_in_image(each.uri) for each in models):
+            return "spec.model.uri: image:// is of a container of your own; add spec.runtime.container"
+        return None
+    if (runtime.name is None) == (runtime.container is None):
+        return "spec.runtime: write a name or a container, and one of them alone"
+    asked = {
+        "spec.monitor": spec.monitor is not None,
+        "spec.predictionLog": spec.prediction_log is not None,
+        "spec.server": spec.server != Server(),
+        "spec.router.gateway": spec.router.gateway is not None,
+        "spec.rollout.gates.disagreement": gates.disagreement is not None,
+        "spec.rollout.gates.refusals": gates.refusals is not None,
+        "spec.model.format": any(each.format != "auto" for each in models),
+        "spec.model.uri of image://": runtime.container is None and any(is_in_image(each.uri) for each in models),
+    }
+    found = next((field for field, is_asked in asked.items() if is_asked), None)
+    if found is None:
+        return None
+    return f"{found}: it is not there with spec.runtime (docs/runtimes.md); take one of them out"
 
 
 def claims_written(spec: Spec) -> tuple[str, ...]:

@@ -80,6 +80,9 @@ ANNOTATION_UPDATE: Final = f"{GROUP}/update"
 ANNOTATION_MADE_OF: Final = f"{GROUP}/made-of"
 """On a Deployment: a hash of the pod template as it was rendered, whatever a webhook made of it."""
 
+ANNOTATION_RUNTIME: Final = f"{GROUP}/runtime"
+"""On pods of another server than ours, and so in their template: JSON of what it is and how it is spoken to."""
+
 ANNOTATION_RETRAIN: Final = f"{GROUP}/retrain"
 """On a DriftPolicy: each new value asks for one run, whatever stood in its way."""
 

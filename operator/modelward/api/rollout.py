@@ -1,7 +1,7 @@
 """How a new revision takes over, as a user asks for it: strategy, steps, and the gates that judge it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 CANARY: Final = "Canary"
@@ -125,11 +125,28 @@ AT_ONCE: Final = Rollout(strategy=IMMEDIATE, gates=Gates())
 """Without a rollout in spec the traffic moves as soon as the new revision answers."""
 
 
-def parse_rollout(raw: Mapping[str, Any] | None) -> Rollout:
-    """`spec.rollout`, None where there is none."""
+def by_router_alone(rollout: Rollout) -> Rollout:
+    """Without the gates that ask the model's own server: what it refused, and whether its answers agree."""
+    return replace(rollout, gates=replace(rollout.gates, refusals=None, disagreement=None))
+
+
+def left_out(asked: Rollout, judged: Rollout) -> tuple[str, ...]:
+    """Gates of the one that the other has not, by their names in spec."""
+    found = {
+        "refusals": (asked.gates.refusals, judged.gates.refusals),
+        "disagreement": (asked.gates.disagreement, judged.gates.disagreement),
+    }
+    return tuple(name for name, (wanted, kept) in found.items() if wanted is not None and kept is None)
+
+
+def parse_rollout(raw: Mapping[str, Any] | None, *, by_router: bool = False) -> Rollout:
+    """`spec.rollout`, None where there is none. `by_router`: the router alone gives evidence, so that nobody asks what
+    a model refused unless spec does."""
     if raw is None:
         return AT_ONCE
     default = Rollout()
+    if by_router:
+        default = by_router_alone(default)
     steps = tuple(
         Step(int(step["weight"]), str(step.get("hold", Step.hold)), step.get("replicas"))
         for step in raw.get("steps") or ()

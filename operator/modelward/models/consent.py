@@ -14,6 +14,11 @@ RUN_CODE: Final = ("sklearn", "torchscript")
 
 FORMATS: Final = (*SAFE, *RUN_CODE)
 
+FILES: Final = "files"
+"""Whatever another server than ours loads (`spec.runtime`): of nothing of it is known what it runs."""
+
+_KNOWN: Final = (*FORMATS, FILES)
+
 _WORDS: Final = {"pickle": "sklearn", "joblib": "sklearn"}
 """Other words for formats."""
 
@@ -31,10 +36,10 @@ def parse(text: str) -> tuple[str, ...]:
     Raises UnknownFormatError.
     """
     words = [_WORDS.get(word, word) for word in text.replace(",", " ").replace(".", " ").split()]
-    unknown = sorted(set(words).difference(FORMATS))
+    unknown = sorted(set(words).difference(_KNOWN))
     if unknown:
-        raise UnknownFormatError(f"{', '.join(unknown)}: no such format; they are {', '.join((*FORMATS, *_WORDS))}")
-    return tuple(each for each in FORMATS if each in words)
+        raise UnknownFormatError(f"{', '.join(unknown)}: no such format; they are {', '.join((*_KNOWN, *_WORDS))}")
+    return tuple(each for each in _KNOWN if each in words)
 
 
 def of_label(value: str | None) -> tuple[str, ...]:
@@ -45,7 +50,12 @@ def of_label(value: str | None) -> tuple[str, ...]:
             found += parse(word)
         except UnknownFormatError:
             continue
-    return tuple(each for each in FORMATS if each in found)
+    return tuple(each for each in _KNOWN if each in found)
+
+
+def files_allowed(digest: str | None, consented: Collection[str]) -> tuple[str, ...]:
+    """FILES, where another server may load whatever lies at an address, else nothing. See `allowed`."""
+    return (FILES,) if digest or FILES in consented else ()
 
 
 def allowed(uri: str, declared: str, digest: str | None, consented: Collection[str]) -> tuple[str, ...]:

@@ -13,10 +13,19 @@ from modelward.kube.resources import MODEL_DEPLOYMENTS, Resource
 log = logging.getLogger(__name__)
 
 REASON: Final = "ObjectUnreadable"
+CURE: Final = "Install the CRDs of the operator's own version, or correct the object"
 
 
 async def tell_unreadable(
-    api: Api, cache: Cache, resource: Resource, body: Object, error: Exception, now: datetime
+    api: Api,
+    cache: Cache,
+    resource: Resource,
+    body: Object,
+    error: Exception,
+    now: datetime,
+    *,
+    reason: str = REASON,
+    cure: str = CURE,
 ) -> None:
     """Ready False and Stalled True with the cause; whatever else status holds stays: it is not known to be wrong.
 
@@ -25,13 +34,11 @@ async def tell_unreadable(
     metadata, old = body["metadata"], body.get("status") or {}
     name, generation = f"{metadata['namespace']}/{metadata['name']}", int(metadata.get("generation") or 0)
     log.error("%s %s: %s", resource.kind, name, error)
-    message = (
-        f"{error}. Install the CRDs of the operator's own version, or correct the object; what runs is left as it is"
-    )
+    message = f"{error}. {cure}; what runs is left as it is"
     told = (
-        Condition(conditions.READY, False, REASON, message),
-        Condition(conditions.RECONCILING, False, REASON, "Waiting for the cause of Stalled to go"),
-        Condition(conditions.STALLED, True, REASON, message),
+        Condition(conditions.READY, False, reason, message),
+        Condition(conditions.RECONCILING, False, reason, "Waiting for the cause of Stalled to go"),
+        Condition(conditions.STALLED, True, reason, message),
     )
     stored = old.get("conditions") or ()
     shown = conditions.render(told, stored, generation, now.strftime("%Y-%m-%dT%H:%M:%SZ"))

@@ -51,7 +51,7 @@ def claim_in(template: Any) -> str | None:
 
 def _shares_bundles(spec: Spec) -> bool:
     """Whether what is compiled may be kept for others, and taken from them."""
-    return "image" not in pod_template.own_image(spec.template)
+    return spec.runtime is None and "image" not in pod_template.own_image(spec.template)
 
 
 def volumes(spec: Spec, model: Model, platform: Platform) -> list[dict[str, Any]]:

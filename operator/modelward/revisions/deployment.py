@@ -8,12 +8,22 @@ from typing import Any
 from modelward.api import names
 from modelward.api.asked import said
 from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
+from modelward.api.runtime import is_in_image
 from modelward.facts import ModelFacts, Promotion
 from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
 from modelward.net.untrusted import in_header
 from modelward.platform import Platform
-from modelward.revisions import cache_mounts, claims, identity, pod_template, prediction_log, restart, tracing
+from modelward.revisions import (
+    cache_mounts,
+    claims,
+    foreign_pod,
+    identity,
+    pod_template,
+    prediction_log,
+    restart,
+    tracing,
+)
 from modelward.revisions import init_containers as steps
 from modelward.revisions.naming import revision_name
 from modelward.runtimes.runtime import MODELWARD
@@ -74,6 +84,7 @@ def _asked(deployment: ModelDeployment, model: Model) -> dict[str, Any]:
         "monitor": None if monitor is None else {**said(monitor, as_field=True), "window": monitor.window.duration},
         "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log, as_field=True),
         "template": dict(spec.template),
+        "runtime": None if spec.runtime is None else said(spec.runtime, as_field=True),
     }
     return {name: value for name, value in wrote.items() if value not in (None, {})}
 
@@ -114,6 +125,10 @@ def load_model(annotation: str | None) -> ModelFacts | None:
         return None
 
 
+class UnknownRuntimeError(ValueError):
+    """The installation has no preset of that name; the message names those that it has."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a revision is: its model and its pods. All that it takes to make its objects again."""
@@ -123,8 +138,14 @@ class Shape:
 
 
 def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Model | None = None) -> Shape:
-    """The shape of the revision that `owner.spec` asks for, or one of its variants with its `model`."""
+    """The shape of the revision that `owner.spec` asks for, or one of its variants with its `model`. Raises
+    UnknownRuntimeError."""
     model, asked = model or owner.spec.model, owner.spec.template
+    runtime, preset = owner.spec.runtime, None
+    if runtime is not None:
+        preset = foreign_pod.preset_of(runtime, platform, in_image=is_in_image(model.uri))
+        if preset is None:
+            raise UnknownRuntimeError(foreign_pod.unknown(runtime, platform))
     selector = {names.LABEL_REVISION: revision}
     spread = {
         "maxSkew": 1,
@@ -133,12 +154,18 @@ def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Mode
         "labelSelector": {"matchLabels": selector},
     }
     besides = (*cache_mounts.keeps(owner.spec, model, platform), *pod_template.sidecars(asked))
+    if preset is None:
+        annotations = steps.annotations(owner.spec, besides)
+        spec = _pod_spec(owner, platform, model, revision)
+    else:
+        annotations = foreign_pod.annotations(owner, preset, besides)
+        spec = foreign_pod.pod_spec(owner, platform, model, revision, preset, _pin(model, revision), _about_servers())
     template = {
         "metadata": {
             "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
-            "annotations": steps.annotations(owner.spec, besides),
+            "annotations": annotations,
         },
-        "spec": {**_pod_spec(owner, platform, model, revision), "topologySpreadConstraints": [spread]},
+        "spec": {**spec, "topologySpreadConstraints": [spread]},
     }
     merged = pod_template.merged(template, asked, selector)
     return Shape(model_of(model), {**merged, "spec": claims.each_once(merged["spec"])})
@@ -369,13 +396,19 @@ def _plain(value: float | str) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def _probes() -> dict[str, Any]:
+def _about_servers() -> foreign_pod.AboutServers:
+    """What is the same whoever answers."""
+    return foreign_pod.AboutServers(DEFAULT_RESOURCES, TERMINATION_GRACE_SECONDS, DRAIN_SECONDS, _probes)
+
+
+def _probes(ready: str = MODELWARD.ready, live: str = MODELWARD.live) -> dict[str, Any]:
+    """By these paths."""
+
     def get(path: str) -> dict[str, Any]:
         return {"httpGet": {"path": path, "port": "http"}}
 
-    ready = get(MODELWARD.ready)
     return {
-        "startupProbe": {**ready, "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": STARTUP_SECONDS},
-        "readinessProbe": {**ready, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
-        "livenessProbe": {**get(MODELWARD.live), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
+        "startupProbe": {**get(ready), "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": STARTUP_SECONDS},
+        "readinessProbe": {**get(ready), "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 2},
+        "livenessProbe": {**get(live), "periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 3},
     }

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
+from modelward.facts import ContainerFacts, PodFacts, RuntimeFacts, WorkloadFacts
 from modelward.net.untrusted import decoded, printable, quoted
 from modelward.runtimes.runtime import MODELWARD
 
@@ -33,6 +33,10 @@ _MAY_PASS = frozenset({"ErrImagePull", "ImagePullBackOff"})
 PATIENCE = 300.0
 """Seconds in which a node that is wanted is made by an autoscaler, and a registry that stumbled is back."""
 _CONFIG_REASONS = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+NOT_READY = "RuntimeNotReady"
+LOADS = 900.0
+"""Seconds in which another server than ours may load a large model: as long as its startup probe lets it."""
+
 _OURS = MODELWARD.containers.work.keys() | {"envoy"}
 """Containers of the operator's own; others in their pods are of spec.template."""
 
@@ -86,6 +90,29 @@ def diagnose(workload: WorkloadFacts, memory_limit_field: str, patience: int = 0
         return None
     cures = Cures(memory_limit_field)
     return rejected(workload.failure, cures) if workload.failure else problem_of_pods(workload.pods, cures, patience)
+
+
+def not_ready(workload: WorkloadFacts, runtime: RuntimeFacts | None) -> Problem | None:
+    """Another server than ours runs in a pod and does not say that it is ready; None: there is no such pod. Of our own
+    it is known what it does meanwhile, and it ends where it can't go on."""
+    if runtime is None or workload.complete:
+        return None
+    server = MODELWARD.containers.server
+    waiting = [
+        pod for pod in workload.pods
+        if not (pod.ready or pod.terminating)
+        and any(each.name == server and each.running and not each.ready for each in pod.containers)
+    ]  # fmt: skip
+    if not waiting:
+        return None
+    since = min((pod.waits_since for pod in waiting if pod.waits_since is not None), default=None)
+    return Problem(
+        NOT_READY,
+        f"Container {server} ({runtime.name}) runs, and does not answer GET {runtime.ready} on port "
+        f"{MODELWARD.ports.http} with 200: it still loads its model, listens on another port or address, or has "
+        "another path of readiness. See the pod's logs; the variable PORT says where it has to listen",
+        None if since is None else since + LOADS,
+    )
 
 
 def rejected(why: str, cures: Cures) -> Problem:

@@ -9,8 +9,9 @@ from typing import Any
 
 from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
-from modelward.facts import ModelFacts, Promotion, RevisionFacts, WorkloadFacts
+from modelward.facts import ModelFacts, Promotion, RevisionFacts, RuntimeFacts, WorkloadFacts
 from modelward.kube.cache import Object
+from modelward.revisions import foreign_pod
 from modelward.revisions.deployment import Shape, load_model, load_promotion
 from modelward.revisions.naming import is_revision_of
 from modelward.revisions.ownership import is_ours, is_pod_of
@@ -44,6 +45,7 @@ def revisions_of(
             addressed=name in named,
             intent=intent_in(record),
             asked=asked_in(record),
+            runtime=_runtime(body, record),
         )
     return found
 
@@ -70,6 +72,13 @@ def _model(deployment: Object | None, record: Object | None) -> ModelFacts:
         return shape.model
     told = load_model(_annotation(deployment, names.ANNOTATION_MODEL))
     return told if told is not None else _fetched((deployment or {}).get("spec") or {})
+
+
+def _runtime(deployment: Object | None, record: Object | None) -> RuntimeFacts | None:
+    """As its pods' template has it."""
+    shape = shape_of(deployment, record)
+    metadata = (shape.template if shape is not None else {}).get("metadata") or {}
+    return foreign_pod.load((metadata.get("annotations") or {}).get(names.ANNOTATION_RUNTIME))
 
 
 def _fetched(spec: Mapping[str, Any]) -> ModelFacts:

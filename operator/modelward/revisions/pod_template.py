@@ -71,7 +71,7 @@ def merged(template: dict[str, Any], asked: Json, selector: Mapping[str, str]) -
         *(confined(each) for name, each in given.items() if name not in ours),
     ]
     init = spec.get("initContainers") or []
-    brought = {each["name"] for each in init} | {CONTAINERS.keep}
+    brought = {each["name"] for each in init} | {CONTAINERS.download, CONTAINERS.compile, CONTAINERS.keep}
     first = [confined(each) for name, each in _by_name(wanted.get("initContainers")).items() if name not in brought]
     if first or init:
         built["initContainers"] = [*first, *init]

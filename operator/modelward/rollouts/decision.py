@@ -126,7 +126,7 @@ def _around(
     times = [time for time in (tried.again_in if tried else None, kept_for) if time is not None]
     replicas = _replicas(observed, stable, tried if candidate else None)
     return Decision(
-        routes=_with_versions(replace(routes, attached=attached), observed),
+        routes=_with_runtimes(_with_versions(replace(routes, attached=attached), observed), observed),
         replicas=replicas | dict.fromkeys(history, observed.replicas),
         remove=gone,
         progress=replace(progress, intent=observed.intent) if progress else None,
@@ -144,6 +144,12 @@ def _with_versions(routes: RouteTable, observed: Observed) -> RouteTable:
     known |= {name: facts.model for name, facts in observed.revisions.items()}
     found = ((name, known[name].version) for name in routes.revisions if name in known)
     return replace(routes, versions=tuple((name, version) for name, version in found if version))
+
+
+def _with_runtimes(routes: RouteTable, observed: Observed) -> RouteTable:
+    """Of revisions that are there: how another server is spoken to stands in the template of its pods."""
+    found = ((name, observed.runtime_of(name)) for name in routes.revisions)
+    return replace(routes, runtimes=tuple((name, runtime) for name, runtime in found if runtime is not None))
 
 
 def _replicas(observed: Observed, stable: str, tried: Trial | None) -> dict[str, int]:

@@ -1,15 +1,18 @@
 """An object that does not fit the operator's types says so itself, and keeps what its status says besides."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from builders import PLATFORM
 from modelward.kube.cache import Cache, Key
 from modelward.kube.client import ApiError
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, Resource
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.modeldeployment.reconcile import Outcome, Reconciler
+from modelward.runtime_files import presets
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ANYTHING: Any = None
@@ -60,6 +63,29 @@ async def test_it_is_told_once_and_the_rest_of_the_status_stays(resource: Resour
     }  # fmt: skip
     assert "CRDs of the operator's own version" in status["conditions"][0]["message"]
     assert status.get("phase") == ("Failed" if resource is MODEL_DEPLOYMENTS else None)
+
+
+async def test_a_runtime_that_the_installation_has_not_is_told_with_those_that_it_has() -> None:
+    cache, api = Cache(), Api()
+    asked = {
+        **body(stable={"revision": "fraud-a"}),
+        "spec": {"model": {"uri": "s3://m/a"}, "runtime": {"name": "tritn"}},
+    }
+    cache.upsert(MODEL_DEPLOYMENTS, asked)
+    anything: Any = api
+    platform = replace(PLATFORM, runtimes=presets(None))
+    made = Reconciler(
+        anything, cache, platform, ANYTHING, ANYTHING, ANYTHING, "me", lambda: 0.0, lambda: NOW, ANYTHING
+    )  # fmt: skip
+    assert await made.reconcile(Key("ml", "fraud")) == Outcome(refused=True)
+    (status,) = api.written
+    assert status["stable"] == {"revision": "fraud-a"}, "what runs is left as it is"
+    told = {each["type"]: each for each in status["conditions"]}["Stalled"]
+    assert (told["status"], told["reason"]) == ("True", "RuntimeUnknown")
+    assert (
+        "no runtime 'tritn'; it has mlserver, openvino, tensorflow-serving, torchserve, triton, vllm" in told["message"]
+    )
+    assert "ConfigMap modelward-runtimes" in told["message"]
 
 
 async def test_where_not_even_that_can_be_written_it_is_tried_again() -> None:

@@ -32,6 +32,12 @@ class FakeScraper:
             if pod.uid in self.routers_say
         }
 
+    async def copies(self, pods: Collection[PodFacts], stable: str, arm: str, slo: float | None) -> Readings:
+        self.asked.append("copies")
+        found = await self.routers(pods, stable, arm, slo)
+        self.asked.remove("routers")
+        return found
+
     async def servers(self, pods: Mapping[str, Collection[PodFacts]], slo: float | None) -> Readings:
         self.asked.append("servers")
         self.slos.append(slo)

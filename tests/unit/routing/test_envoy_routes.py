@@ -8,7 +8,7 @@ import pytest
 
 from builders import PLATFORM, owner
 from modelward.api.traffic import AS_IT_COMES, StickyBy, Traffic
-from modelward.facts import Arm, Match, Progress, RouteTable
+from modelward.facts import Arm, Match, Progress, RouteTable, RuntimeFacts
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
@@ -23,6 +23,10 @@ EVERYTHING = RouteTable(
     ("fraud-e",),
     (Match("x-beta", "1", B),),
 )
+
+RUNTIME = RuntimeFacts("own", "path", "/healthz", "/livez", ("/v2/repository", "/v2/models/*/trace"))
+OTHERS = RouteTable(A, (Arm("candidate", B, 25),), runtimes=((B, RUNTIME),))
+"""The candidate is another server than ours."""
 
 
 def files(routes: RouteTable, traffic: Traffic = AS_IT_COMES) -> dict[str, Any]:
@@ -220,7 +224,7 @@ def test_the_pods_never_change_with_the_traffic() -> None:
     assert A not in json.dumps(router.deployment(owner(), PLATFORM))
 
 
-@pytest.mark.parametrize("routes", [ONLY_A, CANARY, EVERYTHING])
+@pytest.mark.parametrize("routes", [ONLY_A, CANARY, EVERYTHING, OTHERS])
 @pytest.mark.parametrize("progress", [None, Progress(B, 2, "Paused", "GateFailed", "too slow", 3)])
 def test_routes_and_progress_survive_the_annotation(routes: RouteTable, progress: Progress | None) -> None:
     assert load_routes(dump_routes(routes, "v", progress)) == (routes, "v", progress)
@@ -239,3 +243,39 @@ def test_no_spelling_of_a_path_reaches_what_is_private() -> None:
             assert first["direct_response"]["status"] == 404
             assert all(map(pattern.fullmatch, ("/metrics", "/metrics/", "/modelward/samples")))
             assert not any(map(pattern.fullmatch, ("/v2/models/m/infer", "/metricsx", "/v2/modelward/x")))
+
+
+def test_another_server_is_asked_whether_it_is_ready_by_its_own_path() -> None:
+    def rewrites(revision: str) -> list[str | None]:
+        found = hosts(OTHERS)[revision]["routes"]
+        ready = [each for each in found if each["match"].get("path") == "/v2/health/ready"]
+        return [each["route"].get("prefix_rewrite") for each in ready]
+
+    assert (rewrites(A), rewrites(B)) == ([None], ["/healthz"])
+
+
+def test_what_another_server_hides_nobody_reaches_whichever_revision_answers() -> None:
+    for host in (hosts(OTHERS)["traffic"], hosts(OTHERS)[A], hosts(OTHERS)[B]):
+        refused = [each for each in host["routes"] if each.get("direct_response", {}).get("status") == 404]
+        pattern = re.compile(refused[1]["match"]["safe_regex"]["regex"])
+        hidden = ("/v2/repository", "/v2/repository/models/a/load", "/v2/models/fraud/trace/setting")
+        assert all(map(pattern.fullmatch, hidden))
+        assert not any(map(pattern.fullmatch, ("/v2/repositoryx", "/v2/models/fraud/infer", "/v2/models/a/b/trace")))
+
+
+def test_another_server_is_asked_whether_it_lives_by_its_own_path_and_ours_as_before() -> None:
+    def contexts(routes: RouteTable) -> list[dict[str, Any]]:
+        clusters = split(routes)[1]["weighted_clusters"]["clusters"]
+        asked = [each["typed_per_filter_config"]["ask"] for each in clusters if "typed_per_filter_config" in each]
+        return [each["filter_context"] for each in asked]
+
+    assert [each.get("live") for each in contexts(OTHERS)] == ["/livez"]
+    assert [each.get("live") for each in contexts(CANARY)] == [None]
+
+
+def test_outcomes_are_our_own_servers_alone() -> None:
+    def has_them(routes: RouteTable) -> bool:
+        return any("outcomes" in str(each["match"]) for each in hosts(routes)["traffic"]["routes"])
+
+    assert has_them(OTHERS)
+    assert not has_them(RouteTable(B, runtimes=((B, RUNTIME),)))

@@ -18,6 +18,7 @@ from modelward.api.traffic import CANDIDATE
 from modelward.facts import (
     PAUSED,
     Observed,
+    RevisionFacts,
     RouterFacts,
 )
 from modelward.models.following import Following
@@ -30,6 +31,7 @@ from modelward.revisions.diagnosis import (
     SERVER_MEMORY_FIELD,
     Problem,
     diagnose,
+    not_ready,
 )
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.strategies import stages_of
@@ -53,7 +55,7 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
     if refused:
         return refused
     target = observed.revisions.get(observed.target)
-    problem = (diagnose(target.workload, SERVER_MEMORY_FIELD) or differing(target.workload)) if target else None
+    problem = problem_of_revision(target) if target else None
     if problem is not None and observed.consent_unread is not None:
         problem = with_unread_consent(problem, observed.consent_unread)
     if problem is None and observed.router.gateway and observed.router.gateway.refused:
@@ -62,6 +64,15 @@ def problem_of(observed: Observed, refused: Problem | None) -> Problem | None:
         router = diagnose(observed.router.workload, ROUTER_MEMORY_FIELD)
         problem = replace(router, message=f"The router does not come up. {router.message}") if router else None
     return problem or expired(observed)
+
+
+def problem_of_revision(facts: RevisionFacts) -> Problem | None:
+    """What keeps a revision's pods from being ready, or from being of one artifact."""
+    return (
+        diagnose(facts.workload, SERVER_MEMORY_FIELD)
+        or differing(facts.workload)
+        or not_ready(facts.workload, facts.runtime)
+    )
 
 
 def expired(observed: Observed) -> Problem | None:
@@ -163,7 +174,7 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
     if arm is not None and progress is not None:
         steps = len(stages_of(observed.rollout, observed.replicas))
         where = f"step {progress.step + 1} of {steps}" if progress.step < steps else "full size"
-        return f"the rollout of {arm.revision}: {where}", "RollingOut"
+        return f"the rollout of {arm.revision}: {where}{_unjudged(observed)}", "RollingOut"
     if stable != observed.target or not router.follows(version) or not router.reaches(observed.target):
         return _router_waits_for(router, version), "WaitingForRouter"
     late = [each.name for each in observed.variants if each.revision not in {a.revision for a in decision.routes.arms}]
@@ -175,6 +186,13 @@ def _waits_for(observed: Observed, decision: Decision, version: str) -> tuple[st
     if leaving:
         return f"{', '.join(leaving)} to be taken away{_unseen(router)}", "RemovingOldRevision"
     return None, "Serving"
+
+
+def _unjudged(observed: Observed) -> str:
+    if not observed.unjudged:
+        return ""
+    gates = " and ".join(observed.unjudged)
+    return f"; {gates} can't be judged, since one of the two revisions runs another server (spec.runtime)"
 
 
 def while_updating(assessment: Assessment, observed: Observed) -> Assessment:

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelward.api.asked import as_asked, asked_of
 from modelward.api.modeldeployment import ModelDeployment, Spec
-from modelward.api.names import ANNOTATION_MADE_OF
+from modelward.api.names import ANNOTATION_MADE_OF, ANNOTATION_RUNTIME
 from modelward.facts import PAUSED, Observed, WorkloadFacts
 from modelward.kube.cache import Object
 from modelward.kube.diff import covers
@@ -19,13 +19,14 @@ from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource
 from modelward.models.resolved import as_resolved
 from modelward.platform import Platform
 from modelward.revisions import deployment as revision
-from modelward.revisions import record
+from modelward.revisions import foreign_pod, record
 from modelward.revisions.cache_mounts import claim_in, claim_of
 from modelward.revisions.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
 from modelward.revisions.ownership import is_ours
 from modelward.revisions.update import Choice, Mark, Phase, Pods, Update, is_at_rest, lost_without, update
 from modelward.rollouts.history import kept
 from modelward.routing.envoy import objects as router
+from modelward.runtimes.runtime import MODELWARD
 from modelward.values.hashing import content_hash
 
 Live = Callable[[Resource, str], Object | None]
@@ -76,6 +77,8 @@ class Made:
         specs = {
             name: found for name, asked in kept_besides(observed) if (found := _as_asked(owner.spec, asked))
         } | specs
+        # Of what an earlier revision ran in, and the installation has no more: that stays as it is recorded.
+        specs = {name: spec for name, spec in specs.items() if foreign_pod.unknown(spec.runtime, platform) is None}
         by = {name: replace(owner, spec=spec) for name, spec in specs.items()}
         shapes = {name: revision.shape(each, platform, name) for name, each in by.items()}
         templates = {name: shape.template for name, shape in shapes.items()}
@@ -198,7 +201,11 @@ def _is_behind(owner: ModelDeployment, observed: Observed, made: Made, platform:
     template = record.template_of(_ours(owner, CONTROLLER_REVISIONS, stable, live)) or {}
     pod = template.get("spec") or {}
     # Also of those that bring the model, since the server's may be the user's own.
-    images = {each.get("image") for kind in ("containers", "initContainers") for each in pod.get(kind) or ()}
+    runs = [each for kind in ("containers", "initContainers") for each in pod.get(kind) or ()]
+    images = {each.get("image") for each in runs}
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    if ANNOTATION_RUNTIME in annotations and all(each.get("name") != MODELWARD.containers.download for each in runs):
+        return False  # nothing of it is ours
     return bool(images) and platform.server_image not in images
 
 

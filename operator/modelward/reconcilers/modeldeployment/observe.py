@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelward.api.modeldeployment import ModelDeployment, Variant
+from modelward.api.rollout import Rollout, by_router_alone, left_out
 from modelward.facts import Observed, RevisionFacts, RouterFacts, VariantFacts
 from modelward.kube.cache import Cache, Key
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES
@@ -91,6 +92,7 @@ def observe(
             wanted.fresh, wanted.intent, progress, revisions, owner.command,
             unchanged=unchanged, last_stable=last_stable, model=model,
         )  # fmt: skip
+    rollout = _judged(owner, revisions, target, router.routes.stable if router.routes else last_stable)
     observed = Observed(
         target=target,
         target_model=model,
@@ -100,7 +102,8 @@ def observe(
         router=replace(router, progress=progress) if router.routes else router,
         last_stable=last_stable,
         last_progress=progress,
-        rollout=owner.spec.rollout,
+        rollout=rollout,
+        unjudged=left_out(owner.spec.rollout, rollout),
         command=owner.command,
         variants=variants,
         matches=owner.spec.traffic.match,
@@ -109,6 +112,15 @@ def observe(
         unresolved=unresolved,
     )
     return replace(observed, clock=clock_of(told, observed.progress, target, now))
+
+
+def _judged(owner: ModelDeployment, revisions: Mapping[str, RevisionFacts], target: str, stable: str | None) -> Rollout:
+    """spec.rollout, without the gates that need our own server on both sides where another one is on either."""
+    sides = (revisions.get(name) for name in (target, stable) if name is not None)
+    foreign = any(facts is not None and facts.runtime is not None for facts in sides)
+    if not (foreign or owner.spec.runtime is not None):
+        return owner.spec.rollout
+    return by_router_alone(owner.spec.rollout)
 
 
 def _replicas(owner: ModelDeployment) -> int:

@@ -27,7 +27,7 @@ from modelward.reconcilers.modeldeployment.made import Made
 from modelward.revisions import autoscaler, disruption, identity, pin, record, restart
 from modelward.revisions import deployment as revision
 from modelward.revisions.artifact import artifacts_of
-from modelward.revisions.diagnosis import SERVER_MEMORY_FIELD, diagnose
+from modelward.revisions.diagnosis import SERVER_MEMORY_FIELD, diagnose, not_ready
 from modelward.revisions.naming import is_revision_of
 from modelward.revisions.observe import shape_of
 from modelward.revisions.ownership import belongs_to, is_ours
@@ -224,7 +224,9 @@ def _needless_policies(
 def cause_of(observed: Observed) -> str | None:
     """Why the target's pods do not come up, in a sentence."""
     target = observed.revisions.get(observed.target)
-    problem = diagnose(target.workload, SERVER_MEMORY_FIELD) if target else None
+    if target is None:
+        return None
+    problem = diagnose(target.workload, SERVER_MEMORY_FIELD) or not_ready(target.workload, target.runtime)
     return problem.message if problem else None
 
 

@@ -64,7 +64,7 @@ from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.registries.writing import Progress
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import Knows, as_served, is_reference, registry_named
-from modelward.revisions import autoscaler, cache_claims, pod_volumes, restart
+from modelward.revisions import autoscaler, cache_claims, foreign_pod, pod_volumes, restart
 from modelward.revisions.cache_mounts import claim_in
 from modelward.revisions.diagnosis import Problem
 from modelward.revisions.ownership import belongs_to
@@ -210,6 +210,12 @@ class Reconciler:
             # Owner references make the garbage collector remove every child.
             self._fleet.leave_out(key, gone=True)
             return Outcome()
+        if (missing := foreign_pod.unknown(owner.spec.runtime, self._platform)) is not None:
+            await tell_unreadable(
+                self._api, self._cache, MODEL_DEPLOYMENTS, body, InvalidObjectError(missing), self._now(),
+                reason=foreign_pod.UNKNOWN, cure=foreign_pod.CURE_OF_UNKNOWN,
+            )  # fmt: skip
+            return Outcome(refused=True)
         now = self._now().timestamp()
         platform = platform_of(self._platform, self._cache, owner.namespace)
         platform = replace(platform, operator_keys=await self._keyring.public())

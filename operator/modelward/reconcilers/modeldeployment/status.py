@@ -260,6 +260,8 @@ def _revision(observed: Observed, decision: Decision, name: str, last: Mapping[s
         "format": artifact.format if artifact else model.format if model else None,
         "digest": artifact.digest if artifact else model.digest if model else None,
         "signedBy": artifact.signed_by if artifact else None,
+        "runtime": facts.runtime.name if facts and facts.runtime else None,
+        "protocol": facts.runtime.protocol if facts and facts.runtime else None,
         "form": artifact.form if artifact else None,
         "fallback": artifact.fallback if artifact else None,
         "warnings": list(artifact.warnings) if artifact and artifact.warnings else None,

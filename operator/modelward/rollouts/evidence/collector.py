@@ -135,7 +135,7 @@ class EvidenceCollector:
         again = [
             self._poller.ask(
                 Question("evidence", key),
-                lambda: self._look(book, observed, arm, by_users=_know_users(owner)),
+                lambda: self._look(book, observed, arm, by_users=_know_users(owner, observed, arm)),
                 LOOK_EVERY,
                 about,
             )
@@ -218,7 +218,7 @@ class EvidenceCollector:
         if routes is None or not arms:
             self._records.pop(key, None)
             return {}, None
-        records, by_users = self._records.setdefault(key, {}), _know_users(owner)
+        records = self._records.setdefault(key, {})
         for gone in records.keys() - {arm.name for arm in arms}:
             del records[gone]
         again = []
@@ -227,7 +227,9 @@ class EvidenceCollector:
             again.append(
                 self._poller.ask(
                     Question("comparison", key, arm.name),
-                    functools.partial(self._compare, record, arm, routes.stable, observed, by_users=by_users),
+                    functools.partial(
+                        self._compare, record, arm, routes.stable, observed, by_users=_know_users(owner, observed, arm)
+                    ),
                     COMPARE_EVERY,
                     (owner.uid, routes.stable, arm.revision),
                 )
@@ -252,7 +254,8 @@ class EvidenceCollector:
 
     async def _compare(self, record: _Record, arm: Arm, stable: str, observed: Observed, *, by_users: bool) -> None:
         counts = await record.looks.counts(self._scraper, observed, _slo(observed), by_clients=arm.weight > 0)
-        pairs = await record.looks.disagreements(self._scraper, observed) if arm.mirror else Outcomes()
+        paired = arm.mirror and not _foreign(observed, stable, arm)
+        pairs = await record.looks.disagreements(self._scraper, observed) if paired else Outcomes()
         users = (
             await record.looks.by_users(self._scraper, observed, _slo(observed)) if by_users and arm.weight else None
         )
@@ -260,10 +263,18 @@ class EvidenceCollector:
         record.totals = record.totals.plus(counts.get(stable, zero), counts.get(arm.revision, zero), pairs, users)
 
 
-def _know_users(owner: ModelDeployment) -> bool:
+def _know_users(owner: ModelDeployment, observed: Observed, arm: Arm) -> bool:
     """Whether pods count users where these choose a side: by a header of the own router. Behind a Gateway it would be
-    whatever a client sends."""
-    return owner.spec.router.gateway is None and chosen_by_more_than_chance(owner.spec.traffic)
+    whatever a client sends, and other servers than ours count none."""
+    routes = observed.router.routes
+    if owner.spec.router.gateway is not None or (routes is not None and _foreign(observed, routes.stable, arm)):
+        return False
+    return chosen_by_more_than_chance(owner.spec.traffic)
+
+
+def _foreign(observed: Observed, stable: str, arm: Arm) -> bool:
+    """Whether another server than ours is one of the two: then routers alone are evidence."""
+    return any(observed.runtime_of(name) is not None for name in (stable, arm.revision))
 
 
 def _slo(observed: Observed) -> float | None:

@@ -32,17 +32,20 @@ class Looks:
         self, scraper: Scraper, observed: Observed, slo: float | None, *, by_clients: bool, refusals: bool = False
     ) -> Mapping[str, Counts]:
         """By revision. `by_clients`: as routers saw it; else as the pods did, since nobody else sees what becomes of
-        copies. `slo`: seconds. `refusals`: what models refused as well, which pods alone can tell apart."""
+        copies, but where another server than ours is one of the two: then routers, of copies too. `slo`: seconds.
+        `refusals`: what models refused as well, which pods alone can tell apart."""
+        foreign = any(observed.runtime_of(name) is not None for name in (self.stable, self.revision))
         own = {name: observed.pods_of(name) for name in (self.stable, self.revision)}
         pods = [pod for each in own.values() for pod in each]
-        if by_clients and observed.router.pods:
+        if (by_clients or foreign) and observed.router.pods:
             routers = [pod.pod for pod in observed.router.pods]
-            now = dict(await scraper.routers(routers, self.stable, self.revision, slo))
-            if refusals:
+            told = scraper.routers if by_clients else scraper.copies
+            now = dict(await told(routers, self.stable, self.revision, slo))
+            if refusals and not foreign:
                 now |= _refusals(await scraper.servers(own, None))
             pods += routers
         else:
-            now = dict(await scraper.servers(own, slo))
+            now = {} if foreign else dict(await scraper.servers(own, slo))
         if slo != self.slo:  # what was counted as slow before can't be taken from what is now
             self.readings, self.slo = {}, slo
         counts = between(self.readings, now)

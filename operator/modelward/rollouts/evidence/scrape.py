@@ -22,7 +22,7 @@ from modelward.rollouts.evidence import by_users
 from modelward.rollouts.evidence.pairs import Sample
 from modelward.rollouts.evidence.tally import Counts, Readings
 from modelward.routing.envoy.bootstrap import INTERNAL_PORT
-from modelward.routing.envoy.routes import ARM, INSTEAD, OWN, cluster_of
+from modelward.routing.envoy.routes import ARM, ASIDE, INSTEAD, OWN, cluster_of
 from modelward.routing.latency import bound_of
 from modelward.runtimes.runtime import MODELWARD
 from modelward_auth.messages import SERVER
@@ -67,7 +67,15 @@ class Scraper:
 
     async def routers(self, pods: Collection[PodFacts], stable: str, arm: str, slo: float | None) -> Readings:
         """What clients saw of the stable and of an arm, by router pod and revision. `slo`: seconds."""
-        clusters = clusters_of(stable, arm)
+        return await self._routers(pods, clusters_of(stable, arm), slo)
+
+    async def copies(self, pods: Collection[PodFacts], stable: str, arm: str, slo: float | None) -> Readings:
+        """The same of an arm that gets copies alone, whose answers no client sees and the router does."""
+        return await self._routers(pods, clusters_of(stable, arm, copies=True), slo)
+
+    async def _routers(
+        self, pods: Collection[PodFacts], clusters: Mapping[str, "Cluster"], slo: float | None
+    ) -> Readings:
         names = "|".join(clusters)
         path = "/stats/prometheus?" + urlencode({"filter": _STATS.format(names=names)}) + "&usedonly"
 
@@ -149,16 +157,17 @@ def _outputs(outputs: Any) -> Mapping[str, Any] | None:
 @dataclass(frozen=True)
 class Cluster:
     """One of Envoy's clusters. `revision`: whose evidence it counts; `kind`: OWN of the stable; ARM, by which clients
-    reach a revision that is not the stable one; INSTEAD, by which the stable gets what was that one's."""
+    reach a revision that is not the stable one; INSTEAD, by which the stable gets what was that one's; ASIDE, by which
+    it gets copies."""
 
     revision: str
     kind: str
     grpc: bool
 
 
-def clusters_of(stable: str, arm: str) -> dict[str, Cluster]:
-    """The clusters whose counters are what clients saw, by name."""
-    counted = ((stable, OWN), (arm, ARM), (arm, INSTEAD))
+def clusters_of(stable: str, arm: str, *, copies: bool = False) -> dict[str, Cluster]:
+    """The clusters whose counters are what clients saw, by name; of `copies`, what the router saw of these."""
+    counted = ((stable, OWN), (arm, ASIDE)) if copies else ((stable, OWN), (arm, ARM), (arm, INSTEAD))
     return {
         cluster_of(revision, kind, grpc=grpc): Cluster(revision, kind, grpc)
         for revision, kind in counted

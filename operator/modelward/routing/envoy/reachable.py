@@ -30,6 +30,7 @@ _SCRIPT: Final = "ask"
 _TO: Final = "cluster"
 _KEPT: Final = "kept"
 _BELIEVED: Final = "believed"
+_LIVE: Final = "live"
 _TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http.lua.v3"
 
 # What is outside of the function lasts as long as the configuration, for each of Envoy's threads.
@@ -47,7 +48,8 @@ function envoy_on_request(request)
   if request:timestamp() - (answered[cluster] or 0) < request:filterContext():get("{_BELIEVED}") then
     return
   end
-  local question = {{[":method"] = "GET", [":path"] = "{MODELWARD.live}", [":authority"] = "router"}}
+  local live = request:filterContext():get("{_LIVE}") or "{MODELWARD.live}"
+  local question = {{[":method"] = "GET", [":path"] = live, [":authority"] = "router"}}
   local answer = request:httpCall(cluster, question, nil, {ASK_MILLISECONDS})
   if answer[":status"] == "503" then
     request:headers():replace("{HEADER}", cluster)
@@ -67,9 +69,11 @@ def http_filter() -> Json:
     return {"name": _FILTER, "typed_config": typed}
 
 
-def asked_first(cluster: str, kept: int, *, grpc: bool) -> Json:
+def asked_first(cluster: str, kept: int, *, grpc: bool, live: str = MODELWARD.live) -> Json:
     """Of a route, or of one of its weighted clusters: `cluster` is asked before a body of more than `kept` bytes, or of
-    unknown size, is taken."""
-    context = {_TO: cluster, _KEPT: kept, _BELIEVED: GRPC_BELIEVES_MILLISECONDS if grpc else 0}
+    unknown size, is taken. `live`: by which path it says that it lives."""
+    context: Json = {_TO: cluster, _KEPT: kept, _BELIEVED: GRPC_BELIEVES_MILLISECONDS if grpc else 0}
+    if live != MODELWARD.live:
+        context[_LIVE] = live
     typed = {"@type": f"{_TYPE}.LuaPerRoute", "name": _SCRIPT, "filter_context": context}
     return {"typed_per_filter_config": {_FILTER: typed}}

@@ -267,7 +267,7 @@ def _route_configuration(routes: RouteTable, traffic: Traffic, version: str, tel
                 "domains": ["*"],
                 "routes": [_with_arms(route, told) for route in _traffic(routes, traffic)],
             },
-            *(_own_host(revision, traffic) | _without_arms(told) for revision in routes.revisions),
+            *(_own_host(routes, revision, traffic) | _without_arms(told) for revision in routes.revisions),
             {"name": "config", "request_body_buffer_limit": RETRIED_BODY, "domains": [CONFIG_HOST], "routes": [config]},
         ],
     }
@@ -275,17 +275,20 @@ def _route_configuration(routes: RouteTable, traffic: Traffic, version: str, tel
 
 def _traffic(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
     """What clients send, the first match counts."""
-    yield _private()
+    yield from _private(routes)
     yield _grpc_web()
-    yield _outcomes(routes, traffic)
+    yield from _outcomes(routes, traffic)
     if routes.arms or routes.matches:
         # It is of nobody's side, whatever a client says of its user.
         untold = {"request_headers_to_remove": [reachable.HEADER, USERS_HEADER]}
-        yield from _both(reachable.UNREACHABLE, lambda grpc: _to(routes.stable, traffic, grpc, INSTEAD) | untold)
+        yield from _both(
+            reachable.UNREACHABLE, lambda grpc: _to(routes, routes.stable, traffic, grpc, INSTEAD) | untold
+        )
     for match in routes.matches:
         header = {"name": match.header, "string_match": {"exact": match.value}}
         yield from _both(
-            {"headers": [header]}, lambda grpc, to=match.revision: {**_to(to, traffic, grpc, ARM), **_of("matched")}
+            {"headers": [header]},
+            lambda grpc, to=match.revision: {**_to(routes, to, traffic, grpc, ARM), **_of("matched")},
         )
     grpc, http = _both({}, lambda grpc: _split(routes, traffic, grpc))
     yield grpc
@@ -319,15 +322,19 @@ def _without_arms(told: str | None) -> Json:
     return {} if told is None else {"request_headers_to_remove": [arms.HEADER]}
 
 
-def _own_host(revision: str, traffic: Traffic) -> Json:
+def _own_host(routes: RouteTable, revision: str, traffic: Traffic) -> Json:
     # Readiness is asked by the clients' way: that is the one that has to lead there.
-    ready = {"match": {"path": MODELWARD.ready, **_inside()}, **_to(revision, traffic, False, CHECK)}
-    others = _both(_inside(), lambda grpc: _to(revision, traffic, grpc, ASIDE))
+    ready = {"match": {"path": MODELWARD.ready, **_inside()}, **_to(routes, revision, traffic, False, CHECK)}
+    runtime = dict(routes.runtimes).get(revision)
+    if runtime is not None and runtime.ready != MODELWARD.ready:
+        # It is asked by one path whoever answers.
+        ready["route"] = {**ready["route"], "prefix_rewrite": runtime.ready}
+    others = _both(_inside(), lambda grpc: _to(routes, revision, traffic, grpc, ASIDE))
     return {
         "name": revision,
         "request_body_buffer_limit": RETRIED_BODY,
         "domains": [revision_host(revision)],
-        "routes": [_private(), ready, *others],
+        "routes": [*_private(routes), ready, *others],
     }
 
 
@@ -335,15 +342,27 @@ def _inside() -> Json:
     return {"headers": [{"name": INSIDE_HEADER, "string_match": {"exact": INSIDE_VALUE}}]}
 
 
-def _private() -> Json:
-    """What pods tell the operator and Prometheus alone."""
-    return _refused({"safe_regex": {"regex": MODELWARD.inside}}, 404, "no such path")
+def _private(routes: RouteTable) -> Iterator[Json]:
+    """What pods tell the operator and Prometheus alone, and what changes another server than ours: whichever revision
+    a request would go to."""
+    yield _refused({"safe_regex": {"regex": MODELWARD.inside}}, 404, "no such path")
+    hidden = dict.fromkeys(path for _, runtime in routes.runtimes for path in runtime.hidden)
+    if hidden:
+        yield _refused({"safe_regex": {"regex": "|".join(map(_below, hidden))}}, 404, "no such path")
 
 
-def _outcomes(routes: RouteTable, traffic: Traffic) -> Json:
-    """Past the split: copies would tell them twice, and how long a disk takes is no evidence of how a model answers."""
-    match = {"safe_regex": {"regex": MODELWARD.outcomes}}
-    return {"match": match, **_to(routes.stable, traffic, grpc=False, kind=ASIDE)}
+def _below(path: str) -> str:
+    """The path and all below it, as a regular expression (RE2); `*` is any one part."""
+    parts = ("[^/]+" if part == "*" else re.escape(part) for part in path.strip("/").split("/"))
+    return f"/{'/'.join(parts)}(/.*)?"
+
+
+def _outcomes(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
+    """Past the split: copies would tell them twice, and how long a disk takes is no evidence of how a model answers.
+    Another server than ours keeps none: there the path is its own."""
+    if dict(routes.runtimes).get(routes.stable) is None:
+        match = {"safe_regex": {"regex": MODELWARD.outcomes}}
+        yield {"match": match, **_to(routes, routes.stable, traffic, grpc=False, kind=ASIDE)}
 
 
 def _grpc_web() -> Json:
@@ -368,16 +387,20 @@ def _both(match: Json, action: Any) -> Iterable[Json]:
     yield {"match": {"prefix": "/", **match}, **action(False)}
 
 
-def _to(revision: str, traffic: Traffic, grpc: bool, kind: str = OWN) -> Json:
+def _to(routes: RouteTable, revision: str, traffic: Traffic, grpc: bool, kind: str = OWN) -> Json:
     """All of it to one revision."""
     cluster = {"cluster": cluster_of(revision, kind, grpc=grpc)}
     built = {"route": {**cluster, **_action(traffic)}, "response_headers_to_add": _ANSWERED_BY}
-    return {**built, **_asked(revision, kind, grpc)}
+    return {**built, **_asked(routes, revision, kind, grpc)}
 
 
-def _asked(revision: str, kind: str, grpc: bool) -> Json:
+def _asked(routes: RouteTable, revision: str, kind: str, grpc: bool) -> Json:
     """Aside, for it is nobody's request."""
-    return reachable.asked_first(cluster_of(revision, ASIDE), RETRIED_BODY, grpc=grpc) if kind == ARM else {}
+    if kind != ARM:
+        return {}
+    runtime = dict(routes.runtimes).get(revision)
+    live = MODELWARD.live if runtime is None else runtime.live
+    return reachable.asked_first(cluster_of(revision, ASIDE), RETRIED_BODY, grpc=grpc, live=live)
 
 
 def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
@@ -387,10 +410,10 @@ def _split(routes: RouteTable, traffic: Traffic, grpc: bool) -> Json:
     shares = [each for each in weights if each[2] > 0]
     if len(shares) == 1:
         revision, kind, _ = shares[0]
-        built = _to(revision, traffic, grpc, kind)
+        built = _to(routes, revision, traffic, grpc, kind)
     else:
         clusters = [
-            {"name": cluster_of(name, kind, grpc=grpc), "weight": weight, **_asked(name, kind, grpc)}
+            {"name": cluster_of(name, kind, grpc=grpc), "weight": weight, **_asked(routes, name, kind, grpc)}
             for name, kind, weight in shares
         ]
         weighted: Json = {"clusters": clusters} | ({"use_hash_policy": True} if traffic.sticky_by else {})

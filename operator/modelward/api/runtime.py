@@ -1,0 +1,75 @@
+"""Which server answers, where it is not ours, as a user asks for it (`spec.runtime`): a preset or a container. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+IN_IMAGE: Final = "image"
+"""Scheme of spec.model.uri where the runtime's own image holds the model: nothing is downloaded."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a container; Secrets come by spec.template."""
+
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True)
+class OwnContainer:
+    """A server of the user's own. `ready_path`, `live_path`: None: the protocol's. `metrics`: where `/metrics` is."""
+
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[Variable, ...] = ()
+    protocol: str = "path"
+    ready_path: str | None = None
+    live_path: str | None = None
+    grpc: bool = False
+    metrics: str = "http"
+    run_as_user: int | None = None
+    read_only_root_filesystem: bool = True
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """Either `name`, of a preset of the installation, with `args` behind its own; or `container`."""
+
+    name: str | None = None
+    args: tuple[str, ...] = ()
+    container: OwnContainer | None = None
+
+
+def is_in_image(uri: str) -> bool:
+    """Whether the model of this address comes with its server's image."""
+    return urlsplit(uri).scheme == IN_IMAGE
+
+
+def parse_runtime(raw: Mapping[str, Any]) -> Runtime:
+    """`spec.runtime`. Raises KeyError, TypeError, ValueError for what the CRD would have refused."""
+    container = raw.get("container")
+    return Runtime(
+        name=raw.get("name"),
+        args=tuple(map(str, raw.get("args") or ())),
+        container=None if container is None else _container(container),
+    )
+
+
+def _container(raw: Mapping[str, Any]) -> OwnContainer:
+    user = raw.get("runAsUser")
+    return OwnContainer(
+        image=str(raw["image"]),
+        command=tuple(map(str, raw.get("command") or ())),
+        args=tuple(map(str, raw.get("args") or ())),
+        env=tuple(Variable(str(each["name"]), str(each.get("value", ""))) for each in raw.get("env") or ()),
+        protocol=str(raw.get("protocol", OwnContainer.protocol)),
+        ready_path=raw.get("readyPath"),
+        live_path=raw.get("livePath"),
+        grpc=bool(raw.get("grpc", OwnContainer.grpc)),
+        metrics=str(raw.get("metrics", OwnContainer.metrics)),
+        run_as_user=None if user is None else int(user),
+        read_only_root_filesystem=bool(raw.get("readOnlyRootFilesystem", OwnContainer.read_only_root_filesystem)),
+    )
