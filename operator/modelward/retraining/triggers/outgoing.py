@@ -30,6 +30,9 @@ MAX_LOG: Final = 4 << 20
 LOG_END: Final = 200
 """Characters of the end of a log that are told."""
 
+LOOKED_AT: Final = 8192
+"""Characters of a log's end that are looked at for it: blanks are not told."""
+
 AT_ONCE: Final = 64 << 10
 """Bytes of JSON that are read at once: more take milliseconds, and are read beside the event loop."""
 
@@ -145,16 +148,21 @@ class Client:
 
     def told(self, text: object, most: int = LOG_END) -> str:
         """A foreign text as it may be shown: no secret of this login, no login or query of an address, on one line."""
-        shown = bare(str(text)[: 1 << 16])
-        for secret in self._login.secrets:
-            if secret:
-                shown = shown.replace(secret, _HIDDEN)
-        return quoted(shown, most)
+        return quoted(bare(self._masked(str(text))[: 1 << 16]), most)
 
     def end_of(self, log: str) -> str:
         """The end of a log, in words to be added to a sentence; empty where there is none."""
-        end = self.told(log.strip()[-4 * LOG_END :], 4 * LOG_END)[-LOG_END:]
-        return f". The end of its log: {end}" if end else ""
+        shown = self._masked(log).strip()
+        if len(shown) > LOOKED_AT:
+            # From the beginning of a line: of an address without its beginning nobody can tell what is secret.
+            shown = shown[-LOOKED_AT:].partition("\n")[2]
+        end = " ".join(bare(shown).split())[-LOG_END:]
+        return f". The end of its log: {quoted(end)}" if end else ""
+
+    def _masked(self, text: str) -> str:
+        for secret in self._login.secrets:
+            text = text.replace(secret, _HIDDEN) if secret else text
+        return text
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, taken: Sequence[int] = ()) -> Answer:
         return await self.send("GET", path, query=query, taken=taken)
