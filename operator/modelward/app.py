@@ -50,7 +50,9 @@ from modelward.registries.webhooks import Webhooks
 from modelward.registries.writing import Writing
 from modelward.retraining.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
+from modelward.retraining.triggers.pipelines import pipelines, polled
 from modelward.retraining.triggers.polled import PolledTrigger
+from modelward.retraining.triggers.tagged import TaggedVersion
 from modelward.retraining.triggers.webhook import WebhookTrigger
 from modelward.rollouts.evidence.collector import EvidenceCollector
 from modelward.rollouts.evidence.scrape import Scraper
@@ -104,10 +106,12 @@ async def run(configured: settings.Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_end.set)
     outside = open_guarded_session(configured.registry_hosts)
+    elsewhere = open_guarded_session(configured.webhook_hosts)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(await connect())
         session = await stack.enter_async_context(open_session())
         await stack.enter_async_context(outside)
+        await stack.enter_async_context(elsewhere)
         outbox = None
         if configured.openlineage_url:
             receiver = Receiver(configured.openlineage_url, configured.openlineage_key_file)
@@ -115,7 +119,7 @@ async def run(configured: settings.Settings) -> None:
         tracer = None
         if configured.platform.otlp_endpoint:
             tracer = stack.enter_context(tracing(configured.platform))
-        controller, statuses, hooks = build(configured, client, session, outside, outbox, tracer)
+        controller, statuses, hooks = build(configured, client, session, outside, elsewhere, outbox, tracer)
         runners = [
             await health.serve(configured.http_port, controller.stuck, statuses),
             await webhooks.serve(configured.registry_webhook_port, hooks.handle),
@@ -161,11 +165,13 @@ def build(
     client: ApiClient,
     session: aiohttp.ClientSession,
     outside: aiohttp.ClientSession,
+    elsewhere: aiohttp.ClientSession,
     outbox: Outbox | None = None,
     tracer: Tracer | None = None,
 ) -> tuple[Controller, Callable[[], StatusMetrics], Webhooks]:
     """Put the parts together: what works, what there is to be scraped, and what takes webhooks of registries.
-    `outside`: the session for addresses that tenants write; `outbox`: None: no lineage is sent;
+    `outside`: the session for addresses of registries that tenants write, `elsewhere`: of pipelines; `outbox`: None: no
+    lineage is sent;
     `tracer`: None: there are no traces."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock, WORKERS_EACH)
@@ -202,13 +208,17 @@ def build(
         registries, CacheClaims(api, poller, clock), Writing(poller, access), VolumeSources(api, poller, clock),
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
-    triggers = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
+    webhooks_out = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
+    tagged = TaggedVersion(cache, access)
+    others = pipelines(
+        api, elsewhere, configured.webhook_hosts, configured.webhook_plain_hosts, tagged, time.time
+    )  # fmt: skip
     policies = PolicyReconciler(
         api,
         cache,
         monitoring,
         jobs,
-        {WEBHOOK: triggers},
+        {WEBHOOK: webhooks_out, **polled(others, poller)},
         configured.identity,
         now,
         about=registries.about,

@@ -28,13 +28,13 @@ class Settings:
     `prometheus_url`: where gates ask their PromQL queries, None: nowhere. `prometheus_namespace_label`: by which these
     are narrowed to a namespace, None: not at all. `prometheus_token_file`, `prometheus_tenant`: how the operator makes
     itself known there, None: not at all. `registry_webhook_port`: where registries may say that they have changed.
-    `webhook_hosts`: names or patterns of the hosts that webhooks of
-    DriftPolicies may be sent to; `registry_hosts`: that ModelRegistries may name. `watch_namespaces`: that the
-    installation is for, None: all. `updates_at_a_time`: models whose pods are made anew at a time when the platform has
-    changed; 0: none. `lending`: for which roles of AWS, to which namespaces, the operator lends its own identity.
-    `openlineage_url`: where lineage is sent, None: nowhere; `openlineage_namespace`: of its jobs;
-    `openlineage_key_file`: a bearer token for it; `openlineage_namespaces`: of the cluster, names or patterns, whose
-    lineage is sent. `unknown`: sentences about variables that are none.
+    `webhook_hosts`: names or patterns of the hosts that webhooks and pipelines of DriftPolicies may be at;
+    `webhook_plain_hosts`: of those, where pipelines may be asked without TLS; `registry_hosts`: that ModelRegistries
+    may name. `watch_namespaces`: that the installation is for, None: all. `updates_at_a_time`: models whose pods are
+    made anew at a time when the platform has changed; 0: none. `lending`: for which roles of AWS, to which namespaces,
+    the operator lends its own identity. `openlineage_url`: where lineage is sent, None: nowhere;
+    `openlineage_namespace`: of its jobs; `openlineage_key_file`: a bearer token for it; `openlineage_namespaces`: of
+    the cluster, names or patterns, whose lineage is sent. `unknown`: sentences about variables that are none.
     """
 
     platform: Platform
@@ -50,6 +50,7 @@ class Settings:
     prometheus_token_file: Path | None = None
     prometheus_tenant: str | None = None
     webhook_hosts: tuple[str, ...] = ()
+    webhook_plain_hosts: tuple[str, ...] = ()
     registry_hosts: tuple[str, ...] = ("*",)
     watch_namespaces: tuple[str, ...] | None = None
     updates_at_a_time: int = AT_A_TIME
@@ -114,6 +115,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         prometheus_token_file=value.path(environment, "MODELWARD_PROMETHEUS_TOKEN_FILE"),
         prometheus_tenant=value.tenant(environment, "MODELWARD_PROMETHEUS_TENANT"),
         webhook_hosts=value.hosts(environment, "MODELWARD_WEBHOOK_HOSTS", ""),
+        webhook_plain_hosts=value.hosts(environment, "MODELWARD_WEBHOOK_PLAIN_HOSTS", ""),
         registry_hosts=value.hosts(environment, "MODELWARD_REGISTRY_HOSTS", "*"),
         lending=_lending(environment),
         openlineage_url=value.address(

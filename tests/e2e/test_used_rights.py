@@ -15,6 +15,7 @@ RBAC = HERE.parents[1] / "manifests" / "base" / "rbac.yaml"
 OPERATOR = "system:serviceaccount:modelward-system:modelward-operator"
 
 GATEWAY = "no test of this tier has the Gateway API; the gateway tier has"
+WORKFLOWS = "no cluster of a test has Argo Workflows; what is asked of it is in the contract suite of triggers"
 CACHED = "only of models that share a cache: their tests run alone, after this one"
 ONCE = "once in the life of an installation, maybe before this run"
 NOT_AN_API = "no request: admission asks the authorizer for it (ours, and OwnerReferencesPermissionEnforcement)"
@@ -31,6 +32,7 @@ RARE: Final[Mapping[Right, str]] = {
         Right("gateway.networking.k8s.io", "httproutes", verb): GATEWAY
         for verb in ("get", "list", "watch", "create", "patch", "delete")
     },
+    **{Right("argoproj.io", "workflows", verb): WORKFLOWS for verb in ("get", "create", "patch")},
     Right("networking.k8s.io", "networkpolicies", "delete"): "only for another router, or with policies switched off",
     Right("modelward.io", "driftpolicies", "patch"): "only while a webhook run is under way",
     Right("", "events", "list"): "only of a training Job that makes no pod, or whose pod does not begin",

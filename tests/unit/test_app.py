@@ -24,7 +24,7 @@ async def test_who_stands_by_tells_nothing_of_models(monkeypatch: pytest.MonkeyP
     """Two that tell of the same model would make it two in every sum."""
     anything: Any = None
     async with open_session() as session:
-        controller, statuses, _ = app.build(settings.load(ENVIRONMENT), anything, session, session)
+        controller, statuses, _ = app.build(settings.load(ENVIRONMENT), anything, session, session, session)
         controller.observe_event(MODEL_DEPLOYMENTS, None, MODEL)
         ready = b'modelward_modeldeployment_ready{name="fraud",namespace="ml"} 1.0'
         assert ready not in generate_latest(statuses())
@@ -41,8 +41,8 @@ async def test_mute_pods_of_one_tenant_take_no_connection_of_another() -> None:
 async def test_lineage_is_told_of_models_and_policies_where_there_is_somewhere_to_send_it() -> None:
     anything: Any = None
     async with open_session() as session, Outbox(session, Receiver("http://127.0.0.1:1/")) as outbox:
-        with_it, *_ = app.build(settings.load(ENVIRONMENT), anything, session, session, outbox)
-        without, *_ = app.build(settings.load(ENVIRONMENT), anything, session, session)
+        with_it, *_ = app.build(settings.load(ENVIRONMENT), anything, session, session, session, outbox)
+        without, *_ = app.build(settings.load(ENVIRONMENT), anything, session, session, session)
     tells = {kind for kind, one in with_it._reconcilers.items() if isinstance(one, Telling)}
     assert tells == {"ModelDeployment", "DriftPolicy"}
     assert not any(isinstance(one, Telling) for one in without._reconcilers.values())

@@ -13,6 +13,18 @@ from modelward.api.invalid import read_as
 from modelward.api.names import ANNOTATION_RETRAIN, FINALIZER_RUN
 from modelward.api.owners import owner_reference
 from modelward.api.quality import Quality, parse_quality
+from modelward.api.triggers import (
+    Airflow,
+    ArgoWorkflow,
+    Github,
+    Jenkins,
+    Prefect,
+    parse_airflow,
+    parse_argo_workflow,
+    parse_github,
+    parse_jenkins,
+    parse_prefect,
+)
 
 KIND: Final = "DriftPolicy"
 
@@ -133,7 +145,8 @@ class Webhook:
 
 @dataclass(frozen=True)
 class Retrain:
-    """Exactly one of `job` and `webhook` is set. Durations as 12h. `history`: ended runs of a model that are kept."""
+    """Exactly one of `job` and those below it is set. Durations as 12h. `history`: ended runs of a model that are
+    kept."""
 
     apply: str = AUTOMATIC
     cooldown: str = "12h"
@@ -143,6 +156,11 @@ class Retrain:
     history: int = 5
     job: Job | None = None
     webhook: Webhook | None = None
+    airflow: Airflow | None = None
+    prefect: Prefect | None = None
+    github: Github | None = None
+    jenkins: Jenkins | None = None
+    argo_workflow: ArgoWorkflow | None = None
 
 
 @dataclass(frozen=True)
@@ -288,4 +306,9 @@ def _retrain(raw: Mapping[str, Any]) -> Retrain:
             str(webhook["url"]),
             SecretKey(str(webhook["secretRef"]["name"]), str(webhook["secretRef"].get("key", SecretKey.key))),
         ),
+        airflow=None if raw.get("airflow") is None else parse_airflow(raw["airflow"]),
+        prefect=None if raw.get("prefect") is None else parse_prefect(raw["prefect"]),
+        github=None if raw.get("github") is None else parse_github(raw["github"]),
+        jenkins=None if raw.get("jenkins") is None else parse_jenkins(raw["jenkins"]),
+        argo_workflow=None if raw.get("argoWorkflow") is None else parse_argo_workflow(raw["argoWorkflow"]),
     )

@@ -56,6 +56,9 @@ LEASES: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selecto
 CLAIMS: Final = Resource("coordination.k8s.io", "v1", "leases", "Lease", selector=LABEL_CLAIM)
 """Of namespaces, by installations (kube/claims.py)."""
 
+WORKFLOWS: Final = Resource("argoproj.io", "v1alpha1", "workflows", "Workflow")
+"""Of Argo. Made and asked for one by one, and never watched: few clusters have them."""
+
 CHILDREN: Final = (
     CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES, CONFIG_MAPS, NETWORK_POLICIES, DISRUPTION_BUDGETS, AUTOSCALERS,
 )  # fmt: skip

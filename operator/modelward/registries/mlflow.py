@@ -53,6 +53,9 @@ SOURCE_BYTES: Final = 4096
 OUTPUTS: Final = 10
 """Logged models of a run that are asked for their names."""
 
+SEARCHED: Final = 100
+"""Versions of a model that have one tag, of which the newest is taken."""
+
 EDIT: Final = "the permission EDIT on the registered model, or remove spec.writeBack of the ModelRegistry"
 
 _NOT_FOUND: Final = "RESOURCE_DOES_NOT_EXIST"
@@ -86,6 +89,21 @@ class MlflowRegistry:
 
     async def check(self) -> None:
         await self._get("registered-models/search", {"max_results": "1"}, "There is no such list")
+
+    async def tagged(self, name: str, key: str, value: str) -> str | None:
+        """The newest version of a registered model that has a tag; None: there is none. Raises RegistryError."""
+        if any("'" in each or "`" in each for each in (name, key, value)):
+            raise RegistryError("NoReference", f"{word(name)} can't be searched for: its name has a quotation mark")
+        asked = {"filter": f"name='{name}' and tags.`{key}` = '{value}'", "max_results": str(SEARCHED)}
+        answer = await self._get("model-versions/search", asked, f"The registry has no model {word(name)}")
+        found = answer.get("model_versions")
+        # What a filter is not understood by, all are found by.
+        ours = [
+            str(each.get("version"))
+            for each in (found if isinstance(found, list) else ())
+            if isinstance(each, Mapping) and each.get("name") == name and _pairs(each.get("tags")).get(key) == value
+        ]
+        return max((each for each in ours if each.isdecimal() and len(each) <= 10), key=int, default=None)
 
     async def write(self, step: Step) -> None:
         of = step.of

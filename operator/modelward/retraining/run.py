@@ -9,6 +9,11 @@ from modelward.values.hashing import content_hash
 from modelward.values.times import show_time
 
 JOB, WEBHOOK = "Job", "Webhook"
+AIRFLOW, PREFECT, GITHUB, JENKINS, ARGO = "Airflow", "Prefect", "Github", "Jenkins", "ArgoWorkflow"
+
+OWNED: Final = frozenset({JOB, ARGO})
+"""Kinds of runs that are objects of this cluster, which go with the run's own; all others go on in another system."""
+
 DRIFT, SCHEDULE, REQUEST = "Drift", "Schedule", "Request"
 
 STARTING, RUNNING, ROLLING_OUT, ENDED = "Starting", "Running", "RollingOut", "Ended"

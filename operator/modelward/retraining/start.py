@@ -79,7 +79,7 @@ def begin(
 def knows(memory: Memory, run: Run) -> Memory:
     """The memory that is stored before the run is started: with what it deals with, so that its object may go."""
     # Only what runs in another system is stopped by what is remembered of how far it is.
-    begun = run.kind != runs.JOB and run.phase != runs.STARTING
+    begun = run.kind not in runs.OWNED and run.phase != runs.STARTING
     brief = Run(
         run.name, run.key, run.kind, run.trigger, "", run.started_at, "", Artifact(""), run.attempt,
         runs.RUNNING if begun else runs.STARTING, handle=run.handle, target=run.target, target_uid=run.target_uid,
@@ -224,7 +224,7 @@ def _run(
     return Run(
         name=run_name(policy.name, key),
         key=key,
-        kind=runs.JOB if retrain.job is not None else runs.WEBHOOK,
+        kind=kind_of(retrain),
         trigger=trigger,
         reason=reason,
         started_at=now,
@@ -238,6 +238,19 @@ def _run(
         target_uid=facts.uid,
         occasion=what,
     )
+
+
+def kind_of(retrain: Retrain) -> str:
+    """Which trigger starts the runs; the CRD lets one alone be written."""
+    kinds = {
+        runs.JOB: retrain.job,
+        runs.AIRFLOW: retrain.airflow,
+        runs.PREFECT: retrain.prefect,
+        runs.GITHUB: retrain.github,
+        runs.JENKINS: retrain.jenkins,
+        runs.ARGO: retrain.argo_workflow,
+    }
+    return next((kind for kind, said in kinds.items() if said is not None), runs.WEBHOOK)
 
 
 def _key(policy: DriftPolicy, facts: TargetFacts, trigger: str, what: str, attempt: int) -> str:

@@ -175,7 +175,7 @@ def _key(policy: DriftPolicy) -> Key:
 
 
 def _is_elsewhere(order: Order) -> bool:
-    return order.run.kind != runs.JOB and order.run.phase in (runs.STARTING, runs.RUNNING)
+    return order.run.kind not in runs.OWNED and order.run.phase in (runs.STARTING, runs.RUNNING)
 
 
 def _with_what_is_known(order: Order, known: Order | None) -> Order:

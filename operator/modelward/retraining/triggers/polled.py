@@ -19,22 +19,25 @@ EVERY: Final = 4.0
 
 
 class PolledTrigger:
-    """`trigger`, behind the same interface."""
+    """`trigger`, behind the same interface. `kind`: of its questions, which share a limit; `every`: seconds between two
+    questions how a run goes."""
 
-    def __init__(self, trigger: Trigger, poller: Poller) -> None:
+    def __init__(self, trigger: Trigger, poller: Poller, kind: str = "webhook", every: float = EVERY) -> None:
         self._trigger = trigger
         self._poller = poller
+        self._kind = kind
+        self._every = every
         self._answers: dict[Question, tuple[object, Outcome]] = {}
 
     async def start(self, order: Order) -> Outcome:
-        return self._ask(order, "start", self._trigger.start)
+        return self._ask(order, "start", self._trigger.start, EVERY)
 
     async def poll(self, order: Order) -> Outcome:
-        return self._ask(order, "poll", self._trigger.poll)
+        return self._ask(order, "poll", self._trigger.poll, self._every)
 
     async def cancel(self, order: Order) -> Outcome:
         """A start that is under way first gets its answer, which may say what to stop."""
-        question = _question(order)
+        question = self._question(order)
         stopping, about = replace(question, part=f"{question.part} stop"), ("stop", order.policy.uid, order.run.key)
         known = self._answers.pop(stopping, None)
         if known is not None and known[0] == about:
@@ -51,8 +54,8 @@ class PolledTrigger:
         self._poller.ask(stopping, stop, EVERY)
         return Outcome(ASKED)
 
-    def _ask(self, order: Order, what: str, ask: Callable[[Order], Awaitable[Outcome]]) -> Outcome:
-        question, about = _question(order), _about(order, what)
+    def _ask(self, order: Order, what: str, ask: Callable[[Order], Awaitable[Outcome]], every: float) -> Outcome:
+        question, about = self._question(order), _about(order, what)
         known = self._answers.pop(question, None)
         if known is not None and known[0] == about:
             return known[1]
@@ -60,13 +63,12 @@ class PolledTrigger:
         async def look() -> None:
             self._answers[question] = (about, await ask(order))
 
-        self._poller.ask(question, look, EVERY, about)
+        self._poller.ask(question, look, every, about)
         return Outcome(ASKED)
 
-
-def _question(order: Order) -> Question:
-    key = Key(order.policy.namespace, order.policy.name, DRIFT_POLICIES.kind)
-    return Question("webhook", key, order.run.name)
+    def _question(self, order: Order) -> Question:
+        key = Key(order.policy.namespace, order.policy.name, DRIFT_POLICIES.kind)
+        return Question(self._kind, key, order.run.name)
 
 
 def _about(order: Order, what: str) -> object:
