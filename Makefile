@@ -16,7 +16,7 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 -
 	--no-emit-package modelward --no-emit-package modelward-inference
 
 .PHONY: help demo demo-down observe observe-down check-observe test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
-	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd dashboards \
+	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality
 
@@ -152,6 +152,9 @@ pinned: $(READY) ## a kustomization with images by digest, in dist/pinned (OPERA
 
 alerts: $(READY) ## generate the rules of Prometheus (RUNBOOKS=https://…: where docs/runbooks is published)
 	@$(BIN)/python -m manifests.alerts.generate $(if $(RUNBOOKS),'--runbooks=$(RUNBOOKS)')
+
+chart: $(READY) ## generate what charts/modelward has of crds and manifests
+	@$(BIN)/python -m manifests.chart
 
 argocd: $(READY) ## generate the patch that shows Argo CD what a ModelDeployment is
 	@$(BIN)/python manifests/argocd/generate.py

@@ -88,6 +88,11 @@ def alertmanager() -> Path:
     return _built("Alertmanager, once and for a minute", folder, "github.com/prometheus/alertmanager/cmd/alertmanager")
 
 
+def helm() -> Path:
+    """Helm, of which tests render and lint charts/modelward."""
+    return _built("Helm, once and for some minutes", settings.SOURCES / "helm", "helm.sh/helm/v4/cmd/helm")
+
+
 def envoy_gateway() -> Path:
     """An implementation of the Gateway API."""
     folder = settings.SOURCES / "envoygateway"

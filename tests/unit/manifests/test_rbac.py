@@ -19,6 +19,7 @@ def verbs(role: str, resource: str) -> set[str]:
     [
         ("modelward-view", {"get", "list", "watch"}),
         ("modelward-edit", {"get", "list", "watch", "delete", "deletecollection"}),
+        ("modelward-admin", {"get", "list", "watch", "delete", "deletecollection"}),
         ("modelward-operator", {"get", "list", "watch", "create", "delete"}),
     ],
 )

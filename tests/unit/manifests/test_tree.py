@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[3]
 
 TOP = {
     ".ci", ".dockerignore", ".gitignore", ".pre-commit-config.yaml", "CONTRIBUTING.md", "LICENSE", "Makefile",
-    "README.md", "benchmarks", "crds", "docs", "examples", "inference_image", "integrations", "kind-config.yaml",
-    "manifests", "operator", "pyproject.toml", "tests",
+    "README.md", "benchmarks", "charts", "crds", "docs", "examples", "inference_image", "integrations",
+    "kind-config.yaml", "manifests", "operator", "pyproject.toml", "tests",
 }  # fmt: skip
 
 LARGEST = 512 << 10
