@@ -22,7 +22,7 @@ PREFIX = "/apis/modelward.io/v1alpha1/namespaces/ml/"
 
 class ApiServer:
     """`objects`: by plural and name; `owners`: of each field of spec.model, whose it is; `broken`: answers to come
-    before any other, as (HTTP code, body)."""
+    before any other, as (HTTP code, body); `completes`: a batch is done as soon as it is created."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Any] = {}
@@ -30,6 +30,7 @@ class ApiServer:
         self.broken: list[tuple[int, bytes]] = []
         self.requests: list[tuple[str, str, Any]] = []
         self.location = ""
+        self.completes = False
         self.url = ""
         self.authority = ""
 
@@ -53,6 +54,8 @@ class ApiServer:
             if (plural, name) in self.objects:
                 return _status(409, "AlreadyExists", f'{plural}.modelward.io "{name}" already exists', name)
             self.objects[plural, name] = {**body, "metadata": {**body["metadata"], "namespace": "ml", "generation": 1}}
+            if self.completes:
+                self.objects[plural, name]["status"] = {"phase": "Complete", "observedGeneration": 1}
             return 201, self.objects[plural, name]
         if found is None:
             return _status(404, "NotFound", f'{plural}.modelward.io "{name}" not found', name)

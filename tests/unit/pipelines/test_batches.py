@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from modelward_cli.kubectl import ExistsError, KubectlError
-from modelward_cli.pipeline.batches import Batch, BatchFailedError, Stage, is_done, name_for, run_of, start
+from modelward_cli.pipeline.batches import (
+    MAX_ATTEMPTS,
+    Batch,
+    BatchFailedError,
+    Stage,
+    attempt,
+    is_done,
+    name_for,
+    run_of,
+    start,
+)
 
 from .apiserver import ApiServer
 
@@ -34,6 +44,30 @@ def test_another_batch_of_that_name_is_refused(server: ApiServer) -> None:
     start(server.cluster(), NIGHTLY)
     with pytest.raises(ExistsError, match="asks for something else"):
         start(server.cluster(), replace(NIGHTLY, input="s3://in/yesterday/"))
+
+
+def test_another_attempt_begins_only_after_one_that_failed(server: ApiServer) -> None:
+    def status_of(name: str, phase: str) -> None:
+        server.objects["batchinferences", name]["status"] = {"phase": phase, "observedGeneration": 1}
+
+    def names() -> list[str]:
+        return [name for kind, name in server.objects if kind == "batchinferences"]
+
+    for phase in ("Running", "Failed"):
+        assert attempt(server.cluster(), NIGHTLY)["metadata"]["name"] == "churn-1"
+        status_of("churn-1", phase)
+    for _ in range(2):
+        assert attempt(server.cluster(), NIGHTLY)["metadata"]["name"] == "churn-1-2"
+    assert names() == ["churn-1", "churn-1-2"]
+    status_of("churn-1-2", "Complete")
+    attempt(server.cluster(), NIGHTLY)
+    assert names() == ["churn-1", "churn-1-2"], "one that is done is not done again"
+    status_of("churn-1-2", "Failed")
+    for number in range(3, MAX_ATTEMPTS + 1):
+        attempt(server.cluster(), NIGHTLY)
+        status_of(f"churn-1-{number}", "Failed")
+    with pytest.raises(BatchFailedError, match="failed 9 times"):
+        attempt(server.cluster(), NIGHTLY)
 
 
 @pytest.mark.parametrize(
@@ -83,5 +117,5 @@ def test_the_same_key_gives_the_same_name() -> None:
     names = [name_for("churn", key) for key in keys]
     assert names == [name_for("churn", key) for key in keys]
     assert len(set(names)) == len(keys)
-    assert all(len(name) <= 63 for name in names)
-    assert names[0].startswith("churn-scheduled-2026-01-01t02")
+    assert all(len(name) <= 48 for name in names)
+    assert names[0].startswith("churn-scheduled-2026-01-0")

@@ -6,7 +6,7 @@ Failure: KubectlError, or a subclass.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import sha256
 from typing import Any, Final
@@ -17,6 +17,9 @@ from modelward_cli.kubectl import BATCHES, ExistsError, KubectlError, named
 
 GOOD: Final = ("Complete", "Completed", "Succeeded")
 BAD: Final = ("Failed",)
+
+MAX_ATTEMPTS: Final = 9
+"""Of one batch: the suffix of its name has two characters."""
 
 
 class Stage(Enum):
@@ -118,6 +121,20 @@ def run_of(found: Json) -> Run:
     return Run(Stage.RUNNING, f"{phase}  {message or ''}".strip(), dict(status))
 
 
+def attempt(cluster: Cluster, batch: Batch) -> Json:
+    """The object of the newest attempt: one that goes on or is done is taken up, after one that failed another begins.
+
+    What a pipeline calls that is tried again: an attempt whose start it did not live to see is never started twice.
+    Raises KubectlError, ExistsError.
+    """
+    for number in range(1, MAX_ATTEMPTS + 1):
+        named_so = batch if number == 1 else replace(batch, name=f"{batch.name}-{number}")
+        found = start(cluster, named_so)
+        if run_of(found).stage is not Stage.FAILED:
+            return found
+    raise BatchFailedError(f"{batch.name} failed {MAX_ATTEMPTS} times; correct its cause, and give it another name")
+
+
 class BatchFailedError(KubectlError):
     """With its reason."""
 
@@ -131,6 +148,6 @@ def is_done(now: Run) -> bool:
 
 def name_for(model: str, key: str) -> str:
     """A name for the batch of one run of a pipeline: the same key gives the same name."""
-    cleaned = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:30].strip("-")
+    cleaned = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:20].strip("-")
     short = sha256(key.encode()).hexdigest()[:8]
-    return named("-".join(filter(None, (model[:20].rstrip("-."), cleaned, short))))
+    return named("-".join(filter(None, (model[:16].rstrip("-."), cleaned, short))))
