@@ -1,5 +1,6 @@
 """A batch: started once whatever is retried, and looked after to its end."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from modelward_cli.kubectl import ExistsError, KubectlError
 from modelward_cli.pipeline.batches import (
     MAX_ATTEMPTS,
+    MAX_NAME,
     Batch,
     BatchFailedError,
     Stage,
@@ -76,7 +78,9 @@ def test_another_attempt_begins_only_after_one_that_failed(server: ApiServer) ->
         ({"keys": ()}, "name the key columns"),
         ({"more": {"schedule": {"cron": "0 2 * * *"}}}, "schedule can't be among"),
         ({"more": {"input": {"uri": "s3://x"}}}, "input can't be among"),
-        ({"name": "Churn 1"}, "is no name of an object"),
+        ({"name": "Churn 1"}, "is no name of a batch"),
+        ({"name": "9-lives"}, "is no name of a batch"),
+        ({"name": "a" * 41}, "at most 38 characters"),
         ({"model": "../x"}, "is no name of an object"),
     ],
 )
@@ -92,7 +96,7 @@ def test_what_makes_no_sense_is_refused(change: dict[str, Any], said: str) -> No
         (seen("Running", "3 of 9 units"), Stage.RUNNING, "3 of 9 units"),
         (seen("Running", observedGeneration=0), Stage.RUNNING, "has not taken it up"),
         (seen("Complete", "9 units"), Stage.DONE, "9 units"),
-        (seen("Succeeded"), Stage.DONE, "Succeeded"),
+        (seen("Complete"), Stage.DONE, "Complete"),
         (seen("Failed", "The input has no column id"), Stage.FAILED, "The input has no column id"),
         (
             seen("Pending", conditions=[{"type": "Stalled", "status": "True", "message": "No model"}]),
@@ -114,8 +118,8 @@ def test_each_phase_has_its_stage_and_reason(found: Any, stage: Stage, said: str
 
 def test_the_same_key_gives_the_same_name() -> None:
     keys = ["scheduled__2026-01-01T02:00:00+00:00", "scheduled__2026-01-02T02:00:00+00:00", "Ü" * 300, "", "-"]
-    names = [name_for("churn", key) for key in keys]
-    assert names == [name_for("churn", key) for key in keys]
-    assert len(set(names)) == len(keys)
-    assert all(len(name) <= 48 for name in names)
-    assert names[0].startswith("churn-scheduled-2026-01-0")
+    names = [name_for("churn", key) for key in keys] + [name_for("9-lives.and-more-of-them", "x" * 90)]
+    assert names[:-1] == [name_for("churn", key) for key in keys]
+    assert len(set(names)) == len(keys) + 1
+    assert all(re.fullmatch(r"[a-z][-a-z0-9]*[a-z0-9]", name) and len(name) <= MAX_NAME for name in names), names
+    assert names[0].startswith("churn-scheduled-2026-")

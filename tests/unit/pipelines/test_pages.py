@@ -73,7 +73,7 @@ def test_the_table_of_a_page_names_what_a_task_takes(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_its_commands_name_files_that_are_there(page: str) -> None:
-    (install, access) = blocks(page, "sh")
+    install, access, _ = blocks(page, "sh")
     for folder in re.findall(r"\./([\w/]+)", install):
         project = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())["project"]
         assert project["name"].startswith("modelward-")

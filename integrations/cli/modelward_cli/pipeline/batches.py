@@ -15,8 +15,13 @@ from modelward_cli.cluster import Cluster, Json
 from modelward_cli.fleet.state import table, text
 from modelward_cli.kubectl import BATCHES, ExistsError, KubectlError, named
 
-GOOD: Final = ("Complete", "Completed", "Succeeded")
-BAD: Final = ("Failed",)
+COMPLETE, FAILED = "Complete", "Failed"
+"""Of status.phase."""
+
+MAX_NAME: Final = 38
+"""A BatchInference's name has at most 40 characters; two are for the attempt."""
+
+_NAME: Final = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 MAX_ATTEMPTS: Final = 9
 """Of one batch: the suffix of its name has two characters."""
@@ -41,7 +46,11 @@ class Batch:
     more: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        named(self.name)
+        if not _NAME.fullmatch(self.name) or len(self.name) > MAX_NAME + 2:
+            raise KubectlError(
+                f"{self.name[:80]!r} is no name of a batch: a letter first, then lower-case letters, digits and '-', "
+                f"at most {MAX_NAME} characters"
+            )
         named(self.model)
         if not self.keys:
             raise KubectlError("name the key columns: without them no answer can be joined with its row")
@@ -114,9 +123,9 @@ def run_of(found: Json) -> Run:
         return Run(Stage.FAILED, f"{about.get('name')} is being deleted", dict(status))
     if not phase or status.get("observedGeneration", generation) != generation:
         return Run(Stage.RUNNING, "The operator has not taken it up yet", dict(status))
-    if phase in GOOD:
+    if phase == COMPLETE:
         return Run(Stage.DONE, message or phase, dict(status))
-    if phase in BAD or stalled.get("status") == "True":
+    if phase == FAILED or stalled.get("status") == "True":
         return Run(Stage.FAILED, f"{phase}: {message or 'its status gives no reason'}", dict(status))
     return Run(Stage.RUNNING, f"{phase}  {message or ''}".strip(), dict(status))
 
@@ -148,6 +157,7 @@ def is_done(now: Run) -> bool:
 
 def name_for(model: str, key: str) -> str:
     """A name for the batch of one run of a pipeline: the same key gives the same name."""
-    cleaned = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")[:20].strip("-")
-    short = sha256(key.encode()).hexdigest()[:8]
-    return named("-".join(filter(None, (model[:16].rstrip("-."), cleaned, short))))
+    short = sha256(f"{model} {key}".encode()).hexdigest()[:8]
+    parts = [re.sub(r"[^a-z0-9]+", "-", each.lower()).strip("-") for each in (model, key)]
+    told = "-".join(filter(None, (parts[0][:12].strip("-"), parts[1][:14].strip("-"), short)))
+    return told if told[0].isalpha() else f"b-{told}"
