@@ -4,6 +4,8 @@ rights of examples/pipelines/access.yaml and no other.
 
 import base64
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from modelward_cli.pipeline.rollouts import State, progress
 from nodeless.cluster import REPOSITORY, Cluster
 from nodeless.model import S3, Model
 from nodeless.operator_process import operator, until
+from unit.pipelines.pages import blocks
 
 from .test_rollouts import SLOW
 
@@ -118,6 +121,28 @@ def test_no_other_right_is_needed_or_had(model: Model, asked: Asked) -> None:
         asked.created(
             MODELS, {"apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment", "metadata": {"name": "x"}}
         )
+
+
+def test_the_kubeconfig_of_the_page_logs_in_as_the_pipeline_alone(tmp_path: Path) -> None:
+    """Its commands, as they stand there."""
+    (commands,) = blocks("docs/integrations/github-actions-deploy.md", "sh")
+    mine = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "mine",
+        "clusters": [{"name": "c", "cluster": {"server": "https://cluster.example.com"}}],
+        "users": [{"name": "me", "user": {"token": "of-an-administrator"}}],
+        "contexts": [{"name": "mine", "context": {"cluster": "c", "user": "me"}}],
+    }  # fmt: skip
+    (tmp_path / "mine").write_text(yaml.safe_dump(mine))
+    lines = [line for line in commands.splitlines() if line.startswith("kubectl ") and " apply " not in line]
+    lines.append("kubectl --kubeconfig=pipeline.kubeconfig config delete-user me")
+    folder = binaries.kubectl().parent
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", "KUBECONFIG": str(tmp_path / "mine"), "TOKEN": "t0k3n"}
+    script = "set -eu\n" + "\n".join(lines)
+    subprocess.run(["bash", "-c", script], cwd=tmp_path, env=environment, check=True, timeout=60, capture_output=True)
+    made = yaml.safe_load((tmp_path / "pipeline.kubeconfig").read_text())
+    assert made["users"] == [{"name": "pipeline", "user": {"token": "t0k3n"}}]
+    (context,) = made["contexts"]
+    assert context["context"] == {"cluster": "c", "user": "pipeline", "namespace": "ml"}
 
 
 async def test_a_rollout_is_seen_to_its_end(cluster: Cluster, model: Model, asked: Asked) -> None:

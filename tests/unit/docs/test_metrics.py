@@ -113,11 +113,8 @@ def test_rules_name_what_there_is() -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
 def test_documents_name_what_there_is(page: Path) -> None:
-    packages = {each.name for each in (ROOT / "inference_image").iterdir()} | {
-        "modelward_cli",
-        "modelward_airflow",
-        "modelward_prefect",
-    }
+    folders = [*(ROOT / "inference_image").iterdir(), *(ROOT / "integrations").glob("*/*")]
+    packages = {each.name for each in folders} | CONNECTION
     text = page.read_text()
     if page.name == "upgrades.md":
         text = re.sub(r"^\| `\w+` \| `", "", text, flags=re.MULTILINE)  # how metrics were called before
