@@ -15,7 +15,7 @@ LOCALCLUSTER := python3 -m localcluster
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package modelward --no-emit-package modelward-inference
 
-.PHONY: help demo demo-down observe observe-down check-observe test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down observe observe-down check-observe test-integrations check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality
@@ -75,6 +75,20 @@ fuzz: $(READY) ## change requests, files and native libraries' files at random, 
 
 parity: $(READY) ## draw models of every kind and compare what is served with the library's own answers (PARITY="500 1": how many, seed)
 	@$(BIN)/python -W ignore -m parity $(PARITY)
+
+test-integrations: $(READY) ## the packages for Airflow and Prefect in these, each in an environment of its own, minutes once (INTEGRATIONS=prefect: one)
+	@for name in $(or $(INTEGRATIONS),airflow prefect); do \
+		home=$(CACHE)/$$name-$$(sha256sum integrations/$$name/requirements.lock | cut -c1-12); \
+		if [ ! -e $$home/.complete ]; then \
+			echo "setting up the environment of $$name …"; \
+			rm -rf $$home && $(BIN)/uv venv -q $$home && $(BIN)/uv pip install -q --python $$home --require-hashes \
+				-r integrations/$$name/requirements.lock && touch $$home/.complete || exit 1; \
+		fi; \
+		$(BIN)/uv pip install -q --python $$home --no-deps --reinstall ./integrations/cli ./integrations/$$name || exit 1; \
+		PYTHONPATH=integrations/cli:integrations/$$name:tests AIRFLOW_HOME=$$home/home PREFECT_HOME=$$home/home \
+			$$home/bin/python -m pytest -c /dev/null --rootdir integrations/$$name -p no:cacheprovider -q \
+			integrations/$$name/tests || exit 1; \
+	done
 
 attack: $(READY) ## attack the product's own processes in every spelling; a table, and one line of JSON (ATTACK="pickle": a part)
 	@$(BIN)/python -W ignore -m attack $(ATTACK)
@@ -169,6 +183,6 @@ lock-peers: $(READY) ## pin what the peers of the benchmarks need, and the serve
 	@for peer in benchmarks/*/peers/*.in; do \
 		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 			$$peer -o $${peer%.in}.txt || exit 1; done
-	@for server in tests/*server/requirements.in; do \
+	@for server in tests/*server/requirements.in integrations/*/requirements.in; do \
 		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 			$$server -o $${server%.in}.lock || exit 1; done

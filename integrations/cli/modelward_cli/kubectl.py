@@ -8,7 +8,9 @@ import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from modelward_cli.cluster import MANAGER, Json
 
 TIMEOUT: Final = 60.0
 """Seconds for one question."""
@@ -16,12 +18,11 @@ TIMEOUT: Final = 60.0
 MODELS: Final = "modeldeployments.modelward.io"
 POLICIES: Final = "driftpolicies.modelward.io"
 RUNS: Final = "retrainingruns.modelward.io"
+BATCHES: Final = "batchinferences.modelward.io"
 REGISTRIES: Final = "modelregistries.modelward.io"
 
 _LOGGED: Final = re.compile(r"[IWEF][0-9]{4} [0-9:.]+ +[0-9]+ [\w.]+:[0-9]+\] ")
 """A line of klog: level, date, time, process, source."""
-
-Json = dict[str, Any]
 
 
 class KubectlError(Exception):
@@ -38,6 +39,14 @@ class NotAllowedError(KubectlError):
 
 class NoClusterError(KubectlError):
     """Nobody answers, or no cluster is named."""
+
+
+class ConflictError(KubectlError):
+    """Another manager has the field, or the object is another one by now."""
+
+
+class ExistsError(KubectlError):
+    """The name is taken."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +77,25 @@ class Kubectl:
     def got(self, resource: str, name: str) -> Json:
         """One object of the namespace. Raises NotFoundError, KubectlError."""
         try:
-            found = json.loads(self._run(["get", resource, named(name), "-o", "json"]))
+            return _object(self._run(["get", resource, named(name), "-o", "json"]))
         except ValueError:
-            found = None
-        if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
-            raise KubectlError(f"kubectl get {resource} {name} gave no object")
-        return found
+            raise KubectlError(f"kubectl get {resource} {name} gave no object") from None
+
+    def applied(self, resource: str, body: Json, *, force: bool = False) -> Json:
+        """Server-side; the object as it is then. Raises ConflictError, KubectlError."""
+        asked = ["apply", "--server-side", f"--field-manager={MANAGER}", "--validate=strict", "-f", "-", "-o", "json"]
+        try:
+            return _object(self._run([*asked, *(["--force-conflicts"] if force else [])], json.dumps(body)))
+        except ValueError:
+            raise KubectlError(f"kubectl apply of {resource} gave no object") from None
+
+    def created(self, resource: str, body: Json) -> Json:
+        """Raises ExistsError, KubectlError."""
+        asked = ["create", f"--field-manager={MANAGER}", "--validate=strict", "-f", "-", "-o", "json"]
+        try:
+            return _object(self._run(asked, json.dumps(body)))
+        except ValueError:
+            raise KubectlError(f"kubectl create of {resource} gave no object") from None
 
     def annotated(self, resource: str, name: str, annotation: str, value: str) -> None:
         """Sets an annotation that is not there yet. Raises NotFoundError, KubectlError."""
@@ -92,14 +114,18 @@ class Kubectl:
         """kubectl's and the cluster's, as JSON. Raises KubectlError."""
         return self._run(["version", "-o", "json"])
 
-    def _run(self, arguments: Sequence[str]) -> str:
+    def _run(self, arguments: Sequence[str], told: str = "") -> str:
+        """`told`: what it reads from its standard input."""
         named = {"--namespace": self.namespace, "--context": self.context, "--kubeconfig": self.kubeconfig}
         options = [f"{name}={value}" for name, value in named.items() if value]
         try:
             ended = subprocess.run(
-                [self.program, *options, *arguments], capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT,
+                [self.program, *options, *arguments],
+                input=told.encode(),
+                capture_output=True,
+                timeout=TIMEOUT,
                 check=False,
-            )  # fmt: skip
+            )
         except FileNotFoundError:
             raise KubectlError(f"there is no {self.program}; install kubectl, or name it with --kubectl") from None
         except OSError as error:
@@ -110,6 +136,14 @@ class Kubectl:
             said = _said(ended.stderr, ended.returncode)
             raise _failure(f"kubectl {' '.join(arguments[:2])}: {said}", said)
         return ended.stdout.decode(errors="replace")
+
+
+def _object(answer: str) -> Json:
+    """Raises ValueError."""
+    found = json.loads(answer)
+    if not isinstance(found, dict) or not isinstance(found.get("metadata"), dict):
+        raise ValueError("no object")
+    return found
 
 
 def named(name: str) -> str:
@@ -134,6 +168,10 @@ def _failure(message: str, said: str) -> KubectlError:
         )
     if "(NotFound)" in said:
         return NotFoundError(message)
+    if "(AlreadyExists)" in said:
+        return ExistsError(message)
+    if "(Conflict)" in said or re.search(r"Apply failed with \d+ conflict", said):
+        return ConflictError(message)
     if re.search(
         r"was refused|Unable to connect|no such host|i/o timeout|context .* does not exist|no configuration has been",
         said,

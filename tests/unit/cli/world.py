@@ -146,6 +146,16 @@ elif verb == "get":
         if not found:
             sys.exit(f'Error from server (NotFound): {what} "{name}" not found')
         print(json.dumps(found[0]))
+elif verb == "apply":
+    given = json.load(sys.stdin)
+    stored = folder / "modeldeployments.modelward.io.json"
+    body = json.loads(stored.read_text())
+    for each in body["items"]:
+        if each["metadata"]["name"] == given["metadata"]["name"]:
+            each["spec"]["model"] = given["spec"]["model"]
+            each["metadata"]["generation"] += 1
+            print(json.dumps(each))
+    stored.write_text(json.dumps(body))
 elif verb == "annotate":
     body = json.loads(stored.read_text())
     annotation, value = arguments[3].split("=", 1)

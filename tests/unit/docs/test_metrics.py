@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[3]
 TOLD = generate_metrics.told()
 OURS = [each for part in PARTS if part != "router" for each in TOLD[part]]
 
+CONNECTION = {"modelward_default", "modelward_conn_id"}
+"""Of Airflow."""
+
 NOT_METRICS = {"modelward_key", "modelward_model", "modelward_metric"}
 """Words of documents that look like one: a column of the prediction log, a part of a name."""
 
@@ -110,7 +113,8 @@ def test_rules_name_what_there_is() -> None:
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
 def test_documents_name_what_there_is(page: Path) -> None:
-    packages = {each.name for each in (ROOT / "inference_image").iterdir()} | {"modelward_cli"}
+    folders = [*(ROOT / "inference_image").iterdir(), *(ROOT / "integrations").glob("*/*")]
+    packages = {each.name for each in folders} | CONNECTION
     text = page.read_text()
     if page.name == "upgrades.md":
         text = re.sub(r"^\| `\w+` \| `", "", text, flags=re.MULTILINE)  # how metrics were called before

@@ -14,10 +14,11 @@ import webbrowser
 from pathlib import Path
 from typing import Final
 
+from modelward_cli.cluster import Json
 from modelward_cli.commands.command import Command
 from modelward_cli.fleet.read import model, unknown
 from modelward_cli.fleet.state import table, text
-from modelward_cli.kubectl import POLICIES, Json, Kubectl, KubectlError, NotFoundError
+from modelward_cli.kubectl import POLICIES, Kubectl, KubectlError, NotFoundError
 
 MAKER: Final = "modelward_inference"
 WRITTEN: Final = 0

@@ -29,7 +29,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("watch", *ACTIONS), help="follow it, or what it shall do")
     parser.add_argument("model", metavar="MODEL", help="the ModelDeployment")
     parser.add_argument(
-        "--timeout", type=_seconds, metavar="SECONDS",
+        "--timeout", type=seconds, metavar="SECONDS",
         help="how long to watch (else until it ends), or to wait for the operator to take a command up (else 60)",
     )  # fmt: skip
     parser.add_argument("-o", "--output", choices=("text", "json"), default="text", help="json: a line for each change")
@@ -116,7 +116,8 @@ def _say(options: argparse.Namespace, now: Model, line: str) -> None:
     print("\n".join([f"{at[11:]:11}{first.strip()}".rstrip(), *rest]), flush=True)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """An argument. Raises argparse.ArgumentTypeError."""
     try:
         found = float(text)
     except ValueError:

@@ -4,8 +4,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from modelward_cli.cluster import Cluster, Json
 from modelward_cli.fleet.state import DRIFTED, Drift, Model, drifts_of, models, number, own_drift, table
-from modelward_cli.kubectl import MODELS, POLICIES, RUNS, Json, Kubectl, KubectlError, NoClusterError, NotFoundError
+from modelward_cli.kubectl import MODELS, POLICIES, RUNS, KubectlError, NoClusterError, NotFoundError
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Fleet:
     notes: list[str] = field(default_factory=list)
 
 
-def fleet(kubectl: Kubectl, *, everywhere: bool = False) -> Fleet:
+def fleet(kubectl: Cluster, *, everywhere: bool = False) -> Fleet:
     """Raises KubectlError where ModelDeployments can't be listed; without policies and runs it says less."""
     deployments = kubectl.listed(MODELS, everywhere=everywhere)
     notes: list[str] = []
@@ -28,7 +29,7 @@ def fleet(kubectl: Kubectl, *, everywhere: bool = False) -> Fleet:
     return Fleet(models(deployments, policies, runs), policies, notes)
 
 
-def fleet_with(kubectl: Kubectl, name: str) -> Fleet:
+def fleet_with(kubectl: Cluster, name: str) -> Fleet:
     """That of the namespace, where a policy or a model has the name. Raises KubectlError where none has."""
     found = fleet(kubectl)
     policies = [str(table(each, "metadata").get("name")) for each in found.policies]
@@ -38,7 +39,7 @@ def fleet_with(kubectl: Kubectl, name: str) -> Fleet:
     return found
 
 
-def _optional(kubectl: Kubectl, resource: str, what: str, notes: list[str], *, everywhere: bool) -> list[Json]:
+def _optional(kubectl: Cluster, resource: str, what: str, notes: list[str], *, everywhere: bool) -> list[Json]:
     try:
         return kubectl.listed(resource, everywhere=everywhere)
     except NoClusterError:
@@ -48,7 +49,7 @@ def _optional(kubectl: Kubectl, resource: str, what: str, notes: list[str], *, e
         return []
 
 
-def model(kubectl: Kubectl, name: str) -> Model:
+def model(kubectl: Cluster, name: str) -> Model:
     """The ModelDeployment alone. Raises KubectlError; for a name that there is not, with those that there are."""
     try:
         return Model(kubectl.got(MODELS, name))
@@ -56,7 +57,7 @@ def model(kubectl: Kubectl, name: str) -> Model:
         raise unknown(kubectl, name, "ModelDeployment", _names(kubectl)) from None
 
 
-def unknown(kubectl: Kubectl, name: str, kind: str, names: Sequence[str]) -> NotFoundError:
+def unknown(kubectl: Cluster, name: str, kind: str, names: Sequence[str]) -> NotFoundError:
     """The error that there is no such object."""
     where = f"the namespace {kubectl.namespace}" if kubectl.namespace else "the namespace of kubectl's context"
     near = difflib.get_close_matches(name, names, 3)
@@ -96,7 +97,7 @@ def drifts(found: Fleet, name: str) -> tuple[list[Drift], list[str]]:
     return sorted(shown.values(), key=lambda each: (each.verdict != DRIFTED, -each.drifted, each.model)), notes
 
 
-def _names(kubectl: Kubectl) -> list[str]:
+def _names(kubectl: Cluster) -> list[str]:
     try:
         return [str(table(each, "metadata").get("name")) for each in kubectl.listed(MODELS)]
     except KubectlError:
