@@ -22,6 +22,8 @@ PLUGIN: Final = "kubectl-modelward"
 EPOCH: Final = (1980, 1, 1, 0, 0, 0)
 """Of every file in the archives: zip knows none before."""
 
+PACKED: Final = frozenset((".py", ".css", ".js", ".svg"))
+
 START: Final = "import sys\n\nfrom modelward_cli.main import main\n\nsys.exit(main())\n"
 
 ABOUT: Final = """\
@@ -36,7 +38,8 @@ def program() -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         _put(archive, "__main__.py", START)
-        for path in sorted((HERE / "modelward_cli").rglob("*.py")):
+        files = (each for each in (HERE / "modelward_cli").rglob("*") if each.suffix in PACKED)
+        for path in sorted(files):
             _put(archive, path.relative_to(HERE).as_posix(), path.read_text())
     return b"#!/usr/bin/env python3\n" + packed.getvalue()
 

@@ -110,6 +110,10 @@ class Kubectl:
         before = ["--previous"] if previous else []
         return self._run(["logs", pod, "-c", container, f"--tail={lines}", "--timestamps", *before])
 
+    def current_context(self) -> str:
+        """The context that is asked. Raises KubectlError where there is none, as in a pod."""
+        return self.context or self._run(["config", "current-context"]).strip()
+
     def versions(self) -> str:
         """kubectl's and the cluster's, as JSON. Raises KubectlError."""
         return self._run(["version", "-o", "json"])

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Final
 
 from modelward_cli import __version__
-from modelward_cli.commands import debug, deploy, drift, lineage, quality, report, rollout, status
+from modelward_cli.commands import debug, deploy, drift, lineage, quality, report, rollout, status, ui
 from modelward_cli.commands.command import Command
 from modelward_cli.kubectl import Kubectl, KubectlError
 from modelward_cli.layout import plain
 
 COMMANDS: Final[tuple[Command, ...]] = (
-    status.COMMAND, deploy.COMMAND, rollout.COMMAND, drift.COMMAND, quality.COMMAND, report.COMMAND, lineage.COMMAND,
+    status.COMMAND, ui.COMMAND, deploy.COMMAND, rollout.COMMAND, drift.COMMAND, quality.COMMAND, report.COMMAND,
+    lineage.COMMAND,
     debug.COMMAND,
 )  # fmt: skip
 

@@ -4,11 +4,13 @@ import hashlib
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 
 import yaml
 
 from modelward_cli import __version__, main
+from modelward_cli.page.server import ASSETS
 
 PACKAGE = Path(__file__).parents[3] / "integrations/cli/package.py"
 
@@ -34,6 +36,16 @@ def test_it_runs_with_nothing_installed(tmp_path: Path) -> None:
     told = subprocess.run([*run, "--help"], capture_output=True, text=True, check=True).stdout
     assert told.startswith("usage: kubectl modelward ")
     assert all(name in told for name in main.names())
+
+
+def test_it_brings_what_its_page_is_made_of(tmp_path: Path) -> None:
+    made(tmp_path)
+    (path,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(path) as files:
+        files.extractall(tmp_path, filter="data")
+    with zipfile.ZipFile(tmp_path / "kubectl-modelward") as program:
+        for name in ASSETS:
+            assert len(program.read(f"modelward_cli/page/assets/{name}")) > 100
 
 
 def test_the_manifest_names_what_was_made(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def of_rollout(rollout: Json) -> dict[str, Any] | None:
         **{name: number(rollout, name) for name in ("step", "steps", "attempt")},
         "gates": [
             {
-                "name": text(each, "name"), "verdict": text(each, "verdict"), "message": text(each, "message"),
+                **{word: text(each, word) for word in ("name", "verdict", "message", "limit", "against", "supports")},
                 **{side: _counts(table(each, side)) for side in ("stable", "candidate")},
             }
             for each in tables(rollout, "gates")

@@ -56,14 +56,16 @@ class Quality:
 
 def qualities(policies: Iterable[Json], name: str) -> list[Quality]:
     """Of a policy's models or of a model, what is too bad first."""
-    found: list[Quality] = []
-    for body in policies:
-        policy = str(table(body, "metadata").get("name"))
-        if not table(table(body, "spec"), "quality"):
-            continue
-        targets = tables(table(body, "status"), "targets")
-        found += [_quality(policy, each) for each in targets if name in (policy, each.get("name"))]
+    found = [each for body in policies for each in quality_of(body) if name in (each.policy, each.model)]
     return sorted(found, key=lambda each: (not each.is_worse, each.model, each.policy))
+
+
+def quality_of(policy: Json) -> list[Quality]:
+    """What one policy says of each of its models; nothing where it measures none."""
+    if not table(table(policy, "spec"), "quality"):
+        return []
+    name = str(table(policy, "metadata").get("name"))
+    return [_quality(name, each) for each in tables(table(policy, "status"), "targets")]
 
 
 def _quality(policy: str, target: Json) -> Quality:

@@ -2,19 +2,29 @@
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelward_cli.cluster import Cluster, Json
 from modelward_cli.fleet.state import DRIFTED, Drift, Model, drifts_of, models, number, own_drift, table
-from modelward_cli.kubectl import MODELS, POLICIES, RUNS, KubectlError, NoClusterError, NotFoundError
+from modelward_cli.kubectl import (
+    MODELS,
+    POLICIES,
+    RUNS,
+    Kubectl,
+    KubectlError,
+    NoClusterError,
+    NotAllowedError,
+    NotFoundError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fleet:
-    """`models`: the worst first; `policies`: as the cluster has them; `notes`: what could not be told, and why."""
+    """`models`: the worst first; `policies`, `runs`: as the cluster has them; `notes`: what is not told, and why."""
 
     models: Sequence[Model]
     policies: Sequence[Json] = ()
+    runs: Sequence[Json] = ()
     notes: list[str] = field(default_factory=list)
 
 
@@ -26,7 +36,38 @@ def fleet(kubectl: Cluster, *, everywhere: bool = False) -> Fleet:
         _optional(kubectl, resource, what, notes, everywhere=everywhere)
         for resource, what in ((POLICIES, "What drift policies say"), (RUNS, "What retraining runs came to"))
     )
-    return Fleet(models(deployments, policies, runs), policies, notes)
+    return Fleet(models(deployments, policies, runs), policies, runs, notes)
+
+
+def fleet_of(kubectl: Kubectl, namespaces: Sequence[str]) -> Fleet:
+    """That of several namespaces; of none: of all, or of kubectl's own where not all may be listed. What may not be
+    seen is noted. Raises KubectlError where nothing could be asked."""
+    if not namespaces:
+        try:
+            return fleet(kubectl, everywhere=True)
+        except NotAllowedError as error:
+            found = fleet(kubectl)
+            note = f"Only models of the namespace of kubectl's context are shown; name others with -n. {error}"
+            return replace(found, notes=[note, *found.notes])
+    seen: list[Fleet] = []
+    notes: list[str] = []
+    refused: NotAllowedError | None = None
+    for name in namespaces:
+        try:
+            seen.append(fleet(replace(kubectl, namespace=name)))
+        except NotAllowedError as error:
+            refused = error
+            notes.append(f"Models of the namespace {name} are not shown: {error}")
+        else:
+            notes += [note if len(namespaces) == 1 else f"{name}: {note}" for note in seen[-1].notes]
+    if not seen and refused is not None:
+        raise refused
+    return Fleet(
+        sorted((model for each in seen for model in each.models), key=lambda model: model.rank),
+        [policy for each in seen for policy in each.policies],
+        [run for each in seen for run in each.runs],
+        notes,
+    )
 
 
 def fleet_with(kubectl: Cluster, name: str) -> Fleet:
