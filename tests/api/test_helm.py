@@ -213,6 +213,15 @@ def test_one_who_owns_two_namespaces_installs_for_them_without_any_right_of_the_
     until(lambda: not may(bare, account, Right("apps", "deployments", "create"), team), "no rights are left")
 
 
+def test_the_quick_starts_objects_are_taken_as_they_are(installed: Helm, bare: Cluster, tmp_path: Path) -> None:
+    """By a real API server with the chart's CRDs and policies; pods do not run here."""
+    folder = shutil.copytree(REPOSITORY / "examples/quick-start", tmp_path / "quick-start")
+    (folder / "model.joblib").write_bytes(b"\x80 a model")
+    told = bare.kubectl("apply", "--server-side", "-k", str(folder))
+    assert told.count(" serverside-applied") == 5
+    assert bare.get("md", "my-model", "-n", "quick-start")["spec"]["model"]["uri"] == "pvc://models/model.joblib"
+
+
 # What a role gives to people, by a binding in one namespace.
 
 
