@@ -33,7 +33,7 @@ LARGEST = 1 << 20
 """Bytes of a Secret, in which Helm keeps a release."""
 PEOPLE = ("view", "edit", "admin")
 KINDS = ("modeldeployments", "driftpolicies", "modelregistries", "retrainingruns")
-FINDS_OUT_WITHIN = 30.0
+FINDS_OUT_WITHIN = 60.0
 """Seconds until the API server knows of a binding or of a kind."""
 
 
