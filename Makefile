@@ -15,7 +15,7 @@ LOCALCLUSTER := python3 -m localcluster
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package modelward --no-emit-package modelward-inference
 
-.PHONY: help demo demo-down test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down observe observe-down check-observe test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality
@@ -29,6 +29,15 @@ demo: $(READY) ## a cluster, the operator, a trained model, and predictions thro
 demo-down: $(READY) ## take the demo away, and the cluster with it
 	@$(BIN)/python -m examples.demo down
 	@$(LOCALCLUSTER) down
+
+observe: $(READY) ## Prometheus and Alertmanager for the demo's cluster
+	@$(BIN)/python -m examples.observe up
+
+observe-down: $(READY) ## take them away
+	@$(BIN)/python -m examples.observe down
+
+check-observe: $(READY) ## six faults on the cluster, and whether the right alert tells of each: half an hour; a table, and one line of JSON
+	@$(BIN)/python -m faults
 
 test: $(READY) check ## set everything up and run every test
 	@$(BIN)/python -m tiers

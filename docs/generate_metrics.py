@@ -129,7 +129,10 @@ def of_monitor() -> Iterator[Told]:
     """What a monitor shows that has counted a window."""
     statistic = SimpleNamespace(feature="amount", metric="psi", value=0.0)
     saved = SimpleNamespace(
-        intake=Intake(), counts=(), held=SimpleNamespace(rows=0), reference=SimpleNamespace(digest="", source="")
+        intake=Intake(),
+        counts=(),
+        held=SimpleNamespace(rows=0),
+        reference=SimpleNamespace(digest="", source="", profiles=()),
     )
     last = SimpleNamespace(features=[SimpleNamespace(statistic=statistic)], rows=0)
     monitor = SimpleNamespace(

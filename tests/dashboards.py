@@ -1,6 +1,7 @@
 """The metrics of each kind of process as Prometheus gets them, and what dashboards ask of them."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +31,7 @@ ROUTER = {
 MONITOR = {
     "rows_total": {"result"}, "values_total": {"issue"}, "drift": {"feature", "metric"}, "window_rows": set(),
     "learning_rows": set(), "snapshot_age_seconds": set(), "log_rows_total": {"result"},
+    "reference_values_per_row": {"issue"},
 }  # fmt: skip
 """Of the monitor's, which are made as they are asked for; a real one is asked there, too."""
 
@@ -77,6 +79,12 @@ def questions(dashboard: Any) -> Iterator[tuple[str, str]]:
     for variable in dashboard["templating"]["list"]:
         if variable["type"] == "query":
             yield f"variable {variable['name']}", variable["query"]["query"]
+
+
+def asked(expr: str, values: Mapping[str, str]) -> str:
+    """As Grafana asks it, with these values of the dashboard's variables."""
+    bare = re.sub(r"label_values\((.*), *(\w+)\)", r"count by (\2) (\1)", expr)
+    return re.sub(r"\$\{?(\w+)\}?", lambda found: values.get(found[1], found[0]), bare)
 
 
 class Copies:

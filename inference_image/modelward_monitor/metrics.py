@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from modelward_drift.counting.counts import quality
+from modelward_drift.counting.counts import quality, usual
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.predictionlog.service import PredictionLog
 
@@ -48,6 +48,15 @@ class MonitorCollector(Collector):
         if saved.reference:
             info.add_metric([saved.reference.digest, saved.reference.source], 1)
         yield info
+        expected = GaugeMetricFamily(
+            "modelward_monitor_reference_values_per_row",
+            "Values with an issue for each row of the reference, over all features.",
+            labels=["issue"],
+        )
+        if saved.reference:
+            for issue, values in usual(saved.reference.profiles).items():
+                expected.add_metric([issue], values)
+        yield expected
         if self._log is not None:
             yield from _of_log(self._log)
 

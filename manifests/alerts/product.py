@@ -94,6 +94,8 @@ def _of_what_watches() -> list[Alert]:
     lost = total('increase(modelward_monitor_log_rows_total{result=~"lost_.*"}[1h])')
     silent = f"count by ({MODEL}) (modelward_capture_connected == 0)"
     same = f"on ({MODEL}, issue)"
+    # What it was a day ago; of a model that is younger, what its reference had.
+    usual = f"({shares} offset 1d or {same} max by ({MODEL}, issue) (modelward_monitor_reference_values_per_row))"
     return [
         Alert(
             "ModelwardDrift", TICKET,
@@ -122,11 +124,12 @@ def _of_what_watches() -> list[Alert]:
         Alert(
             "ModelwardDataQuality", TICKET,
             f'(\n  {shares}{{issue="type_errors"}} > 0.01\nor\n'
-            f'  ({shares}{{issue!="type_errors"}} > 0.05 and {same} {shares} > {same} 3 * ({shares} offset 1d))\n)\n'
+            f'  ({shares}{{issue!="type_errors"}} > 0.05 and {same} {shares} > {same} 3 * {usual})\n)\n'
             f"and on ({MODEL}) {total(f'increase({COUNTED}[1h])')} >= 100",
             f"{NAME} is asked with bad values: {{{{ $labels.issue }}}}",
             "{{ $value | humanize }} values with this issue for each row of the last hour: values of another type than "
-            "the model has, or three times as many as a day ago that are missing, new, out of range or no number.",
+            "the model has, or three times as many as a day ago (of a new model: as in its reference) that are "
+            "missing, new, out of range or no number.",
             "data-quality", "15m",
         ),
         Alert(

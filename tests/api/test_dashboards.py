@@ -20,7 +20,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from dashboards import MONITOR, ROUTER, Copies, Scraped, questions
+from dashboards import MONITOR, ROUTER, Copies, Scraped, asked, questions
 from live_envoy import LiveEnvoy
 from localcluster import binaries
 from manifests.dashboards.generate import DASHBOARDS, HERE
@@ -257,15 +257,9 @@ def answer(server: PrometheusServer, expr: str) -> Any:
         raise AssertionError(f"{expr}: {error.read().decode()}") from None
 
 
-def asked(expr: str) -> str:
-    """As Grafana asks it."""
-    bare = re.sub(r"label_values\((.*), *(\w+)\)", r"count by (\2) (\1)", expr)
-    return re.sub(r"\$\{?(\w+)\}?", lambda found: VALUES.get(found[1], found[0]), bare)
-
-
 def test_every_question_has_an_answer(world: World, server: PrometheusServer) -> None:
     waiting = {
-        f"{name}, {about}": asked(expr)
+        f"{name}, {about}": asked(expr, VALUES)
         for name in DASHBOARDS
         for about, expr in questions(json.loads((HERE / name).read_text()))
     }
@@ -281,7 +275,7 @@ def test_every_question_has_an_answer(world: World, server: PrometheusServer) ->
 def test_the_worst_comes_first(world: World, server: PrometheusServer) -> None:
     fleet = json.loads((HERE / "fleet.json").read_text())
     (panel,) = [each for each in fleet["panels"] if each["title"] == "Models, the worst first"]
-    trouble = asked(panel["targets"][0]["expr"])
+    trouble = asked(panel["targets"][0]["expr"], VALUES)
     end = time.monotonic() + DEADLINE
     while True:
         world.step()
@@ -302,7 +296,7 @@ def test_a_model_is_not_taken_for_one_whose_name_begins_with_its_own(world: Worl
         assert time.monotonic() < end
         world.step()
         time.sleep(0.3)
-    assert [each["value"][1] for each in answer(server, asked(panel["targets"][0]["expr"]))] == ["2"]
+    assert [each["value"][1] for each in answer(server, asked(panel["targets"][0]["expr"], VALUES))] == ["2"]
 
 
 def test_real_processes_give_out_what_dashboards_name(world: World) -> None:

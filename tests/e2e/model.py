@@ -20,6 +20,10 @@ DEADLINE = 120.0
 """Seconds; what takes longer on a small machine is broken."""
 
 
+SMALL = {"requests": {"cpu": "20m", "memory": "128Mi"}}
+"""What its pods ask a node for: several models of several tests have to fit on two cores at a time."""
+
+
 def until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
     """Ask until the answer is true; the answer. Fails after `deadline` seconds."""
     end = time.monotonic() + deadline
@@ -47,7 +51,7 @@ class Model:
         body = {
             "apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment",
             "metadata": {"name": self.name, "namespace": self.namespace},
-            "spec": {"model": model, "router": {"replicas": 1}, **spec},
+            "spec": {"model": model, "router": {"replicas": 1}, "resources": SMALL, **spec},
         }  # fmt: skip
         kubectl("apply", "-f", "-", stdin=json.dumps(body))
 

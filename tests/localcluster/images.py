@@ -111,6 +111,7 @@ IMAGES = {
                 "inference_image/modelward_training",
             ),
         ),
+        Image("observe", "tests/localcluster/images/observe.Dockerfile", ()),
         Image(
             "gateway",
             "tests/localcluster/images/gateway.Dockerfile",

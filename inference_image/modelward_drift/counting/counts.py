@@ -3,7 +3,7 @@
 `zero` is its zero, + its operation, and - takes an earlier state of the same counter from a later one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -93,6 +93,22 @@ class Quality:
     out_of_range: int
     new_categories: int
     type_errors: int
+
+
+def usual(profiles: Iterable[Profile]) -> dict[str, float]:
+    """Values with an issue that a row is to be expected to have, by the reference: for each issue of Quality's of which
+    it knows that.
+
+    Beyond the extremes of n exchangeable values the next one lies with probability 2 / (n + 1). How many labels are
+    new it does not know.
+    """
+    found = {"missing": 0.0, "non_finite": 0.0, "out_of_range": 0.0, "type_errors": 0.0}
+    for profile in profiles:
+        _, non_finite, null = (profile.reference[-len(SPECIAL) :] / max(profile.reference.sum(), 1)).tolist()
+        found["missing"] += null
+        found["non_finite"] += non_finite
+        found["out_of_range"] += 2 / (profile.rows + 1) if profile.grid is not None else 0.0
+    return found
 
 
 def zero(profile: Profile) -> Counts:

@@ -7,7 +7,7 @@ import pytest
 
 from modelward_drift.building.builder import profile_of
 from modelward_drift.counting.counting import count
-from modelward_drift.counting.counts import Counts, zero
+from modelward_drift.counting.counts import Counts, quality, usual, zero
 from modelward_drift.errors import MismatchError, ProfileError
 
 PROFILE = profile_of("x", "numeric", [0, 1, 2])
@@ -64,3 +64,21 @@ def test_counts_are_equal_by_what_they_hold() -> None:
     assert zero(PROFILE) != zero(OTHER)
     assert zero(PROFILE) != count(PROFILE, [1])
     assert zero(PROFILE).cells.dtype == np.int64
+
+
+def test_what_is_usual_by_the_reference() -> None:
+    random = np.random.default_rng(5)
+    numbers = random.normal(size=400)
+    profiles = [
+        profile_of("x", "numeric", [*numbers, *[None] * 100]),
+        profile_of("city", "categorical", [*(["bern", "graz"] * 20), *[None] * 10]),
+    ]
+    expected = usual(profiles)
+    assert (expected["missing"], expected["non_finite"], expected["type_errors"]) == (0.2 + 0.2, 0.0, 0.0)
+    # Of many rows of the same world, as many lie beyond the extremes of 500 as it says (here 500 references).
+    beyond = [
+        quality(count(profile_of("x", "numeric", random.normal(size=500)), random.normal(size=1000))).out_of_range
+        for _ in range(500)
+    ]
+    of_500 = usual([profile_of("x", "numeric", random.normal(size=500))])["out_of_range"]
+    assert np.mean(beyond) / 1000 == pytest.approx(of_500, rel=0.15)

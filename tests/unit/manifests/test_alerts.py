@@ -211,7 +211,14 @@ def of_what_watches() -> Iterator[Case]:
         "more are missing than a day ago", values("missing", "0+2x1500 3000+20x100"), ticket("DataQuality"), "1590m"
     )
     yield Case("as many are missing as a day ago", values("missing", "0+20x3000"), [], "1590m")
-    yield Case("missing on the first day", values("missing", "0+20x100"), [])
+    yield Case("missing on the first day, and nobody knows what is usual", values("missing", "0+20x100"), [])
+    for share, alerts in (("0.01", ticket("DataQuality")), ("0.19", [])):
+        usual = told("monitor_reference_values_per_row", f"{share}x100", issue="missing", pod="server-1")
+        yield Case(
+            f"0.2 a row on the first day, {share} in the reference", [*values("missing", "0+20x100"), usual], alerts
+        )
+    usual = told("monitor_reference_values_per_row", "0x3000", issue="missing", pod="server-1")
+    yield Case("as many as a day ago, none in the reference", [*values("missing", "0+20x3000"), usual], [], "1590m")
     yield Case("a monitor does not answer", [told("monitors_unreachable", "2x90")], ticket("MonitorSilent"))
     yield Case("all answer", [told("monitors_unreachable", "0x90"), told("capture_connected", "1x90", pod="a")], [])
     one = [told("capture_connected", "0x90", pod="a"), told("capture_connected", "1x90", pod="b")]

@@ -31,6 +31,18 @@ def test_every_folder_that_has_tests_is_run_once(tmp_path: Path) -> None:
         assert marks in ([""], ["alone", "not alone"]), folder
 
 
+def test_the_cluster_of_the_tests_begins_with_nothing_of_an_earlier_run(tmp_path: Path) -> None:
+    verbs = [
+        step.command[-1]
+        for phase in plan.phases(tmp_path)
+        for steps in phase.values()
+        for step in steps
+        if "localcluster" in step.command
+    ]
+    assert verbs[:2] == ["down", "up"]
+    assert "down" not in verbs[1:]
+
+
 def test_the_long_files_are_there() -> None:
     conftest = (TESTS / "conftest.py").read_text()
     named = re.findall(r'"(e2e/test_\w+\.py)"', conftest)
