@@ -7,6 +7,7 @@ No pods run here, so nothing waits for the operator's Deployment; tests/unit/man
 import base64
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -32,7 +33,7 @@ LARGEST = 1 << 20
 """Bytes of a Secret, in which Helm keeps a release."""
 PEOPLE = ("view", "edit", "admin")
 KINDS = ("modeldeployments", "driftpolicies", "modelregistries", "retrainingruns")
-FINDS_OUT_WITHIN = 30.0
+FINDS_OUT_WITHIN = 60.0
 """Seconds until the API server knows of a binding or of a kind."""
 
 
@@ -167,16 +168,24 @@ def test_an_upgrade_brings_fields_that_the_crds_lack(installed: Helm, bare: Clus
         version = bare.get("crd/modeldeployments.modelward.io")["spec"]["versions"][0]
         return set(version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"])
 
-    before = shutil.copytree(CHART, tmp_path / "modelward")
-    older = before / "templates" / "crd-modeldeployments.yaml"
-    first, second, *lines, last = older.read_text().splitlines()
-    crd = yaml.safe_load("\n".join(lines))
-    del crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["slo"]
-    older.write_text("\n".join((first, second, yaml.safe_dump(crd), last)))
-    installed("upgrade", "modelward", str(before), "-n", SYSTEM)
+    changed_crd(
+        installed,
+        tmp_path,
+        lambda version: version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"].pop("slo"),
+    )
     assert "slo" not in fields()
     installed("upgrade", "modelward", str(CHART), "-n", SYSTEM)
     assert "slo" in fields()
+
+
+def changed_crd(helm: Helm, folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """The release with another schema of ModelDeployment's version, from a copy of the chart."""
+    path = shutil.copytree(CHART, folder / "modelward") / "templates" / "crd-modeldeployments.yaml"
+    first, second, *lines, last = path.read_text().splitlines()
+    crd = yaml.safe_load("\n".join(lines))
+    change(crd["spec"]["versions"][0])
+    path.write_text("\n".join((first, second, yaml.safe_dump(crd), last)))
+    helm("upgrade", "modelward", str(folder / "modelward"), "-n", SYSTEM)
 
 
 def test_one_who_owns_two_namespaces_installs_for_them_without_any_right_of_the_cluster(
@@ -202,6 +211,15 @@ def test_one_who_owns_two_namespaces_installs_for_them_without_any_right_of_the_
         assert not may(bare, account, Right("modelward.io", "modeldeployments", "list"), elsewhere)
     installed("uninstall", "mine", "-n", own, "--kube-as-user", "lead")
     until(lambda: not may(bare, account, Right("apps", "deployments", "create"), team), "no rights are left")
+
+
+def test_the_quick_starts_objects_are_taken_as_they_are(installed: Helm, bare: Cluster, tmp_path: Path) -> None:
+    """By a real API server with the chart's CRDs and policies; pods do not run here."""
+    folder = shutil.copytree(REPOSITORY / "examples/quick-start", tmp_path / "quick-start")
+    (folder / "model.joblib").write_bytes(b"\x80 a model")
+    told = bare.kubectl("apply", "--server-side", "-k", str(folder))
+    assert told.count(" serverside-applied") == 5
+    assert bare.get("md", "my-model", "-n", "quick-start")["spec"]["model"]["uri"] == "pvc://models/model.joblib"
 
 
 # What a role gives to people, by a binding in one namespace.
@@ -315,7 +333,66 @@ def test_they_become_part_of_the_clusters_own_roles(installed: Helm, bare: Clust
     assert any(each["matchLabels"].items() <= labels.items() for each in selectors)
 
 
-# Last: it takes the release away.
+# Last: these change the CRDs, and take the release away.
+
+
+def with_versions(bare: Cluster, *names: str, stored: str) -> None:
+    """Every kind with these versions, all with the schema that there is; back when they are served."""
+    for kind in KINDS:
+        path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}.modelward.io"
+        first, *_ = bare.request("GET", path)["spec"]["versions"]
+        versions = [{**first, "name": each, "storage": each == stored} for each in names]
+        bare.request("PATCH", path, {"spec": {"versions": versions}}, "application/merge-patch+json")
+    for name in names:
+        until(lambda name=name: at(bare, name) is not None, f"{name} served")  # type: ignore[misc]
+
+
+def at(bare: Cluster, version: str) -> Any:
+    """The model, as one of the API's versions shows it."""
+    return bare.request("GET", MODEL_DEPLOYMENTS.path("ml", "fraud").replace("/v1alpha1/", f"/{version}/"))
+
+
+def migrate(bare: Cluster, version: str) -> None:
+    """By the commands of docs/upgrades.md."""
+    page = (REPOSITORY / "docs/upgrades.md").read_text()
+    (loop,) = re.findall(r"```sh\n(   for kind in .*?)```", page, re.DOTALL)
+    environment = {**os.environ, "PATH": f"{binaries.kubernetes()}:{os.environ['PATH']}"}
+    environment["KUBECONFIG"] = str(bare.server.kubeconfig)
+    script = ["bash", "-euo", "pipefail", "-c", loop.replace("v1beta1", version)]
+    ran = subprocess.run(script, env=environment, text=True, capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_a_next_version_of_the_api_comes_beside_this_one_and_can_go_back(installed: Helm, bare: Cluster) -> None:
+    """As docs/upgrades.md has it: v1beta1 has the same schema, is served beside, then stored, and all is migrated."""
+    status = {"status": {"observedGeneration": 1, "phase": "Ready", "url": "http://fraud.ml.svc"}}
+    path = MODEL_DEPLOYMENTS.path("ml", "fraud")
+    bare.request("PATCH", f"{path}/status", status, "application/merge-patch+json")
+    before = model(bare)
+    assert before["status"] == status["status"]
+
+    def same(version: str) -> bool:
+        found = at(bare, version)
+        return all(found[each] == before[each] for each in ("spec", "status")) and (
+            found["metadata"]["uid"] == before["metadata"]["uid"]
+        )
+
+    with_versions(bare, "v1alpha1", "v1beta1", stored="v1alpha1")
+    assert same("v1alpha1")
+    assert same("v1beta1")
+    with_versions(bare, "v1alpha1", "v1beta1", stored="v1beta1")
+    assert same("v1alpha1")
+    assert same("v1beta1")
+    migrate(bare, "v1beta1")
+    # What were stored as a version that is gone could not be read any more.
+    with_versions(bare, "v1beta1", stored="v1beta1")
+    assert at(bare, "v1alpha1") is None
+    assert same("v1beta1")
+    # And back.
+    with_versions(bare, "v1beta1", "v1alpha1", stored="v1alpha1")
+    migrate(bare, "v1alpha1")
+    with_versions(bare, "v1alpha1", stored="v1alpha1")
+    assert same("v1alpha1")
 
 
 def test_models_outlive_the_release_and_another_one_takes_what_was_left(installed: Helm, bare: Cluster) -> None:

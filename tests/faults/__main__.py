@@ -115,7 +115,10 @@ def strike(
     def do(fault: Fault) -> None:
         say(f"{fault.name}: {fault.about}")
         began[fault.name] = time.monotonic()
-        fault.strike(models[fault.name])
+        model = models[fault.name]
+        fault.strike(model)
+        if fault.arrives:
+            until(lambda: phase(model) == fault.arrives, f"{fault.name} {fault.arrives}", READY_SECONDS)
 
     for fault in faults:
         if not fault.of_the_operator:
@@ -138,6 +141,12 @@ def strike(
                 do(fault)
         time.sleep(5)
     return list(told.values()), list(others.values())
+
+
+def phase(model: Model) -> str | None:
+    """Of its last rollout."""
+    found: str | None = model.get().get("status", {}).get("rollout", {}).get("phase")
+    return found
 
 
 def tells(alert: dict[str, Any], fault: Fault) -> bool:

@@ -22,7 +22,8 @@ SYSTEM: Final = "modelward-system"
 @dataclass(frozen=True)
 class Fault:
     """`name`: of the model it befalls; `spec`: of the model before, `rows`: what its clients send before and after,
-    `rate`: how often a second; `strike`: does it; `alert`, `severity`: what has to be told.
+    `rate`: how often a second; `strike`: does it; `alert`, `severity`: what has to be told; `arrives`: the phase of a
+    rollout in which it has done what it does.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Fault:
     key: str = "plain"
     spec: dict[str, Any] = field(default_factory=dict)
     rate: float = 20.0
+    arrives: str = ""
     of_the_operator: bool = False
 
 
@@ -51,25 +53,26 @@ def artifacts(trained: Trained) -> dict[str, bytes]:
 
 
 def faults(namespace: str, trained: Trained) -> list[Fault]:
-    """All six; the operator's is the last one, since it needs nobody's reconcile."""
+    """All six, in the order in which none keeps another from happening: each new version needs the store."""
     rows = trained.rows
     marked = rows.copy()
     marked[::5, 0] = versions.MARK
     few = rows[np.isin(trained.labels, (0, 1))]
     canary = {
         "strategy": "Canary", "steps": [{"weight": 20, "hold": "30m"}],
-        "gates": {"errorRate": {"margin": "1%"}, "minSamples": 30},
+        "gates": {"errorRate": {"margin": "1%"}, "refusals": {"margin": "1%"}, "minSamples": 30},
     }  # fmt: skip
     watched = {"monitor": {"window": {"duration": "10s", "minSamples": 100}}}
     return [
         Fault(
             "bad-version", "a new version fails at a fifth of the requests", "ModelwardRolledBack", "ticket",
             lambda model: apply(model, "failing", rollout=canary), marked, spec={"rollout": canary},
+            arrives="RolledBack",
         ),
         Fault(
             "slow-version", "a new version that nobody judged takes many times as long", "ModelwardLatencyBurn", "page",
             lambda model: apply(model, "slow", rollout={"strategy": "Immediate"}), rows,
-            spec={"rollout": {"strategy": "Immediate"}}, rate=2.0,
+            spec={"rollout": {"strategy": "Immediate"}}, rate=2.0, arrives="Promoted",
         ),
         Fault(
             "drifted-feature", "other inputs than in training, each of them possible", "ModelwardDrift", "ticket",
