@@ -84,7 +84,7 @@ def sent(model: Model, fault: Fault, rows: Any) -> contextlib.AbstractContextMan
     name = "input" if fault.key == "bundle" else "X"
     bodies = [
         json.dumps({"inputs": [{"name": name, "shape": [1, len(row)], "datatype": "FP32", "data": row}]})
-        for row in rows[:60].tolist()
+        for row in rows.tolist()
     ]
     address = f"http://{model.name}/v2/models/{model.name}/infer"
     return load(model.namespace, "rest", address, *bodies, rate=fault.rate, longest=LONGEST)
