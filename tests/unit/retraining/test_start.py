@@ -196,7 +196,7 @@ def test_a_request_of_any_length_is_stored_in_short() -> None:
 
 def test_the_kind_of_a_run_is_what_spec_names() -> None:
     secret = {"secretRef": {"name": "s"}}
-    named = {
+    named: dict[str, dict[str, Any]] = {
         "Job": {"job": JOB},
         "Webhook": {"webhook": {"url": "https://ci/x", **secret}},
         "Airflow": {"airflow": {"url": "https://ci", "dag": "d", **secret}},
