@@ -101,6 +101,8 @@ class Recorded:
                 return self._version(query["name"], query["version"])
             case "/model-versions/get-download-uri":
                 return web.json_response({"artifact_uri": self.artifact(query["version"])})
+            case "/model-versions/search":
+                return self._search(query["filter"])
             case "/registered-models/search":
                 return web.json_response({"registered_models": []})
             case "/runs/get":
@@ -127,6 +129,15 @@ class Recorded:
             self.aliases[told["alias"]] = told["version"]
             self.writes.append((told["version"], "@" + told["alias"]))
         return web.json_response({})
+
+    def _search(self, wanted: str) -> web.Response:
+        name, key, value = re.fullmatch(r"name='([^']*)' and tags\.`([^`]*)` = '([^']*)'", wanted).groups()  # type: ignore[union-attr]
+        found = [
+            {"name": name, "version": version, "tags": [{"key": each, "value": told}]}
+            for (version, each), told in self.tags.items()
+            if (each, told) == (key, value) and name in self.models
+        ]
+        return web.json_response({"model_versions": found} if found else {})
 
     def _alias(self, name: str, alias: str) -> web.Response:
         if name not in self.models:

@@ -69,6 +69,10 @@ def webhook(apply: str = "Manual") -> Object:
     return drift({"apply": apply, "webhook": {"url": "https://ci.example.com/x", "secretRef": {"name": "sign"}}})
 
 
+def pipeline(kind: str, **fields: Any) -> Object:
+    return drift({"apply": "Manual", kind: fields})
+
+
 def registry(**spec: Any) -> Object:
     return {"kind": "ModelRegistry", "spec": {"mlflow": {"url": "http://mlflow:5000"}} | spec}
 
@@ -305,6 +309,31 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         (JOBS, ("", "persistentvolumeclaims", "get", "data")), "may not get PersistentVolumeClaim data",
     ),
     "a webhook's secret": (webhook(), (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace"),
+    "an Airflow's secret": (
+        pipeline("airflow", url="https://a.example.com", dag="d", secretRef={"name": "sign"}),
+        (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace",
+    ),
+    "a Prefect's secret": (
+        pipeline("prefect", url="https://a.example.com/api", deployment="a/b", secretRef={"name": "sign"}),
+        (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace",
+    ),
+    "a GitHub's secret": (
+        pipeline("github", repository="a/b", workflow="w.yml", secretRef={"name": "sign"}),
+        (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace",
+    ),
+    "a Jenkins' secret": (
+        pipeline("jenkins", url="https://a.example.com", job="j", secretRef={"name": "sign"}),
+        (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace",
+    ),
+    "a workflow": (
+        pipeline("argoWorkflow", template="t"), (("argoproj.io", "workflows", "create", ""),),
+        "may not create Workflows in namespace",
+    ),
+    "a workflow's account": (
+        pipeline("argoWorkflow", template="t", serviceAccountName="cloud"),
+        (("argoproj.io", "workflows", "create", ""), ("", "serviceaccounts", "impersonate", "cloud")),
+        "may not impersonate ServiceAccount cloud",
+    ),
     "a model that is changed": (job(apply="Automatic"), (JOBS, PATCHES), "may not patch the ModelDeployments"),
     "a model that a webhook changes": (
         webhook("Automatic"), (("", "secrets", "get", "sign"), ("modelward.io", "modeldeployments", "patch", "fraud")),

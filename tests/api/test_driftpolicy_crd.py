@@ -35,6 +35,19 @@ def webhook(url: str = "https://ci.example.com/hook", secret: Any = None) -> Obj
     return policy(retrain={"webhook": {"url": url, "secretRef": secret or {"name": "key"}}})
 
 
+def pipeline(kind: str, **fields: Any) -> Object:
+    return policy(retrain={kind: {**PIPELINES[kind], **fields}})
+
+
+PIPELINES: dict[str, Object] = {
+    "airflow": {"url": "https://airflow.example.com", "dag": "retrain", "secretRef": {"name": "key"}},
+    "prefect": {"url": "http://prefect.ml.svc:4200/api", "deployment": "retrain/production"},
+    "github": {"repository": "acme/models", "workflow": "retrain.yml", "secretRef": {"name": "key"}},
+    "jenkins": {"url": "https://ci.example.com/jenkins", "job": "models/retrain fraud", "secretRef": {"name": "key"}},
+    "argoWorkflow": {"template": "retrain", "serviceAccountName": "train"},
+}
+
+
 def schedule(cron: str, **fields: Any) -> Object:
     return {**retrain(), "schedule": {"cron": cron, **fields}}
 
@@ -160,9 +173,9 @@ BAD: dict[str, tuple[Object, str]] = {
     "a schedule in words": (schedule("every night at two"), "write five fields"),
     "a schedule by name": (schedule("@midnight"), "write five fields"),
     "a time zone with a blank": (schedule("0 2 * * *", timeZone="Middle Europe"), "a name such as Europe/Berlin"),
-    "no way to retrain": (policy(retrain={}), "spec.retrain: write job or webhook"),
+    "no way to retrain": (policy(retrain={}), "spec.retrain: write job, webhook, airflow"),
     "two ways to retrain": (
-        policy(retrain={**retrain()["retrain"], **webhook()["retrain"]}), "spec.retrain: write job or webhook",
+        policy(retrain={**retrain()["retrain"], **webhook()["retrain"]}), "spec.retrain: write job, webhook, airflow",
     ),
     "an unknown apply": (retrain(apply="Ask"), "spec.retrain.apply: write Automatic or Manual"),
     "a cooldown in words": (retrain(cooldown="long"), "spec.retrain.cooldown: write a duration"),
@@ -176,6 +189,30 @@ BAD: dict[str, tuple[Object, str]] = {
     "a job that is swept away": (job(ttlSecondsAfterFinished=1), "leave it out; the operator reads how a Job ended"),
     "a deadline of its own": (job(activeDeadlineSeconds=1), "leave it out, and write spec.retrain.deadline"),
     "a job that waits": (job(suspend=True), "leave it out, and write spec.suspend"),
+    "two pipelines": (
+        policy(retrain={name: PIPELINES[name] for name in ("airflow", "argoWorkflow")}), "argoWorkflow, one of them",
+    ),
+    "a pipeline without a scheme": (pipeline("airflow", url="ci.example.com"), "write the address of the pipeline"),
+    "a pipeline with a password": (pipeline("jenkins", url="https://me:word@ci"), "write the address of the pipeline"),
+    "a pipeline's query": (pipeline("github", url="https://ci/?a=b"), "write the address of the pipeline"),
+    "a pipeline that climbs": (pipeline("prefect", url="https://ci/a/../b"), "write the address of the pipeline"),
+    "a DAG that climbs": (pipeline("airflow", dag="../x"), "spec.retrain.airflow.dag: write the id"),
+    "a task that climbs": (pipeline("airflow", result={"task": ".."}), "spec.retrain.airflow.result.task"),
+    "a deployment that climbs": (pipeline("prefect", deployment="retrain/.."), "spec.retrain.prefect.deployment"),
+    "a deployment of three": (pipeline("prefect", deployment="a/b/c"), "write the id of a deployment"),
+    "a parameter with a blank": (pipeline("prefect", parameter="a b"), "spec.retrain.prefect.parameter"),
+    "a repository without an owner": (pipeline("github", repository="models"), "write owner/name"),
+    "a repository that climbs": (pipeline("github", repository="acme/.."), "write owner/name"),
+    "a workflow in its folder": (pipeline("github", workflow=".github/workflows/a.yml"), "without folders"),
+    "a ref with a blank": (pipeline("github", ref="ma in"), "write a branch or a tag"),
+    "a pipeline without a login": (
+        policy(retrain={"github": {"repository": "acme/models", "workflow": "a.yml"}}), "secretRef: Required value",
+    ),
+    "a pipeline's bad secret": (pipeline("jenkins", secretRef={"name": "My_Key"}), "write the name of a Secret"),
+    "a Jenkins job that climbs": (pipeline("jenkins", job="models/../admin"), "with its folders"),
+    "an artifact that climbs": (pipeline("jenkins", result={"artifact": "../x"}), "write the path of an archived file"),
+    "a template in upper case": (pipeline("argoWorkflow", template="Retrain"), "the name of a WorkflowTemplate"),
+    "a result told by nobody": (pipeline("github", result={"source": "Oracle"}), "write Run or Registry"),
     "a webhook without a scheme": (webhook("ci.example.com"), "spec.retrain.webhook.url: write an address"),
     "a webhook with credentials": (webhook("https://me:word@ci.example.com"), "write an address"),
     "a webhook with white space": (webhook("https://ci.example.com/a b"), "write an address"),
@@ -221,6 +258,10 @@ GOOD: dict[str, Object] = {
         podReplacementPolicy="Failed",
         template={"metadata": {"labels": {"a": "b"}}, "spec": {**POD["spec"], "nodeSelector": {"gpu": "yes"}}},
     ),
+    **{f"a pipeline of {kind}": pipeline(kind) for kind in PIPELINES},
+    "a GitHub of one's own": pipeline("github", url="https://github.acme.example/api/v3", ref="release/1.0"),
+    "results from the registry": pipeline("jenkins", result={"source": "Registry"}),
+    "an XCom by its name": pipeline("airflow", result={"task": "group.train", "key": "model"}),
     "a webhook": webhook("http://ci.example.com:8080/hooks/retrain?model=fraud"),
     "a schedule": schedule("*/15 0-6 * JAN,FEB MON-FRI", timeZone="America/Argentina/Buenos_Aires"),
     "everything": {

@@ -46,7 +46,9 @@ from modelward.registries.following import Registries
 from modelward.registries.writing import Writing
 from modelward.retraining.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
+from modelward.retraining.triggers.pipelines import pipelines, polled
 from modelward.retraining.triggers.polled import PolledTrigger
+from modelward.retraining.triggers.tagged import TaggedVersion
 from modelward.retraining.triggers.webhook import WebhookTrigger
 from modelward.rollouts.evidence.collector import EvidenceCollector
 
@@ -169,6 +171,7 @@ async def operator(
         await connect() as client,
         aiohttp.ClientSession() as session,
         open_guarded_session(registry_hosts) as outside,
+        open_guarded_session(webhook_hosts) as elsewhere,
         Outbox(session, Receiver(lineage_url), retry=0.1) as outbox,
     ):
         cache, queue = Cache(), WorkQueue(clock)
@@ -202,12 +205,15 @@ async def operator(
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
         webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)
+        others = pipelines(
+            api, elsewhere, webhook_hosts, webhook_hosts, TaggedVersion(cache, access), time.time
+        )  # fmt: skip
         policies = PolicyReconciler(
             api,
             cache,
             monitors or monitoring,
             jobs,
-            {WEBHOOK: webhooks},
+            {WEBHOOK: webhooks, **polled(others, poller)},
             identity,
             now,
             look_every=0.2,

@@ -10,7 +10,10 @@ from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.resources import MODEL_DEPLOYMENTS
 from modelward.lineage.outbox import Outbox, Receiver
 from modelward.net.body import open_session
+from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.lineage import Telling
+from modelward.retraining import run as runs
+from modelward.retraining.triggers.polled import PolledTrigger
 
 ENVIRONMENT = {"MODELWARD_SERVER_IMAGE": "inference:1", "MODELWARD_ROUTER_IMAGE": "envoy:1", "POD_NAMESPACE": "ml"}
 MODEL: dict[str, Any] = {
@@ -36,6 +39,17 @@ async def test_mute_pods_of_one_tenant_take_no_connection_of_another() -> None:
     async with open_session() as session:
         assert session.connector is not None
         assert session.connector.limit == 0
+
+
+async def test_every_kind_of_run_has_its_trigger() -> None:
+    anything: Any = None
+    async with open_session() as session:
+        controller, *_ = app.build(settings.load(ENVIRONMENT), anything, session, session, session)
+    (policies,) = [each for each in controller._reconcilers.values() if isinstance(each, PolicyReconciler)]
+    kinds = {runs.JOB, runs.WEBHOOK, runs.AIRFLOW, runs.PREFECT, runs.GITHUB, runs.JENKINS, runs.ARGO}
+    assert set(policies._triggers) == kinds
+    asked_beside = {kind for kind, each in policies._triggers.items() if isinstance(each, PolledTrigger)}
+    assert asked_beside == kinds - {runs.JOB}, "no reconcile waits for another network"
 
 
 async def test_lineage_is_told_of_models_and_policies_where_there_is_somewhere_to_send_it() -> None:

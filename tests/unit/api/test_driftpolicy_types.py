@@ -10,6 +10,17 @@ from api_schema import check, described
 from modelward.api import driftpolicy
 from modelward.api.driftpolicy import Retrain, Spec, Target, parse, parse_target
 from modelward.api.invalid import InvalidObjectError
+from modelward.api.triggers import (
+    Airflow,
+    AirflowResult,
+    ArgoResult,
+    ArgoWorkflow,
+    Github,
+    Jenkins,
+    JenkinsResult,
+    Prefect,
+    SecretName,
+)
 
 ROOT = Path(__file__).parents[3]
 CRD = yaml.safe_load((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())
@@ -44,6 +55,23 @@ def test_what_is_stored_is_read() -> None:
     assert (policy.spec.retrain.cooldown, policy.spec.retrain.deadline) == ("1h", Retrain.deadline)
     assert policy.spec.retrain.webhook is not None
     assert policy.spec.retrain.webhook.secret_ref.key == "key"
+
+
+def test_pipelines_are_read() -> None:
+    secret = {"secretRef": {"name": "s"}}
+    retrain = parse({"metadata": METADATA, "spec": {"target": {"name": "x"}, "retrain": {
+        "airflow": {"url": "https://a", "dag": "d", **secret, "result": {"source": "Registry", "task": "t"}},
+        "prefect": {"url": "https://p/api", "deployment": "f/d", "parameter": "told"},
+        "github": {"repository": "o/r", "workflow": "w.yml", **secret, "ref": "v1"},
+        "jenkins": {"url": "https://j", "job": "a/b", **secret, "result": {"artifact": "out/r.json"}},
+        "argoWorkflow": {"template": "t", "serviceAccountName": "train", "result": {"parameter": "made"}},
+    }}}).spec.retrain  # fmt: skip
+    assert retrain is not None
+    assert retrain.airflow == Airflow("https://a", "d", SecretName("s"), AirflowResult("Registry", "t"))
+    assert retrain.prefect == Prefect("https://p/api", "f/d", parameter="told")
+    assert retrain.github == Github("o/r", "w.yml", SecretName("s"), "v1")
+    assert retrain.jenkins == Jenkins("https://j", "a/b", SecretName("s"), JenkinsResult(artifact="out/r.json"))
+    assert retrain.argo_workflow == ArgoWorkflow("t", "train", ArgoResult(parameter="made"))
 
 
 @pytest.mark.parametrize(

@@ -489,3 +489,29 @@ def test_what_somebody_has_made_of_a_memory_is_told_once_and_starts_nothing_anew
     assert f"somebody else has edited ConfigMap {memory}" in told
     assert [each["metadata"]["name"] for each in world.active()] == [name]
     assert world.memories()["drift"]["run"]["name"] == name
+
+
+@pytest.mark.parametrize(
+    ("retrain", "kind", "held"),
+    [
+        ({"jenkins": {"url": "https://ci", "job": "retrain", "secretRef": {"name": "key"}}}, "Jenkins", True),
+        ({"argoWorkflow": {"template": "retrain"}}, "ArgoWorkflow", False),
+    ],
+)
+def test_a_policy_is_held_by_runs_elsewhere_and_not_by_objects_of_this_cluster(
+    retrain: dict[str, Any], kind: str, held: bool
+) -> None:
+    """A Workflow is owned by its run, and goes with it; of a build nobody would be told."""
+    world, other = World(), OtherSystem()
+    world.edit("drift", retrain={"cooldown": "1h", **retrain})
+    world.edit("nightly", suspend=True)
+    world.operator._triggers[kind] = other
+    name = started(world)
+    (run,) = world.active()
+    assert run["spec"]["kind"] == kind
+    policy = world.store[DRIFT_POLICIES]["drift"]
+    assert bool(policy["metadata"].get("finalizers")) is held
+    world.remove(RETRAINING_RUNS, name)
+    world.settle()
+    assert [run for run, _ in other.cancelled] == [name]
+    assert not world.store[DRIFT_POLICIES]["drift"]["metadata"].get("finalizers")

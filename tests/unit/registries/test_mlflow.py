@@ -33,6 +33,40 @@ async def resolve(
         return await one.resolve(parse(reference), known)
 
 
+async def tagged(mlflow: Recorded, name: str = "fraud", value: str = "fraud-1") -> str | None:
+    async with open_guarded_session(HERE) as session:
+        one = MlflowRegistry(Client(session, HERE, Login()), Mlflow(mlflow.url, None), Login(), None)
+        return await one.tagged(name, "modelward.run", value)
+
+
+async def test_a_version_is_found_by_its_tag_and_of_several_the_newest() -> None:
+    key = "modelward.run"
+    async with Recorded(tags={("9", key): "fraud-1", ("10", key): "fraud-1", ("11", key): "fraud-2"}) as mlflow:
+        assert await tagged(mlflow) == "10"
+        assert await tagged(mlflow, value="fraud-3") is None
+        assert await tagged(mlflow, "another") is None
+
+
+async def test_what_a_server_finds_besides_is_passed_over() -> None:
+    """One that does not know the filter answers with all."""
+    others = [
+        {"name": "another", "version": "7", "tags": [{"key": "modelward.run", "value": "fraud-1"}]},
+        {"name": "fraud", "version": "8", "tags": []},
+        {"name": "fraud", "version": "x", "tags": [{"key": "modelward.run", "value": "fraud-1"}]},
+        "fraud",
+    ]
+    async with Recorded(instead=lambda _: web.json_response({"model_versions": others})) as mlflow:
+        assert await tagged(mlflow) is None
+
+
+@pytest.mark.parametrize("name", ["fraud' or name='x", "a`b"])
+async def test_a_name_that_would_end_the_filter_is_not_searched_for(name: str) -> None:
+    async with Recorded() as mlflow:
+        with pytest.raises(RegistryError, match="quotation mark"):
+            await tagged(mlflow, name)
+        assert mlflow.asked == []
+
+
 async def failure(mlflow: Recorded, reference: str = "models:/fraud@champion") -> RegistryError:
     with pytest.raises(RegistryError) as found:
         await resolve(mlflow, reference)

@@ -194,6 +194,23 @@ def test_a_request_of_any_length_is_stored_in_short() -> None:
     assert found.occasion != getattr(started(policy("x" * 10_001), CALM).run, "occasion", None)
 
 
+def test_the_kind_of_a_run_is_what_spec_names() -> None:
+    secret = {"secretRef": {"name": "s"}}
+    named: dict[str, dict[str, Any]] = {
+        "Job": {"job": JOB},
+        "Webhook": {"webhook": {"url": "https://ci/x", **secret}},
+        "Airflow": {"airflow": {"url": "https://ci", "dag": "d", **secret}},
+        "Prefect": {"prefect": {"url": "https://ci/api", "deployment": "f/d"}},
+        "Github": {"github": {"repository": "o/r", "workflow": "w.yml", **secret}},
+        "Jenkins": {"jenkins": {"url": "https://ci", "job": "j", **secret}},
+        "ArgoWorkflow": {"argoWorkflow": {"template": "t"}},
+    }
+    for kind, retrain in named.items():
+        found = started(policy(retrain={"job": None, **retrain}))
+        assert found.run is not None
+        assert found.run.kind == kind
+
+
 def test_who_is_busy() -> None:
     assert busy_with({}) is None
     assert "run r of the DriftPolicy p" in str(busy_with({"p": "r"}))

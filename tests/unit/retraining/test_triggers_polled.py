@@ -63,6 +63,24 @@ class OtherSide:
         return outcome
 
 
+def test_a_system_that_wants_to_be_asked_seldom_is() -> None:
+    async def main() -> None:
+        other = OtherSide()
+        trigger = PolledTrigger(other, other.poller, "github", 30.0)
+        for _ in range(12):
+            await trigger.poll(POLLED)
+            await other.poller.idle()
+            await asyncio.sleep(4.0)
+        assert 2 <= other.asked.count("poll") <= 3, "in about 70 seconds"
+        for _ in range(4):
+            await trigger.start(ORDER)
+            await other.poller.idle()
+            await asyncio.sleep(11.0)
+        assert other.asked.count("start") == 2, "what has not begun yet is no load"
+
+    simulate(main())
+
+
 def test_each_answer_is_told_once_and_makes_the_policy_due() -> None:
     async def main() -> None:
         other = OtherSide()

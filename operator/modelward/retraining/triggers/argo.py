@@ -5,7 +5,6 @@ The operator has no watch on Workflows, which most clusters do not have: it asks
 https://argo-workflows.readthedocs.io/en/latest/fields/
 """
 
-import json
 import math
 from collections.abc import Mapping
 from typing import Any, Final
@@ -23,7 +22,7 @@ from modelward.retraining.run import BROKE, WORKING, Outcome
 from modelward.retraining.run_object import KIND
 from modelward.retraining.triggers.job_manifest import labels
 from modelward.retraining.triggers.outgoing import LOG_END, NeverError, objects
-from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel
+from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel, in_text
 from modelward.retraining.triggers.trigger import Order
 
 FIELD: Final = "spec.retrain.argoWorkflow"
@@ -97,7 +96,7 @@ def manifest(order: Order, asked: ArgoWorkflow) -> dict[str, Any]:
     """The Workflow. Its template gets what the run is for as parameters; those that it does not use do no harm."""
     assert order.target is not None
     told = briefing(order.policy, order.target, order.run)
-    given = {"modelward-run": order.run.name, "modelward-briefing": json.dumps(told, sort_keys=True)}
+    given = {"modelward-run": order.run.name, "modelward-briefing": in_text(told)}
     spec: dict[str, Any] = {
         "workflowTemplateRef": {"name": asked.template},
         "arguments": {"parameters": [{"name": name, "value": value} for name, value in given.items()]},

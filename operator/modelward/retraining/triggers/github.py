@@ -7,7 +7,6 @@ https://docs.github.com/en/rest/actions
 """
 
 import io
-import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from modelward.retraining.report import EXAMPLE, ReportError
 from modelward.retraining.run import ASKED, BROKE, WORKING, Outcome
 from modelward.retraining.triggers.logins import Logins, bearer
 from modelward.retraining.triggers.outgoing import MAX_LOG, Client, NeverError, NotNowError, Outgoing, objects, path
-from modelward.retraining.triggers.pipeline import Looking, PipelineTrigger, TellsModel
+from modelward.retraining.triggers.pipeline import Looking, PipelineTrigger, TellsModel, in_text
 from modelward.retraining.triggers.trigger import Order
 from modelward.values.times import show_time
 
@@ -69,7 +68,7 @@ class GithubTrigger(PipelineTrigger):
         """The id of the run, where GitHub tells it: servers of one's own learnt that late."""
         assert order.target is not None
         told = briefing(order.policy, order.target, order.run)
-        inputs = {"run": order.run.name, "briefing": json.dumps(told, sort_keys=True)}
+        inputs = {"run": order.run.name, "briefing": in_text(told)}
         body: dict[str, Any] = {"ref": asked.ref, "inputs": inputs}
         where = f"{_repository(asked)}{path('actions', 'workflows', asked.workflow, 'dispatches')}"
         answer = await client.post(where, {**body, "return_run_details": True}, taken=(404, 422))

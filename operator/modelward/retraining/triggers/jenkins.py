@@ -5,7 +5,6 @@ Jenkins takes a second request for a second build, so it is looked for first (pi
 https://www.jenkins.io/doc/book/using/remote-access-api/
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -27,7 +26,7 @@ from modelward.retraining.triggers.outgoing import (
     objects,
     path,
 )
-from modelward.retraining.triggers.pipeline import Looking, PipelineTrigger, TellsModel
+from modelward.retraining.triggers.pipeline import Looking, PipelineTrigger, TellsModel, in_text
 from modelward.retraining.triggers.trigger import Order
 
 FIELD: Final = "spec.retrain.jenkins"
@@ -65,7 +64,7 @@ class JenkinsTrigger(PipelineTrigger):
             return Outcome(ASKED)
         assert order.target is not None
         told = briefing(order.policy, order.target, order.run)
-        given = {**environment(told), RUN: order.run.name, BRIEFING: json.dumps(told, sort_keys=True)}
+        given = {**environment(told), RUN: order.run.name, BRIEFING: in_text(told)}
         form = {name: value for name, value in given.items() if name in declared}
         self._looking.again(order.run.key)
         answer = await _post(client, f"{_job(asked)}/buildWithParameters", form)

@@ -204,8 +204,11 @@ class Client:
         if answer.status not in (301, 302, 303, 307, 308):
             self._check(answer)
             return answer.body
-        store = str(URL(self.base).join(URL(answer.headers.get("location", ""))))
-        self._outgoing.check(store, "The store of logs and artifacts that it names")
+        try:
+            store = str(URL(self.base).join(URL(answer.headers.get("location", ""))))
+            self._outgoing.check(store, "The store of logs and artifacts that it names")
+        except ValueError:
+            raise NeverError(f"{urlsplit(self.base).netloc} redirects to what is no address") from None
         # Its address is a signature: it is never told of.
         answer = await self._sent("GET", store, None, {}, most, shown=f"{urlsplit(store).hostname}")
         if not 200 <= answer.status < 300:

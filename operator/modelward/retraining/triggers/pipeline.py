@@ -6,8 +6,9 @@ start may be repeated at any time. Where it does not (GitHub Actions, Jenkins), 
 looked for, and not found, for longer than a request of anybody's may be under way.
 """
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from modelward.api.triggers import BY_REGISTRY
@@ -20,6 +21,9 @@ from modelward.retraining.triggers.trigger import Order
 SETTLE: Final = 15.0
 """Seconds that a system without keys is looked at before something is started there: longer than a request (10 s), so
 that the one of an operator that has just died has come out, whether its answer did or not."""
+
+LONGEST: Final = 48_000
+"""Characters of a briefing: GitHub takes 65535 for all inputs, and names of features are in every alphabet."""
 
 KEPT: Final = 1000
 """Runs that are remembered."""
@@ -108,6 +112,12 @@ class Looking:
     def again(self, key: str) -> None:
         """Something is sent now."""
         self._since[key] = self._now()
+
+
+def in_text(told: Mapping[str, Any]) -> str:
+    """A briefing as JSON for a system that takes it as a text: without the evidence where that makes it too long."""
+    text = json.dumps(told, sort_keys=True)
+    return text if len(text) <= LONGEST else json.dumps({**told, "evidence": {"leftOut": True}}, sort_keys=True)
 
 
 def read(value: Any) -> Report:

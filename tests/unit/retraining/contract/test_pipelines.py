@@ -1,6 +1,7 @@
 """What each system has of its own, beyond the contract of all."""
 
 import io
+import json
 import zipfile
 from typing import Any
 
@@ -9,7 +10,7 @@ from aiohttp import web
 
 from modelward.retraining import run as runs
 from modelward.retraining.triggers.outgoing import MAX_LOG, Client, Login, NeverError, Outgoing, path
-from modelward.retraining.triggers.pipeline import SETTLE
+from modelward.retraining.triggers.pipeline import SETTLE, in_text
 
 from .airflow import Airflow
 from .cluster import ArgoWorkflow
@@ -234,6 +235,20 @@ async def test_a_store_that_the_administrator_does_not_name_is_not_asked(serve: 
     assert not [path for _, path, _ in system.server.seen if path.startswith("/store")]
 
 
+@pytest.mark.parametrize("leads", ["https://[x", "//", "http://127.0.0.1:99999/", "file:///etc/passwd", ""])
+async def test_a_redirect_to_no_store_at_all_is_a_log_that_was_not_read(serve: Serve, leads: str) -> None:
+    class Odd(Github):
+        async def redirect(self, _request: Any) -> Any:
+            return web.Response(status=302, headers={"Location": leads})
+
+    world = await serve(Odd())
+    await world.until(runs.RUNNING)
+    world.system.go_on("bad", log=LOG)
+    await world.until(runs.ENDED)
+    assert world.run.message.startswith("The run of retrain.yml ended as failure in the job retrain, step train")
+    assert "root:" not in world.run.message
+
+
 async def test_the_stores_address_is_told_to_nobody(serve: Serve) -> None:
     """It is signed: who has it has the log."""
 
@@ -375,6 +390,13 @@ async def test_a_workflow_of_somebody_else_under_the_runs_name_is_not_touched(se
     await world.step()
     assert (world.run.result, "not of this run" in world.run.message) == (runs.FAILED, True)
     assert system.api.stopped == []
+
+
+def test_a_briefing_that_is_too_long_for_an_input_goes_without_its_evidence() -> None:
+    told = {"run": NAME, "evidence": {"drifted": ["amount"]}}
+    assert json.loads(in_text(told)) == told
+    long = {"run": NAME, "evidence": {"drifted": ["x" * 1024] * 100}}
+    assert json.loads(in_text(long)) == {"run": NAME, "evidence": {"leftOut": True}}
 
 
 @pytest.mark.parametrize("name", ["", ".", ".."])
