@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import yaml
 
 from modelward.api import names
 from modelward.kube.resources import BATCH_INFERENCES, EVENTS, JOBS, PODS
-from nodeless.cluster import Cluster
+from nodeless.cluster import REPOSITORY, Cluster
 from nodeless.kubelet import MERGE
 from nodeless.model import Model, condition
 from nodeless.operator_process import operator, until
@@ -59,6 +60,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a bucket alone": (spec_of(input={"uri": "s3://lake"}), "name a bucket (3 to 63"),
     "a claim alone": (spec_of(output={"uri": "pvc://lake/"}), "name a PersistentVolumeClaim of this namespace"),
     "an output that is no folder": (spec_of(output={"uri": "s3://lake/scored"}), "write a / at its end"),
+    "an output among the rows": (spec_of(output={"uri": "s3://lake/churn/out/"}), "it lies in spec.input.uri"),
+    "a long name": (spec_of(columns={"n" * 257: "a"}), "write names of at most 256 characters"),
     "another format": (spec_of(input={"uri": "s3://lake/a.json", "format": "json"}), "write parquet or csv"),
     "no keys": (spec_of(keys=[]), "spec.keys"),
     "a share of more than all": (spec_of(maxRejectedShare="101%"), "write a percentage from 0% to 100%"),
@@ -114,6 +117,8 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 GOOD: dict[str, dict[str, Any]] = {
     "the least": spec_of(),
+    "the example": yaml.safe_load((REPOSITORY / "examples/batch-churn.yaml").read_text())["spec"],
+    "a folder beside the rows": spec_of(output={"uri": "s3://lake/churn-scored/"}),
     "a ModelDeployment": spec_of(model={"modelDeployment": "churn"}),
     "an alias": spec_of(model={"uri": "models:/churn@champion", "registry": "mlflow"}),
     "everything": spec_of(
