@@ -15,6 +15,7 @@ from modelward.api import names
 from modelward.kube.resources import BATCH_INFERENCES, EVENTS, JOBS, PODS
 from nodeless.cluster import REPOSITORY, Cluster
 from nodeless.kubelet import MERGE
+from nodeless.model import S3 as MODELS
 from nodeless.model import Model, condition
 from nodeless.operator_process import operator, until
 from nodeless.training import container, terminated
@@ -263,6 +264,11 @@ def batch(cluster: Cluster, namespace: str) -> Batch:
     return Batch(cluster, namespace)
 
 
+def pinned(version: int = 1) -> dict[str, str]:
+    """With a digest: no pod is there to say which it fetched."""
+    return {"uri": MODELS.format(version), "digest": "sha256:" + str(version) * 64}
+
+
 def asked(job: Any) -> Any:
     """What its pods are told."""
     (score,) = job["spec"]["template"]["spec"]["containers"]
@@ -274,7 +280,7 @@ async def test_a_batch_is_run_once_by_the_stable_revision_that_it_keeps(model: M
     async with operator(batch.cluster) as one:
         batch.apply(parallelism=2)
         await until(lambda: batch.condition("Stalled")["reason"] == "ModelMissing", "that there is no model")
-        model.apply()
+        model.apply(model=pinned())
         await until(model.is_ready, "the model")
         job = await until(batch.running, "a run")
         (body,) = batch.jobs()
@@ -284,7 +290,7 @@ async def test_a_batch_is_run_once_by_the_stable_revision_that_it_keeps(model: M
         assert (body["spec"]["completionMode"], body["spec"]["backoffLimitPerIndex"]) == ("Indexed", 3)
         assert body["metadata"]["ownerReferences"][0]["uid"] == batch.get()["metadata"]["uid"]
         assert (batch.phase(), batch.condition("Ready")["status"]) == ("Running", "False")
-        model.apply(2)
+        model.apply(model=pinned(2))
         await until(model.is_second, "another version that is promoted meanwhile")
         assert batch.status()["active"]["model"]["revision"] == first
         batch.succeed(job, 100, 50)
@@ -315,7 +321,7 @@ async def test_a_batch_is_run_once_by_the_stable_revision_that_it_keeps(model: M
 
 async def test_rows_that_cant_be_scored_are_told_in_the_pods_own_words(model: Model, batch: Batch) -> None:
     async with operator(batch.cluster):
-        model.apply()
+        model.apply(model=pinned())
         await until(model.is_ready, "the model")
         batch.apply()
         job = await until(batch.running, "a run")
@@ -334,7 +340,7 @@ async def test_rows_that_cant_be_scored_are_told_in_the_pods_own_words(model: Mo
 
 async def test_a_crash_at_any_write_starts_no_second_run_and_loses_no_end(model: Model, batch: Batch) -> None:
     async with operator(batch.cluster):
-        model.apply()
+        model.apply(model=pinned())
         await until(model.is_ready, "the model")
     batch.apply()
     for writes in (1, 2):
@@ -361,7 +367,7 @@ async def test_a_schedule_begins_a_run_at_each_of_its_times_and_keeps_a_few_jobs
         return datetime.now(UTC) + timedelta(seconds=ahead[0])
 
     async with operator(batch.cluster, now=now):
-        model.apply()
+        model.apply(model=pinned())
         await until(model.is_ready, "the model")
         batch.apply(schedule={"cron": "0 2 * * *"}, historyLimit=1)
         await until(lambda: batch.phase() == "Scheduled", "that it is scheduled")
@@ -385,7 +391,7 @@ async def test_a_schedule_begins_a_run_at_each_of_its_times_and_keeps_a_few_jobs
 
 async def test_a_job_that_somebody_deletes_is_told_and_not_made_again(model: Model, batch: Batch) -> None:
     async with operator(batch.cluster) as one:
-        model.apply()
+        model.apply(model=pinned())
         await until(model.is_ready, "the model")
         batch.apply()
         job = await until(batch.running, "a run")
@@ -401,7 +407,7 @@ async def test_a_quota_is_told_of(model: Model, batch: Batch) -> None:
         "spec": {"hard": {"count/jobs.batch": "0"}}, "status": {"hard": {"count/jobs.batch": "0"}},
     }  # fmt: skip
     async with operator(batch.cluster):
-        model.apply()
+        model.apply(model=pinned())
         await until(model.is_ready, "the model")
         path = f"/api/v1/namespaces/{batch.namespace}/resourcequotas"
         batch.cluster.request("POST", path, quota)
