@@ -16,6 +16,7 @@ from localcluster import settings
 from localcluster.clients import kubectl
 
 GROUPS = {
+    "batchinferences": "apis/modelward.io/v1alpha1",
     "configmaps": "api/v1",
     "deployments": "apis/apps/v1",
     "driftpolicies": "apis/modelward.io/v1alpha1",

@@ -445,11 +445,15 @@ def policies(cluster: Cluster) -> None:
     """As they are installed, by kustomize, and in force."""
     built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
     parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
-    assert len(parts) == 12
+    assert len(parts) == 14
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
     somebody = Somebody(cluster, "default").may()
     # Each of them comes into force at a moment of its own.
-    for body in (model(serviceAccountName="cloud"), job(), quality(), registry(credentialsSecret={"name": "store"})):
+    asking = (
+        model(serviceAccountName="cloud"), job(), quality(), registry(credentialsSecret={"name": "store"}),
+        batch(credentialsSecret={"name": "store"}),
+    )  # fmt: skip
+    for body in asking:
         _until_refused(functools.partial(somebody.writes, body, dry_run=True))
     tenant = Somebody(cluster, "default").may(*LEASES)
     _until_refused(functools.partial(tenant.writes, claim(), dry_run=True))

@@ -4,6 +4,7 @@ Like modeldeployment.py: what the API server stored, with the CRD's defaults and
 tests/unit/api/test_batchinference_types.py holds these types and crds/batchinferences.modelward.io.yaml together.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +18,12 @@ from modelward.api.owners import owner_reference
 from modelward.api.pod_template import SCORE, problem_of
 
 KIND: Final = "BatchInference"
+
+LONGEST_REQUEST: Final = 256
+"""Characters of the annotation that count, since status repeats it."""
+
+MOST_TOLD: Final = 100_000
+"""Bytes of what a pod is told of names: a variable of Linux has 128 KiB at most."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,7 @@ def parse(body: Mapping[str, Any]) -> BatchInference:
     """Read one BatchInference as the API server returns it. Raises InvalidObjectError."""
     with read_as(KIND):
         metadata = body["metadata"]
+        request = (metadata.get("annotations") or {}).get(ANNOTATION_RUN)
         return BatchInference(
             namespace=metadata["namespace"],
             name=metadata["name"],
@@ -137,7 +145,7 @@ def parse(body: Mapping[str, Any]) -> BatchInference:
             spec=_spec(body["spec"]),
             status=body.get("status") or {},
             deleting=bool(metadata.get("deletionTimestamp")),
-            request=(metadata.get("annotations") or {}).get(ANNOTATION_RUN),
+            request=None if request is None else str(request)[:LONGEST_REQUEST],
         )
 
 
@@ -185,6 +193,17 @@ def _check_paths(spec: Spec) -> None:
             raise InvalidObjectError(f"{field_name}: write s3://bucket/path or pvc://claim/path, without '..'")
     if not spec.output.uri.endswith("/"):
         raise InvalidObjectError("spec.output.uri: it names a folder; write a / at its end")
+    if spec.output.uri.startswith(f"{spec.input.uri.rstrip('/')}/"):
+        raise InvalidObjectError(
+            "spec.output.uri: it lies in spec.input.uri, so the next run would take this one's predictions for rows; "
+            "name another folder"
+        )
+    told = json.dumps([spec.keys, spec.columns, spec.input.uri, spec.output.uri]).replace("$", "$$")
+    if len(told) > MOST_TOLD:
+        raise InvalidObjectError(
+            f"spec.columns: names of {len(told)} bytes are more than a pod can be told ({MOST_TOLD}); give columns of "
+            "the input the names that the model knows, and leave these out"
+        )
 
 
 def _model(raw: Mapping[str, Any]) -> BatchModel:

@@ -98,6 +98,8 @@ def test_what_is_stored_is_read() -> None:
         ({"input": {"uri": "file:///etc/passwd"}}, "spec.input.uri: write s3://"),
         ({"input": {"uri": "pvc://lake/../other"}}, "without '..'"),
         ({"output": {"uri": "s3://lake/scored"}}, "write a / at its end"),
+        ({"output": {"uri": "s3://lake/churn/out/"}}, "it lies in spec.input.uri"),
+        ({"columns": {f"c{n}": "é" * 200 for n in range(100)}}, "more than a pod can be told"),
         ({"template": {"spec": {"hostNetwork": True}}}, "spec.template.spec.hostNetwork"),
         ({"template": {"spec": {"containers": [{"name": "score", "image": "own:1"}]}}}, "is a ModelDeployment's"),
         ({"template": {"spec": {"containers": [{"name": "proxy", "image": "own:1"}]}}}, "a Job ends when all of its"),
@@ -141,6 +143,12 @@ def test_what_it_may() -> None:
         parse({"metadata": METADATA, "spec": SPEC | OWN | {"template": {"spec": {"initContainers": [sidecar]}}}})
     template = {"spec": {"containers": [score], "initContainers": [sidecar | {"name": "mesh"}]}}
     assert parse({"metadata": METADATA, "spec": SPEC | OWN | {"template": template}}).spec.template == template
+
+
+def test_of_a_long_annotation_the_beginning_counts() -> None:
+    """Status repeats it, and so does the Job."""
+    batch = parse({"metadata": METADATA | {"annotations": {"modelward.io/run": "x" * 200_000}}, "spec": SPEC})
+    assert batch.request == "x" * 256
 
 
 def test_the_claim_of_an_address() -> None:

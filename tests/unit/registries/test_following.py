@@ -6,6 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +130,22 @@ async def test_what_nobody_follows_is_asked_for_as_long_as_somebody_asks_about_i
         one.now += BESIDES + 1
         await one.look(registry(mlflow), ALIAS)
         assert set(registries._followed[Key("ml", "mlflow", "ModelRegistry")]) == {ALIAS}
+
+
+async def test_what_was_said_long_ago_is_none_for_who_wants_it_fresh() -> None:
+    async with Recorded() as mlflow, world() as one:
+        registries: Registries = one.registries
+        ask = partial(registries.about, registry(mlflow), "models:/fraud/2")
+        assert ask() is None
+        await one.poller.idle()
+        begun = registries._now()
+        assert version(ask(begun - 10.0)) == "2"
+        one.now += 10 * INTERVAL
+        later = registries._now()
+        assert version(ask()) == "2", "whoever does not mind has it still"
+        assert ask(later + 1.0) is None, "and has it asked"
+        await one.poller.idle()
+        assert version(ask(begun)) == "2"
 
 
 async def test_a_refresh_has_it_asked_now() -> None:

@@ -97,6 +97,8 @@ def _stable_of(batch: BatchInference, cache: Cache, name: str) -> RunModel | Pro
     model = as_resolved(spec.model, asked["model"])
     version = model.version if isinstance(model, ResolvedModel) else str(stable.get("version") or "")
     first = str(stable.get("digest") or "")
+    if not (model.digest or first):
+        return Problem("ModelNotServing", f"Waiting for {name} to tell which artifact {revision} serves", PASSES)
     used = Used(name=name, uri=model.uri, version=version, revision=revision, digest=model.digest or first)
     return RunModel(model, used, first, pod_template.own_image(spec.template))
 
