@@ -18,7 +18,7 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 -
 .PHONY: help demo demo-down observe observe-down check-observe test-integrations check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
-	bench-serving bench-rollout bench-drift bench-quality
+	bench-serving bench-rollout bench-drift bench-quality bench-batch
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -147,6 +147,9 @@ bench-drift: $(READY) ## what drift costs, ours and other tools, and false alarm
 
 bench-quality: $(READY) ## what the evaluation of outcomes costs beside pandas and scikit-learn (BENCH="--rows 10000000": long)
 	@$(BIN)/python -m benchmarks.quality $(BENCH)
+
+bench-batch: $(READY) ## batches beside scikit-learn's own predict, their memory, and twenty kills, five minutes
+	@$(BIN)/python -m benchmarks.batch $(BENCH)
 
 docs: $(READY) ## generate the reference of the CRD, and the page of metrics
 	@$(BIN)/python docs/generate_reference.py

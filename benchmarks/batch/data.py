@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -27,7 +27,12 @@ def frame(rows: int, first: int = 0) -> pd.DataFrame:
 def models() -> Iterator[tuple[str, Any]]:
     data = frame(TRAINED_ON)
     label = (data["f0"] + data["f1"] * data["f2"] + data["f3"] > 0).astype(int)
-    for name, last in (("tree", GradientBoostingClassifier(n_estimators=100)), ("linear", LogisticRegression())):
+    kinds = {
+        "tree": GradientBoostingClassifier(n_estimators=100),
+        "forest": RandomForestClassifier(100, random_state=0),
+        "linear": LogisticRegression(),
+    }
+    for name, last in kinds.items():
         yield name, make_pipeline(StandardScaler(), last).fit(data[FEATURES], label)
 
 

@@ -31,7 +31,7 @@ def on_one_core(command: list[str], **settings: str) -> subprocess.Popen[bytes]:
     cores = sorted(os.sched_getaffinity(0))
     threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL")}
     return subprocess.Popen(
-        ["taskset", "-c", str(cores[-1]), sys.executable, *command], env={**os.environ, **threads, **settings},
+        ["taskset", "-c", str(cores[-1]), sys.executable, "-m", *command], env={**os.environ, **threads, **settings},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -56,15 +56,10 @@ class Run:
             "model": {"name": "m", "version": "1", "digest": Manifest.read(self.bundle).digest},
         }  # fmt: skip
         return on_one_core(
-            ["-m", "modelward_batch", "--allow", str(self.root)], BUNDLE_DIR=str(self.bundle),
+            ["modelward_batch", "--allow", str(self.root)], BUNDLE_DIR=str(self.bundle),
             MODELWARD_BATCH=json.dumps(asked), MODELWARD_BATCH_PODS=str(self.pods), JOB_COMPLETION_INDEX=str(index),
             MODELWARD_TERMINATION_LOG=str(self.root / f"message-{index}"), LOG_LEVEL="WARNING",
         )  # fmt: skip
-
-    def seconds(self) -> float:
-        """Of all units: reading, scoring and writing, without the process's start."""
-        receipts = self.folder.glob("_units/*.json")
-        return float(sum(json.loads(path.read_bytes())["seconds"] for path in receipts))
 
     def keys(self) -> list[int]:
         """Of all rows that a reader finds."""

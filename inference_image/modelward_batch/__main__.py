@@ -36,9 +36,9 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
         help="a local folder that input and output may lie in, beside /input and /output; may be repeated",
     )  # fmt: skip
     options = parser.parse_args(arguments)
-    logs.configure(
-        environment.get("LOG_LEVEL", "INFO").upper(), "batch", revision=environment.get("MODEL_REVISION", "")
-    )
+    level = environment.get("LOG_LEVEL", "INFO").upper()
+    known = level in logging.getLevelNamesMapping()
+    logs.configure(level if known else "INFO", "batch", revision=environment.get("MODEL_REVISION", ""))
     log = logging.getLogger("modelward_batch")
     begun = time.monotonic()
     told, code, problem = progress.Told(), progress.DONE, ""

@@ -133,8 +133,9 @@ def check(plan: Plan, spec: Spec) -> None:
     """Raises Incurable where a run of that name was begun that is another one."""
     pairs = (
         ("input.uri", plan.input, spec.input), ("keys", plan.keys, spec.keys),
-        ("columns", plan.columns, dict(spec.columns)), ("model.digest", plan.model.digest, spec.model.digest),
-        ("model.version", plan.model.version, spec.model.version),
+        ("columns", plan.columns, dict(spec.columns)),
+        ("model.digest", plan.model.digest, spec.model.digest or plan.model.digest),
+        ("model.version", plan.model.version, spec.model.version or plan.model.version),
     )  # fmt: skip
     for name, was, now in pairs:
         if was != now:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -73,11 +73,7 @@ class Loaded:
 def loaded(bundle: Bundle, spec: Spec) -> Loaded:
     """Raises ModelError, and Incurable where it is another model than the run's."""
     manifest, model = admission.load(bundle.folder, bundle.artifact, bundle.allowed, bundle.cores)
-    if manifest.digest != spec.model.digest:
-        raise Incurable(
-            f"the pod has the model {manifest.digest}, and the run is of {spec.model.digest}; let it begin anew with "
-            "the model that is there, under another name"
-        )
+    spec.model.of(manifest.digest)
     golden.verify(model, bundle.folder, manifest)
     reference = None
     with suppress(FileNotFoundError, ProfileError, ValueError):  # names are then the signature's
@@ -111,7 +107,9 @@ class Run:
             return self.told
         left = [unit for unit in mine if unit.number not in receipts]
         if left:
-            units = _Units(known, model or self._load(), self._spec, self._source, self._output, self._sizes)
+            model = model or self._load()
+            known.model.of(model.manifest.digest)  # a pod that came later, where the run's digest was not known before
+            units = _Units(known, model, self._spec, self._source, self._output, self._sizes)
             self._check_share(receipts, known)
             for unit in left:
                 receipts[unit.number] = units.score(unit, self._clock)
@@ -130,7 +128,8 @@ class Run:
         return found
 
     def _new_plan(self, model: Loaded) -> Plan:
-        made = plan_of(self._source, self._spec, model.manifest, self._sizes)
+        spec = replace(self._spec, model=self._spec.model.of(model.manifest.digest))
+        made = plan_of(self._source, spec, model.manifest, self._sizes)
         outputs_of(model.manifest, model.reference, self._spec.keys)
         if self._output.create(PLAN, made.content):
             log.info("planned %d units of %d files", len(made.units), len(made.files))

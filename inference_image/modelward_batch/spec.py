@@ -8,8 +8,8 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
 
 from modelward_batch.errors import Incurable
 
@@ -26,13 +26,23 @@ _RUN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 @dataclass(frozen=True)
 class Asked:
-    """The model that a run is made with. `version`: as its users call it, else the beginning of its digest."""
+    """The model that a run is made with. `version`: as its users call it, else the beginning of its digest; `digest`:
+    empty where nobody knew it before the model was there: that of the pod that plans holds for all of them then."""
 
     name: str
     version: str
     revision: str
     uri: str
     digest: str
+
+    def of(self, digest: str) -> Self:
+        """With the digest that the model which is there has. Raises Incurable where it is another one."""
+        if self.digest and self.digest != digest:
+            raise Incurable(
+                f"the pod has the model {digest}, and the run is of {self.digest}; let it begin anew with the model "
+                "that is there, under another name"
+            )
+        return replace(self, digest=digest, version=self.version or digest.removeprefix("sha256:")[:12])
 
 
 @dataclass(frozen=True)
@@ -79,10 +89,10 @@ def load(environment: Mapping[str, str] = os.environ) -> Spec:
         max_rejected_share=_share(whole.get("maxRejectedShare", 0)),
         model=Asked(
             name=_text(model, "name", "model."),
-            version=str(model.get("version") or "") or _text(model, "digest", "model.").removeprefix("sha256:")[:12],
+            version=str(model.get("version") or ""),
             revision=str(model.get("revision") or ""),
             uri=str(model.get("uri") or ""),
-            digest=_text(model, "digest", "model."),
+            digest=str(model.get("digest") or ""),
         ),
         pods=pods,
         index=index,

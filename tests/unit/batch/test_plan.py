@@ -35,7 +35,10 @@ def test_what_the_operator_asks_is_read() -> None:
     assert (found.pods, found.index, found.model.version) == (4, 3, "12")
     plain = {"name": "m", "digest": DIGEST}
     least = spec.load({spec.VARIABLE: json.dumps({**ASKED, "columns": None, "model": plain})})
-    assert (least.columns, least.pods, least.index, least.model.version) == ({}, 1, 0, "abababababab")
+    assert (least.columns, least.pods, least.index, least.model.version) == ({}, 1, 0, "")
+    assert least.model.of(DIGEST).version == "abababababab"
+    unknown = spec.load({spec.VARIABLE: json.dumps({**ASKED, "model": {"name": "m"}})}).model
+    assert unknown.of(DIGEST) == least.model.of(DIGEST)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -47,7 +50,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"keys": "id"}, "keys is 'id'"), ({"keys": ["a", "a"]}, "name each column once"),
     ({"columns": ["a"]}, "columns is"), ({"columns": {"a": 1}}, "columns.a is 1"),
     ({"maxRejectedShare": 2}, "maxRejectedShare is 2; set it to a number from 0 to 1"),
-    ({"maxRejectedShare": True}, "maxRejectedShare is True"), ({"model": {"name": "m"}}, "model.digest is None"),
+    ({"maxRejectedShare": True}, "maxRejectedShare is True"), ({"model": {"digest": DIGEST}}, "model.name is None"),
     ({"model": None}, "model is None"), ({spec.PODS: "0"}, "MODELWARD_BATCH_PODS is '0'"),
     ({spec.INDEX: "4"}, "JOB_COMPLETION_INDEX is 4, and there are 4 pods"), ({spec.INDEX: "٣"}, "INDEX is"),
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from modelward_batch.errors import FileChanged, Incurable
 from modelward_batch.planning import Sizes
+from modelward_batch.run import Loaded
 from unit.inference.models import TEXTS, case, customers
 
 from .worlds import World, bundle_of
@@ -445,6 +447,23 @@ def test_another_model_goes_on_with_no_run_and_is_not_taken_for_the_runs(world: 
         world.but(model=model).run(1)
     with pytest.raises(Incurable, match=r"the pod has the model sha256:.*, and the run is of sha256:000"):
         world.but(model=model, run="r2").run(1)
+
+
+def test_where_nobody_knew_the_models_digest_the_first_pods_holds_for_all(world: World) -> None:
+    model = {**world.document()["model"], "digest": "", "version": ""}
+    several = world.but(model=model)
+    several.run(0)
+    plan = json.loads((several.run_folder / "_plan.json").read_bytes())
+    assert plan["model"]["digest"] == world.manifest.digest
+    assert plan["model"]["version"] == world.manifest.digest.removeprefix("sha256:")[:12]
+
+    def overwritten() -> Loaded:
+        found = several.loaded()
+        return replace(found, manifest=replace(found.manifest, digest="sha256:" + "0" * 64))
+
+    with pytest.raises(Incurable, match=r"the pod has the model sha256:000.*, and the run is of"):
+        several.run(1, load=overwritten)
+    assert several.run(1).complete
 
 
 def test_what_is_no_plan_is_told(world: World) -> None:
