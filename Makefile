@@ -15,7 +15,7 @@ LOCALCLUSTER := python3 -m localcluster
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package modelward --no-emit-package modelward-inference
 
-.PHONY: help demo demo-down test test-integrations check-pipelines check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down test test-integrations check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality
