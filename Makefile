@@ -15,7 +15,7 @@ LOCALCLUSTER := python3 -m localcluster
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package modelward --no-emit-package modelward-inference
 
-.PHONY: help demo demo-down test test-integrations check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down test test-integrations check-pipelines check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality
@@ -80,6 +80,15 @@ test-integrations: $(READY) ## the packages for Airflow and Prefect in these, ea
 			$$home/bin/python -m pytest -c /dev/null --rootdir integrations/$$name -p no:cacheprovider -q \
 			integrations/$$name/tests || exit 1; \
 	done
+
+check-pipelines: $(READY) ## the GitHub action and the workflows of docs and examples by act, without Docker, seconds
+	@home=$(CACHE)/act-$$(sha256sum integrations/github-action/requirements.lock | cut -c1-12); \
+	if [ ! -e $$home/.complete ]; then \
+		rm -rf $$home && $(BIN)/uv venv -q $$home && $(BIN)/uv pip install -q --python $$home --require-hashes \
+			-r integrations/github-action/requirements.lock && touch $$home/.complete || exit 1; \
+	fi; \
+	ACT=$$home/bin/act $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
+		--rootdir integrations/github-action integrations/github-action/tests
 
 attack: $(READY) ## attack the product's own processes in every spelling; a table, and one line of JSON (ATTACK="pickle": a part)
 	@$(BIN)/python -W ignore -m attack $(ATTACK)

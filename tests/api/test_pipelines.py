@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from modelward_cli.pipeline.rollouts import State, progress
 from nodeless.cluster import REPOSITORY, Cluster
 from nodeless.model import S3, Model
 from nodeless.operator_process import operator, until
+from s3store import S3Store
 from unit.pipelines.pages import blocks
 
 from .test_rollouts import SLOW
@@ -167,3 +169,35 @@ async def test_a_rollout_is_seen_to_its_end(cluster: Cluster, model: Model, aske
         cluster.kubectl("annotate", "-n", model.namespace, "modeldeployment/fraud", "modelward.io/rollout=promote")
         await until(sees(State.PROMOTED, TWO), "it is promoted by hand")
         assert progress(read_model(asked, "fraud"), Version(ONE)).state is State.SUPERSEDED
+
+
+def test_a_bundle_is_registered_once_in_a_store_and_fetched_as_git_pins_it(tmp_path: Path) -> None:
+    """The steps of the CI/CD templates against a real S3 server."""
+    store = S3Store(tmp_path / "s3")
+
+    def step(name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        script = str(REPOSITORY / f"examples/pipelines/steps/{name}.py")
+        return subprocess.run(
+            [sys.executable, script, *arguments], cwd=tmp_path, text=True, capture_output=True, timeout=120,
+            env={**os.environ, **store.environment, "AWS_DEFAULT_REGION": "us-east-1"}, check=False,
+        )  # fmt: skip
+
+    try:
+        store.client.create_bucket(Bucket="models")
+        (tmp_path / "model.tar").write_bytes(b"a bundle")
+        register = ("register", "--bundle", "model.tar", "--name", "fraud", "--to", "s3://models/prod/")
+        for _ in range(2):
+            assert (ended := step(*register)).returncode == 0, ended.stderr
+        told = json.loads((tmp_path / "build/registered.json").read_text())
+        (stored,) = store.client.list_objects_v2(Bucket="models")["Contents"]
+        assert told["uri"] == f"s3://models/{stored['Key']}"
+        model = {"kind": "ModelDeployment", "metadata": {"name": "fraud"}, "spec": {"model": told}}
+        (tmp_path / "fraud.yaml").write_text(yaml.safe_dump(model))
+        fetch = ("champion", "--file", "fraud.yaml", "--model", "fraud")
+        assert (ended := step(*fetch)).returncode == 0, ended.stderr
+        assert (tmp_path / "build/champion.tar").read_bytes() == b"a bundle"
+        store.client.put_object(Bucket="models", Key=stored["Key"], Body=b"other bytes")
+        assert "who has changed it?" in step(*fetch).stderr
+        assert "is there already, with other bytes" in step(*register).stderr
+    finally:
+        store.stop()
