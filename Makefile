@@ -90,6 +90,15 @@ test-integrations: $(READY) ## the packages for Airflow and Prefect in these, ea
 			integrations/$$name/tests || exit 1; \
 	done
 
+check-pipelines: $(READY) ## the GitHub action and the workflows of docs and examples by act, without Docker, seconds
+	@home=$(CACHE)/act-$$(sha256sum integrations/github-action/requirements.lock | cut -c1-12); \
+	if [ ! -e $$home/.complete ]; then \
+		rm -rf $$home && $(BIN)/uv venv -q $$home && $(BIN)/uv pip install -q --python $$home --require-hashes \
+			-r integrations/github-action/requirements.lock && touch $$home/.complete || exit 1; \
+	fi; \
+	ACT=$$home/bin/act $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
+		--rootdir integrations/github-action integrations/github-action/tests
+
 attack: $(READY) ## attack the product's own processes in every spelling; a table, and one line of JSON (ATTACK="pickle": a part)
 	@$(BIN)/python -W ignore -m attack $(ATTACK)
 
