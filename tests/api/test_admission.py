@@ -156,6 +156,12 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a template": (
         model(template={"metadata": {"labels": {"a": "b"}}}), (DEPLOYMENTS,), "may not create Deployments in namespace",
     ),
+    "a server of one's own": (
+        model(runtime={"container": {"image": "a:1", "readyPath": "/"}}), (DEPLOYMENTS,), "spec.runtime: ",
+    ),
+    "a server's arguments": (
+        model(runtime={"name": "triton", "args": ["--exec"]}), (DEPLOYMENTS,), "spec.runtime: ",
+    ),
     "a template of the router": (
         model(router={"template": {"spec": {"priorityClassName": "high"}}}), (DEPLOYMENTS,),
         "may not create Deployments in namespace",
@@ -398,6 +404,11 @@ def test_what_somebody_may_not_do_himself_is_not_done_for_him(somebody: Somebody
         if left_out is rights[-1]:
             assert sentence in said
         assert "JSON" not in said
+
+
+def test_a_preset_by_its_name_is_the_installations_choice_of_what_runs(somebody: Somebody) -> None:
+    taken, said = somebody.writes(model(runtime={"name": "triton"}), dry_run=True)
+    assert taken, said
 
 
 def test_another_objects_right_is_none(somebody: Somebody) -> None:
