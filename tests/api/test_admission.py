@@ -407,7 +407,7 @@ def test_what_somebody_may_not_do_himself_is_not_done_for_him(somebody: Somebody
 
 
 def test_a_preset_by_its_name_is_the_installations_choice_of_what_runs(somebody: Somebody) -> None:
-    taken, said = somebody.writes(model(runtime={"name": "triton"}), dry_run=True)
+    taken, said = somebody.may().writes(model(runtime={"name": "triton"}), dry_run=True)
     assert taken, said
 
 

@@ -23,7 +23,8 @@ files = pathlib.Path(os.environ["MODEL_DIR"])
 def ready():
     return {"files": sorted(each.name for each in files.iterdir())}
 @app.post("/score")
-def score(body: dict):
+async def score(request: fastapi.Request):
+    await request.json()
     if os.environ["VERSION"] == "bad":
         raise fastapi.HTTPException(500, "out of order")
     return {"version": os.environ["VERSION"], "bytes": sum(each.stat().st_size for each in files.iterdir())}
