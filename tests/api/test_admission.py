@@ -212,6 +212,12 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "a template": (
         model(template={"metadata": {"labels": {"a": "b"}}}), (DEPLOYMENTS,), "may not create Deployments in namespace",
     ),
+    "a server of one's own": (
+        model(runtime={"container": {"image": "a:1", "readyPath": "/"}}), (DEPLOYMENTS,), "spec.runtime: ",
+    ),
+    "a server's arguments": (
+        model(runtime={"name": "triton", "args": ["--exec"]}), (DEPLOYMENTS,), "spec.runtime: ",
+    ),
     "a template of the router": (
         model(router={"template": {"spec": {"priorityClassName": "high"}}}), (DEPLOYMENTS,),
         "may not create Deployments in namespace",
@@ -508,6 +514,11 @@ def test_who_may_not_get_a_model_has_no_batch_of_it(somebody: Somebody) -> None:
     taken, said = poor.writes(body, dry_run=True)
     assert not taken
     assert "may not get ModelDeployment fraud in namespace" in said
+
+
+def test_a_preset_by_its_name_is_the_installations_choice_of_what_runs(somebody: Somebody) -> None:
+    taken, said = somebody.may().writes(model(runtime={"name": "triton"}), dry_run=True)
+    assert taken, said
 
 
 def test_another_objects_right_is_none(somebody: Somebody) -> None:

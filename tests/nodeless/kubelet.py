@@ -73,7 +73,10 @@ class FakeKubelet:
     def _is_refused(self, deployment: dict[str, Any]) -> bool:
         steps = deployment["spec"]["template"]["spec"].get("initContainers", ())
         told = [
-            each["value"] for step in steps for each in step.get("env", ()) if each["name"] == "MODEL_ALLOWED_FORMATS"
+            each.get("value", "")  # the API server leaves empty ones out
+            for step in steps
+            for each in step.get("env", ())
+            if each["name"] == "MODEL_ALLOWED_FORMATS"
         ]
         return bool(self.needing and told) and self.needing not in told[0].split(",")
 

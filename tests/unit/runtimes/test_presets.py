@@ -11,10 +11,12 @@ import pytest
 import yaml
 
 from builders import PLATFORM, owner
-from modelward.api.modeldeployment import Model, ModelDeployment
+from modelward.api.modeldeployment import Model, ModelDeployment, parse
 from modelward.api.runtime import Runtime
 from modelward.platform import Platform
 from modelward.revisions import deployment as revision
+from modelward.rollouts.gates.query import render
+from modelward.rollouts.gates.query_scope import scoped
 from modelward.runtime_files import OURS, presets
 from modelward.runtimes.preset import VARIABLES, PresetError, read
 from modelward.runtimes.runtime import MODELWARD
@@ -278,3 +280,36 @@ def test_a_wrong_file_is_told_by_its_name(tmp_path: Path) -> None:
 def test_variables_are_those_that_pods_have() -> None:
     told = variables(pod("triton")["containers"][0])
     assert set(VARIABLES) <= told.keys()
+
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("runtime-*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda each: each.stem)
+def test_an_example_becomes_a_pod_and_its_queries_have_the_names_of_a_rollout(path: Path) -> None:
+    body = yaml.safe_load(path.read_text())
+    made = parse({**body, "metadata": {**body["metadata"], "namespace": "ml", "uid": "u"}})
+    assert revision.shape(made, WHOLE, "fraud-0123456789").template["spec"]["containers"]
+    for metric in made.spec.rollout.gates.metrics:
+        names = {"candidate": "fraud-a", "stable": "fraud-b", "namespace": "ml", "name": "fraud"}
+        assert "fraud-a" in render(metric.query, names)
+        assert scoped(render(metric.query, names), "namespace", "ml").count('namespace="ml"') >= 1
+
+
+def test_the_examples_are_of_these_servers() -> None:
+    assert {each.stem.removeprefix("runtime-") for each in EXAMPLES} == {
+        "triton", "mlserver", "torchserve", "tensorflow-serving", "fastapi",
+    }  # fmt: skip
+
+
+def test_the_preset_of_the_page_is_one() -> None:
+    page = (Path(__file__).parents[3] / "docs/runtimes.md").read_text()
+    block = page[page.index("apiVersion: v1\nkind: ConfigMap") :].split("\n```")[0]
+    preset = read(yaml.safe_load(block)["data"]["scorer.yaml"])
+    assert (preset.name, preset.live_for("m"), preset.metrics) == ("scorer", "/live", "separate")
+
+
+def test_the_page_has_every_preset() -> None:
+    page = (Path(__file__).parents[3] / "docs/runtimes.md").read_text()
+    table = page[page.index("| name | protocol |") :].split("\n\n")[0]
+    assert {each.split("`")[1] for each in table.splitlines()[2:] if each.startswith("| `")} == set(ALL)
