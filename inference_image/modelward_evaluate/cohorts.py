@@ -107,7 +107,7 @@ def narrowed(log: Table, spec: Spec) -> Table:
         row=log.row.cast("int64"),
         key=as_id(log.key) if "key" in there else ibis.null("string"),
         time=time,
-        day=time.date(),
+        day=time.cast("timestamp").truncate("h") if spec.hourly else time.date(),
         revision=_said(log, "revision"),
         arm=_said(log, "arm"),
         sampled=ibis.ifelse(fraction.between(SPARSEST, 1), fraction, 1.0),

@@ -71,6 +71,13 @@ def evaluate(spec: Spec) -> Evaluation:
         return Evaluation(found.counts, known, tuple(watched), tuple(to_come))
 
 
+def by_hour(spec: Spec) -> Evaluation:
+    """The sums of all rows by hour, revision and arm, and nothing else of an evaluation. Raises EvaluationError."""
+    hours = spec.model_copy(update={"hourly": True, "segments": (), "fairness": None, "concept": None})
+    with _measured(hours) as (found, rows):
+        return Evaluation(found.counts, tuple(groups(rows, hours)))
+
+
 def losses_by_day(spec: Spec) -> tuple[Losses, ...]:
     """What concept drift is searched for in, and nothing else of an evaluation. Raises EvaluationError."""
     with _measured(spec) as (_, rows):

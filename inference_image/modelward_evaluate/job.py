@@ -12,10 +12,12 @@ from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from modelward_evaluate import report
+from modelward_evaluate import pairs, report
+from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
-from modelward_evaluate.evaluate import evaluate, losses_by_day, of_days
+from modelward_evaluate.evaluate import by_hour, evaluate, losses_by_day, of_days
+from modelward_evaluate.pairs import Pair
 from modelward_evaluate.report import Asked
 from modelward_evaluate.sources import listing
 from modelward_evaluate.spec import Concept, Spec
@@ -42,12 +44,14 @@ class Watched(Days):
 
 
 class Job(BaseModel):
-    """`evaluation`: of the cohort; `before`: the days that it is compared with; the rest as report.Asked has it."""
+    """`evaluation`: of the cohort; `before`: the days that it is compared with; `pairs`: arms that are held against one
+    another, in place of all that is said of a cohort; the rest as report.Asked has it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     evaluation: Spec
     revision: Annotated[str, Field(min_length=1)]
+    pairs: Annotated[tuple[Pair, ...], Field(max_length=20)] = ()
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
     metrics: tuple[str, ...] = ()
     smallest: Annotated[int, Field(ge=1)] = 100
@@ -65,6 +69,9 @@ def run(job: Job) -> dict[str, Any]:
     paths = listing(spec.predictions).paths
     if not of_days(paths, spec):
         return report.nothing(asked, "predictions")
+    if job.pairs:
+        hours = by_hour(spec)
+        return report.compared(hours, asked, pairs.told(hours.groups, job.pairs, positive_of(spec), job.metrics))
     found, before = evaluate(spec), None
     if job.before is not None:
         earlier = spec.model_copy(

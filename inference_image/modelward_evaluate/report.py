@@ -90,6 +90,11 @@ def report(
     }
 
 
+def compared(found: Evaluation, asked: Asked, rows: list[Row]) -> dict[str, Any]:
+    """`rows`: of arms against the stable one, as `pairs.told` has them."""
+    return {"v": VERSION, "revision": asked.revision, "rows": 0, "counts": found.counts, "pairs": rows}
+
+
 def nothing(asked: Asked, of: str) -> dict[str, Any]:
     """There are no files of `of`: predictions or outcomes."""
     return {"v": VERSION, "revision": asked.revision, "rows": 0, "nothing": of}
@@ -107,9 +112,12 @@ def pack(told: Mapping[str, Any]) -> str:
     """As the message of a pod. Of too many values the last ones are left out, and counted as `dropped`."""
     kept = dict(told)
     dropped = 0
-    while len(message := _packed({**kept, "dropped": dropped} if dropped else kept)) > LIMIT and kept.get("values"):
-        least = max(1, len(kept["values"]) // 20)
-        kept["values"] = kept["values"][:-least]
+    while len(message := _packed({**kept, "dropped": dropped} if dropped else kept)) > LIMIT:
+        name = next((each for each in ("values", "pairs") if kept.get(each)), None)
+        if name is None:
+            break
+        least = max(1, len(kept[name]) // 20)
+        kept[name] = kept[name][:-least]
         dropped += least
     return message
 
@@ -155,8 +163,8 @@ def _concept(watched: Iterable[Mapping[str, Any]], asked: Asked) -> list[Row]:
     own.sort(key=lambda each: (bool(each["segment"]), -each["evidence"] / each["needed"]))
     return [
         [
-            cut(each["segment"]), cut(each["value"]), each["since"], *(_short(each[name]) for name in _NUMBERS),
-            _short(min(each["evidence"] / each["needed"], MOST)), each["rows"],
+            cut(each["segment"]), cut(each["value"]), each["since"], *(short(each[name]) for name in _NUMBERS),
+            short(min(each["evidence"] / each["needed"], MOST)), each["rows"],
         ]
         for each in own[:SHOWN]
     ]  # fmt: skip
@@ -164,12 +172,12 @@ def _concept(watched: Iterable[Mapping[str, Any]], asked: Asked) -> list[Row]:
 
 def _numbers(each: Estimate) -> Row:
     """Value, low, high and rows; an interval is wider by what cells of scores may be off."""
-    low = None if each.low is None else _short(each.low - each.within)
-    high = None if each.high is None else _short(each.high + each.within)
-    return [_short(each.value), low, high, each.rows]
+    low = None if each.low is None else short(each.low - each.within)
+    high = None if each.high is None else short(each.high + each.within)
+    return [short(each.value), low, high, each.rows]
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     return float(f"{value:.7g}")
 
 

@@ -184,6 +184,8 @@ class Spec(Run):
     business: Expression | None = None
     """An SQL expression of a row's worth; `outcome` is its outcome."""
     concept: Concept | None = None
+    hourly: bool = False
+    """Whether sums are of each hour, and not of each day."""
 
     @property
     def all_segments(self) -> tuple[Segment, ...]:

@@ -30,6 +30,9 @@ AUTOSCALED: Final = "Autoscaled"
 MEASURED: Final = "Measured"
 """Of a DriftPolicy, only where spec.quality asks for it."""
 
+OUTCOMES_COMPARED: Final = "OutcomesCompared"
+"""Of a ModelDeployment, only where spec.rollout.gates.quality asks for it."""
+
 WRITTEN_BACK: Final = "WrittenBack"
 """Only where the ModelRegistry has spec.writeBack."""
 

@@ -12,6 +12,9 @@ REFERENCE, DAYS = "Reference", "Days"
 WORTH: Final = "worth"
 """The metric that spec.quality.business is."""
 
+LOWER_IS_BETTER: Final = frozenset({"falsePositiveRate", "logLoss", "brier", "rmse", "mae", "mape"})
+"""Metrics of which less is better; of all others but bias and selectionRate, which are neither, it is more."""
+
 
 @dataclass(frozen=True)
 class OutcomeColumns:
@@ -162,8 +165,8 @@ def parse_quality(raw: Mapping[str, Any]) -> Quality:
         raw.get(name) for name in ("compare", "schedule", "fairness", "business", "concept")
     )
     return Quality(
-        task=_task(raw["task"]),
-        outcomes=_outcomes(raw.get("outcomes") or {}),
+        task=parse_task(raw["task"]),
+        outcomes=parse_outcomes(raw.get("outcomes") or {}),
         label_window=raw.get("labelWindow"),
         every=raw.get("every"),
         schedule=None
@@ -201,7 +204,7 @@ def parse_quality(raw: Mapping[str, Any]) -> Quality:
     )
 
 
-def _task(raw: Mapping[str, Any]) -> Task:
+def parse_task(raw: Mapping[str, Any]) -> Task:
     return Task(
         kind=str(raw["kind"]),
         label=raw.get("label"),
@@ -214,7 +217,7 @@ def _task(raw: Mapping[str, Any]) -> Task:
     )
 
 
-def _outcomes(raw: Mapping[str, Any]) -> Outcomes:
+def parse_outcomes(raw: Mapping[str, Any]) -> Outcomes:
     secret, columns, table = raw.get("credentialsSecret"), raw.get("columns") or {}, raw.get("table")
     return Outcomes(
         uri=raw.get("uri"),

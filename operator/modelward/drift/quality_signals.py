@@ -12,7 +12,7 @@ from statistics import NormalDist
 from typing import Final
 
 from modelward.api.driftpolicy import Spec
-from modelward.api.quality import DAYS
+from modelward.api.quality import DAYS, LOWER_IS_BETTER
 from modelward.drift.signal import Kind, Sight, Signal
 from modelward.quality.measured import Gap, Kept, Measured, Reference, Value
 from modelward.quality.rules import (
@@ -20,7 +20,6 @@ from modelward.quality.rules import (
     DEGRADATION,
     DIFFERENCE,
     FAIRNESS,
-    LOWER_IS_BETTER,
     MAX,
     MIN,
     QUALITY,

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from modelward.api.driftpolicy import DriftPolicy, Spec
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
-from modelward.api.quality import CLASSES, DAYS, NUMBERS, Concept, Quality, Task
+from modelward.api.quality import CLASSES, DAYS, NUMBERS, Concept, Outcomes, Quality, Task
 from modelward.quality.measured import DAY, Cohort, window_of
 from modelward.quality.rules import budget_of, metrics_of
 from modelward.values.quantities import amount
@@ -34,23 +34,23 @@ def evaluation(
     assert quality is not None
     folder = f"v1/namespace={model.namespace}/model={model.name}/revision={revision}"
     asked: dict[str, Any] = {
-        "predictions": _files(_place(log.uri, LOG_MOUNT, folder), LOG_CREDENTIALS if log.credentials_secret else None),
-        "outcomes": _outcomes(quality, model, log),
-        "task": _task(quality.task),
+        "predictions": predictions_of(log, folder),
+        "outcomes": outcomes_of(quality.outcomes, model, log),
+        "task": task_of(quality.task),
         "label_window_seconds": window_of(quality) if quality.label_window else None,
-        "begin": _time(cohort.begin),
-        "end": _time(cohort.end),
-        "now": _time(cohort.slot),
-        "segments": [_known(vars(each)) for each in quality.segments],
+        "begin": moment(cohort.begin),
+        "end": moment(cohort.end),
+        "now": moment(cohort.slot),
+        "segments": [given(vars(each)) for each in quality.segments],
         "business": quality.business.expression if quality.business else None,
-        "memory_mb": int(amount(quality.memory) / 2 / (1 << 20)),
+        "memory_mb": engine_memory(quality.memory),
     }
     fairness = quality.fairness
     if fairness is not None:
-        asked["fairness"] = _known({"name": fairness.name, "column": fairness.column, "sql": fairness.sql})
-    before = {"begin": _time(cohort.begin - quality.compare.days * DAY), "end": _time(cohort.begin)}
-    return _known({
-        "evaluation": _known(asked),
+        asked["fairness"] = given({"name": fairness.name, "column": fairness.column, "sql": fairness.sql})
+    before = {"begin": moment(cohort.begin - quality.compare.days * DAY), "end": moment(cohort.begin)}
+    return given({
+        "evaluation": given(asked),
         "revision": revision,
         "level": cohort.level,
         "metrics": list(metrics_of(quality)),
@@ -62,8 +62,8 @@ def evaluation(
 
 def _concept(spec: Spec, concept: Concept, quality: Quality, cohort: Cohort) -> dict[str, Any]:
     return {
-        "begin": _time(cohort.end - concept.days * DAY),
-        "end": _time(cohort.end),
+        "begin": moment(cohort.end - concept.days * DAY),
+        "end": moment(cohort.end),
         "asked": {
             "reference_days": concept.reference_days,
             "budget": budget_of(spec, quality),
@@ -72,11 +72,21 @@ def _concept(spec: Spec, concept: Concept, quality: Quality, cohort: Cohort) -> 
     }
 
 
-def _outcomes(quality: Quality, model: ModelDeployment, log: PredictionLog) -> dict[str, Any]:
-    wanted = quality.outcomes
+def predictions_of(log: PredictionLog, folder: str) -> dict[str, Any]:
+    """`folder`: below the log's own."""
+    return _files(_place(log.uri, LOG_MOUNT, folder), LOG_CREDENTIALS if log.credentials_secret else None)
+
+
+def engine_memory(limit: str | int) -> int:
+    """MiB of the engine, of the container's `limit`."""
+    return int(amount(limit) / 2 / (1 << 20))
+
+
+def outcomes_of(wanted: Outcomes, model: ModelDeployment, log: PredictionLog) -> dict[str, Any]:
+    """Where outcomes are, and what their columns mean."""
     columns = dict(vars(wanted.columns))
     if wanted.table is not None:
-        return {"table": _known(vars(wanted.table)), **columns, **_known({"absent": wanted.absent})}
+        return {"table": given(vars(wanted.table)), **columns, **given({"absent": wanted.absent})}
     if wanted.uri is None:
         folder = POSTED.format(namespace=model.namespace, model=model.name)
         place = _place(log.uri, LOG_MOUNT, folder)
@@ -86,11 +96,11 @@ def _outcomes(quality: Quality, model: ModelDeployment, log: PredictionLog) -> d
         credentials = OUTCOMES_CREDENTIALS if wanted.credentials_secret else None
         if credentials is None and log.credentials_secret and wanted.uri.startswith("s3://"):
             credentials = LOG_CREDENTIALS
-    return {**_files(place, credentials), **columns, **_known({"absent": wanted.absent})}
+    return {**_files(place, credentials), **columns, **given({"absent": wanted.absent})}
 
 
 def _files(path: str, credentials: str | None) -> dict[str, Any]:
-    return _known({"path": path, "credentials": credentials if path.startswith("s3://") else None})
+    return given({"path": path, "credentials": credentials if path.startswith("s3://") else None})
 
 
 def _place(uri: str, mount: str, folder: str) -> str:
@@ -98,18 +108,21 @@ def _place(uri: str, mount: str, folder: str) -> str:
     return "/".join(part for part in (root.rstrip("/"), folder) if part)
 
 
-def _task(task: Task) -> dict[str, Any]:
+def task_of(task: Task) -> dict[str, Any]:
+    """What was foretold."""
     if task.kind == CLASSES:
         known = {"label": task.label, "score": task.score, "positive": task.positive}
-        return {"task": "classes", "threshold": float(task.threshold), **_known(known)}
+        return {"task": "classes", "threshold": float(task.threshold), **given(known)}
     if task.kind == NUMBERS:
         return {"task": "numbers", "value": task.value}
-    return {"task": "ranking", **_known({"score": task.score, "group": task.group, "k": task.k})}
+    return {"task": "ranking", **given({"score": task.score, "group": task.group, "k": task.k})}
 
 
-def _known(values: Any) -> dict[str, Any]:
+def given(values: Any) -> dict[str, Any]:
+    """What there is of values, by name."""
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _time(seconds: float) -> str:
+def moment(seconds: float) -> str:
+    """As a specification has times. `seconds`: since the epoch."""
     return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -3,12 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
-from modelward.api.quality import Quality
+from modelward.api.quality import Outcomes
 from modelward.kube import manifests as common
 from modelward.platform import Platform
 from modelward.quality.evaluation import (
@@ -68,7 +69,7 @@ def job(
     policy: DriftPolicy, model: ModelDeployment, log: PredictionLog, platform: Platform, name: str, revision: str,
     cohort: Cohort,
 ) -> dict[str, Any]:  # fmt: skip
-    """The manifest."""
+    """The manifest of a policy's."""
     quality = policy.spec.quality
     assert quality is not None
     labels = {
@@ -81,8 +82,37 @@ def job(
         names.LABEL_TARGET: model.name,
     }
     about = {"target": model.uid, "revision": revision, "cohort": dict(vars(cohort))}
-    asked = json.dumps(evaluation(policy, model, log, revision, cohort), sort_keys=True)
-    volumes, mounts = _volumes(policy, log, platform)
+    metadata = {
+        "name": name,
+        "namespace": policy.namespace,
+        "labels": labels,
+        "annotations": {names.ANNOTATION_EVALUATION: json.dumps(about, sort_keys=True)},
+        "ownerReferences": [policy.owner_reference],
+    }
+    work = Work(
+        evaluation(policy, model, log, revision, cohort), log, quality.outcomes, quality.memory, quality.deadline,
+        model.spec.service_account_name,
+    )  # fmt: skip
+    return manifest(metadata, work, platform)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a Job is told (`asked`, as JSON), may read, and may take. `account`: that it runs as, None: the
+    namespace's default."""
+
+    asked: Mapping[str, Any]
+    log: PredictionLog
+    outcomes: Outcomes
+    memory: str | int
+    deadline: str
+    account: str | None
+
+
+def manifest(metadata: Mapping[str, Any], work: Work, platform: Platform) -> dict[str, Any]:
+    """Of a Job that evaluates, whoever asks for it."""
+    asked = json.dumps(work.asked, sort_keys=True)
+    volumes, mounts = _volumes(work.log, work.outcomes, platform)
     settings = {
         # Kubernetes expands $(NAME) in values; $$ is a dollar sign.
         "MODELWARD_EVALUATION": asked.replace("$", "$$"),
@@ -96,8 +126,11 @@ def job(
         "image": platform.evaluate_image,
         "imagePullPolicy": "IfNotPresent",
         "securityContext": common.CONTAINER_SECURITY_CONTEXT,
-        "env": [*common.environment({key: value for key, value in settings.items() if value}), *_of_table(quality)],
-        "resources": {"requests": dict(REQUESTS), "limits": {"memory": str(quality.memory)}},
+        "env": [
+            *common.environment({key: value for key, value in settings.items() if value}),
+            *_of_table(work.outcomes),
+        ],
+        "resources": {"requests": dict(REQUESTS), "limits": {"memory": str(work.memory)}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
@@ -110,33 +143,27 @@ def job(
         "containers": [container],
         "volumes": volumes,
     }
-    if model.spec.service_account_name:
+    if work.account:
         # Where no Secret opens the store it is the identity of the model's own pods that does.
-        pod["serviceAccountName"] = model.spec.service_account_name
+        pod["serviceAccountName"] = work.account
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {
-            "name": name,
-            "namespace": policy.namespace,
-            "labels": labels,
-            "annotations": {names.ANNOTATION_EVALUATION: json.dumps(about, sort_keys=True)},
-            "ownerReferences": [policy.owner_reference],
-        },
+        "metadata": dict(metadata),
         "spec": {
             "backoffLimit": ATTEMPTS,
             "completions": 1,
             "parallelism": 1,
-            "activeDeadlineSeconds": math.ceil(seconds(quality.deadline)),
-            "template": {"metadata": {"labels": labels}, "spec": claims.each_once(pod)},
+            "activeDeadlineSeconds": math.ceil(seconds(work.deadline)),
+            "template": {"metadata": {"labels": metadata["labels"]}, "spec": claims.each_once(pod)},
         },
     }
 
 
-def _of_table(quality: Quality) -> list[dict[str, Any]]:
+def _of_table(outcomes: Outcomes) -> list[dict[str, Any]]:
     """Variables with the login of a database."""
-    secret = quality.outcomes.credentials_secret
-    if quality.outcomes.table is None or secret is None:
+    secret = outcomes.credentials_secret
+    if outcomes.table is None or secret is None:
         return []
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": name, "optional": True}}}
@@ -145,13 +172,10 @@ def _of_table(quality: Quality) -> list[dict[str, Any]]:
 
 
 def _volumes(
-    policy: DriftPolicy, log: PredictionLog, platform: Platform
+    log: PredictionLog, outcomes: Outcomes, platform: Platform
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Volumes and mounts, all but the scratch read-only. Secrets are optional: the Job then says which is not there,
     where a pod that can't begin says it in an Event alone."""
-    quality = policy.spec.quality
-    assert quality is not None
-    outcomes = quality.outcomes
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {"sizeLimit": SCRATCH}}]
     mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  the path inside the container
     for name, uri, where in (("log", log.uri, LOG_MOUNT), ("outcomes", outcomes.uri or "", OUTCOMES_MOUNT)):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -109,33 +109,41 @@ class Measured:
         return self.nothing == OUTCOMES or (self.coverage == 0 and self.nothing is None)
 
 
-_Rows = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+Rows = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 """Of which each is a float, too."""
 
-_Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
+Number = Annotated[float, msgspec.Meta(ge=-1e300, le=1e300)]
 
-_Moment = Annotated[float, msgspec.Meta(ge=0.0, le=2e11)]
+Moment = Annotated[float, msgspec.Meta(ge=0.0, le=2e11)]
 """Seconds since the epoch that can be shown."""
 
 _Level = Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
 
 
-class _Message(Stored):
+class AnyMessage(Stored):
+    """What every message has. `counts`: what became of predictions and outcomes; `nothing`: of what there was no
+    file, None: there were."""
+
     v: int
     revision: str
-    rows: _Rows
+    rows: Rows
     nothing: str | None = None
-    counts: dict[str, _Rows] = msgspec.field(default_factory=dict)
-    values: tuple[tuple[str, str, str, _Number, _Number | None, _Number | None, _Rows], ...] = ()
-    before: tuple[tuple[str, _Number, _Number | None, _Number | None, _Rows], ...] = ()
-    fairness: tuple[tuple[str, str, _Number, _Number | None, _Number | None, _Rows, str, str, _Rows], ...] = ()
-    concept: tuple[tuple[str, str, str, _Number, _Number, _Number, _Number, _Number, _Rows], ...] = ()
+    counts: dict[str, Rows] = msgspec.field(default_factory=dict)
+
+
+Message = TypeVar("Message", bound=AnyMessage)
+
+
+class _Message(AnyMessage):
+    values: tuple[tuple[str, str, str, Number, Number | None, Number | None, Rows], ...] = ()
+    before: tuple[tuple[str, Number, Number | None, Number | None, Rows], ...] = ()
+    fairness: tuple[tuple[str, str, Number, Number | None, Number | None, Rows, str, str, Rows], ...] = ()
+    concept: tuple[tuple[str, str, str, Number, Number, Number, Number, Number, Rows], ...] = ()
     dropped: int = 0
 
 
-@lru_cache(maxsize=512)
-def read_message(message: str) -> Measured:
-    """The inverse of modelward_evaluate.report.pack. Raises ValueError."""
+def unpacked(kind: type[Message], message: str) -> Message:
+    """What a Job's pod says. Raises ValueError."""
     if not message.startswith(PREFIX):
         raise ValueError("it is no result of an evaluation")
     unpack = zlib.decompressobj()
@@ -143,11 +151,18 @@ def read_message(message: str) -> Measured:
         text = unpack.decompress(base64.b85decode(message.removeprefix(PREFIX)), UNPACKED)
         if not unpack.eof:
             raise ValueError("it is cut off, or too long")
-        told = known(_Message, decoded(text))
+        told = known(kind, decoded(text))
     except (zlib.error, RecursionError, OverflowError) as error:
         raise ValueError(f"it can't be unpacked: {error}") from error
     if told.v != VERSION:
         raise ValueError(f"it is of version {told.v}, and this operator reads {VERSION}")
+    return told
+
+
+@lru_cache(maxsize=512)
+def read_message(message: str) -> Measured:
+    """The inverse of modelward_evaluate.report.pack. Raises ValueError."""
+    told = unpacked(_Message, message)
     return Measured(
         revision=_name(told.revision),
         rows=told.rows,
@@ -197,7 +212,7 @@ class Reference:
 
     revision: str
     basis: str
-    end: _Moment
+    end: Moment
     level: _Level
     values: Mapping[str, Value]
 
@@ -208,9 +223,9 @@ class Cohort:
     predictions, all in seconds since the epoch; `level`: of the intervals; `basis`: what makes its values what they
     are."""
 
-    slot: _Moment
-    begin: _Moment
-    end: _Moment
+    slot: Moment
+    begin: Moment
+    end: Moment
     level: _Level
     basis: str
 
@@ -267,10 +282,10 @@ class StoredKept(Stored):
     """As memory has it."""
 
     done: str | None = None
-    slot: _Moment | None = None
+    slot: Moment | None = None
     cohort: Cohort | None = None
     message: str = ""
-    at: _Moment | None = None
+    at: Moment | None = None
     first: Reference | None = None
     problem: Problem | None = None
     job: str | None = None

@@ -14,8 +14,6 @@ QUALITY, FAIRNESS, BUSINESS, CONCEPT = "quality", "fairness", "business", "conce
 MIN, MAX, DEGRADATION = "min", "max", "degradation"
 DIFFERENCE, RATIO = "difference", "ratio"
 
-LOWER_IS_BETTER: Final = frozenset({"falsePositiveRate", "logLoss", "brier", "rmse", "mae", "mape"})
-
 THIRTY_DAYS: Final = 30 * 86400.0
 
 WIDEST: Final = 1 - 1e-12

@@ -37,13 +37,21 @@ def variants_status(
     routes: RouteTable,
     replicas: Mapping[str, int],
     comparisons: Mapping[str, Sequence[Mapping[str, Any]]],
+    outcomes: Mapping[str, Mapping[str, Any]] | None,
 ) -> list[dict[str, Any]]:
-    """`status.variants`. `comparisons`: of the variants that were looked at; the others keep what is `stored`."""
+    """`status.variants`. `comparisons`, `outcomes`: of the variants that were looked at; the others keep what is
+    `stored`. `outcomes`: None: nobody asks for them."""
     known = {each["name"]: each for each in stored}
+    if outcomes is None:
+        known = {name: {key: value for key, value in each.items() if key != "quality"} for name, each in known.items()}
+        outcomes = {}
     return [
-        _shown(variant, observed, routes, replicas, comparisons.get(variant.name), known.get(variant.name, {}))
+        _shown(
+            variant, observed, routes, replicas, comparisons.get(variant.name), outcomes.get(variant.name),
+            known.get(variant.name, {}),
+        )
         for variant in observed.variants
-    ]
+    ]  # fmt: skip
 
 
 def _shown(
@@ -52,13 +60,15 @@ def _shown(
     routes: RouteTable,
     replicas: Mapping[str, int],
     compared: Sequence[Mapping[str, Any]] | None,
+    quality: Mapping[str, Any] | None,
     stored: Mapping[str, Any],
 ) -> dict[str, Any]:
     arm = routes.arm(variant.name)
     revision = arm.revision if arm else variant.revision
     facts = observed.revisions.get(revision)
-    if compared is None and (stored.get("revision"), stored.get("against")) == (revision, routes.stable):
-        compared = stored.get("comparisons")
+    if (stored.get("revision"), stored.get("against")) == (revision, routes.stable):
+        compared = stored.get("comparisons") if compared is None else compared
+        quality = stored.get("quality") if quality is None else quality
     shown: dict[str, Any] = {
         "name": variant.name,
         "revision": revision,
@@ -70,6 +80,7 @@ def _shown(
         "readyReplicas": facts.workload.ready if facts else 0,
         "message": _why_not(variant, observed, arm, facts is not None and facts.workload.ready > 0),
         "comparisons": list(compared) if compared else None,
+        "quality": dict(quality) if quality else None,
     }
     return {key: value for key, value in shown.items() if value is not None}
 

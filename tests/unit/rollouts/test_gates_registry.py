@@ -24,7 +24,7 @@ NOW = "2026-11-29T12:00:00Z"
 
 
 @dataclass(frozen=True)
-class Quality:
+class Regret:
     """Of outcomes that come later: fails with the third one that was foretold wrongly."""
 
     name: str
@@ -41,8 +41,8 @@ class Quality:
     def terms(self) -> object:
         return self.name, self.limit
 
-    def add(self, seen: Observation) -> "Quality":
-        return replace(self, wrong=self.wrong + seen.own.get("quality", 0))
+    def add(self, seen: Observation) -> "Regret":
+        return replace(self, wrong=self.wrong + seen.own.get("regret", 0))
 
     def opinion(self, context: Context) -> Judgement:
         assert context.gates.min_samples
@@ -56,11 +56,11 @@ class Quality:
         return {"name": self.name, "limit": self.limit, "verdict": verdict, "message": "", "wrong": self.wrong}
 
 
-def _opened(gates: Gates, stored: Stored) -> Iterator[Quality]:
-    if "quality" in gates.others:
-        limit = str(gates.others["quality"]["most"])
-        last: Mapping[str, Any] = stored.get("quality", {})
-        yield Quality("quality", limit, last.get("wrong", 0) if last.get("limit") == limit else 0)
+def _opened(gates: Gates, stored: Stored) -> Iterator[Regret]:
+    if "regret" in gates.others:
+        limit = str(gates.others["regret"]["most"])
+        last: Mapping[str, Any] = stored.get("regret", {})
+        yield Regret("regret", limit, last.get("wrong", 0) if last.get("limit") == limit else 0)
 
 
 async def _observe(asking: Asking) -> int:
@@ -69,8 +69,8 @@ async def _observe(asking: Asking) -> int:
     return int(asking.memory["looks"] > 1)
 
 
-KIND = Kind("quality", _opened, lambda gates: 30 if "quality" in gates.others else 0, _observe)
-GATES = parse_rollout({"gates": {"quality": {"most": 3}, "errorRate": {"margin": "1%"}}}).gates
+KIND = Kind("regret", _opened, lambda gates: 30 if "regret" in gates.others else 0, _observe)
+GATES = parse_rollout({"gates": {"regret": {"most": 3}, "errorRate": {"margin": "1%"}}}).gates
 ROLLOUT = Rollout(CANARY, STEPS, gates=GATES)
 
 
@@ -97,16 +97,16 @@ async def test_a_gate_that_only_the_registry_names_decides_a_rollout() -> None:
         assert status["phase"] == (ROLLED_BACK if look == 4 else PROGRESSING)
     # The first look, and the one after the restart, only begin to count.
     assert wrong == [0, 1, 2, 2, 3]
-    assert status["message"] == "quality: 3 outcomes were foretold wrongly"
+    assert status["message"] == "regret: 3 outcomes were foretold wrongly"
 
 
 @pytest.mark.usefixtures("known")
 def test_it_goes_on_with_what_is_stored_of_it_and_asks_for_copies() -> None:
-    case = opened(GATES, A, B, 1).add(Observation(own={"quality": 2}))
+    case = opened(GATES, A, B, 1).add(Observation(own={"regret": 2}))
     again = opened(GATES, A, B, 1, rendered(case))
     assert rendered(again) == rendered(case)
     assert limits(again) == limits(case)
-    other = parse_rollout({"gates": {"quality": {"most": 4}}}).gates
+    other = parse_rollout({"gates": {"regret": {"most": 4}}}).gates
     assert [each["wrong"] for each in rendered(opened(other, A, B, 1, rendered(case)))] == [0]
     assert (mirror_of(GATES), mirror_of(Gates())) == (30, 0)
 
@@ -122,11 +122,11 @@ SEEN = opened(ERRORS, A, B, 1).add(Observation(Counts(500, 5), Counts(500, 6)))
 
 def test_evidence_of_a_gate_that_this_operator_does_not_know_is_passed_over() -> None:
     """As after a rollback of the operator by one version."""
-    later = {"name": "quality", "limit": "3", "verdict": "Fail", "message": "", "wrong": 9}
+    later = {"name": "regret", "limit": "3", "verdict": "Fail", "message": "", "wrong": 9}
     case = opened(ERRORS, A, B, 1, [later, {"strange": 1}, *rendered(SEEN)])
     assert rendered(case) == rendered(SEEN)
     assert judge(case, ERRORS, 0.0, final=False).failed is None
-    asking = parse_rollout({"gates": {"quality": {"most": 3}, "errorRate": {"margin": "1%"}}}).gates
+    asking = parse_rollout({"gates": {"regret": {"most": 3}, "errorRate": {"margin": "1%"}}}).gates
     assert [each["name"] for each in rendered(opened(asking, A, B, 1))] == ["errorRate"]
 
 

@@ -4,7 +4,6 @@ Level-triggered: a Job's name says whose it is, when it was due and what for, so
 moment makes none twice, and reads what the one before it made. One of a target goes on at a time.
 """
 
-import logging
 from collections.abc import Callable, Collection
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -15,52 +14,24 @@ from modelward.api.driftpolicy import DriftPolicy, Schedule
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
 from modelward.kube.cache import Cache, Key, Object
-from modelward.kube.client import Api, ApiError
-from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS
-from modelward.net.untrusted import quoted
+from modelward.kube.client import Api
+from modelward.kube.resources import DRIFT_POLICIES, JOBS
 from modelward.platform import Platform
 from modelward.quality import kept as keeping
 from modelward.quality.job_manifest import job, job_name, read_about
 from modelward.quality.measured import Kept, Problem, cohort_of
 from modelward.quality.rules import level_of
+from modelward.reconcilers.evaluation_jobs import ASK_AGAIN, LOOK_AGAIN, NO_EVALUATOR, EvaluationJobs
 from modelward.retraining.schedule import ScheduleError, last_due, next_due
 from modelward.retraining.triggers.job import GRACE, ending_of
-from modelward.revisions.diagnosis import Cures, problem_of_pods
-from modelward.revisions.ownership import belongs_to, is_pod_of_job
-from modelward.revisions.workloads import pod_facts
+from modelward.revisions.ownership import belongs_to
 from modelward.values.durations import period
 from modelward.values.hashing import content_hash
-from modelward.values.times import read_time
-
-log = logging.getLogger(__name__)
 
 AT_A_TIME: Final = 4
 """Jobs of a policy, however many models it watches: at two at night all of them are due."""
 
-LOOK_AGAIN: Final = 15.0
-"""Seconds until a Job that goes on is looked at again, where no watch tells of it."""
-
-ASK_AGAIN: Final = 60.0
-"""Seconds until a Job that was refused is tried again: a quota may be raised."""
-
-SILENT_AFTER: Final = 60.0
-"""Seconds in which a Job's pod is made."""
-
 EVERY: Final = "24h"
-
-CONFLICT: Final = 409
-
-LONGEST: Final = 500
-"""Characters of an error that are told."""
-
-CURES: Final = Cures(
-    memory="spec.quality.memory",
-    config="Create what is missing, or correct spec.quality",
-    rejected="Change the policy or quota of the namespace, or correct spec.quality",
-    node="Lower spec.quality.memory, or add nodes",
-    ours=False,
-)
-
 
 Jobs = dict[str, list[Object]]
 """By the uid of their target."""
@@ -70,12 +41,10 @@ class Evaluations:
     """`platform`: the installation's; `now`: the wall clock."""
 
     def __init__(self, api: Api, cache: Cache, platform: Platform, now: Callable[[], datetime]) -> None:
-        self._api = api
         self._cache = cache
         self._platform = platform
         self._now = now
-        self._refused: dict[str, tuple[float, Problem]] = {}
-        """By name, Jobs that the API server would not take, when and why: it is not asked at each look."""
+        self._each = EvaluationJobs(api, cache, now, "spec.quality")
 
     def jobs(self, policy: DriftPolicy) -> Jobs:
         """Those of a policy that evaluate, by the uid of their target."""
@@ -115,22 +84,25 @@ class Evaluations:
         name = job_name(policy, model, slot, _asked(policy, prediction_log))
         own = jobs.get(model.uid, [])
         if known.done == name:
-            await self._delete(policy, superfluous(own, name, policy.spec.quality.history))
+            await self._each.delete(policy.namespace, superfluous(own, name, policy.spec.quality.history))
             return replace(known, job=None), following - now
         going = [each for each in own if ending_of(each) is None]
         if going:
-            return self._going_on(policy, known, going[0], now), LOOK_AGAIN
+            trouble = self._each.trouble(_key(policy), going[0])
+            return replace(known, job=_name(going[0]), problem=trouble or known.problem), LOOK_AGAIN
         made = next((each for each in own if each["metadata"]["name"] == name), None) or _late(own, known)
         if made is not None:
-            ended = self._ended(policy, known, made, now)
+            ended = self._ended(policy, known, made)
             return (known, GRACE) if ended is None else (ended, 0.0)
         if sum(ending_of(each) is None for of_one in jobs.values() for each in of_one) >= AT_A_TIME:
             return known, LOOK_AGAIN
         cohort = cohort_of(policy.spec, slot, level_of(policy.spec, following - slot))
         manifest = job(policy, model, prediction_log, self._platform, name, revision, cohort)
-        refused = await self._start(policy, manifest, jobs.setdefault(model.uid, []), now)
-        if refused is not None:
-            return replace(known, problem=refused, job=None), min(ASK_AGAIN, following - now)
+        begun = await self._each.start(policy.namespace, manifest)
+        if isinstance(begun, Problem):
+            return replace(known, problem=begun, job=None), min(ASK_AGAIN, following - now)
+        if begun is not None:
+            jobs.setdefault(model.uid, []).append(begun)
         return replace(known, job=name), LOOK_AGAIN
 
     def _obstacle(self, model: ModelDeployment) -> Problem | None:
@@ -140,13 +112,7 @@ class Evaluations:
                 f"{model.name} keeps no prediction log, so nobody knows what it answered: write spec.predictionLog "
                 "and spec.monitor into that ModelDeployment",
             )
-        if not self._platform.evaluate_image:
-            return Problem(
-                keeping.NO_EVALUATOR,
-                "This installation has no image that evaluates; its administrator has to name one in "
-                "MODELWARD_EVALUATE_IMAGE",
-            )
-        return None
+        return None if self._platform.evaluate_image else NO_EVALUATOR
 
     def _times(self, policy: DriftPolicy) -> tuple[float, float]:
         """The latest time that it was due, and the next one. Raises ScheduleError."""
@@ -163,75 +129,20 @@ class Evaluations:
         assert last is not None
         return last, next_due(schedule, last)
 
-    async def _start(
-        self, policy: DriftPolicy, manifest: dict[str, Any], own: list[Object], now: float
-    ) -> Problem | None:
-        """Why it can't be made. `own`: gets what was made."""
-        name = manifest["metadata"]["name"]
-        known = self._refused.get(name)
-        if known is not None and 0 <= now - known[0] < ASK_AGAIN:
-            return known[1]
-        log.info("%s/%s: evaluating by %s", policy.namespace, policy.name, name)
-        try:
-            made: Object | None = await self._api.create(JOBS, policy.namespace, manifest, strict=True)
-        except ApiError as error:
-            if error.is_refusal:
-                told = f"The API server refuses the Job that evaluates: {quoted(error.message, LONGEST)}"
-                self._refused = {name: (now, Problem(keeping.DELAYED, f"{told}. {CURES.rejected}"))} | {
-                    each: said for each, said in self._refused.items() if now - said[0] < ASK_AGAIN
-                }
-                return self._refused[name][1]
-            if error.status != CONFLICT:
-                raise
-            made = await self._api.get(JOBS, policy.namespace, name)
-        if made is not None:
-            self._cache.upsert(JOBS, made)
-            own.append(made)
-        return None
-
-    def _going_on(self, policy: DriftPolicy, known: Kept, body: Object, now: float) -> Kept:
-        name = body["metadata"]["name"]
-        facts = [pod_facts(pod) for pod in self._pods(policy, body)]
-        found = problem_of_pods(facts, CURES)
-        if not facts and now - _began(body, now) > SILENT_AFTER:
-            told = f"No pod of the Job {name} is made. `kubectl describe job {name}` may say why"
-            return replace(known, job=name, problem=Problem(keeping.DELAYED, f"{told}. {CURES.rejected}"))
-        if found is None or found.may_pass(now):
-            return replace(known, job=name)
-        told = f"The Job {name} does not go on: {found.message}"
-        return replace(known, job=name, problem=Problem(keeping.DELAYED, told))
-
-    def _ended(self, policy: DriftPolicy, known: Kept, body: Object, now: float) -> Kept | None:
+    def _ended(self, policy: DriftPolicy, known: Kept, body: Object) -> Kept | None:
         """None: its pod's end is not known yet."""
-        end, about, name = ending_of(body), read_about(body), body["metadata"]["name"]
+        end, about, name = self._each.ended(_key(policy), body), read_about(body), _name(body)
         if end is None or about is None:
             return None
-        ends = [each for pod in self._pods(policy, body) if (each := _terminated(pod)) is not None]
-        late = now - end.at > GRACE
-        if end.kind == "Complete":
-            good = [each for each in ends if each.get("exitCode") == 0]
-            if good:
-                message = str(max(good, key=_finished).get("message") or "")
-                return keeping.succeeded(known, policy.spec, name, about, message, end.at)
-            gone = f"The Job {name} is complete, but its pod, and with it what it found, is gone"
-            return keeping.failed(known, name, about, gone) if late else None
-        if not ends and not late:
-            return None
-        return keeping.failed(known, name, about, _why(name, end.message, ends))
-
-    def _pods(self, policy: DriftPolicy, body: Object) -> list[Object]:
-        return [pod for pod in self._cache.children(_key(policy), PODS) if is_pod_of_job(pod, body)]
+        if end.message is None:
+            return keeping.failed(known, name, about, end.failure)
+        return keeping.succeeded(known, policy.spec, name, about, end.message, end.at)
 
     async def clear(self, policy: DriftPolicy, jobs: Jobs, targets: Collection[str]) -> None:
         """Those of nobody: of what is no target any more, or of a policy that asks for no quality. `targets`: uids."""
         for target, own in jobs.items():
             if policy.spec.quality is None or target not in targets:
-                await self._delete(policy, own)
-
-    async def _delete(self, policy: DriftPolicy, bodies: list[Object]) -> None:
-        for each in bodies:
-            await self._api.delete(JOBS, policy.namespace, each["metadata"]["name"], each["metadata"]["uid"])
-            self._cache.remove(JOBS, each, final=True)
+                await self._each.delete(policy.namespace, own)
 
 
 def superfluous(own: list[Object], done: str, keep: int) -> list[Object]:
@@ -266,34 +177,5 @@ def _key(policy: DriftPolicy) -> Key:
     return Key(policy.namespace, policy.name, DRIFT_POLICIES.kind)
 
 
-def _terminated(pod: Object) -> dict[str, Any] | None:
-    for status in (pod.get("status") or {}).get("containerStatuses") or ():
-        ended: dict[str, Any] | None = (status.get("state") or {}).get("terminated")
-        if ended is not None:
-            return ended
-    return None
-
-
-def _began(body: Object, now: float) -> float:
-    try:
-        return read_time(str(body["metadata"].get("creationTimestamp")))
-    except ValueError:
-        return now
-
-
-def _finished(ended: dict[str, Any]) -> str:
-    return str(ended.get("finishedAt", ""))
-
-
-def _why(name: str, message: str, ends: list[dict[str, Any]]) -> str:
-    bad = [each for each in ends if each.get("exitCode") != 0]
-    if not bad:
-        cure = ". Raise spec.quality.deadline, or spec.quality.memory" if "deadline" in message.lower() else ""
-        return f"The Job {name} failed: {quoted(message.rstrip('.'), LONGEST) or 'nobody says why'}{cure}"
-    worst = max(bad, key=_finished)
-    if worst.get("reason") == "OOMKilled":
-        return f"The Job {name} failed: it needs more memory than its limit. Raise spec.quality.memory"
-    # One line of its own words; of what it did not foresee, the end of its log.
-    lines = (worst.get("message") or "").strip().splitlines() or [""]
-    said = quoted(lines[-1], LONGEST)
-    return f"The Job {name} failed: {said or 'it said nothing'} (exit code {worst.get('exitCode')})"
+def _name(body: Object) -> str:
+    return str(body["metadata"]["name"])

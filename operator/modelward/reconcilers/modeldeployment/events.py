@@ -39,7 +39,7 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
     yield from _drift(old.get("monitor") or {}, new.get("monitor") or {})
     yield from platform.events(before, after, since)
     yield from _condition_changes(before, after, since)
-    for kind in (conditions.CACHE_USABLE, conditions.AUTOSCALED):
+    for kind in (conditions.CACHE_USABLE, conditions.AUTOSCALED, conditions.OUTCOMES_COMPARED):
         yield from _besides(kind, before.get(kind), after.get(kind), since)
 
 

@@ -52,6 +52,7 @@ from modelward.reconcilers.modeldeployment.foreign_hands import (
 )
 from modelward.reconcilers.modeldeployment.made import Made, kept_besides, updated
 from modelward.reconcilers.modeldeployment.observe import NothingServesError, Wanted, observe, wanted_of
+from modelward.reconcilers.modeldeployment.outcomes import OutcomeComparisons, OutcomesSeen
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, as_rendered, plan
 from modelward.reconcilers.modeldeployment.platform_status import platform_command_event, restart_event
 from modelward.reconcilers.modeldeployment.sources import Sources
@@ -169,6 +170,7 @@ class Reconciler:
         self._claims = claims
         self._writes = writes
         self._sources = sources
+        self._outcomes = OutcomeComparisons(api, cache, platform, now)
         self._memories: dict[Key, _Memory] = {}
 
     async def reconcile(self, key: Key) -> Outcome:
@@ -220,7 +222,8 @@ class Reconciler:
             return Outcome(again_in=AWAITED)
         except NothingServesError:
             return await self._tell_unresolved(owner, following)
-        seen = self._evidence.look(owner, observed)
+        outcomes = await self._outcomes.step(owner, observed)
+        seen = self._evidence.look(owner, observed, outcomes.own)
         observed = replace(observed, judgement=seen.judgement, consent_unread=why_unread(self._cache, owner.namespace))
         made = self._made(key, owner, observed, platform, memory)
         planned = self._plan(owner, observed, platform, made, memory)
@@ -240,10 +243,20 @@ class Reconciler:
             )
         except PendingError:
             return Outcome(again_in=AWAITED)
-        again_in = soonest(seen.again_in, look_again, log_again, look_at_claims, look_at_volumes)
+        again_in = soonest(seen.again_in, look_again, log_again, look_at_claims, look_at_volumes, outcomes.again_in)
         seen = replace(seen, monitored=monitored, logged=logged, again_in=again_in)
         return await self._report(
-            owner, observed, planned, refused or memory.changed, seen, memory, effective, made, following, cached
+            owner,
+            observed,
+            planned,
+            refused or memory.changed,
+            seen,
+            memory,
+            effective,
+            made,
+            following,
+            cached,
+            outcomes,
         )
 
     def _with_volumes(self, key: Key, observed: Observed) -> tuple[Observed, _Waiting, float | None]:
@@ -375,6 +388,7 @@ class Reconciler:
         made: Made,
         following: Following | None,
         cached: Condition | None = None,
+        outcomes: OutcomesSeen | None = None,
     ) -> Outcome:
         """Events and the one status patch, where something is to be told; and when to look again."""
         for told in certificate_events(owner, observed.router.certificate):
@@ -386,7 +400,8 @@ class Reconciler:
             seen.monitored, effective, made.update if refused is None else None, following, back,
             restarted=owner.restart is not None and (observed.router.routes is not None or not owner.status),
             logged=seen.logged,
-            further=(cached, self._autoscaled(owner, memory)),
+            further=(cached, self._autoscaled(owner, memory), outcomes.condition if outcomes else None),
+            outcomes=outcomes.variants if outcomes is not None and outcomes.condition is not None else None,
         )  # fmt: skip
         # What was deleted is out of the cache already, so that its event would be no news; nor is one of a record.
         marked = any(resource_of(each) is CONTROLLER_REVISIONS for each in planned.applies)

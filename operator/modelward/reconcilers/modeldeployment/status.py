@@ -115,6 +115,7 @@ def build_status(
     restarted: bool = False,
     logged: Logged | None = None,
     further: Sequence[Condition | None] = (),
+    outcomes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The whole status, as it is to be stored. `now`: RFC 3339, UTC.
 
@@ -122,7 +123,8 @@ def build_status(
     `watched`: by monitors, None: by none; `effective`: None: what spec asks for; `update`: to a newer platform, None:
     not known; `following`: None: no registry is asked; `back`: what the registry was told, None: nothing; `restarted`:
     what the annotation asks for is done; `logged`: what pods say of the prediction log, None: there is to be none;
-    `further`: what is to be said of the cache and the autoscaler, None: nobody asks for one.
+    `further`: what is to be said of the cache, the autoscaler and outcomes, None: nobody asks for it; `outcomes`: what
+    they say of variants, by name, a variant that is missing: as it was, None: nobody asks for them.
     """
     assessment, stable = assess(deployment, observed, decision, version, refused, following), decision.routes.stable
     if update is not None and update.phase is Phase.UPDATING:
@@ -169,7 +171,12 @@ def build_status(
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
         "writeBack": None if back is None else back.record,
         "variants": variants_status(
-            last.get("variants") or (), observed, decision.routes, decision.replicas, comparisons or {}
+            last.get("variants") or (),
+            observed,
+            decision.routes,
+            decision.replicas,
+            comparisons or {},
+            outcomes,
         ),
     }
     return status | {name: value for name, value in optional.items() if value}

@@ -107,20 +107,21 @@ class EvidenceCollector:
         self._records.pop(owner, None)
         self._poller.forget(owner)
 
-    def look(self, owner: ModelDeployment, observed: Observed) -> Seen:
-        """What is to be said of the candidate and of the variants.
+    def look(self, owner: ModelDeployment, observed: Observed, own: Mapping[str, Any] | None = None) -> Seen:
+        """What is to be said of the candidate and of the variants. `own`: what kinds of gates were told of the
+        candidate by others than pods, by the kind's name.
 
         Has pods asked at most every LOOK_EVERY (of variants COMPARE_EVERY) seconds, and nobody where no arm gets
         requests.
         """
         key = Key(owner.namespace, owner.name)
-        judgement, shown, again = self._judged(key, owner, observed)
+        judgement, shown, again = self._judged(key, owner, observed, own or {})
         comparisons, later = self._compared(key, owner, observed)
         again_in = min((time for time in (again, later) if time is not None), default=None)
         return Seen(judgement, shown, comparisons, again_in)
 
     def _judged(
-        self, key: Key, owner: ModelDeployment, observed: Observed
+        self, key: Key, owner: ModelDeployment, observed: Observed, own: Mapping[str, Any]
     ) -> tuple[Judgement | None, list[dict[str, Any]] | None, float | None]:
         arm, routes = observed.candidate_arm, observed.router.routes
         progress = begin(observed)
@@ -128,6 +129,8 @@ class EvidenceCollector:
             self._books.pop(key, None)
             return None, None, None
         book = self._book(key, owner, observed, routes.stable, progress.attempt)
+        if own:
+            book.case = book.case.add(Observation(own=own))
         about = (owner.uid, book.case.stable, book.case.candidate, book.case.attempt)
         again = [
             self._poller.ask(

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from modelward.rollouts.gates import disagreement, metric, shares
+from modelward.rollouts.gates import disagreement, metric, quality, shares
 from modelward.rollouts.gates.gate import Kind
 
 GATES: Final[tuple[Kind, ...]] = (
     *shares.KINDS,
     disagreement.KIND,
     metric.KIND,
+    quality.KIND,
 )
