@@ -57,6 +57,13 @@ def quality(**fields: Any) -> Object:
     return made
 
 
+def gate(**outcomes: Any) -> Object:
+    """A rollout that is judged by outcomes, which lie there."""
+    judged = {"task": {"kind": "Classes", "label": "output.label"}, "metrics": [{"name": "accuracy", "margin": "0"}]}
+    gates = {"quality": {**judged, "outcomes": outcomes}}
+    return model(monitor={}, predictionLog={"uri": "s3://lake/log"}, rollout={"gates": gates})
+
+
 def webhook(apply: str = "Manual") -> Object:
     return drift({"apply": apply, "webhook": {"url": "https://ci.example.com/x", "secretRef": {"name": "sign"}}})
 
@@ -205,6 +212,18 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     ),
     "a claim of outcomes": (
         quality(outcomes={"uri": "pvc://told/a/b"}), (PATCHES, ("", "persistentvolumeclaims", "get", "told")),
+        "may not get PersistentVolumeClaim told in namespace",
+    ),
+    "a gate's outcomes, by their credentials": (
+        gate(uri="s3://lake/told", credentialsSecret={"name": "store"}), (("", "secrets", "get", "store"),),
+        "may not get Secret store in namespace",
+    ),
+    "a gate's outcomes in a table": (
+        gate(table={"url": "postgres://db/claims", "name": "told"}, credentialsSecret={"name": "store"}),
+        (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
+    ),
+    "a gate's outcomes in a claim": (
+        gate(uri="pvc://told/a/b"), (("", "persistentvolumeclaims", "get", "told"),),
         "may not get PersistentVolumeClaim told in namespace",
     ),
     "a job": (job(), (JOBS,), "may not create Jobs in namespace"),

@@ -47,6 +47,21 @@ def gates(**fields: Any) -> Object:
     return rollout(gates=fields)
 
 
+JUDGED: Object = {"task": {"kind": "Classes", "label": "l"}, "metrics": [{"name": "accuracy", "margin": "0.01"}]}
+
+
+def judged(log: Object | None = None, **fields: Any) -> Object:
+    """A candidate that outcomes judge. None of `fields`: left out."""
+    asked = {name: value for name, value in {**JUDGED, **fields}.items() if value is not None}
+    return {**gates(quality=asked), "monitor": {}, "predictionLog": {"uri": "s3://lake/log"} | (log or {})}
+
+
+def measured(*names: str, **task: Any) -> Object:
+    return judged(
+        metrics=[{"name": name, "margin": "0.01"} for name in names], task={"kind": "Classes", "label": "l"} | task
+    )
+
+
 def variants(*given: Object) -> Object:
     return with_model(variants=[{"model": {"uri": S3}, **each} for each in given])
 
@@ -291,6 +306,32 @@ BAD: dict[str, tuple[Object, str]] = {
     "no days": (log(retention="12h"), "spec.predictionLog.retention: write days"),
     "no disk": (log(diskLimit="1Mi"), "spec.predictionLog.diskLimit: write a size"),
     "a log now and then": (log(interval="500ms"), "spec.predictionLog.interval: write a duration"),
+    "outcomes without a log": (
+        gates(quality=JUDGED), "spec.rollout.gates.quality: outcomes are joined with what each arm answered",
+    ),
+    "outcomes that come when the log is gone": (
+        judged(log={"retention": "30d"}, labelWindow="30d"), "so that none would ever mature; write a longer retention",
+    ),
+    "outcomes of nothing": (judged(task=None), "quality.task: Required value"),
+    "nothing judged": (judged(metrics=None), "write metrics, business or both"),
+    "no metric judged": (judged(metrics=[]), "write metrics, business or both"),
+    "a metric of another task": (measured("rmse"), "write a metric of the task that has an interval and a better side"),
+    "a metric with no better side": (measured("selectionRate", positive="1"), "an interval and a better side"),
+    "a metric without an interval": (measured("calibrationError"), "an interval and a better side"),
+    "a metric about no label": (measured("recall"), "are about one label"),
+    "a metric of no scores": (measured("rocAuc", positive="1"), "are made of scores"),
+    "a margin that is none": (judged(metrics=[{"name": "accuracy", "margin": "1%"}]), "write a margin as a number in"),
+    "a margin below nothing": (judged(metrics=[{"name": "accuracy", "margin": "-1"}]), "write a margin as a number in"),
+    "no margin": (judged(metrics=[{"name": "accuracy"}]), "margin: Required value"),
+    "too few outcomes": (judged(minSamples=199), "quality.minSamples: write a number from 200"),
+    "looks in haste": (judged(every="1m"), "quality.every: write a period from 5m"),
+    "patience that is over before the first outcome": (
+        judged(labelWindow="7d", maxDuration="168h"), "quality.maxDuration: write a period longer than labelWindow",
+    ),
+    "what nobody waits at": (judged(waitAt="Never"), "quality.waitAt: write EveryStep or LastStep"),
+    "a table with a password": (
+        judged(outcomes={"table": {"url": "postgres://me:secret@db/claims", "name": "t"}}), "leave the password out",
+    ),
     "a key that is none": (model(signature={"publicKey": "ssh-ed25519 AAAA"}), "publicKey: write the key in PEM"),
     "a private key": (model(signature={"publicKey": PEM.replace("PUBLIC", "PRIVATE")}), "write the key in PEM"),
     "a signature of nobody": (model(signature={}), "signature.publicKey: Required value"),
@@ -404,6 +445,31 @@ GOOD: dict[str, Object] = {
     "a cache with a size": model(cache={"claim": "shared.cache-1", "size": "50Gi"}),
     "a cache with a size in bytes": model(cache={"claim": "shared", "size": 1 << 30}),
     "a log": with_model(monitor={}, predictionLog={"uri": "pvc://data"}),
+    "a gate on outcomes": judged(),
+    "a gate on outcomes with everything": judged(
+        log={"retention": "90d"},
+        task={"kind": "Classes", "label": "l", "score": "s", "positive": "1", "threshold": "0.3"},
+        outcomes={
+            "uri": "s3://lake/told",
+            "credentialsSecret": {"name": "s3"},
+            "absent": "0",
+            "columns": {"value": "v"},
+        },
+        labelWindow="60d",
+        metrics=[{"name": name, "margin": "0"} for name in ("rocAuc", "recall", "brier")],
+        business={"expression": "outcome", "margin": "12.5"},
+        minSamples=1000,
+        every="90m",
+        days=366,
+        maxDuration="1441h",
+        onNoData="Fail",
+        waitAt="LastStep",
+        memory="4Gi",
+        deadline="2h",
+    ),
+    "a gate on what rows are worth": judged(
+        metrics=None, task={"kind": "Numbers", "value": "v"}, business={"expression": "outcome", "margin": "0"}
+    ),
     "a log with everything": with_model(
         monitor={},
         predictionLog={

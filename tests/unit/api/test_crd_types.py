@@ -1,5 +1,7 @@
 """The CRD and the Python types say the same: fields, defaults, required ones."""
 
+import copy
+import json
 import re
 from pathlib import Path
 
@@ -11,17 +13,40 @@ from builders import observed, owner, revision, router
 from modelward.api import modeldeployment
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import Spec, parse
+from modelward.api.quality_gate import QualityGate
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.rollouts.decision import decide
 from modelward_inference.artifact import formats
 
-CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())
+ROOT = Path(__file__).parents[3]
+CRD = yaml.safe_load((ROOT / "crds/modeldeployments.modelward.io.yaml").read_text())
 VERSION = CRD["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
 
 
+ROLLOUT = SCHEMA["spec"]["properties"]["rollout"]["properties"]
+
+
 def test_spec_and_types_agree() -> None:
-    assert check(SCHEMA["spec"], Spec, "spec") > 70
+    schema = copy.deepcopy(SCHEMA["spec"])
+    # Kinds of gates that read their own part have types of their own.
+    schema["properties"]["rollout"]["properties"]["gates"]["properties"].pop("quality")
+    assert check(schema, Spec, "spec") > 70
+
+
+def test_the_gate_on_outcomes_and_its_types_agree() -> None:
+    assert check(ROLLOUT["gates"]["properties"]["quality"], QualityGate, "quality") > 30
+
+
+def test_outcomes_are_said_as_a_policy_says_them() -> None:
+    """Task, outcomes and label window: what one takes, the other takes."""
+    policies = yaml.safe_load((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())
+    spec = policies["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    theirs = spec["properties"]["quality"]["properties"]
+    own = ROLLOUT["gates"]["properties"]["quality"]["properties"]
+    for name in ("task", "outcomes", "labelWindow", "memory", "deadline"):
+        told = json.dumps(theirs[name]).replace("spec.quality", "spec.rollout.gates.quality")
+        assert own[name] == json.loads(told), name
 
 
 def test_every_field_is_described() -> None:
