@@ -71,7 +71,8 @@ def largest() -> dict[str, Any]:
     """A ModelDeployment with everything that there can be of one: four variants, 21 gates, a rollout."""
     arm = {"revision": "fraud-0123456789", "version": "1", "weight": 1}
     conditions = (
-        "Ready", "Servable", "Stalled", "Resolved", "PredictionLogged", "CacheUsable", "OutcomesCompared", "WrittenBack",
+        "Ready", "Servable", "Stalled", "Resolved", "PredictionLogged", "CacheUsable", "OutcomesCompared",
+        "WrittenBack",
     )  # fmt: skip
     told = [{"name": f"m{number}", "difference": "0", "low": "-1", "high": "1"} for number in range(7)]
     return {
@@ -79,7 +80,8 @@ def largest() -> dict[str, Any]:
         "spec": {"slo": {"availability": "99.9%", "latency": {"threshold": "200ms", "objective": "99%"}}},
         "status": {
             "conditions": [{"type": each, "status": "True"} for each in conditions],
-            "stable": arm, "candidate": arm, "variants": [{"name": name, **arm, "quality": {"metrics": told}} for name in "abcd"],
+            "stable": arm, "candidate": arm,
+            "variants": [{"name": name, **arm, "quality": {"metrics": told}} for name in "abcd"],
             "predictionLog": dict.fromkeys(("written", "stored", "waiting", "lost"), 1),
             "rollout": {
                 "phase": ABORTED, "step": 1, "stepStartedAt": "2026-01-01T00:00:00Z",
