@@ -28,8 +28,9 @@ def weight_of(found: Statistics) -> float:
 def _times(part: Any, factor: float) -> Any:
     match part:
         case Moments():
-            sums = {"weight": part.weight * factor, "spread": part.spread * factor}
-            return replace(part, **sums, squares=part.squares * factor**2)
+            return replace(
+                part, weight=part.weight * factor, squares=part.squares * factor**2, spread=part.spread * factor
+            )
         case Confusion():
             return Confusion(tuple(_scaled(each, factor, "weight") for each in part.pairs))
         case Calibration():
@@ -37,9 +38,10 @@ def _times(part: Any, factor: float) -> Any:
         case Errors():
             return Errors(**{each.name: _times(getattr(part, each.name), factor) for each in fields(part)})
         case Scores():
-            sums = {name: getattr(part, name) * factor for name in ("positive", "negative")}
-            squares = {name: getattr(part, name) * factor**2 for name in ("positive_squares", "negative_squares")}
-            return replace(part, **sums, **squares)
+            return replace(
+                part, positive=part.positive * factor, positive_squares=part.positive_squares * factor**2,
+                negative=part.negative * factor, negative_squares=part.negative_squares * factor**2,
+            )  # fmt: skip
     return part
 
 

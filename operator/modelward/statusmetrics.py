@@ -14,8 +14,9 @@ from typing import Any, Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from modelward.api.conditions import MEASURED
+from modelward.api.conditions import MEASURED, OUTCOMES_COMPARED
 from modelward.api.modeldeployment import parse_slo
+from modelward.api.traffic import CANDIDATE
 from modelward.batches.run import SUCCEEDED, remembered
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT
 from modelward.monitoring.status import Monitored, condition, unreachable
@@ -70,6 +71,16 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     ),
     "rollout_gate": (
         "What a gate of the last rollout says: 1 Pass, 0 Inconclusive, -1 Fail.", (*MODEL, "gate"),
+    ),
+    "outcome_difference": (
+        "What outcomes say: a metric of an arm (candidate, of the last rollout, or a variant's name) less that of the "
+        "stable.", (*MODEL, "arm", "metric"),
+    ),
+    "outcome_difference_low": ("The lower end of its interval.", (*MODEL, "arm", "metric")),
+    "outcome_difference_high": ("The upper end.", (*MODEL, "arm", "metric")),
+    "modeldeployment_outcomes_compared": (
+        "1 while outcomes of arms are held against the stable's, or no arm gets requests; a series a ModelDeployment "
+        "with spec.rollout.gates.quality.", MODEL,
     ),
     "modeldeployment_resolved": (
         "1 while the registry says what spec.model.uri means; a series a ModelDeployment that needs one.", MODEL,
@@ -246,6 +257,8 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
         yield "modeldeployment_cache_usable", owner, _is_true(status, "CacheUsable")
     if "Autoscaled" in found:
         yield "modeldeployment_autoscaled", owner, _is_true(status, "Autoscaled")
+    if OUTCOMES_COMPARED in found:
+        yield "modeldeployment_outcomes_compared", owner, _is_true(status, OUTCOMES_COMPARED)
     if "WrittenBack" in found:
         yield "modeldeployment_written_back", owner, _is_true(status, "WrittenBack")
     if "stable" not in status:
@@ -266,6 +279,19 @@ def of_model(body: Mapping[str, Any]) -> Iterator[Series]:
             yield "rollout_step_started_timestamp_seconds", owner, read_time(rollout["stepStartedAt"])
         for gate in rollout.get("gates") or ():
             yield "rollout_gate", (*owner, gate["name"]), float(_VERDICTS[gate["verdict"]])
+            if "difference" in (gate.get("outcomes") or {}):
+                yield from _difference((*owner, CANDIDATE, gate["name"].partition(":")[2]), gate["outcomes"])
+    for variant in status.get("variants") or ():
+        for each in (variant.get("quality") or {}).get("metrics") or ():
+            yield from _difference((*owner, variant["name"], each["name"]), each)
+
+
+def _difference(labels: tuple[str, ...], told: Mapping[str, Any]) -> Iterator[Series]:
+    """Of an arm from the stable, by outcomes."""
+    ends = {"": "difference", "_low": "low", "_high": "high"}
+    for suffix, name in ends.items():
+        if name in told:
+            yield f"outcome_difference{suffix}", labels, float(told[name])
 
 
 def of_slo(body: Mapping[str, Any]) -> Iterator[Series]:

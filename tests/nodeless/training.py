@@ -4,6 +4,7 @@ Mocks, because no pod runs on a bare API server; the e2e tier has real monitors 
 """
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,10 +62,14 @@ class FakeMonitors:
 
 
 class Policy:
-    """The DriftPolicy `fraud` of a namespace, and the pretended end of its Jobs."""
+    """The DriftPolicy `fraud` of a namespace, and the pretended end of its Jobs. `now`: when that is."""
 
-    def __init__(self, cluster: Cluster, namespace: str, name: str = "fraud") -> None:
+    def __init__(
+        self, cluster: Cluster, namespace: str, name: str = "fraud",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:  # fmt: skip
         self.cluster = cluster
+        self._now = now
         self.namespace = namespace
         self.name = name
         self.kubelet = FakeKubelet(cluster, namespace)
@@ -133,7 +138,7 @@ class Policy:
     def succeed(self, job: str, report: Any) -> None:
         """The Job ends well, with this report."""
         self._pod(job, 0, report if isinstance(report, str) else json.dumps(report))
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         status = {"succeeded": 1, "startTime": now, "completionTime": now}
         self._end(job, status, ("SuccessCriteriaMet", "Complete"))
 
@@ -141,11 +146,11 @@ class Policy:
         """The Job ends badly, with this end of its log."""
         if log:
             self._pod(job, 1, log)
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         self._end(job, {"failed": 1, "startTime": now}, ("FailureTarget", "Failed"), reason)
 
     def _end(self, job: str, status: dict[str, Any], kinds: tuple[str, ...], reason: str = "Done") -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = [
             {"type": kind, "status": "True", "reason": reason, "message": f"it is {reason}", "lastTransitionTime": now}
             for kind in kinds

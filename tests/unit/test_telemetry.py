@@ -124,6 +124,22 @@ def test_a_rollout_with_a_variant_and_gates(fleet: Fleet) -> None:
     }  # fmt: skip
 
 
+def test_what_outcomes_say_of_arms(fleet: Fleet) -> None:
+    outcomes = {"difference": "-0.02", "low": "-0.03", "high": "-0.01"}
+    judged = {**gate("quality:accuracy", "Fail"), "outcomes": outcomes}
+    unknown = {**gate("quality:worth", "Inconclusive"), "outcomes": {"looks": 0}}
+    fleet.show(rolling(), [judged, unknown], further=(None, None, Condition("OutcomesCompared", None, "Any", "")))
+    (variant,) = fleet.models[NAME]["status"]["variants"]
+    variant["quality"] = {"metrics": [{"name": "r2", "difference": "0.5"}]}
+    shown = fleet.told()
+    assert {name: value for name, value in shown.items() if "outcome" in name} == {
+        "outcome_difference/candidate/accuracy": -0.02, "outcome_difference_low/candidate/accuracy": -0.03,
+        "outcome_difference_high/candidate/accuracy": -0.01, "outcome_difference/b/r2": 0.5,
+        "modeldeployment_outcomes_compared": 0.0,
+    }  # fmt: skip
+    assert shown["rollout_gate/quality:accuracy"] == -1.0
+
+
 def test_what_is_no_longer_true_goes(fleet: Fleet) -> None:
     candidate = replace(revision(B), model=replace(MODEL, version="7"))
     facts = rolling()

@@ -71,19 +71,27 @@ def test_every_metric_has_a_unit() -> None:
 
 
 def largest() -> dict[str, Any]:
-    """A ModelDeployment with everything that there can be of one: four variants, fourteen gates, a rollout."""
+    """A ModelDeployment with everything that there can be of one: four variants, 21 gates, a rollout."""
     arm = {"revision": "fraud-0123456789", "version": "1", "weight": 1}
-    conditions = ("Ready", "Servable", "Stalled", "Resolved", "PredictionLogged", "CacheUsable", "WrittenBack")
+    conditions = (
+        "Ready", "Servable", "Stalled", "Resolved", "PredictionLogged", "CacheUsable", "OutcomesCompared",
+        "WrittenBack",
+    )  # fmt: skip
+    told = [{"name": f"m{number}", "difference": "0", "low": "-1", "high": "1"} for number in range(7)]
     return {
         "metadata": {"namespace": "ml", "name": "fraud"},
         "spec": {"slo": {"availability": "99.9%", "latency": {"threshold": "200ms", "objective": "99%"}}},
         "status": {
             "conditions": [{"type": each, "status": "True"} for each in conditions],
-            "stable": arm, "candidate": arm, "variants": [{"name": name, **arm} for name in "abcd"],
+            "stable": arm, "candidate": arm,
+            "variants": [{"name": name, **arm, "quality": {"metrics": told}} for name in "abcd"],
             "predictionLog": dict.fromkeys(("written", "stored", "waiting", "lost"), 1),
             "rollout": {
                 "phase": ABORTED, "step": 1, "stepStartedAt": "2026-01-01T00:00:00Z",
-                "gates": [{"name": f"g{number}", "verdict": "Pass"} for number in range(14)],
+                "gates": [
+                    *({"name": f"g{number}", "verdict": "Pass"} for number in range(14)),
+                    *({"name": f"quality:{each['name']}", "verdict": "Pass", "outcomes": each} for each in told),
+                ],
             },
         },
     }  # fmt: skip
@@ -99,7 +107,7 @@ def test_a_model_with_everything_stays_within_the_bounds_of_the_page() -> None:
     assert len(of_model) >= 18
     assert of_model == {name: bounds[name] for name in of_model}
     assert sum(shown.values()) == sum(of_model.values())
-    assert shown[f"{PREFIX}rollout_gate"] == 14
+    assert shown[f"{PREFIX}rollout_gate"] == 21
 
 
 def test_rules_name_what_there_is() -> None:
