@@ -69,7 +69,7 @@ class Follower:
         self._now = NOTHING
 
     def look(self) -> None:
-        """Read it again where it has changed: a `stat`, and a few microseconds, where it has not. Call it every
+        """Read it again where it has changed: a `stat`, some 5 µs, where it has not. Call it every
         second or so."""
         if self._path is None:
             return
