@@ -14,6 +14,7 @@ COPY --from=dependencies /opt/venv /opt/venv
 COPY inference_image/modelward_evaluate /opt/modelward/modelward_evaluate
 COPY inference_image/modelward_monitor /opt/modelward/modelward_monitor
 COPY inference_image/modelward_quality /opt/modelward/modelward_quality
+COPY inference_image/modelward_telemetry /opt/modelward/modelward_telemetry
 RUN /opt/venv/bin/python3 -m compileall -q /opt/modelward
 # The root file system is read-only in the cluster: what wants a home gets /tmp.
 ENV PYTHONPATH=/opt/modelward PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp

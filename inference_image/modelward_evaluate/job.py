@@ -4,6 +4,7 @@ MODELWARD_EVALUATION says what; the message of the container that ends has what 
 was. A Job has no rights in the cluster and writes nothing into the store.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from modelward_evaluate.pairs import Pair
 from modelward_evaluate.report import Asked
 from modelward_evaluate.sources import listing
 from modelward_evaluate.spec import Concept, Spec
+from modelward_telemetry import logs
+
+log = logging.getLogger(__name__)
 
 VARIABLE: Final = "MODELWARD_EVALUATION"
 
@@ -89,9 +93,13 @@ def run(job: Job) -> dict[str, Any]:
 
 def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -> int:
     """0: it was evaluated; 1: the message says why not."""
+    whose: dict[str, str] = {}
     try:
         job = Job.model_validate_json(environment.get(VARIABLE, ""))
+        whose = {"revision": job.revision}
+        log.info("evaluating predictions from %s to %s", job.evaluation.begin, job.evaluation.end, extra=whose)
         told, code = report.pack(run(job)), 0
+        log.info("evaluated", extra=whose)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or VARIABLE
@@ -99,10 +107,11 @@ def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -
     except (EvaluationError, OSError) as error:
         told, code = str(error).strip().split("\n")[0], 1
     if code:
-        print(f"modelward_evaluate: {told}", file=sys.stderr)
+        log.error("%s", told, extra=whose)
     message.write_text(told.encode(errors="replace")[: report.LIMIT].decode(errors="ignore"))
     return code
 
 
 if __name__ == "__main__":
+    logs.configure("INFO", "evaluator")
     sys.exit(main())

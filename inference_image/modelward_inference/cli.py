@@ -6,18 +6,27 @@ Exit code 1, and a report in the termination log, on failure; what brings a mode
 import argparse
 import importlib
 import importlib.util
+import logging
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from modelward_inference import cpu, extras
 from modelward_inference.reference import command
+from modelward_telemetry import logs
+
+log = logging.getLogger(__name__)
 
 OTHER = "modelward_cli"
+
+COMPONENTS = {
+    "fetch": "download", "download": "download", "compile": "compile", "load": "compile", "keep-bundle": "keep-bundle",
+    "keep": "keeper", "serve": "server", "monitor": "monitor",
+}  # fmt: skip
+"""What a verb is in the logs: those that run in pods. The others are a person's, who reads plain words."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (other := _other(given)) is not None:
         return other(given)
     options = _parser().parse_args(given)
+    if (component := COMPONENTS.get(options.verb)) is not None:
+        logs.configure(
+            "INFO", component, name=os.environ.get("MODEL_NAME", ""), revision=os.environ.get("MODEL_REVISION", "")
+        )
     if options.verb == "keep":
         from modelward_monitor import keeper  # and nothing else: this process only waits
 
@@ -33,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from modelward_inference.compile import sandbox
 
         if not sandbox.enter():  # before a library starts a thread, which would not be in it
-            print("compile: this kernel has no filter, so that only a NetworkPolicy holds the model", file=sys.stderr)
+            log.warning("this kernel has no filter, so that only a NetworkPolicy holds the model")
     cores = cpu.limit_library_threads()
     from modelward_inference import errors  # numpy must not be imported before the limit is set
 
@@ -75,8 +88,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         error: Exception = failure
         if isinstance(failure, ModuleNotFoundError) and (cure := extras.cure(failure)):
             error = errors.InvalidConfiguration(f"modelward {options.verb}: {cure}")
-        if not isinstance(error, errors.ModelError):
-            traceback.print_exc()
         errors.report(error)
         return 1
     return 0
@@ -189,7 +200,7 @@ def _keep_bundle() -> None:
             folder = Path(os.environ.get("BUNDLE_DIR", "/bundle"))
             held = kept.keep(Receipt.read(_artifact()), *run.name_and_optimise(), folder)
     except errors.ModelError as error:
-        print(f"keep-bundle: {error}", file=sys.stderr)
+        log.warning("the bundle is not kept: %s", error)
     errors.write_report(report.of_keeping(cache.trouble(), held=held))
 
 

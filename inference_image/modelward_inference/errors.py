@@ -4,9 +4,11 @@ They leave the container as one JSON object in the termination log, which the op
 """
 
 import json
+import logging
 import os
-import sys
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 MAX_REPORT = 3500
 """Bytes; the kubelet keeps 4096 of a termination log."""
@@ -101,25 +103,30 @@ class OutOfMemory(ModelError):  # noqa: N818
 
 
 def report(error: BaseException) -> None:
-    """Write the failure where the operator and people find it."""
+    """Write the failure where the operator and people find it: into the termination log, and the container's."""
     if isinstance(error, ModelError):
         reason, message = error.reason, str(error)
     elif isinstance(error, MemoryError):
         reason, message = "OutOfMemory", "The model does not fit into memory. Raise spec.resources.limits.memory"
     else:
         reason, message = "InternalError", f"{type(error).__name__}: {error}. See the container's log"
+    log.error("%s: %s", reason, message, exc_info=None if isinstance(error, ModelError) else error)
     text = json.dumps({"reason": reason, "message": message})
     while len(text.encode()) > MAX_REPORT:
         message = message[: len(message) - 200] + "…"
         text = json.dumps({"reason": reason, "message": message})
-    write_report(text)
+    _tell(text)
 
 
 def write_report(text: str) -> None:
-    """Write a report of at most MAX_REPORT bytes to the termination log, and to stderr."""
-    print(text, file=sys.stderr, flush=True)
-    log = Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log"))
+    """Write a report of success, at most MAX_REPORT bytes, to the termination log, and to the container's."""
+    log.info("done, and reported: %s", text)
+    _tell(text)
+
+
+def _tell(text: str) -> None:
+    path = Path(os.environ.get("TERMINATION_LOG", "/dev/termination-log"))
     try:
-        log.write_text(text)
+        path.write_text(text)
     except OSError as failure:
-        print(f"{log} can't be written: {failure}", file=sys.stderr, flush=True)
+        log.error("%s can't be written, and the operator is not told %s: %s", path, text, failure)

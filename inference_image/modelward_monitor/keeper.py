@@ -5,13 +5,15 @@ it starts one anew. A monitor that dies must not take its model out of service, 
 Little is imported here: this process only waits.
 """
 
+import logging
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
+
+log = logging.getLogger(__name__)
 
 PAUSE_FIRST, PAUSE_MOST = 0.5, 30.0
 """Seconds between an end and the next beginning; doubled each time."""
@@ -44,7 +46,7 @@ def keep(command: Sequence[str], pause: float = PAUSE_FIRST) -> int:
         if ended.is_set():
             break
         wait = pause if time.monotonic() - began > LONG_RUN else wait
-        print(f"the monitor ended with {code}; it begins anew in {wait:.1f} s", file=sys.stderr, flush=True)
+        log.warning("the monitor ended with %d; it begins anew in %.1f s", code, wait)
         ended.wait(wait)
         wait = min(PAUSE_MOST, 2 * wait)
     return code

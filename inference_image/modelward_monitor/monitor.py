@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from modelward_drift.counting.reading import Reading
 from modelward_drift.profiles.reference import Reference, Side
@@ -26,6 +26,7 @@ from modelward_monitor.predictionlog.mark import FAILED, RECENT, Mark
 from modelward_monitor.predictionlog.segments import Segment
 from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
+from modelward_telemetry.logs import MAX_ID, QUOTES
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,12 @@ PENDING_BYTES: Final = 4 << 20
 
 PENDING: Final = 1000
 """Arrivals, likewise."""
+
+
+def _first_of(arrival: Arrival) -> dict[str, Any]:
+    """The `extra` of a line about a batch: the first request in it, whose id tells of the rest by the log's order."""
+    requests = arrival.batch.requests
+    return {"request_id": requests.ids[0][:MAX_ID]} if requests is not None and len(requests) else {}
 
 
 def _has_work(journal: Journal | None, mark: Mark, close: bool) -> bool:
@@ -98,7 +105,7 @@ class Monitor:
                 self._tell(arrivals)
         except Exception:
             # No row is known to do this. One that does must not take the others with it, nor come again and again.
-            log.exception("rows can't be counted")
+            log.exception("rows can't be counted", extra={QUOTES: True})
             self._one_by_one(arrivals)
 
     async def save(self, *, close_log: bool = False) -> State:
@@ -239,7 +246,7 @@ class Monitor:
             try:
                 fitted(self.layout, arrival)
             except RequestError as error:
-                log.warning("rows are refused: %s", error)
+                log.warning("rows are refused: %s", error, extra=_first_of(arrival))
                 return
 
     def _one_by_one(self, arrivals: list[Arrival]) -> None:
@@ -247,5 +254,6 @@ class Monitor:
             try:
                 self.state = counter.take(self.state, [arrival], self.plan)
             except Exception:
-                log.exception("a batch of %d rows is refused", arrival.batch.rows)
+                told = {QUOTES: True, **_first_of(arrival)}
+                log.exception("a batch of %d rows is refused", arrival.batch.rows, extra=told)
                 self.state = counter.take(self.state, [Arrival(arrival.batch, arrival.sides, refused=True)], self.plan)

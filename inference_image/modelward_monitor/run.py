@@ -29,7 +29,8 @@ from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.settings import Settings
 from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
-from modelward_telemetry import logs
+from modelward_telemetry import logs, wanted
+from modelward_telemetry.wanted import Follower
 
 log = logging.getLogger(__name__)
 
@@ -63,11 +64,13 @@ def plan_of(settings: Settings) -> tuple[Plan, Reference | None]:
 
 
 async def _run(settings: Settings) -> None:
+    follower = Follower(wanted.path_of(), settings.log_level)
+    follower.look()
     verifier = operatoraccess.of(MONITOR)
     plan, reference = plan_of(settings)
     windows = Windows(settings.window, time.monotonic, time.time)
-    wanted = LogSettings.from_environment(with_key=False)
-    kept = PredictionLog(wanted) if wanted is not None else None
+    logged = LogSettings.from_environment(with_key=False)
+    kept = PredictionLog(logged) if logged is not None else None
     store = Store(settings.state, reference)
     journals = (kept.journal, kept.outcomes) if kept is not None else (None, None)
     monitor = Monitor(store, plan, windows, settings.pod, time.monotonic, *journals)
@@ -87,7 +90,7 @@ async def _run(settings: Settings) -> None:
             host=settings.host, port=settings.port,
             ws="none", lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False,
             timeout_graceful_shutdown=5,
-        ))  # fmt: skip
+        ), follower)  # fmt: skip
         log.info("counting against %s, on port %d", monitor.state.digest or "what is learned", settings.port)
         gc.collect()
         gc.freeze()
@@ -113,9 +116,15 @@ async def _run(settings: Settings) -> None:
 class _Server(uvicorn.Server):
     """uvicorn that goes on to answer after SIGTERM, until it is told to end."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, follower: Follower) -> None:
         super().__init__(config)
+        self._follower = follower
         self.terminated = asyncio.Event()
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # uvicorn ticks ten times a second
+            self._follower.look()
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
         if self.terminated.is_set():

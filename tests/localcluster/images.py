@@ -90,6 +90,7 @@ IMAGES = {
                 "inference_image/modelward_evaluate",
                 "inference_image/modelward_monitor",
                 "inference_image/modelward_quality",
+                "inference_image/modelward_telemetry",
             ),
         ),
         Image(

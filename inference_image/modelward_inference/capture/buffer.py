@@ -19,6 +19,7 @@ from modelward_inference.capture.calls import OVERHEAD, Call, call, groups, join
 from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch, WireError, dump_batch
 from modelward_inference.protocol.origin import Asked
+from modelward_telemetry.logs import QUOTES
 
 log = logging.getLogger(__name__)
 
@@ -198,4 +199,4 @@ class Buffer:
             self.dropped += rows
         if not self._failed:
             self._failed = True
-            log.exception("rows could not be captured; others that can't be are only counted")
+            log.exception("rows could not be captured; others that can't be are only counted", extra={QUOTES: True})

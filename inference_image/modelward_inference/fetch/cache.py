@@ -27,7 +27,7 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.fetch import packed
 from modelward_inference.fetch.folders import digest_of
 from modelward_inference.fetch.limits import Limits
-from modelward_inference.fetch.source import say
+from modelward_inference.fetch.source import say, warn
 
 BYTES = 20 << 30
 LEASE = 180.0
@@ -71,7 +71,7 @@ def trouble() -> dict[str, str] | None:
 
 def note(reason: str, message: str) -> None:
     """Everything goes on without the cache, and the process' report says why."""
-    say(f"{message}; going on without it")
+    warn(f"{message}; going on without it")
     _troubles.append((reason, message))
 
 

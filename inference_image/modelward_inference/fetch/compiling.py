@@ -18,7 +18,7 @@ from modelward_inference.artifact.forms import COMPILED, OFF
 from modelward_inference.artifact.receipt import CACHED, Receipt
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
 from modelward_inference.fetch import beside, reference, run
-from modelward_inference.fetch.source import say
+from modelward_inference.fetch.source import say, warn
 from modelward_inference.parity import golden
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def compiled(
             raise type(error)(f"{receipt.uri} ({receipt.size} bytes, {receipt.digest}) {error}") from error
         manifest.write(folder)
     for warning in manifest.warnings:
-        say(f"warning: {warning}")
+        warn(warning)
     if manifest.compilation:
         say(f"{manifest.compilation.form}: {manifest.compilation.reason}")
     if manifest.joining and not manifest.joining.joins:

@@ -1,8 +1,8 @@
 """The interface of places that artifacts come from, and what they share: retries and progress."""
 
 import hashlib
+import logging
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +11,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 from modelward_inference.errors import ArtifactTooLarge, ArtifactUnreachable
 from modelward_inference.fetch.limits import DEFAULT, Limits
+
+log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
 """Bytes."""
@@ -143,7 +145,7 @@ def download(
 def _wait(attempt: int, failure: Exception | None, sleep: Callable[[float], None]) -> None:
     if attempt:
         delay = BACKOFF * 2.0 ** (attempt - 1) * (0.8 + 0.4 * random.random())  # noqa: S311
-        say(f"{failure}; trying again in {delay:.1f} s")
+        warn(f"{failure}; trying again in {delay:.1f} s")
         sleep(delay)
 
 
@@ -181,4 +183,9 @@ def _reported(part: Part, received: int) -> Iterator[bytes]:
 
 def say(text: str) -> None:
     """A line of progress in the container's log."""
-    print(f"fetch: {text}", file=sys.stderr, flush=True)
+    log.info("%s", text)
+
+
+def warn(text: str) -> None:
+    """The same, of what somebody should know who looks for the cause of something."""
+    log.warning("%s", text)

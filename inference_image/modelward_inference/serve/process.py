@@ -31,7 +31,9 @@ from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.rest import Rest
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry import metrics, tracing
-from modelward_telemetry import logs
+from modelward_inference.telemetry.requestlog import AccessLog
+from modelward_telemetry import logs, wanted
+from modelward_telemetry.wanted import Follower
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +54,6 @@ MAX_SOCKET = 107
 CAPTURE_BUFFER = 16 << 20
 """Bytes of rows that the monitor has not acknowledged."""
 
-LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -63,7 +63,7 @@ class Settings:
     of the model's calls; `capture_buffer`: bytes; `revision`: by which a request's arm is told, empty: unknown;
     `registry_version`: of the model, empty: it is in no registry; both are told with every answer; `allow_origins`: of
     web pages that may ask, `*` for all; `artifact`: the download's folder, None: all is in `folder`; `allowed`: formats
-    that may be loaded, None: all."""
+    that may be loaded, None: all; `model`: the model's name, that logs tell of."""
 
     folder: Path
     version: str | None
@@ -90,6 +90,7 @@ class Settings:
     allow_origins: tuple[str, ...] = ()
     artifact: Path | None = None
     allowed: Allowed = None
+    model: str = ""
 
     @property
     def headers(self) -> Headers:
@@ -115,8 +116,8 @@ class Settings:
 
         def level(name: str, default: str) -> str:
             text = environment.get(name, default).upper()
-            if text not in LEVELS:
-                raise InvalidConfiguration(f"{name} is {text!r}; set it to one of {', '.join(LEVELS)}")
+            if text not in logs.LEVELS:
+                raise InvalidConfiguration(f"{name} is {text!r}; set it to one of {', '.join(logs.LEVELS)}")
             return text
 
         def share(name: str, default: str) -> float:
@@ -159,6 +160,7 @@ class Settings:
             allow_origins=cors.origins(environment.get("ALLOW_ORIGINS", "")),
             artifact=Path(environment["ARTIFACT_DIR"]) if environment.get("ARTIFACT_DIR") else None,
             allowed=consent.from_environment(environment),
+            model=environment.get("MODEL_NAME", ""),
         )
 
 
@@ -177,8 +179,11 @@ class Companion(Protocol):
 class DrainingServer(uvicorn.Server):
     """uvicorn that goes on to answer for a while after SIGTERM: the cluster needs a moment to send nobody here."""
 
-    def __init__(self, config: uvicorn.Config, state: State, drain: float, body_timeout: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, state: State, drain: float, body_timeout: float, follower: Follower | None = None
+    ) -> None:
         super().__init__(config)
+        self._follower = follower
         self._state = state
         self._drain = drain
         self._slow = http.SlowClients(self.server_state, body_timeout, config.timeout_keep_alive)
@@ -196,6 +201,8 @@ class DrainingServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         if counter % 10 == 0:  # uvicorn ticks ten times a second
             self._slow.sweep(time.monotonic())
+            if self._follower is not None:
+                self._follower.look()
         return await super().on_tick(counter)
 
     def _end(self) -> None:
@@ -204,7 +211,10 @@ class DrainingServer(uvicorn.Server):
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM. Raises ModelError where there is nothing to serve."""
-    logs.configure(settings.log_level, "server", revision=settings.revision)
+    logs.configure(settings.log_level, "server", name=settings.model, revision=settings.revision)
+    access = AccessLog()
+    follower = Follower(wanted.path_of(), settings.log_level, access.set_share)
+    follower.look()
     manifest, model = admission.load(settings.folder, settings.artifact, settings.allowed, settings.cores)
     tracer = tracing.from_environment(manifest.name, revision=settings.revision)
     golden.verify(model, settings.folder, manifest)
@@ -221,9 +231,9 @@ def serve(settings: Settings) -> None:
     state = State()
     verifier, socket = operatoraccess.of(SERVER), settings.capture_socket
     outcomes = Outcomes(socket) if socket is not None else None
-    application = Rest(plane, state, settings.max_body, tracer, verifier, settings.revision, outcomes)
-    rest = rest_server(application, state, settings)
-    companions = _companions(settings, plane, state, tracer)
+    application = Rest(plane, state, settings.max_body, tracer, verifier, settings.revision, outcomes, access)
+    rest = rest_server(application, state, settings, follower)
+    companions = _companions(settings, plane, state, tracer, access)
     log.info("serving %s version %s (%s) on port %d", manifest.name, version, manifest.format, settings.port)
     gc.collect()
     gc.freeze()  # what was loaded stays: the collector need not look at it again
@@ -236,7 +246,7 @@ def serve(settings: Settings) -> None:
 
 
 def _companions(
-    settings: Settings, plane: DataPlane, state: State, tracer: tracing.Tracing | None
+    settings: Settings, plane: DataPlane, state: State, tracer: tracing.Tracing | None, access: AccessLog
 ) -> Sequence[Companion]:
     """In the order in which they begin; they end in the opposite one."""
     found: list[Companion] = []
@@ -256,7 +266,7 @@ def _companions(
         max_body, drain = settings.max_body, settings.drain
         grpc = GrpcServer(
             plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer,
-            headers=settings.headers,
+            headers=settings.headers, access=access,
         )  # fmt: skip
         found.append(grpc)
     return found
@@ -275,7 +285,7 @@ async def _answer(rest: DrainingServer, companions: Sequence[Companion]) -> None
             ) from None
 
 
-def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:
+def rest_server(app: Rest, state: State, settings: Settings, follower: Follower | None = None) -> DrainingServer:
     """uvicorn, set up for a server behind a router."""
     config = uvicorn.Config(
         cors.Cors(app, settings.allow_origins) if settings.allow_origins else app,
@@ -294,4 +304,4 @@ def rest_server(app: Rest, state: State, settings: Settings) -> DrainingServer:
         timeout_keep_alive=KEEP_ALIVE,
         backlog=2048,
     )
-    return DrainingServer(config, state, settings.drain, settings.body_timeout)
+    return DrainingServer(config, state, settings.drain, settings.body_timeout, follower)

@@ -35,7 +35,9 @@ from modelward_inference.serve import http
 from modelward_inference.serve.endpoints import PRIVATE_PREFIX, small_endpoints
 from modelward_inference.serve.state import State as State  # adapters take it from here
 from modelward_inference.telemetry import metrics, users
+from modelward_inference.telemetry.requestlog import AccessLog, rows_of, whose
 from modelward_inference.telemetry.tracing import Tracing
+from modelward_telemetry.logs import QUOTES
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 REQUEST_ID = b"x-request-id"
+PARENT = b"traceparent"
 USERS = users.HEADER.encode()
 KEY = KEY_HEADER.encode()
 ARMS = ARMS_HEADER.encode()
@@ -102,7 +105,8 @@ class Form(Protocol):
 class Rest:
     """The ASGI application. `max_body`: bytes that a request may have, also after decompression; `verifier`: knows the
     operator, whose the paths below PRIVATE_PREFIX are; None: they are everybody's, and left out: nobody's;
-    `revision`: that metrics tell of; `outcomes`: brings them to the monitor, None: there is none."""
+    `revision`: that metrics tell of; `outcomes`: brings them to the monitor, None: there is none; `access`: the log,
+    None: nobody switches it on."""
 
     def __init__(
         self,
@@ -113,8 +117,10 @@ class Rest:
         verifier: Verifier | None = NOBODY,
         revision: str = "",
         outcomes: Outcomes | None = None,
+        access: AccessLog | None = None,
     ) -> None:
         self._plane = plane
+        self._access = access if access is not None else AccessLog()
         self._state = state
         self._max_body = max_body
         self._small = min(SMALL, max_body)
@@ -194,7 +200,7 @@ class Rest:
             status, answer = 503, _error(str(error))
             more.append(_RETRY)
         except Exception as error:  # a model may raise anything; the process goes on
-            log.exception("the model failed", extra={"request_id": _text(headers, REQUEST_ID)})
+            log.exception("the model failed", extra={QUOTES: True, **_whose(headers)})
             status, answer = 500, _error(f"the model failed: {type(error).__name__}: {error}")
         if exchange is not None and exchange.gone():
             status = metrics.GONE
@@ -206,14 +212,18 @@ class Rest:
             )
         if self._tracing is not None:
             labels = (self._plane.name, self._plane.version, "rest")
-            parent = {"traceparent": _text(headers, b"traceparent"), "tracestate": _text(headers, b"tracestate")}
+            parent = {"traceparent": _text(headers, PARENT), "tracestate": _text(headers, b"tracestate")}
             timing = response.timing if response else None
             request_id = _text(headers, REQUEST_ID)
             self._tracing.record(parent, labels, status, seconds, timing, request_id=request_id)
+        if self._access.active:
+            self._access.take(
+                "rest", status, seconds, rows_of(response), _text(headers, REQUEST_ID), _text(headers, PARENT)
+            )
         if status == metrics.GONE:
             return
         if status != 200 and log.isEnabledFor(logging.DEBUG):
-            log.debug("%d: %s", status, answer.decode(), extra={"request_id": _text(headers, REQUEST_ID)})
+            log.debug("%d: %s", status, answer.decode(), extra=_whose(headers))
         if len(answer) >= compression.COMPRESS_FROM and b"accept-encoding" in headers:
             encoding = compression.chosen(_text(headers, b"accept-encoding")) or ""
             if encoding:
@@ -224,12 +234,14 @@ class Rest:
         length = (b"content-length", b"%d" % len(answer))
         quick = exchange if not self._state.draining else None
         if quick is None or not quick.answer(status, _lines(kind, length, *more), answer):
-            await self._send(send, status, [kind, length, *more], answer)
+            await self._send(send, status, [kind, length, *more], answer, headers)
         if self._samples.active:
             outputs = response.outputs if response is not None and status == 200 else None
             self._samples.take(headers.get(REQUEST_ID, b""), status, outputs)
 
-    async def _send(self, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    async def _send(
+        self, send: Send, status: int, headers: list[tuple[bytes, bytes]], body: bytes, asked: Headers
+    ) -> None:
         if self._state.draining:
             headers.append(_CLOSE)
         try:
@@ -237,7 +249,7 @@ class Rest:
             await send({"type": "http.response.body", "body": body})
         except RuntimeError as error:
             # uvloop's word for a connection that the client closed while a request behind another one was computed.
-            log.debug("nobody is there to answer: %s", error)
+            log.debug("nobody is there to answer: %s", error, extra=_whose(asked))
 
     async def _request(self, headers: Headers, body: bytes | SharedBytes, form: Form, held: Held) -> InferRequest:
         """What was sent; read here only where that is quick."""
@@ -311,6 +323,10 @@ class Rest:
         finally:
             waiting.cancel()
             gone.cancel()
+
+
+def _whose(headers: Headers) -> dict[str, Any]:
+    return whose(_text(headers, REQUEST_ID), _text(headers, PARENT))
 
 
 def _without_slash(scope: Message) -> Message:

@@ -23,6 +23,7 @@ import orjson
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.telemetry import metrics
+from modelward_telemetry.logs import QUOTES
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,9 @@ class Samples:
             metrics.SAMPLE_ERRORS.inc()
             if not self._failed:
                 self._failed = True
-                log.exception("an answer could not be sampled; others that can't be are only counted")
+                log.exception(
+                    "an answer could not be sampled; others that can't be are only counted", extra={QUOTES: True}
+                )
 
     def page(self, after: int) -> dict[str, Any]:
         """What came behind a sequence number, oldest first, as orjson writes it; sampling goes on for ASKED_FOR.

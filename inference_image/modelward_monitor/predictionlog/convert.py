@@ -22,6 +22,7 @@ from modelward_monitor.predictionlog.names import File, Folder
 from modelward_monitor.predictionlog.segments import Segment, Segments, records
 from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.predictionlog.table import Rules, Tally
+from modelward_telemetry.logs import QUOTES
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ def convert(segments: Segments, segment: Segment, settings: LogSettings, version
             for part in list(table.parts(batch, rules, tally)):
                 writer.add(part)
         except (pa.ArrowException, ValueError, TypeError, OverflowError, LookupError):
-            log.exception("a batch of %d rows can't be made a table, and is lost", batch.rows)
+            log.exception("a batch of %d rows can't be made a table, and is lost", batch.rows, extra={QUOTES: True})
             tally.rows, tally.left_out = before
             damaged += batch.rows
     _name(writer, folder, segment, settings, settings.revision)
@@ -102,7 +103,7 @@ def convert_outcomes(segments: Segments, segment: Segment, settings: LogSettings
         try:
             part = outcometable.part(raw, settings.columns) if raw is not None else None
         except (pa.ArrowException, ValueError, TypeError, OverflowError, LookupError):
-            log.exception("outcomes can't be made a table, and are lost")
+            log.exception("outcomes can't be made a table, and are lost", extra={QUOTES: True})
             part = None
         if part is None:
             damaged += _rows(raw[0]) if raw is not None else 0

@@ -23,7 +23,8 @@ from modelward_monitor.predictionlog import convert, house
 from modelward_monitor.predictionlog.segments import Segment, Segments
 from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.predictionlog.stores import LogStore, StoreError, store_of
-from modelward_telemetry import logs
+from modelward_telemetry import logs, wanted
+from modelward_telemetry.wanted import Follower
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--house", action="store_true", help="look after all files of the model")
     given = parser.parse_args(arguments)
     os.nice(NICENESS)
-    logs.configure(os.environ.get("LOG_LEVEL", "INFO"), "monitor")
+    level, environment = os.environ.get("LOG_LEVEL", "INFO").upper(), os.environ
+    logs.configure(
+        level, "monitor", name=environment.get("MODEL_NAME", ""), revision=environment.get("MODEL_REVISION", "")
+    )
+    Follower(wanted.path_of(), level).look()  # it ends before there is much news
     said: dict[str, Any] = {"stored": 0, "folders": [], "compacted": [], "house": False}
     try:
         settings = LogSettings.from_environment()

@@ -248,6 +248,15 @@ class Slo:
 
 
 @dataclass(frozen=True)
+class Logging:
+    """What the model's pods log, changed while they run; None: as their settings have it, and no access log.
+    `access_log_share`: of the requests, a percentage."""
+
+    level: str | None = None
+    access_log_share: str | None = None
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a user asks for. `template`: what the model's pods have besides, as a part of a pod template. `runtime`:
     None: Modelward's own server."""
@@ -268,6 +277,7 @@ class Spec:
     autoscaling: Autoscaling | None = None
     slo: Slo | None = None
     runtime: Runtime | None = None
+    logging: Logging | None = None
 
 
 @dataclass(frozen=True)
@@ -350,6 +360,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         autoscaling=None if raw.get("autoscaling") is None else _autoscaling(raw["autoscaling"]),
         slo=None if raw.get("slo") is None else parse_slo(raw["slo"]),
         runtime=None if raw.get("runtime") is None else parse_runtime(raw["runtime"]),
+        logging=None if raw.get("logging") is None else _logging(raw["logging"]),
     )
     problem = _problem_of_runtime(spec) or problem_of(spec.template, "spec.template", claims=claims_written(spec))
     problem = problem or problem_of(spec.router.template, "spec.router.template", runs=False)
@@ -466,6 +477,11 @@ def parse_slo(raw: Mapping[str, Any]) -> Slo:
         availability=None if availability is None else str(availability),
         latency=None if latency is None else LatencyObjective(str(latency["threshold"]), str(latency["objective"])),
     )
+
+
+def _logging(raw: Mapping[str, Any]) -> Logging:
+    level, share = raw.get("level"), raw.get("accessLogShare")
+    return Logging(None if level is None else str(level), None if share is None else str(share))
 
 
 def _router(raw: Mapping[str, Any]) -> Router:

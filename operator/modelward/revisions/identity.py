@@ -5,12 +5,14 @@ has neither. The operator's keys come in a ConfigMap that is mounted, so that th
 template there is its name alone, which stays the same.
 """
 
+import json
 from collections.abc import Iterable
 from typing import Any, Final
 
 from modelward.api import names
-from modelward.api.modeldeployment import ModelDeployment
+from modelward.api.modeldeployment import Logging, ModelDeployment
 from modelward.kube import manifests as common
+from modelward.values.durations import share
 
 COMPONENT: Final = "operator-keys"
 
@@ -19,6 +21,8 @@ _KEYS_VOLUME: Final = "operator-keys"
 _KEYS_FOLDER: Final = "/etc/modelward/operator"
 _KEYS: Final = "keys"
 """In the ConfigMap: one public key a line."""
+_LOGGING: Final = "logging"
+"""In the ConfigMap: what modelward_telemetry.wanted reads, beside the keys."""
 
 _POD_KEY: Final = {"name": "POD_KEY", "value": f"{_FOLDER}/key"}
 _POD_UID: Final = {"name": "POD_UID", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.uid"}}}
@@ -59,10 +63,22 @@ def name_of(owner: ModelDeployment) -> str:
 
 
 def config_map(owner: ModelDeployment, public: Iterable[str]) -> dict[str, Any]:
-    """`public`: the operator's keys, the one that signs now first."""
+    """`public`: the operator's keys, the one that signs now first. What the pods are to log is told here, too: they
+    have it mounted, whichever revision they are, so that a change makes no pod anew."""
+    logged = owner.spec.logging
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": common.metadata(owner, name_of(owner), COMPONENT),
-        "data": {_KEYS: "".join(f"{key}\n" for key in public)},
+        "data": {
+            _KEYS: "".join(f"{key}\n" for key in public),
+            **({} if logged is None else {_LOGGING: _dump(logged)}),
+        },
     }
+
+
+def _dump(logged: Logging) -> str:
+    told: dict[str, str | float] = {} if logged.level is None else {"level": logged.level}
+    if logged.access_log_share is not None:
+        told["accessLogShare"] = share(logged.access_log_share)
+    return json.dumps(told)

@@ -9,6 +9,7 @@ from modelward.api.asked import as_asked, asked_of
 from modelward.api.modeldeployment import (
     Batching,
     LatencyObjective,
+    Logging,
     Model,
     Monitor,
     MonitorWindow,
@@ -20,7 +21,7 @@ from modelward.api.modeldeployment import (
     Spec,
     parse,
 )
-from modelward.revisions.deployment import intent_of, name_of
+from modelward.revisions.deployment import intent_of, name_of, shape
 from modelward.routing.envoy import objects as envoy
 
 SPECS: dict[str, dict[str, Any]] = {
@@ -59,6 +60,18 @@ def test_what_can_not_be_read_is_none(asked: Any) -> None:
 def test_the_hash_of_it_is_that_of_earlier_operators() -> None:
     """It stands in the annotations of running models."""
     assert intent_of(owner()) == "c2c8e413a1"
+
+
+def test_what_is_logged_is_no_part_of_what_pods_are() -> None:
+    """They take it up while they run: whoever looks for an error would lose the pods that have it."""
+    body = {"metadata": {"namespace": "ml", "name": "fraud", "uid": "uid-1"}, "spec": {"model": {"uri": "s3://m/a"}}}
+    logging = {"level": "DEBUG", "accessLogShare": "1%"}
+    before, after = parse(body), parse({**body, "spec": {**body["spec"], "logging": logging}})
+    assert after.spec.logging == Logging("DEBUG", "1%")
+    assert asked_of(after.spec, after.spec.model) == asked_of(before.spec, before.spec.model)
+    assert (name_of(after), intent_of(after)) == (name_of(before), intent_of(before))
+    assert shape(after, PLATFORM, "r") == shape(before, PLATFORM, "r")
+    assert envoy.deployment(after, PLATFORM) == envoy.deployment(before, PLATFORM)
 
 
 def test_an_objective_is_no_part_of_what_pods_are() -> None:

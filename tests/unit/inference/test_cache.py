@@ -140,13 +140,13 @@ def test_what_nobody_finished_is_taken_away(tmp_path: Path) -> None:
     assert sorted(each.name for each in entries(shared) if each.name.startswith(".")) == [".new"]
 
 
-def test_a_cache_that_can_not_be_used_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cache_that_can_not_be_used_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "cache").write_text("no folder")
     shared = Cache(tmp_path / "cache")
     assert taken(shared, tmp_path, kept(shared, tmp_path, b"x")) is None
     with shared.leased("x", lambda: False):
         pass
-    assert "going on without it" in capsys.readouterr().err
+    assert "going on without it" in caplog.text
 
 
 class Clock:
@@ -592,14 +592,15 @@ def test_a_digest_that_is_a_path_leads_nowhere(counted: dict[str, int], tmp_path
 
 
 def test_keeping_a_bundle_never_stops_a_pod(
-    counted: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    counted: dict[str, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    monkeypatch.setattr(cli.logs, "configure", lambda *_, **__: None)
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
     monkeypatch.setattr(cli.cpu, "limit_library_threads", lambda: 1)
     monkeypatch.setenv("ARTIFACT_DIR", str(tmp_path / "none"))
     assert cli.main(["keep-bundle"]) == 0
     monkeypatch.setenv("MODELWARD_CACHE_KEY", str(tmp_path / "none"))
     assert cli.main(["keep-bundle"]) == 0
-    told = capsys.readouterr().err
+    told = caplog.text
     assert "`download` has to run first" in told
     assert "MODELWARD_CACHE_KEY names" in told

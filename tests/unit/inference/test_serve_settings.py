@@ -13,6 +13,7 @@ from modelward_inference import cpu
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.serve.process import Settings
 from modelward_inference.telemetry import tracing
+from modelward_telemetry import wanted
 
 DOCUMENT = (Path(__file__).parents[3] / "docs/bundle.md").read_text()
 ROWS = re.findall(r"^\| ([A-Z][A-Z0-9_, ]+) \| (?:`(.+?)`)? ?\|", DOCUMENT, re.MULTILINE)
@@ -60,6 +61,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "CAPTURE_BUFFER_BYTES": ("65536", "capture_buffer", 65536),
     "ALLOW_ORIGINS": ("https://a.b, http://c:80", "allow_origins", ("https://a.b", "http://c:80")),
     "MODEL_REGISTRY_VERSION": ("7", "registry_version", "7"),
+    "MODEL_NAME": ("fraud", "model", "fraud"),
     "LOG_LEVEL": ("debug", "log_level", "DEBUG"),
 }  # fmt: skip
 
@@ -114,6 +116,7 @@ def test_the_table_lists_every_variable_and_no_other(monkeypatch: pytest.MonkeyP
     assert set(GIVEN) == environment.asked
     tracing.from_environment("m", environment)
     verifier.from_environment("server", environment)
+    wanted.path_of(environment)
     threads: dict[str, str] = {}
     monkeypatch.setattr(os, "environ", threads)
     cpu.limit_library_threads()

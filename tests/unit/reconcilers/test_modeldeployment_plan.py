@@ -10,7 +10,7 @@ import pytest
 
 from builders import PLATFORM, observed, owner, pod, revision, router
 from modelward.api import names
-from modelward.api.modeldeployment import Model
+from modelward.api.modeldeployment import Logging, Model
 from modelward.facts import Observed, Progress, Promotion, RouterFacts, RouterPodFacts, RouteTable
 from modelward.kube.diff import stamped
 from modelward.kube.resources import Resource, resource_of
@@ -20,6 +20,7 @@ from modelward.revisions import disruption, identity
 from modelward.revisions.record import record, router_record
 from modelward.routing import network_policies as network
 from modelward.routing.envoy import objects as render_router
+from modelward_telemetry import wanted
 
 OWNER = owner()
 A = render_revision.name_of(OWNER)
@@ -143,6 +144,24 @@ def test_pods_learn_of_the_operators_keys_before_they_are_there_and_whenever_the
     assert applied(plan(OWNER, facts, known, converged().live)) == ["ConfigMap modelward-fraud-operator"], (
         "it is repaired"
     )
+
+
+def test_what_pods_are_to_log_is_told_beside_the_keys_and_makes_no_pod_anew() -> None:
+    facts = observed(A, revision(A, promoted=1), router=router(A, version=version_of(A)))
+    known = replace(PLATFORM, operator_keys=("one",))
+    world = converged().take(identity.config_map(OWNER, ("one",)))
+    asked = owner(logging=Logging(level="DEBUG", access_log_share="2.5%"))
+    (changed,) = plan(asked, facts, known, world.live).applies
+    assert changed["metadata"]["name"] == "modelward-fraud-operator"
+    assert json.loads(changed["data"]["logging"]) == {"level": "DEBUG", "accessLogShare": 0.025}
+    assert wanted.read(changed["data"]["logging"]) == wanted.Wanted("DEBUG", 0.025), "as pods read it"
+    assert changed["data"]["keys"] == "one\n"
+    world.take(identity.config_map(asked, ("one",)))
+    assert applied(plan(asked, facts, known, world.live)) == []
+    (back,) = plan(OWNER, facts, known, world.live).applies
+    assert "logging" not in back["data"]
+    for one in (Logging(level="ERROR"), Logging(access_log_share="100%")):
+        wanted.read(identity.config_map(owner(logging=one), ())["data"]["logging"])
 
 
 def test_nothing_is_written_when_converged() -> None:

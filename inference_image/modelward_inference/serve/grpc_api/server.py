@@ -19,6 +19,7 @@ from modelward_inference.serve.grpc_api import open_inference_pb2, service
 from modelward_inference.serve.grpc_api.health import Health
 from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.state import State
+from modelward_inference.telemetry.requestlog import AccessLog
 from modelward_inference.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
@@ -58,8 +59,10 @@ class GrpcServer:
         drain: float = 0.0,
         tracing: Tracing | None = None,
         headers: Headers = (),
+        access: AccessLog | None = None,
     ) -> None:
         self.port = port
+        self._access = access
         self._headers = headers
         self._plane = plane
         self._state = state
@@ -78,7 +81,7 @@ class GrpcServer:
     async def __aenter__(self) -> Self:
         """Raises InvalidConfiguration where the port can't be had."""
         server = self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=MAX_CALLS)
-        calls = service.Service(self._plane, self._state, self._tracing, self._headers)
+        calls = service.Service(self._plane, self._state, self._tracing, self._headers, self._access)
         server.add_generic_rpc_handlers((calls.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(Health((OVERALL_HEALTH, service.NAME), self._state), server)
         names = (service.NAME, HEALTH, reflection.SERVICE_NAME)

@@ -36,13 +36,16 @@ from modelward_inference.serve.grpc_api import open_inference_pb2 as types
 from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry import metrics, users
+from modelward_inference.telemetry.requestlog import AccessLog, rows_of, whose
 from modelward_inference.telemetry.tracing import Tracing
+from modelward_telemetry.logs import QUOTES
 
 log = logging.getLogger(__name__)
 
 NAME = types.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 REQUEST_ID = "x-request-id"
+PARENT = "traceparent"
 
 MAX_MESSAGE = 2000
 """Bytes of a status message: it travels in the trailers, where a byte may take 3 and clients take 8 KiB in all."""
@@ -62,8 +65,16 @@ _FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED)
 class Service:
     """The calls, as handlers that grpc.aio can register. `headers`: metadata of every answer, whatever it says."""
 
-    def __init__(self, plane: DataPlane, state: State, tracing: Tracing | None = None, headers: Headers = ()) -> None:
+    def __init__(
+        self,
+        plane: DataPlane,
+        state: State,
+        tracing: Tracing | None = None,
+        headers: Headers = (),
+        access: AccessLog | None = None,
+    ) -> None:
         self._headers = headers
+        self._access = access if access is not None else AccessLog()
         self._plane = plane
         self._state = state
         self._tracing = tracing
@@ -111,7 +122,8 @@ class Service:
             code, words = _explained(error)
             refused = isinstance(error, ModelRefusedError)
             if code is grpc.StatusCode.INTERNAL:
-                log.error("the model failed", exc_info=error, extra={"request_id": _metadata(context, REQUEST_ID)})
+                extra = {QUOTES: True, **whose(_metadata(context, REQUEST_ID), _metadata(context, PARENT))}
+                log.error("the model failed", exc_info=error, extra=extra)
         self._record(code, began, context, response)
         if where := _metadata(context, users.HEADER):
             seconds = time.perf_counter() - began
@@ -146,9 +158,12 @@ class Service:
     ) -> None:
         seconds = time.perf_counter() - began
         self._requests.observe(code.name, seconds)
+        if self._access.active:
+            ids = (_metadata(context, REQUEST_ID), _metadata(context, PARENT))
+            self._access.take("grpc", code.name, seconds, rows_of(response), *ids)
         if self._tracing is not None:
             labels = (self._plane.name, self._plane.version, "grpc")
-            parent = {name: _metadata(context, name) for name in ("traceparent", "tracestate")}
+            parent = {name: _metadata(context, name) for name in (PARENT, "tracestate")}
             failed = code in _FAILURES
             timing, request_id = response.timing if response else None, _metadata(context, REQUEST_ID)
             self._tracing.record(parent, labels, code.name, seconds, timing, failed, request_id)
