@@ -16,7 +16,8 @@ ROOT = Path(__file__).parents[3]
 STARTS = {
     "operator": "import modelward.app",
     "inference": "import modelward, modelward_inference.serve.process, modelward_inference.fetch.obtain, "
-    "modelward_inference.compile.build, modelward_monitor.run, modelward_batch.__main__, modelward_batch.run, modelward_batch.s3; modelward.save_bundle, modelward.log_model",
+    "modelward_inference.compile.build, modelward_monitor.run, modelward_batch.__main__, modelward_batch.run, "
+    "modelward_batch.s3; modelward.save_bundle, modelward.log_model",
     "evaluate": "import modelward_evaluate.job",
 }
 
