@@ -71,8 +71,8 @@ class _Never(Exception):  # noqa: N818
 
 
 class WebhookTrigger:
-    """`session`: a guarded one, that keeps no cookies; `hosts`: names or patterns such as *.example.com; `now`: the wall
-    clock."""
+    """`session`: a guarded one, that keeps no cookies; `hosts`: names or patterns such as *.example.com; `now`: the
+    wall clock."""
 
     def __init__(
         self, api: Api, session: aiohttp.ClientSession, hosts: tuple[str, ...], now: Callable[[], datetime]

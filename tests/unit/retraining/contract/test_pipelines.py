@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from aiohttp import web
 
 from modelward.retraining import run as runs
+from modelward.retraining.report import ReportError
+from modelward.retraining.triggers.github import _file_of
 from modelward.retraining.triggers.outgoing import MAX_LOG, Client, Login, NeverError, Outgoing, path
 from modelward.retraining.triggers.pipeline import SETTLE, in_text
 
@@ -286,6 +289,30 @@ async def test_an_artifact_that_is_none_or_unpacks_to_too_much_is_a_failure(
     system.artifacts[1000] = raw
     await world.until(runs.ENDED)
     assert (world.run.result, told in world.run.message) == (runs.FAILED, True)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_unpacks_without_a_bound_is_not_unpacked(method: int) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("report.json", b" " * (64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReportError, match="another method"):
+            _file_of(packed.getvalue(), "modelward-x")
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_artifact_whose_file_is_damaged_is_told_of() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("report.json", bytes(range(256)) * 8)
+    raw = bytearray(packed.getvalue())
+    raw[41:60] = b"\xff" * 19  # of the packed bytes, behind the header and the name
+    with pytest.raises(ReportError, match="no archive"):
+        _file_of(bytes(raw), "modelward-x")
 
 
 async def test_github_that_is_asked_too_often_is_waited_for(serve: Serve) -> None:
