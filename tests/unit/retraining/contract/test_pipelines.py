@@ -333,6 +333,32 @@ async def test_github_that_is_asked_too_often_is_waited_for(serve: Serve) -> Non
     assert (world.run.delay, world.run.stuck) == ("PipelineSilent", False)
 
 
+@pytest.mark.parametrize("name", ["Host", "Transfer-Encoding", "X-Forwarded-Host"])
+async def test_who_answers_for_jenkins_writes_no_header_but_that_of_a_crumb(serve: Serve, name: str) -> None:
+    class Sly(Jenkins):
+        async def crumb(self, _request: Any) -> Any:
+            return web.json_response({"crumb": "other.example.com", "crumbRequestField": name})
+
+    system = Sly()
+    posted = []
+
+    @web.middleware
+    async def noted(request: Any, handler: Any) -> Any:
+        posted.extend([request.headers] if request.method == "POST" else [])
+        return await handler(request)
+
+    made = system.application
+    system.application = lambda: (app := made(), app.middlewares.insert(0, noted))[0]  # type: ignore[method-assign]
+    world = await serve(system)
+    for _ in range(40):
+        if posted:
+            break
+        world.now += SETTLE
+        await world.step()
+    assert posted
+    assert "other.example.com" not in str(dict(posted[0]))
+
+
 async def test_a_job_of_jenkins_without_the_parameter_is_not_started(serve: Serve) -> None:
     """Jenkins would drop it, and nobody could find the build again."""
     system = Jenkins()
