@@ -335,11 +335,6 @@ async def test_github_that_is_asked_too_often_is_waited_for(serve: Serve) -> Non
 
 @pytest.mark.parametrize("name", ["Host", "Transfer-Encoding", "X-Forwarded-Host"])
 async def test_who_answers_for_jenkins_writes_no_header_but_that_of_a_crumb(serve: Serve, name: str) -> None:
-    class Sly(Jenkins):
-        async def crumb(self, _request: Any) -> Any:
-            return web.json_response({"crumb": "other.example.com", "crumbRequestField": name})
-
-    system = Sly()
     posted = []
 
     @web.middleware
@@ -347,8 +342,16 @@ async def test_who_answers_for_jenkins_writes_no_header_but_that_of_a_crumb(serv
         posted.extend([request.headers] if request.method == "POST" else [])
         return await handler(request)
 
-    made = system.application
-    system.application = lambda: (app := made(), app.middlewares.insert(0, noted))[0]  # type: ignore[method-assign]
+    class Sly(Jenkins):
+        def application(self) -> web.Application:
+            app = super().application()
+            app.middlewares.insert(0, noted)
+            return app
+
+        async def crumb(self, _request: Any) -> Any:
+            return web.json_response({"crumb": "other.example.com", "crumbRequestField": name})
+
+    system = Sly()
     world = await serve(system)
     for _ in range(40):
         if posted:
