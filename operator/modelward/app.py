@@ -170,9 +170,8 @@ def build(
     tracer: Tracer | None = None,
 ) -> tuple[Controller, Callable[[], StatusMetrics], Webhooks]:
     """Put the parts together: what works, what there is to be scraped, and what takes webhooks of registries.
-    `outside`: the session for addresses of registries that tenants write, `elsewhere`: of pipelines; `outbox`: None: no
-    lineage is sent;
-    `tracer`: None: there are no traces."""
+    `outside`: the session for addresses of registries that tenants write, `elsewhere`: of webhooks and pipelines;
+    `outbox`: None: no lineage is sent; `tracer`: None: there are no traces."""
     clock = time.monotonic
     cache, queue = Cache(), WorkQueue(clock, WORKERS_EACH)
     lease = LeaseThread(LeaseSettings(configured.namespace), configured.identity, clock)
@@ -208,7 +207,7 @@ def build(
         registries, CacheClaims(api, poller, clock), Writing(poller, access), VolumeSources(api, poller, clock),
     )  # fmt: skip
     jobs = JobTrigger(api, cache, now)
-    webhooks_out = PolledTrigger(WebhookTrigger(api, session, configured.webhook_hosts, now), poller)
+    webhooks_out = PolledTrigger(WebhookTrigger(api, elsewhere, configured.webhook_hosts, now), poller)
     tagged = TaggedVersion(cache, access)
     others = pipelines(
         api, elsewhere, configured.webhook_hosts, configured.webhook_plain_hosts, tagged, time.time

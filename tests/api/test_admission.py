@@ -582,6 +582,59 @@ def test_the_operators_account_writes_only_what_is_the_operators(somebody: Someb
         assert "the operator " in said or "disallowed by cluster policy" in said
 
 
+WORKFLOW_CRD: Object = {
+    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+    "metadata": {"name": "workflows.argoproj.io"},
+    "spec": {
+        "group": "argoproj.io", "scope": "Namespaced",
+        "names": {"kind": "Workflow", "listKind": "WorkflowList", "plural": "workflows", "singular": "workflow"},
+        "versions": [{
+            # Of a version of its own: who looks for Argo finds none.
+            "name": "v1", "served": True, "storage": True,
+            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+        }],
+    },
+}  # fmt: skip
+
+
+def workflow(labels: Any = OURS, owner: str = "modelward.io/v1alpha1", **spec: Any) -> Object:
+    whole = {"workflowTemplateRef": {"name": "retrain"}, "arguments": {"parameters": [{"name": "a", "value": "b"}]}}
+    of = config_map(labels, owner, name="fraud-1")
+    return {**of, "apiVersion": "argoproj.io/v1", "kind": "Workflow", "spec": {**whole, **spec}}
+
+
+def test_the_operators_account_makes_no_workflow_but_of_a_template(somebody: Somebody) -> None:
+    """What a Workflow brings itself could be a pod of any account, on any node's files."""
+    cluster, namespace = somebody.cluster, somebody.namespace
+    cluster.apply(WORKFLOW_CRD, namespace)
+    cluster.kubectl("wait", "--for=condition=Established", "crd/workflows.argoproj.io", "--timeout=60s")
+    try:
+        writes = tuple(("argoproj.io", "workflows", verb, "") for verb in ("get", "create", "patch"))
+        operator = Operator(cluster, namespace).may(*writes)
+        pods = [{"name": "main", "container": {"image": "i", "securityContext": {"privileged": True}}}]
+        for body in (
+            workflow(labels={}), workflow(owner="apps/v1"), workflow(templates=pods, entrypoint="main"),
+            workflow(podSpecPatch="hostNetwork: true"), workflow(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+            workflow(workflowTemplateRef={"name": "t", "clusterScope": True}),
+        ):  # fmt: skip
+            taken, said = operator.creates(body)
+            assert not taken, body
+            assert "the operator " in said
+        body = workflow(activeDeadlineSeconds=60, serviceAccountName="train")
+        taken, said = operator.creates(body)
+        assert taken, said
+        cluster.apply(body, namespace)
+        patch = ["workflow/fraud-1", "-n", namespace, "--type=merge", "-p"]
+        for spec in ({"podSpecPatch": "hostNetwork: true"}, {"workflowTemplateRef": {"name": "another"}}):
+            changed = cluster.run(f"--as={operator.name}", "patch", *patch, json.dumps({"spec": spec}))
+            assert "changes nothing of them but that they end" in changed.stderr
+        ends = json.dumps({"spec": {"shutdown": "Terminate"}})
+        ended = cluster.run(f"--as={operator.name}", "patch", *patch, ends)
+        assert ended.returncode == 0, ended.stderr
+    finally:
+        cluster.kubectl("delete", "crd", "workflows.argoproj.io")
+
+
 def secret(name: str, kind: str = "Opaque", **metadata: Any) -> Object:
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, **metadata}, "type": kind}
 

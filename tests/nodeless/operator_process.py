@@ -204,7 +204,7 @@ async def operator(
             VolumeSources(api, poller, clock),
         )  # fmt: skip
         jobs = JobTrigger(api, cache, now)
-        webhooks = PolledTrigger(WebhookTrigger(api, session, webhook_hosts, now), poller)
+        webhooks = PolledTrigger(WebhookTrigger(api, elsewhere, webhook_hosts, now), poller)
         others = pipelines(
             api, elsewhere, webhook_hosts, webhook_hosts, TaggedVersion(cache, access), time.time
         )  # fmt: skip

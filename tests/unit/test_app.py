@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from prometheus_client import generate_latest
 
 from modelward import app, settings
@@ -10,6 +12,7 @@ from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.resources import MODEL_DEPLOYMENTS
 from modelward.lineage.outbox import Outbox, Receiver
 from modelward.net.body import open_session
+from modelward.net.guarded import open_guarded_session
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.lineage import Telling
 from modelward.retraining import run as runs
@@ -39,6 +42,33 @@ async def test_mute_pods_of_one_tenant_take_no_connection_of_another() -> None:
     async with open_session() as session:
         assert session.connector is not None
         assert session.connector.limit == 0
+
+
+@pytest.mark.parametrize("opened", [open_session, lambda: open_guarded_session(("localhost",))])
+async def test_what_one_tenants_system_sets_is_not_sent_with_the_next_ones_request(opened: Any) -> None:
+    seen: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Cookie"))
+        made = web.Response(text="x")
+        made.set_cookie("session", "of-one-tenant")
+        return made
+
+    application = web.Application()
+    application.router.add_get("/", answer)
+    async with TestServer(application, host="127.0.0.1") as server, opened() as session:
+        for _ in range(2):  # by a name: jars keep nothing that an address sets
+            await session.get(f"http://localhost:{server.port}/", allow_redirects=False)
+    assert seen == [None, None]
+
+
+async def test_webhooks_go_by_the_session_that_reaches_no_node() -> None:
+    anything: Any = None
+    async with open_session() as session, open_guarded_session(()) as elsewhere:
+        controller, *_ = app.build(settings.load(ENVIRONMENT), anything, session, session, elsewhere)
+    (policies,) = [each for each in controller._reconcilers.values() if isinstance(each, PolicyReconciler)]
+    webhook: Any = policies._triggers[runs.WEBHOOK]
+    assert webhook._trigger._session is elsewhere
 
 
 async def test_every_kind_of_run_has_its_trigger() -> None:

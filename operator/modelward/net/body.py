@@ -11,13 +11,17 @@ import aiohttp
 
 
 def open_session() -> aiohttp.ClientSession:
-    """Asks for plain bodies, and takes them as they come.
+    """Asks for plain bodies, and takes them as they come. It keeps no cookies: what one tenant's pod or service sets,
+    for the whole cluster domain even, is sent to nobody.
 
     It has as many connections as are asked for: with one limit for all, the mute pods of one tenant, each of which
     holds a connection for its time-out, would keep everybody else waiting. The limits are by namespace (budget.py).
     """
     connector = aiohttp.TCPConnector(limit=0)
-    return aiohttp.ClientSession(connector=connector, auto_decompress=False, headers={"Accept-Encoding": "identity"})
+    return aiohttp.ClientSession(
+        connector=connector, auto_decompress=False, headers={"Accept-Encoding": "identity"},
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )  # fmt: skip
 
 
 async def read_up_to(content: aiohttp.StreamReader, most: int, heard: Callable[[int], None] = lambda _: None) -> bytes:

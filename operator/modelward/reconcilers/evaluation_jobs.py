@@ -91,6 +91,8 @@ class EvaluationJobs:
             if error.status != CONFLICT:
                 raise
             made = await self._api.get(JOBS, namespace, name)
+        if made is not None and not _have_one_owner(made, manifest):
+            return Problem(keeping.DELAYED, f"There is a Job {name} that is not of {self._field}; delete it")
         if made is not None:
             self._cache.upsert(JOBS, made)
         return made
@@ -144,6 +146,11 @@ class EvaluationJobs:
         lines = (worst.get("message") or "").strip().splitlines() or [""]
         said = quoted(lines[-1], LONGEST)
         return f"The Job {name} failed: {said or 'it said nothing'} (exit code {worst.get('exitCode')})"
+
+
+def _have_one_owner(made: Object, manifest: Object) -> bool:
+    wanted = {each["uid"] for each in manifest["metadata"]["ownerReferences"]}
+    return bool(wanted & {each.get("uid") for each in made["metadata"].get("ownerReferences") or ()})
 
 
 def _terminated(pod: Object) -> dict[str, Any] | None:

@@ -13,6 +13,12 @@ EXAMPLE: Final = '{"modelUri": "s3://models/fraud/5/fraud.tar"}'
 LONGEST_URI: Final = 1024
 """Characters, as spec.model.uri may have."""
 
+LONGEST_VERSION: Final = 253
+"""Characters: a registry's are shorter, and status keeps it."""
+
+LONGEST_METRIC: Final = 100
+"""Characters of a metric's name that are told."""
+
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -41,16 +47,31 @@ def parse_report(raw: Any) -> Report:
         raise ReportError(
             f"its modelUri has more than {LONGEST_URI} characters; publish the model under a shorter address"
         )
-    digest, version = raw.get("digest"), raw.get("version")
+    if not raw["modelUri"].strip().isprintable():
+        raise ReportError(f"its modelUri has control characters: {quoted(raw['modelUri'])!r}; write the address alone")
+    digest = raw.get("digest")
     if digest is not None and not (isinstance(digest, str) and _DIGEST.fullmatch(digest)):
         raise ReportError(f"its digest is {quoted(digest)!r}; write sha256: and 64 hex digits, or leave it out")
     metrics = raw.get("metrics")
     holdout = metrics.get("holdout") if isinstance(metrics, Mapping) else None
     return Report(
         Artifact(raw["modelUri"].strip(), digest),
-        None if version is None else str(version),
+        _version(raw.get("version")),
         None if holdout is None else _holdout(holdout),
     )
+
+
+def _version(raw: Any) -> str | None:
+    """Text, or a number as text."""
+    if raw is None:
+        return None
+    text = str(raw) if isinstance(raw, str | int | float) else ""
+    if not 0 < len(text) <= LONGEST_VERSION or not text.isprintable():
+        raise ReportError(
+            f"its version is {quoted(raw, 60)!r}; write a text of at most {LONGEST_VERSION} characters on one line, or "
+            "a number, or leave it out"
+        )
+    return text
 
 
 def _holdout(raw: Any) -> Holdout:
@@ -60,7 +81,7 @@ def _holdout(raw: Any) -> Holdout:
         if isinstance(better, bool) and all(type(each) in (int, float) for each in (current, candidate)):
             # A current model that can't be measured on these rows is no measure; a new one that can't is no good.
             usable = float(current) if math.isfinite(current) else math.nan
-            return Holdout(str(raw.get("metric", "metric")), usable, float(candidate), better)
+            return Holdout(quoted(raw.get("metric", "metric"), LONGEST_METRIC), usable, float(candidate), better)
     except (AttributeError, KeyError, TypeError):
         pass
     raise ReportError(

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -55,6 +56,15 @@ class Page:
             answer = connection.getresponse()
             return answer.status, answer.headers, answer.read()
 
+    def ask_for(self, target: str) -> int:
+        """The status of what is asked for by words that no client would send."""
+        host, _, port = self.host.partition(":")
+        with socket.create_connection((host, int(port)), DEADLINE) as connection:
+            connection.sendall(f"GET {target} HTTP/1.1\r\nHost: {self.host}\r\n\r\n".encode())
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            return answer.status
+
     def told(self) -> str:
         return self.ask()[2].decode()
 
@@ -73,6 +83,14 @@ def running(namespace: Namespace, *arguments: str) -> Iterator[Page]:
         process.terminate()
         _, errors = process.communicate(timeout=DEADLINE)
     assert (process.returncode, errors) == (0, ""), "SIGTERM and Ctrl-C end it as they should"
+
+
+@pytest.mark.parametrize("target", ["http://[", "http://127.0.0.1]/"])
+def test_who_asks_for_what_is_no_address_prints_nothing_where_the_program_runs(
+    namespace: Namespace, target: str
+) -> None:
+    with running(namespace) as page:  # which looks that nothing was printed
+        assert page.ask_for(target) == 400
 
 
 def test_it_shows_the_fleet_and_ends_with_ctrl_c(namespace: Namespace) -> None:

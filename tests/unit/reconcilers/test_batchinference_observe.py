@@ -8,6 +8,7 @@ import pytest
 from modelward.api.asked import asked_of
 from modelward.api.modeldeployment import Model, ModelDeployment, SecretReference, Spec
 from modelward.api.modelregistry import ModelRegistry
+from modelward.api.runtime import Runtime
 from modelward.batches.job_manifest import RunModel
 from modelward.facts import ModelFacts
 from modelward.kube.cache import Cache
@@ -30,9 +31,11 @@ def nothing(_registry: ModelRegistry, _reference: str, _since: float) -> Said | 
     raise AssertionError("no registry is asked")
 
 
-def with_model(model: Model = MODEL, uid: str = "uid-md", asked: bool = True, **stable: Any) -> Cache:
+def with_model(
+    model: Model = MODEL, uid: str = "uid-md", asked: bool = True, runtime: Runtime | None = None, **stable: Any
+) -> Cache:
     """A cache with the ModelDeployment `churn`, whose stable revision is of `model`."""
-    owner = ModelDeployment("ml", "churn", uid, 1, Spec(model=model, template={
+    owner = ModelDeployment("ml", "churn", uid, 1, Spec(model=model, runtime=runtime, template={
         "spec": {"containers": [{"name": "server", "image": "own:1", "env": [{"name": "A", "value": "b"}]}]},
     }))  # fmt: skip
     told = {"revision": REVISION, "digest": DIGEST, **stable}
@@ -93,6 +96,7 @@ def test_a_pinned_digest_is_the_runs_too() -> None:
         (with_model(digest=None), "ModelNotServing", True),
         (with_model(asked=False), "RevisionUnknown", False),
         (with_model(uid="uid-of-another"), "RevisionUnknown", False),
+        (with_model(runtime=Runtime(name="triton")), "OtherRuntime", False),
     ],
 )
 def test_why_there_is_none(cache: Cache, reason: str, passes: bool) -> None:

@@ -1,10 +1,37 @@
-"""Which Jobs that evaluate are kept."""
+"""Which Jobs that evaluate are kept, and which are somebody else's."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from modelward.kube.cache import Cache
+from modelward.kube.client import ApiError
+from modelward.kube.resources import JOBS
+from modelward.quality.measured import Problem
 from modelward.reconcilers.driftpolicy.evaluations import superfluous
+from modelward.reconcilers.evaluation_jobs import EvaluationJobs
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Taken:
+    """An API server that has a Job of this name already, whose owner is `uid`."""
+
+    def __init__(self, uid: str) -> None:
+        self.there = owned(uid)
+
+    async def create(self, *_: Any, **__: Any) -> Any:
+        raise ApiError(409, "AlreadyExists", "it is there")
+
+    async def get(self, *_: Any) -> Any:
+        return self.there
+
+
+def owned(uid: str) -> dict[str, Any]:
+    reference = {"apiVersion": "modelward.io/v1alpha1", "kind": "DriftPolicy", "name": "fraud", "uid": uid}
+    metadata = {"namespace": "ml", "name": "fraud-0-quality", "uid": "j", "resourceVersion": "1"}
+    return {"metadata": {**metadata, "ownerReferences": [reference]}}
 
 
 def job(name: str, second: int, over: bool = True) -> dict[str, Any]:
@@ -28,3 +55,13 @@ def test_the_latest_are_kept_and_the_one_that_was_read_last(
     own: list[dict[str, Any]], done: str, keep: int, gone: list[str]
 ) -> None:
     assert [each["metadata"]["name"] for each in superfluous(own, done, keep)] == gone
+
+
+@pytest.mark.parametrize(("uid", "is_ours"), [("p", True), ("somebody", False)])
+async def test_a_job_of_somebody_else_by_the_same_name_is_told_of_and_not_taken(uid: str, is_ours: bool) -> None:
+    cache, api = Cache(), Taken(uid)
+    jobs = EvaluationJobs(api, cache, lambda: NOW, "spec.quality")  # type: ignore[arg-type]
+    found = await jobs.start("ml", owned("p"))
+    assert isinstance(found, Problem) is not is_ours
+    assert (cache.get(JOBS, "ml", "fraud-0-quality") is not None) is is_ours
+    assert is_ours or "not of spec.quality; delete it" in str(found)

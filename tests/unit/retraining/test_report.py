@@ -18,6 +18,12 @@ def test_a_whole_report_is_read() -> None:
     assert (found.model, found.version, found.holdout) == (Artifact(URI, DIGEST), "5", Holdout("auc", 0.9, 0.95))
 
 
+def test_a_metrics_name_does_not_flood_what_is_told_of_a_run() -> None:
+    holdout = {"metric": "auc\n" * 10_000, "current": 0.9, "candidate": 0.8}
+    found = read_report(json.dumps({"modelUri": URI, "metrics": {"holdout": holdout}})).holdout
+    assert (len(str(found)) < 200, str(found).isprintable()) == (True, True)
+
+
 def test_the_address_alone_is_enough() -> None:
     assert read_report(json.dumps({"modelUri": URI, "metrics": {"rows": 3}})).model == Artifact(URI)
 
@@ -33,7 +39,12 @@ def test_the_address_alone_is_enough() -> None:
         ('{"modelUri": 3}', "does not name its model"),
         ('{"modelUri": " "}', "does not name its model"),
         (json.dumps({"modelUri": f"s3://models/{'x' * 1013}"}), "has more than 1024 characters"),
+        (json.dumps({"modelUri": f"{URI}\u001b[2J"}), "its modelUri has control characters"),
+        (json.dumps({"modelUri": f"{URI}\ud800"}), "its modelUri has control characters"),
         (json.dumps({"modelUri": URI, "digest": "abc"}), "its digest is 'abc'"),
+        (json.dumps({"modelUri": URI, "version": "5" * 254}), "write a text of at most 253 characters"),
+        (json.dumps({"modelUri": URI, "version": "5\n6"}), "its version is '5 6'"),
+        (json.dumps({"modelUri": URI, "version": {"number": 5}}), "or a number, or leave it out"),
         (json.dumps({"modelUri": URI, "metrics": {"holdout": 0.9}}), "metrics.holdout can't be read"),
         (json.dumps({"modelUri": URI, "metrics": {"holdout": {"current": 1}}}), "metrics.holdout can't be read"),
         (

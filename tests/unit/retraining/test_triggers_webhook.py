@@ -16,6 +16,7 @@ from aiohttp import web
 
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.kube.client import ApiError
+from modelward.net.guarded import open_guarded_session
 from modelward.retraining import run as runs
 from modelward.retraining.run import Artifact, Run
 from modelward.retraining.target import TargetFacts
@@ -93,7 +94,7 @@ def policy(url: str) -> DriftPolicy:
 
 
 def trigger(
-    session: aiohttp.ClientSession, secrets: Secrets | None = None, hosts: tuple[str, ...] = ("127.0.*",)
+    session: aiohttp.ClientSession, secrets: Secrets | None = None, hosts: tuple[str, ...] = ("127.0.0.1",)
 ) -> WebhookTrigger:
     return WebhookTrigger(secrets or Secrets(), session, hosts, lambda: NOW)  # type: ignore[arg-type]
 
@@ -142,6 +143,9 @@ async def test_an_answer_in_pieces_is_read_whole(other: OtherSide, session: aioh
         (401, "who are you", runs.BROKE, "answered 401: who are you"),
         (302, "", runs.BROKE, "answered 302"),
         (200, {"statusUrl": "http://169.254.169.254/x"}, runs.BROKE, "which is of another origin"),
+        (200, {"statusUrl": "http://["}, runs.BROKE, "which is no address"),
+        (200, {"statusUrl": "//127.0.0.1:99999/"}, runs.BROKE, "which is no address"),
+        (200, {"statusUrl": "/" + "x" * 2048}, runs.BROKE, "more than 2048 characters"),
         (200, "no json", runs.WORKING, ""),
         (202, [], runs.WORKING, ""),
     ],
@@ -153,6 +157,7 @@ async def test_what_the_start_may_be_answered(
     found = await trigger(session).start(order(other))
     assert found.state == state
     assert sentence in found.message
+    assert len(found.message) < 600
 
 
 @pytest.mark.parametrize(
@@ -278,6 +283,28 @@ async def test_only_hosts_that_the_administrator_names_are_called(
         found = await trigger(session, hosts=hosts).start(order(other))
         assert (found.state, "MODELWARD_WEBHOOK_HOSTS" in found.message) == (runs.BROKE, True)
     assert other.seen == []
+
+
+async def test_a_pattern_of_hosts_lets_nobody_reach_the_node_or_this_process(
+    other: OtherSide, session: aiohttp.ClientSession
+) -> None:
+    found = await trigger(session, hosts=("127.0.*",)).start(order(other))
+    assert (found.state, "is an address of the node" in found.message) == (runs.BROKE, True)
+    async with open_guarded_session(("local*",)) as guarded:
+        given = replace(order(other), policy=policy(other.url.replace("127.0.0.1", "localhost")))
+        found = await trigger(guarded, hosts=("local*",)).start(given)
+    assert (found.state, "leads to an address of the node" in found.message) == (runs.BROKE, True)
+    assert other.seen == []
+
+
+@pytest.mark.parametrize("status", [200, 401, 503])
+async def test_what_may_be_secret_of_an_address_is_not_told(
+    other: OtherSide, session: aiohttp.ClientSession, status: int
+) -> None:
+    other.status, other.body = status, {"state": "Failed"} if status == 200 else f"see {other.url}/x?token=hidden"
+    found = await trigger(session).poll(order(other, f"{other.url}/runs/7?token=hidden"))
+    assert f"{other.url}/runs/7 " in found.message
+    assert "hidden" not in found.message
 
 
 async def test_a_secret_that_can_not_be_read_is_waited_for(other: OtherSide, session: aiohttp.ClientSession) -> None:

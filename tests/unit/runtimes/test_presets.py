@@ -208,6 +208,8 @@ def test_no_client_changes_the_server_by_its_own_paths() -> None:
     assert "/inference.GRPCInferenceService/RepositoryModelLoad" in hidden["triton"] & hidden["mlserver"]
     assert "/models" in hidden["torchserve"]
     assert "/v1/config" in hidden["openvino"]
+    # Always there, and nothing is answered while it waits for requests to end.
+    assert {"/scale_elastic_ep", "/start_profile", "/v1/load_lora_adapter"} <= hidden["vllm"]
     assert "/tensorflow.serving.ModelService/HandleReloadConfigRequest" in hidden["tensorflow-serving"]
 
 

@@ -68,7 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
     server_version, sys_version = "modelward", ""
 
     def _answer(self) -> None:
-        url = urlsplit(self.path)
+        try:
+            url = urlsplit(self.path)
+        except ValueError:  # half of an address of IPv6
+            self._send(400, "text/plain; charset=utf-8", b"This is no address.\n")
+            return
         headers: dict[str, Sequence[str]] = {
             name.lower(): self.headers.get_all(name) or [] for name in set(self.headers.keys())
         }

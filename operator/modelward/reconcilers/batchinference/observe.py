@@ -94,6 +94,12 @@ def _stable_of(batch: BatchInference, cache: Cache, name: str) -> RunModel | Pro
             f"What {revision}, the stable revision of {name}, was made from is not known: its record is of an earlier "
             "version of Modelward, or gone. It is written with the next rollout",
         )
+    if spec.runtime is not None:
+        return Problem(
+            "OtherRuntime",
+            f"{name} is served by another server than Modelward's own (spec.runtime), which no batch asks. Name an "
+            "artifact that Modelward's own loads by spec.model.uri",
+        )
     model = as_resolved(spec.model, asked["model"])
     version = model.version if isinstance(model, ResolvedModel) else str(stable.get("version") or "")
     first = str(stable.get("digest") or "")

@@ -94,7 +94,7 @@ class AirflowTrigger(PipelineTrigger):
             except NotNowError as error:
                 if error.reason != REFUSED:
                     raise
-                del self._tokens[kept]  # it lasts for a day; a new one tells whether name and password still do
+                self._tokens.pop(kept, None)  # it lasts for a day; a new one tells whether name and password still do
         token = await self._token(asked, entries, where)
         self._tokens[kept] = token
         while len(self._tokens) > KEPT:

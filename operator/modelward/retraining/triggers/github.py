@@ -9,6 +9,7 @@ https://docs.github.com/en/rest/actions
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -31,6 +32,9 @@ REPORT: Final = "report.json"
 MAX_ARTIFACT: Final = 1 << 20
 MAX_REPORT: Final = 64 << 10
 """Bytes, of the archive and of the file in it."""
+
+PACKED: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""How the file may be packed: of others zipfile unpacks at once whatever 64 kB come to, a gigabyte of bzip2's."""
 
 SKEW: Final = 300.0
 """Seconds that GitHub's clock may be behind."""
@@ -156,10 +160,15 @@ async def _artifact(client: Client, order: Order, asked: Github, run: str) -> An
 def _file_of(raw: bytes, name: str) -> str:
     """The report in an archive. Raises ReportError."""
     try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive, archive.open(REPORT) as file:
-            # Of what unpacks to gigabytes no more than this is unpacked.
-            text = file.read(MAX_REPORT + 1)
-    except (zipfile.BadZipFile, KeyError, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            if archive.getinfo(REPORT).compress_type not in PACKED:
+                raise ReportError(f"{REPORT} of its artifact {name} is packed by another method than deflate")
+            with archive.open(REPORT) as file:
+                # Of what unpacks to gigabytes no more than this is unpacked.
+                text = file.read(MAX_REPORT + 1)
+    except ReportError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, KeyError, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
         raise ReportError(f"its artifact {name} is no archive with {REPORT} in it") from None
     if len(text) > MAX_REPORT:
         raise ReportError(f"{REPORT} of its artifact {name} has more than {MAX_REPORT} bytes")

@@ -40,6 +40,10 @@ FORM: Final = "application/x-www-form-urlencoded"
 DONE: Final = (301, 302, 303)
 """How Jenkins answers what it has done, besides 2xx: by a redirect to a page."""
 
+_CRUMB: Final = re.compile(r"(?=.*crumb)[A-Za-z.-]{1,64}", re.IGNORECASE)
+"""Names of headers that a crumb may be sent in: whoever answers for Jenkins must not write any other, such as Host, by
+which a proxy before many systems takes a request for another one's."""
+
 _QUEUED: Final = re.compile(r"/queue/item/([0-9]{1,12})/?$")
 _BUILD: Final = re.compile(r"/job/[^/]+/([0-9]{1,9})/?$")
 
@@ -143,7 +147,7 @@ async def _post(client: Client, where: str, form: Mapping[str, str]) -> Mapping[
     issued = await client.get("/crumbIssuer/api/json", taken=(404,))
     headers = {}
     name, crumb = issued.object.get("crumbRequestField"), issued.object.get("crumb")
-    if isinstance(name, str) and isinstance(crumb, str) and re.fullmatch(r"[A-Za-z.-]{1,64}", name):
+    if isinstance(name, str) and isinstance(crumb, str) and _CRUMB.fullmatch(name):
         headers[name] = _in_header(crumb)
         # A crumb counts in the session that it was issued in.
         headers |= {"Cookie": _in_header(issued.cookie)} if issued.cookie else {}

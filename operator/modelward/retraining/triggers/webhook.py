@@ -11,7 +11,6 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
@@ -22,7 +21,8 @@ from modelward.api.driftpolicy import DriftPolicy, Webhook
 from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import SECRETS
 from modelward.net.body import read_up_to
-from modelward.net.untrusted import decoded, quoted
+from modelward.net.guarded import AddressRefusedError, check_literal, may_call
+from modelward.net.untrusted import bare, decoded, quoted
 from modelward.retraining.briefing import briefing
 from modelward.retraining.report import ReportError, parse_report
 from modelward.retraining.run import BROKE, RUNNING, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
@@ -43,6 +43,9 @@ NOBODY_TELLS: Final = (
 )
 
 NO_WAY_TO_TELL: Final = "the webhook named no statusUrl, or its answer was lost"
+
+LONGEST_ADDRESS: Final = 2048
+"""Characters of a statusUrl, which the run's status keeps."""
 
 KEYS_KEPT: Final = 1000
 """Keys of policies, and of runs, that are remembered."""
@@ -68,7 +71,8 @@ class _Never(Exception):  # noqa: N818
 
 
 class WebhookTrigger:
-    """`hosts`: names or patterns such as *.example.com; `now`: the wall clock."""
+    """`session`: a guarded one, that keeps no cookies; `hosts`: names or patterns such as *.example.com; `now`: the
+    wall clock."""
 
     def __init__(
         self, api: Api, session: aiohttp.ClientSession, hosts: tuple[str, ...], now: Callable[[], datetime]
@@ -113,9 +117,9 @@ class WebhookTrigger:
                 try:
                     return Outcome(SUCCEEDED, message, report=parse_report(answer.get("report")))
                 except ReportError as error:
-                    return Outcome(BROKE, f"{order.run.handle} says that the run ended well, but {error}")
+                    return Outcome(BROKE, f"{_told(order.run.handle)} says that the run ended well, but {error}")
             case "Failed":
-                return Outcome(BROKE, message or f"{order.run.handle} says that the run failed")
+                return Outcome(BROKE, message or f"{_told(order.run.handle)} says that the run failed")
         return Outcome(WORKING, message)
 
     async def cancel(self, order: Order) -> Outcome:
@@ -142,27 +146,31 @@ class WebhookTrigger:
 
     async def _send(self, order: Order, method: str, url: str, body: str) -> Mapping[str, Any]:
         """The answer. Raises _NotNow, _Never."""
-        host = urlsplit(url).hostname or ""
-        if not any(fnmatchcase(host, pattern) for pattern in self._hosts):
+        host, shown = urlsplit(url).hostname or "", _told(url)
+        if not may_call(host, self._hosts):
             raise _Never(
                 f"The operator may not call {host}; its administrator has to name it in MODELWARD_WEBHOOK_HOSTS"
             )
         headers = sign(await self._secret(order.policy), method, url, body, int(self._now().timestamp()))
         headers |= {KEY: order.run.key, "Content-Type": "application/json", "Accept": "application/json"}
         try:
+            check_literal(host, self._hosts)
             async with self._session.request(
                 method, url, data=body.encode(), headers=headers, timeout=TIMEOUT, allow_redirects=False
             ) as response:
                 raw = await read_up_to(response.content, MAX_ANSWER)
                 status = response.status
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            refused = error if isinstance(error, AddressRefusedError) else getattr(error, "os_error", None)
+            if isinstance(refused, AddressRefusedError):
+                raise _Never(f"The operator does not call {shown}: {quoted(refused)}. Write another address") from error
             heard = not isinstance(error, aiohttp.ClientConnectorError)
-            told = f"{url} did not answer, trying again: {type(error).__name__}: {error}"
+            told = f"{shown} did not answer, trying again: {type(error).__name__}: {_told(error)}"
             raise _NotNow(told, heard=heard) from error
         if status >= 500 or status in _LATER:
-            raise _NotNow(f"{url} answered {status}, trying again: {_shown(raw)}", heard=status >= 500)
+            raise _NotNow(f"{shown} answered {status}, trying again: {_shown(raw)}", heard=status >= 500)
         if not 200 <= status < 300:
-            raise _Never(f"{url} answered {status}: {_shown(raw)}", status)
+            raise _Never(f"{shown} answered {status}: {_shown(raw)}", status)
         try:
             answer = decoded(raw) if raw.strip() else {}
         except ValueError:
@@ -227,14 +235,21 @@ def _webhook(policy: DriftPolicy) -> Webhook:
 
 
 def _address(policy: DriftPolicy, answer: Mapping[str, Any], name: str) -> str | None:
-    """An address that the answer names; it has to be of the webhook's own origin."""
+    """An address that the answer names; it has to be of the webhook's own origin. Raises _Never."""
     given = answer.get(name)
     if not isinstance(given, str) or not given:
         return None
     url = _webhook(policy).url
-    address = urljoin(url, given)
-    if urlsplit(address)[:2] != urlsplit(url)[:2]:
-        raise _Never(f"{url} answered with the {name} {given}, which is of another origin; use its own")
+    told = f"{_told(url)} answered with the {name} {_told(given)}"
+    if len(given) > LONGEST_ADDRESS:
+        raise _Never(f"{told}, which has more than {LONGEST_ADDRESS} characters; use a shorter one")
+    try:
+        address = urljoin(url, given)
+        same, _ = urlsplit(address)[:2] == urlsplit(url)[:2], URL(address)
+    except ValueError:
+        raise _Never(f"{told}, which is no address; write one such as /runs/7") from None
+    if not same:
+        raise _Never(f"{told}, which is of another origin; use its own")
     return address
 
 
@@ -244,5 +259,10 @@ def _trim(kept: dict[str, Any]) -> None:
         del kept[next(iter(kept))]
 
 
+def _told(text: object) -> str:
+    """What others wrote as it may be shown: no query of an address, where a token may stand, on one line."""
+    return quoted(bare(str(text)[:LONGEST_ADDRESS]))
+
+
 def _shown(raw: bytes) -> str:
-    return quoted(raw[:2000].decode(errors="replace"))
+    return _told(raw[:2000].decode(errors="replace"))

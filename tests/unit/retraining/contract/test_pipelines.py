@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from aiohttp import web
 
 from modelward.retraining import run as runs
+from modelward.retraining.report import ReportError
+from modelward.retraining.triggers.github import _file_of
 from modelward.retraining.triggers.outgoing import MAX_LOG, Client, Login, NeverError, Outgoing, path
 from modelward.retraining.triggers.pipeline import SETTLE, in_text
 
@@ -288,6 +291,30 @@ async def test_an_artifact_that_is_none_or_unpacks_to_too_much_is_a_failure(
     assert (world.run.result, told in world.run.message) == (runs.FAILED, True)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_unpacks_without_a_bound_is_not_unpacked(method: int) -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        archive.writestr("report.json", b" " * (64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ReportError, match="another method"):
+            _file_of(packed.getvalue(), "modelward-x")
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_artifact_whose_file_is_damaged_is_told_of() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("report.json", bytes(range(256)) * 8)
+    raw = bytearray(packed.getvalue())
+    raw[41:60] = b"\xff" * 19  # of the packed bytes, behind the header and the name
+    with pytest.raises(ReportError, match="no archive"):
+        _file_of(bytes(raw), "modelward-x")
+
+
 async def test_github_that_is_asked_too_often_is_waited_for(serve: Serve) -> None:
     class Limited(Github):
         limited = False
@@ -304,6 +331,35 @@ async def test_github_that_is_asked_too_often_is_waited_for(serve: Serve) -> Non
     system.limited = True
     await world.step()
     assert (world.run.delay, world.run.stuck) == ("PipelineSilent", False)
+
+
+@pytest.mark.parametrize("name", ["Host", "Transfer-Encoding", "X-Forwarded-Host"])
+async def test_who_answers_for_jenkins_writes_no_header_but_that_of_a_crumb(serve: Serve, name: str) -> None:
+    posted = []
+
+    @web.middleware
+    async def noted(request: Any, handler: Any) -> Any:
+        posted.extend([request.headers] if request.method == "POST" else [])
+        return await handler(request)
+
+    class Sly(Jenkins):
+        def application(self) -> web.Application:
+            app = super().application()
+            app.middlewares.insert(0, noted)
+            return app
+
+        async def crumb(self, _request: Any) -> Any:
+            return web.json_response({"crumb": "other.example.com", "crumbRequestField": name})
+
+    system = Sly()
+    world = await serve(system)
+    for _ in range(40):
+        if posted:
+            break
+        world.now += SETTLE
+        await world.step()
+    assert posted
+    assert "other.example.com" not in str(dict(posted[0]))
 
 
 async def test_a_job_of_jenkins_without_the_parameter_is_not_started(serve: Serve) -> None:
