@@ -161,9 +161,9 @@ def test_roles_and_policies_are_those_of_the_manifests() -> None:
         assert set(re.findall(r"`(\w+)`", into)) == parts, name
     policies = yaml.safe_load_all((ROOT / "manifests/base/admission.yaml").read_text())
     found = [each for each in policies if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert (len(found), "there are six policies" in PAGES["install.md"]) == (6, True)
+    assert (len(found), "there are seven policies" in PAGES["install.md"]) == (7, True)
     assert all(each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "modelward" for each in found)
-    assert len(list((ROOT / "crds").glob("*.modelward.io.yaml"))) == 4
+    assert len(list((ROOT / "crds").glob("*.modelward.io.yaml"))) == 5
 
 
 def test_kinds_and_versions_of_the_migration_are_the_crds() -> None:
