@@ -181,6 +181,12 @@ def test_an_annotation_asks_for_one_run_now() -> None:
         assert again.name != done.name
 
 
+def test_an_annotation_without_a_value_asks_once_as_well() -> None:
+    given, done = finish(*begin(batch(request=""), CREATED + 1))
+    assert planned(batch(given.status, request=""), done).begin is None
+    assert planned(batch(given.status, request="b"), done).begin is not None
+
+
 def test_a_request_waits_for_the_run_that_goes_on() -> None:
     given, active = begin(batch(), CREATED + 1)
     asked = batch(given.status, request="again")
