@@ -134,6 +134,26 @@ def test_columns_without_names_are_taken_in_their_order(bundles: Bundles, tmp_pa
         assert (found[names].to_numpy() == wanted).all()
 
 
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_columns_without_names_have_one_order_in_all_files(bundles: Bundles, tmp_path: Path, form: str) -> None:
+    world = World(tmp_path, bundles("logistic regression with names"))
+    rows = pd.DataFrame(case("logistic regression with names").rows, columns=list("abcd"))
+    for name, columns in (("1", "abcd"), ("2", "abdc")):
+        frame = rows[list(columns)].assign(id=range(len(rows)))
+        if form == "csv":
+            frame.to_csv(world.input / f"{name}.csv", index=False)
+        else:
+            pq.write_table(table(frame), world.input / f"{name}.parquet")
+    with pytest.raises(
+        Incurable, match=rf"2.{form} has the columns 'a', 'b', 'd', 'c', and 1.{form} has 'a', 'b', 'c'"
+    ):
+        world.run()
+    named = world.but(columns={f"input[{place}]": name for place, name in enumerate("abcd")})
+    named.run()
+    wanted = case("logistic regression with names").model.predict(rows.to_numpy()).tolist()
+    assert named.answers()["output.predict"].to_pylist() == 2 * wanted
+
+
 def test_lists_and_mapped_columns_fill_a_tensor_without_names(bundles: Bundles, tmp_path: Path) -> None:
     world = World(tmp_path, bundles("logistic regression with names"))
     rows = case("logistic regression with names").rows
