@@ -181,6 +181,18 @@ def test_texts_are_scored_from_csv_with_quotes_and_line_ends_in_them(bundles: Bu
     assert found["output.predict"].to_pylist() == case("texts").model.predict(texts).tolist()
 
 
+@pytest.mark.parametrize("piece", [16, 1 << 20])
+def test_a_mark_of_byte_order_is_none_where_a_row_begins(bundles: Bundles, tmp_path: Path, piece: int) -> None:
+    """A key that begins with one is the same wherever pieces of the file do."""
+    world = World(tmp_path, bundles(BY_NAME), sizes=Sizes(piece=piece))
+    keys = [f"\ufeffk{place}" for place in range(10)]
+    customers_with_ids()[:10].assign(id=keys)[["id", "age", "income", "city", "plan"]].to_csv(
+        world.input / "a.csv", index=False, encoding="utf-8-sig"
+    )
+    world.run()
+    assert world.answers()["id"].to_pylist() == keys
+
+
 def test_a_folder_is_read_with_its_folders_and_without_hidden_files(world: World) -> None:
     frame = customers_with_ids()
     more = world.input / "day=1"
@@ -282,6 +294,13 @@ TROUBLE: dict[str, tuple[Callable[[World], None], str]] = {
         lambda world: (world.input / "b.csv").write_text("1,2,3\n4,5,6\n"), "b.csv, line 1: 1, 2, 3 are numbers",
     ),
     "no UTF-8": (lambda world: (world.input / "b.csv").write_bytes(b"\xff,a\n1,2\n"), "b.csv: its first line is no"),
+    "line ends of old": (
+        lambda world: (world.input / "b.csv").write_bytes(b"id,a\r1,2\r"), "b.csv: its first line can't be read as CSV",
+    ),
+    "a huge name": (
+        lambda world: (world.input / "b.csv").write_text(f"id,{'a' * 200_000}\n1,2\n"),
+        "b.csv: its first line can't be read as CSV: field larger than field limit",
+    ),
     "a name twice": (
         lambda world: (world.input / "b.csv").write_text("id,id\n1,2\n"), "b.csv has 'id' twice",
     ),
