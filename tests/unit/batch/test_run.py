@@ -18,9 +18,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelward_batch import parquetfile
 from modelward_batch.errors import FileChanged, Incurable
+from modelward_batch.layout import Feature, Filled, Layout
+from modelward_batch.plan import Unit
 from modelward_batch.planning import Sizes
 from modelward_batch.run import Loaded
+from modelward_inference.artifact.bundle import Tensor
 from unit.inference.models import TEXTS, case, customers
 
 from .worlds import World, bundle_of
@@ -204,6 +208,20 @@ def test_a_folder_is_read_with_its_folders_and_without_hidden_files(world: World
     frame.assign(id="d" + frame["id"]).to_csv(more / "b.csv", index=False)
     assert world.all().complete
     assert len(set(world.answers()["id"].to_pylist())) == 800
+
+
+def test_the_size_of_a_batch_counts_columns_that_have_dots_in_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    count = 400
+    rows = {"id": range(count), "pixels.left": [[float(each)] * 9000 for each in range(count)], "other": ["x"] * count}
+    pq.write_table(pa.table(rows), path, use_dictionary=False)
+    tensor = Tensor("x", "FP64", (-1, 9000))
+    layout = Layout((Filled(tensor, (Feature("x", "pixels.left", "FP64", (9000,)),)),), ("id",))
+    with path.open("rb") as opened:
+        file, _, groups = parquetfile.looked_at(opened, "a.parquet", path.stat().st_size, "t")
+        found = list(parquetfile.batches(opened, file, Unit(0, 0, 0, groups[0]), layout, 8192))
+    assert sum(each.num_rows for each in found) == count
+    assert max(each.nbytes for each in found) < 1.1 * parquetfile.BATCH_BYTES
 
 
 def test_one_file_is_an_input(world: World) -> None:
