@@ -32,7 +32,7 @@ def due(batch: BatchInference, memory: Memory, now: float, *, busy: bool) -> Due
     asks = batch.request is not None and batch.request != memory.handled.request
     if asks and not busy:
         # Also of a schedule that is suspended: somebody wants it now.
-        return replace(found, run=run_of(batch, REQUEST, memory), missed=None)
+        return replace(found, run=run_of(batch, REQUEST, memory))
     return found
 
 

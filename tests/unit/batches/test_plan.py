@@ -142,6 +142,9 @@ def test_what_could_not_begin_in_time_is_left_out_and_told_of_once() -> None:
     late = planned(given, now=TWO + 3601)
     assert (late.begin, late.missed) == (None, TWO)
     assert planned(stored(given, late, TWO + 3601), now=TWO + 3700).missed is None
+    asked = planned(batch(request="now", schedule={**NIGHTLY, "startingDeadlineSeconds": 3600}), now=TWO + 3601)
+    assert asked.begin is not None
+    assert asked.missed == TWO, "also where another run begins at that moment"
 
 
 def test_a_run_that_takes_too_long_has_the_next_one_left_out() -> None:
