@@ -39,7 +39,7 @@ def plan_of(source: Input, spec: Spec, manifest: Manifest, sizes: Sizes) -> Plan
     units: list[Unit] = []
     first: tuple[str, tuple[str, ...]] | None = None
     for place, (file, pieces, layout) in enumerate(looked):
-        if pieces:
+        if pieces and layout.placed:
             first = first or (file.name, layout.placed)
             check_alike(file.name, layout.placed, *first)
         units += [replace(each, number=len(units) + at, file=place) for at, each in enumerate(pieces)]
