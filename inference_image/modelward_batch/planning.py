@@ -75,5 +75,5 @@ def _looked_at(
             csvfile.check_values(opened, file, begin, layout)
             blocks = csvfile.blocks(opened, file, begin, sizes.block, sizes.piece)
             units = [Unit(0, 0, begin=low, end=high) for low, high in blocks]
-    source.check(found)
+        source.check(found)
     return file, units, layout

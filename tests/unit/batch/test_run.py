@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelward_batch import parquetfile
+from modelward_batch import parquetfile, stores
 from modelward_batch.errors import FileChanged, Incurable
 from modelward_batch.layout import Feature, Filled, Layout
 from modelward_batch.plan import Unit
@@ -432,6 +433,28 @@ def test_a_file_that_changes_after_the_plan_ends_the_run(world: World, change: s
         os.utime(path, ns=(1, 1))
     with pytest.raises(FileChanged, match=r"a.parquet was overwritten or deleted after the run had begun"):
         world.run(1)
+
+
+def test_a_file_that_has_another_inode_in_another_pod_is_the_same(world: World) -> None:
+    """As where a bucket is mounted: numbers are each mount's own."""
+    world.run(0)
+    path = world.input / "a.parquet"
+    shutil.copy2(path, world.root / "again")
+    (world.root / "again").replace(path)
+    world.run(1)
+    assert len(world.answers()) == 400
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_another_one(world: World) -> None:
+    source = stores.input_of(str(world.input), [world.root])
+    path = world.input / "a.parquet"
+    (found,) = source.files()
+    with source.open(found):
+        source.check(found)
+        shutil.copy2(path, world.root / "again")
+        (world.root / "again").replace(path)
+        with pytest.raises(FileChanged):
+            source.check(found)
 
 
 def test_a_file_that_changes_while_it_is_read_ends_the_run_without_a_receipt(world: World) -> None:
