@@ -170,6 +170,9 @@ def test_times_of_a_schedule_that_was_not_there_yet_are_none_of_its() -> None:
     assert planned(stored(noon, found, TWO + 3600), done, now=CREATED + DAY + 3600).begin is not None
     scheduled = batch(finish(*begin(batch(), CREATED + 1))[0].status, schedule=NIGHTLY)
     assert planned(scheduled, now=TWO + 60).begin is None
+    for waited in (batch(), batch(schedule={"cron": "0 0 31 2 *"})):
+        known = stored(waited, planned(waited), CREATED + 60)
+        assert planned(batch(known.status, schedule=NIGHTLY), now=TWO + 60).begin is None
 
 
 def test_an_annotation_asks_for_one_run_now() -> None:
@@ -211,6 +214,7 @@ def test_a_job_that_somebody_took_away_is_the_end_of_its_run() -> None:
     given, active = begin(batch(), CREATED + 1)
     found = planned(given, now=CREATED + 90)
     assert [(each.name, each.result, each.reason) for each in found.ended] == [(active.name, "Failed", "JobDeleted")]
+    assert "_manifest.json" in found.ended[0].message, "it may have ended well before"
     assert planned(stored(given, found, CREATED + 90), now=CREATED + 95).begin is None, "not by itself"
 
 
