@@ -181,6 +181,10 @@ class _Reader:
                 return _side_by_side(tensor, places, columns)
         others = [name for name in self._names if name not in self._spec.keys]
         width = math.prod(tensor.shape[1:])
+        numbers = [str(place) for place in range(width)]
+        if alone and len(tensor.shape) == 2 and sorted(others) == sorted(numbers) and not self._spec.columns:
+            # As pandas calls the columns of an array: these are places, in whatever order they come.
+            return _side_by_side(tensor, places or [tensor.name], numbers)
         if alone and len(others) == width and len(tensor.shape) <= 2 and not self._spec.columns:
             log.warning(
                 "%s: the model's columns have no names, so they are taken in the file's order: %s",
