@@ -6,7 +6,7 @@ Invariant: a unit's receipt is written when all its rows are in the store, and t
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from modelward_batch.plan import SCHEMA, Plan, Unit
 
@@ -50,9 +50,13 @@ class Sums:
         return cls(sum(each.rows for each in receipts), sum(each.rejected for each in receipts), len(receipts))
 
 
+ROUNDING: Final = 1 + 1e-12
+"""7 of 1000 rows are 0.7 %, though as floats 0.007 * 1000 is less than 7."""
+
+
 def too_many(rejected: int, rows: int, share: float) -> str:
     """In words, why a run fails whose model refused so many of so many rows; empty where it may go on."""
-    if not rejected or rejected <= share * rows:
+    if not rejected or rejected <= share * rows * ROUNDING:
         return ""
     return (
         f"the model refuses {rejected} of {rows} rows ({rejected / max(rows, 1):.2%}), and maxRejectedShare allows "

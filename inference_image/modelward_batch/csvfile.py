@@ -49,7 +49,12 @@ def looked_at(opened: BinaryIO, name: str, size: int, tag: str) -> tuple[File, i
         first = head[start:end].decode()
     except UnicodeDecodeError as error:
         raise Incurable(f"{name}: its first line is no UTF-8 ({error}); write it again in that encoding") from None
-    header = tuple(next(csv.reader(io.StringIO(first), delimiter=separator), ()))
+    try:
+        header = tuple(next(csv.reader(io.StringIO(first), delimiter=separator), ()))
+    except csv.Error as error:
+        raise Incurable(
+            f"{name}: its first line can't be read as CSV: {error}; write it again, with line ends of \\n or \\r\\n"
+        ) from None
     dialect.check_names(name, header)
     if not header or "" in header:
         raise Incurable(
@@ -134,10 +139,12 @@ def _reading(file: File, layout: Layout, kinds: Mapping[str, pa.DataType]) -> Ca
 
     def read(part: bytes) -> pa.Table:
         options = arrow_csv.ReadOptions(
-            use_threads=False, column_names=list(file.header), block_size=max(len(part) + 1, 1 << 16)
+            use_threads=False, column_names=list(file.header), block_size=max(len(part) + len(_BOM) + 1, 1 << 16)
         )
         if not part.strip():
             return pa.table({name: pa.array([], kinds[name]) for name in layout.columns})
-        return arrow_csv.read_csv(pa.BufferReader(part), options, parse, convert)
+        # Arrow leaves out such a mark wherever it begins to read: here it is a part of the first value.
+        whole = _BOM + part if part.startswith(_BOM) else part
+        return arrow_csv.read_csv(pa.BufferReader(whole), options, parse, convert)
 
     return read

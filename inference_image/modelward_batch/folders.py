@@ -32,6 +32,7 @@ class FolderInput:
             self.is_folder = self._path.is_dir()
         self._root = self._path if self.is_folder else self._path.parent
         self.uri = f"{self._root}/"
+        self._opened: dict[str, int] = {}
 
     def files(self) -> list[Found]:
         if not self.is_folder:
@@ -61,9 +62,11 @@ class FolderInput:
                 opened = (self._root / file.name).open("rb")
             except FileNotFoundError:
                 raise _changed(file) from None
-        if _tag(os.fstat(opened.fileno())) != (file.tag, file.size):
+        now = os.fstat(opened.fileno())
+        if _tag(now) != (file.tag, file.size):
             opened.close()
             raise _changed(file)
+        self._opened[file.name] = now.st_ino
         return opened
 
     def check(self, file: Found) -> None:
@@ -72,7 +75,7 @@ class FolderInput:
                 now = (self._root / file.name).stat()
             except FileNotFoundError:
                 raise _changed(file) from None
-        if _tag(now) != (file.tag, file.size):
+        if _tag(now) != (file.tag, file.size) or now.st_ino != self._opened.get(file.name, now.st_ino):
             raise _changed(file)
 
     def _found(self, path: Path) -> Found:
@@ -164,7 +167,8 @@ def _inside(path: Path, allowed: Collection[Path], where: str) -> Path:
 
 
 def _tag(now: os.stat_result) -> tuple[str, int]:
-    return f"{now.st_mtime_ns}-{now.st_ino}", now.st_size
+    """Without the inode: where a bucket is mounted as a claim, each pod has its own numbers."""
+    return f"{now.st_mtime_ns}", now.st_size
 
 
 def _changed(file: Found) -> FileChanged:

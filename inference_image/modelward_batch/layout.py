@@ -61,11 +61,13 @@ class Filled:
 
 @dataclass(frozen=True)
 class Layout:
-    """Of one file. `keys`: columns that name a row; `texts`: whether all values are texts, as in CSV."""
+    """Of one file. `keys`: columns that name a row; `texts`: whether all values are texts, as in CSV; `placed`: columns
+    that are taken in the file's order, since the model has no names for them."""
 
     tensors: tuple[Filled, ...]
     keys: tuple[str, ...]
     texts: bool = False
+    placed: tuple[str, ...] = ()
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -123,7 +125,18 @@ def layout_of(manifest: Manifest, names: Sequence[str], spec: Spec, file: str, *
         raise Incurable(
             f"columns names {_listed(unknown)}, which the model does not take; it takes {_listed(sorted(reader.known))}"
         )
-    return Layout(found, spec.keys, texts)
+    return Layout(found, spec.keys, texts, reader.placed)
+
+
+def check_alike(file: str, placed: Sequence[str], first: str, wanted: Sequence[str]) -> None:
+    """Raises Incurable where two files have other columns, or another order of them, and nothing but their place says
+    which is which: the answers of one would be wrong, and nobody would see it. `first`: the file that has `wanted`."""
+    if placed != wanted:
+        raise Incurable(
+            f"{file} has the columns {_listed(placed)}, and {first} has {_listed(wanted)}: the model has no names for "
+            "them, so that they are taken in the file's order, which has to be one in all files; write them alike, or "
+            "say in `columns` which is which"
+        )
 
 
 class _Reader:
@@ -132,6 +145,7 @@ class _Reader:
         # As LightGBM keeps names: blanks become underscores there.
         self._plain = {name.replace(" ", "_"): name for name in names}
         self.known: set[str] = set()
+        self.placed: tuple[str, ...] = ()
 
     def filled(self, tensor: Tensor) -> Filled:
         rest = tensor.shape[1:]
@@ -167,11 +181,16 @@ class _Reader:
                 return _side_by_side(tensor, places, columns)
         others = [name for name in self._names if name not in self._spec.keys]
         width = math.prod(tensor.shape[1:])
+        numbers = [str(place) for place in range(width)]
+        if alone and len(tensor.shape) == 2 and sorted(others) == sorted(numbers) and not self._spec.columns:
+            # As pandas calls the columns of an array: these are places, in whatever order they come.
+            return _side_by_side(tensor, places or [tensor.name], numbers)
         if alone and len(others) == width and len(tensor.shape) <= 2 and not self._spec.columns:
             log.warning(
                 "%s: the model's columns have no names, so they are taken in the file's order: %s",
                 self._file, _listed(others),
             )  # fmt: skip
+            self.placed = tuple(others)
             if width == 1:
                 return Filled(tensor, (Feature(tensor.name, others[0], tensor.datatype, tensor.shape[1:]),))
             return _side_by_side(tensor, [f"{tensor.name}[{place}]" for place in range(width)], others)

@@ -48,7 +48,7 @@ def batches(opened: BinaryIO, file: File, unit: Unit, layout: Layout, rows: int)
         wanted = [
             column
             for column in map(metadata.row_group(unit.group).column, range(metadata.num_columns))
-            if column.path_in_schema.partition(".")[0] in names
+            if not _prefixes(column.path_in_schema).isdisjoint(names)
         ]
         packed, plain = (
             sum(getattr(column, f"total_{form}_size") for column in wanted) for form in ("compressed", "uncompressed")
@@ -71,6 +71,12 @@ def batches(opened: BinaryIO, file: File, unit: Unit, layout: Layout, rows: int)
         yield batch
     if read != unit.rows:
         raise Incurable(f"{where}: it has {read} rows and promises {unit.rows}; write the file again")
+
+
+def _prefixes(path: str) -> set[str]:
+    """What a column that it is a part of may be called: names may have dots of their own."""
+    parts = path.split(".")
+    return {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from typing import Final
 
 from modelward_batch import csvfile, lines, parquetfile
 from modelward_batch.errors import Incurable
-from modelward_batch.layout import layout_of
+from modelward_batch.layout import Layout, check_alike, layout_of
 from modelward_batch.plan import File, Plan, Unit, made
 from modelward_batch.spec import CSV, PARQUET, Spec
 from modelward_batch.stores import Found, Input
@@ -37,9 +37,13 @@ def plan_of(source: Input, spec: Spec, manifest: Manifest, sizes: Sizes) -> Plan
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         looked = list(pool.map(lambda each: _looked_at(source, each, spec, manifest, sizes), found))
     units: list[Unit] = []
-    for place, (_, pieces) in enumerate(looked):
+    first: tuple[str, tuple[str, ...]] | None = None
+    for place, (file, pieces, layout) in enumerate(looked):
+        if pieces and layout.placed:
+            first = first or (file.name, layout.placed)
+            check_alike(file.name, layout.placed, *first)
         units += [replace(each, number=len(units) + at, file=place) for at, each in enumerate(pieces)]
-    return made(spec, [file for file, _ in looked], units)
+    return made(spec, [file for file, _, _ in looked], units)
 
 
 def format_of(name: str, asked: str | None) -> str:
@@ -55,14 +59,15 @@ def format_of(name: str, asked: str | None) -> str:
 
 def _looked_at(
     source: Input, found: Found, spec: Spec, manifest: Manifest, sizes: Sizes
-) -> tuple[File, Sequence[Unit]]:
+) -> tuple[File, Sequence[Unit], Layout]:
     kind = format_of(found.name, spec.format)
     if not found.size:
         raise Incurable(f"{found.name} is an empty file, which is no {kind}; write it again, or take it away")
     with source.open(found) as opened:
         if kind == PARQUET:
             file, schema, groups = parquetfile.looked_at(opened, found.name, found.size, found.tag)
-            layout_of(manifest, schema.names, spec, found.name).check_types(schema, found.name)
+            layout = layout_of(manifest, schema.names, spec, found.name)
+            layout.check_types(schema, found.name)
             units = [Unit(0, 0, group, rows) for group, rows in enumerate(groups) if rows]
         else:
             file, begin = csvfile.looked_at(opened, found.name, found.size, found.tag)
@@ -70,5 +75,5 @@ def _looked_at(
             csvfile.check_values(opened, file, begin, layout)
             blocks = csvfile.blocks(opened, file, begin, sizes.block, sizes.piece)
             units = [Unit(0, 0, begin=low, end=high) for low, high in blocks]
-    source.check(found)
-    return file, units
+        source.check(found)
+    return file, units, layout

@@ -206,6 +206,8 @@ class _Ranges(io.RawIOBase):
             answer = asking.client.get_object(
                 Bucket=asking.bucket, Key=self._key, IfMatch=self._file.tag, Range=f"bytes={begin}-{begin + size - 1}"
             )
+            if _bare(answer.get("ETag") or self._file.tag) != _bare(self._file.tag):
+                raise _Differs  # by a store that does not know the condition
             content: bytes = answer["Body"].read()
             if len(content) != size:
                 raise _Transient(f"{len(content)} of {size} bytes came")
@@ -218,6 +220,11 @@ class _Ranges(io.RawIOBase):
                 f"the input's {self._file.name} was overwritten or deleted after the run had begun; begin another run "
                 "when nobody writes to it any more"
             ) from None
+
+
+def _bare(tag: str) -> str:
+    """Some stores list a tag without the quotes that it is served with."""
+    return tag.removeprefix("W/").strip('"')
 
 
 class S3Output:

@@ -32,7 +32,7 @@ def due(batch: BatchInference, memory: Memory, now: float, *, busy: bool) -> Due
     asks = batch.request is not None and batch.request != memory.handled.request
     if asks and not busy:
         # Also of a schedule that is suspended: somebody wants it now.
-        return replace(found, run=run_of(batch, REQUEST, memory), missed=None)
+        return replace(found, run=run_of(batch, REQUEST, memory))
     return found
 
 
@@ -62,7 +62,8 @@ def _scheduled(batch: BatchInference, memory: Memory, now: float, busy: bool) ->
     elif dealt_with is not None:
         after = dealt_with
     else:
-        after = batch.created if known.asked is None else now
+        # One that has a status was there before the schedule, or with one that could not be read.
+        after = now if batch.status or known.asked is not None else batch.created
     slot, following = last_due(schedule, after, now), next_due(schedule, now)
     if slot is None:
         return Due(_until(known, written, after), next_at=following)

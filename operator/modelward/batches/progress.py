@@ -71,8 +71,13 @@ def facts_of(job: Object, about: About, pods: Iterable[tuple[Object, PodFacts]],
 
 
 def missing(name: str, now: float) -> Ended:
-    """Of a run whose Job is not there any more, and whose end nobody saw."""
-    return _gone(name, now)
+    """Of a run whose Job is not there any more, and whose end nobody saw: it may have been a good one."""
+    return Ended(
+        FAILED, "JobDeleted",
+        f"The Job {name} was deleted, and nobody saw how it had ended. Look into its folder: where that has a "
+        "_manifest.json, the run is complete. If not, annotate with modelward.io/run to have another one",
+        now,
+    )  # fmt: skip
 
 
 def _gone(name: str, now: float) -> Ended:

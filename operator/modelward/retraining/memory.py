@@ -225,7 +225,6 @@ def show_memory(memory: Memory) -> dict[str, Any]:
         "signals": [show_signal(each) for each in verdict.others[:SIGNALS]],
         "recent": [_show_recent(each) for each in verdict.recent],
         "scheduledAt": None if memory.scheduled_at is None else show_time(memory.scheduled_at),
-        "handledRequest": memory.handled_request,
         "failures": memory.failures or None,
         "answered": None
         if answered is None
@@ -240,7 +239,9 @@ def show_memory(memory: Memory) -> dict[str, Any]:
         "runs": [_show_ended(each) for each in memory.runs],
         "quality": None if memory.quality is None else show_kept(memory.quality),
     }
-    return {name: value for name, value in shown.items() if value not in (None, "", [])}
+    # An annotation without a value was taken up, too, and is not to be so again and again.
+    handled = {} if memory.handled_request is None else {"handledRequest": memory.handled_request}
+    return {name: value for name, value in shown.items() if value not in (None, "", [])} | handled
 
 
 def _show_recent(recent: Recent) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def test_the_manifest_names_what_readers_read() -> None:
 
 @pytest.mark.parametrize(("rejected", "rows", "share", "fails"), [
     (0, 0, 0.0, False), (0, 10, 0.0, False), (1, 10, 0.0, True), (1, 10, 0.1, False), (2, 10, 0.1, True),
-    (10, 10, 1.0, False),
+    (10, 10, 1.0, False), (7, 1000, 0.7 / 100, False), (8, 1000, 0.7 / 100, True), (29, 100, 0.29, False),
 ])  # fmt: skip
 def test_the_share_of_refused_rows(rejected: int, rows: int, share: float, fails: bool) -> None:
     assert bool(accounts.too_many(rejected, rows, share)) is fails

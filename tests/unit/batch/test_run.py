@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +19,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from modelward_batch import parquetfile, stores
 from modelward_batch.errors import FileChanged, Incurable
+from modelward_batch.layout import Feature, Filled, Layout
+from modelward_batch.plan import Unit
 from modelward_batch.planning import Sizes
 from modelward_batch.run import Loaded
+from modelward_inference.artifact.bundle import Tensor
 from unit.inference.models import TEXTS, case, customers
 
 from .worlds import World, bundle_of
@@ -134,6 +139,26 @@ def test_columns_without_names_are_taken_in_their_order(bundles: Bundles, tmp_pa
         assert (found[names].to_numpy() == wanted).all()
 
 
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+def test_columns_without_names_have_one_order_in_all_files(bundles: Bundles, tmp_path: Path, form: str) -> None:
+    world = World(tmp_path, bundles("logistic regression with names"))
+    rows = pd.DataFrame(case("logistic regression with names").rows, columns=list("abcd"))
+    for name, columns in (("1", "abcd"), ("2", "abdc")):
+        frame = rows[list(columns)].assign(id=range(len(rows)))
+        if form == "csv":
+            frame.to_csv(world.input / f"{name}.csv", index=False)
+        else:
+            pq.write_table(table(frame), world.input / f"{name}.parquet")
+    with pytest.raises(
+        Incurable, match=rf"2.{form} has the columns 'a', 'b', 'd', 'c', and 1.{form} has 'a', 'b', 'c'"
+    ):
+        world.run()
+    named = world.but(columns={f"input[{place}]": name for place, name in enumerate("abcd")})
+    named.run()
+    wanted = case("logistic regression with names").model.predict(rows.to_numpy()).tolist()
+    assert named.answers()["output.predict"].to_pylist() == 2 * wanted
+
+
 def test_lists_and_mapped_columns_fill_a_tensor_without_names(bundles: Bundles, tmp_path: Path) -> None:
     world = World(tmp_path, bundles("logistic regression with names"))
     rows = case("logistic regression with names").rows
@@ -161,6 +186,18 @@ def test_texts_are_scored_from_csv_with_quotes_and_line_ends_in_them(bundles: Bu
     assert found["output.predict"].to_pylist() == case("texts").model.predict(texts).tolist()
 
 
+@pytest.mark.parametrize("piece", [16, 1 << 20])
+def test_a_mark_of_byte_order_is_none_where_a_row_begins(bundles: Bundles, tmp_path: Path, piece: int) -> None:
+    """A key that begins with one is the same wherever pieces of the file do."""
+    world = World(tmp_path, bundles(BY_NAME), sizes=Sizes(piece=piece))
+    keys = [f"\ufeffk{place}" for place in range(10)]
+    customers_with_ids()[:10].assign(id=keys)[["id", "age", "income", "city", "plan"]].to_csv(
+        world.input / "a.csv", index=False, encoding="utf-8-sig"
+    )
+    world.run()
+    assert world.answers()["id"].to_pylist() == keys
+
+
 def test_a_folder_is_read_with_its_folders_and_without_hidden_files(world: World) -> None:
     frame = customers_with_ids()
     more = world.input / "day=1"
@@ -172,6 +209,20 @@ def test_a_folder_is_read_with_its_folders_and_without_hidden_files(world: World
     frame.assign(id="d" + frame["id"]).to_csv(more / "b.csv", index=False)
     assert world.all().complete
     assert len(set(world.answers()["id"].to_pylist())) == 800
+
+
+def test_the_size_of_a_batch_counts_columns_that_have_dots_in_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    count = 400
+    rows = {"id": range(count), "pixels.left": [[float(each)] * 9000 for each in range(count)], "other": ["x"] * count}
+    pq.write_table(pa.table(rows), path, use_dictionary=False)
+    tensor = Tensor("x", "FP64", (-1, 9000))
+    layout = Layout((Filled(tensor, (Feature("x", "pixels.left", "FP64", (9000,)),)),), ("id",))
+    with path.open("rb") as opened:
+        file, _, groups = parquetfile.looked_at(opened, "a.parquet", path.stat().st_size, "t")
+        found = list(parquetfile.batches(opened, file, Unit(0, 0, 0, groups[0]), layout, 8192))
+    assert sum(each.num_rows for each in found) == count
+    assert max(each.nbytes for each in found) < 1.1 * parquetfile.BATCH_BYTES
 
 
 def test_one_file_is_an_input(world: World) -> None:
@@ -262,6 +313,13 @@ TROUBLE: dict[str, tuple[Callable[[World], None], str]] = {
         lambda world: (world.input / "b.csv").write_text("1,2,3\n4,5,6\n"), "b.csv, line 1: 1, 2, 3 are numbers",
     ),
     "no UTF-8": (lambda world: (world.input / "b.csv").write_bytes(b"\xff,a\n1,2\n"), "b.csv: its first line is no"),
+    "line ends of old": (
+        lambda world: (world.input / "b.csv").write_bytes(b"id,a\r1,2\r"), "b.csv: its first line can't be read as CSV",
+    ),
+    "a huge name": (
+        lambda world: (world.input / "b.csv").write_text(f"id,{'a' * 200_000}\n1,2\n"),
+        "b.csv: its first line can't be read as CSV: field larger than field limit",
+    ),
     "a name twice": (
         lambda world: (world.input / "b.csv").write_text("id,id\n1,2\n"), "b.csv has 'id' twice",
     ),
@@ -375,6 +433,28 @@ def test_a_file_that_changes_after_the_plan_ends_the_run(world: World, change: s
         os.utime(path, ns=(1, 1))
     with pytest.raises(FileChanged, match=r"a.parquet was overwritten or deleted after the run had begun"):
         world.run(1)
+
+
+def test_a_file_that_has_another_inode_in_another_pod_is_the_same(world: World) -> None:
+    """As where a bucket is mounted: numbers are each mount's own."""
+    world.run(0)
+    path = world.input / "a.parquet"
+    shutil.copy2(path, world.root / "again")
+    (world.root / "again").replace(path)
+    world.run(1)
+    assert len(world.answers()) == 400
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_another_one(world: World) -> None:
+    source = stores.input_of(str(world.input), [world.root])
+    path = world.input / "a.parquet"
+    (found,) = source.files()
+    with source.open(found):
+        source.check(found)
+        shutil.copy2(path, world.root / "again")
+        (world.root / "again").replace(path)
+        with pytest.raises(FileChanged):
+            source.check(found)
 
 
 def test_a_file_that_changes_while_it_is_read_ends_the_run_without_a_receipt(world: World) -> None:

@@ -161,6 +161,9 @@ LAYOUTS: list[tuple[Manifest, list[str], dict[str, str], list[str] | str]] = [
     (manifest(WIDE), ["q", "p"], {}, ["q", "p"]),
     (manifest(WIDE), ["q", "p", "__index_level_0__"], {}, ["q", "p"]),
     (manifest(WIDE), ["x[1]", "x[0]", "more"], {}, ["x[0]", "x[1]"]),
+    (manifest(WIDE), ["1", "0"], {}, ["0", "1"]),  # as pandas calls the columns of an array
+    (manifest(Tensor("x", "FP64", (-1, 1))), ["0"], {}, ["0"]),
+    (manifest(WIDE), ["1", "2"], {}, ["1", "2"]),
     (manifest(WIDE), ["q", "p", "r"], {"x[0]": "p", "x[1]": "r"}, ["p", "r"]),
     (manifest(WIDE), ["q", "p", "r"], {}, "the model takes 2 columns that had no names when it was trained"),
     (manifest(WIDE), ["q", "p", "r"], {"x[0]": "p"}, "the model takes 2 columns that had no names"),

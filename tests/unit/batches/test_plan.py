@@ -142,6 +142,9 @@ def test_what_could_not_begin_in_time_is_left_out_and_told_of_once() -> None:
     late = planned(given, now=TWO + 3601)
     assert (late.begin, late.missed) == (None, TWO)
     assert planned(stored(given, late, TWO + 3601), now=TWO + 3700).missed is None
+    asked = planned(batch(request="now", schedule={**NIGHTLY, "startingDeadlineSeconds": 3600}), now=TWO + 3601)
+    assert asked.begin is not None
+    assert asked.missed == TWO, "also where another run begins at that moment"
 
 
 def test_a_run_that_takes_too_long_has_the_next_one_left_out() -> None:
@@ -167,6 +170,9 @@ def test_times_of_a_schedule_that_was_not_there_yet_are_none_of_its() -> None:
     assert planned(stored(noon, found, TWO + 3600), done, now=CREATED + DAY + 3600).begin is not None
     scheduled = batch(finish(*begin(batch(), CREATED + 1))[0].status, schedule=NIGHTLY)
     assert planned(scheduled, now=TWO + 60).begin is None
+    for waited in (batch(), batch(schedule={"cron": "0 0 31 2 *"})):
+        known = stored(waited, planned(waited), CREATED + 60)
+        assert planned(batch(known.status, schedule=NIGHTLY), now=TWO + 60).begin is None
 
 
 def test_an_annotation_asks_for_one_run_now() -> None:
@@ -179,6 +185,12 @@ def test_an_annotation_asks_for_one_run_now() -> None:
         again = planned(batch(given.status, request="b", **spec), done).begin
         assert again is not None
         assert again.name != done.name
+
+
+def test_an_annotation_without_a_value_asks_once_as_well() -> None:
+    given, done = finish(*begin(batch(request=""), CREATED + 1))
+    assert planned(batch(given.status, request=""), done).begin is None
+    assert planned(batch(given.status, request="b"), done).begin is not None
 
 
 def test_a_request_waits_for_the_run_that_goes_on() -> None:
@@ -202,6 +214,7 @@ def test_a_job_that_somebody_took_away_is_the_end_of_its_run() -> None:
     given, active = begin(batch(), CREATED + 1)
     found = planned(given, now=CREATED + 90)
     assert [(each.name, each.result, each.reason) for each in found.ended] == [(active.name, "Failed", "JobDeleted")]
+    assert "_manifest.json" in found.ended[0].message, "it may have ended well before"
     assert planned(stored(given, found, CREATED + 90), now=CREATED + 95).begin is None, "not by itself"
 
 

@@ -56,6 +56,16 @@ def test_converged() -> None:
     assert status["url"] == "http://fraud.ml.svc"
 
 
+@pytest.mark.parametrize("value", ["now", ""])
+def test_the_annotation_that_pods_were_made_anew_for_is_remembered_also_where_it_is_empty(value: str) -> None:
+    facts, asks = observed(A, revision(A), router=router(A)), dataclasses.replace(owner(), restart=value)
+    done = build_status(asks, facts, decide(facts), "v1", None, NOW, restarted=True)
+    assert done["restart"] == value
+    later = dataclasses.replace(owner(), status=done)
+    assert build_status(later, facts, decide(facts), "v1", None, NOW)["restart"] == value
+    assert "restart" not in status_of(facts)
+
+
 def test_a_stable_that_is_gone_is_told_of_as_what_it_was_and_never_as_the_target() -> None:
     facts = observed(B, revision(B), router=router(A, B, progress=Progress(B, 1, "RolledBack")))
     gone = {"revision": A, "uri": "s3://models/what-it-was.onnx", "format": "onnx", "digest": "sha256:1"}

@@ -7,6 +7,7 @@ import pytest
 
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import DRIFTED, Judged, Verdict
+from modelward.retraining.memory import read_memory, show_memory
 from modelward.retraining.run import Artifact
 from modelward.retraining.start import Step, begin, busy_with, knows
 from modelward.retraining.target import Answered, Ended, Memory, TargetFacts
@@ -185,6 +186,14 @@ def test_what_a_run_deals_with_is_known_from_its_object_alone() -> None:
     assert memory.scheduled_at == NOW, "and whatever was due when it began"
     assert started(policy("now"), replace(memory, run=None)).run is None
     assert knows(memory, asked) == memory
+
+
+def test_an_annotation_without_a_value_asks_once_as_well() -> None:
+    asked = started(policy(""), CALM).run
+    assert asked is not None
+    memory = read_memory(show_memory(replace(knows(CALM, asked), run=None)), forgiven=False)
+    assert started(policy(""), memory).run is None
+    assert started(policy("now"), memory).run is not None
 
 
 def test_a_request_of_any_length_is_stored_in_short() -> None:

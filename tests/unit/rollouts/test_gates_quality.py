@@ -152,7 +152,11 @@ def test_what_was_shown_once_stays_shown_unless_the_opposite_is() -> None:
     good, vague, bad = found(-0.01, 0.01), found(-0.06, 0.02), found(-0.06, -0.04)
     so_far = case(gates()).add(told(look=look(1, accuracy=good))).add(told(look=look(2, 10 * DAY, accuracy=vague)))
     assert rendered(so_far)[0]["verdict"] == "Pass"
-    assert rendered(so_far.add(told(look=look(3, 11 * DAY, accuracy=bad))))[0]["verdict"] == "Fail"
+    failed = so_far.add(told(look=look(3, 11 * DAY, accuracy=bad)))
+    assert rendered(failed)[0]["verdict"] == "Fail"
+    again = case(gates(), rendered(failed)).add(told(12 * DAY, look=look(4, 12 * DAY, accuracy=vague)))
+    assert rendered(again)[0]["verdict"] == "Fail", "also for an operator that died before it had rolled back"
+    assert rendered(again.add(told(13 * DAY, look=look(5, 13 * DAY, accuracy=good))))[0]["verdict"] == "Pass"
 
 
 def test_a_metric_that_rows_do_not_define_is_waited_for() -> None:

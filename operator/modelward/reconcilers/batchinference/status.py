@@ -13,7 +13,7 @@ import msgspec
 from modelward.api import conditions
 from modelward.api.batchinference import BatchInference
 from modelward.api.conditions import Condition
-from modelward.batches.run import FAILED, SUCCEEDED, Entry, Memory, RunFacts
+from modelward.batches.run import FAILED, SUCCEEDED, Entry, Handled, Memory, RunFacts
 from modelward.reconcilers.batchinference.plan import used_by
 from modelward.revisions.diagnosis import Problem
 from modelward.values.times import show_time
@@ -58,7 +58,7 @@ def build_status(batch: BatchInference, state: State) -> dict[str, Any]:
         "lastRunTime": state.last.ended if state.last is not None else None,
         "active": None if state.active is None else _active(state.active),
         "runs": [_plain(each) for each in state.memory.runs],
-        "handled": _plain(state.memory.handled),
+        "handled": _known(state.memory.handled),
     }
     return status | {name: value for name, value in optional.items() if value}
 
@@ -169,6 +169,11 @@ def _active(run: RunFacts) -> dict[str, Any]:
         "seconds": round(counts.seconds, 3),
         "ratePerSecond": round(counts.rate, 1),
     }
+
+
+def _known(handled: Handled) -> dict[str, str]:
+    """With what is empty: an annotation without a value was taken up, too, and is not to be so again and again."""
+    return {name: each for name, each in msgspec.to_builtins(handled).items() if each is not None}
 
 
 def _plain(value: msgspec.Struct) -> dict[str, Any]:

@@ -166,8 +166,6 @@ def build_status(
         "predictionLog": prediction_log.status(logged) if logged is not None else None,
         "history": [_revision(observed, decision, name, last) for name in decision.history],
         "previous": previous(last, observed, stable, now),
-        # Also once the annotation is gone: what was done for a value is not done again.
-        "restart": last.get("restart") if refused is not None or not restarted else deployment.restart,
         "rollout": rollout_status(last.get("rollout") or {}, observed, decision, gates, now),
         "writeBack": None if back is None else back.record,
         "variants": variants_status(
@@ -179,6 +177,10 @@ def build_status(
             outcomes,
         ),
     }
+    # Also once the annotation is gone, and where it is empty: what was done for a value is not done again.
+    mark = last.get("restart") if refused is not None or not restarted else deployment.restart
+    if mark is not None:
+        status["restart"] = mark
     return status | {name: value for name, value in optional.items() if value}
 
 

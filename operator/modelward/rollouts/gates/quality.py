@@ -131,7 +131,7 @@ class OutcomeGate:
         _, most = worsening(self.metric.name, found.likely)
         if least is not None and least > margin:
             return FAIL
-        return PASS if self.verdict == PASS or (most is not None and most <= margin) else INCONCLUSIVE
+        return PASS if most is not None and most <= margin else self.verdict
 
     @property
     def sentence(self) -> str:
