@@ -405,7 +405,7 @@ def test_too_many_refused_rows_fail_the_run_and_a_larger_share_ends_it(
     lines = [f"k{row},{'x' if row % 10 == 0 else 30 + row},1e4,Rome,a" for row in range(50)]
     (world.input / "a.csv").write_text("\n".join(["id,age,income,city,plan", *lines]))
     if fails:
-        words = r"the model refuses 5 of 50 rows \(10.00%\), and maxRejectedShare allows 9.99%; the files in _rejects say"
+        words = r"the model refuses 5 of 50 rows \(10.00%\), and maxRejectedShare allows 9.99%; the files in _rejects"
         with pytest.raises(Incurable, match=words):
             world.run()
         assert not (world.run_folder / "_manifest.json").exists()
