@@ -9,8 +9,8 @@ from modelward_cli.kubectl import Kubectl
 
 @dataclass(frozen=True)
 class Command:
-    """`add`: its own arguments; `run`: returns the exit code, and may raise KubectlError, whose message is shown; `namespace`: what
-    it asks about without --namespace."""
+    """`add`: its own arguments; `run`: returns the exit code, and may raise KubectlError, whose message is shown;
+    `namespace`: what it asks about without --namespace."""
 
     name: str
     help: str
