@@ -66,7 +66,7 @@ class Settings:
             raise InvalidConfiguration(f"MONITOR_EVENTS is {events[:50]!r}; set it to true or false")
         level = environment.get("LOG_LEVEL", "INFO").upper()
         if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-            raise InvalidConfiguration(f"LOG_LEVEL is {level[:50]!r}; set it to INFO, WARNING or ERROR")
+            raise InvalidConfiguration(f"LOG_LEVEL is {level[:50]!r}; set it to DEBUG, INFO, WARNING, ERROR or CRITICAL")
         return cls(
             model=environment.get("MODEL_NAME", "model"),
             bundle=Path(environment.get("BUNDLE_DIR", "/bundle")),
