@@ -36,6 +36,11 @@ VALUES: Mapping[str, Mapping[str, str]] = {
         "Value": "wasserstein 0.0213", "Quality": "rocAuc 0.9132", "Run": "fraud-scoring-3f2a9c01de", "Last Run": "31h",
         "Result": "RolledBack", "Ready": "False", "Problem": "NeedsAPerson", "Age": "187d",
     },
+    "BatchInference": {
+        "Name": "churn-daily", "Model": "s3://ml-models/fraud-scoring/17/model.on", "Version": "17",
+        "Phase": "Suspended", "Rows": "123456789", "Rejected": "12345", "Last": "187d",
+        "Next": "2026-01-06T02:00:00Z", "Age": "187d",
+    },
     "ModelRegistry": {
         "Name": "mlflow-production", "Kind": "SageMaker", "Ready": "False", "Following": "128", "Last Poll": "4m30s",
         "Age": "187d",
