@@ -60,7 +60,7 @@ def too_many(rejected: int, rows: int, share: float) -> str:
         return ""
     return (
         f"the model refuses {rejected} of {rows} rows ({rejected / max(rows, 1):.2%}), and maxRejectedShare allows "
-        f"{share:.2%}; {REASONS} says which and why. Correct the input, or allow more"
+        f"{share:.2%}; {REASONS} say which and why. Correct the input, or allow more"
     )
 
 

@@ -117,7 +117,10 @@ def layout_of(manifest: Manifest, names: Sequence[str], spec: Spec, file: str, *
         raise Incurable(f"{file} has {_listed(twice)} twice; name each column once")
     missing = [key for key in spec.keys if key not in names]
     if missing:
-        raise Incurable(f"{file} has no column {_listed(missing)}, which keys names; it has {_listed(names)}")
+        raise Incurable(
+            f"{file} has no column {_listed(missing)}, which keys names; it has {_listed(names)}. Name one of these in "
+            "keys, spelled alike, or add it"
+        )
     reader = _Reader(manifest, [name for name in names if not name.startswith(INDEX)], spec, file)
     found = tuple(reader.filled(tensor) for tensor in manifest.signature.inputs)
     unknown = sorted(spec.columns.keys() - reader.known)

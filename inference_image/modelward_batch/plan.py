@@ -119,7 +119,7 @@ class Plan:
 def made(spec: Spec, files: Sequence[File], units: Sequence[Unit]) -> Plan:
     """Raises Incurable where there is nothing to do, or too much."""
     if not units:
-        what = f"its {len(files)} files have no row" if files else "there is no file at it"
+        what = "its files have no row" if files else "there is no file at it"
         raise Incurable(f"the input {spec.input} is empty: {what}; check input.uri, and that it was written before")
     if len(units) > MAX_UNITS:
         raise Incurable(

@@ -98,11 +98,21 @@ def _other(given: Sequence[str]) -> Callable[[Sequence[str]], int] | None:
     if not given or importlib.util.find_spec(OTHER) is None:
         return None
     asks = importlib.import_module(f"{OTHER}.main")
-    found: Callable[[Sequence[str]], int] | None = asks.main if asks.takes(given) else None
+    is_slip = not given[0].startswith("-") and given[0] not in names()  # which that one tells, with a person's verbs
+    found: Callable[[Sequence[str]], int] | None = asks.main if is_slip or asks.takes(given) else None
     return found
 
 
+def names() -> set[str]:
+    """Of the subcommands."""
+    return set(_verbs()[1].choices)
+
+
 def _parser() -> argparse.ArgumentParser:
+    return _verbs()[0]
+
+
+def _verbs() -> "tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]":
     about = "Fetch, serve, save or profile a model, or report its drift."
     parser = argparse.ArgumentParser(prog="modelward", description=about)
     verbs = parser.add_subparsers(dest="verb", required=True)
@@ -143,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--rules", type=Path, help="a DriftPolicy, or its spec, as JSON; without it the defaults")
     report.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
-    return parser
+    return parser, verbs
 
 
 def _fetch() -> None:

@@ -65,8 +65,9 @@ class Settings:
         if events not in ("true", "false"):
             raise InvalidConfiguration(f"MONITOR_EVENTS is {events[:50]!r}; set it to true or false")
         level = environment.get("LOG_LEVEL", "INFO").upper()
-        if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-            raise InvalidConfiguration(f"LOG_LEVEL is {level[:50]!r}; set it to INFO, WARNING or ERROR")
+        levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+        if level not in levels:
+            raise InvalidConfiguration(f"LOG_LEVEL is {level[:50]!r}; set it to one of {', '.join(levels)}")
         return cls(
             model=environment.get("MODEL_NAME", "model"),
             bundle=Path(environment.get("BUNDLE_DIR", "/bundle")),

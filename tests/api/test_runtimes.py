@@ -70,6 +70,9 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a privilege": ({"runtime": {"container": {**CONTAINER, "privileged": True}}}, "unknown field"),
     "a monitor": ({"runtime": {"name": "triton"}, "monitor": {}}, "spec.monitor: only Modelward's own server"),
     "settings of our server": ({"runtime": {"name": "triton"}, "server": {"maxRows": 5}}, "it sets up Modelward's own"),
+    "levels of our logs": (
+        {"runtime": {"name": "triton"}, "logging": {"level": "DEBUG"}}, "spec.logging: it is taken up by Modelward's"
+    ),
     "a Gateway": (
         {"runtime": {"name": "triton"}, "router": {"gateway": {"parentRefs": [{"name": "g"}]}}},
         "the model's own router is what gates are judged by",

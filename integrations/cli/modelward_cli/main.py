@@ -37,7 +37,9 @@ OPTIONS: Final = frozenset(
 def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and not given[0].startswith("-") and not takes(given) and importlib.util.find_spec(OTHER):
-        return int(importlib.import_module(f"{OTHER}.cli").main(given))
+        other = importlib.import_module(f"{OTHER}.cli")
+        if given[0] in other.names():  # a slip is told below, with our own verbs: they are a person's
+            return int(other.main(given))
     options = _parser().parse_args(given)
     kubectl = Kubectl(options.kubectl, options.namespace, options.context, options.kubeconfig)
     command = next(each for each in COMMANDS if each.name == options.verb)
@@ -81,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     for each in COMMANDS:
         verb = verbs.add_parser(each.name, help=each.help, description=each.help)
         each.add(verb)
-        verb.add_argument("-n", "--namespace", help="else that of kubectl's context")
+        verb.add_argument("-n", "--namespace", help=each.namespace)
         verb.add_argument("--context", help="kubectl's context, else its current one")
         verb.add_argument("--kubeconfig", help="else what kubectl finds")
         verb.add_argument("--kubectl", default="kubectl", metavar="PROGRAM", help="the kubectl to ask with")

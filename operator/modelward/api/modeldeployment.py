@@ -383,6 +383,7 @@ def _problem_of_runtime(spec: Spec) -> str | None:
         "spec.monitor": spec.monitor is not None,
         "spec.predictionLog": spec.prediction_log is not None,
         "spec.server": spec.server != Server(),
+        "spec.logging": spec.logging is not None,
         "spec.router.gateway": spec.router.gateway is not None,
         "spec.rollout.gates.disagreement": gates.disagreement is not None,
         "spec.rollout.gates.refusals": gates.refusals is not None,

@@ -64,6 +64,7 @@ def test_what_people_have_to_mend_is_said_in_the_message(world: World) -> None:
     assert world.start().wait(DEADLINE) == progress.INCURABLE
     message = world.message()
     assert message["problem"].startswith("a.parquet has no column 'customer', which keys names; it has")
+    assert message["problem"].endswith("Name one of these in keys, spelled alike, or add it")
     assert (message["rows"], message["complete"]) == (0, False)
     assert log_of(world)[-1]["message"] == message["problem"]
 

@@ -1,6 +1,7 @@
 """The program itself: its names, what it hands on, and what it says where kubectl is not there."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -66,3 +67,14 @@ def test_and_the_inference_package_hands_ours_on() -> None:
     ended = subprocess.run(command, cwd=FOLDER.parents[1], env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 2, "nobody's verb goes in no circle"
     assert "invalid choice: 'nonsense'" in ended.stderr
+
+
+@pytest.mark.parametrize("program", ["modelward_cli", "modelward_inference"])
+def test_a_slip_is_told_with_the_verbs_of_people(program: str) -> None:
+    """Whichever of the two programs has the name where both are installed."""
+    both = os.pathsep.join(["inference_image", "integrations/cli"])
+    environment = {**os.environ, "PYTHONPATH": both, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", program, "rolout", "watch", "fraud"]
+    ended = subprocess.run(command, cwd=FOLDER.parents[1], env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert {"status", "ui", "rollout"} <= set(re.findall(r"\w+", ended.stderr.rpartition("choose from")[2]))

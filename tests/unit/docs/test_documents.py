@@ -1,12 +1,23 @@
 """What the documents show is what the project has."""
 
+import contextlib
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from modelward_cli import main as command_line
+
 ROOT = Path(__file__).parents[3]
+DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
+PAGES = sorted(
+    each for each in ROOT.rglob("*.md")
+    if not {".git", "decisions", "dist"} & {*each.relative_to(ROOT).parts}
+)  # fmt: skip
 CONDITIONS = {"PlatformCurrent", "PredictionLogged"}
 
 
@@ -19,6 +30,65 @@ def test_every_link_of_the_readme_leads_somewhere() -> None:
     assert len(links) >= 5
     for link in links:
         assert (ROOT / link).exists() or link == "docs/decisions", link
+
+
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def anchors(page: Path) -> set[str]:
+    """By which GitHub leads to the headings of a page."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(page: Path) -> list[str]:
+    return [each for each in re.findall(r"\]\(([^)\s]+)\)", prose(page)) if "://" not in each]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    for link in links(page):
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    """Alerts lead to runbooks, and whoever looks for a decision to the folder."""
+    led = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
+    missing = {page for page in (ROOT / "docs").rglob("*.md") if page.parent not in led} - led
+    assert not missing
+
+
+def test_numbers_of_decisions_are_taken_once() -> None:
+    numbers = [path.name[:4] for path in (ROOT / "docs/decisions").glob("*.md")]
+    assert len(set(numbers)) == len(numbers) >= 17
+
+
+@pytest.mark.parametrize("page", [each for each in PAGES if each.parent in (DOCS, DOCS / "integrations")], ids=str)
+def test_a_page_says_what_it_is_for_before_anything_else(page: Path) -> None:
+    """Words, and not a heading or a block of code."""
+    title, _, rest = page.read_text().partition("\n")
+    assert title.startswith("# ")
+    first = rest.lstrip("\n")
+    assert not first.startswith(("#", "```", "|")), first[:60]
+
+
+def test_what_pages_ask_of_the_command_line_it_takes() -> None:
+    asked = 0
+    for page in PAGES:
+        for line in re.findall(r"kubectl modelward ([a-z][^`\n]*)", page.read_text()):
+            words = line.replace("…", "").partition("#")[0].split()
+            if "|" in line or "\\" in line:  # a table that names several
+                continue
+            with contextlib.suppress(SystemExit), contextlib.redirect_stderr(io.StringIO()) as said:
+                command_line._parser().parse_args(words)
+            assert not said.getvalue(), f"{page.name}: kubectl modelward {line}: {said.getvalue()}"
+            asked += 1
+    assert asked >= 10
 
 
 def test_every_make_target_of_the_readme_exists() -> None:

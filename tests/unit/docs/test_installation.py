@@ -31,6 +31,7 @@ ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 PAGES = {name: (DOCS / name).read_text() for name in ("install.md", "quick-start.md", "upgrades.md")}
 QUICK_START = ROOT / "examples/quick-start"
+CRDS = sorted((ROOT / "crds").glob("*.modelward.io.yaml"))
 Json = dict[str, Any]
 InSight = Callable[[], AbstractContextManager[None]]
 
@@ -163,11 +164,24 @@ def test_roles_and_policies_are_those_of_the_manifests() -> None:
     found = [each for each in policies if each["kind"] == "ValidatingAdmissionPolicy"]
     assert (len(found), "there are seven policies" in PAGES["install.md"]) == (7, True)
     assert all(each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "modelward" for each in found)
-    assert len(list((ROOT / "crds").glob("*.modelward.io.yaml"))) == 5
+    kinds = {yaml.safe_load(path.read_text())["spec"]["names"]["plural"] for path in CRDS}
+    assert (len(kinds), PAGES["install.md"].count("five kinds")) == (5, 2)
+    for name in rows:
+        (role,) = [each for each in bodies if each["kind"] == "ClusterRole" and each["metadata"]["name"] == name]
+        assert kinds <= {part for rule in role["rules"] for part in rule["resources"]}, f"{name} leaves a kind out"
+
+
+def test_taking_it_away_names_every_kind() -> None:
+    """Runs are the operator's, and go with their policies."""
+    (objects,) = [line for _, line in commands("console") if line.startswith("kubectl delete") and "--all-n" in line]
+    (crds,) = [line for _, line in commands("console") if line.startswith("kubectl delete crd ")]
+    names = {path.name.removesuffix(".yaml") for path in CRDS}
+    assert set(crds.split()[3:]) == names
+    assert {f"{each}.modelward.io" for each in objects.split()[2].split(",")} == names - {"retrainingruns.modelward.io"}
 
 
 def test_kinds_and_versions_of_the_migration_are_the_crds() -> None:
-    crds = [yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.modelward.io.yaml")]
+    crds = [yaml.safe_load(path.read_text()) for path in CRDS]
     (kinds,) = re.findall(r"for kind in (.*?); do", PAGES["upgrades.md"])
     assert set(kinds.split()) == {each["spec"]["names"]["plural"] for each in crds}
     assert {version["name"] for each in crds for version in each["spec"]["versions"]} == {"v1alpha1"}

@@ -1,6 +1,6 @@
 """`quality POLICY|MODEL`: what a model is worth by outcomes, with intervals, and which rules of the policy it breaks.
 
-Exit code 0: it is told; 1: nothing is known, or the cluster did not answer; with --exit-code 5: worse than allowed.
+Exit code 0: it is told; 1: nothing is known, or the cluster did not answer; with --exit-code 4: worse than allowed.
 """
 
 import argparse
@@ -12,11 +12,11 @@ from modelward_cli.fleet.quality import in_full, qualities
 from modelward_cli.fleet.read import fleet_with
 from modelward_cli.kubectl import Kubectl
 
-TOLD, UNKNOWN, WORSE = 0, 1, 5
+TOLD, UNKNOWN, WORSE = 0, 1, 4
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    told.add(parser, "end with 5 where a model is worse than allowed")
+    told.add(parser, "end with 4 where a model is worse than allowed")
 
 
 def run(options: argparse.Namespace, kubectl: Kubectl) -> int:

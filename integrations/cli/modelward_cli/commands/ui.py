@@ -112,4 +112,7 @@ def _seconds(text: str) -> float:
     return found
 
 
-COMMAND = Command("ui", "the fleet as a page in your browser: models, rollouts, drift, quality, runs", add, run)
+COMMAND = Command(
+    "ui", "the fleet as a page in your browser: models, rollouts, drift, quality, runs", add, run,
+    namespace="these, with commas between them; else all, or that of kubectl's context where you may not list all",
+)  # fmt: skip
