@@ -4,6 +4,8 @@ A model is tried in several ways, the most exact first; whoever asks stops at th
 1. all in double precision: linear models, scalers, neural networks;
 2. in double precision up to the trees, which compare in single precision, as scikit-learn's and XGBoost's own do;
 3. all in single precision.
+
+LightGBM and histogram boosting compare in double precision, and there is one way for them: with their own thresholds.
 """
 
 import copy
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.artifact.bundle import Signature
-from modelward_inference.compile import converters, graph
+from modelward_inference.compile import converters, exact, graph
 from modelward_inference.runtimes import categories, columns
 from modelward_inference.runtimes.base import Model
 
@@ -47,7 +49,7 @@ def attempts(model: Model) -> Iterator[Attempt]:
     elif booster is not None and hasattr(booster, "inplace_predict"):
         yield "single precision", lambda: _xgboost(model)
     elif booster is not None:
-        yield "single precision", lambda: _lightgbm(model)
+        yield "double precision", lambda: _lightgbm(model)
 
 
 def _refused(error: Exception) -> bytes:
@@ -71,6 +73,11 @@ def _exact(estimator: Any) -> Any:
             raise ValueError(
                 "XGBoost inside of another model may be given sparse rows, whose zeros it takes as missing"
             )
+    if exact.hidden(estimator):
+        raise ValueError(
+            "LightGBM and histogram boosting compare in double precision, and the converter of a model that holds "
+            "them rounds their thresholds"
+        )
     return estimator
 
 
@@ -98,8 +105,13 @@ def _with_gaps(model: Any, estimator: Any) -> Any:
 
 def _of_estimator(estimator: Any, signature: Signature) -> Iterator[Attempt]:
     inner = columns.unwrapped(estimator)
-    trees = _has_trees(columns.steps_of(inner)[-1])
-    if not trees:
+    last = columns.steps_of(inner)[-1]
+    if exact.compares_in_double(last):
+        several = len(getattr(inner, "steps", ())) > 1
+        prepared = _with_cast(_in_double(inner)) if several else _prepared(inner)
+        yield "double precision", lambda: _sklearn(prepared, signature, double=several, trees=last)
+        return
+    if not _has_trees(last):
         yield "double precision", lambda: _sklearn(_in_double(inner), signature, double=True)
     elif len(getattr(inner, "steps", ())) > 1:
         yield (
@@ -155,7 +167,8 @@ def _with_cast(pipeline: Any) -> Any:
     return copied
 
 
-def _sklearn(estimator: Any, signature: Signature, double: bool) -> bytes:
+def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = None) -> bytes:
+    """`trees`: the last step, where its thresholds are to be its own."""
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
@@ -184,6 +197,8 @@ def _sklearn(estimator: Any, signature: Signature, double: bool) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converted = convert_sklearn(estimator, initial_types=given, options=options or None, target_opset=OPSET)
+    if trees is not None:
+        exact.restore(converted, trees)
     return graph.adapt(converted, signature, names)
 
 
@@ -205,4 +220,5 @@ def _lightgbm(model: Any) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         converted = convert_lightgbm(model.booster, initial_types=given, zipmap=False, target_opset=15)
+    exact.restore(converted, model.booster)
     return graph.adapt(converted, signature)

@@ -249,21 +249,21 @@ def _gaps(inputs: Rows) -> Iterator[tuple[Change, dict[str, Array]]]:
 
 
 def _beside(estimator: Any, inputs: Rows) -> Iterator[tuple[Change, dict[str, Array]]]:
-    """On the thresholds of trees that compare in single precision, one step of it below and above."""
-    if len(inputs) != 1 or len(columns.steps_of(estimator)) > 1 or hasattr(estimator, "_predictors"):
+    """On the thresholds of trees, one step below and above of the precision that they compare in."""
+    if len(inputs) != 1 or len(columns.steps_of(estimator)) > 1:
         return
     ((name, array),) = inputs.items()
-    if array.ndim != 2 or array.dtype.kind != "f" or "lightgbm" in type(estimator).__module__:
+    if array.ndim != 2 or array.dtype.kind != "f":
         return
+    double = hasattr(estimator, "_predictors") or "lightgbm" in type(estimator).__module__
+    precision = np.float64 if double else np.float32
     cuts = {feature: found for feature, found in thresholds.of(estimator).items() if feature < array.shape[1]}
     rng = np.random.default_rng(_SEED)
     for number in range(BESIDE if cuts else 0):
         chosen: dict[tuple[str, int], Any] = {}
         for feature, found in cuts.items():
-            single = np.float32(rng.choice(found))
-            chosen[name, feature] = np.nextafter(
-                single, np.array((-np.inf, single, np.inf), np.float32)[rng.integers(3)]
-            )
+            cut = precision(rng.choice(found))
+            chosen[name, feature] = np.nextafter(cut, np.array((-np.inf, cut, np.inf), precision)[rng.integers(3)])
         yield Change(OTHER), _changed(inputs, number % len(array), chosen)
 
 
