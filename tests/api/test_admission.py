@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from localcluster.progress import wait_for
 from modelward.reconcilers.modeldeployment import caches
 from nodeless.cluster import Cluster
 
@@ -606,9 +607,9 @@ def workflow(labels: Any = OURS, owner: str = "modelward.io/v1alpha1", **spec: A
 def test_the_operators_account_makes_no_workflow_but_of_a_template(somebody: Somebody) -> None:
     """What a Workflow brings itself could be a pod of any account, on any node's files."""
     cluster, namespace = somebody.cluster, somebody.namespace
-    cluster.apply(WORKFLOW_CRD, namespace)
-    cluster.kubectl("wait", "--for=condition=Established", "crd/workflows.argoproj.io", "--timeout=60s")
+    cluster.kubectl("create", "-f", "-", stdin=json.dumps(WORKFLOW_CRD))
     try:
+        wait_for("workflows", lambda: cluster.run("get", "workflows", "-n", namespace).returncode == 0, 60.0)
         writes = tuple(("argoproj.io", "workflows", verb, "") for verb in ("get", "create", "patch"))
         operator = Operator(cluster, namespace).may(*writes)
         pods = [{"name": "main", "container": {"image": "i", "securityContext": {"privileged": True}}}]

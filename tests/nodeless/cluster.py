@@ -29,6 +29,7 @@ FOLDERS = {
     "Role": ("apis/rbac.authorization.k8s.io/v1", "roles"),
     "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
     "Secret": ("api/v1", "secrets"),
+    "Workflow": ("apis/argoproj.io/v1", "workflows"),  # a version that no operator looks for
 }
 """Where the API server keeps the kinds that tests write."""
 
