@@ -123,6 +123,7 @@ def accuracy(model: Model, rows: Any, labels: Any) -> float:
     return float(np.mean(answer == labels))
 
 
+@pytest.mark.timeout(600)  # several waits of LONG, each of which says what was waited for
 def test_drift_leads_to_a_model_that_sees_again(
     model: Model, policy: Policy, trained: Trained, measured: Callable[[str], None]
 ) -> None:
@@ -151,6 +152,7 @@ def test_drift_leads_to_a_model_that_sees_again(
     measured(f"accuracy {before:.3f}, drifted {drifted:.3f}, after one training Job {after:.3f}; {holdout}")
 
 
+@pytest.mark.timeout(600)
 def test_a_retrained_model_that_fails_is_rolled_back_and_not_trained_in_a_circle(
     model: Model, policy: Policy, trained: Trained
 ) -> None:
