@@ -18,7 +18,7 @@ import numpy as np
 
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.compile import converters, exact, graph
-from modelward_inference.runtimes import categories, columns
+from modelward_inference.runtimes import categories, columns, thresholds
 from modelward_inference.runtimes.base import Model
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
@@ -106,7 +106,7 @@ def _with_gaps(model: Any, estimator: Any) -> Any:
 def _of_estimator(estimator: Any, signature: Signature) -> Iterator[Attempt]:
     inner = columns.unwrapped(estimator)
     last = columns.steps_of(inner)[-1]
-    if exact.compares_in_double(last):
+    if thresholds.compares_in_double(last):
         several = len(getattr(inner, "steps", ())) > 1
         prepared = _with_cast(_in_double(inner)) if several else _prepared(inner)
         yield "double precision", lambda: _sklearn(prepared, signature, double=several, trees=last)

@@ -13,6 +13,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from modelward_inference.runtimes import columns
+from modelward_inference.runtimes.thresholds import compares_in_double, lightgbm_of
 
 Places = dict[tuple[int, int], tuple[int, float]]
 """The feature and the threshold of each split, by the numbers of its tree and its node in the converted graph."""
@@ -26,11 +27,6 @@ _NUMBERS: Final = ("nodes_values", "nodes_hitrates", "base_values", "target_weig
 
 _PASSING: Final = ("Concat", "Identity", "Reshape")
 """What hands numbers on as they come."""
-
-
-def compares_in_double(step: Any) -> bool:
-    """Whether the library of a step with trees does."""
-    return hasattr(step, "_predictors") or _booster(step) is not None
 
 
 def hidden(estimator: Any) -> bool:
@@ -96,7 +92,7 @@ def _widen(graph: Any, name: str) -> None:
 
 
 def _splits(step: Any) -> Iterator[tuple[tuple[int, int], tuple[int, float]]]:
-    booster = _booster(step)
+    booster = lightgbm_of(step)
     if booster is not None:
         for number, tree in enumerate(booster.dump_model()["tree_info"]):
             for node, inner in _numbered(tree["tree_structure"]):
@@ -124,12 +120,6 @@ def _numbered(root: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]
         yield from walk(node["right_child"], right)
 
     return walk(root, 0)
-
-
-def _booster(step: Any) -> Any:
-    """LightGBM's own, of its estimators or by itself."""
-    booster = getattr(step, "booster_", step)
-    return booster if hasattr(booster, "dump_model") and hasattr(booster, "model_to_string") else None
 
 
 def _all(value: Any, depth: int = 12) -> Iterator[Any]:

@@ -255,8 +255,7 @@ def _beside(estimator: Any, inputs: Rows) -> Iterator[tuple[Change, dict[str, Ar
     ((name, array),) = inputs.items()
     if array.ndim != 2 or array.dtype.kind != "f":
         return
-    double = hasattr(estimator, "_predictors") or "lightgbm" in type(estimator).__module__
-    precision = np.float64 if double else np.float32
+    precision = np.float64 if thresholds.compares_in_double(estimator) else np.float32
     cuts = {feature: found for feature, found in thresholds.of(estimator).items() if feature < array.shape[1]}
     rng = np.random.default_rng(_SEED)
     for number in range(BESIDE if cuts else 0):

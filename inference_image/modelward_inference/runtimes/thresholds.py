@@ -12,6 +12,17 @@ MAX_TREES = 200
 """Trees that are read: more tell nothing new."""
 
 
+def compares_in_double(step: Any) -> bool:
+    """Whether the library of a step with trees does, as LightGBM and histogram boosting do; others in single."""
+    return hasattr(step, "_predictors") or lightgbm_of(step) is not None
+
+
+def lightgbm_of(step: Any) -> Any:
+    """LightGBM's booster, of its estimators or by itself; None of others."""
+    booster = getattr(step, "booster_", step)
+    return booster if hasattr(booster, "dump_model") and hasattr(booster, "model_to_string") else None
+
+
 def of(step: Any) -> dict[int, Array]:
     """Thresholds by the feature's position; empty for an estimator without trees."""
     found: dict[int, list[float]] = {}
@@ -27,8 +38,8 @@ def _splits(step: Any) -> Iterator[tuple[int, float]]:
         yield from _of_xgboost(booster())
     elif hasattr(step, "trees_to_dataframe") and hasattr(step, "inplace_predict"):
         yield from _of_xgboost(step)
-    elif hasattr(step, "booster_") or hasattr(step, "model_to_string"):
-        yield from _of_lightgbm(getattr(step, "booster_", step))
+    elif (lightgbm := lightgbm_of(step)) is not None:
+        yield from _of_lightgbm(lightgbm)
     elif hasattr(step, "_predictors"):
         for predictor in [each for stage in step._predictors for each in stage][:MAX_TREES]:
             inner = predictor.nodes[~predictor.nodes["is_leaf"].astype(bool)]

@@ -140,30 +140,19 @@ def _pod(batch: BatchInference, platform: Platform, run: Run, taken: RunModel) -
     spec, model = batch.spec, taken.model
     image = {**taken.image, **_own_image(spec.template)}
     bringing = modeldeployment.Spec(model=model, resources=spec.resources, template=_for_steps(spec.template, image))
-    container = {
-        "image": platform.server_image,
-        "imagePullPolicy": "IfNotPresent",
-        "securityContext": common.CONTAINER_SECURITY_CONTEXT,
-        "resources": common.resources(spec.resources, DEFAULT_RESOURCES),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+    container = common.container(platform.server_image, spec.resources, DEFAULT_RESOURCES)
     bundle = {"name": "bundle", "mountPath": BUNDLE_DIR}
     shared = {"MODEL_NAME": taken.used.name, "BUNDLE_DIR": BUNDLE_DIR}
     pinned = [{"name": "MODEL_FIRST_DIGEST", "value": taken.first}] if taken.first and not model.digest else []
     download = steps.download(bringing, model, platform, container, shared, pinned)
     compiling = steps.compiling(bringing, model, platform, container, shared, bundle)
     volumes, mounts = _rows(batch)
-    if platform.ca_config_map:
-        mounts.append({"name": "ca", "mountPath": steps.CA_DIR, "readOnly": True})
+    mounts += steps.ca_mounts(platform)
     settings = {
-        # Kubernetes expands $(NAME) in values; $$ is a dollar sign.
-        "MODELWARD_BATCH": json.dumps(_asked(batch, run, taken), sort_keys=True).replace("$", "$$"),
+        "MODELWARD_BATCH": common.literal(json.dumps(_asked(batch, run, taken), sort_keys=True)),
         "MODELWARD_BATCH_PODS": str(spec.parallelism),
         "ARTIFACT_DIR": steps.ARTIFACT_DIR,
-        "AWS_EC2_METADATA_DISABLED": "false" if platform.node_credentials else "true",
-        "HTTPS_PROXY": platform.https_proxy,
-        "NO_PROXY": platform.no_proxy,
-        "CA_BUNDLE": f"{steps.CA_DIR}/{steps.CA_KEY}" if platform.ca_config_map else "",
+        **steps.outside(platform),
         **steps.formats(model, platform),
     }
     score = {

@@ -63,6 +63,22 @@ def environment(variables: dict[str, str]) -> list[dict[str, str]]:
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 
+def literal(text: str) -> str:
+    """As the value of a variable or an argument: Kubernetes expands $(NAME) in them, and $$ is a dollar sign."""
+    return text.replace("$", "$$")
+
+
+def container(image: str, wanted: Resources, defaults: Resources) -> dict[str, Any]:
+    """What containers of an image of ours have in common; `wanted`, `defaults`: see resources."""
+    return {
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "securityContext": CONTAINER_SECURITY_CONTEXT,
+        "resources": resources(wanted, defaults),
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
 def resources(wanted: Resources, defaults: Resources) -> dict[str, Any]:
     """A container's resources: what the user gave, and `defaults` for a kind that was left out entirely.
 

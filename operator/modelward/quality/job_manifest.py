@@ -22,8 +22,8 @@ from modelward.quality.evaluation import (
 )
 from modelward.quality.measured import Cohort
 from modelward.revisions import claims
+from modelward.revisions import init_containers as steps
 from modelward.revisions.cache_mounts import WRITERS
-from modelward.revisions.init_containers import CA_DIR, CA_KEY
 from modelward.values.durations import seconds
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, known_text
@@ -111,23 +111,16 @@ class Work:
 
 def manifest(metadata: Mapping[str, Any], work: Work, platform: Platform) -> dict[str, Any]:
     """Of a Job that evaluates, whoever asks for it."""
-    asked = json.dumps(work.asked, sort_keys=True)
     volumes, mounts = _volumes(work.log, work.outcomes, platform)
-    settings = {
-        # Kubernetes expands $(NAME) in values; $$ is a dollar sign.
-        "MODELWARD_EVALUATION": asked.replace("$", "$$"),
-        "AWS_EC2_METADATA_DISABLED": "false" if platform.node_credentials else "true",
-        "HTTPS_PROXY": platform.https_proxy,
-        "NO_PROXY": platform.no_proxy,
-        "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
-    }
+    asked = common.literal(json.dumps(work.asked, sort_keys=True))
+    settings = {"MODELWARD_EVALUATION": asked, **steps.outside(platform)}
     container = {
         "name": CONTAINER,
         "image": platform.evaluate_image,
         "imagePullPolicy": "IfNotPresent",
         "securityContext": common.CONTAINER_SECURITY_CONTEXT,
         "env": [
-            *common.environment({key: value for key, value in settings.items() if value}),
+            *common.environment(settings),
             *_of_table(work.outcomes),
         ],
         "resources": {"requests": dict(REQUESTS), "limits": {"memory": str(work.memory)}},
@@ -190,7 +183,4 @@ def _volumes(
         if secret is not None:
             volumes.append({"name": name, "secret": {"secretName": secret.name, "optional": True}})
             mounts.append({"name": name, "mountPath": where, "readOnly": True})
-    if platform.ca_config_map:
-        volumes.append({"name": "ca", "configMap": {"name": platform.ca_config_map, "optional": True}})
-        mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
-    return volumes, mounts
+    return [*volumes, *steps.ca_volumes(platform)], [*mounts, *steps.ca_mounts(platform)]

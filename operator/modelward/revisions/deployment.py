@@ -249,13 +249,7 @@ def pin_name(revision: str) -> str:
 def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision: str) -> dict[str, Any]:
     """Everything that shapes the pod."""
     spec = owner.spec
-    container = {
-        "image": platform.server_image,
-        "imagePullPolicy": "IfNotPresent",
-        "securityContext": common.CONTAINER_SECURITY_CONTEXT,
-        "resources": common.resources(spec.resources, DEFAULT_RESOURCES),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+    container = common.container(platform.server_image, spec.resources, DEFAULT_RESOURCES)
     bundle = {"name": "bundle", "mountPath": BUNDLE_DIR}
     monitor = {"name": "monitor", "mountPath": MONITOR_DIR}
     watched = spec.monitor is not None

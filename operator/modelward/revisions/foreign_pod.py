@@ -146,13 +146,7 @@ def _download(
     about: AboutServers,
 ) -> dict[str, Any]:
     spec = owner.spec
-    container = {
-        "image": platform.server_image,
-        "imagePullPolicy": "IfNotPresent",
-        "securityContext": common.CONTAINER_SECURITY_CONTEXT,
-        "resources": common.resources(spec.resources, about.resources),
-        "terminationMessagePolicy": "FallbackToLogsOnError",
-    }
+    container = common.container(platform.server_image, spec.resources, about.resources)
     built = steps.download(spec, model, platform, container, {"MODEL_NAME": owner.name}, pinned)
     assert preset.files is not None
     told = {

@@ -22,6 +22,9 @@ ARTIFACT_DIR = "/artifact"
 PVC_MOUNT = "/mnt/pvc"
 CA_DIR = "/etc/modelward/ca"
 CA_KEY = "ca.crt"
+
+METADATA, PROXY, NO_PROXY, BUNDLE = "AWS_EC2_METADATA_DISABLED", "HTTPS_PROXY", "NO_PROXY", "CA_BUNDLE"
+"""Variables by which a container reaches other networks."""
 CREDENTIALS_DIR = "/etc/modelward/credentials"
 REGISTRY_CA_DIR = "/etc/modelward/registry-ca"
 
@@ -90,12 +93,35 @@ def volumes(model: Model, platform: Platform) -> list[dict[str, Any]]:
         found.append({"name": VOLUME_MODEL, "persistentVolumeClaim": claim})
     if secret := _mounted_secret(model):
         found.append({"name": VOLUME_CREDENTIALS, "secret": {"secretName": secret}})
-    if platform.ca_config_map:
-        # Optional: a namespace without it has the public authorities, as without the setting.
-        found.append({"name": "ca", "configMap": {"name": platform.ca_config_map, "optional": True}})
+    found += ca_volumes(platform)
     if bundle := _access(model).ca_bundle:
         found.append({"name": VOLUME_REGISTRY_CA, "configMap": {"name": bundle}})
     return found
+
+
+def outside(platform: Platform) -> dict[str, str]:
+    """Variables of whatever asks other networks: by which proxy, whom it trusts, and that the node's role belongs to
+    the node's owner."""
+    found = {
+        # Also where it is what the image does by itself: variables of a Secret must not overrule it.
+        METADATA: "false" if platform.node_credentials else "true",
+        PROXY: platform.https_proxy,
+        NO_PROXY: platform.no_proxy,
+        BUNDLE: f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def ca_volumes(platform: Platform) -> list[dict[str, Any]]:
+    """Of the installation's own authorities. Optional: a namespace without them has the public ones, as without the
+    setting."""
+    name = platform.ca_config_map
+    return [{"name": "ca", "configMap": {"name": name, "optional": True}}] if name else []
+
+
+def ca_mounts(platform: Platform) -> list[dict[str, Any]]:
+    """Of them, in a container."""
+    return [{"name": "ca", "mountPath": CA_DIR, "readOnly": True}] if platform.ca_config_map else []
 
 
 def download(
@@ -107,23 +133,23 @@ def download(
     pinned: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """`shared`: variables that every container gets; `pinned`: the one with the digest that the first pod got."""
+    network = outside(platform)
     settings = {
         "MODEL_URI": model.uri,
         "MODEL_FORMAT": model.format,
         "ARTIFACT_DIR": ARTIFACT_DIR,
         "MAX_MODEL_BYTES": str(platform.max_model_size),
-        # Also where it is what the image does by itself: variables of a Secret must not overrule it.
-        "AWS_EC2_METADATA_DISABLED": "false" if platform.node_credentials else "true",
+        METADATA: network[METADATA],
         **formats(model, platform),
     }
     optional = {
         "MODEL_DIGEST": model.digest,
         "MODEL_SIGNATURE_KEY": model.signature.public_key if model.signature else None,
-        "HTTPS_PROXY": platform.https_proxy,
-        "NO_PROXY": platform.no_proxy,
+        PROXY: network.get(PROXY),
+        NO_PROXY: network.get(NO_PROXY),
         "OCI_PLAIN_HTTP": platform.oci_plain_http if _is_oci(model) else None,
         "MODEL_CREDENTIALS_DIR": CREDENTIALS_DIR if _mounted_secret(model) else None,
-        "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else "",
+        BUNDLE: network.get(BUNDLE),
         **_registry(model),
     }
     mounts = [{"name": "artifact", "mountPath": ARTIFACT_DIR}, tmp(CONTAINERS.download)]
@@ -131,8 +157,7 @@ def download(
         mounts.append({"name": VOLUME_MODEL, "mountPath": PVC_MOUNT, "readOnly": True})
     if _mounted_secret(model):
         mounts.append({"name": VOLUME_CREDENTIALS, "mountPath": CREDENTIALS_DIR, "readOnly": True})
-    if platform.ca_config_map:
-        mounts.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
+    mounts += ca_mounts(platform)
     if _access(model).ca_bundle:
         mounts.append({"name": VOLUME_REGISTRY_CA, "mountPath": REGISTRY_CA_DIR, "readOnly": True})
     return {

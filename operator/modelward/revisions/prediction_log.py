@@ -12,7 +12,7 @@ from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Resour
 from modelward.api.names import VOLUME_LOG
 from modelward.platform import Platform
 from modelward.revisions.cache_mounts import WRITERS
-from modelward.revisions.init_containers import CA_DIR, CA_KEY, folder
+from modelward.revisions.init_containers import ca_mounts, folder, outside
 from modelward.values.durations import seconds, share
 from modelward.values.quantities import amount
 
@@ -55,11 +55,7 @@ def settings(owner: ModelDeployment, platform: Platform, revision: str) -> dict[
         "PREDICTION_LOG_COLUMNS": json.dumps(changed, sort_keys=True) if any(changed.values()) else None,
         "MODEL_NAMESPACE": owner.namespace,
         "MODEL_REVISION": revision,
-        # As for the download: the node's role belongs to the node's owner.
-        "AWS_EC2_METADATA_DISABLED": "false" if platform.node_credentials else "true",
-        "HTTPS_PROXY": platform.https_proxy,
-        "NO_PROXY": platform.no_proxy,
-        "CA_BUNDLE": f"{CA_DIR}/{CA_KEY}" if platform.ca_config_map else None,
+        **outside(platform),
     }
     return {name: value for name, value in found.items() if value}
 
@@ -93,9 +89,7 @@ def mounts(owner: ModelDeployment, platform: Platform) -> list[dict[str, Any]]:
         found.append({"name": "log-credentials", "mountPath": CREDENTIALS_DIR, "readOnly": True})
     if wanted.hash_key_secret:
         found.append({"name": "log-key", "mountPath": KEY_DIR, "readOnly": True})
-    if platform.ca_config_map:
-        found.append({"name": "ca", "mountPath": CA_DIR, "readOnly": True})
-    return found
+    return [*found, *ca_mounts(platform)]
 
 
 def security_context(owner: ModelDeployment) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from modelward.retraining.triggers.outgoing import (
     objects,
     path,
 )
-from modelward.retraining.triggers.pipeline import KEPT, PipelineTrigger, TellsModel
+from modelward.retraining.triggers.pipeline import KEPT, PipelineTrigger, TellsModel, still_asked
 from modelward.retraining.triggers.trigger import Order
 
 FIELD: Final = "spec.retrain.airflow"
@@ -156,10 +156,7 @@ def _lines(content: Any) -> str:
 
 
 def _airflow(order: Order) -> Airflow:
-    retrain = order.policy.spec.retrain
-    if retrain is None or retrain.airflow is None:
-        raise NeverError(f"{FIELD} was taken away while the run was under way")
-    return retrain.airflow
+    return still_asked(order, lambda retrain: retrain.airflow, FIELD)
 
 
 def _target(order: Order) -> Any:

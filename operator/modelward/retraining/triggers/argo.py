@@ -22,7 +22,7 @@ from modelward.retraining.run import BROKE, WORKING, Outcome
 from modelward.retraining.run_object import KIND
 from modelward.retraining.triggers.job_manifest import labels
 from modelward.retraining.triggers.outgoing import LOG_END, NeverError, objects
-from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel, in_text
+from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel, in_text, still_asked
 from modelward.retraining.triggers.trigger import Order
 
 FIELD: Final = "spec.retrain.argoWorkflow"
@@ -155,7 +155,4 @@ def _told(text: object) -> str:
 
 
 def _argo(order: Order) -> ArgoWorkflow:
-    retrain = order.policy.spec.retrain
-    if retrain is None or retrain.argo_workflow is None:
-        raise NeverError(f"{FIELD} was taken away while the run was under way")
-    return retrain.argo_workflow
+    return still_asked(order, lambda retrain: retrain.argo_workflow, FIELD)

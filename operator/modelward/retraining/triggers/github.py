@@ -10,16 +10,16 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from modelward.api.triggers import Github
 from modelward.retraining.briefing import briefing
 from modelward.retraining.report import EXAMPLE, ReportError
 from modelward.retraining.run import ASKED, BROKE, WORKING, Outcome
-from modelward.retraining.triggers.logins import Logins, bearer
-from modelward.retraining.triggers.outgoing import MAX_LOG, Client, NeverError, NotNowError, Outgoing, objects, path
-from modelward.retraining.triggers.pipeline import Looking, PipelineTrigger, TellsModel, in_text
+from modelward.retraining.triggers.logins import bearer
+from modelward.retraining.triggers.outgoing import MAX_LOG, Client, NeverError, NotNowError, objects, path
+from modelward.retraining.triggers.pipeline import LookedForTrigger, in_text, still_asked
 from modelward.retraining.triggers.trigger import Order
 from modelward.values.times import show_time
 
@@ -47,15 +47,7 @@ UNFOUND: Final = "PipelineUnfound"
 _ID: Final = re.compile(r"/actions/runs/([0-9]{1,20})$")
 
 
-class GithubTrigger(PipelineTrigger):
-    """`now`: seconds since the epoch."""
-
-    def __init__(self, outgoing: Outgoing, logins: Logins, registry: TellsModel, now: Callable[[], float]) -> None:
-        super().__init__(registry)
-        self._outgoing = outgoing
-        self._logins = logins
-        self._looking = Looking(now)
-
+class GithubTrigger(LookedForTrigger):
     async def _start(self, order: Order) -> Outcome:
         asked = _github(order)
         client = await self._client(order, asked)
@@ -207,10 +199,7 @@ def _waiting(run: Mapping[str, Any]) -> str:
 
 
 def _github(order: Order) -> Github:
-    retrain = order.policy.spec.retrain
-    if retrain is None or retrain.github is None:
-        raise NeverError(f"{FIELD} was taken away while the run was under way")
-    return retrain.github
+    return still_asked(order, lambda retrain: retrain.github, FIELD)
 
 
 def _repository(asked: Github) -> str:

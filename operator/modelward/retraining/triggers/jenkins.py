@@ -6,7 +6,7 @@ https://www.jenkins.io/doc/book/using/remote-access-api/
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -14,7 +14,7 @@ from modelward.api.triggers import Jenkins
 from modelward.retraining.briefing import briefing, environment
 from modelward.retraining.report import EXAMPLE, ReportError
 from modelward.retraining.run import ASKED, BROKE, WORKING, Outcome
-from modelward.retraining.triggers.logins import PASSWORD, TOKEN, USER, Logins, basic
+from modelward.retraining.triggers.logins import PASSWORD, TOKEN, USER, basic
 from modelward.retraining.triggers.outgoing import (
     MAX_LOG,
     MISSING,
@@ -22,11 +22,10 @@ from modelward.retraining.triggers.outgoing import (
     Client,
     NeverError,
     NotNowError,
-    Outgoing,
     objects,
     path,
 )
-from modelward.retraining.triggers.pipeline import Looking, PipelineTrigger, TellsModel, in_text
+from modelward.retraining.triggers.pipeline import LookedForTrigger, in_text, still_asked
 from modelward.retraining.triggers.trigger import Order
 
 FIELD: Final = "spec.retrain.jenkins"
@@ -48,15 +47,7 @@ _QUEUED: Final = re.compile(r"/queue/item/([0-9]{1,12})/?$")
 _BUILD: Final = re.compile(r"/job/[^/]+/([0-9]{1,9})/?$")
 
 
-class JenkinsTrigger(PipelineTrigger):
-    """`now`: seconds since the epoch."""
-
-    def __init__(self, outgoing: Outgoing, logins: Logins, registry: TellsModel, now: Callable[[], float]) -> None:
-        super().__init__(registry)
-        self._outgoing = outgoing
-        self._logins = logins
-        self._looking = Looking(now)
-
+class JenkinsTrigger(LookedForTrigger):
     async def _start(self, order: Order) -> Outcome:
         asked = _jenkins(order)
         client = await self._client(order, asked)
@@ -230,10 +221,7 @@ async def _end_of_log(client: Client, asked: Jenkins, number: str) -> str:
 
 
 def _jenkins(order: Order) -> Jenkins:
-    retrain = order.policy.spec.retrain
-    if retrain is None or retrain.jenkins is None:
-        raise NeverError(f"{FIELD} was taken away while the run was under way")
-    return retrain.jenkins
+    return still_asked(order, lambda retrain: retrain.jenkins, FIELD)
 
 
 def _job(asked: Jenkins) -> str:

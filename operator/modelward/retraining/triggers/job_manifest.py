@@ -7,6 +7,7 @@ from typing import Any, Final
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.owners import owner_reference
+from modelward.kube.manifests import literal
 from modelward.retraining.briefing import briefing, environment
 from modelward.retraining.progress import deadline_of
 from modelward.retraining.run import Run
@@ -92,10 +93,5 @@ def _container(container: Mapping[str, Any], told: Mapping[str, str]) -> dict[st
     """What the user sets wins over ours, and may refer to it: ours come first."""
     given = container.get("env") or []
     taken = {each.get("name") for each in given}
-    ours = [{"name": name, "value": _escaped(value)} for name, value in told.items() if name not in taken]
+    ours = [{"name": name, "value": literal(value)} for name, value in told.items() if name not in taken]
     return {"terminationMessagePolicy": "FallbackToLogsOnError", **container, "env": [*ours, *given]}
-
-
-def _escaped(value: str) -> str:
-    """Kubernetes expands $(NAME) in values; $$ is a dollar sign."""
-    return value.replace("$", "$$")

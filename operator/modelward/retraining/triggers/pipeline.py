@@ -9,13 +9,15 @@ looked for, and not found, for longer than a request of anybody's may be under w
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-from modelward.api.triggers import BY_REGISTRY
+from modelward.api.driftpolicy import Retrain
+from modelward.api.triggers import BY_REGISTRY, Pipeline
 from modelward.net.untrusted import decoded
 from modelward.retraining.report import EXAMPLE, ReportError, parse_report
 from modelward.retraining.run import BROKE, SUCCEEDED, WAITS, WORKING, Outcome, Report
-from modelward.retraining.triggers.outgoing import NeverError, NotNowError
+from modelward.retraining.triggers.logins import Logins
+from modelward.retraining.triggers.outgoing import NeverError, NotNowError, Outgoing
 from modelward.retraining.triggers.trigger import Order
 
 SETTLE: Final = 15.0
@@ -27,6 +29,8 @@ LONGEST: Final = 48_000
 
 KEPT: Final = 1000
 """Runs that are remembered."""
+
+Asked = TypeVar("Asked", bound=Pipeline)
 
 _GONE = frozenset({404, 410})
 
@@ -95,6 +99,15 @@ class PipelineTrigger(ABC):
             return Outcome(BROKE, f"{order.run.name} ended well, but {error}")
 
 
+def still_asked(order: Order, read: Callable[[Retrain], Asked | None], field: str) -> Asked:
+    """What `read` finds in spec.retrain, of which `field` is the name. Raises NeverError where it is not there."""
+    retrain = order.policy.spec.retrain
+    found = None if retrain is None else read(retrain)
+    if found is None:
+        raise NeverError(f"{field} was taken away while the run was under way")
+    return found
+
+
 class Looking:
     """Since when runs have been looked for that nobody refuses a second start of. `now`: seconds since the epoch."""
 
@@ -112,6 +125,16 @@ class Looking:
     def again(self, key: str) -> None:
         """Something is sent now."""
         self._since[key] = self._now()
+
+
+class LookedForTrigger(PipelineTrigger):
+    """Of a system that takes a second start for another run: it is looked for first. `now`: seconds since the epoch."""
+
+    def __init__(self, outgoing: Outgoing, logins: Logins, registry: TellsModel, now: Callable[[], float]) -> None:
+        super().__init__(registry)
+        self._outgoing = outgoing
+        self._logins = logins
+        self._looking = Looking(now)
 
 
 def in_text(told: Mapping[str, Any]) -> str:

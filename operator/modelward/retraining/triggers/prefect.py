@@ -21,7 +21,7 @@ from modelward.retraining.triggers.outgoing import (
     Outgoing,
     path,
 )
-from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel
+from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel, still_asked
 from modelward.retraining.triggers.trigger import Order
 
 FIELD: Final = "spec.retrain.prefect"
@@ -142,10 +142,7 @@ async def _end_of_log(client: Client, run: str) -> str:
 
 
 def _prefect(order: Order) -> Prefect:
-    retrain = order.policy.spec.retrain
-    if retrain is None or retrain.prefect is None:
-        raise NeverError(f"{FIELD} was taken away while the run was under way")
-    return retrain.prefect
+    return still_asked(order, lambda retrain: retrain.prefect, FIELD)
 
 
 def _deployment(asked: Prefect) -> str:
