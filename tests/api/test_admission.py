@@ -11,6 +11,7 @@ import pytest
 
 from localcluster.progress import wait_for
 from modelward.reconcilers.modeldeployment import caches
+from nodeless import workflows
 from nodeless.cluster import Cluster
 
 S3 = "s3://models/fraud/3/model.onnx"
@@ -583,19 +584,8 @@ def test_the_operators_account_writes_only_what_is_the_operators(somebody: Someb
         assert "the operator " in said or "disallowed by cluster policy" in said
 
 
-WORKFLOW_CRD: Object = {
-    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-    "metadata": {"name": "workflows.argoproj.io"},
-    "spec": {
-        "group": "argoproj.io", "scope": "Namespaced",
-        "names": {"kind": "Workflow", "listKind": "WorkflowList", "plural": "workflows", "singular": "workflow"},
-        "versions": [{
-            # Of a version of its own: who looks for Argo finds none.
-            "name": "v1", "served": True, "storage": True,
-            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-        }],
-    },
-}  # fmt: skip
+# Of a version of its own: who looks for Argo finds none.
+WORKFLOW_CRD: Object = workflows.crd("v1", {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
 
 
 def workflow(labels: Any = OURS, owner: str = "modelward.io/v1alpha1", **spec: Any) -> Object:

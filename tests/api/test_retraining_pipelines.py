@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from modelward.kube.resources import SECRETS, WORKFLOWS
+from nodeless import workflows as argo
 from nodeless.cluster import Cluster
 from nodeless.model import S3, Model
 from nodeless.operator_process import operator, until
@@ -20,25 +21,14 @@ from unit.retraining.contract.airflow import Airflow
 
 MERGE: Final = "application/merge-patch+json"
 REPORT = {"modelUri": S3.format(2)}
-CRD: Final[dict[str, Any]] = {
-    "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-    "metadata": {"name": "workflows.argoproj.io"},
-    "spec": {
-        "group": "argoproj.io", "scope": "Namespaced",
-        "names": {"kind": "Workflow", "listKind": "WorkflowList", "plural": "workflows", "singular": "workflow"},
-        "versions": [{
-            "name": "v1alpha1", "served": True, "storage": True,
-            "schema": {"openAPIV3Schema": {
-                "type": "object", "required": ["metadata", "spec"],
-                "properties": {
-                    "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"},
-                    "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                    "status": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-                },
-            }},
-        }],
+ANY = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+CRD: Final = argo.crd("v1alpha1", {
+    "type": "object", "required": ["metadata", "spec"],
+    "properties": {
+        "apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}, "spec": ANY,
+        "status": ANY,
     },
-}  # fmt: skip
+})  # fmt: skip
 """As the minimal one of Argo itself, which describes no fields, and has no status of its own."""
 
 

@@ -18,7 +18,7 @@ from modelward_inference import errors
 from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.fetch import obtain, run, s3, source
 from s3store import S3Store
-from unit.inference.artifacts import onnx, tarred_gz, xgboost_file
+from unit.inference.artifacts import onnx, tar_of, xgboost_file
 from unit.inference.processes import free_port
 from unit.inference.test_mlflow_models import HERE
 
@@ -85,7 +85,7 @@ def test_names_of_every_kind_are_read_as_they_are(bucket: Any, tmp_path: Path) -
 
 def test_sagemaker_s_archive_is_fetched_with_its_programs_left_alone(bucket: Any, tmp_path: Path) -> None:
     files = {"xgboost-model": xgboost_file(), "code/inference.py": b"import os", "code/requirements.txt": b"x"}
-    put(bucket, "job/output/model.tar.gz", tarred_gz(files))
+    put(bucket, "job/output/model.tar.gz", tar_of(files))
     receipt = got("s3://models/job/output/model.tar.gz", tmp_path)
     assert receipt.format == "xgboost"
     assert "code/inference.py" in receipt.notes[0]
@@ -198,7 +198,7 @@ def test_an_artifact_is_pulled_by_digest_and_by_a_tag_that_is_pinned(registry: s
 
 
 def test_an_image_that_crane_made_is_read_below_models(registry: str, tmp_path: Path) -> None:
-    (tmp_path / "layer.tar.gz").write_bytes(tarred_gz({"models/model.onnx": onnx(), "etc/os-release": b"x"}))
+    (tmp_path / "layer.tar.gz").write_bytes(tar_of({"models/model.onnx": onnx(), "etc/os-release": b"x"}))
     pushed = subprocess.run(
         [
             binaries.oci_registry(), "append", "--oci-empty-base", "--insecure", "-f", tmp_path / "layer.tar.gz", "-t",

@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from examples.demo.cluster import create_namespace, install_store
 from examples.demo.load import load
 from examples.demo.model import Trained, train
@@ -18,8 +17,10 @@ from examples.observe.installed import Observed
 from e2e.model import Model, until
 from faults import cases, panels
 from faults.cases import Fault
-from localcluster import cluster, install, settings
+from localcluster import cluster, install
 from localcluster.clients import kubectl
+from localcluster.progress import say
+from manifests.alerts import generate
 
 QUIET_SECONDS = 150.0
 """How long clients are served well before anything happens, so that rates have a yesterday of their own."""
@@ -105,42 +106,57 @@ def ours(alert: dict[str, Any], namespace: str) -> bool:
     return alert["labels"].get("namespace", namespace) in (namespace, "modelward-system")
 
 
-def strike(
-    faults: list[Fault], models: dict[str, Model], observed: Observed, namespace: str
-) -> tuple[list[Told], list[dict[str, Any]]]:
-    """All faults at once; the operator's once it has told of the others. What was told of each, and of none."""
-    told = {fault.name: Told(fault) for fault in faults}
-    began: dict[str, float] = {}
+class Watch:
+    """What has been told so far: `told`, of each fault, and `others`, of none, by fingerprint."""
 
-    def do(fault: Fault) -> None:
+    def __init__(self, faults: list[Fault], observed: Observed, namespace: str) -> None:
+        self.told = {fault.name: Told(fault) for fault in faults}
+        self.others: dict[str, dict[str, Any]] = {}
+        self._began: dict[str, float] = {}
+        self._observed, self._namespace = observed, namespace
+
+    def strike(self, fault: Fault, model: Model) -> None:
         say(f"{fault.name}: {fault.about}")
-        began[fault.name] = time.monotonic()
-        model = models[fault.name]
+        self._began[fault.name] = time.monotonic()
         fault.strike(model)
         if fault.arrives:
             until(lambda: phase(model) == fault.arrives, f"{fault.name} {fault.arrives}", READY_SECONDS)
 
-    for fault in faults:
-        if not fault.of_the_operator:
-            do(fault)
-    others: dict[str, dict[str, Any]] = {}
+    def look(self) -> bool:
+        """Whether all that has happened is told of."""
+        for alert in self._observed.alerts():
+            found = next((each for each in self.told.values() if self._tells(alert, each.fault)), None)
+            if found is not None:
+                self._note(found, alert)
+            elif ours(alert, self._namespace):
+                self.others[alert["fingerprint"]] = alert
+        return all(self.told[name].seconds for name in self._began)
+
+    def _tells(self, alert: dict[str, Any], fault: Fault) -> bool:
+        return fault.name in self._began and tells(alert, fault)
+
+    def _note(self, told: Told, alert: dict[str, Any]) -> None:
+        if told.seconds is None:
+            told.seconds = time.monotonic() - self._began[told.fault.name]
+            told.summary = alert["annotations"]["summary"]
+            say(f"{told.fault.name}: {told.summary} ({told.seconds:.0f} s)")
+
+
+def strike(
+    faults: list[Fault], models: dict[str, Model], observed: Observed, namespace: str
+) -> tuple[list[Told], list[dict[str, Any]]]:
+    """All faults at once; the operator's once it has told of the others. What was told of each, and of none."""
+    watch = Watch(faults, observed, namespace)
     end = time.monotonic() + TOLD_SECONDS
-    while time.monotonic() < end and not all(each.seconds for each in told.values()):
-        for alert in observed.alerts():
-            fault_of = next((fault for fault in faults if tells(alert, fault) and fault.name in began), None)
-            if fault_of is None:
-                if ours(alert, namespace):
-                    others[alert["fingerprint"]] = alert
-            elif told[fault_of.name].seconds is None:
-                seconds = time.monotonic() - began[fault_of.name]
-                told[fault_of.name] = Told(fault_of, seconds, alert["annotations"]["summary"])
-                say(f"{fault_of.name}: {alert['annotations']['summary']} ({seconds:.0f} s)")
+    for of_the_operator in (False, True):
         for fault in faults:
-            alone = all(told[each.name].seconds for each in faults if not each.of_the_operator)
-            if fault.of_the_operator and fault.name not in began and alone:
-                do(fault)
-        time.sleep(5)
-    return list(told.values()), list(others.values())
+            if fault.of_the_operator == of_the_operator:
+                watch.strike(fault, models[fault.name])
+        while not watch.look():
+            if time.monotonic() > end:
+                return list(watch.told.values()), list(watch.others.values())
+            time.sleep(5)
+    return list(watch.told.values()), list(watch.others.values())
 
 
 def phase(model: Model) -> str | None:
@@ -169,8 +185,7 @@ def report(told: list[Told], others: list[dict[str, Any]], total: int, empty: li
         print(f"besides: {labels['severity']} {labels['alertname']}: {alert['annotations']['summary']}")
     for about in empty:
         print(f"no data: {about}")
-    rules = yaml.safe_load((settings.REPOSITORY / "manifests/alerts/modelward.rules.yaml").read_text())
-    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+    alerts = {each.name for each in generate.alerts()}
     alerted = sum(each.seconds is not None for each in told)
     figures = {
         "panels": total, "panels_without_data": len(empty), "alerts": len(alerts), "faults": len(told),
@@ -178,10 +193,6 @@ def report(told: list[Told], others: list[dict[str, Any]], total: int, empty: li
     }  # fmt: skip
     print(json.dumps(figures))
     return 0 if alerted == len(told) and not pages else 1
-
-
-def say(text: str) -> None:
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", flush=True)
 
 
 if __name__ == "__main__":

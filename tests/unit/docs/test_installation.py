@@ -6,15 +6,13 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from localcluster import binaries
 from localcluster.images import IMAGES
 from modelward.api.modeldeployment import parse
 from modelward_inference import runtimes
@@ -33,7 +31,6 @@ PAGES = {name: (DOCS / name).read_text() for name in ("install.md", "quick-start
 QUICK_START = ROOT / "examples/quick-start"
 CRDS = sorted((ROOT / "crds").glob("*.modelward.io.yaml"))
 Json = dict[str, Any]
-InSight = Callable[[], AbstractContextManager[None]]
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -50,18 +47,6 @@ def commands(*languages: str) -> Iterator[tuple[str, str]]:
 
 HELM = [(page, line) for page, line in commands("console") if line.startswith("helm ")]
 VALUES = [(page, block) for page in PAGES for block in blocks(page, "yaml") if block.startswith("# values.yaml")]
-
-
-@pytest.fixture(scope="session")
-def helm(in_sight: InSight) -> Path:
-    with in_sight():
-        return binaries.helm()
-
-
-@pytest.fixture(scope="session")
-def kubectl(in_sight: InSight) -> Path:
-    with in_sight():
-        return binaries.kubectl()
 
 
 def template(helm: Path, *arguments: str, stdin: str = "") -> list[Json]:

@@ -53,6 +53,11 @@ def beside(model: Any, rows: Any) -> Any:
     return np.array(made)
 
 
+@pytest.fixture(autouse=True)
+def all_rows_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(judged, "MANY", 200)
+
+
 QUICK: dict[str, Any] = {"max_iter": 15, "early_stopping": False}
 LIGHT: dict[str, Any] = {"n_estimators": 15, "verbose": -1, "num_threads": 1}
 MODELS: dict[str, Callable[[], Any]] = {
@@ -76,8 +81,7 @@ def fitted(name: str, given: Any, rows: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_values_on_and_beside_thresholds_take_the_librarys_branch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judged, "MANY", 200)
+def test_values_on_and_beside_thresholds_take_the_librarys_branch(name: str) -> None:
     rows = times()
     model = fitted(name, rows, rows)
     found = judged.judge(Drawn(name, model, rows, beside(model, rows)))
@@ -86,8 +90,7 @@ def test_values_on_and_beside_thresholds_take_the_librarys_branch(name: str, mon
 
 
 @pytest.mark.parametrize("name", ["a histogram's regression", "a histogram's two classes", "LightGBM's two classes"])
-def test_so_they_do_for_columns_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judged, "MANY", 200)
+def test_so_they_do_for_columns_by_name(name: str) -> None:
     rows = times()
     model = fitted(name, frame(rows), rows)
     found = judged.judge(Drawn(name, model, frame(rows), frame(beside(model, rows))))
@@ -96,8 +99,7 @@ def test_so_they_do_for_columns_by_name(name: str, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("name", ["a histogram's regression", "LightGBM's regression"])
-def test_so_they_do_behind_a_step_that_computes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judged, "MANY", 200)
+def test_so_they_do_behind_a_step_that_computes(name: str) -> None:
     rows = times()
     scaler = StandardScaler()
     scaled = scaler.fit_transform(rows)

@@ -12,7 +12,7 @@ from modelward_inference.fetch import folders, obtain, pvc, run
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.source import Entry, Folder, FolderChanged, Part, Source, TransientError
 
-from .artifacts import onnx, tarred_gz
+from .artifacts import onnx, tar_of
 
 pytestmark = pytest.mark.unit
 
@@ -221,7 +221,7 @@ def test_links_of_a_volume_that_lead_nowhere_are_told(mount: Path, tmp_path: Pat
 
 def test_a_folder_without_a_model_says_what_it_holds(mount: Path, tmp_path: Path) -> None:
     (mount / "out").mkdir()
-    (mount / "out" / "model.tar.gz").write_bytes(tarred_gz({"model.onnx": onnx()}))
+    (mount / "out" / "model.tar.gz").write_bytes(tar_of({"model.onnx": onnx()}))
     (mount / "out" / "log.txt").write_text("x")
     with pytest.raises(
         errors.FormatUnknown, match=r"log\.txt, model\.tar\.gz\. Name model\.tar\.gz in spec\.model\.uri"

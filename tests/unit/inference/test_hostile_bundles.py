@@ -22,7 +22,7 @@ from modelward_inference.parity import golden
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes import skops
 
-from .artifacts import estimator, pickled, skops_file, zipped
+from .artifacts import estimator, pickled, skops_file, tar_of, zipped
 
 OUTPUTS = [{"name": "predict", "datatype": "INT64", "shape": [-1]}]
 INPUT = {"name": "input", "datatype": "FP64", "shape": [-1, 4]}
@@ -125,22 +125,12 @@ def test_a_signature_of_a_person_s_file_is_checked_too() -> None:
         signature_of(of(datatype="FOO")["signature"])
 
 
-def tarred(files: dict[str, bytes]) -> bytes:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as written:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            written.addfile(entry, io.BytesIO(content))
-    return target.getvalue()
-
-
 @pytest.mark.parametrize("case", ["a shape of texts", "an unknown datatype", "no inputs", "a shape of 1e12 columns"])
 def test_a_bundle_with_such_a_manifest_is_never_fetched(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = json.dumps({**GOOD, **WRONG[case][0]}).encode()
-    (tmp_path / "b.tar").write_bytes(tarred({"model.json": manifest, "model.joblib": pickled(estimator())}))
+    (tmp_path / "b.tar").write_bytes(tar_of({"model.json": manifest, "model.joblib": pickled(estimator())}, "w"))
     (tmp_path / "bundle").mkdir()
     monkeypatch.setenv("PVC_MOUNT", str(tmp_path))
     with pytest.raises(errors.BundleInvalid, match=WRONG[case][1].replace(".", r"\.")):

@@ -1,10 +1,6 @@
 """Files for another server: laid out where it looks, whole or not at all, and by nobody's word but a person's."""
 
-import io
 import json
-import tarfile
-import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,7 +11,7 @@ from modelward_inference.fetch.layout import Layout, obtained
 from modelward_inference.fetch.limits import Limits
 from modelward_inference.fetch.run import Request
 
-from .artifacts import digest
+from .artifacts import digest, tar_of, zipped
 
 TRITON = Layout("fraud/1", "model.*", "config.pbtxt", "fraud")
 FILES = frozenset({"files"})
@@ -51,24 +47,6 @@ def laid(target: Path) -> dict[str, bytes]:
     return {str(each.relative_to(target)): each.read_bytes() for each in target.rglob("*") if each.is_file()}
 
 
-def tar(files: Mapping[str, bytes], mode: str = "w:gz") -> bytes:
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode=mode) as opened:  # type: ignore[call-overload]
-        for name, content in files.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            opened.addfile(info, io.BytesIO(content))
-    return packed.getvalue()
-
-
-def zipped(files: Mapping[str, bytes]) -> bytes:
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as opened:
-        for name, content in files.items():
-            opened.writestr(name, content)
-    return packed.getvalue()
-
-
 def test_a_file_gets_the_name_that_the_server_looks_for(volume: Path, target: Path) -> None:
     (volume / "fraud-3.onnx").write_bytes(b"anything")
     receipt = obtained(asked("fraud-3.onnx", target), TRITON, target, FILES)
@@ -84,7 +62,7 @@ def test_another_server_reads_it_whoever_it_runs_as(volume: Path, target: Path) 
         assert path.is_file() or path.stat().st_mode & 0o001, path
 
 
-ARCHIVES = {"m.tar.gz": tar, "m.tgz": tar, "m.tar": lambda files: tar(files, "w"), "m.zip": zipped}
+ARCHIVES = {"m.tar.gz": tar_of, "m.tgz": tar_of, "m.tar": lambda files: tar_of(files, "w"), "m.zip": zipped}
 
 
 @pytest.mark.parametrize("name", ARCHIVES)
@@ -111,9 +89,9 @@ def test_a_folder_is_laid_out_with_what_is_below_it(volume: Path, target: Path) 
 
 
 def test_a_second_run_leaves_nothing_of_the_first(volume: Path, target: Path) -> None:
-    (volume / "m.tar").write_bytes(tar({"old.bin": b"o", "model.onnx": b"1"}, "w"))
+    (volume / "m.tar").write_bytes(tar_of({"old.bin": b"o", "model.onnx": b"1"}, "w"))
     obtained(asked("m.tar", target), TRITON, target, FILES)
-    (volume / "m.tar").write_bytes(tar({"model.onnx": b"2"}, "w"))
+    (volume / "m.tar").write_bytes(tar_of({"model.onnx": b"2"}, "w"))
     obtained(asked("m.tar", target), TRITON, target, FILES)
     assert laid(target) == {"models/fraud/1/model.onnx": b"2"}
 
@@ -131,9 +109,9 @@ BAD = {
     "empty.onnx": (b"", errors.ArtifactCorrupt, "is empty; upload"),
     "page.onnx": (b"<!DOCTYPE html><p>log in", errors.ArtifactCorrupt, "an HTML page"),
     "pointer.onnx": (b"version https://git-lfs.github.com/spec/v1", errors.ArtifactCorrupt, "a Git LFS pointer"),
-    "out.tar": (tar({"../x": b"x"}, "w"), errors.ModelUnsupported, "a path out of it"),
+    "out.tar": (tar_of({"../x": b"x"}, "w"), errors.ModelUnsupported, "a path out of it"),
     "broken.zip": (zipped({"a": b"a" * 100})[:60], errors.ArtifactCorrupt, "zip archive that is cut off"),
-    "twice.tar": (tar({"a": b"1", "./a": b"2"}, "w"), errors.ModelUnsupported, "twice"),
+    "twice.tar": (tar_of({"a": b"1", "./a": b"2"}, "w"), errors.ModelUnsupported, "twice"),
 }
 
 

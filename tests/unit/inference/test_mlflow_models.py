@@ -24,7 +24,7 @@ from modelward_inference.compile import described
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.parity.golden import GoldenRows
 
-from .artifacts import onnx, pickled, tarred_gz, xgboost_file, zipped
+from .artifacts import onnx, pickled, tar_of, xgboost_file, zipped
 from .test_compile import Volume
 from .test_torchscript import torch  # noqa: F401  a fixture
 
@@ -125,7 +125,7 @@ def test_a_model_of_each_flavour_is_served_with_its_columns_and_its_example_amon
 def test_an_archive_of_the_folder_is_the_same_model(volume: Volume) -> None:
     folder = logged(volume, "sklearn")
     files = {f"model/{path.name}": path.read_bytes() for path in folder.iterdir()}
-    found, _ = volume.fetch("m.tar.gz", tarred_gz(files))
+    found, _ = volume.fetch("m.tar.gz", tar_of(files))
     assert (found.columns, found.golden_rows) == (NAMES, 69)
 
 

@@ -20,7 +20,7 @@ from modelward_inference.fetch import cache, obtain, oci, registry, run, source
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from threaded import answering
 
-from .artifacts import onnx, pickled, tarred_gz, xgboost_file
+from .artifacts import onnx, pickled, tar_of, xgboost_file
 from .at_once import pods_at_once
 from .registry import EMPTY, IMAGE, INDEX, Registry, digest
 from .test_mlflow_models import HERE
@@ -76,16 +76,14 @@ ARTIFACTS: dict[str, Callable[[Registry], str]] = {
     "a file without a name": lambda store: store.push(store.blob(onnx())),
     "a folder, as oras packs one": lambda store: store.push(
         store.blob(
-            tarred_gz({"model/model.onnx": onnx()}), "model", mediaType="application/vnd.oci.image.layer.v1.tar+gzip"
+            tar_of({"model/model.onnx": onnx()}), "model", mediaType="application/vnd.oci.image.layer.v1.tar+gzip"
         )
     ),
     "a plain tar": lambda store: store.push(store.blob(tarred(("./model.onnx", onnx())))),
-    "an archive of SageMaker's": lambda store: store.push(
-        store.blob(tarred_gz({"model.onnx": onnx()}), "model.tar.gz")
-    ),
+    "an archive of SageMaker's": lambda store: store.push(store.blob(tar_of({"model.onnx": onnx()}), "model.tar.gz")),
     "an image, as KServe's modelcars are": lambda store: store.push(
         store.blob(tarred(("bin/sh", b"#!"), (link("bin/ls", "/bin/sh"), b""), ("etc/model.onnx", onnx()))),
-        store.blob(tarred_gz({"models/1/model.onnx": onnx(), "models/config.txt": b"x"})),
+        store.blob(tar_of({"models/1/model.onnx": onnx(), "models/config.txt": b"x"})),
         config=IMAGE,
     ),
     "an image whose later layer takes something away": lambda store: store.push(
@@ -240,7 +238,7 @@ def test_what_is_too_large_is_not_begun_and_a_layer_that_unpacks_to_more_is_cut_
     with pytest.raises(errors.ArtifactTooLarge, match="has 1201 bytes"):
         got(store, tmp_path, pushed, Limits(size=1200))
     assert not [path for path, _ in store.asked if "/blobs/" in path]
-    packed = store.push(store.blob(b"x" * 2000, "a"), store.blob(tarred_gz({"zeros": b"\0" * 9000})))
+    packed = store.push(store.blob(b"x" * 2000, "a"), store.blob(tar_of({"zeros": b"\0" * 9000})))
     with pytest.raises(errors.ArtifactTooLarge, match="unpacks to more than"):
         got(store, tmp_path, packed, Limits(size=10_000))
     assert left(tmp_path) == []
@@ -248,7 +246,7 @@ def test_what_is_too_large_is_not_begun_and_a_layer_that_unpacks_to_more_is_cut_
 
 def test_a_large_file_before_a_small_archive_is_no_bomb(store: Registry, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(oci.packed, "SMALL", 1000)
-    pushed = store.push(store.blob(b"x" * 50_000, "weights.bin"), store.blob(tarred_gz({"model.onnx": onnx()})))
+    pushed = store.push(store.blob(b"x" * 50_000, "weights.bin"), store.blob(tar_of({"model.onnx": onnx()})))
     assert got(store, tmp_path, pushed).format == "onnx"
 
 

@@ -2,10 +2,7 @@
 ones."""
 
 import base64
-import io
 import json
-import tarfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,8 @@ from modelward_inference.fetch import obtain, report
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.fetch.signature import MAX_BYTES, Key, address_of
 
+from .artifacts import tar_of, zipped
+
 HERE = Path(__file__).parent / "signatures"
 MODELS = {name: base64.b64decode(text) for name, text in json.loads((HERE / "models.json").read_text()).items()}
 MODEL, OTHER = MODELS["model.onnx"], MODELS["other.onnx"]
@@ -31,24 +30,6 @@ PUBLIC = serialization.PublicFormat.SubjectPublicKeyInfo
 
 def public(name: str = "p256") -> str:
     return (HERE / f"{name}.pub").read_text()
-
-
-def tarred(files: dict[str, bytes], mode: str = "w:gz") -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode=mode) as opened:  # type: ignore[call-overload]
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            opened.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as opened:
-        for name, content in files.items():
-            opened.writestr(name, content)
-    return buffer.getvalue()
 
 
 class Volume:
@@ -96,7 +77,7 @@ def test_a_key_is_named_as_openssl_names_it() -> None:
 
 
 PACKINGS: dict[str, Callable[[dict[str, bytes]], bytes]] = {
-    "m.tar.gz": tarred, "m.tar": lambda files: tarred(files, "w"), "m.zip": zipped,
+    "m.tar.gz": tar_of, "m.tar": lambda files: tar_of(files, "w"), "m.zip": zipped,
 }  # fmt: skip
 
 
@@ -109,7 +90,7 @@ def test_a_signed_folder_is_taken_however_it_is_packed(volume: Volume, name: str
 
 def test_litter_of_a_packer_is_not_a_file_of_the_model(volume: Volume) -> None:
     """It is not unpacked, so that nothing of it is served."""
-    content = tarred({**FOLDER, "._model.onnx": b"x", ".DS_Store": b"x"})
+    content = tar_of({**FOLDER, "._model.onnx": b"x", ".DS_Store": b"x"})
     assert volume.obtain("m.tar.gz", content, SIGNED_FOLDER).signed_by is not None
 
 
@@ -148,26 +129,26 @@ FILES: dict[str, tuple[str, bytes, bytes, str]] = {
     "the signature of another key": ("m.onnx", MODEL, (HERE / "model.p384.sig").read_bytes(), "was not made with"),
     "an archive whose file is signed by itself": ("m.zip", zipped({"model.onnx": MODEL}), SIGNED_MODEL, "is not what"),
     "what is not unpacked for a signature of one file": (
-        "m.tar", tarred({"../out.onnx": MODEL}, "w"), SIGNED_MODEL, "one file of other bytes",
+        "m.tar", tar_of({"../out.onnx": MODEL}, "w"), SIGNED_MODEL, "one file of other bytes",
     ),
     "a weight that changed": (
-        "m.tar.gz", tarred({**FOLDER, "weights.bin": changed(FOLDER["weights.bin"])}), SIGNED_FOLDER,
+        "m.tar.gz", tar_of({**FOLDER, "weights.bin": changed(FOLDER["weights.bin"])}), SIGNED_FOLDER,
         "other bytes: 'weights.bin'",
     ),
     "a file that is missing": (
         "m.zip", zipped({"model.onnx": FOLDER["model.onnx"]}), SIGNED_FOLDER, "missing: 'weights.bin'",
     ),
-    "a file more": ("m.tar", tarred({**FOLDER, "z.txt": b""}, "w"), SIGNED_FOLDER, "not signed: 'z.txt'"),
-    "a model more": ("m.tar", tarred({**FOLDER, "z.onnx": OTHER}, "w"), SIGNED_FOLDER, "not signed: 'z.onnx'"),
+    "a file more": ("m.tar", tar_of({**FOLDER, "z.txt": b""}, "w"), SIGNED_FOLDER, "not signed: 'z.txt'"),
+    "a model more": ("m.tar", tar_of({**FOLDER, "z.onnx": OTHER}, "w"), SIGNED_FOLDER, "not signed: 'z.onnx'"),
     "the files in two folders": (
-        "m.tar", tarred({"a/model.onnx": FOLDER["model.onnx"], "b/weights.bin": FOLDER["weights.bin"]}, "w"),
+        "m.tar", tar_of({"a/model.onnx": FOLDER["model.onnx"], "b/weights.bin": FOLDER["weights.bin"]}, "w"),
         SIGNED_FOLDER, "missing: 'model.onnx', 'weights.bin'",
     ),
     "files of other names": (
-        "m.tar", tarred({f"x{name}": content for name, content in FOLDER.items()}, "w"), SIGNED_FOLDER, "not signed",
+        "m.tar", tar_of({f"x{name}": content for name, content in FOLDER.items()}, "w"), SIGNED_FOLDER, "not signed",
     ),
-    "an ignored file": ("m.tar", tarred({**FOLDER, ".git/x.onnx": OTHER}, "w"), SIGNED_FOLDER, "not signed"),
-    "an archive of a bundle": ("m.tar", tarred({"model.json": b"{}"}, "w"), SIGNED_FOLDER, "is not what"),
+    "an ignored file": ("m.tar", tar_of({**FOLDER, ".git/x.onnx": OTHER}, "w"), SIGNED_FOLDER, "not signed"),
+    "an archive of a bundle": ("m.tar", tar_of({"model.json": b"{}"}, "w"), SIGNED_FOLDER, "is not what"),
 }  # fmt: skip
 
 GARBAGE: dict[str, tuple[bytes, str]] = {

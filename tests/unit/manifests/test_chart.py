@@ -3,15 +3,13 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from localcluster import binaries
 from manifests import chart, pin
 
 ROOT = Path(__file__).parents[3]
@@ -26,19 +24,6 @@ CLUSTER_WIDE = {
 }  # fmt: skip
 Json = dict[str, Any]
 Objects = dict[tuple[str, str, str], Json]
-InSight = Callable[[], AbstractContextManager[None]]
-
-
-@pytest.fixture(scope="session")
-def helm(in_sight: InSight) -> Path:
-    with in_sight():
-        return binaries.helm()
-
-
-@pytest.fixture(scope="session")
-def kubectl(in_sight: InSight) -> Path:
-    with in_sight():
-        return binaries.kubectl()
 
 
 def run(helm: Path, *arguments: str, values: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
