@@ -6,7 +6,6 @@ stays away.
 
 import io
 import logging
-import random
 import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -16,22 +15,13 @@ from botocore import exceptions
 
 from modelward_batch.errors import FileChanged, Incurable, Passing
 from modelward_batch.stores import Found, Sleep, is_hidden
+from modelward_inference.fetch.s3 import BUSY, DENIED, MISSING
 from modelward_inference.fetch.s3 import client as make_client
+from modelward_inference.fetch.source import ATTEMPTS, delay_before
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS: Final = 6
-BACKOFF: Final = 0.5
-"""Seconds before the second attempt; doubled for each further one, as downloads of models do it."""
-
-_MISSING: Final = {"404", "NoSuchKey", "NotFound"}
-_DENIED: Final = {
-    "401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
-    "Forbidden",
-}  # fmt: skip
-_BUSY: Final = {
-    "SlowDown", "RequestTimeout", "Throttling", "ConditionalRequestConflict", "OperationAborted",
-}  # fmt: skip
+_BUSY: Final = BUSY | {"ConditionalRequestConflict", "OperationAborted"}
 _UNKNOWN: Final = {"NotImplemented", "501"}
 
 Answer = TypeVar("Answer")
@@ -64,7 +54,7 @@ class _Asking:
         failure: Exception | None = None
         for attempt in range(ATTEMPTS):
             if attempt:
-                delay = BACKOFF * 2.0 ** (attempt - 1) * (0.8 + 0.4 * random.random())  # noqa: S311
+                delay = delay_before(attempt)
                 log.warning("%s: %s; trying again in %.1f s", self._uri, failure, delay)
                 self._sleep(delay)
             try:
@@ -92,11 +82,11 @@ class _Asking:
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         if code == "NoSuchBucket":
             raise Incurable(f"{self._uri}: there is no bucket {self.bucket}; make it, or correct the address") from None
-        if code in _MISSING:
+        if code in MISSING:
             raise _Missing from None
         if code == "PreconditionFailed" or status == 412:
             raise _Differs from None
-        if code in _DENIED:
+        if code in DENIED:
             raise Incurable(
                 f"{self._uri} is refused ({code}); check the keys in the Secret and their rights: a run takes "
                 "s3:GetObject and s3:ListBucket on its input, and these and s3:PutObject on its output"

@@ -26,11 +26,13 @@ from modelward_inference.fetch import network
 from modelward_inference.fetch.packed import MAX_FILES
 from modelward_inference.fetch.source import CHUNK, Entry, Folder, FolderChanged, Part, Source, TransientError
 
-_MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
-_DENIED = {
+MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
+DENIED = {
     "401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
     "Forbidden",
 }  # fmt: skip
+BUSY = {"SlowDown", "RequestTimeout", "Throttling"}
+"""Codes by which stores say that there is no such thing, that it is refused, and that another attempt may help."""
 
 
 _VERSION = re.compile(r"\?versionId=([^&?#/]+)$")
@@ -137,7 +139,7 @@ class S3Source:
                 self._uri, lambda: self._client.get_object(Bucket=self._bucket, Key=self._key, **self._version, **extra)
             )
         except botocore.exceptions.ClientError as error:
-            if self._listed and (_status(error) == 412 or _code(error) in _MISSING):
+            if self._listed and (_status(error) == 412 or _code(error) in MISSING):
                 raise FolderChanged(f"{self._uri} was overwritten or deleted") from error
             if offset and _status(error) in (412, 416):  # it has been overwritten, perhaps by a smaller one
                 return self.open(0)
@@ -164,7 +166,7 @@ class S3Source:
 
     def _explained(self, error: botocore.exceptions.ClientError) -> ModelError | TransientError:
         code = _code(error)
-        if code in _MISSING:
+        if code in MISSING:
             what = f"bucket {self._bucket}" if code == "NoSuchBucket" else f"key {self._key} in bucket {self._bucket}"
             return ArtifactNotFound(f"{self._uri} does not exist: there is no {what}; check spec.model.uri")
         if code == "NoSuchVersion":
@@ -208,7 +210,7 @@ class S3Folder:
                 lambda: self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._prefix, MaxKeys=most, **extra),
             )
         except botocore.exceptions.ClientError as error:
-            if _code(error) in _MISSING:
+            if _code(error) in MISSING:
                 raise ArtifactNotFound(
                     f"{self._uri} does not exist: there is no bucket {self._bucket}; check spec.model.uri"
                 ) from error
@@ -231,12 +233,12 @@ def _asked(uri: str, ask: Callable[[], Any]) -> Any:
 
 def _explained(error: botocore.exceptions.ClientError, uri: str, right: str = "") -> ModelError | TransientError:
     code, status = _code(error), _status(error)
-    if code in _DENIED:
+    if code in DENIED:
         return AccessDenied(
             f"{uri} is refused ({code}); check the keys in spec.model.credentialsSecret, or the rights of "
             f"spec.serviceAccountName{right}"
         )
-    if status >= 500 or status == 429 or code in ("SlowDown", "RequestTimeout", "Throttling"):
+    if status >= 500 or status == 429 or code in BUSY:
         return TransientError(f"{uri}: the store answers {code}")
     return ArtifactUnreachable(f"{uri}: the store answers {code}: {error}; check spec.model.uri")
 

@@ -144,9 +144,14 @@ def download(
 
 def _wait(attempt: int, failure: Exception | None, sleep: Callable[[float], None]) -> None:
     if attempt:
-        delay = BACKOFF * 2.0 ** (attempt - 1) * (0.8 + 0.4 * random.random())  # noqa: S311
+        delay = delay_before(attempt)
         warn(f"{failure}; trying again in {delay:.1f} s")
         sleep(delay)
+
+
+def delay_before(attempt: int) -> float:
+    """Seconds that attempts after the first one (1, 2, …) wait: not all pods of a model at the same moment."""
+    return BACKOFF * 2.0 ** (attempt - 1) * (0.8 + 0.4 * random.random())  # noqa: S311
 
 
 def _unreachable(uri: str, failure: Exception | None) -> ArtifactUnreachable:
