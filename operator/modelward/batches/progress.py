@@ -11,7 +11,7 @@ from modelward.batches.job_manifest import CONTAINER, INCURABLE
 from modelward.batches.message import LONGEST, Told, told
 from modelward.batches.run import FAILED, SUCCEEDED, About, Counts, Ended, RunFacts
 from modelward.facts import PodFacts, WorkloadFacts
-from modelward.kube.job_end import Ending, ending_of
+from modelward.kube.ends import Ending, ending_of, has_ended
 from modelward.net.untrusted import quoted
 from modelward.revisions.artifact import artifacts_of
 from modelward.revisions.diagnosis import Cures, Problem, problem_of_pods, rejected
@@ -194,7 +194,7 @@ def _delay(job: Object, pairs: list[tuple[Object, PodFacts]], now: float) -> Pro
     for condition in (job.get("status") or {}).get("conditions") or ():
         if condition["type"] == "FailureTarget" and condition["status"] == "True":
             return None
-    living = [fact for body, fact in pairs if not _is_over(body)]
+    living = [fact for body, fact in pairs if not has_ended(body)]
     problem = problem_of_pods(living, CURES)
     if problem is not None:
         return problem
@@ -204,10 +204,6 @@ def _delay(job: Object, pairs: list[tuple[Object, PodFacts]], now: float) -> Pro
     if not pairs and now - _started(job, now) > SILENT_AFTER:
         return rejected(f"no pod of the Job {name} is made; `kubectl describe job {name}` may say why", CURES)
     return None
-
-
-def _is_over(pod: Object) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
 def _started(job: Object, now: float) -> float:

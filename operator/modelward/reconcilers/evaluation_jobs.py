@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
-from modelward.kube.job_end import ending_of
+from modelward.kube.ends import ending_of, has_ended
 from modelward.kube.resources import JOBS, PODS
 from modelward.net.untrusted import quoted
 from modelward.quality import kept as keeping
@@ -100,9 +100,10 @@ class EvaluationJobs:
     def trouble(self, owner: Key, body: Object) -> Problem | None:
         """What keeps a Job from going on, that hardly passes by itself."""
         name, now = body["metadata"]["name"], self._now().timestamp()
-        facts = [pod_facts(pod) for pod in self._pods(owner, body)]
-        found = problem_of_pods(facts, self._cures)
-        if not facts and now - _began(body, now) > SILENT_AFTER:
+        pods = self._pods(owner, body)
+        # The Job takes another one for a pod that failed, or ends with what that one said.
+        found = problem_of_pods([pod_facts(pod) for pod in pods if not has_ended(pod)], self._cures)
+        if not pods and now - _began(body, now) > SILENT_AFTER:
             told = f"No pod of the Job {name} is made. `kubectl describe job {name}` may say why"
             return Problem(keeping.DELAYED, f"{told}. {self._cures.rejected}")
         if found is None or found.may_pass(now):

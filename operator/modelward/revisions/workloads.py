@@ -7,6 +7,7 @@ from typing import Any
 from modelward.api.names import VOLUME_IDENTITY
 from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.kube.cache import Object
+from modelward.kube.ends import has_ended
 from modelward.revisions.artifact import announced_key
 from modelward.revisions.pod_volumes import needs
 from modelward.values.times import read_time
@@ -36,19 +37,13 @@ def workload_facts(body: Object, pods: list[Object]) -> WorkloadFacts:
         ),
         failure=failure,
         overdue=seen and _is_overdue(status),
-        pods=tuple(pod_facts(pod) for pod in pods if not _has_ended(pod)),
+        pods=tuple(pod_facts(pod) for pod in pods if not has_ended(pod)),
     )
 
 
 def _is_overdue(status: Mapping[str, Any]) -> bool:
     said = {condition["type"]: condition for condition in status.get("conditions") or ()}.get("Progressing") or {}
     return (said.get("status"), said.get("reason")) == ("False", "ProgressDeadlineExceeded")
-
-
-def _has_ended(body: Object) -> bool:
-    """Evicted, or its node was shut down: nothing of it runs any more or will, and another one takes its place. The API
-    server keeps it for long."""
-    return (body.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
 def pod_facts(body: Object) -> PodFacts:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from modelward.kube.cache import Cache
+from modelward.api import names
+from modelward.kube.cache import Cache, Key
 from modelward.kube.client import ApiError
-from modelward.kube.resources import JOBS
+from modelward.kube.resources import JOBS, PODS
 from modelward.quality.measured import Problem
 from modelward.reconcilers.driftpolicy.evaluations import superfluous
 from modelward.reconcilers.evaluation_jobs import EvaluationJobs
@@ -55,6 +56,25 @@ def test_the_latest_are_kept_and_the_one_that_was_read_last(
     own: list[dict[str, Any]], done: str, keep: int, gone: list[str]
 ) -> None:
     assert [each["metadata"]["name"] for each in superfluous(own, done, keep)] == gone
+
+
+@pytest.mark.parametrize(("phase", "is_told"), [("Pending", True), ("Failed", False), ("Succeeded", False)])
+def test_a_pod_that_has_ended_keeps_no_job_from_going_on(phase: str, is_told: bool) -> None:
+    """What it said is told when the Job ends; until then another one takes its place."""
+    reference = {"apiVersion": "batch/v1", "kind": "Job", "name": "fraud-0-quality", "uid": "j", "controller": True}
+    metadata = {"namespace": "ml", "name": "fraud-0-quality-x", "uid": "x", "resourceVersion": "2"}
+    waiting = {"reason": "ErrImagePull", "message": "no such image"}
+    ended = {"exitCode": 1, "message": "there is no bucket", "reason": "Error"}
+    state = {"waiting": waiting} if phase == "Pending" else {"terminated": ended}
+    container = {"name": "evaluate", "ready": False, "restartCount": 0, "image": "i", "imageID": "", "state": state}
+    status = {"phase": phase, "containerStatuses": [container]}
+    cache = Cache()
+    labels = {names.LABEL_INSTANCE: "fraud", names.LABEL_COMPONENT: names.COMPONENT_EVALUATION}
+    pod = {"metadata": {**metadata, "ownerReferences": [reference], "labels": labels}, "status": status}
+    cache.upsert(PODS, pod)
+    jobs = EvaluationJobs(Taken("p"), cache, lambda: NOW, "spec.quality")  # type: ignore[arg-type]
+    found = jobs.trouble(Key("ml", "fraud"), owned("p"))
+    assert (found is not None) is is_told
 
 
 @pytest.mark.parametrize(("uid", "is_ours"), [("p", True), ("somebody", False)])

@@ -15,7 +15,7 @@ from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
-from modelward.kube.job_end import ending_of
+from modelward.kube.ends import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS
 from modelward.platform import Platform
 from modelward.quality import kept as keeping

@@ -17,7 +17,7 @@ from modelward.api.traffic import CANDIDATE
 from modelward.facts import Observed
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
-from modelward.kube.job_end import ending_of
+from modelward.kube.ends import ending_of
 from modelward.kube.resources import JOBS
 from modelward.platform import Platform
 from modelward.quality import kept as keeping

@@ -10,7 +10,7 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
-from modelward.kube.job_end import ending_of
+from modelward.kube.ends import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS
 from modelward.net.untrusted import quoted
 from modelward.retraining.pod_template import problem_of

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from modelward.kube.cache import Object
+from modelward.kube.ends import has_ended
 from modelward.net.untrusted import quoted
 from modelward.revisions.diagnosis import (
     CONTAINER_FAILED,
@@ -64,7 +65,7 @@ def delay_of(job: Object, pods: Sequence[Object], now: float) -> Delay | None:
             f"The Job {job['metadata']['name']} is suspended, so that nothing of it runs until somebody resumes it (a "
             f"queue such as Kueue when there is room; or take `suspend: true` out of {WHERE})",
         )
-    living = [pod for pod in pods if not _is_over(pod)]
+    living = [pod for pod in pods if not has_ended(pod)]
     facts = [pod_facts(pod) for pod in living]
     problem = problem_of_pods(facts, CURES)
     if problem is not None:
@@ -131,7 +132,7 @@ def ends(pods: Sequence[Object]) -> Iterator[str]:
 def silent_about(job: Object, pods: Sequence[Object], now: float) -> Object | None:
     """Of which object others may tell, where `delay_of` knows of nothing: the Job, if it has no pods; a pod that does
     not begin. None: all is as it should be, or has not been for long."""
-    living = [pod for pod in pods if not _is_over(pod)]
+    living = [pod for pod in pods if not has_ended(pod)]
     if not living:
         return job if now - _began(job, now) > SILENT_AFTER else None
     return next((pod for pod in living if _waits(pod) and now - _began(pod, now) > SILENT_AFTER), None)
@@ -199,7 +200,7 @@ def outlived(pods: Sequence[Object], reporter: str | None, now: float) -> Ended:
     waits = False
     for pod in pods:
         running = tuple(_running(pod, but=reporter))
-        ended = None if _is_over(pod) else _terminated(pod, reporter)
+        ended = None if has_ended(pod) else _terminated(pod, reporter)
         if ended is None or not running:
             continue
         at = _seconds(ended.get("finishedAt"))
@@ -254,10 +255,6 @@ def is_suspended(job: Object) -> bool:
 
 def _phase(pod: Object) -> str:
     return str((pod.get("status") or {}).get("phase") or "")
-
-
-def _is_over(pod: Object) -> bool:
-    return _phase(pod) in ("Failed", "Succeeded")
 
 
 def _statuses(pod: Object) -> list[dict[str, Any]]:

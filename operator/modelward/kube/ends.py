@@ -1,4 +1,4 @@
-"""How a Job ended, as its controller says. Pure."""
+"""How a Job ended, as its controller says, and whether a pod has. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,3 +25,9 @@ def ending_of(job: Mapping[str, Any]) -> Ending | None:
             message = condition.get("message") or reason
             return Ending(condition["type"], message, datetime.fromisoformat(at).timestamp() if at else 0.0, reason)
     return None
+
+
+def has_ended(pod: Mapping[str, Any]) -> bool:
+    """Whether nothing of a pod runs any more or will: a Job's that is done, or one that was evicted or whose node was
+    shut down, and another one takes its place. The API server keeps it for long."""
+    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
