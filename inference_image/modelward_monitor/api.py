@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
+from prometheus_client import CollectorRegistry
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 
@@ -59,7 +59,8 @@ def application(
 
     @app.get("/metrics", **documents.METRICS)
     async def metrics() -> Response:
-        return Response(exposition(registry, revision), media_type=CONTENT_TYPE_LATEST)
+        text, content_type = exposition(registry, revision)
+        return Response(text, headers={"content-type": content_type})
 
     @app.get("/v1/reference", **documents.GET_REFERENCE)
     async def get_reference() -> Response:

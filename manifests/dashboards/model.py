@@ -208,14 +208,14 @@ def _traffic() -> tuple[style.Panel, ...]:
         ),
         style.lines(
             "Latency of all",
-            "The same, of all revisions together.",
+            "The same, of all revisions together; a point is a traced request, and leads to its trace.",
             "s",
             *(
                 query(
                     f"histogram_quantile({share}, sum by (le) (rate({REQUESTS}_bucket{{{SERVED}}}{RATE})))",
                     f"p{share * 100:g}",
                     ref,
-                )
+                ).exemplar(ref == "C")
                 for ref, share in (("A", 0.5), ("B", 0.9), ("C", 0.99))
             ),
             colours=style.QUANTILES,

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY
+from prometheus_client import REGISTRY
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -175,8 +175,9 @@ def small_endpoints(plane: DataPlane, state: State, revision: str = "", outcomes
         return _json(found.answer, found.status, {"retry-after": "1"} if found.later else None)
 
     @get("/metrics", summary="Prometheus metrics")
-    async def prometheus() -> Response:
-        return Response(exposition(REGISTRY, revision), media_type=CONTENT_TYPE_LATEST)
+    async def prometheus(request: Request) -> Response:
+        text, content_type = exposition(REGISTRY, revision, request.headers.get("accept"))
+        return Response(text, headers={"content-type": content_type})
 
     @get(f"{PRIVATE_PREFIX}samples", summary="Answers, to compare revisions by", openapi_extra=_samples_documentation())
     async def samples(request: Request) -> Response:

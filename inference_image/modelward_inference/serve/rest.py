@@ -215,7 +215,9 @@ class Rest:
             parent = {"traceparent": _text(headers, PARENT), "tracestate": _text(headers, b"tracestate")}
             timing = response.timing if response else None
             request_id = _text(headers, REQUEST_ID)
-            self._tracing.record(parent, labels, status, seconds, timing, request_id=request_id)
+            trace = self._tracing.record(parent, labels, status, seconds, timing, request_id=request_id)
+            if trace is not None:
+                self._requests.exemplify(status, seconds, trace)
         if self._access.active:
             self._access.take(
                 "rest", status, seconds, rows_of(response), _text(headers, REQUEST_ID), _text(headers, PARENT)

@@ -6,10 +6,12 @@ The label is put there while somebody scrapes: what counts requests knows nothin
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from prometheus_client import generate_latest
 from prometheus_client.core import Metric
+from prometheus_client.exposition import choose_encoder
 
 LABEL = "revision"
+
+OPENMETRICS = "application/openmetrics-text"
 
 
 class Collects(Protocol):
@@ -33,6 +35,10 @@ class Labelled:
             yield shown
 
 
-def exposition(registry: Collects, revision: str) -> bytes:
-    """The text for Prometheus. `revision`: empty where a process stands alone."""
-    return generate_latest(Labelled(registry, revision) if revision else registry)
+def exposition(registry: Collects, revision: str, accept: str | None = None) -> tuple[bytes, str]:
+    """The text for Prometheus, and its content type. `revision`: empty where a process stands alone; `accept`: the
+    header: OpenMetrics, which alone has exemplars, for whoever asks for it."""
+    shown = Labelled(registry, revision) if revision else registry
+    # Not the header itself: an odd version in it raises there.
+    encode, content_type = choose_encoder(OPENMETRICS if OPENMETRICS in (accept or "") else "")
+    return encode(shown), content_type

@@ -4,6 +4,7 @@ What every request touches is counted in plain Python and read when Prometheus a
 look-ups would cost more than a small model. Invariant: these are only written in the event loop's thread.
 """
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from itertools import accumulate
 from prometheus_client import REGISTRY, Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 SECONDS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1,
@@ -20,22 +22,38 @@ SECONDS = (
 """Upper bounds, shared with the router. The smallest models answer in tens of microseconds; from 1 ms to 3 s, where
 people set their limits, each bound is at most twice the one before it."""
 
+TRACE_ID = "trace_id"
+"""The label of exemplars by which Grafana finds a trace."""
+
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 65536)
 
 
 class Series:
-    """One histogram of one set of labels."""
+    """One histogram of one set of labels. `exemplars`: by bucket, the last observation that has a trace."""
 
-    __slots__ = ("_bounds", "counts", "total")
+    __slots__ = ("_bounds", "counts", "exemplars", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
+        self.exemplars: dict[int, Exemplar] = {}
 
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self._bounds, value)] += 1
         self.total += value
+
+    def exemplify(self, value: float, trace_id: str) -> None:
+        """An observation that was made is that of this trace."""
+        exemplar = Exemplar({TRACE_ID: trace_id}, value, time.time())
+        self.exemplars[bisect_left(self._bounds, value)] = exemplar
+
+    def buckets(self, names: Sequence[str]) -> list[tuple[str, int] | tuple[str, int, Exemplar]]:
+        """Cumulative, as Prometheus has them."""
+        return [
+            (name, count, self.exemplars[place]) if place in self.exemplars else (name, count)
+            for place, (name, count) in enumerate(zip(names, accumulate(self.counts), strict=True))
+        ]
 
 
 class FastHistogram(Collector):
@@ -61,8 +79,7 @@ class FastHistogram(Collector):
         family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
         names = [*(f"{bound:g}" if bound < 1 else f"{float(bound)}" for bound in self._bounds), "+Inf"]
         for values, series in self._series.items():
-            buckets = list(zip(names, accumulate(series.counts), strict=True))
-            family.add_metric(values, buckets, series.total)
+            family.add_metric(values, series.buckets(names), series.total)
         return [family]
 
     def describe(self) -> Iterable[Metric]:
@@ -122,6 +139,10 @@ class Requests:
         if series is None:
             series = self._by_code[code] = REQUEST_SECONDS.labels(*self._labels, str(code))
         series.observe(seconds)
+
+    def exemplify(self, code: int | str, seconds: float, trace_id: str) -> None:
+        """The request that was observed last with this code is kept as this trace."""
+        self._by_code[code].exemplify(seconds, trace_id)
 
 
 @dataclass(frozen=True)

@@ -51,13 +51,14 @@ class Tracing:
         timing: Timing | None,
         failed: bool | None = None,
         request_id: str = "",
-    ) -> None:
+    ) -> str | None:
         """A request that has just been answered. `parent`: traceparent and tracestate; `labels`: model, version,
-        protocol; `failed`: by the server's fault, None: tell by HTTP's code."""
+        protocol; `failed`: by the server's fault, None: tell by HTTP's code. Gives the id of its trace; None: it is
+        not kept."""
         above = self._read(parent["traceparent"], parent["tracestate"])
         at = self._tracer.begin(above)
         if at is None:
-            return
+            return None
         end = time.time_ns()
         model, version, protocol = labels
         told: dict[str, str | int | float] = {
@@ -80,6 +81,7 @@ class Tracing:
             queued = computed - int(timing.queued * _NANOSECONDS)
             self._tracer.part(at, "queue", queued, computed)
             self._tracer.part(at, "compute", computed, end)
+        return at.trace_id
 
     def shutdown(self) -> None:
         """Send what is left."""

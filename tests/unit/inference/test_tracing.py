@@ -7,6 +7,8 @@ from typing import Any
 
 import grpc
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.samples import Exemplar
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
@@ -106,6 +108,31 @@ async def test_who_has_no_parent_begins_a_trace_and_who_is_not_sampled_has_none(
         assert recorded.spans == {}
     else:
         assert recorded.spans["infer"].parent == ""
+
+
+def exemplars(page: str) -> list[tuple[dict[str, str], Exemplar]]:
+    """Of requests, by the labels of their buckets."""
+    return [
+        (sample.labels, sample.exemplar)
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+        if sample.exemplar and family.name == "modelward_inference_request_duration_seconds"
+    ]
+
+
+async def test_a_bucket_of_latency_leads_to_the_trace_of_its_last_request(recorded: Recorded) -> None:
+    app = Rest(data_plane(Echo()), State(), 10_000, recorded.tracing, revision="m-0123456789")
+    assert (await call(app, body(), traceparent=PARENT))[0] == 200
+    accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+    status, page, headers = await call(app, b"", path="/metrics", method="GET", accept=accept)
+    assert (status, headers["content-type"].partition(";")[0]) == (200, "application/openmetrics-text")
+    (labels, found), *_ = [each for each in exemplars(page.decode()) if each[1].labels == {"trace_id": TRACE}]
+    assert labels["revision"] == "m-0123456789"
+    assert 0 < found.value <= float(labels["le"])
+    for other in ("", "text/plain", "*/*"):
+        status, page, headers = await call(app, b"", path="/metrics", method="GET", accept=other)
+        assert headers["content-type"].startswith("text/plain; version=0.0.4")
+        assert b"trace_id" not in page
 
 
 class Refusing(Identity):

@@ -166,7 +166,9 @@ class Service:
             parent = {name: _metadata(context, name) for name in (PARENT, "tracestate")}
             failed = code in _FAILURES
             timing, request_id = response.timing if response else None, _metadata(context, REQUEST_ID)
-            self._tracing.record(parent, labels, code.name, seconds, timing, failed, request_id)
+            trace = self._tracing.record(parent, labels, code.name, seconds, timing, failed, request_id)
+            if trace is not None:
+                self._requests.exemplify(code.name, seconds, trace)
 
     async def _server_live(self, _: bytes, __: Context) -> bytes:
         return types.ServerLiveResponse(live=True).SerializeToString()
