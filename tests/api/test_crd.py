@@ -328,7 +328,7 @@ BAD: dict[str, tuple[Object, str]] = {
     "a margin below nothing": (judged(metrics=[{"name": "accuracy", "margin": "-1"}]), "write a margin as a number in"),
     "no margin": (judged(metrics=[{"name": "accuracy"}]), "margin: Required value"),
     "too few outcomes": (judged(minSamples=199), "quality.minSamples: write a number from 200"),
-    "looks in haste": (judged(every="1m"), "quality.every: write a period from 5m"),
+    "looks in haste": (judged(every="30s"), "quality.every: write a period from 1m"),
     "patience that is over before the first outcome": (
         judged(labelWindow="7d", maxDuration="168h"), "quality.maxDuration: write a period longer than labelWindow",
     ),
