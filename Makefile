@@ -15,7 +15,7 @@ LOCALCLUSTER := python3 -m localcluster
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package modelward --no-emit-package modelward-inference
 
-.PHONY: help demo demo-down observe observe-down check-observe test-integrations check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down observe observe-down check-observe test-integrations test-spark check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality bench-batch
@@ -98,6 +98,15 @@ check-pipelines: $(READY) ## the GitHub action and the workflows of docs and exa
 	fi; \
 	ACT=$$home/bin/act $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
 		--rootdir integrations/github-action integrations/github-action/tests
+
+test-spark: $(READY) ## batches as a function of Spark, by real Spark (480 MB once, and a Java), minutes
+	@home=$(CACHE)/spark-$$(sha256sum integrations/spark/requirements.lock | cut -c1-12); \
+	if [ ! -e $$home/.complete ]; then \
+		rm -rf $$home && $(BIN)/uv pip install -q --python $(BIN)/python --target $$home --require-hashes \
+			-r integrations/spark/requirements.lock && touch $$home/.complete || exit 1; \
+	fi; \
+	PYTHONPATH=$(PYTHONPATH):$$home $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
+		--rootdir integrations/spark integrations/spark/tests
 
 attack: $(READY) ## attack the product's own processes in every spelling; a table, and one line of JSON (ATTACK="pickle": a part)
 	@$(BIN)/python -W ignore -m attack $(ATTACK)

@@ -6,7 +6,7 @@ row of the unit is in one of the two files, once.
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +43,27 @@ def outputs_of(manifest: Manifest, reference: Reference | None, keys: Sequence[s
     return found
 
 
+def widths_of(outputs: Sequence[Column]) -> Mapping[str, int]:
+    """Columns of a tensor, by its name, of those that are not lists."""
+    return Counter(each.tensor for each in outputs if not each.listed)
+
+
+def values_of(column: Column, scored: Scored, widths: Mapping[str, int]) -> pa.Array:
+    """The column's, of the rows that were answered. Raises Incurable where an answer can't be kept as it is: one that
+    is lost would look like none."""
+    tensor, tally = scored.outputs.get(column.tensor), Tally()
+    held = table.plain(column, tensor, len(scored.answered), tally)
+    if tensor is None:
+        raise Incurable(f"the model does not give its output {column.tensor!r}; compile it again")
+    width = math.prod(tensor.shape[1:])
+    if tally.values or (not column.listed and width != widths[column.tensor]):
+        raise Incurable(
+            f"the model's output {column.tensor!r} is not what the model says that it is: {tensor.dtype} of "
+            f"{width} a row, and {column.name} is {column.stored}; correct the signature that it was saved with"
+        )
+    return held
+
+
 class Answers:
     """`keys`: fields of the input; `part`, `rejects`: files that are written, the latter where a row is refused."""
 
@@ -64,7 +85,7 @@ class Answers:
         self._answers = _Writer(part, self._schema)
         self._rejects = _Writer(rejects, self._refused)
         self.rows = self.rejected = 0
-        self._widths = Counter(each.tensor for each in outputs if not each.listed)
+        self._widths = widths_of(outputs)
 
     def add(self, batch: pa.RecordBatch, scored: Scored, now: datetime) -> None:
         """`batch`: with the keys; `now`: when it was answered."""
@@ -74,7 +95,7 @@ class Answers:
         count = len(scored.answered)
         if count:
             held = keys if count == batch.num_rows else [each.take(pa.array(scored.answered)) for each in keys]
-            outputs = [self._values(each, scored, count) for each in self._outputs]
+            outputs = [values_of(each, scored, self._widths) for each in self._outputs]
             told = [pa.repeat(pa.scalar(each), count) for each in (self._plan.model.version, self._plan.model.revision)]
             times = pa.repeat(pa.scalar(now.astimezone(UTC), TIME), count)
             self._answers.add(pa.table([*held, *outputs, *told, times], schema=self._schema))
@@ -83,20 +104,6 @@ class Answers:
             held = [each.take(pa.array(rows)) for each in keys]
             reasons = pa.array([scored.refused[row] for row in rows], pa.string())
             self._rejects.add(pa.table([*held, reasons], schema=self._refused))
-
-    def _values(self, column: Column, scored: Scored, count: int) -> pa.Array:
-        """Raises Incurable where an answer can't be kept as it is: one that is lost would look like none."""
-        tensor, tally = scored.outputs.get(column.tensor), Tally()
-        held = table.plain(column, tensor, count, tally)
-        if tensor is None:
-            raise Incurable(f"the model does not give its output {column.tensor!r}; compile it again")
-        width = math.prod(tensor.shape[1:])
-        if tally.values or (not column.listed and width != self._widths[column.tensor]):
-            raise Incurable(
-                f"the model's output {column.tensor!r} is not what the model says that it is: {tensor.dtype} of "
-                f"{width} a row, and {column.name} is {column.stored}; correct the signature that it was saved with"
-            )
-        return held
 
     def close(self) -> None:
         """Afterwards the files are whole; that of answers is there also where there is none."""

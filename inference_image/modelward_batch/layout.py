@@ -9,13 +9,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from modelward_batch.errors import Incurable
-from modelward_batch.spec import Spec
 from modelward_batch.values import Values, array_of, is_nested, unfit
 from modelward_inference.artifact.arrays import Array, datatype_of
 from modelward_inference.artifact.bundle import Manifest, Tensor
@@ -29,6 +28,17 @@ INDEX: Final = "__index_level_"
 
 SHOWN: Final = 300
 """Characters of a list of names in a message."""
+
+
+class Named(Protocol):
+    """How the rows' columns are to be read: a run's Spec, or anything alike. `keys`: that name a row; `columns`: the
+    input's by what the model calls it, where that differs."""
+
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def columns(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ class Layout:
         return found
 
 
-def layout_of(manifest: Manifest, names: Sequence[str], spec: Spec, file: str, *, texts: bool = False) -> Layout:
+def layout_of(manifest: Manifest, names: Sequence[str], spec: Named, file: str, *, texts: bool = False) -> Layout:
     """`names`: the file's columns. Raises Incurable."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -143,7 +153,7 @@ def check_alike(file: str, placed: Sequence[str], first: str, wanted: Sequence[s
 
 
 class _Reader:
-    def __init__(self, manifest: Manifest, names: Sequence[str], spec: Spec, file: str) -> None:
+    def __init__(self, manifest: Manifest, names: Sequence[str], spec: Named, file: str) -> None:
         self._manifest, self._names, self._spec, self._file = manifest, names, spec, file
         # As LightGBM keeps names: blanks become underscores there.
         self._plain = {name.replace(" ", "_"): name for name in names}

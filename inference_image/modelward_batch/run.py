@@ -72,13 +72,23 @@ class Loaded:
 
 def loaded(bundle: Bundle, spec: Spec) -> Loaded:
     """Raises ModelError, and Incurable where it is another model than the run's."""
+    found = verified(bundle)
+    spec.model.of(found.manifest.digest)
+    return found
+
+
+def verified(bundle: Bundle) -> Loaded:
+    """The model, which answers its golden rows as it did. Raises ModelError."""
     manifest, model = admission.load(bundle.folder, bundle.artifact, bundle.allowed, bundle.cores)
-    spec.model.of(manifest.digest)
     golden.verify(model, bundle.folder, manifest)
-    reference = None
-    with suppress(FileNotFoundError, ProfileError, ValueError):  # names are then the signature's
-        reference = Reference.from_dict(orjson.loads((bundle.folder / FILE).read_bytes()))
-    return Loaded(manifest, model, reference)
+    return Loaded(manifest, model, reference_of(bundle.folder))
+
+
+def reference_of(folder: Path) -> Reference | None:
+    """None where the bundle has none: names of columns are then the signature's."""
+    with suppress(FileNotFoundError, ProfileError, ValueError):
+        return Reference.from_dict(orjson.loads((folder / FILE).read_bytes()))
+    return None
 
 
 class Run:
