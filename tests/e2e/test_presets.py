@@ -26,8 +26,15 @@ from .test_runtimes import CANARY, RATE, SMALL, rollout
 
 ROW = [1.0, 2.0]
 REQUEST = {"inputs": [{"name": "input", "shape": [1, models.COLUMNS], "datatype": "FP32", "data": ROW}]}
+DEADLINE = 240.0
+"""Seconds. MLServer imports for five seconds of a processor before it is ready, and other tests run beside it."""
+
 JSON = {"Content-Type": "application/json"}
 """MLServer takes nothing else."""
+
+
+LONGEST = int(2 * DEADLINE)
+"""Seconds that clients ask on for, unless it ends before."""
 
 
 class Served:
@@ -50,7 +57,11 @@ class Served:
         )  # fmt: skip
 
     def ends(self, phase: str) -> None:
-        until(lambda: rollout(self.model).get("phase") == phase, f"the rollout is {phase}")
+        until(lambda: rollout(self.model).get("phase") == phase, f"the rollout is {phase}", DEADLINE)
+
+    def settles(self) -> dict[str, Any]:
+        until(self.model.is_settled, f"{self.model.name} settled", DEADLINE)
+        return self.model.get()
 
     def ask(self, path: str, body: Any = None) -> urllib3.BaseHTTPResponse:
         """Through the router."""
@@ -95,15 +106,15 @@ def by_grpc(model: Model) -> tuple[str, str, str]:
 def test_two_tritons_are_rolled_out_by_evidence_and_one_that_fails_comes_back(model: Model) -> None:
     served = Served(model, "triton")
     served.apply(models.triton_repository(1.0))
-    first = model.settle()["status"]["stable"]
+    first = served.settles()["status"]["stable"]
     assert (first["runtime"], first["protocol"], first["format"]) == ("triton", "v2", "files")
     assert (served.score(), served.score_by_grpc()) == (4.0, 4.0)
     assert [served.ask(path, {}).status for path in ("/v2/repository/index", "/v2/logging")] == [404, 404]
     assert served.counted("nv_inference_request_success") >= 2
-    with load(model.namespace, "rest", served.address, json.dumps(REQUEST), rate=RATE) as sent:
+    with load(model.namespace, "rest", served.address, json.dumps(REQUEST), rate=RATE, longest=LONGEST) as sent:
         served.apply(models.triton_repository(10.0))
         served.ends("Promoted")
-        model.settle()
+        served.settles()
     assert not sent.failed
     second = model.stable()
     assert second != first["revision"]
@@ -111,7 +122,7 @@ def test_two_tritons_are_rolled_out_by_evidence_and_one_that_fails_comes_back(mo
         "errorRate": "Pass", "latency": "Pass",
     }  # fmt: skip
     assert served.score() == 13.0
-    with load(model.namespace, *by_grpc(model), rate=RATE) as sent:
+    with load(model.namespace, *by_grpc(model), rate=RATE, longest=LONGEST) as sent:
         served.apply(models.triton_repository(None))
         served.ends("RolledBack")
     assert "errorRate" in model.condition("Ready")["message"]
@@ -122,20 +133,22 @@ def test_two_tritons_are_rolled_out_by_evidence_and_one_that_fails_comes_back(mo
 def test_two_mlservers_are_rolled_out_by_evidence_and_one_of_other_columns_comes_back(model: Model) -> None:
     served = Served(model, "mlserver")
     served.apply(models.mlserver_folder(1.0))
-    first = model.settle()["status"]["stable"]
+    first = served.settles()["status"]["stable"]
     assert [served.score(), served.score_by_grpc()] == pytest.approx([4.0, 4.0])
     # It would unload the model for whoever asks.
     assert served.ask(f"/v2/repository/models/{model.name}/unload", {}).status == 404
     assert served.counted("model_infer_request_success_total") >= 2
-    with load(model.namespace, "rest", served.address, json.dumps(REQUEST), rate=RATE, headers=JSON) as sent:
+    with load(
+        model.namespace, "rest", served.address, json.dumps(REQUEST), rate=RATE, headers=JSON, longest=LONGEST
+    ) as sent:
         served.apply(models.mlserver_folder(10.0))
         served.ends("Promoted")
-        model.settle()
+        served.settles()
     assert not sent.failed
     second = model.stable()
     assert second != first["revision"]
     assert served.score() == pytest.approx(13.0)
-    with load(model.namespace, "rest", served.address, json.dumps(REQUEST), rate=RATE, headers=JSON):
+    with load(model.namespace, "rest", served.address, json.dumps(REQUEST), rate=RATE, headers=JSON, longest=LONGEST):
         served.apply(models.mlserver_folder(10.0, columns=models.COLUMNS + 1))
         served.ends("RolledBack")
     assert "errorRate" in model.condition("Ready")["message"]
