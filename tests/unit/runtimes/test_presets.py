@@ -244,6 +244,7 @@ WRONG = {
     "{name: own, protocol: v2, image: a, live: /../x}": "live is '/../x'",
     "{name: own, protocol: v2, image: a, hidden: ['/a.*|.*']}": "hidden has",
     "{name: own, protocol: v2, image: a, hidden: ['/a/../b']}": "hidden has",
+    f"{{name: own, protocol: v2, image: a, hidden: [/*/{'a' * 90}]}}": "it is too long for one with *",
     "{name: own, protocol: v2, image: a, env: {PORT: '1'}}": "env has 'PORT'",
     "{name: own, protocol: v2, image: a, env: {'A B': '1'}}": "env has 'A B'",
     "{name: own, protocol: v2, image: a, user: 0}": "user is 0",
