@@ -4,6 +4,8 @@ as the operator renders it, its artifact brought and laid out by the download's 
 What differs from the pod: the ports are free ones, the folder of models is a temporary one, and nobody confines it.
 """
 
+import contextlib
+import ctypes
 import hashlib
 import os
 import shutil
@@ -30,6 +32,16 @@ NAME = "fraud"
 
 START_SECONDS = 120.0
 PORTS = ("PORT", "GRPC_PORT", "METRICS_PORT")
+
+
+def missing_library() -> str | None:
+    """Python's own library, with which Triton's Python backend is linked, where this machine has none."""
+    name = f"libpython{sysconfig.get_python_version()}.so.1.0"
+    for path in (name, f"{sysconfig.get_config_var('LIBDIR')}/{name}"):
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(path)
+            return None
+    return name
 
 
 class PresetServer(Served):
