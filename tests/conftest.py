@@ -16,6 +16,7 @@ pytest_plugins = ["nodeless.fixtures"]
 TIERS = ("unit", "property", "api", "integration", "e2e", "gateway", "chaos", "scale")
 LONG = (
     "e2e/test_rollouts.py", "e2e/test_readme.py", "e2e/test_loop.py", "e2e/test_registry.py", "e2e/test_under_load.py",
+    "e2e/test_presets.py",
 )  # fmt: skip
 """Files that begin in their tier: where tests run beside each other, the short ones fill what is left."""
 

@@ -113,6 +113,8 @@ IMAGES = {
                 "inference_image/modelward_training",
             ),
         ),
+        Image("triton", "tests/localcluster/images/triton.Dockerfile", ("tests/tritonserver/requirements.lock",)),
+        Image("mlserver", "tests/localcluster/images/mlserver.Dockerfile", ("tests/seldonserver/requirements.lock",)),
         Image("observe", "tests/localcluster/images/observe.Dockerfile", ()),
         Image(
             "gateway",

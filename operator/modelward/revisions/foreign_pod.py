@@ -94,8 +94,10 @@ def load(annotation: str | None) -> RuntimeFacts | None:
     except ValueError:
         return None
     # It becomes a part of the router's configuration, whoever wrote it.
-    paths = (found.ready, found.live, *found.hidden)
-    return found if all(path.startswith("/") and path.isprintable() and " " not in path for path in paths) else None
+    asked = (found.ready, found.live)
+    if not all(path.startswith("/") and path.isprintable() and " " not in path for path in asked):
+        return None
+    return found if all(presets.problem_of_hidden(path) is None for path in found.hidden) else None
 
 
 def annotations(owner: ModelDeployment, preset: Preset, besides: tuple[str, ...]) -> dict[str, str]:

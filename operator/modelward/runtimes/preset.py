@@ -43,6 +43,10 @@ _LOADS_ARTIFACTS: Final = 65533
 
 MOST_BYTES: Final = 64 << 10
 
+_LARGEST_PATTERN: Final = 80
+"""Characters of a hidden path with `*`, of which each counts for three. Envoy refuses regular expressions above 100
+instructions, and with one of them the whole configuration; beside its characters a path has ten."""
+
 
 class PresetError(ValueError):
     """A preset that can't be taken; the message names the field and what to write."""
@@ -135,14 +139,23 @@ def problem_of(preset: Preset) -> str | None:
         if not _URL_PATH.fullmatch(path) or ".." in path:
             return f"{field} is {path!r}; write a path such as /healthz, of letters, digits and ._~/-"
     for hidden in preset.hidden:
-        if not _HIDDEN.fullmatch(hidden) or ".." in hidden:
-            return f"hidden has {hidden!r}; write a path such as /v2/repository, with * for any one part of it"
+        if (problem := problem_of_hidden(hidden)) is not None:
+            return f"hidden has {hidden!r}; {problem}"
     for name in preset.env:
         if not _VARIABLE.fullmatch(name) or name in VARIABLES:
             return f"env has {name!r}; write the name of a variable that is none of {', '.join(VARIABLES)}"
     if preset.user is not None and (preset.user < _LEAST_USER or preset.user == _LOADS_ARTIFACTS):
         return f"user is {preset.user}; neither root (0) nor {_LOADS_ARTIFACTS} runs a model's server"
     return _problem_of_files(preset.files) or _unknown_variables(preset)
+
+
+def problem_of_hidden(path: str) -> str | None:
+    """What to write for a path that no router can hide; None: it can."""
+    if not _HIDDEN.fullmatch(path) or ".." in path:
+        return "write a path such as /v2/repository, with * for any one part of it"
+    if "*" in path and len(path) + 2 * path.count("*") > _LARGEST_PATTERN:
+        return "it is too long for one with *: leave its end away, since what is below a path is hidden, too"
+    return None
 
 
 def _problem_of_files(files: Files | None) -> str | None:

@@ -187,6 +187,7 @@ def test_what_is_kept_of_a_revision_tells_how_it_is_spoken_to() -> None:
 UNREADABLE = (
     "", "{", "null", '{"name": "x"}', '{"name":"x","protocol":"v2","ready":"x","live":"/"}',
     '{"name":"x","protocol":"v2","ready":"/a b","live":"/"}',
+    '{"name":"x","protocol":"v2","ready":"/a","live":"/","hidden":["/admin/"]}',
 )  # fmt: skip
 
 

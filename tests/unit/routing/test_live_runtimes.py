@@ -20,6 +20,8 @@ from modelward.rollouts.evidence.scrape import clusters_of, router_counts
 from modelward.rollouts.evidence.tally import Counts
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.routing.latency import bound_of
+from modelward.runtime_files import presets
+from modelward.runtimes.preset import Preset, problem_of_hidden
 from modelward.runtimes.runtime import MODELWARD
 
 STABLE, CANDIDATE = "fraud-a", "fraud-b"
@@ -101,6 +103,32 @@ def test_whether_it_is_ready_is_asked_by_its_own_path(live: Live) -> None:
 def test_no_client_reaches_what_is_hidden(live: Live, path: str) -> None:
     assert live.ask(path).status == 404
     assert not live.servers[STABLE].asked
+
+
+@pytest.mark.parametrize("preset", presets(None), ids=lambda each: each.name)
+def test_envoy_takes_what_each_preset_hides(tmp_path: Path, program: Path, preset: Preset) -> None:
+    """All of it at once: what Envoy refuses keeps the whole configuration from being taken."""
+    runtime = RuntimeFacts(preset.name, preset.protocol, "/healthz", "/livez", preset.hidden)
+    live = Live(tmp_path, program, RouteTable(STABLE, (), runtimes=((STABLE, runtime),)))
+    try:
+        paths = [each.replace("*", "fraud") for each in preset.hidden]
+        assert [path for path in paths for end in ("", "/x", "?x=1") if live.ask(path + end).status != 404] == []
+        assert live.ask("/predict").status == 200
+        assert live.servers[STABLE].asked == ["/predict"]
+    finally:
+        live.close()
+
+
+@pytest.mark.parametrize("path", [f"/{'a' * 74}/*", "/*" * 20, f"/x{'/*' * 19}", "/a-b.c~d_e/*/a-b.c~d_e"])
+def test_envoy_takes_the_longest_path_that_a_preset_may_hide(tmp_path: Path, program: Path, path: str) -> None:
+    assert problem_of_hidden(path) is None
+    runtime = RuntimeFacts("own", "path", "/healthz", "/livez", (path,))
+    live = Live(tmp_path, program, RouteTable(STABLE, (), runtimes=((STABLE, runtime),)))
+    try:
+        assert live.ask("/predict").status == 200
+        assert live.ask(path.replace("*", "part")).status == 404
+    finally:
+        live.close()
 
 
 def test_the_router_counts_what_becomes_of_copies(live: Live) -> None:

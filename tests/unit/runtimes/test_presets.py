@@ -1,6 +1,7 @@
 """The presets, each as its pod is rendered, held against what that system's own documentation says of its options.
 
-By documentation alone: none of these systems runs here. tests/e2e/test_runtimes.py runs a container of one's own.
+Triton and MLServer are run for real besides, as processes (tests/integration/test_presets.py) and in pods
+(tests/e2e/test_presets.py); the others here alone.
 """
 
 import json
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tritonclient.grpc import service_pb2
 
 from builders import PLATFORM, owner
 from modelward.api.modeldeployment import Model, ModelDeployment, parse
@@ -119,7 +121,7 @@ def test_what_a_shell_runs_and_arguments_reach_the_server_behind_it(name: str) -
 
 READY = {
     "triton": ("/v2/health/ready", "/v2/health/live"),
-    "mlserver": ("/v2/health/ready", "/v2/health/live"),
+    "mlserver": ("/v2/models/fraud/ready", "/v2/health/live"),
     "openvino": ("/v2/health/ready", "/v2/health/live"),
     "tensorflow-serving": ("/v1/models/fraud", "/v1/models/fraud"),
     "torchserve": ("/ping", "/ping"),
@@ -157,7 +159,7 @@ def test_mlserver_is_told_by_variables() -> None:
     wanted = {
         "MLSERVER_HTTP_PORT": "8080", "MLSERVER_GRPC_PORT": "9000", "MLSERVER_METRICS_PORT": "8081",
         "MLSERVER_MODEL_NAME": "fraud", "MLSERVER_MODEL_URI": "/artifact/models/fraud",
-        "MLSERVER_PARALLEL_WORKERS": "0", "MLSERVER_HOST": "0.0.0.0",
+        "MLSERVER_PARALLEL_WORKERS": "0", "MLSERVER_HOST": "0.0.0.0", "MLSERVER_DEBUG": "false",
     }  # fmt: skip
     assert wanted.items() <= told.items()
 
@@ -166,7 +168,7 @@ PLACES = {
     "triton": ("fraud/1/model.onnx", ["fraud/1/model.onnx"]),
     "openvino": ("fraud/1/model.onnx", ["fraud/1/model.onnx"]),
     "torchserve": ("fraud/fraud.mar", ["fraud/fraud.mar"]),
-    "mlserver": ("fraud/iris.onnx", ["fraud/iris.onnx"]),
+    "mlserver": ("fraud/model.onnx", ["fraud/model.onnx"]),
     "vllm": ("fraud/iris.onnx", ["fraud/iris.onnx"]),
     "tensorflow-serving": ("fraud/1/iris.onnx", ["fraud/1/iris.onnx"]),
 }
@@ -213,6 +215,19 @@ def test_no_client_changes_the_server_by_its_own_paths() -> None:
     assert "/tensorflow.serving.ModelService/HandleReloadConfigRequest" in hidden["tensorflow-serving"]
 
 
+ASKED = {
+    "ServerLive", "ServerReady", "ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics",
+    "ModelInfer", "ModelStreamInfer",
+}  # fmt: skip
+"""Methods of Triton's service that change nothing."""
+
+
+def test_of_tritons_own_service_clients_reach_what_changes_nothing() -> None:
+    service = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    hidden = {path.rpartition("/")[2] for path in ALL["triton"].hidden if service.full_name in path}
+    assert {each.name for each in service.methods} - hidden == ASKED
+
+
 GOOD = "{name: own, protocol: path, image: 'own:1', ready: /healthz}"
 
 WRONG = {
@@ -229,6 +244,7 @@ WRONG = {
     "{name: own, protocol: v2, image: a, live: /../x}": "live is '/../x'",
     "{name: own, protocol: v2, image: a, hidden: ['/a.*|.*']}": "hidden has",
     "{name: own, protocol: v2, image: a, hidden: ['/a/../b']}": "hidden has",
+    f"{{name: own, protocol: v2, image: a, hidden: [/*/{'a' * 90}]}}": "it is too long for one with *",
     "{name: own, protocol: v2, image: a, env: {PORT: '1'}}": "env has 'PORT'",
     "{name: own, protocol: v2, image: a, env: {'A B': '1'}}": "env has 'A B'",
     "{name: own, protocol: v2, image: a, user: 0}": "user is 0",

@@ -346,15 +346,17 @@ def _private(routes: RouteTable) -> Iterator[Json]:
     """What pods tell the operator and Prometheus alone, and what changes another server than ours: whichever revision
     a request would go to."""
     yield _refused({"safe_regex": {"regex": MODELWARD.inside}}, 404, "no such path")
-    hidden = dict.fromkeys(path for _, runtime in routes.runtimes for path in runtime.hidden)
-    if hidden:
-        yield _refused({"safe_regex": {"regex": "|".join(map(_below, hidden))}}, 404, "no such path")
+    for path in dict.fromkeys(path for _, runtime in routes.runtimes for path in runtime.hidden):
+        yield _refused(_below(path), 404, "no such path")
 
 
-def _below(path: str) -> str:
-    """The path and all below it, as a regular expression (RE2); `*` is any one part."""
+def _below(path: str) -> Json:
+    """The path and all below it; `*` is any one part. A route each, and by a regular expression only where it has to
+    be: of one for all of them Envoy says that it is too large, and takes nothing of the configuration."""
+    if "*" not in path.split("/"):
+        return {"path_separated_prefix": path}
     parts = ("[^/]+" if part == "*" else re.escape(part) for part in path.strip("/").split("/"))
-    return f"/{'/'.join(parts)}(/.*)?"
+    return {"safe_regex": {"regex": f"/{'/'.join(parts)}(/.*)?"}}
 
 
 def _outcomes(routes: RouteTable, traffic: Traffic) -> Iterator[Json]:
