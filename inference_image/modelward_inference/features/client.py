@@ -56,8 +56,10 @@ class _Connection:
 
 @dataclass
 class _Response:
-    """What httptools tells."""
+    """What httptools tells. `keep_alive`: it knows that only while it is about to tell that all has come."""
 
+    parser: Any = None
+    keep_alive: bool = False
     complete: bool = False
     more: bool = False
     body: list[bytes] = field(default_factory=list)
@@ -70,6 +72,7 @@ class _Response:
             self.body.append(part)
 
     def on_message_complete(self) -> None:
+        self.keep_alive = bool(self.parser.should_keep_alive())
         self.complete = True
 
 
@@ -108,7 +111,8 @@ class Client:
     def close(self) -> None:
         """No question may be on its way."""
         while self._idle:
-            self._idle.pop().writer.transport.abort()
+            connection = self._idle.pop()  # by a name: who is not held by one is gone before it is closed
+            connection.writer.transport.abort()
 
     async def _asked(self, body: bytes) -> bytes:
         message = self._message(body)
@@ -161,7 +165,7 @@ class Client:
         keep = False
         try:
             response = _Response()
-            parser = httptools.HttpResponseParser(response)
+            parser = response.parser = httptools.HttpResponseParser(response)
             received = 0
             connection.writer.write(message)
             await connection.writer.drain()
@@ -176,7 +180,7 @@ class Client:
                     raise StoreError(FAILED, f"the feature server's answer has more than {MAX_ANSWER} bytes")
                 parser.feed_data(part)
             status = int(parser.get_status_code())
-            keep = bool(parser.should_keep_alive()) and not response.more
+            keep = response.keep_alive and not response.more
             body = b"".join(response.body)
             if status != 200:
                 reason = DENIED if status in (401, 403, 404) else FAILED
