@@ -23,7 +23,7 @@ TYPES: Final[Mapping[str, str]] = {"Int64": "INT64", "String": "BYTES"}
 MAX_ENTITIES, MAX_CONCURRENT = 8, 9999
 TIMEOUT, CONCURRENT = 0.5, 64
 
-VARIABLE: Final = "FEATURES"
+VARIABLE: Final = "MODEL_FEATURES"
 """All of it, as a JSON object: what is set up is set up together."""
 
 FIELDS: Final = frozenset({

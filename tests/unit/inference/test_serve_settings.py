@@ -63,7 +63,7 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "ALLOW_ORIGINS": ("https://a.b, http://c:80", "allow_origins", ("https://a.b", "http://c:80")),
     "MODEL_REGISTRY_VERSION": ("7", "registry_version", "7"),
     "MODEL_NAME": ("fraud", "model", "fraud"),
-    "FEATURES": (
+    "MODEL_FEATURES": (
         '{"url": "http://feast:6566", "service": "fraud_v1", "entities": {"driver_id": "Int64"}}', "features",
         FeatureSettings("http://feast:6566", "fraud_v1", (Entity("driver_id", "INT64"),)),
     ),

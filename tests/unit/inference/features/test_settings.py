@@ -1,7 +1,6 @@
 """What is set up of features is read, or refused by its field's name with what to write."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ LEAST: dict[str, Any] = {"url": "http://feast:6566/", "service": "s", "entities"
 
 
 def read(**more: Any) -> FeatureSettings | None:
-    return FeatureSettings.from_environment({"FEATURES": json.dumps({**LEAST, **more})})
+    return FeatureSettings.from_environment({"MODEL_FEATURES": json.dumps({**LEAST, **more})})
 
 
 def test_without_a_variable_requests_bring_their_features() -> None:
     assert FeatureSettings.from_environment({}) is None
-    assert FeatureSettings.from_environment({"FEATURES": ""}) is None
+    assert FeatureSettings.from_environment({"MODEL_FEATURES": ""}) is None
 
 
 def test_everything_that_can_be_said_is_read() -> None:
@@ -47,7 +46,7 @@ def test_everything_that_can_be_said_is_read() -> None:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_its_cure(field: str, value: Any) -> None:
-    with pytest.raises(InvalidConfiguration, match=rf"^FEATURES\.{field} is .*; set it to "):
+    with pytest.raises(InvalidConfiguration, match=rf"^MODEL_FEATURES\.{field} is .*; set it to "):
         read(**{field: value})
 
 
@@ -59,5 +58,5 @@ def test_a_login_in_the_address_is_refused_and_not_repeated() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[]", json.dumps({**LEAST, "extra": 1})])
 def test_what_is_no_such_object_is_refused(text: str) -> None:
-    with pytest.raises(InvalidConfiguration, match=re.escape("FEATURES")):
-        FeatureSettings.from_environment({"FEATURES": text})
+    with pytest.raises(InvalidConfiguration, match="MODEL_FEATURES"):
+        FeatureSettings.from_environment({"MODEL_FEATURES": text})
