@@ -1,7 +1,7 @@
-"""A feature repository with data, materialized, and then its feature server: `python run.py FOLDER PORT`, by Feast's own
+"""A feature repository with data, materialized, and then its server: `python run.py FOLDER PORT`, by Feast's own
 interpreter. One process: Feast is imported for half a minute.
 
-FOLDER has the repository of examples/feast. What get_historical_features says of each driver lies in history.parquet
+FOLDER has the repository of examples/feast. What get_historical_features says of each driver lies in history/
 before the server answers.
 """
 
@@ -34,7 +34,8 @@ def main(folder: Path, port: int) -> None:
     store.materialize(now - timedelta(days=30), now)
     asked = pd.DataFrame({"driver_id": DRIVERS, "event_timestamp": [now] * len(DRIVERS)})
     history = store.get_historical_features(entity_df=asked, features=store.get_feature_service("drivers_v1"))
-    history.to_df().to_parquet(folder / "history.parquet")
+    (folder / "history").mkdir()
+    history.to_df().to_parquet(folder / "history/features.parquet")
     store.serve("127.0.0.1", port)
 
 

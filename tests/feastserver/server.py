@@ -20,14 +20,14 @@ START_SECONDS = 240.0
 
 
 class FeastServer(Served):
-    """`with FeastServer() as server:`; `server.url`; `server.history`: what Feast says of the drivers' past."""
+    """`with FeastServer() as server:`; `server.url`; `server.history`: a folder with what Feast says of the drivers' past."""
 
     def __init__(self) -> None:
         super().__init__("Feast", START_SECONDS)
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
         self._repository = self._folder / "repository"
-        self.history = self._repository / "history.parquet"
+        self.history = self._repository / "history"
 
     def _command(self) -> list[str]:
         python = environment("feast", HERE / "requirements.lock") / "python"

@@ -1,5 +1,5 @@
-"""A real Feast with sqlite as its online store: what tests/feastserver/recorded.py pretends is what it says, and a model
-that is asked by keys answers as it does on what get_historical_features says of the same moment.
+"""A real Feast with sqlite as its online store: what tests/feastserver/recorded.py pretends is what it says, and a
+model that is asked by keys answers as it does on what get_historical_features says of the same moment.
 """
 
 import http.client
@@ -117,15 +117,9 @@ def test_what_is_missing_and_what_is_stale_have_their_rules(feast: FeastServer, 
     assert answers == {"score": [9.5, 9.0, 12.25, 2.0], "where": ["a", "b", "c", "-"]}
 
 
-def test_a_feature_service_that_is_not_there_is_503(feast: FeastServer, tmp_path: Path) -> None:
-    with serving(tmp_path / "b", feast, service="nope") as process:
-        status, answer = Served(process).ask(KNOWN)
-    assert (status, "denied" in answer["error"]) == (503, True), answer
-
-
 def test_a_model_gets_what_training_would_have_got(feast: FeastServer, tmp_path: Path) -> None:
     """Answers, and by `parity-check` every logged feature, against get_historical_features at the same moment."""
-    history = {row[KEY]: row for row in parquet.read_table(feast.history).to_pylist()}
+    history = {row[KEY]: row for row in parquet.read_table(feast.history / "features.parquet").to_pylist()}
     (tmp_path / "m").mkdir()
     monitor_path = tmp_path / "m" / "s"
     more = {"CAPTURE_SOCKET": str(monitor_path)}
