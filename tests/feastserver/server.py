@@ -20,7 +20,7 @@ START_SECONDS = 240.0
 
 
 class FeastServer(Served):
-    """`with FeastServer() as server:`; `server.url`; `server.history`: a folder with what Feast says of the drivers' past."""
+    """`with FeastServer() as server:`; `server.url`; `server.history`: a folder with the past of its drivers."""
 
     def __init__(self) -> None:
         super().__init__("Feast", START_SECONDS)

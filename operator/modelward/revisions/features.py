@@ -32,11 +32,11 @@ def settings(wanted: Features | None, platform: Platform) -> dict[str, str]:
         "timeout": seconds(wanted.timeout),
         "maxConcurrent": wanted.max_concurrent,
         "maxAge": None if wanted.max_age is None else seconds(wanted.max_age),
-        "defaults": dict(wanted.defaults) or None,
+        "defaults": dict(sorted(wanted.defaults.items())) or None,
         "tokenFile": f"{TOKEN_DIR}/token" if wanted.token_secret else None,
         "digest": wanted.digest,
     }
-    written = json.dumps({name: value for name, value in told.items() if value is not None}, sort_keys=True)
+    written = json.dumps({name: value for name, value in told.items() if value is not None})
     authorities = {BUNDLE: f"{CA_DIR}/{CA_KEY}"} if platform.ca_config_map else {}
     return {"MODEL_FEATURES": common.literal(written), **authorities}
 
