@@ -24,9 +24,7 @@ def test_they_are_joined_in_the_order_of_the_rows_and_the_model_sees_none() -> N
         return {"y": inputs["x"] * 2}
 
     computer = Computer(predict)
-    computer.observer = lambda inputs, outputs, rows, who: seen.append(
-        {name: array.ravel().tolist() for name, array in inputs.items()}
-    )
+    computer.observer = lambda inputs, *_: seen.append({name: array.ravel().tolist() for name, array in inputs.items()})
     first, second = computer.outcomes([job(1, 2), job(3)])
     assert (first["y"].tolist(), second["y"].tolist()) == ([[2.0], [4.0]], [[6.0]])  # type: ignore[index]
     computer.outcomes([job(4)])
