@@ -59,6 +59,12 @@ UNKNOWN_SERVICE = json.dumps(
 )
 """With the status 404."""
 
+Rows = dict[Any, dict[str, Any]]
+DRIVERS: Rows = {
+    1: {"trips": 5, "rating": 4.5, "city": "a"}, 2: {"trips": 7, "rating": None, "city": "b"},
+    3: {"trips": 9, "rating": 3.25, "city": None},
+}  # fmt: skip
+
 Handler = BaseHTTPRequestHandler
 
 
@@ -67,11 +73,8 @@ class Recorded:
     (0); `instead`: answers everything in the place of what is held; `asked`: bodies, `headers`: of the last question;
     `connections`: so far. `tls`: it speaks https with that."""
 
-    def __init__(self, rows: dict[Any, dict[str, Any]] | None = None, tls: ssl.SSLContext | None = None) -> None:
-        self.rows = rows if rows is not None else {
-            1: {"trips": 5, "rating": 4.5, "city": "a"}, 2: {"trips": 7, "rating": None, "city": "b"},
-            3: {"trips": 9, "rating": 3.25, "city": None},
-        }  # fmt: skip
+    def __init__(self, rows: Rows | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.rows = DRIVERS if rows is None else rows
         self.ages: dict[Any, float] = {}
         self.instead: Callable[[Handler], None] | None = None
         self.asked: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from feastserver.recorded import KEY, SERVICE, Recorded
+from feastserver.recorded import KEY, SERVICE, Recorded, Rows
 from feastserver.server import FeastServer
 from localcluster.loopback import DIRECT
 from modelward_evaluate import parity
@@ -86,7 +86,7 @@ def sorted_by_name(answer: dict[str, Any]) -> list[Any]:
 
 def test_the_recorded_server_answers_as_the_real_one(feast: FeastServer) -> None:
     asked = {"full_feature_names": True, "include_feature_view_version_metadata": True}
-    rows = {
+    rows: Rows = {
         KNOWN: {"trips": 5, "rating": 4.5, "city": "a"}, UNRATED: {"trips": 7, "rating": None, "city": "b"},
         OLD: {"trips": 9, "rating": 3.25, "city": "c"},
     }  # fmt: skip
@@ -111,7 +111,11 @@ def test_what_is_missing_and_what_is_stale_have_their_rules(feast: FeastServer, 
         for driver, why in ((UNKNOWN, "no such entity"), (UNRATED, "no value"), (OLD, "too old")):
             status, answer = served.ask(KNOWN, driver)
             assert (status, f"{KEY}={driver}" in answer["error"], why in answer["error"]) == (422, True, True), answer
-    rules = {"onMissing": "Default", "defaults": {"trips": "0", "rating": "2", "city": "-"}, "onStale": "Use"}
+    rules: dict[str, Any] = {
+        "onMissing": "Default",
+        "defaults": {"trips": "0", "rating": "2", "city": "-"},
+        "onStale": "Use",
+    }
     with serving(tmp_path / "c", feast, maxAge=86_400, **rules) as process:
         answers = Served(process).answers(KNOWN, UNRATED, OLD, UNKNOWN)
     assert answers == {"score": [9.5, 9.0, 12.25, 2.0], "where": ["a", "b", "c", "-"]}

@@ -35,14 +35,14 @@ def of(*rows: int) -> dict[str, Any]:
     return made
 
 
-def changed(feature: str, **columns: list[Any]) -> dict[str, Any]:
+def changed(feature: str, **columns: Any) -> dict[str, Any]:
     """The recorded answer of driver 1, with other columns of one feature."""
     made = of(0)
     made["results"][made["metadata"]["feature_names"].index(feature)].update(columns)
     return made
 
 
-DEFAULTS = {"on_missing": "Default", "defaults": {"trips": "-1", "rating": "2.5", "city": "none"}}
+DEFAULTS: dict[str, Any] = {"on_missing": "Default", "defaults": {"trips": "-1", "rating": "2.5", "city": "none"}}
 
 
 def test_the_question_is_feasts() -> None:
