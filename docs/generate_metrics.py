@@ -18,6 +18,7 @@ from manifests.alerts import generate
 from modelward import statusmetrics, telemetry
 from modelward_drift.counting.reading import Intake
 from modelward_inference.capture import outcomes
+from modelward_inference.telemetry import features
 from modelward_inference.telemetry import metrics as server
 from modelward_monitor.metrics import MonitorCollector
 
@@ -121,6 +122,7 @@ def of_statuses() -> Iterator[Told]:
 
 def of_server() -> Iterator[Told]:
     yield from of_module(server)
+    yield from of_module(features)
     yield from of_module(outcomes)
     figures = server.CaptureFigures(0, 0, 0, 0, 0, connected=False)
     yield from map(of_family, server.CaptureCollector(lambda: figures).collect())

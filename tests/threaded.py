@@ -1,5 +1,6 @@
 """HTTP servers of tests, in a thread of their own."""
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,10 +25,14 @@ def answering(server: Server) -> Iterator[Server]:
 
 
 class Answers:
-    """`with` it, it answers by a handler on a loopback port: `address` is host:port."""
+    """`with` it, it answers by a handler on a loopback port: `address` is host:port. `tls`: it
+    speaks https."""
 
-    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+    def __init__(self, handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> None:
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        server.daemon_threads = True  # whoever keeps a connection must not keep the test
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         self.address = f"127.0.0.1:{server.server_port}"
         self._life = answering(server)
 

@@ -6,6 +6,7 @@ can't be read is counted as refused and acknowledged like any other, so that it 
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,7 @@ import orjson
 
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch, WireError
+from modelward_inference.protocol.entities import without_keys
 from modelward_monitor.answered import Answered
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.counter import Run, State
@@ -131,7 +133,7 @@ async def _read(reader: asyncio.StreamReader) -> Arrival:
         return _refused(head, str(error))
     if batch.number < 1 or not 0 <= batch.rows <= MAX_BODY:
         return _refused(head, f"it can't be number {batch.number} of {batch.rows} rows")
-    return Arrival(batch, raw=(head, body))
+    return Arrival(replace(batch, inputs=without_keys(batch.inputs)), raw=(head, body))
 
 
 def _refused(head: bytes, why: str) -> Arrival:

@@ -22,6 +22,9 @@ OUTCOMES: Final = 'modelward_signal_breached{kind!="window"}'
 
 DAYS: Final = f"min by ({MODEL}) (envoy_server_days_until_first_cert_expiring)"
 
+FEATURES_FAIL: Final = 0.01
+"""Of a model's questions to its feature store, from which on somebody should look."""
+
 TARGET: Final = "job, instance"
 """By which series of one process are joined."""
 
@@ -92,6 +95,9 @@ def _of_models() -> list[Alert]:
 def _of_what_watches() -> list[Alert]:
     shares = "model:modelward_monitor_values:ratio_rate1h"
     lost = total('increase(modelward_monitor_log_rows_total{result=~"lost_.*"}[1h])')
+    questions = "modelward_features_request_duration_seconds_count"
+    failed = total(f'increase({questions}{{result="failed"}}[10m])')
+    asked = total(f"increase({questions}[10m])")
     silent = f"count by ({MODEL}) (modelward_capture_connected == 0)"
     same = f"on ({MODEL}, issue)"
     # What it was a day ago; of a model that is younger, what its reference had.
@@ -151,6 +157,14 @@ def _of_what_watches() -> list[Alert]:
             f"The prediction log of {NAME} does not reach its store",
             "Rows wait on the pods' disks. When spec.predictionLog.diskLimit is reached, they are lost.",
             "prediction-log-loses-rows", "30m", {"cause": "waiting"},
+        ),
+        Alert(
+            "ModelwardFeaturesFail", TICKET,
+            f"{failed} / {asked} > {FEATURES_FAIL}",
+            f"The feature store fails {{{{ $value | humanizePercentage }}}} of the requests of {NAME}",
+            "Requests that bring keys are answered with 503 or 504; those that bring their features are not concerned. "
+            "The metric's label `reason` says why. All arms of the model ask the same store.",
+            "features-fail", "5m",
         ),
         Alert(
             "ModelwardRetrainingFailed", TICKET,

@@ -115,6 +115,13 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         model(monitor={}, predictionLog={"uri": "s3://lake/log", "hashKeySecret": {"name": "store"}}),
         (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
     ),
+    "a feature store's token": (
+        model(features={
+            "url": "https://feast", "service": "s", "entities": [{"name": "id", "type": "Int64"}],
+            "tokenSecret": {"name": "store"},
+        }),
+        (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
+    ),
     "a prediction log's claim": (
         model(monitor={}, predictionLog={"uri": "pvc://data/log"}),
         (("", "persistentvolumeclaims", "update", "data"),),

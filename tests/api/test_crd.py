@@ -30,6 +30,14 @@ def log(**spec: Any) -> dict[str, Any]:
     return with_model(monitor={}, predictionLog={"uri": "s3://lake/log"} | spec)
 
 
+KEY: Object = {"name": "driver_id", "type": "Int64"}
+
+
+def fed(**features: Any) -> Object:
+    """A model whose features are looked up."""
+    return with_model(features={"url": "http://feast:6566", "service": "s", "entities": [KEY]} | features)
+
+
 def with_model(**fields: Any) -> Object:
     return {**model(), **fields}
 
@@ -297,6 +305,27 @@ BAD: dict[str, tuple[Object, str]] = {
     "a monitor without a unit": (
         with_model(monitor={"resources": {"limits": {"memory": "512"}}}), "did you forget the unit",
     ),
+    "features from nowhere": (fed(url="feast:6566"), "spec.features.url: write a scheme and a host"),
+    "features with a login": (fed(url="http://a:b@feast"), "spec.features.url: write a scheme and a host"),
+    "features with a line": (fed(url="http://feast/\r\nX:y"), "spec.features.url: write a scheme and a host"),
+    "features by their path": (fed(url="http://f/get-online-features"), "without /get-online-features"),
+    "features of no service": (fed(service="a b"), "spec.features.service: write the name of a feature service"),
+    "features by no key": (fed(entities=[]), "should have at least 1 items"),
+    "features by a key twice": (fed(entities=[KEY, KEY]), "Duplicate value"),
+    "features by a float": (fed(entities=[{"name": "a", "type": "Float"}]), "write Int64 or String"),
+    "features by a key with blanks": (fed(entities=[KEY | {"name": "a b"}]), "spec.features.entities.name: write"),
+    "a token in the clear": (fed(tokenSecret={"name": "t"}), "a token goes over https alone"),
+    "defaults that nobody asks for": (fed(defaults={"a": "0"}), "write both, or neither"),
+    "defaults without any": (fed(onMissing="Default"), "write both, or neither"),
+    "an unknown rule": (fed(onMissing="Ignore"), "spec.features.onMissing: write Refuse, Null or Default"),
+    "what is stale without an age": (fed(onStale="Use"), "without maxAge nothing is stale"),
+    "an age in days": (fed(maxAge="1d"), "spec.features.maxAge: write a duration"),
+    "a digest of definitions that is none": (fed(digest="v1"), "spec.features.digest: write sha256:"),
+    "a slow store": (fed(timeout="2m"), "spec.features.timeout: write a duration up to 60s"),
+    "a store asked by all": (fed(maxConcurrent=0), "spec.features.maxConcurrent: write a number"),
+    "features for another server": (
+        {**fed(), "runtime": {"name": "triton"}}, "spec.features: Modelward's own server looks them up",
+    ),
     "a log without a monitor": (with_model(predictionLog={"uri": "s3://lake/log"}), "add spec.monitor, {} is enough"),
     "a log to nowhere": (log(uri="https://lake/log"), "spec.predictionLog.uri: start it with s3:// and a bucket"),
     "a log with a way out": (log(uri="pvc://data/../x"), "spec.predictionLog.uri: write a plain path"),
@@ -357,6 +386,23 @@ GOOD: dict[str, Object] = {
     "an alias for a version": promotes("models:/fraud/3"),
     "an alias that ends as the one that is followed": promotes("models:/fraud@the-champion"),
     "the least": model(),
+    "features by a key": fed(),
+    "features with everything": fed(
+        url="https://feast.example/x",
+        tokenSecret={"name": "t"},
+        digest=DIGEST,
+        maxAge="24h",
+        onMissing="Default",
+        defaults={"trips": "0"},
+        onStale="Use",
+        timeout="200ms",
+        maxConcurrent=8,
+        entities=[KEY, {"name": "city", "type": "String"}],
+    ),
+    "a log with hashed keys": {
+        **fed(),
+        **log(columns={"hash": ["entity.driver_id"], "exclude": ["entity.city"]}, hashKeySecret={"name": "pepper"}),
+    },
     "a load balancer": with_model(
         router={
             "service": {

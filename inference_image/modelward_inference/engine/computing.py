@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 Predict = Callable[[Mapping[str, Array], Sequence[str]], dict[str, Array]]
 Outcome = dict[str, Array] | Exception
 Observer = Callable[[Mapping[str, Array], Mapping[str, Array], int, Sequence[Asked]], None]
-"""Is given inputs, outputs, rows and requests of each call of the model that succeeded, in the thread that made it. It
-raises nothing; nobody changes the arrays any more."""
+"""Is given inputs (with what travels beside them), outputs, rows and requests of each call of the model that succeeded,
+in the thread that made it. It raises nothing; nobody changes the arrays any more."""
 
 
 class Computer:
@@ -64,7 +64,8 @@ class Computer:
             self.joins = False
             return None
         if self.observer is not None:
-            self.observer(joined, outputs, rows, [(job.origin, job.rows, job.arrived) for job in batch])
+            seen = {**joined, **_beside(batch)} if batch[0].beside else joined
+            self.observer(seen, outputs, rows, [(job.origin, job.rows, job.arrived) for job in batch])
         outcomes: list[Outcome] = []
         begin = 0
         for job in batch:
@@ -79,5 +80,11 @@ class Computer:
         except Exception as error:  # noqa: BLE001  it belongs to the one who asked
             return error
         if self.observer is not None:
-            self.observer(job.inputs, outputs, job.rows, ((job.origin, job.rows, job.arrived),))
+            seen = {**job.inputs, **job.beside} if job.beside else job.inputs
+            self.observer(seen, outputs, job.rows, ((job.origin, job.rows, job.arrived),))
         return outputs
+
+
+def _beside(batch: Sequence[Job]) -> dict[str, Array]:
+    """Of jobs whose keys say that they have the same of it."""
+    return {name: np.concatenate([job.beside[name] for job in batch]) for name in batch[0].beside}

@@ -7,7 +7,8 @@ nor a health probe ever waits for one. Who comes when the queue is full is told 
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,10 @@ TEXT = 30
 IGNORED = "ignored_inputs"
 """The parameter of an answer that names the columns which made no difference to it."""
 
+Fill = Callable[[InferRequest, float], Awaitable[InferRequest]]
+"""The same request with what else the model takes, or the same one. Seconds of time.monotonic() until when. Raises
+RequestError, UnavailableError."""
+
 _REFUSALS = frozenset({"InvalidArgument"})
 """Names of exceptions, besides ValueError, by which a runtime says that the input is at fault: onnxruntime's."""
 
@@ -95,6 +100,10 @@ class DataPlane:
         widths = {tensor.name: math.prod(tensor.shape[1:]) for tensor in self.signature.inputs}
         self._guards = Guards(manifest.refusals, widths)
         self._timeout = timeout
+        self.fill: Fill | None = None
+        """Is given each request before it is checked; None: clients bring all that the model takes."""
+        self.features: Callable[[], Mapping[str, Any]] | None = None
+        """What clients are told of where features are looked up; None: they are not."""
         self.max_rows = max_rows
         # Along the first axis, where fetch has proven that this changes no answer.
         joining = manifest.joining
@@ -118,7 +127,7 @@ class DataPlane:
     @property
     def busy(self) -> bool:
         """Whether a request that comes now may have to wait."""
-        return self._batcher.busy
+        return self._batcher.busy or self.fill is not None
 
     @property
     def observed(self) -> bool:
@@ -152,8 +161,8 @@ class DataPlane:
     async def infer(self, request: InferRequest, *, deadline: float | None = None) -> InferResponse:
         """Check, wait, compute. `deadline`: seconds of time.monotonic(); the server's own limit holds in any case.
 
-        Raises RequestError for the client's mistakes, OverloadedError, DeadlineExceededError, and whatever the model
-        raises. A caller that is cancelled while its request waits leaves the queue.
+        Raises RequestError for the client's mistakes, OverloadedError, DeadlineExceededError, UnavailableError, and
+        whatever the model raises. A caller that is cancelled while its request waits leaves the queue.
         """
         now = time.monotonic()
         latest = now + self._timeout
@@ -163,6 +172,9 @@ class DataPlane:
                 raise DeadlineExceededError("the request's time was over when it arrived")
             latest = deadline
         try:
+            if self.fill is not None:
+                request = await self.fill(request, latest)
+                now = time.monotonic()
             if _takes_long(request):
                 job = await self.bodies.apart(self._job, request, now, latest)
             else:
@@ -188,6 +200,8 @@ class DataPlane:
             ignored = self._names.ignored(request) if few else await self.bodies.apart(self._names.ignored, request)
             if ignored:
                 response.parameters = {IGNORED: shown(", ".join(ignored))}
+        if request.told:
+            response.parameters = {**response.parameters, **request.told}
         return response
 
     def _none(self, wanted: Iterable[str]) -> dict[str, Array]:
@@ -200,8 +214,10 @@ class DataPlane:
         self._guards.check(inputs)
         wanted = tuple(self._names.outputs(request).values()) if request.outputs else self._outputs
         key = key_of(inputs, wanted) if self._batches else None
+        if key is not None and request.entities:
+            key = (*key, *request.entities)  # with others that have these as well
         return Job(inputs, wanted, key, rows, sum([size_of(array) for array in inputs.values()]), now, deadline,
-                   request.origin)  # fmt: skip
+                   request.origin, request.entities)  # fmt: skip
 
     def _checked_rows(self, inputs: Mapping[str, Array]) -> int:
         rows = -1

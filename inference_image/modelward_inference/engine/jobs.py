@@ -9,32 +9,36 @@ starves. Invariant: a job is in one lane, or in none. Not for more than one thre
 import asyncio
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import merge
 from itertools import chain
+from types import MappingProxyType
+from typing import Final
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.engine.costs import Costs
 from modelward_inference.protocol.origin import Origin
 
+NOTHING: Final[Mapping[str, Array]] = MappingProxyType({})
+
 
 class Job:
     """A request as the model takes it. `key`: jobs with the same may be joined, None: with nobody; `size`: elements;
     `deadline`, `arrived`: seconds on the monotonic clock; `due`: when it would be done if it were alone; `origin`:
-    whose it is, where somebody wants to know."""
+    whose it is, where somebody wants to know; `beside`: what travels with its rows and the model does not take."""
 
     __slots__ = (
-        "arrived", "batch", "computed", "deadline", "due", "future", "inputs", "key", "origin", "queued", "rows",
-        "size", "wanted",
+        "arrived", "batch", "beside", "computed", "deadline", "due", "future", "inputs", "key", "origin", "queued",
+        "rows", "size", "wanted",
     )  # fmt: skip
 
     def __init__(
         self, inputs: dict[str, Array], wanted: Sequence[str], key: object, rows: int, size: int, arrived: float,
-        deadline: float, origin: Origin | None = None,
+        deadline: float, origin: Origin | None = None, beside: Mapping[str, Array] = NOTHING,
     ) -> None:  # fmt: skip
         self.inputs, self.wanted, self.key, self.rows, self.size = inputs, wanted, key, rows, size
         self.arrived = self.due = arrived
-        self.deadline, self.origin = deadline, origin
+        self.deadline, self.origin, self.beside = deadline, origin, beside
         self.queued, self.computed, self.batch = 0.0, 0.0, 1
         self.future: asyncio.Future[dict[str, Array]]
 

@@ -15,6 +15,7 @@ import botocore.exceptions
 import botocore.httpsession
 from botocore.config import Config
 
+from modelward_inference import authorities
 from modelward_inference.errors import (
     AccessDenied,
     ArtifactNotFound,
@@ -85,7 +86,7 @@ def client() -> Any:
     if role := os.environ.get("AWS_ASSUME_ROLE_ARN"):
         session = _assumed(role)
     verify = network.bundle(Path(botocore.httpsession.get_cert_path(True)), Path(tempfile.gettempdir()))
-    own = {"verify": verify} if network.private_authorities() else {}
+    own = {"verify": verify} if authorities.private_authorities() else {}
     return session.client("s3", config=config, **own)
 
 

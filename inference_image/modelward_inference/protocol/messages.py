@@ -27,13 +27,14 @@ def unknown_model(name: str, known: str) -> str:
 class ModelRefusedError(RequestError):
     """A request that the protocol allows and this model does not take. `by`: which of REFUSERS says so."""
 
-    def __init__(self, message: str, by: str) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, by: str, status: int = 400) -> None:
+        super().__init__(message, status)
         self.by = by
 
 
-REFUSERS = ("signature", "model")
-"""The names, shapes and types that the model was saved with; the model itself, or a guard that stands for it."""
+REFUSERS = ("signature", "model", "features")
+"""The names, shapes and types that the model was saved with; the model itself, or a guard that stands for it; the rules
+for features that the store does not have, or that are too old."""
 
 
 class OverloadedError(Exception):
@@ -42,6 +43,15 @@ class OverloadedError(Exception):
 
 class DeadlineExceededError(Exception):
     """The time that the request may take was over before the model began; nothing was computed."""
+
+
+class UnavailableError(Exception):
+    """What the model is to be given can't be had: not the model's fault, nor the client's. `status`: of HTTP, 503 or
+    504; `again`: whether to come again in a second is likely to help."""
+
+    def __init__(self, message: str, status: int, *, again: bool = False) -> None:
+        super().__init__(message)
+        self.status, self.again = status, again
 
 
 @dataclass(slots=True)
@@ -64,7 +74,8 @@ class WantedOutput:
 @dataclass(slots=True)
 class InferRequest:
     """A decoded request. `outputs`: empty for all; `parameters`: as the client sent them, unknown ones too; `origin`:
-    an Origin, where somebody wants to know whose it is."""
+    an Origin, where somebody wants to know whose it is. Of one whose features were looked up: `entities`: by which
+    keys, (rows,) by tensor name; `told`: parameters of its answer."""
 
     inputs: tuple[Input, ...]
     outputs: tuple[WantedOutput, ...] = ()
@@ -72,6 +83,8 @@ class InferRequest:
     binary_output: bool = False
     parameters: Mapping[str, Any] = field(default_factory=dict)
     origin: Any = None
+    entities: Mapping[str, Array] = field(default_factory=dict)
+    told: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

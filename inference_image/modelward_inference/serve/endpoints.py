@@ -227,6 +227,8 @@ def metadata(plane: DataPlane) -> dict[str, Any]:
         properties["classes"] = manifest.classes
     if manifest.trained_with:
         properties["trained_with"] = manifest.trained_with
+    if plane.features is not None:
+        properties["features"] = plane.features()
     return {
         "name": plane.name,
         "versions": [plane.version],

@@ -12,19 +12,20 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import uvicorn
 import uvloop
 
 from modelward_auth.messages import SERVER
-from modelward_inference import operatoraccess
+from modelward_inference import authorities, operatoraccess
 from modelward_inference.artifact import consent
 from modelward_inference.artifact.consent import Allowed
 from modelward_inference.capture.outcomes import Outcomes
 from modelward_inference.engine.bodies import BUDGET, Bodies
 from modelward_inference.engine.dataplane import MAX_ROWS, REQUEST_TIMEOUT, DataPlane
 from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.features.settings import FeatureSettings
 from modelward_inference.parity import golden
 from modelward_inference.serve import admission, cors, http, identity
 from modelward_inference.serve.identity import Headers
@@ -34,6 +35,9 @@ from modelward_inference.telemetry import metrics, tracing
 from modelward_inference.telemetry.requestlog import AccessLog
 from modelward_telemetry import logs, wanted
 from modelward_telemetry.wanted import Follower
+
+if TYPE_CHECKING:
+    from modelward_inference.features.stage import Stage
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +67,8 @@ class Settings:
     of the model's calls; `capture_buffer`: bytes; `revision`: by which a request's arm is told, empty: unknown;
     `registry_version`: of the model, empty: it is in no registry; both are told with every answer; `allow_origins`: of
     web pages that may ask, `*` for all; `artifact`: the download's folder, None: all is in `folder`; `allowed`: formats
-    that may be loaded, None: all; `model`: the model's name, that logs tell of."""
+    that may be loaded, None: all; `model`: the model's name, that logs tell of; `features`: where they are looked up,
+    None: requests bring them."""
 
     folder: Path
     version: str | None
@@ -91,6 +96,7 @@ class Settings:
     artifact: Path | None = None
     allowed: Allowed = None
     model: str = ""
+    features: FeatureSettings | None = None
 
     @property
     def headers(self) -> Headers:
@@ -161,6 +167,7 @@ class Settings:
             artifact=Path(environment["ARTIFACT_DIR"]) if environment.get("ARTIFACT_DIR") else None,
             allowed=consent.from_environment(environment),
             model=environment.get("MODEL_NAME", ""),
+            features=FeatureSettings.from_environment(environment),
         )
 
 
@@ -228,6 +235,7 @@ def serve(settings: Settings) -> None:
     metrics.MODEL_INFO.labels(manifest.name, version, manifest.format, manifest.digest).set(1)
     metrics.PENDING.set_function(lambda: plane.pending)
     metrics.BODY_BYTES.set_function(lambda: plane.bodies.held)
+    stage = _stage(settings, plane)
     state = State()
     verifier, socket = operatoraccess.of(SERVER), settings.capture_socket
     outcomes = Outcomes(socket) if socket is not None else None
@@ -241,8 +249,23 @@ def serve(settings: Settings) -> None:
     sys.setswitchinterval(SWITCH)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_answer(rest, companions))
+    if stage is not None:
+        stage.close()
     if tracer is not None:
         tracer.shutdown()
+
+
+def _stage(settings: Settings, plane: DataPlane) -> "Stage | None":
+    """Looks features up for the plane; None where requests bring them. Raises InvalidConfiguration."""
+    if settings.features is None:
+        return None
+    # Imported only where it is wanted, as are its metrics.
+    from modelward_inference.features.stage import Stage
+
+    stage = Stage(settings.features, plane.manifest, plane.version, authorities.trust)
+    plane.fill = stage.filled
+    plane.features = stage.definitions
+    return stage
 
 
 def _companions(

@@ -26,6 +26,7 @@ from modelward_inference.protocol.messages import (
     ModelRefusedError,
     OverloadedError,
     RequestError,
+    UnavailableError,
     is_large,
 )
 from modelward_inference.protocol.origin import ARMS_HEADER, KEY_HEADER, Origin, key_of
@@ -199,6 +200,9 @@ class Rest:
         except OverloadedError as error:
             status, answer = 503, _error(str(error))
             more.append(_RETRY)
+        except UnavailableError as error:
+            status, answer = error.status, _error(str(error))
+            more += [_RETRY] if error.again else []
         except Exception as error:  # a model may raise anything; the process goes on
             log.exception("the model failed", extra={QUOTES: True, **_whose(headers)})
             status, answer = 500, _error(f"the model failed: {type(error).__name__}: {error}")

@@ -144,7 +144,7 @@ def rules_of(settings: LogSettings, version: str, segments: Segments, segment: S
         version = version or manifest.digest.removeprefix("sha256:")[:12]
         with contextlib.suppress(FileNotFoundError, ProfileError, ValueError):  # names are then the signature's
             reference = Reference.from_dict(orjson.loads((settings.bundle / FILE).read_bytes()))
-        columns = schema.columns_of(manifest, reference)
+        columns = [*schema.columns_of(manifest, reference), *schema.keys_of(settings.entities)]
     kept, fields, unknown = schema.changed(columns, settings.columns)
     if unknown:
         log.warning("no column of the log is called %s, so nothing is done to it", ", ".join(sorted(unknown))[:500])

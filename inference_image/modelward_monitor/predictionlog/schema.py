@@ -16,6 +16,7 @@ from modelward_inference.artifact.arrays import DATATYPES, Array
 from modelward_inference.artifact.bundle import Manifest, Tensor
 from modelward_inference.artifact.features import MAX_COLUMNS
 from modelward_inference.capture.wire import Batch
+from modelward_inference.protocol.entities import PREFIX as ENTITY
 from modelward_monitor.predictionlog.names import SCHEMA
 from modelward_monitor.predictionlog.settings import KEY, Columns, LogSettings
 
@@ -77,6 +78,11 @@ def columns_of(manifest: Manifest, reference: Reference | None) -> list[Column]:
     return _apart(found)
 
 
+def keys_of(entities: Mapping[str, str]) -> list[Column]:
+    """Of keys that features were looked up by. `entities`: datatypes by name."""
+    return [Column(f"entity.{name}", "input", ENTITY + name, None, TYPES[kind]) for name, kind in entities.items()]
+
+
 def seen_in(batches: Iterable[Batch]) -> list[Column]:
     """Where no bundle says what the model has: what a segment's batches have."""
     found: dict[str, Column] = {}
@@ -86,7 +92,7 @@ def seen_in(batches: Iterable[Batch]) -> list[Column]:
             for tensor, array in tensors.items():
                 kind = TYPES["BYTES" if array.dtype.kind not in "biuf" else DATATYPES[array.dtype.newbyteorder("=")]]
                 listed = math.prod(array.shape[1:]) != 1
-                name = PREFIX[side] + tensor
+                name = f"entity.{tensor.removeprefix(ENTITY)}" if tensor.startswith(ENTITY) else PREFIX[side] + tensor
                 found.setdefault(name, Column(name, side, tensor, None, kind, listed))
     return list(found.values())
 

@@ -38,7 +38,7 @@ class Columns:
 class LogSettings:
     """`uri`: s3://bucket/prefix, or an absolute folder that is there, `prefix`: a folder below it; `credentials`: a
     folder with a file for each variable; `fraction`: of requests that are logged; `captured`: of those that the monitor
-    gets; `retention`: days, None: for ever."""
+    gets; `retention`: days, None: for ever; `entities`: keys that features are looked up by, datatypes by name."""
 
     uri: str
     namespace: str
@@ -54,6 +54,7 @@ class LogSettings:
     retention: int | None = None
     columns: Columns = Columns()
     limits: Limits = field(default_factory=Limits)
+    entities: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def outcomes_folder(self) -> Path:
@@ -115,6 +116,7 @@ class LogSettings:
                 number("PREDICTION_LOG_SEGMENT_BYTES", Limits.segment, 1 << 10, 1 << 30),
                 number("PREDICTION_LOG_SECONDS", int(Limits.seconds), 1, 86_400),
             ),
+            entities=_entities(environment.get("PREDICTION_LOG_ENTITIES", "{}")),
         )
 
 
@@ -122,6 +124,19 @@ def _prefix(text: str) -> str:
     if text.startswith("/") or ".." in text.split("/"):
         raise InvalidConfiguration(f"PREDICTION_LOG_PREFIX is {text[:200]!r}; set it to a folder's name, such as a/b")
     return text.strip("/")
+
+
+def _entities(text: str) -> Mapping[str, str]:
+    try:
+        raw: Any = orjson.loads(text)
+        fits = isinstance(raw, dict) and all(kind in ("INT64", "BYTES") for kind in raw.values())
+    except ValueError:
+        fits = False
+    if not fits:
+        raise InvalidConfiguration(
+            'PREDICTION_LOG_ENTITIES can\'t be read; set it to INT64 or BYTES by name, as {"driver_id": "INT64"}'
+        )
+    return dict(raw)
 
 
 def _columns(environment: Mapping[str, str], *, with_key: bool) -> Columns:

@@ -23,6 +23,7 @@ def asked_of(spec: Spec, model: Model) -> dict[str, Any]:
         "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log),
         "template": dict(spec.template),
         "runtime": None if spec.runtime is None else said(spec.runtime),
+        "features": None if spec.features is None else said(spec.features),
     }
     # A monitor with nothing but defaults is one all the same.
     return {name: value for name, value in found.items() if value is not None and (value or name == "monitor")}
@@ -37,7 +38,7 @@ def as_asked(spec: Spec, asked: Mapping[str, Any]) -> Spec | None:
     return replace(
         spec, model=found.model, resources=found.resources, server=found.server,
         service_account_name=found.service_account_name, monitor=found.monitor, prediction_log=found.prediction_log,
-        template=found.template, runtime=found.runtime,
+        template=found.template, runtime=found.runtime, features=found.features,
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from modelward.api.features import Features, parse_features
 from modelward.api.invalid import InvalidObjectError, read_as
 from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTATION_REFRESH, ANNOTATION_RESTART
 from modelward.api.owners import owner_reference
@@ -259,7 +260,7 @@ class Logging:
 @dataclass(frozen=True)
 class Spec:
     """What a user asks for. `template`: what the model's pods have besides, as a part of a pod template. `runtime`:
-    None: Modelward's own server."""
+    None: Modelward's own server. `features`: None: requests bring them."""
 
     model: Model
     replicas: int = DEFAULT_REPLICAS
@@ -278,6 +279,7 @@ class Spec:
     slo: Slo | None = None
     runtime: Runtime | None = None
     logging: Logging | None = None
+    features: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -361,6 +363,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         slo=None if raw.get("slo") is None else parse_slo(raw["slo"]),
         runtime=None if raw.get("runtime") is None else parse_runtime(raw["runtime"]),
         logging=None if raw.get("logging") is None else _logging(raw["logging"]),
+        features=None if raw.get("features") is None else parse_features(raw["features"]),
     )
     problem = _problem_of_runtime(spec) or problem_of(spec.template, "spec.template", claims=claims_written(spec))
     problem = problem or problem_of(spec.router.template, "spec.router.template", runs=False)
@@ -384,6 +387,7 @@ def _problem_of_runtime(spec: Spec) -> str | None:
         "spec.predictionLog": spec.prediction_log is not None,
         "spec.server": spec.server != Server(),
         "spec.logging": spec.logging is not None,
+        "spec.features": spec.features is not None,
         "spec.router.gateway": spec.router.gateway is not None,
         "spec.rollout.gates.disagreement": gates.disagreement is not None,
         "spec.rollout.gates.refusals": gates.refusals is not None,

@@ -113,12 +113,14 @@ VOLUME_IDENTITY: Final = "identity"
 VOLUME_CACHE: Final = "cache"
 """Of model pods that share what they downloaded and compiled: their claim."""
 
-VOLUME_MODEL, VOLUME_LOG, VOLUME_CREDENTIALS, VOLUME_REGISTRY_CA = (
-    "model", "prediction-log", "credentials", "registry-ca",
+VOLUME_MODEL, VOLUME_LOG, VOLUME_CREDENTIALS, VOLUME_REGISTRY_CA, VOLUME_FEATURES_TOKEN = (
+    "model", "prediction-log", "credentials", "registry-ca", "modelward-features-token",
 )  # fmt: skip
 """Of model pods that can't start without what these are made from."""
 
-VOLUMES_FROM: Final = frozenset({VOLUME_CACHE, VOLUME_MODEL, VOLUME_LOG, VOLUME_CREDENTIALS, VOLUME_REGISTRY_CA})
+VOLUMES_FROM: Final = frozenset({
+    VOLUME_CACHE, VOLUME_MODEL, VOLUME_LOG, VOLUME_CREDENTIALS, VOLUME_REGISTRY_CA, VOLUME_FEATURES_TOKEN,
+})  # fmt: skip
 """Of which it matters what they are made from: it may be missing."""
 
 GRPC_PORT: Final = 9000

@@ -17,6 +17,7 @@ from modelward.platform import Platform
 from modelward.revisions import (
     cache_mounts,
     claims,
+    features,
     foreign_pod,
     identity,
     pod_template,
@@ -85,6 +86,7 @@ def _asked(deployment: ModelDeployment, model: Model) -> dict[str, Any]:
         "predictionLog": None if spec.prediction_log is None else said(spec.prediction_log, as_field=True),
         "template": dict(spec.template),
         "runtime": None if spec.runtime is None else said(spec.runtime, as_field=True),
+        "features": None if spec.features is None else said(spec.features, as_field=True),
     }
     return {name: value for name, value in wrote.items() if value not in (None, {})}
 
@@ -259,6 +261,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         steps.folder(steps.tmp(CONTAINERS.server)["name"], steps.SCRATCH),
         *identity.volumes(owner),
         *cache_mounts.volumes(spec, model, platform),
+        *features.volumes(spec.features),
     ]
     download = identity.made(steps.download(spec, model, platform, container, shared, _pin(model, revision)))
     init = [
@@ -287,6 +290,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         **_told_to_clients(model, revision),
         **steps.formats(model, platform),
         **tracing.variables(owner, platform),
+        **features.settings(spec.features, platform),
         "ARTIFACT_DIR": steps.ARTIFACT_DIR,
     }
     server = {
@@ -303,6 +307,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
             steps.ARTIFACT,
             steps.tmp(CONTAINERS.server),
             *([monitor] if watched else ()),
+            *features.mounts(spec.features, platform),
         ],
         **_probes(),
     }

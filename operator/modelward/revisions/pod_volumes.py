@@ -23,6 +23,7 @@ FIELDS: Final[Mapping[str, str]] = {
     names.VOLUME_LOG: LOG_FIELD,
     names.VOLUME_CREDENTIALS: "spec.model.credentialsSecret",
     names.VOLUME_REGISTRY_CA: "spec.caBundle of its ModelRegistry",
+    names.VOLUME_FEATURES_TOKEN: "spec.features.tokenSecret",
 }
 """What the user changes, by the name of the volume."""
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Resources
 from modelward.api.names import VOLUME_LOG
 from modelward.platform import Platform
+from modelward.revisions import features
 from modelward.revisions.cache_mounts import WRITERS
 from modelward.revisions.init_containers import ca_mounts, folder, outside
 from modelward.values.durations import seconds, share
@@ -55,6 +56,7 @@ def settings(owner: ModelDeployment, platform: Platform, revision: str) -> dict[
         "PREDICTION_LOG_COLUMNS": json.dumps(changed, sort_keys=True) if any(changed.values()) else None,
         "MODEL_NAMESPACE": owner.namespace,
         "MODEL_REVISION": revision,
+        **features.log_settings(owner.spec.features),
         **outside(platform),
     }
     return {name: value for name, value in found.items() if value}

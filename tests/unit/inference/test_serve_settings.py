@@ -11,6 +11,7 @@ import pytest
 from modelward_auth import verifier
 from modelward_inference import cpu
 from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.features.settings import Entity, FeatureSettings
 from modelward_inference.serve.process import Settings
 from modelward_inference.telemetry import tracing
 from modelward_telemetry import wanted
@@ -62,6 +63,10 @@ GIVEN: dict[str, tuple[str, str, Any]] = {
     "ALLOW_ORIGINS": ("https://a.b, http://c:80", "allow_origins", ("https://a.b", "http://c:80")),
     "MODEL_REGISTRY_VERSION": ("7", "registry_version", "7"),
     "MODEL_NAME": ("fraud", "model", "fraud"),
+    "MODEL_FEATURES": (
+        '{"url": "http://feast:6566", "service": "fraud_v1", "entities": {"driver_id": "Int64"}}', "features",
+        FeatureSettings("http://feast:6566", "fraud_v1", (Entity("driver_id", "INT64"),)),
+    ),
     "LOG_LEVEL": ("debug", "log_level", "DEBUG"),
 }  # fmt: skip
 

@@ -232,6 +232,10 @@ def of_what_watches() -> Iterator[Case]:
         "the store is away", [told("monitor_log_failing", "1x90")], ticket("PredictionLogLosesRows", cause="waiting")
     )
     yield Case("the store was away", [told("monitor_log_failing", "1x40 0x30")], [])
+    questions = "features_request_duration_seconds_count"
+    for failed, alerts in (("0+2x90", ticket("FeaturesFail")), ("0+1x90", []), ("0x90", [])):
+        both = [told(questions, failed, result="failed"), told(questions, "0+100x90", result="ok")]
+        yield Case(f"of a hundred questions a minute to a feature store {failed} fail", both, alerts)
     runs = "modelward_retraining_runs_total"
     policy = {"namespace": "ml", "policy": "p"}
     yield Case("a run failed", [series(runs, "0x20 1x60", result="Failed", **policy)], ticket("RetrainingFailed"))

@@ -42,11 +42,15 @@ def test_what_a_pod_can_not_be_without_is_read_from_its_own_spec() -> None:
         {"name": "prediction-log", "persistentVolumeClaim": {"claimName": "lake"}},
         {"name": "credentials", "secret": {"secretName": "login"}},
         {"name": "registry-ca", "configMap": {"name": "ca"}},
+        {"name": "modelward-features-token", "secret": {"secretName": "feast"}},
         {"name": "log-key", "secret": {"secretName": "k", "optional": True}},
         {"name": "cache", "persistentVolumeClaim": {"claimName": "shared"}},
         {"name": "tmp", "emptyDir": {}},
     ]
-    assert needs({"spec": {"volumes": volumes}}) == (Source(CLAIM, "models", "spec.model.uri"), LOG, LOGIN, BUNDLE)
+    assert needs({"spec": {"volumes": volumes}}) == (
+        Source(CLAIM, "models", "spec.model.uri"), LOG, LOGIN, BUNDLE,
+        Source(SECRET, "feast", "spec.features.tokenSecret"),
+    )  # fmt: skip
     optional = [{"name": "credentials", "secret": {"secretName": "login", "optional": True}}]
     assert needs({"spec": {"volumes": optional}}) == needs({}) == ()
     assert set(FIELDS) <= {each["name"] for each in volumes}

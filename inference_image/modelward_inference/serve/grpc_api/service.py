@@ -25,6 +25,7 @@ from modelward_inference.protocol.messages import (
     ModelRefusedError,
     OverloadedError,
     RequestError,
+    UnavailableError,
     is_large,
 )
 from modelward_inference.protocol.origin import ARMS_HEADER, KEY_HEADER, Origin, key_of
@@ -55,10 +56,12 @@ Context = Any
 
 Call = Callable[[bytes, Context], Awaitable[bytes]]
 
-_CODES = {404: grpc.StatusCode.NOT_FOUND, 413: grpc.StatusCode.OUT_OF_RANGE}
+_CODES = {
+    404: grpc.StatusCode.NOT_FOUND, 413: grpc.StatusCode.OUT_OF_RANGE, 422: grpc.StatusCode.FAILED_PRECONDITION,
+}  # fmt: skip
 """Of the client's mistakes, by their HTTP status; all others are invalid arguments."""
 
-_FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED)
+_FAILURES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
 """Errors of the server in a trace, by OpenTelemetry's conventions."""
 
 
@@ -234,6 +237,9 @@ def _explained(error: Exception) -> tuple[grpc.StatusCode, str]:
             return grpc.StatusCode.RESOURCE_EXHAUSTED, str(error)
         case DeadlineExceededError():
             return grpc.StatusCode.DEADLINE_EXCEEDED, str(error)
+        case UnavailableError():
+            late = error.status == 504
+            return grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.UNAVAILABLE, str(error)
     return grpc.StatusCode.INTERNAL, f"the model failed: {type(error).__name__}: {error}"
 
 

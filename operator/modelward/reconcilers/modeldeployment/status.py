@@ -247,6 +247,14 @@ def _told(last: Mapping[str, Any], name: str) -> ModelFacts | None:
     return None if told is None else ModelFacts(told["uri"], told.get("format", "auto"), told.get("digest"))
 
 
+def _features(asked: Mapping[str, Any] | None) -> dict[str, str] | None:
+    """By which definitions a revision's features are looked up, as the user wrote it then."""
+    features = (asked or {}).get("features")
+    if not isinstance(features, Mapping):
+        return None
+    return {name: str(features[name]) for name in ("service", "digest") if features.get(name)}
+
+
 def _revision(observed: Observed, decision: Decision, name: str, last: Mapping[str, Any]) -> dict[str, Any]:
     facts: RevisionFacts | None = observed.revisions.get(name)
     model = facts.model if facts else observed.target_model if name == observed.target else _told(last, name)
@@ -264,6 +272,7 @@ def _revision(observed: Observed, decision: Decision, name: str, last: Mapping[s
         "signedBy": artifact.signed_by if artifact else None,
         "runtime": facts.runtime.name if facts and facts.runtime else None,
         "protocol": facts.runtime.protocol if facts and facts.runtime else None,
+        "features": _features(facts.asked if facts else None),
         "form": artifact.form if artifact else None,
         "fallback": artifact.fallback if artifact else None,
         "warnings": list(artifact.warnings) if artifact and artifact.warnings else None,

@@ -1,0 +1,1 @@
+"""Feast's feature server for tests: a real one, and one that answers as it was recorded to."""
