@@ -64,7 +64,8 @@ async def test_no_spelling_of_this_process_own_address_gets_through(name: str) -
 
 @pytest.mark.parametrize("encoded", [False, True])
 @pytest.mark.parametrize(
-    "name", ["127.0.0.1", "[::ffff:7f00:1]", "１２７.0.0.1", "①②⑦.0.0.1", "127。0。0。1", "127.1", "2130706433"]
+    "name", ["127.0.0.1", "[::ffff:7f00:1]", "\uff11\uff12\uff17.0.0.1", "\u2460\u2461\u2466.0.0.1",
+             "127\u30020\u30020\u30021", "127.1", "2130706433"],
 )  # fmt: skip
 async def test_an_address_is_looked_at_as_the_session_reads_it(name: str, encoded: bool) -> None:
     """Whoever asks may have parsed it otherwise, as a store's address that a pipeline's system redirects to is."""
