@@ -59,7 +59,8 @@ def read(body: bytes, now: float) -> list[Outcome]:
     """`now`: seconds since the epoch. Raises RequestError."""
     if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_MARKS:
         raise RequestError(
-            f"the body has more than {MAX_MARKS} commas and brackets; send {MAX_ENTRIES} outcomes at a time at most", 413
+            f"the body has more than {MAX_MARKS} commas and brackets; send {MAX_ENTRIES} outcomes at a time at most",
+            413,
         )
     try:
         document = orjson.loads(body)
