@@ -271,6 +271,9 @@ def test_a_redirect_to_what_is_no_address_is_told(location: str, tmp_path: Path)
     ("address", "inside"),
     [
         ("http://127.0.0.1/x", True), ("https://[::1]/x", True), ("http://169.254.169.254/", True),
+        ("http://100.100.100.200/", True), ("http://168.63.129.16/", True), ("http://192.0.0.192/", True),
+        ("http://[::ffff:a9fe:a9fe]/", True), ("http://[64:ff9b::a9fe:a9fe]/", True),
+        ("http://[2002:a9fe:a9fe::]/", True), ("http://[64:ff9b::c000:201]/", False),
         ("http://[fe80::1%25lo]/", True), ("http://0.0.0.0/", True), ("http://192.0.2.1/", False),
         ("http://no-such-host.invalid/", False), ("http://2130706433/", True),
         ("http://[::ffff:169.254.169.254]/", True), ("http://[fd00:ec2::254]/", True),
