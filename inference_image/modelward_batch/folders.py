@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -59,7 +60,7 @@ class FolderInput:
     def open(self, file: Found) -> BinaryIO:
         with _explained("the input"):
             try:
-                opened = (self._root / file.name).open("rb")
+                opened = _opened(self._root / file.name, self._root)
             except FileNotFoundError:
                 raise _changed(file) from None
         now = os.fstat(opened.fileno())
@@ -125,7 +126,8 @@ class FolderOutput:
     def get(self, name: str) -> bytes | None:
         with _explained("the output"):
             try:
-                return (self._folder / name).read_bytes()
+                with _opened(self._folder / name, self._mount) as opened:
+                    return opened.read()
             except FileNotFoundError:
                 return None
 
@@ -164,6 +166,23 @@ def _inside(path: Path, allowed: Collection[Path], where: str) -> Path:
             "claim there"
         )
     return found
+
+
+def _opened(path: Path, below: Path) -> BinaryIO:
+    """A file, which whoever fills the claim may have replaced by a link a moment ago: what was opened is looked at, and
+    nothing is waited for. Raises Incurable where it is none below `below`, OSError."""
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        found = Path(os.readlink(f"/proc/self/fd/{number}"))
+        if not found.is_relative_to(below) or not stat.S_ISREG(os.fstat(number).st_mode):
+            raise Incurable(
+                f"{path} is no file of its folder (a link to another place, or a device); replace it by the file "
+                "itself, or take it away"
+            )
+        return os.fdopen(number, "rb")
+    except BaseException:
+        os.close(number)
+        raise
 
 
 def _tag(now: os.stat_result) -> tuple[str, int]:

@@ -106,14 +106,26 @@ class Plan:
                 raise Incurable(
                     f"{PLAN} is of another version of Modelward; give the run another name, or delete its folder"
                 )
-            return cls(
+            found = cls(
                 run=raw["run"], input=raw["input"], keys=tuple(raw["keys"]), columns=dict(raw["columns"]),
                 model=Asked(**raw["model"]),
                 files=tuple(File(**{**each, "header": tuple(each["header"])}) for each in raw["files"]),
                 units=tuple(Unit(**each) for each in raw["units"]),
             )  # fmt: skip
+            _check_places(found)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise Incurable(f"{PLAN} can't be read ({error!r:.200}); delete the run's folder, and begin anew") from None
+        return found
+
+
+def _check_places(plan: Plan) -> None:
+    """Whoever writes to the output may have written a plan, and names no file of the pod by it. Raises ValueError."""
+    for file in plan.files:
+        if "\0" in file.name or any(part in ("", ".", "..") for part in file.name.split("/")):
+            raise ValueError(f"{file.name!r:.100} is no file below the input")
+    for unit in plan.units:
+        if not 0 <= unit.file < len(plan.files) or type(unit.number) is not int or unit.number < 0:
+            raise ValueError(f"{unit!r:.100} is no unit of a file of the plan")
 
 
 def made(spec: Spec, files: Sequence[File], units: Sequence[Unit]) -> Plan:

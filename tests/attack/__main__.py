@@ -4,6 +4,7 @@ Arguments: parts of names; without any, all attacks and the hostile neighbours' 
 """
 
 import json
+import logging
 import sys
 import time
 
@@ -23,6 +24,7 @@ from attack.attack import ATTACKS, Attack, tried
 
 
 def main(parts: list[str]) -> int:
+    logging.disable(logging.WARNING)  # of the product's own, which would stand between the table's rows
     chosen = [one for name, one in ATTACKS.items() if not parts or any(part in name for part in parts)]
     count = succeeded = 0
     for one in chosen:

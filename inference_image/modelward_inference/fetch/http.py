@@ -1,6 +1,5 @@
 """https:// and, where a digest pins the artifact, http://."""
 
-import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import urljoin, urlsplit
 
@@ -9,7 +8,7 @@ import urllib3
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable
 from modelward_inference.fetch import network
 from modelward_inference.fetch.addresses import shown
-from modelward_inference.fetch.source import CHUNK, Part, TransientError
+from modelward_inference.fetch.source import CHUNK, Part, TransientError, is_rest
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 """Seconds."""
@@ -34,6 +33,8 @@ class HttpSource:
         self._uri = shown(uri)
         self._validator: str | None = None
         """The strong ETag of what has come so far: without one, nobody can tell whether the rest belongs to it."""
+        self._whole: int | None = None
+        """Bytes of the artifact that has come so far, where its first answer told them."""
 
     def open(self, offset: int) -> Part:
         if offset and self._validator is None:
@@ -45,10 +46,10 @@ class HttpSource:
         return self._part(response, offset)
 
     def _continues(self, response: urllib3.BaseHTTPResponse, offset: int) -> bool:
-        """Whether a partial answer is the rest of what came before. RFC 9110, 14.4 and 15.3.7."""
-        told = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+        """Whether a partial answer is the rest of what came before. RFC 9110, 15.3.7."""
+        told = response.headers.get("Content-Range", "")
         same = response.headers.get("ETag") in (None, self._validator)
-        return offset > 0 and same and told is not None and int(told.group(1)) == offset
+        return same and is_rest(told, offset, self._whole)
 
     def _answer(self, offset: int) -> urllib3.BaseHTTPResponse:
         """The last answer, after redirects."""
@@ -115,6 +116,8 @@ class HttpSource:
             self._validator = tag if tag and not tag.startswith("W/") else None
         length = response.headers.get("Content-Length")
         total = start + int(length) if length and length.isdecimal() else None
+        if not start:
+            self._whole = total
         return Part(start, total, self._chunks(response))
 
     def _chunks(self, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -10,8 +10,12 @@ import urllib3
 
 from modelward_inference.authorities import private_authorities, trust
 
-_METADATA = ipaddress.ip_address("fd00:ec2::254")
-"""AWS's metadata service over IPv6, the one that is not link-local."""
+_METADATA = frozenset(
+    ipaddress.ip_address(each) for each in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
+)
+"""Services of clouds for their own machines that have no link-local address: AWS, Alibaba, Azure, Oracle."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def bundle(public: Path, folder: Path) -> str:
@@ -53,6 +57,9 @@ def is_of_the_node(address: str) -> bool:
 
 
 def _is_of_the_node(number: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
-        number = number.ipv4_mapped
-    return number.is_loopback or number.is_link_local or number.is_unspecified or number == _METADATA
+    if isinstance(number, ipaddress.IPv6Address):
+        inner = [number.ipv4_mapped, number.sixtofour]
+        inner += [ipaddress.IPv4Address(int(number) & 0xFFFFFFFF)] if number in _NAT64 else []
+        if any(each is not None and _is_of_the_node(each) for each in inner):
+            return True
+    return number.is_loopback or number.is_link_local or number.is_unspecified or number in _METADATA

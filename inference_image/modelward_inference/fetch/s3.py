@@ -25,7 +25,16 @@ from modelward_inference.errors import (
 )
 from modelward_inference.fetch import network
 from modelward_inference.fetch.packed import MAX_FILES
-from modelward_inference.fetch.source import CHUNK, Entry, Folder, FolderChanged, Part, Source, TransientError
+from modelward_inference.fetch.source import (
+    CHUNK,
+    Entry,
+    Folder,
+    FolderChanged,
+    Part,
+    Source,
+    TransientError,
+    is_rest,
+)
 
 MISSING = {"404", "NoSuchKey", "NoSuchBucket", "NotFound"}
 DENIED = {
@@ -127,6 +136,7 @@ class S3Source:
         self._client: Any = of[0] if of else client()
         self._listed = of[1] if of else None
         self._tag = self._listed
+        self._whole: int | None = None
 
     def open(self, offset: int) -> Part:
         """At `offset` only while the object has the ETag that it began with."""
@@ -145,12 +155,19 @@ class S3Source:
             if offset and _status(error) in (412, 416):  # it has been overwritten, perhaps by a smaller one
                 return self.open(0)
             raise self._explained(error) from error
-        if offset and not str(answer.get("ContentRange", "")).startswith(f"bytes {offset}-"):
+        if offset and not (
+            is_rest(str(answer.get("ContentRange", "")), offset, self._whole) and self._is_same(answer.get("ETag"))
+        ):
             answer["Body"].close()
             return self.open(0)
-        if not offset and not self._listed:
-            self._tag = answer.get("ETag")
+        if not offset:
+            self._whole = int(answer["ContentLength"])
+            self._tag = self._listed or answer.get("ETag")
         return Part(offset, offset + int(answer["ContentLength"]), self._chunks(answer["Body"]))
+
+    def _is_same(self, tag: str | None) -> bool:
+        """By a store that may not know the condition, or list tags without their quotes."""
+        return tag is None or tag.strip('"') == (self._tag or "").strip('"')
 
     def below(self) -> Folder | None:
         """The folder of that name, as MLflow's addresses have no slash at their end."""

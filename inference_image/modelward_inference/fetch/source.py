@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -140,6 +141,21 @@ def download(
         except TransientError as error:
             failure = error
     raise _unreachable(uri, failure)
+
+
+def is_rest(told: str, offset: int, whole: int | None) -> bool:
+    """Whether an answer is all that comes from `offset` on, by its Content-Range (RFC 9110, 14.4). `whole`: bytes of
+    what came before, None: nobody told.
+
+    A tag is only what a store says of it: what has another length is another artifact, and less than the rest is not
+    all of it.
+    """
+    found = re.fullmatch(r"bytes (\d{1,20})-(\d{1,20})/(\d{1,20}|\*)", told.strip())
+    if found is None or offset == 0:
+        return False
+    first, last, total = found.groups()
+    end = whole if total == "*" else int(total)
+    return int(first) == offset and int(last) + 1 == end and whole in (None, end)
 
 
 def _wait(attempt: int, failure: Exception | None, sleep: Callable[[float], None]) -> None:

@@ -149,7 +149,7 @@ def _pod(batch: BatchInference, platform: Platform, run: Run, taken: RunModel) -
     volumes, mounts = _rows(batch)
     mounts += steps.ca_mounts(platform)
     settings = {
-        "MODELWARD_BATCH": common.literal(json.dumps(_asked(batch, run, taken), sort_keys=True)),
+        "MODELWARD_BATCH": json.dumps(_asked(batch, run, taken), sort_keys=True),
         "MODELWARD_BATCH_PODS": str(spec.parallelism),
         "ARTIFACT_DIR": steps.ARTIFACT_DIR,
         **steps.outside(platform),

@@ -59,7 +59,12 @@ def metadata(
 
 
 def environment(variables: dict[str, str]) -> list[dict[str, str]]:
-    """A container's variables."""
+    """A container's variables, as they stand: what a registry or a tenant wrote names none of the others."""
+    return expanding({name: literal(value) for name, value in variables.items()})
+
+
+def expanding(variables: dict[str, str]) -> list[dict[str, str]]:
+    """A container's variables, into which Kubernetes puts those before them, as $(NAME)."""
     return [{"name": name, "value": value} for name, value in variables.items()]
 
 

@@ -2,7 +2,8 @@
 cloud's.
 
 A name is looked up once, and what is connected to is what was looked at, so that no name is one address for the check
-and another for the connection. The installation may name hosts that are called wherever they lead.
+and another for the connection. What no resolver sees, since it is an address itself, the session looks at as it is
+connected to, whoever parsed it before. The installation may name hosts that are called wherever they lead.
 Failure: AddressRefusedError, before anything is sent.
 """
 
@@ -16,6 +17,7 @@ from typing import Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.helpers import is_ip_address
 
 LOOKUPS: Final = 16
 """Names that are looked up at once, in threads of their own: one that takes long must not hold up what else is done
@@ -58,7 +60,9 @@ def check_literal(host: str, hosts: Sequence[str]) -> None:
     try:
         forbidden = is_forbidden(host)
     except ValueError:
-        return  # a name: the resolver looks at what it leads to
+        if not is_ip_address(host):
+            return  # a name: the resolver looks at what it leads to
+        raise AddressRefusedError(f"{host} is an address in a spelling of its own; write it as 10.96.0.12") from None
     if forbidden:
         raise AddressRefusedError(f"{host} is an address of the node, of this process or of the cloud")
 
@@ -66,9 +70,15 @@ def check_literal(host: str, hosts: Sequence[str]) -> None:
 def open_guarded_session(hosts: Sequence[str]) -> aiohttp.ClientSession:
     """As net.body.open_session. `hosts`: those that are named without a pattern are called wherever they lead."""
     connector = aiohttp.TCPConnector(limit=0, resolver=GuardedResolver(hosts))
+
+    async def look_at(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        # One parser's host may be another one's address: 127.0.0.1 in full-width digits is a name to urllib.
+        check_literal(request.url.raw_host or "", hosts)
+        return await send(request)
+
     return aiohttp.ClientSession(
         connector=connector, auto_decompress=False, headers={"Accept-Encoding": "identity"},
-        cookie_jar=aiohttp.DummyCookieJar(),
+        cookie_jar=aiohttp.DummyCookieJar(), middlewares=(look_at,),
     )  # fmt: skip
 
 

@@ -112,7 +112,7 @@ class Work:
 def manifest(metadata: Mapping[str, Any], work: Work, platform: Platform) -> dict[str, Any]:
     """Of a Job that evaluates, whoever asks for it."""
     volumes, mounts = _volumes(work.log, work.outcomes, platform)
-    asked = common.literal(json.dumps(work.asked, sort_keys=True))
+    asked = json.dumps(work.asked, sort_keys=True)
     settings = {"MODELWARD_EVALUATION": asked, **steps.outside(platform)}
     container = {
         "name": CONTAINER,

@@ -201,7 +201,7 @@ def _server(
         "imagePullPolicy": "IfNotPresent",
         **({"command": list(preset.command)} if preset.command else {}),
         **({"args": list(preset.args)} if preset.args else {}),
-        "env": common.environment(told),
+        "env": common.expanding(told),
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports],
         "resources": common.resources(owner.spec.resources, about.resources),
         "securityContext": guards,

@@ -90,7 +90,8 @@ def _fetched(spec: Mapping[str, Any]) -> ModelFacts:
     )
     steps = [{each["name"]: each.get("value") for each in one.get("env") or ()} for one in containers]
     told = next((each for each in steps if "MODEL_URI" in each), {})
-    return ModelFacts(told.get("MODEL_URI") or "unknown", told.get("MODEL_FORMAT") or "auto", told.get("MODEL_DIGEST"))
+    uri = str(told.get("MODEL_URI") or "unknown").replace("$$", "$")  # as `manifests.literal` wrote it
+    return ModelFacts(uri, told.get("MODEL_FORMAT") or "auto", told.get("MODEL_DIGEST"))
 
 
 def _promotion(body: Object | None) -> Promotion | None:

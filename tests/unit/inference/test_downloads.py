@@ -104,6 +104,16 @@ RESUMED: dict[str, tuple[list[Answer], bytes]] = {
     "a part from another place": ([BROKEN, part(NEW, 0, '"1"', "bytes 0-39999/40000"), WHOLE], NEW),
     "a part without a place": ([BROKEN, Answer(206, {"ETag": '"1"'}, NEW[HALF:]), WHOLE], NEW),
     "a part whose place is nonsense": ([BROKEN, part(NEW, HALF, '"1"', "bytes */40000"), WHOLE], NEW),
+    "a part of what is longer": ([BROKEN, part(NEW, HALF, '"1"', f"bytes {HALF}-{len(NEW) - 1}/50000"), WHOLE], NEW),
+    "a part that ends elsewhere": (
+        [BROKEN, part(NEW, HALF, '"1"', f"bytes {HALF}-{len(NEW)}/{len(NEW) + 1}"), WHOLE],
+        NEW,
+    ),
+    "not all of the rest": (
+        [BROKEN, part(OLD[: HALF + 100], HALF, '"1"', f"bytes {HALF}-{HALF + 99}/{len(OLD)}"), WHOLE],
+        NEW,
+    ),
+    "the rest of a whole that is known": ([BROKEN, part(OLD, HALF, '"1"', f"bytes {HALF}-{len(OLD) - 1}/*")], OLD),
     "nothing to tell versions by": ([Answer(200, {}, OLD, HALF), WHOLE], NEW),
     "a weak tag, which says nothing of bytes": ([Answer(200, {"ETag": 'W/"1"'}, OLD, HALF), WHOLE], NEW),
 }
@@ -149,6 +159,12 @@ OF_S3: dict[str, tuple[list[Answer], bytes]] = {
     "overwritten": ([BROKEN, CHANGED, WHOLE], NEW),
     "overwritten by a smaller one": ([BROKEN, SHORTER, WHOLE], NEW),
     "a store that knows no conditions, and answers with the whole": ([BROKEN, WHOLE, WHOLE], NEW),
+    "a store that knows no conditions, and answers with the rest": ([BROKEN, part(NEW, HALF, '"2"'), WHOLE], NEW),
+    "the rest of what is longer": ([BROKEN, part(NEW, HALF, '"1"', f"bytes {HALF}-{len(NEW) - 1}/50000"), WHOLE], NEW),
+    "not all of the rest": (
+        [BROKEN, part(OLD[: HALF + 100], HALF, '"1"', f"bytes {HALF}-{HALF + 99}/{len(OLD)}"), WHOLE],
+        NEW,
+    ),
 }
 
 
@@ -271,6 +287,9 @@ def test_a_redirect_to_what_is_no_address_is_told(location: str, tmp_path: Path)
     ("address", "inside"),
     [
         ("http://127.0.0.1/x", True), ("https://[::1]/x", True), ("http://169.254.169.254/", True),
+        ("http://100.100.100.200/", True), ("http://168.63.129.16/", True), ("http://192.0.0.192/", True),
+        ("http://[::ffff:a9fe:a9fe]/", True), ("http://[64:ff9b::a9fe:a9fe]/", True),
+        ("http://[2002:a9fe:a9fe::]/", True), ("http://[64:ff9b::c000:201]/", False),
         ("http://[fe80::1%25lo]/", True), ("http://0.0.0.0/", True), ("http://192.0.2.1/", False),
         ("http://no-such-host.invalid/", False), ("http://2130706433/", True),
         ("http://[::ffff:169.254.169.254]/", True), ("http://[fd00:ec2::254]/", True),

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from modelward_inference.protocol import outcomes
 from modelward_inference.protocol.messages import RequestError
-from modelward_inference.protocol.outcomes import MAX_ENTRIES, Outcome, read
+from modelward_inference.protocol.outcomes import MAX_BODY, MAX_ENTRIES, Outcome, read
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
@@ -103,3 +104,17 @@ def test_no_more_than_a_thousand_come_at_a_time() -> None:
     with pytest.raises(RequestError, match="1001 entries") as refused:
         said({"outcomes": [GOOD] * (MAX_ENTRIES + 1)})
     assert refused.value.status == 413
+
+
+@pytest.mark.parametrize("part", [b"{},", b"[],", b'"",', b'{"a":['])
+def test_what_would_be_read_for_long_is_refused_before_it_is_read(part: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is one monitor that reads the outcomes of all, between its counts."""
+    monkeypatch.setattr(outcomes, "orjson", None)
+    with pytest.raises(RequestError, match="commas and brackets; send 1000 outcomes at a time at most") as refused:
+        read(b'{"outcomes":[' + part * (MAX_BODY // len(part)), NOW)
+    assert refused.value.status == 413
+
+
+def test_texts_with_commas_in_them_are_read() -> None:
+    entry = {"request_id": "q" * 36, "key": "a,b,c,d", "row": 1, "value": "[1,2,3]", "time": None, "weight": 1}
+    assert len(said({"outcomes": [entry] * MAX_ENTRIES})) == MAX_ENTRIES

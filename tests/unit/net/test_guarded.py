@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from yarl import URL
 
 from modelward.net.guarded import (
     AddressRefusedError,
@@ -58,6 +59,27 @@ async def test_no_spelling_of_this_process_own_address_gets_through(name: str) -
     async with TestServer(app, host="127.0.0.1") as server, open_guarded_session(ANYWHERE) as session:
         with pytest.raises((aiohttp.ClientError, OSError)):
             await session.get(f"http://{name}:{server.port}/", allow_redirects=False)
+    assert asked == []
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize(
+    "name", ["127.0.0.1", "[::ffff:7f00:1]", "\uff11\uff12\uff17.0.0.1", "\u2460\u2461\u2466.0.0.1",
+             "127\u30020\u30020\u30021", "127.1", "2130706433"],
+)  # fmt: skip
+async def test_an_address_is_looked_at_as_the_session_reads_it(name: str, encoded: bool) -> None:
+    """Whoever asks may have parsed it otherwise, as a store's address that a pipeline's system redirects to is."""
+    asked = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.Response(text="x")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    async with TestServer(app, host="127.0.0.1") as server, open_guarded_session(ANYWHERE) as session:
+        with pytest.raises((aiohttp.ClientError, OSError, ValueError)):
+            await session.get(URL(f"http://{name}:{server.port}/", encoded=encoded), allow_redirects=False)
     assert asked == []
 
 

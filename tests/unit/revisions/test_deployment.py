@@ -28,6 +28,7 @@ from modelward.models.resolved import Access, ResolvedModel
 from modelward.platform import Platform
 from modelward.revisions import deployment as revision
 from modelward.revisions import init_containers as steps
+from modelward.revisions import observe
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.routing.gateway import route
@@ -390,3 +391,21 @@ def test_only_settings_that_were_given_reach_the_server() -> None:
         ("ALLOW_ORIGINS", "https://a.example,http://b:80"),
     }  # fmt: skip
     assert given(Server()).items() <= given(SERVER).items()
+
+
+def test_what_a_registry_writes_names_no_other_variable_of_a_pod() -> None:
+    """Kubernetes puts variables of a container where $(NAME) is, a login's among them: an address with one in it would
+    tell it to whoever chose the host."""
+    told = "https://elsewhere.example.com/$(MLFLOW_TRACKING_PASSWORD)/$(MODEL_NAME)/$$/m.onnx"
+    access = Access("https://mlflow.example.com", None, "login", None)
+    model = ResolvedModel(told, version="$(MODEL_URI)", access=access)
+    made = owner(model=model, monitor=Monitor())
+    body = revision.deployment(made, PLATFORM, NAME, 1, model)
+    pod = body["spec"]["template"]["spec"]
+    found = [each for part in (*pod["initContainers"], *pod["containers"]) for each in part["env"] if "value" in each]
+    assert [each for each in found if "$(" in each["value"].replace("$$", "")] == []
+    assert {each["value"] for each in found if each["name"] == "MODEL_URI"} == {told.replace("$", "$$")}
+    body["metadata"]["annotations"] = {}  # as earlier releases made it: what it fetches is read of its template
+    shape = observe.shape_of(body, None)
+    assert shape is not None
+    assert shape.model.uri == told

@@ -5,11 +5,14 @@ Failure: NotNowError (maybe later, or once somebody has corrected something) and
 """
 
 import asyncio
+import base64
+import html
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, quote_plus, urlencode, urlsplit
 
 import aiohttp
 from yarl import URL
@@ -161,7 +164,8 @@ class Client:
 
     def _masked(self, text: str) -> str:
         for secret in self._login.secrets:
-            text = text.replace(secret, _HIDDEN) if secret else text
+            for spelling in _spellings(secret):
+                text = text.replace(spelling, _HIDDEN)
         return text
 
     async def get(self, path: str, query: Mapping[str, str] | None = None, taken: Sequence[int] = ()) -> Answer:
@@ -277,6 +281,21 @@ class Client:
             words = answer.body[:2000].decode(errors="replace")
         shown = self.told(words) if words else ""
         return f": {shown}" if shown else ""
+
+
+def _spellings(secret: str) -> list[str]:
+    """Of a secret, as systems repeat what they were sent: in an address, a form, JSON, HTML, a header; the longest
+    first."""
+    if not secret:
+        return []
+    packed = base64.b64encode(secret.encode()).decode()
+    found = {
+        secret, quote(secret, safe=""), quote(secret), quote_plus(secret), json.dumps(secret)[1:-1],
+        html.escape(secret), packed, packed.rstrip("="),
+    }  # fmt: skip
+    # Hexadecimal digits of an address are written in either case.
+    found |= {re.sub("%[0-9A-F]{2}", lambda each: each[0].lower(), each) for each in found if "%" in each}
+    return sorted(found, key=len, reverse=True)
 
 
 async def _document(raw: bytes) -> Any:

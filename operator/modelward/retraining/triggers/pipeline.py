@@ -138,9 +138,17 @@ class LookedForTrigger(PipelineTrigger):
 
 
 def in_text(told: Mapping[str, Any]) -> str:
-    """A briefing as JSON for a system that takes it as a text: without the evidence where that makes it too long."""
-    text = json.dumps(told, sort_keys=True)
-    return text if len(text) <= LONGEST else json.dumps({**told, "evidence": {"leftOut": True}}, sort_keys=True)
+    """A briefing as JSON for a system that takes it as a text: without the evidence where that makes it too long.
+
+    Names of features are whoever's that made the model. `{{` begins an expression for Argo, also in what it is given;
+    in JSON it stands in texts alone, where it may be written otherwise.
+    """
+    text = _plain(told)
+    return text if len(text) <= LONGEST else _plain({**told, "evidence": {"leftOut": True}})
+
+
+def _plain(told: Mapping[str, Any]) -> str:
+    return json.dumps(told, sort_keys=True).replace("{{", "\\u007b\\u007b")
 
 
 def read(value: Any) -> Report:
