@@ -19,7 +19,7 @@ from modelward.facts import Arm
 from modelward.kube import manifests as common
 from modelward.platform import Platform
 from modelward.quality.evaluation import engine_memory, given, moment, outcomes_of, predictions_of, task_of
-from modelward.quality.job_manifest import Work, manifest
+from modelward.quality.job_manifest import Work, manifest, source_of
 from modelward.quality.measured import DAY, NAME, PARTS, AnyMessage, Moment, Number, Rows, unpacked
 from modelward.rollouts.gates.quality import Compared, Interval, OutcomeGate, basis_of, window_of
 from modelward.rollouts.gates.tested import NOT_SHOWN
@@ -145,8 +145,8 @@ def job(
         annotations={names.ANNOTATION_EVALUATION: about},
     )  # fmt: skip
     work = Work(
-        _asked(owner, asked, subject, log, until), log, asked.outcomes, asked.memory, asked.deadline,
-        owner.spec.service_account_name,
+        _asked(owner, asked, subject, log, until), log, source_of(asked.outcomes), asked.memory,
+        asked.deadline, owner.spec.service_account_name,
     )  # fmt: skip
     return manifest(metadata, work, platform)
 
