@@ -76,8 +76,9 @@ def run(job: Job) -> dict[str, Any]:
     if not of_days(paths, spec):
         return report.nothing(asked, "predictions")
     if job.pairs:
-        hours = by_hour(spec)
-        return report.compared(hours, asked, pairs.told(hours.groups, job.pairs, positive_of(spec), job.metrics))
+        hours = by_hour(spec, lambda known: [pairs.factors(known, each) for each in job.pairs])
+        rows = pairs.told(hours.groups, job.pairs, positive_of(spec), job.metrics, hours.buckets)
+        return report.compared(hours, asked, rows)
     found, before = evaluate(spec), None
     if job.before is not None:
         earlier = spec.model_copy(

@@ -189,6 +189,8 @@ class Spec(Run):
     concept: Concept | None = None
     hourly: bool = False
     """Whether sums are of each hour, and not of each day."""
+    unit: Column | None = None
+    """The log's column that says whose a row is, where rows of one user are not independent."""
 
     @property
     def all_segments(self) -> tuple[Segment, ...]:

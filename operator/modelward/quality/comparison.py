@@ -165,6 +165,7 @@ def _asked(
         "end": moment(until),
         "now": moment(subject.slot or until),
         "business": asked.business.expression if asked.business else None,
+        "unit": asked.unit,
         "memory_mb": engine_memory(asked.memory),
     }
     pairs = [
