@@ -100,7 +100,7 @@ def told(
     arm, value and rows of the stable, the difference, and lower and upper end at each level (None: it has no
     interval). `buckets`: of units, for each pair, where rows of one are not independent."""
     known, wanted = tuple(found), tuple(metrics)
-    units = list(buckets) or [None] * len(pairs)
+    units: Sequence[Buckets | None] = buckets or [None] * len(pairs)
     return [
         row
         for pair, own in zip(pairs, units, strict=True)
@@ -114,7 +114,8 @@ def _rows(
     both = sides(found, pair)
     if both is None:
         return
-    unsure, freedom = {}, 0.0
+    unsure: Mapping[str, float] = {}
+    freedom = 0.0
     if units is not None:
         unsure, freedom = errors(units[pair.revision, pair.arm], units[pair.against, STABLE], positive)
     by_level = [_values(both, positive, level) for level in pair.levels]

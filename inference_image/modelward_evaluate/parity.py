@@ -252,8 +252,8 @@ def _independent(pairs: Table, differs: BooleanValue, rows: int) -> float:
         entities=each.count(), rows=(each.rows * each.rows).sum(), both=(each.rows * each.unequal).sum(),
         unequal=(each.unequal * each.unequal).sum(), share=each.unequal.sum() / each.rows.sum(),
     ).to_pyarrow().to_pylist()[0]  # fmt: skip
-    share, entities = sums["share"], sums["entities"]
-    spread = sums["unequal"] - 2 * share * sums["both"] + share * share * sums["rows"]
+    share, entities = float(sums["share"]), int(sums["entities"])
+    spread = float(sums["unequal"] - 2 * share * sums["both"] + share * share * sums["rows"])
     if entities < 2:
         return 1.0
     if spread <= 0:

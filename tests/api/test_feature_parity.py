@@ -134,6 +134,13 @@ async def test_what_keeps_them_from_being_compared_is_told_with_its_cure(
         await until(lambda: is_told(policy, "Unknown", "EvaluationFailed", "can't be read"), "that nobody can read it")
 
 
+async def dies_twice(cluster: Cluster) -> None:
+    for writes in (1, 2):
+        async with operator(cluster, monitors=FakeMonitors(), dies_after=writes, after_crash=True) as one:
+            api = one.api
+            await until(lambda api=api: bool(api.dead), f"its end after {writes} writes")  # type: ignore[misc]
+
+
 async def test_a_crash_at_any_write_makes_no_second_job(
     cluster: Cluster, model: Model, policy: Policy, tmp_path: Path
 ) -> None:
@@ -141,9 +148,7 @@ async def test_a_crash_at_any_write_makes_no_second_job(
         model.apply(**LOG)
         await until(model.is_ready, "the model")
     policy.apply(parity=PARITY)
-    for writes in (1, 2):
-        async with operator(cluster, monitors=FakeMonitors(), dies_after=writes, after_crash=True) as one:
-            await until(lambda one=one: one.api.dead, f"its end after {writes} writes")
+    await dies_twice(cluster)
     async with operator(cluster, monitors=FakeMonitors(), after_crash=True):
         job = await asked_for(policy, 1)
         policy.succeed(job, found_out(policy, job, tmp_path / "a", wrong=100))

@@ -94,6 +94,16 @@ def variants_of(asked: QualityGate, arms: Iterable[Arm], stable: str, uid: str, 
     return Subject(VARIANTS, stable, sides, repr(sides), 0.0, slot, slot + every, (REPORTED,))
 
 
+def assumed(owner: ModelDeployment, asked: QualityGate) -> str:
+    """What is taken for granted of rows without being known, behind a sentence; empty: nothing is."""
+    if owner.spec.traffic.sticky_by is None or asked.unit is not None:
+        return ""
+    return (
+        ". Rows are taken as independent, though spec.traffic.stickyBy keeps users on their arm: name the log's column "
+        "that says whose a row is in spec.rollout.gates.quality.unit"
+    )
+
+
 class About(Stored):
     """The annotation of a Job. `asked`: a hash of what its result depends on."""
 

@@ -208,8 +208,8 @@ def of_users(
         if gap.high >= 0:
             continue  # an interval of users is never narrower
         by_rows = True
-        sums = ([confusion(int(n), int(k)) for n, k in zip(rows[of], hits[of], strict=True)] for of in (0, 1))
-        found, freedom = errors(*sums, None)
+        one, two = ([confusion(int(n), int(k)) for n, k in zip(rows[of], hits[of], strict=True)] for of in (0, 1))
+        found, freedom = errors(one, two, None)
         wide = widened(gap, found["accuracy"], freedom, level)
         by_users = by_users or (wide.high is not None and wide.high < 0)
     return by_rows, by_users

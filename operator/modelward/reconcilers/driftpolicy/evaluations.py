@@ -43,7 +43,7 @@ class Evaluations(Generic[K]):
     def __init__(
         self, aspect: Aspect[K], api: Api, cache: Cache, platform: Platform, now: Callable[[], datetime]
     ) -> None:
-        self._aspect = aspect
+        self._aspect: Aspect[K] = aspect
         self._cache = cache
         self._platform = platform
         self._now = now
@@ -139,7 +139,8 @@ class Evaluations(Generic[K]):
         end, about = self._each.ended(_key(policy), body), self._aspect.about(body)
         if end is None or about is None:
             return None
-        return self._aspect.ended(known, policy, _name(body), about, end)
+        after: K = self._aspect.ended(known, policy, _name(body), about, end)
+        return after
 
     def _late(self, own: list[Object], known: K) -> Object | None:
         """A Job that took longer than until the next was due, and is not dealt with."""
