@@ -14,6 +14,7 @@ from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_text
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.expressions import columns_of, parse, with_value
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
+from modelward_quality.clustered import BUCKETS
 from modelward_quality.unlabelled import NOT
 
 NEEDED: Final = ("request_id", "row", "time")
@@ -111,6 +112,7 @@ def narrowed(log: Table, spec: Spec) -> Table:
         revision=_said(log, "revision"),
         arm=_said(log, "arm"),
         sampled=ibis.ifelse(fraction.between(SPARSEST, 1), fraction, 1.0),
+        **_bucket(log, spec),
         **_foretold(log, spec),
         **{column_of(each): log[column_of(each)] for each in spec.all_segments},
         **{of_log: log[name] for name, of_log in _worth_columns(spec, log).items()},
@@ -120,6 +122,16 @@ def narrowed(log: Table, spec: Spec) -> Table:
     if spec.end is not None:
         rows = rows.filter(rows.time < ibis.literal(spec.end))
     return rows.mutate(id=ibis.row_number())
+
+
+def _bucket(log: Table, spec: Spec) -> dict[str, Value]:
+    """Of the unit that a row is of. A row of nobody is a unit of its own, with what else its request has."""
+    if spec.unit is None:
+        return {}
+    _need(log, [spec.unit], "unit: the log")
+    unit = ibis.coalesce(as_id(log[spec.unit]), as_id(log.request_id), ibis.literal(""))
+    # Not by the hash that Envoy divides users with: an arm would have the users of some buckets alone.
+    return {"bucket": (unit.concat("/unit").hash() & (2**62 - 1)) % BUCKETS}
 
 
 def _foretold(log: Table, spec: Spec) -> dict[str, Value]:

@@ -1,7 +1,7 @@
 """From files to what they say: the evaluator as a function."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
@@ -19,7 +19,7 @@ from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.sources import Listing, close_to_files, engine, listing, logged, table
 from modelward_evaluate.spec import Run, Spec
-from modelward_evaluate.sums import Group, Losses, groups, losses, prepared
+from modelward_evaluate.sums import Factors, Group, Losses, by_bucket, groups, losses, prepared
 from modelward_evaluate.to_come import ToCome, estimated
 from modelward_monitor.predictionlog.names import File, counted
 from modelward_quality import fairness
@@ -50,16 +50,21 @@ PARITIES: Final = {
 }
 
 
+Buckets = Mapping[tuple[str, str], Sequence[Statistics]]
+"""Sums of buckets of units, by revision and arm."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """`counts`: what became of predictions and outcomes (cohorts.py); `groups`: sums of each day, revision and arm, of
     all rows and by segment; `losses`: by day, where concept drift is asked for; `to_come`: what rows
-    are most likely worth whose outcomes are still to come."""
+    are most likely worth whose outcomes are still to come; `buckets`: of units, where that was asked for."""
 
     counts: dict[str, int]
     groups: tuple[Group, ...]
     losses: tuple[Losses, ...] = ()
     to_come: tuple[ToCome, ...] = ()
+    buckets: tuple[Buckets, ...] = ()
 
 
 def evaluate(spec: Spec) -> Evaluation:
@@ -71,11 +76,15 @@ def evaluate(spec: Spec) -> Evaluation:
         return Evaluation(found.counts, known, tuple(watched), tuple(to_come))
 
 
-def by_hour(spec: Spec) -> Evaluation:
-    """The sums of all rows by hour, revision and arm, and nothing else of an evaluation. Raises EvaluationError."""
+def by_hour(spec: Spec, weighted: Callable[[tuple[Group, ...]], Iterable[Factors]] = lambda _: ()) -> Evaluation:
+    """The sums of all rows by hour, revision and arm, and nothing else of an evaluation; where `spec.unit` says whose
+    rows are also by buckets of units, once for each of the weights that `weighted` makes of the hours. Raises
+    EvaluationError."""
     hours = spec.model_copy(update={"hourly": True, "segments": (), "fairness": None, "concept": None})
     with _measured(hours) as (found, rows):
-        return Evaluation(found.counts, tuple(groups(rows, hours)))
+        known = tuple(groups(rows, hours))
+        buckets = (by_bucket(rows, hours, each) for each in (weighted(known) if hours.unit is not None else ()))
+        return Evaluation(found.counts, known, buckets=tuple(buckets))
 
 
 def losses_by_day(spec: Spec) -> tuple[Losses, ...]:

@@ -4,6 +4,7 @@ MODELWARD_EVALUATION says what; the message of the container that ends has what 
 was. A Job has no rights in the cluster and writes nothing into the store.
 """
 
+import json
 import logging
 import os
 import sys
@@ -13,12 +14,13 @@ from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from modelward_evaluate import pairs, report
+from modelward_evaluate import pairs, parity_job, report
 from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import by_hour, evaluate, losses_by_day, of_days
 from modelward_evaluate.pairs import Pair
+from modelward_evaluate.parity_job import ParityJob
 from modelward_evaluate.report import Asked
 from modelward_evaluate.sources import listing
 from modelward_evaluate.spec import Concept, Spec
@@ -74,8 +76,9 @@ def run(job: Job) -> dict[str, Any]:
     if not of_days(paths, spec):
         return report.nothing(asked, "predictions")
     if job.pairs:
-        hours = by_hour(spec)
-        return report.compared(hours, asked, pairs.told(hours.groups, job.pairs, positive_of(spec), job.metrics))
+        hours = by_hour(spec, lambda known: [pairs.factors(known, each) for each in job.pairs])
+        rows = pairs.told(hours.groups, job.pairs, positive_of(spec), job.metrics, hours.buckets)
+        return report.compared(hours, asked, rows)
     found, before = evaluate(spec), None
     if job.before is not None:
         earlier = spec.model_copy(
@@ -91,14 +94,25 @@ def run(job: Job) -> dict[str, Any]:
     return report.report(found, before, spec, asked, watched or ())
 
 
+def read(text: str) -> Job | ParityJob:
+    """What is asked for. Raises ValidationError."""
+    try:
+        known = json.loads(text)
+    except ValueError:
+        known = None
+    kind = ParityJob if isinstance(known, dict) and parity_job.FIELD in known else Job
+    return kind.model_validate_json(text)
+
+
 def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -> int:
     """0: it was evaluated; 1: the message says why not."""
     whose: dict[str, str] = {}
     try:
-        job = Job.model_validate_json(environment.get(VARIABLE, ""))
+        job = read(environment.get(VARIABLE, ""))
         whose = {"revision": job.revision}
-        log.info("evaluating predictions from %s to %s", job.evaluation.begin, job.evaluation.end, extra=whose)
-        told, code = report.pack(run(job)), 0
+        days = job.parity if isinstance(job, ParityJob) else job.evaluation
+        log.info("evaluating predictions from %s to %s", days.begin, days.end, extra=whose)
+        told, code = report.pack(parity_job.run(job) if isinstance(job, ParityJob) else run(job)), 0
         log.info("evaluated", extra=whose)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -5,7 +5,7 @@ an arm would look bad whose share was larger when all were hard. So hours are he
 counts by as much as the arm has of it, and an hour that one of them has nothing of does not count.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import reduce
@@ -14,9 +14,10 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from modelward_evaluate.evaluate import STABLE
+from modelward_evaluate.evaluate import STABLE, Buckets
 from modelward_evaluate.report import Row, cut, short
-from modelward_evaluate.sums import Group
+from modelward_evaluate.sums import Factors, Group
+from modelward_quality.clustered import errors, widened
 from modelward_quality.difference import difference
 from modelward_quality.estimate import Estimate
 from modelward_quality.reweighted import reweighted, weight_of
@@ -50,13 +51,34 @@ class Sides:
 
 def sides(found: Iterable[Group], pair: Pair) -> Sides | None:
     """`found`: by the hour. None: there is no hour that both have rows of."""
-    known = [each for each in found if not each.segment and datetime.fromisoformat(each.day) >= _floor(pair.begin)]
-    arm, stable = (_hours(known, *side) for side in ((pair.revision, pair.arm), (pair.against, STABLE)))
-    both = sorted(arm.keys() & stable.keys())
+    arm, stable, both = _both(found, pair)
     if not both:
         return None
-    as_of_arm = (reweighted(stable[hour], weight_of(arm[hour]) / weight_of(stable[hour])) for hour in both)
+    as_of_arm = (reweighted(stable[hour], _factor(arm, stable, hour)) for hour in both)
     return Sides(reduce(add, (arm[hour] for hour in both)), reduce(add, as_of_arm))
+
+
+def factors(found: Iterable[Group], pair: Pair) -> Factors:
+    """What weights of rows are multiplied by for the same two sides, by the hour."""
+    arm, stable, both = _both(found, pair)
+    return {
+        (pair.revision, pair.arm): dict.fromkeys(both, 1.0),
+        (pair.against, STABLE): {hour: _factor(arm, stable, hour) for hour in both},
+    }
+
+
+_Hours = Mapping[str, Statistics]
+
+
+def _both(found: Iterable[Group], pair: Pair) -> tuple[_Hours, _Hours, list[str]]:
+    """Sums by the hour of the arm and of the stable, and the hours that both have."""
+    known = [each for each in found if not each.segment and datetime.fromisoformat(each.day) >= _floor(pair.begin)]
+    arm, stable = (_hours(known, *side) for side in ((pair.revision, pair.arm), (pair.against, STABLE)))
+    return arm, stable, sorted(arm.keys() & stable.keys())
+
+
+def _factor(arm: _Hours, stable: _Hours, hour: str) -> float:
+    return weight_of(arm[hour]) / weight_of(stable[hour])
 
 
 def _floor(begin: datetime) -> datetime:
@@ -70,24 +92,42 @@ def _hours(found: Iterable[Group], revision: str, arm: str) -> dict[str, Statist
     return {each.day: each.statistics for each in own if weight_of(each.statistics) > 0}
 
 
-def told(found: Iterable[Group], pairs: Iterable[Pair], positive: str | None, metrics: Iterable[str]) -> list[Row]:
+def told(
+    found: Iterable[Group], pairs: Sequence[Pair], positive: str | None, metrics: Iterable[str],
+    buckets: Sequence[Buckets] = (),
+) -> list[Row]:  # fmt: skip
     """For the message of a Job, for each pair and metric that both have: its name, the metric, value and rows of the
     arm, value and rows of the stable, the difference, and lower and upper end at each level (None: it has no
-    interval)."""
+    interval). `buckets`: of units, for each pair, where rows of one are not independent."""
     known, wanted = tuple(found), tuple(metrics)
-    return [row for pair in pairs for row in _rows(known, pair, positive, wanted)]
+    units: Sequence[Buckets | None] = buckets or [None] * len(pairs)
+    return [
+        row
+        for pair, own in zip(pairs, units, strict=True)
+        for row in _rows(known, pair, positive, wanted, own)
+    ]  # fmt: skip
 
 
-def _rows(found: tuple[Group, ...], pair: Pair, positive: str | None, metrics: tuple[str, ...]) -> Iterator[Row]:
+def _rows(
+    found: tuple[Group, ...], pair: Pair, positive: str | None, metrics: tuple[str, ...], units: Buckets | None
+) -> Iterator[Row]:
     both = sides(found, pair)
     if both is None:
         return
+    unsure: Mapping[str, float] = {}
+    freedom = 0.0
+    if units is not None:
+        unsure, freedom = errors(units[pair.revision, pair.arm], units[pair.against, STABLE], positive)
     by_level = [_values(both, positive, level) for level in pair.levels]
     for name in metrics:
         if any(name not in side for side in by_level[0]):
             continue
         arm, stable = (side[name] for side in by_level[0])
         gaps = [difference(own[name], other[name]) for own, other in by_level]
+        if units is not None:
+            gaps = [
+                widened(gap, unsure.get(name), freedom, level) for gap, level in zip(gaps, pair.levels, strict=True)
+            ]  # fmt: skip
         yield [
             cut(pair.name), name, short(arm.value), arm.rows, short(stable.value), stable.rows, short(gaps[0].value),
             [_ends(gap) for gap in gaps],

@@ -3,8 +3,9 @@
 `python -m modelward_evaluate.parity SPEC.json`, or `modelward parity-check SPEC.json`. Each logged row is held against
 the newest row of features that has its key and is no later than its request: what training would have been given.
 Columns differ where numbers are further apart than `tolerance` and where texts are not the same; nothing and something
-differ, and nothing and nothing are equal. Exit code 0: no column's share of unequal values is surely above `threshold`;
-3: some are; 1: it could not be found out.
+differ, and nothing and nothing are equal. Rows of one entity are no evidence of their own for each other: intervals
+are as wide as so many entities leave them. Exit code 0: no column's share of unequal values is surely above
+`threshold`; 3: some are; 1: it could not be found out.
 """
 
 import argparse
@@ -12,21 +13,24 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
 
 import ibis
+from ibis.backends.duckdb import Backend
 from ibis.expr.types import BooleanValue, Table, Value
 from pydantic import Field, ValidationError, model_validator
 
+from modelward_evaluate import tables
 from modelward_evaluate.columns import TIME, as_id, as_label, as_number, listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import FOLDERS, of_days
 from modelward_evaluate.sources import close_to_files, engine, listing, logged, table
-from modelward_evaluate.spec import Column, Files, Run, explained
-from modelward_quality.estimate import Estimate, estimate, wilson
+from modelward_evaluate.spec import Column, Files, Run, Source, explained
+from modelward_quality.estimate import LEVEL, Estimate, estimate, wilson
 
 UNEQUAL: Final = 3
 """Exit code."""
@@ -38,9 +42,9 @@ INPUT: Final = "input."
 """Before the names of the log's columns of inputs."""
 
 
-class Features(Files):
-    """What the pipeline says. `key`: the column with the entity, as requests named it; `time`: from when on a row
-    holds, None: always, and then a key has one row."""
+class Features(Source):
+    """What the pipeline says, in files or in a table of a database. `key`: the column with the entity, as requests
+    named it; `time`: from when on a row holds, None: always, and then a key has one row."""
 
     key: Column = "key"
     time: Column | None = None
@@ -50,7 +54,8 @@ class Parity(Run):
     """`columns`: of the log, and what the features call each; none: all inputs that have a feature of their name.
     `key`: of the log; `tolerance`: of numbers, relative to the larger one; `threshold`: the share of a column's
     values that may be unequal; `max_age_seconds`: an older row of features is none, as in an
-    online store; `examples`: of unequal values, for each column."""
+    online store; `examples`: of unequal values, for each column; `chance`: that any column is said to be surely
+    unequal which is not, None: each has an interval of 95 %."""
 
     predictions: Files
     features: Features
@@ -60,6 +65,11 @@ class Parity(Run):
     threshold: Annotated[float, Field(ge=0, lt=1)] = 0.01
     max_age_seconds: Annotated[float, Field(gt=0)] | None = None
     examples: Annotated[int, Field(ge=0, le=100)] = 5
+    chance: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    def level(self, columns: int) -> float:
+        """Of the intervals. One end of each is looked at (Bonferroni)."""
+        return LEVEL if self.chance is None else max(0.5, 1 - 2 * self.chance / max(1, columns))
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -81,18 +91,42 @@ def check(asked: Parity) -> dict[str, Any]:
     log, of_log = logged(asked.predictions)
     if of_log:
         log = replace(log, paths=of_days(of_log, asked))
-    features = listing(asked.features)
+    offline = None if asked.features.files is None else listing(asked.features.files)
     with engine(asked, "comparison") as con:
         ids = {asked.key, "request_id"}
         predictions = table(con, "predictions", log, "predictions", ids.__contains__, FOLDERS if of_log else None)
-        given = table(con, "features", features, "features", {asked.features.key}.__contains__)
+        if offline is not None:
+            given = table(con, "features", offline, "features", {asked.features.key}.__contains__)
+        else:
+            given = _from_table(con, asked, predictions)
         close_to_files(con)
         columns = _columns(asked, predictions, given)
         keep = partial(con.create_table, temp=True)
         rows = keep("logged", _logged(predictions, asked, columns))
         known = keep("known", _known(given, asked, columns))
         pairs = keep("pairs", _pairs(rows, known, asked))
-        return _told(rows, known, pairs, asked, columns)
+        found = _told(rows, known, pairs, asked, columns)
+        found["counts"]["unreadableFeatures"] = _unreadable(given, asked.features.time)
+        return found
+
+
+def _from_table(con: Backend, asked: Parity, predictions: Table) -> Table:
+    """The columns that are compared, of rows that may be the newest of a request's time."""
+    source, where = asked.features, asked.features.table
+    assert where is not None
+
+    def narrowed(remote: Table) -> Table:
+        names = dict.fromkeys([
+            source.key, *([source.time] if source.time else ()), *_columns(asked, predictions, remote).values()
+        ])  # fmt: skip
+        oldest = None
+        if asked.begin is not None and asked.max_age_seconds is not None:
+            oldest = asked.begin - timedelta(seconds=asked.max_age_seconds) - tables.MARGIN
+        newest = None if asked.end is None else asked.end + tables.MARGIN
+        rows = remote if source.time is None else remote.filter(tables.is_between(remote[source.time], oldest, newest))
+        return rows.select(*names)
+
+    return tables.copied(con, where, tables.FEATURES, {source.key}, narrowed)
 
 
 def _columns(asked: Parity, predictions: Table, given: Table) -> dict[str, str]:
@@ -137,11 +171,16 @@ def _known(given: Table, asked: Parity, columns: Mapping[str, str]) -> Table:
     time = asked.features.time
     rows = given.select(
         key=as_id(given[asked.features.key]),
-        since=given[time].cast(TIME) if time is not None else ibis.literal("0001-01-01").cast(TIME),
+        since=given[time].try_cast(TIME) if time is not None else ibis.literal("0001-01-01").cast(TIME),
         **{f"f{number}": given[name] for number, name in enumerate(columns.values())},
     )
     rows = rows.filter(rows.key.notnull() & rows.since.notnull()).distinct()
     return rows.mutate(several=rows.count().over(ibis.window(group_by=["key", "since"])))
+
+
+def _unreadable(given: Table, time: str | None) -> int:
+    """Rows of features whose time is none: they are not compared."""
+    return 0 if time is None else _number((given[time].notnull() & given[time].try_cast(TIME).isnull()).sum())
 
 
 def _pairs(rows: Table, known: Table, asked: Parity) -> Table:
@@ -164,13 +203,14 @@ def _told(rows: Table, known: Table, pairs: Table, asked: Parity, columns: Mappi
         "contradictingFeatures": _number((known.several > 1).sum()),
     }
     counts["withoutFeatures"] = counts["predictions"] - counts["withoutKey"] - counts["compared"]
-    found = [_of_column(number, *names, pairs, asked) for number, names in enumerate(columns.items())]
+    level = asked.level(len(columns))
+    found = [_of_column(number, *names, pairs, asked, level) for number, names in enumerate(columns.items())]
     found.sort(key=lambda each: (-each["share"]["value"] if each["share"] else 0.0, each["column"]))
     unequal = [each["column"] for each in found if each["share"] and each["share"]["low"] > asked.threshold]
     return {"counts": counts, "threshold": asked.threshold, "unequal": unequal, "columns": found}
 
 
-def _of_column(number: int, column: str, feature: str, pairs: Table, asked: Parity) -> dict[str, Any]:
+def _of_column(number: int, column: str, feature: str, pairs: Table, asked: Parity, level: float) -> dict[str, Any]:
     logged, given = pairs[f"l{number}"], pairs[f"f{number}"]
     differs = ~_same(logged, given, asked.tolerance)
     by_day = (
@@ -188,11 +228,12 @@ def _of_column(number: int, column: str, feature: str, pairs: Table, asked: Pari
     rows, unequal = (sum(each[name] for each in by_day) for name in ("rows", "unequal"))
     share: Estimate | None = None
     if rows:
-        share = estimate(unequal / rows, wilson(unequal / rows, rows), rows)
+        share = estimate(unequal / rows, wilson(unequal / rows, _independent(pairs, differs, rows), level), rows)
     return {
         "column": column,
         "feature": feature,
         "share": None if share is None else asdict(share),
+        "unequal": unequal,
         "loggedMissing": sum(each["loggedMissing"] for each in by_day),
         "featureMissing": sum(each["featureMissing"] for each in by_day),
         "since": _since(by_day, asked.threshold),
@@ -201,6 +242,25 @@ def _of_column(number: int, column: str, feature: str, pairs: Table, asked: Pari
         ],
         "examples": _examples(pairs, differs, number, asked.examples),
     }
+
+
+def _independent(pairs: Table, differs: BooleanValue, rows: int) -> float:
+    """How many rows that know nothing of each other would leave the share as unsure: the variance of a ratio of sums
+    over entities (Cochran 1977, "Sampling Techniques", section 9A.2)."""
+    each = pairs.group_by("key").agg(rows=pairs.count().cast("float64"), unequal=differs.sum().cast("float64"))
+    sums = each.agg(
+        entities=each.count(), rows=(each.rows * each.rows).sum(), both=(each.rows * each.unequal).sum(),
+        unequal=(each.unequal * each.unequal).sum(), share=each.unequal.sum() / each.rows.sum(),
+    ).to_pyarrow().to_pylist()[0]  # fmt: skip
+    share, entities = float(sums["share"]), int(sums["entities"])
+    spread = float(sums["unequal"] - 2 * share * sums["both"] + share * share * sums["rows"])
+    if entities < 2:
+        return 1.0
+    if spread <= 0:
+        # All entities have the same share: nothing is seen of how they differ, and so many there are.
+        return float(entities)
+    variance = spread / rows**2 * entities / (entities - 1)
+    return min(float(rows), share * (1 - share) / variance)
 
 
 def _same(logged: Value, given: Value, tolerance: float) -> BooleanValue:

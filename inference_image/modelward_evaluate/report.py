@@ -113,7 +113,7 @@ def pack(told: Mapping[str, Any]) -> str:
     kept = dict(told)
     dropped = 0
     while len(message := _packed({**kept, "dropped": dropped} if dropped else kept)) > LIMIT:
-        name = next((each for each in ("values", "pairs") if kept.get(each)), None)
+        name = next((each for each in ("values", "pairs", "examples", "columns") if kept.get(each)), None)
         if name is None:
             break
         least = max(1, len(kept[name]) // 20)

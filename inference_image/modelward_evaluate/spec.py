@@ -57,7 +57,7 @@ class DatabaseTable(Strict):
         if named or {name.lower() for name, _ in parse_qsl(parts.query)} & SECRETS:
             raise ValueError(
                 "url: it has a password, which would stand in files and logs; leave it out, and set "
-                "OUTCOMES_TABLE_USER and OUTCOMES_TABLE_PASSWORD in the environment"
+                "OUTCOMES_TABLE_USER and OUTCOMES_TABLE_PASSWORD (of features: FEATURES_TABLE_…) in the environment"
             )
         return self
 
@@ -66,25 +66,12 @@ SECRETS: Final = {"password", "passwd", "sslpassword", "token", "auth", "private
 """Parameters of an address that have no place in a file."""
 
 
-class Outcomes(Strict):
-    """Where they are: files (`path`) or a `table`. Columns by what they mean; either `request_id` or `key` has to be
-    there in the data.
-
-    `absent`: the outcome of rows that have none when their window is over (no chargeback came: "0").
-    """
+class Source(Strict):
+    """Where rows of a team's own are: files (`path`, with `credentials` as those of predictions) or a `table`."""
 
     path: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
     credentials: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
-    """Of files, as those of predictions."""
     table: DatabaseTable | None = None
-    value: Column = "value"
-    request_id: Column = "request_id"
-    key: Column = "key"
-    row: Column = "row"
-    time: Column = "time"
-    arrived: Column = "arrived"
-    weight: Column = "weight"
-    absent: str | FiniteFloat | bool | None = None
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> Self:
@@ -95,6 +82,22 @@ class Outcomes(Strict):
     @property
     def files(self) -> Files | None:
         return None if self.path is None else Files(path=self.path, credentials=self.credentials)
+
+
+class Outcomes(Source):
+    """Columns by what they mean; either `request_id` or `key` has to be there in the data.
+
+    `absent`: the outcome of rows that have none when their window is over (no chargeback came: "0").
+    """
+
+    value: Column = "value"
+    request_id: Column = "request_id"
+    key: Column = "key"
+    row: Column = "row"
+    time: Column = "time"
+    arrived: Column = "arrived"
+    weight: Column = "weight"
+    absent: str | FiniteFloat | bool | None = None
 
 
 class Classes(Strict):
@@ -186,6 +189,8 @@ class Spec(Run):
     concept: Concept | None = None
     hourly: bool = False
     """Whether sums are of each hour, and not of each day."""
+    unit: Column | None = None
+    """The log's column that says whose a row is, where rows of one user are not independent."""
 
     @property
     def all_segments(self) -> tuple[Segment, ...]:

@@ -6,6 +6,7 @@ and close to one another, and a group of small ones its mean beside one of large
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -17,6 +18,7 @@ from ibis.expr.types import IntegerValue, StringValue, Table, Value
 from modelward_evaluate.cohorts import OTHERS, column_of, positive_of
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
 from modelward_quality.calibration import BINS, Bin, calibration_of
+from modelward_quality.clustered import BUCKETS
 from modelward_quality.confusion import Pair, confusion_of
 from modelward_quality.moments import Moments, moments
 from modelward_quality.ranking import ndcg, reciprocal_rank
@@ -86,6 +88,37 @@ def _valued(rows: Table, segment: Segment | None, names: Mapping[int, str]) -> T
         code = rows[code_of(segment)]
         value = code.isin(list(names)).ifelse(code, value)
     return rows.mutate(value=value)
+
+
+Factors = Mapping[tuple[str, str], Mapping[str, float]]
+"""Of a revision and arm, by the hour: what the weight of each row is multiplied by. Other rows count nothing."""
+
+
+def by_bucket(rows: Table, spec: Spec, factors: Factors) -> dict[tuple[str, str], list[Statistics]]:
+    """The sums of each bucket of units, in their order, by revision and arm. `rows`: of `prepared`, by the hour, with a
+    column `bucket`."""
+    sides = {code: (of[0], of[1]) for code, of in _texts(rows, "side", "revision", "arm").items()}
+    pairs = _texts(rows, "pair", "outcome", "foretold") if "pair" in rows.columns else {}
+    table = [
+        {"of_day": datetime.fromisoformat(hour), "of_side": code, "factor": factor}
+        for code, side in sides.items()
+        for hour, factor in factors.get(side, {}).items()
+    ]
+    found: dict[tuple[str, str], list[Statistics]] = {side: [Statistics()] * BUCKETS for side in factors}
+    if not table:
+        return found
+    given = ibis.memtable(table, schema={"of_day": rows.day.type(), "of_side": "int64", "factor": "float64"})
+    joined = rows.inner_join(given, [rows.day == given.of_day, rows.side == given.of_side])
+    # A code of a value is never OTHER.
+    valued = joined.mutate(weight=joined.weight * joined.factor, value=joined.bucket.cast("int64") + 1)
+    valued = valued.drop("of_day", "of_side", "factor")
+    keys = ("side", "value")
+    made = (
+        _of_rankings(valued, spec.task, keys) if isinstance(spec.task, Ranking) else _of_rows(valued, spec, keys, pairs)
+    )
+    for (_, side, bucket), statistics in made:
+        found[sides[side]][bucket - 1] = statistics
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,15 @@
-"""Outcomes in a table of a team's database or warehouse, read through Ibis: the columns and times that are asked for.
+"""Tables of a team's database or warehouse, read through Ibis: the columns and times that are asked for.
 
 What is read becomes a table of the engine, so that all that follows is the same as for files. Numbers, truths and texts
 come as they are, everything else (times, UUIDs, enumerations, exact numbers) as the text that the database makes of it:
-a value that no other system can hold is then one unreadable outcome and not the end of the evaluation.
+a value that no other system can hold is then one unreadable row and not the end of the evaluation.
 Failure: EvaluationError, without credentials.
 """
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -27,6 +28,21 @@ USER: Final = "OUTCOMES_TABLE_USER"
 PASSWORD: Final = "OUTCOMES_TABLE_PASSWORD"  # noqa: S105  the variable's name
 """Variables with credentials. PostgreSQL's own (PGPASSWORD, PGPASSFILE, …), Google's and others count as well."""
 
+
+@dataclass(frozen=True)
+class Place:
+    """Whose table it is. `name`: of the table that is made of it; `field`: of the specification, for messages; `user`,
+    `password`: variables with its login."""
+
+    name: str
+    field: str
+    user: str
+    password: str
+
+
+OUTCOMES: Final = Place("outcomes", "outcomes.table", USER, PASSWORD)
+FEATURES: Final = Place("features", "features.table", "FEATURES_TABLE_USER", "FEATURES_TABLE_PASSWORD")
+
 CHUNK: Final = 10_000
 """Rows that are fetched at a time."""
 
@@ -44,25 +60,35 @@ def read(con: Backend, spec: Spec) -> Table:
     """The outcomes, in `con`. Raises EvaluationError."""
     asked = spec.outcomes.table
     assert asked is not None, "the specification names a table"
-    remote = _connected(asked)
-    try:
-        found = _table(remote, asked)
+
+    def narrowed(found: Table) -> Table:
         check_columns(found.columns, spec.outcomes)
         names = [name for each in MEANINGS if (name := getattr(spec.outcomes, each)) in found.columns]
-        narrowed = found.filter(_is_asked_for(found, spec)).select(*dict.fromkeys(names))
-        exact = [name for name, kind in narrowed.schema().items() if kind.is_decimal()]
-        ids = {spec.outcomes.request_id, spec.outcomes.key}
-        plain = narrowed.select(**{name: _plain(narrowed[name], name in ids) for name in narrowed.columns})
-        made = _copied(con, remote, plain, asked)
+        return found.filter(_is_asked_for(found, spec)).select(*dict.fromkeys(names))
+
+    return copied(con, asked, OUTCOMES, {spec.outcomes.request_id, spec.outcomes.key}, narrowed)
+
+
+def copied(
+    con: Backend, asked: DatabaseTable, place: Place, ids: Collection[str], narrowed: Callable[[Table], Table]
+) -> Table:
+    """A table of `con` with what `narrowed` leaves of the remote one. `ids`: columns that are padded with spaces where
+    they have a fixed length. Raises EvaluationError."""
+    remote = _connected(asked, place)
+    try:
+        wanted = narrowed(_table(remote, asked, place))
+        exact = [name for name, kind in wanted.schema().items() if kind.is_decimal()]
+        plain = wanted.select(**{name: _plain(wanted[name], name in ids) for name in wanted.columns})
+        made = _copied(con, remote, plain, asked, place)
         return made.mutate(**{name: as_exact(made[name]) for name in exact}) if exact else made
     finally:
         with contextlib.suppress(Exception):  # it was of use before
             remote.disconnect()
 
 
-def _connected(asked: DatabaseTable) -> Any:
+def _connected(asked: DatabaseTable, place: Place) -> Any:
     options: dict[str, Any] = {}
-    user, password = os.environ.get(USER), os.environ.get(PASSWORD)
+    user, password = os.environ.get(place.user), os.environ.get(place.password)
     if asked.kind == "duckdb":
         # A view in it must not read other files.
         options = {"read_only": True, "enable_external_access": "false"}
@@ -80,28 +106,28 @@ def _connected(asked: DatabaseTable) -> Any:
         return con
     except ImportError as error:
         raise EvaluationError(
-            f"outcomes.table: {asked.kind} needs a driver that is not installed ({error.name}); "
+            f"{place.field}: {asked.kind} needs a driver that is not installed ({error.name}); "
             f"pip install 'ibis-framework[{asked.kind}]'"
         ) from error
     except Exception as error:  # of a driver, of which there are many
         raise EvaluationError(
-            f"outcomes.table: {asked.url} can't be reached: {_words(error)}; check the address, and {USER} and "
-            f"{PASSWORD} of the environment"
+            f"{place.field}: {asked.url} can't be reached: {_words(error)}; check the address, and {place.user} and "
+            f"{place.password} of the environment"
         ) from error
 
 
-def _table(remote: Any, asked: DatabaseTable) -> Table:
+def _table(remote: Any, asked: DatabaseTable, place: Place) -> Table:
     where = asked.name if asked.database is None else f"{asked.database}.{asked.name}"
     try:
         found: Table = remote.table(asked.name, database=asked.database)
         return found
     except TableNotFound as error:
         raise EvaluationError(
-            f"outcomes.table: there is no table {where!r} at {asked.url}; write its name as the database has it (a "
+            f"{place.field}: there is no table {where!r} at {asked.url}; write its name as the database has it (a "
             "schema goes into `schema`)"
         ) from error
     except Exception as error:
-        raise EvaluationError(f"outcomes.table: {where!r} can't be looked at: {_words(error)}") from error
+        raise EvaluationError(f"{place.field}: {where!r} can't be looked at: {_words(error)}") from error
 
 
 def _is_asked_for(found: Table, spec: Spec) -> BooleanValue:
@@ -115,12 +141,12 @@ def _is_asked_for(found: Table, spec: Spec) -> BooleanValue:
     for name in (spec.outcomes.time, spec.outcomes.arrived):  # the second decides where it is there
         if name in found.columns:
             each = found[name]
-            within = each.isnull().ifelse(within, _is_between(each, low, high))
+            within = each.isnull().ifelse(within, is_between(each, low, high))
     return within
 
 
-def _is_between(when: Value, low: datetime | None, high: datetime | None) -> BooleanValue:
-    """Of a column that has times; what has texts is read as a whole."""
+def is_between(when: Value, low: datetime | None, high: datetime | None) -> BooleanValue:
+    """Of a column that has times; what has texts is read as a whole. None: there is no such end."""
     kind = when.type()
     if not kind.is_timestamp() and not kind.is_date():
         return ibis.literal(True)
@@ -151,7 +177,7 @@ def _plain(value: Value, is_id: bool) -> Value:
     return value.cast("string")
 
 
-def _copied(con: Backend, remote: Any, plain: Table, asked: DatabaseTable) -> Table:
+def _copied(con: Backend, remote: Any, plain: Table, asked: DatabaseTable, place: Place) -> Table:
     """What is read, a chunk at a time: nothing of it has to fit into memory."""
     failed: list[Exception] = []
 
@@ -165,13 +191,13 @@ def _copied(con: Backend, remote: Any, plain: Table, asked: DatabaseTable) -> Ta
     schema = plain.schema().to_pyarrow()
     try:
         con.con.register("arriving", pyarrow.RecordBatchReader.from_batches(schema, told()))
-        con.con.execute("CREATE TEMP TABLE outcomes AS SELECT * FROM arriving")
+        con.con.execute(f"CREATE TEMP TABLE {place.name} AS SELECT * FROM arriving")  # noqa: S608  a name of ours
         con.con.unregister("arriving")
-        return con.table("outcomes")
+        return con.table(place.name)
     except Exception as error:
         what = failed[0] if failed else error
         hint = "; grant SELECT on it" if "permission denied" in str(what).lower() else ""
-        raise EvaluationError(f"outcomes.table: {asked.name!r} can't be read: {_words(what)}{hint}") from error
+        raise EvaluationError(f"{place.field}: {asked.name!r} can't be read: {_words(what)}{hint}") from error
 
 
 def _batches(remote: Any, plain: Table, asked: DatabaseTable) -> Iterator[Any]:
@@ -180,7 +206,7 @@ def _batches(remote: Any, plain: Table, asked: DatabaseTable) -> Iterator[Any]:
         return
     # Its driver would else hold all rows before the first is handed out.
     kind = plain.schema().as_struct().to_pyarrow()
-    with remote.con.transaction(), remote.con.cursor(name="outcomes") as cursor:
+    with remote.con.transaction(), remote.con.cursor(name="rows") as cursor:
         cursor.execute(remote.compile(plain))
         while rows := cursor.fetchmany(CHUNK):
             yield pyarrow.RecordBatch.from_struct_array(pyarrow.array(map(tuple, rows), kind))
@@ -189,7 +215,7 @@ def _batches(remote: Any, plain: Table, asked: DatabaseTable) -> Iterator[Any]:
 def _words(error: Exception, environment: Mapping[str, str] = os.environ) -> str:
     """What a driver says, without a password."""
     said = first_line(error)[:500]
-    for name in (PASSWORD, "PGPASSWORD"):
+    for name in (OUTCOMES.password, FEATURES.password, "PGPASSWORD"):
         if secret := environment.get(name):
             said = said.replace(secret, "…")
     return said

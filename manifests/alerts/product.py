@@ -121,11 +121,27 @@ def _of_what_watches() -> list[Alert]:
             "outcomes-worse", "5m",
         ),
         Alert(
-            "ModelwardOutcomesMissing", TICKET, f"{told('modelward_driftpolicy_measured', 'namespace, name')} == 0",
-            f"Nobody knows what the models of the DriftPolicy {NAME} are worth",
+            "ModelwardOutcomesMissing", TICKET, f"{told('modelward_driftpolicy_measured', 'namespace, policy')} == 0",
+            f"Nobody knows what the models of the DriftPolicy {POLICY} are worth",
             "For a day no evaluation has brought a value: outcomes do not come, or the Job that joins them fails. The "
             "condition Measured says which.",
             "outcomes-missing", "1d",
+        ),
+        Alert(
+            "ModelwardFeaturesUnequal", TICKET,
+            f"{told('modelward_driftpolicy_feature_parity', 'namespace, policy')} == 0",
+            f"Models of the DriftPolicy {POLICY} are asked something else than they were trained on",
+            "Columns of requests differ from what the training pipeline says of the same entity and time, more often "
+            "than spec.parity.threshold: kubectl describe dp names them, and since when. Drift sees none of it.",
+            "features-unequal", "5m",
+        ),
+        Alert(
+            "ModelwardFeaturesNotCompared", TICKET,
+            f"{told('modelward_driftpolicy_features_compared', 'namespace, policy')} == 0",
+            f"Nobody knows whether requests have the features of training: the DriftPolicy {POLICY}",
+            "For two days no check has brought a result: features do not come, have other keys, or the Job that "
+            "compares them fails. The condition FeatureParity says which.",
+            "features-not-compared", "2d",
         ),
         Alert(
             "ModelwardDataQuality", TICKET,

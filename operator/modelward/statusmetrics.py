@@ -14,7 +14,7 @@ from typing import Any, Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from modelward.api.conditions import MEASURED, OUTCOMES_COMPARED
+from modelward.api.conditions import FEATURE_PARITY, MEASURED, OUTCOMES_COMPARED
 from modelward.api.modeldeployment import parse_slo
 from modelward.api.traffic import CANDIDATE
 from modelward.batches.run import SUCCEEDED, remembered
@@ -154,6 +154,18 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "driftpolicy_measured": (
         "1 while outcomes of all targets are joined with their predictions; a series a policy with spec.quality.",
         POLICY,
+    ),
+    "driftpolicy_feature_parity": (
+        "1 while the requests of all targets have the features of training (the condition FeatureParity), 0 while a "
+        "column of one is unequal; a series a policy with spec.parity, once it is known.", POLICY,
+    ),
+    "driftpolicy_features_compared": (
+        "1 while it is known whether requests have the features of training; a series a policy with spec.parity.",
+        POLICY,
+    ),
+    "feature_unequal_ratio": (
+        "Share of the values of a logged column that are not what the training pipeline says, from 0 to 1, of the last "
+        "check; the worst columns.", (*POLICY, "model", "revision", "column"),
     ),
     "platform_models": (
         "ModelDeployments by how far their pods are what this operator makes of them: current, waiting (a rollout or a "
@@ -326,6 +338,13 @@ def of_policy(body: Mapping[str, Any]) -> Iterator[Series]:
     yield "driftpolicy_stalled", _name_of(body), _is_true(body["status"], "Stalled")
     if any(each["type"] == MEASURED for each in body["status"]["conditions"]):
         yield "driftpolicy_measured", _name_of(body), _is_true(body["status"], MEASURED)
+    for each in body["status"]["conditions"]:
+        if each["type"] == FEATURE_PARITY:
+            known = each["status"] != "Unknown"
+            # A problem that comes and goes is not one of the features: what is not known has no series.
+            yield "driftpolicy_features_compared", _name_of(body), float(known)
+            if known:
+                yield "driftpolicy_feature_parity", _name_of(body), float(each["status"] == "True")
 
 
 def of_registry(body: Mapping[str, Any]) -> Iterator[Series]:
@@ -359,6 +378,10 @@ def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]
         yield "retraining_active", (*owner, each.model), float(each.retraining)
         if each.quality is not None:
             yield from _of_quality((*owner, each.model), each.quality)
+        found = None if each.parity is None else each.parity.found
+        for column in () if found is None else found.columns:
+            labels = (*owner, each.model, found.revision, column.column)
+            yield "feature_unequal_ratio", labels, column.share
 
 
 def _of_quality(target: tuple[str, ...], kept: Kept) -> Iterator[Series]:

@@ -60,6 +60,12 @@ def quality(**fields: Any) -> Object:
     return made
 
 
+def parity(**features: Any) -> Object:
+    made = drift()
+    made["spec"]["parity"] = {"features": {"uri": "s3://lake/features", **features}}
+    return made
+
+
 def gate(**outcomes: Any) -> Object:
     """A rollout that is judged by outcomes, which lie there."""
     judged = {"task": {"kind": "Classes", "label": "output.label"}, "metrics": [{"name": "accuracy", "margin": "0"}]}
@@ -278,6 +284,15 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         quality(outcomes={"uri": "pvc://told/a/b"}), (PATCHES, ("", "persistentvolumeclaims", "get", "told")),
         "may not get PersistentVolumeClaim told in namespace",
     ),
+    "parity, by the log of a model": (parity(), (PATCHES,), "spec.parity: "),
+    "features' credentials": (
+        parity(credentialsSecret={"name": "store"}), (PATCHES, ("", "secrets", "get", "store")),
+        "may not get Secret store in namespace",
+    ),
+    "a claim of features": (
+        parity(uri="pvc://offline/a"), (PATCHES, ("", "persistentvolumeclaims", "get", "offline")),
+        "may not get PersistentVolumeClaim offline in namespace",
+    ),
     "a gate's outcomes, by their credentials": (
         gate(uri="s3://lake/told", credentialsSecret={"name": "store"}), (("", "secrets", "get", "store"),),
         "may not get Secret store in namespace",
@@ -465,7 +480,7 @@ def policies(cluster: Cluster) -> None:
     somebody = Somebody(cluster, "default").may()
     # Each of them comes into force at a moment of its own.
     asking = (
-        model(serviceAccountName="cloud"), job(), quality(), registry(credentialsSecret={"name": "store"}),
+        model(serviceAccountName="cloud"), job(), quality(), parity(), registry(credentialsSecret={"name": "store"}),
         batch(credentialsSecret={"name": "store"}),
     )  # fmt: skip
     for body in asking:

@@ -58,11 +58,34 @@ CLASSES = {"kind": "Classes", "label": "output.label", "positive": "1", "score":
 TABLE: Object = {"url": "postgres://db.example.com:5432/claims", "name": "chargebacks", "schema": "risk"}
 
 
+def parity(features: Object | None = None, **fields: Any) -> Object:
+    return policy(parity={"features": {"uri": "s3://lake/features"} if features is None else features, **fields})
+
+
 def quality(task: Object | None = None, **fields: Any) -> Object:
     return policy(quality={"task": CLASSES if task is None else task, **fields})
 
 
 BAD: dict[str, tuple[Object, str]] = {
+    "features of nowhere": (parity({}), "spec.parity.features: write uri (files) or table"),
+    "features of two places": (parity({"uri": "s3://lake/f", "table": TABLE}), "write uri (files) or table"),
+    "features by http": (parity({"uri": "https://x/y"}), "spec.parity.features.uri: start it with s3://"),
+    "features of a parent": (parity({"uri": "pvc://c/../x"}), "write a plain path"),
+    "features by a password": (
+        parity({"table": {**TABLE, "url": "postgres://me:hunter2@db/f"}}), "leave the password out",
+    ),
+    "features in a claim by a Secret": (
+        parity({"uri": "pvc://c/x", "credentialsSecret": {"name": "s"}}), "spec.parity.features.credentialsSecret",
+    ),
+    "old features without a time": (parity({"uri": "s3://lake/f", "maxAge": "7d"}), "write time as well"),
+    "parity at every minute": (parity(every="1m"), "spec.parity.every: write a period from 5m to 31d"),
+    "two schedules of parity": (
+        parity(every="24h", schedule={"cron": "0 2 * * *"}), "spec.parity: write every (a period) or schedule",
+    ),
+    "a threshold of everything": (parity(threshold="1"), "spec.parity.threshold: write a number from 0 to below 1"),
+    "a tolerance in words": (parity(tolerance="little"), "spec.parity.tolerance: write a number from 0"),
+    "a delay of days": (parity(delay="2d"), "spec.parity.delay: write a duration"),
+    "a thousand examples": (parity(examples=1000), "spec.parity.examples: write a number from 0 to 5"),
     "quality of an unknown task": (quality({"kind": "Clusters"}), "write Classes, Numbers or Ranking"),
     "classes of no column": (quality({"kind": "Classes"}), "name the log's column with the label"),
     "a score of no label": (quality({"kind": "Classes", "score": "s"}), "write the label that the score is"),
@@ -239,6 +262,22 @@ GOOD: dict[str, Object] = {
         memory="8Gi",
         deadline="30m",
     ),
+    "the least parity": parity(),
+    "the whole of parity": parity(
+        {"uri": "s3://lake/f", "credentialsSecret": {"name": "s"}, "key": "id", "time": "t", "maxAge": "7d"},
+        key="input.id",
+        columns=[{"logged": "input.x", "feature": "x"}],
+        tolerance="0",
+        threshold="0.05",
+        days=7,
+        delay="0s",
+        every="6h",
+        examples=3,
+        memory="4Gi",
+        deadline="30m",
+        history=5,
+    ),
+    "parity of a table, by the clock": parity({"table": TABLE}, schedule={"cron": "0 6 * * *"}),
     "quality of numbers": quality(
         {"kind": "Numbers", "value": "v"}, metrics=[{"name": "bias", "min": "-1", "max": "1"}]
     ),
@@ -363,6 +402,7 @@ def test_defaults_and_columns(cluster: Cluster, namespace: str) -> None:
         "FEATURE",
         "VALUE",
         "QUALITY",
+        "PARITY",
         "LAST",
         "RUN",
         "RESULT",

@@ -30,6 +30,9 @@ AUTOSCALED: Final = "Autoscaled"
 MEASURED: Final = "Measured"
 """Of a DriftPolicy, only where spec.quality asks for it."""
 
+FEATURE_PARITY: Final = "FeatureParity"
+"""Of a DriftPolicy, only where spec.parity asks for it."""
+
 COMPLETE: Final = "Complete"
 """Of a BatchInference: whether its last run was."""
 

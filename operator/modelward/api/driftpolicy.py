@@ -12,6 +12,7 @@ from typing import Any, Final
 from modelward.api.invalid import read_as
 from modelward.api.names import ANNOTATION_RETRAIN, FINALIZER_RUN
 from modelward.api.owners import owner_reference
+from modelward.api.parity import Parity, parse_parity
 from modelward.api.quality import Quality, parse_quality
 from modelward.api.triggers import (
     Airflow,
@@ -175,6 +176,7 @@ class Spec:
     suspend: bool = False
     retrain: Retrain | None = None
     quality: Quality | None = None
+    parity: Parity | None = None
     others: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"unread": True})
     """As the user wrote them: for kinds of signals that read their own part."""
 
@@ -230,7 +232,7 @@ def parse_target(raw: Mapping[str, Any]) -> Target:
 
 _READ: Final = frozenset({
     "target", "window", "features", "falseAlarms", "persistence", "actions", "schedule", "suspend", "retrain",
-    "quality",
+    "quality", "parity",
 })  # fmt: skip
 
 
@@ -260,6 +262,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         suspend=bool(raw.get("suspend", False)),
         retrain=None if retrain is None else _retrain(retrain),
         quality=None if raw.get("quality") is None else parse_quality(raw["quality"]),
+        parity=None if raw.get("parity") is None else parse_parity(raw["parity"]),
         others={name: value for name, value in raw.items() if name not in _READ},
     )
 

@@ -33,6 +33,7 @@ class BusinessMargin:
 class QualityGate:
     """`label_window`: None: every outcome counts at once; `every`: least time between two looks; `days`: of matured
     predictions that are compared at most, the latest; `min_samples`: rows with an outcome that each side needs;
+    `unit`: the log's column that says whose a row is, None: rows are taken as independent;
     `max_duration`: since the rollout began, None: a week beyond the label window; `wait_at`: which steps wait."""
 
     task: Task
@@ -41,6 +42,7 @@ class QualityGate:
     metrics: tuple[MetricMargin, ...] = ()
     business: BusinessMargin | None = None
     min_samples: int = 500
+    unit: str | None = None
     every: str = "1h"
     days: int = 28
     max_duration: str | None = None
@@ -72,6 +74,7 @@ def parse_quality_gate(raw: Mapping[str, Any]) -> QualityGate:
         metrics=tuple(MetricMargin(str(each["name"]), str(each["margin"])) for each in raw.get("metrics") or ()),
         business=None if business is None else BusinessMargin(str(business["expression"]), str(business["margin"])),
         min_samples=int(raw.get("minSamples", QualityGate.min_samples)),
+        unit=raw.get("unit"),
         every=str(raw.get("every", QualityGate.every)),
         days=int(raw.get("days", QualityGate.days)),
         max_duration=raw.get("maxDuration"),

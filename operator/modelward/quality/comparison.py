@@ -19,7 +19,7 @@ from modelward.facts import Arm
 from modelward.kube import manifests as common
 from modelward.platform import Platform
 from modelward.quality.evaluation import engine_memory, given, moment, outcomes_of, predictions_of, task_of
-from modelward.quality.job_manifest import Work, manifest
+from modelward.quality.job_manifest import Work, manifest, source_of
 from modelward.quality.measured import DAY, NAME, PARTS, AnyMessage, Moment, Number, Rows, unpacked
 from modelward.rollouts.gates.quality import Compared, Interval, OutcomeGate, basis_of, window_of
 from modelward.rollouts.gates.tested import NOT_SHOWN
@@ -94,6 +94,16 @@ def variants_of(asked: QualityGate, arms: Iterable[Arm], stable: str, uid: str, 
     return Subject(VARIANTS, stable, sides, repr(sides), 0.0, slot, slot + every, (REPORTED,))
 
 
+def assumed(owner: ModelDeployment, asked: QualityGate) -> str:
+    """What is taken for granted of rows without being known, behind a sentence; empty: nothing is."""
+    if owner.spec.traffic.sticky_by is None or asked.unit is not None:
+        return ""
+    return (
+        ". Rows are taken as independent, though spec.traffic.stickyBy keeps users on their arm: name the log's column "
+        "that says whose a row is in spec.rollout.gates.quality.unit"
+    )
+
+
 class About(Stored):
     """The annotation of a Job. `asked`: a hash of what its result depends on."""
 
@@ -145,8 +155,8 @@ def job(
         annotations={names.ANNOTATION_EVALUATION: about},
     )  # fmt: skip
     work = Work(
-        _asked(owner, asked, subject, log, until), log, asked.outcomes, asked.memory, asked.deadline,
-        owner.spec.service_account_name,
+        _asked(owner, asked, subject, log, until), log, source_of(asked.outcomes), asked.memory,
+        asked.deadline, owner.spec.service_account_name,
     )  # fmt: skip
     return manifest(metadata, work, platform)
 
@@ -165,6 +175,7 @@ def _asked(
         "end": moment(until),
         "now": moment(subject.slot or until),
         "business": asked.business.expression if asked.business else None,
+        "unit": asked.unit,
         "memory_mb": engine_memory(asked.memory),
     }
     pairs = [

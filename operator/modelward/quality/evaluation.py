@@ -74,7 +74,7 @@ def _concept(spec: Spec, concept: Concept, quality: Quality, cohort: Cohort) -> 
 
 def predictions_of(log: PredictionLog, folder: str) -> dict[str, Any]:
     """`folder`: below the log's own."""
-    return _files(_place(log.uri, LOG_MOUNT, folder), LOG_CREDENTIALS if log.credentials_secret else None)
+    return files_of(place_of(log.uri, LOG_MOUNT, folder), LOG_CREDENTIALS if log.credentials_secret else None)
 
 
 def engine_memory(limit: str | int) -> int:
@@ -89,21 +89,21 @@ def outcomes_of(wanted: Outcomes, model: ModelDeployment, log: PredictionLog) ->
         return {"table": given(vars(wanted.table)), **columns, **given({"absent": wanted.absent})}
     if wanted.uri is None:
         folder = POSTED.format(namespace=model.namespace, model=model.name)
-        place = _place(log.uri, LOG_MOUNT, folder)
+        place = place_of(log.uri, LOG_MOUNT, folder)
         credentials = LOG_CREDENTIALS if log.credentials_secret else None
     else:
-        place = _place(wanted.uri, OUTCOMES_MOUNT, "")
+        place = place_of(wanted.uri, OUTCOMES_MOUNT, "")
         credentials = OUTCOMES_CREDENTIALS if wanted.credentials_secret else None
         if credentials is None and log.credentials_secret and wanted.uri.startswith("s3://"):
             credentials = LOG_CREDENTIALS
-    return {**_files(place, credentials), **columns, **given({"absent": wanted.absent})}
+    return {**files_of(place, credentials), **columns, **given({"absent": wanted.absent})}
 
 
-def _files(path: str, credentials: str | None) -> dict[str, Any]:
+def files_of(path: str, credentials: str | None) -> dict[str, Any]:
     return given({"path": path, "credentials": credentials if path.startswith("s3://") else None})
 
 
-def _place(uri: str, mount: str, folder: str) -> str:
+def place_of(uri: str, mount: str, folder: str) -> str:
     root = uri if claim_of(uri) is None else f"{mount}/{urlsplit(uri).path.strip('/')}"
     return "/".join(part for part in (root.rstrip("/"), folder) if part)
 

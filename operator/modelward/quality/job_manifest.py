@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.api.modeldeployment import ModelDeployment, PredictionLog
+from modelward.api.modeldeployment import ModelDeployment, PredictionLog, SecretReference
 from modelward.api.quality import Outcomes
 from modelward.kube import manifests as common
 from modelward.platform import Platform
@@ -33,9 +33,6 @@ CONTAINER: Final = "evaluate"
 ATTEMPTS: Final = 2
 """After the first: a store that stumbles is asked again, by a new pod."""
 
-TABLE_LOGIN: Final = ("OUTCOMES_TABLE_USER", "OUTCOMES_TABLE_PASSWORD")
-"""Keys of a Secret, and variables of the evaluator, by which it logs in to a database."""
-
 SCRATCH: Final = "20Gi"
 """Of what does not fit into the engine's memory."""
 
@@ -48,6 +45,11 @@ class About(Stored):
     target: str
     revision: str
     cohort: Cohort
+
+    @property
+    def slot(self) -> float:
+        """When it was due, in seconds since the epoch."""
+        return self.cohort.slot
 
 
 def job_name(policy: DriftPolicy, model: ModelDeployment, slot: float, spec: Any) -> str:
@@ -72,6 +74,16 @@ def job(
     """The manifest of a policy's."""
     quality = policy.spec.quality
     assert quality is not None
+    about = {"target": model.uid, "revision": revision, "cohort": dict(vars(cohort))}
+    work = Work(
+        evaluation(policy, model, log, revision, cohort), log, source_of(quality.outcomes), quality.memory,
+        quality.deadline, model.spec.service_account_name,
+    )  # fmt: skip
+    return manifest(metadata_of(policy, model, name, about), work, platform)
+
+
+def metadata_of(policy: DriftPolicy, model: ModelDeployment, name: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a policy's Job about one of its targets. `about`: its annotation."""
     labels = {
         names.LABEL_NAME: f"modelward-{names.COMPONENT_EVALUATION}",
         names.LABEL_INSTANCE: policy.name,
@@ -81,19 +93,38 @@ def job(
         names.LABEL_POLICY: policy.name,
         names.LABEL_TARGET: model.name,
     }
-    about = {"target": model.uid, "revision": revision, "cohort": dict(vars(cohort))}
-    metadata = {
+    return {
         "name": name,
         "namespace": policy.namespace,
         "labels": labels,
         "annotations": {names.ANNOTATION_EVALUATION: json.dumps(about, sort_keys=True)},
         "ownerReferences": [policy.owner_reference],
     }
-    work = Work(
-        evaluation(policy, model, log, revision, cohort), log, quality.outcomes, quality.memory, quality.deadline,
-        model.spec.service_account_name,
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a Job reads beside the log. `name`: of its volumes, and in capitals of the variables of a database's login;
+    `uri`: None: in a table, or in the log's own folder; `mount`, `credentials`: where a claim and a Secret are."""
+
+    name: str
+    uri: str | None
+    is_table: bool
+    secret: SecretReference | None
+    mount: str
+    credentials: str
+
+    @property
+    def login(self) -> tuple[str, str]:
+        """Keys of a Secret, and variables of the evaluator, by which it logs in to a database."""
+        return f"{self.name.upper()}_TABLE_USER", f"{self.name.upper()}_TABLE_PASSWORD"
+
+
+def source_of(outcomes: Outcomes) -> Source:
+    return Source(
+        "outcomes", outcomes.uri, outcomes.table is not None, outcomes.credentials_secret, OUTCOMES_MOUNT,
+        OUTCOMES_CREDENTIALS,
     )  # fmt: skip
-    return manifest(metadata, work, platform)
 
 
 @dataclass(frozen=True)
@@ -103,7 +134,7 @@ class Work:
 
     asked: Mapping[str, Any]
     log: PredictionLog
-    outcomes: Outcomes
+    source: Source
     memory: str | int
     deadline: str
     account: str | None
@@ -111,7 +142,7 @@ class Work:
 
 def manifest(metadata: Mapping[str, Any], work: Work, platform: Platform) -> dict[str, Any]:
     """Of a Job that evaluates, whoever asks for it."""
-    volumes, mounts = _volumes(work.log, work.outcomes, platform)
+    volumes, mounts = _volumes(work.log, work.source, platform)
     asked = json.dumps(work.asked, sort_keys=True)
     settings = {"MODELWARD_EVALUATION": asked, **steps.outside(platform)}
     container = {
@@ -121,7 +152,7 @@ def manifest(metadata: Mapping[str, Any], work: Work, platform: Platform) -> dic
         "securityContext": common.CONTAINER_SECURITY_CONTEXT,
         "env": [
             *common.environment(settings),
-            *_of_table(work.outcomes),
+            *_of_table(work.source),
         ],
         "resources": {"requests": dict(REQUESTS), "limits": {"memory": str(work.memory)}},
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -153,32 +184,32 @@ def manifest(metadata: Mapping[str, Any], work: Work, platform: Platform) -> dic
     }
 
 
-def _of_table(outcomes: Outcomes) -> list[dict[str, Any]]:
+def _of_table(source: Source) -> list[dict[str, Any]]:
     """Variables with the login of a database."""
-    secret = outcomes.credentials_secret
-    if outcomes.table is None or secret is None:
+    secret = source.secret
+    if not source.is_table or secret is None:
         return []
     return [
         {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": name, "optional": True}}}
-        for name in TABLE_LOGIN
+        for name in source.login
     ]
 
 
 def _volumes(
-    log: PredictionLog, outcomes: Outcomes, platform: Platform
+    log: PredictionLog, source: Source, platform: Platform
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Volumes and mounts, all but the scratch read-only. Secrets are optional: the Job then says which is not there,
     where a pod that can't begin says it in an Event alone."""
     volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {"sizeLimit": SCRATCH}}]
     mounts: list[dict[str, Any]] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  the path inside the container
-    for name, uri, where in (("log", log.uri, LOG_MOUNT), ("outcomes", outcomes.uri or "", OUTCOMES_MOUNT)):
+    for name, uri, where in (("log", log.uri, LOG_MOUNT), (source.name, source.uri or "", source.mount)):
         claim = claim_of(uri)
         if claim is not None:
             volumes.append({"name": name, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
             mounts.append({"name": name, "mountPath": where, "readOnly": True})
     for name, secret, where in (
         ("log-credentials", log.credentials_secret, LOG_CREDENTIALS),
-        ("outcomes-credentials", None if outcomes.table else outcomes.credentials_secret, OUTCOMES_CREDENTIALS),
+        (f"{source.name}-credentials", None if source.is_table else source.secret, source.credentials),
     ):
         if secret is not None:
             volumes.append({"name": name, "secret": {"secretName": secret.name, "optional": True}})

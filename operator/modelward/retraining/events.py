@@ -81,6 +81,8 @@ def health_transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterat
         (conditions.STALLED, "True", "Warning", "Stalled"),
         (conditions.MEASURED, "True", "Normal", "Measured"),
         (conditions.MEASURED, "False", "Warning", "NotMeasured"),
+        (conditions.FEATURE_PARITY, "True", "Normal", "FeaturesEqual"),
+        (conditions.FEATURE_PARITY, "False", "Warning", "FeaturesUnequal"),
     ):
         if after.get(kind, {}).get("status") != status or before.get(kind, {}).get("status") == status:
             continue

@@ -13,6 +13,7 @@ from modelward.drift.registry import read_signals
 from modelward.drift.signal import show_signal
 from modelward.drift.verdicts import PENDING, UNKNOWN, Recent, StoredWindow, Verdict, show_window
 from modelward.quality.measured import StoredKept, show_kept
+from modelward.quality.parity_found import StoredParity, show_parity
 from modelward.retraining.run import RUNNING, STARTING, Artifact, Run
 from modelward.retraining.run_object import show_artifact
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
@@ -87,6 +88,7 @@ def read_memory(raw: Mapping[str, Any], *, forgiven: bool) -> Memory:
         run=None if stored.run is None else stored.run.value(),
         runs=tuple(each.value() for each in stored.runs),
         quality=None if stored.quality is None else stored.quality.value(),
+        parity=None if stored.parity is None else stored.parity.value(),
     )
 
 
@@ -192,6 +194,7 @@ class _StoredMemory(Stored):
     runs: tuple[_StoredEnded, ...] = ()
     signals: tuple[Any, ...] = ()
     quality: StoredKept | None = None
+    parity: StoredParity | None = None
 
     def verdict_value(self) -> Verdict:
         window = None if self.window is None else self.window.value()
@@ -238,6 +241,7 @@ def show_memory(memory: Memory) -> dict[str, Any]:
         "run": None if memory.run is None else _show_run(memory.run),
         "runs": [_show_ended(each) for each in memory.runs],
         "quality": None if memory.quality is None else show_kept(memory.quality),
+        "parity": None if memory.parity is None else show_parity(memory.parity),
     }
     # An annotation without a value was taken up, too, and is not to be so again and again.
     handled = {} if memory.handled_request is None else {"handledRequest": memory.handled_request}

@@ -30,11 +30,13 @@ def measured_condition(policy: DriftPolicy, memories: Sequence[Memory]) -> Condi
     problems = [(name, each.problem) for name, each in kept if each.problem is not None]
     if problems:
         told = [(name, problem.message) for name, problem in problems]
-        return Condition(MEASURED, False, problems[0][1].reason, _told(told, len(kept)))
+        return Condition(MEASURED, False, problems[0][1].reason, told_of(told, len(kept)))
     waiting = [(name, _why(each)) for name, each in kept if not _value(quality, each)]
     if waiting or not kept:
-        return Condition(MEASURED, None, "Waiting", _told(waiting, len(kept)) or "There is nothing to measure")
-    return Condition(MEASURED, True, MEASURED, _told([(name, _found(quality, each)) for name, each in kept], len(kept)))
+        return Condition(MEASURED, None, "Waiting", told_of(waiting, len(kept)) or "There is nothing to measure")
+    return Condition(
+        MEASURED, True, MEASURED, told_of([(name, _found(quality, each)) for name, each in kept], len(kept))
+    )
 
 
 def shown_quality(policy: DriftPolicy, kept: Kept | None) -> dict[str, Any] | None:
@@ -122,7 +124,8 @@ def _found(quality: Quality, kept: Kept) -> str:
     return f"{name} is {found.value:.4g}{interval} of {found.rows} rows until {show_time(kept.cohort.end)}"
 
 
-def _told(sentences: Sequence[tuple[str, str]], targets: int) -> str:
+def told_of(sentences: Sequence[tuple[str, str]], targets: int) -> str:
+    """Of targets by name, as one sentence; of one alone, its name need not be said."""
     if targets == 1:
         return "; ".join(sentence[:LONGEST] for _, sentence in sentences)
     more = f"; and {len(sentences) - NAMED} more" if len(sentences) > NAMED else ""

@@ -10,7 +10,9 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.drift.signal import Signal, show_signal
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, show_window
 from modelward.quality.measured import Kept
+from modelward.quality.parity_found import ParityKept
 from modelward.retraining import run as runs
+from modelward.retraining.parity_status import parity_condition, shown_parity
 from modelward.retraining.quality_status import measured_condition, quality_summary, shown_quality
 from modelward.retraining.run import Run
 from modelward.retraining.target import Memory
@@ -49,25 +51,27 @@ class TargetState:
 @dataclass(frozen=True)
 class Told:
     """What metrics tell of a target. `quality`: what outcomes say of it; `breached`: by kind of signal, whether one is
-    beyond its bound."""
+    beyond its bound; `parity`: whether requests have the features of training."""
 
     model: str
     verdict: str
     retraining: bool
     quality: Kept | None = None
     breached: Mapping[str, bool] = field(default_factory=dict)
+    parity: ParityKept | None = None
 
 
 def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) -> dict[str, Any]:
     """The whole status. `targets`: ordered by name; `now`: RFC 3339, UTC."""
-    measured = measured_condition(policy, [each.memory for each in targets])
+    memories = [each.memory for each in targets]
+    asked = (measured_condition(policy, memories), parity_condition(policy, memories))
     built = {
         "observedGeneration": policy.generation,
         "summary": _summary(policy, targets),
         "counts": _counts(targets),
         "targets": [_shown(policy, each) for each in _telling(targets)],
         "conditions": conditions.render(
-            (*_health(policy, targets), _drifted(targets), *([measured] if measured is not None else ())),
+            (*_health(policy, targets), _drifted(targets), *(each for each in asked if each is not None)),
             policy.status.get("conditions") or (),
             policy.generation,
             now,
@@ -122,6 +126,7 @@ def _shown(policy: DriftPolicy, target: TargetState) -> dict[str, Any]:
         "features": [{**each, "name": str(each["name"])[:LONGEST_NAME]} for each in verdict.features],
         "signals": [show_signal(each) for each in _worst(verdict.others)[:SHOWN_SIGNALS]],
         "quality": shown_quality(policy, memory.quality),
+        "parity": shown_parity(policy, memory.parity),
         "failures": memory.failures or None,
         "lastRun": {"name": run.name, "phase": run.shown_phase}
         if run

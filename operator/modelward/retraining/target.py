@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from modelward.drift.verdicts import Verdict
 from modelward.quality.measured import Kept
+from modelward.quality.parity_found import ParityKept
 from modelward.retraining.run import Artifact, Run
 
 
@@ -83,7 +84,8 @@ class Ended:
 class Memory:
     """What is remembered of one target. `scheduled_at`: the last time of the schedule that is dealt with; `run`: the
     one that is not settled yet, without its evidence; `runs`: of those that were, the latest and the latest with a
-    result, the latest first; `quality`: what outcomes say."""
+    result, the latest first; `quality`: what outcomes say; `parity`: whether
+    requests have the features of training."""
 
     name: str
     uid: str
@@ -96,3 +98,4 @@ class Memory:
     run: Run | None = None
     runs: tuple[Ended, ...] = ()
     quality: Kept | None = None
+    parity: ParityKept | None = None

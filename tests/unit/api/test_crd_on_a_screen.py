@@ -33,7 +33,8 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     },
     "DriftPolicy": {
         "Name": "fraud-scoring", "Target": "fraud-scoring", "Verdict": "NoDrift", "Feature": "quality:missing:amount",
-        "Value": "wasserstein 0.0213", "Quality": "rocAuc 0.9132", "Run": "fraud-scoring-3f2a9c01de", "Last Run": "31h",
+        "Value": "wasserstein 0.0213", "Quality": "rocAuc 0.9132", "Parity": "Unknown",
+        "Run": "fraud-scoring-3f2a9c01de", "Last Run": "31h",
         "Result": "RolledBack", "Ready": "False", "Problem": "NeedsAPerson", "Age": "187d",
     },
     "BatchInference": {

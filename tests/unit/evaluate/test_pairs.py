@@ -214,3 +214,55 @@ def test_one_factor_for_all_changes_no_value_and_no_interval() -> None:
     for name, before in values(one, "1").items():
         after = values(reweighted(one, 7.0), "1")[name]
         assert (after.value, after.low, after.high) == pytest.approx((before.value, before.low, before.high)), name
+
+
+def by_users(lake: Lake, users: int, each: int) -> None:
+    """Two arms that users stick to, a fifth of whom get wrong answers alone; minutes of the same ten hours."""
+    for revision, arm, first in ((A, "stable", 0), (B, "candidate", users)):
+        rows = [
+            prediction(row, key=f"u{row // each}", arm=arm, time=START + timedelta(minutes=row % 600))
+            for row in range(first * each, (first + users) * each)
+        ]
+        lake.predict(rows, revision)
+    lake.tell([outcome(at, int(at // each % 5 > 0), after=36_000) for at in range(2 * users * each)])
+
+
+@pytest.mark.parametrize("task", [{"task": "classes"}, {"task": "numbers", "value": "output.label"}])
+def test_rows_of_a_user_are_one_piece_of_evidence(lake: Lake, tmp_path: Path, task: dict[str, Any]) -> None:
+    by_users(lake, 400, 9)
+    asked = {"label": "output.label", "positive": "1"} if task["task"] == "classes" else {}
+    options = {"metrics": ["accuracy", "mae"]}
+    of_rows, of_users = (
+        compared(lake, tmp_path, evaluation={"task": task | asked, **unit}, **options).found["candidate"]
+        for unit in ({}, {"unit": "key"})
+    )
+    for name, rows in of_rows.items():
+        wide, narrow = of_users[name].sure, rows.sure
+        assert (of_users[name].arm, of_users[name].difference) == (rows.arm, rows.difference)
+        assert wide.low is not None
+        assert wide.high is not None
+        assert narrow.low is not None
+        assert narrow.high is not None
+        # Nine rows that agree are one: three times as wide, and what a t distribution adds.
+        assert 2 < (wide.high - wide.low) / (narrow.high - narrow.low) < 4.5
+
+
+def test_of_a_few_users_nothing_is_said(lake: Lake, tmp_path: Path) -> None:
+    by_users(lake, 3, 400)
+    few = compared(lake, tmp_path, evaluation={"unit": "key"}).found["candidate"]["accuracy"]
+    assert (few.sure.low, few.sure.high) == (None, None)
+
+
+def test_a_row_of_nobody_is_a_unit_of_its_own(lake: Lake, tmp_path: Path) -> None:
+    for revision, arm, first in ((A, "stable", 0), (B, "candidate", 600)):
+        lake.predict([prediction(at, arm=arm, time=START) for at in range(first, first + 600)], revision)
+    lake.tell([outcome(at, at % 5 > 0) for at in range(1200)])
+    found = compared(lake, tmp_path, evaluation={"unit": "key"}).found["candidate"]["accuracy"]
+    assert found.sure.low is not None
+    assert found.sure.low > -0.2
+
+
+def test_a_unit_that_the_log_has_not_is_named(lake: Lake, tmp_path: Path) -> None:
+    by_users(lake, 3, 2)
+    with pytest.raises(AssertionError, match="unit: the log has no column 'user'"):
+        compared(lake, tmp_path, evaluation={"unit": "user"})

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
@@ -57,6 +58,7 @@ def test_the_features_of_then_count_and_not_those_of_today(lake: Lake) -> None:
     assert shares(found) == {"input.age": 0.0}
     assert found["counts"] == {
         "predictions": 3, "withoutKey": 0, "compared": 2, "contradictingFeatures": 0, "withoutFeatures": 1,
+        "unreadableFeatures": 0,
     }  # fmt: skip
     assert found["unequal"] == []
 
@@ -131,6 +133,41 @@ def test_names_that_differ_and_features_without_a_time_as_csv(lake: Lake) -> Non
     found = checked(lake, folder, features={"path": str(folder), "key": "user"}, columns={"input.age": "years"})
     assert shares(found) == {"input.age": 0.0}
     assert found["counts"]["compared"] == 1
+
+
+def test_features_in_a_table_are_as_those_in_files(lake: Lake) -> None:
+    lake.predict([asked_of(each, f"u{each}", DAY, x=float(each), name="a") for each in range(20)])
+    rows = [
+        {"user": f"u{each}", "since": START + days * DAY, "x": float(each + (each < 5)), "name": "b" if days else "a",
+         "unused": "y"}
+        for each in range(20) for days in (0, 1, 2)
+    ]  # fmt: skip
+    in_files = checked(lake, features(lake, rows))
+    file = lake.log.parent / "offline.duckdb"
+    with duckdb.connect(str(file)) as con:
+        con.register("given", pa.Table.from_pylist(rows))
+        con.execute("CREATE TABLE customers AS SELECT * FROM given")
+    table = {"url": f"duckdb://{file}", "name": "customers"}
+    options = {"begin": START.isoformat(), "end": (START + 2 * DAY).isoformat(), "max_age_seconds": 86400}
+    in_table = checked(lake, file, features={"table": table, "key": "user", "time": "since"}, **options)
+    assert shares(in_table) == shares(in_files) == {"input.x": 0.25, "input.name": 1.0}
+    assert in_table["counts"] == in_files["counts"]
+
+
+def test_a_table_that_is_not_there_says_so(lake: Lake) -> None:
+    lake.predict([asked_of(1, "a", DAY, x=1.0)])
+    file = lake.log.parent / "offline.duckdb"
+    duckdb.connect(str(file)).close()
+    table = {"url": f"duckdb://{file}", "name": "customers"}
+    with pytest.raises(EvaluationError, match=r"features\.table: there is no table 'customers'"):
+        checked(lake, file, features={"table": table, "key": "user"})
+
+
+def test_times_of_features_that_nobody_can_read_are_counted(lake: Lake) -> None:
+    lake.predict([asked_of(1, "a", DAY, x=1.0)])
+    rows = [{"user": "a", "since": START.isoformat(), "x": 1.0}, {"user": "a", "since": "soon", "x": 2.0}]
+    found = checked(lake, features(lake, rows))
+    assert (found["counts"]["unreadableFeatures"], shares(found)) == (1, {"input.x": 0.0})
 
 
 def test_only_the_time_that_is_asked_for(lake: Lake) -> None:

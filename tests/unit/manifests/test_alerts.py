@@ -199,10 +199,17 @@ def of_what_watches() -> Iterator[Case]:
     detected = series("modelward_drift_detected", "1x90", **drift)
     yield Case("drift of inputs alone", [detected, *by_window], ticket("Drift"))
     yield Case("worse by outcomes alone", [detected, *by_quality], ticket("OutcomesWorse"))
-    watch = {"namespace": "ml", "name": "watch"}
+    watch = {"namespace": "ml", "policy": "watch"}
     missing = ticket("OutcomesMissing")
     yield Case("no outcomes for a day", [series("modelward_driftpolicy_measured", "0x2000", **watch)], missing, "1600m")
     yield Case("no outcomes for an hour", [series("modelward_driftpolicy_measured", "1x60 0x90", **watch)], [])
+    unequal, compared = "modelward_driftpolicy_feature_parity", "modelward_driftpolicy_features_compared"
+    yield Case("other features", [series(unequal, "0x90", **watch)], ticket("FeaturesUnequal"))
+    yield Case("the same features", [series(unequal, "1x90", **watch), series(compared, "1x90", **watch)], [])
+    yield Case(
+        "no features for two days", [series(compared, "0x3000", **watch)], ticket("FeaturesNotCompared"), "2950m"
+    )
+    yield Case("no features for a day", [series(compared, "0x1500", **watch)], [], "1450m")
     yield Case("no drift", [series("modelward_drift_detected", "0x90", **drift)], [])
     yield Case("another type", values("type_errors", "0+2x100"), ticket("DataQuality"))
     yield Case("of one row in a thousand", values("type_errors", "0+2x100", "0+2000x100"), [])

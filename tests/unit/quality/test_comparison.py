@@ -12,12 +12,14 @@ from builders import owner
 from modelward.api import names
 from modelward.api.modeldeployment import Monitor, PredictionLog, SecretReference
 from modelward.api.quality_gate import QualityGate, parse_quality_gate
+from modelward.api.traffic import StickyBy, Traffic
 from modelward.facts import Arm
 from modelward.platform import Platform
 from modelward.quality import comparison
 from modelward.quality.comparison import (
     Side,
     Subject,
+    assumed,
     candidate_of,
     identity,
     job,
@@ -28,7 +30,7 @@ from modelward.quality.comparison import (
     variants_of,
 )
 from modelward.quality.measured import DAY, PREFIX
-from modelward.rollouts.gates.quality import OutcomeGate
+from modelward.rollouts.gates.quality import OutcomeGate, basis_of
 from modelward.rollouts.statistics.spending import level_of
 from modelward_evaluate.job import Job
 from modelward_monitor.predictionlog.names import of_model
@@ -60,6 +62,7 @@ def told(body: Any) -> Job:
     [
         {}, {"labelWindow": "7d", "days": 3, "business": {"expression": "outcome || '$(HOME)'", "margin": "1"}},
         {"outcomes": {"table": {"url": "postgres://db/claims", "name": "t"}, "credentialsSecret": {"name": "db"}}},
+        {"unit": "input.user_id"},
         {"outcomes": {"uri": "pvc://told/a", "absent": "0", "columns": {"value": "v"}}, "memory": "4Gi"},
         {"task": {"kind": "Numbers", "value": "v"}, "metrics": [{"name": "rmse", "margin": "1"}]},
         {"task": {"kind": "Ranking", "score": "v", "k": 3}, "metrics": [{"name": "ndcg", "margin": "1"}]},
@@ -82,6 +85,24 @@ def test_whatever_spec_asks_for_the_evaluator_reads(fields: dict[str, Any]) -> N
     assert (pair.name, pair.revision, pair.arm, pair.against) == ("candidate", "fraud-b", "candidate", "fraud-a")
     assert pair.levels == (level_of(0.005, 1), level_of(0.05, 1))
     assert spec.business == (None if wanted.business is None else wanted.business.expression)
+    assert spec.unit == wanted.unit
+
+
+@pytest.mark.parametrize(
+    ("sticky", "unit", "is_told"),
+    [(StickyBy("x-user"), None, True), (StickyBy("x-user"), "key", False), (None, None, False)],
+)
+def test_that_rows_are_taken_as_independent_is_told_where_users_stick(
+    sticky: StickyBy | None, unit: str | None, is_told: bool
+) -> None:
+    model = owner(monitor=Monitor(), prediction_log=LOG, traffic=Traffic(sticky_by=sticky))
+    assert ("spec.rollout.gates.quality.unit" in assumed(model, asked(unit=unit))) is is_told
+
+
+def test_evidence_by_rows_is_none_by_users() -> None:
+    """And what is stored of gates without a unit counts on as it was."""
+    bases = {basis_of(asked(**fields), "rocAuc") for fields in ({}, {"unit": None}, {"unit": "key"}, {"unit": "a"})}
+    assert len(bases) == 3
 
 
 def test_the_job_is_the_models_own_and_has_no_rights() -> None:

@@ -19,6 +19,7 @@ from modelward.rollouts.gates.tested import NOT_SHOWN
 from modelward.rollouts.statistics.spending import CAUTION, level_of, looks
 from modelward_evaluate.pairs import Pair, sides
 from modelward_evaluate.sums import Group
+from modelward_quality.clustered import BUCKETS, errors, widened
 from modelward_quality.confusion import Confusion
 from modelward_quality.confusion import Pair as Counted
 from modelward_quality.difference import difference
@@ -179,6 +180,52 @@ def test_one_that_is_clearly_worse_is_found_in_days_and_one_that_is_as_good_pass
     assert first("Fail", 0.8)[runs // 2] <= 1.5 * DAY
     assert first("Fail", 0.8)[-1] < math.inf
     assert first("Pass", 0.9)[runs // 2] <= 10 * DAY
+
+
+def of_users(
+    rng: np.random.Generator, users: int, part: float, alpha: float, beta: float, heavy: float
+) -> tuple[bool, bool]:
+    """Whether a candidate that is as good as the stable is rolled back: by rows, and by users. Traffic sticks: `part`
+    of the users are the candidate's, for good. What is right of a user's rows is his own share (beta distributed), and
+    how much he asks differs (log-normal, `heavy`)."""
+    arm, bucket = (rng.random(users) >= part).astype(int), rng.integers(0, BUCKETS, users)
+    share, asks = rng.beta(alpha, beta, users), rng.lognormal(0, heavy, users)
+    rows, hits = np.zeros((2, BUCKETS)), np.zeros((2, BUCKETS))
+    number, by_rows, by_users = 0, False, False
+    for hours in np.diff([0.0, *schedule()]) / HOUR:
+        count = rng.poisson(hours * 400 * asks / asks.sum())
+        right = rng.binomial(count, share)
+        for of in (0, 1):
+            rows[of] += np.bincount(bucket[arm == of], count[arm == of], BUCKETS)
+            hits[of] += np.bincount(bucket[arm == of], right[arm == of], BUCKETS)
+        if rows.sum(1).min() < SMALLEST:
+            continue
+        number += 1
+        level = level_of(FALSE_ROLLBACKS, number)
+        own, other = (share_of(int(hits[of].sum()), int(rows[of].sum()), level) for of in (0, 1))
+        gap = difference(own, other)
+        assert gap.high is not None
+        if gap.high >= 0:
+            continue  # an interval of users is never narrower
+        by_rows = True
+        one, two = ([confusion(int(n), int(k)) for n, k in zip(rows[of], hits[of], strict=True)] for of in (0, 1))
+        found, freedom = errors(one, two, None)
+        wide = widened(gap, found["accuracy"], freedom, level)
+        by_users = by_users or (wide.high is not None and wide.high < 0)
+    return by_rows, by_users
+
+
+@pytest.mark.parametrize(
+    ("users", "part", "alpha", "beta", "heavy"),
+    [(1000, 0.1, 9, 1, 0.5), (500, 0.1, 2.25, 0.25, 1.0)],
+)
+def test_where_traffic_sticks_users_keep_the_bound_that_rows_break(
+    users: int, part: float, alpha: float, beta: float, heavy: float
+) -> None:
+    rng, runs = np.random.default_rng(20), 60
+    found = [of_users(rng, users, part, alpha, beta, heavy) for _ in range(runs)]
+    assert sum(by_rows for by_rows, _ in found) / runs > 5 * FALSE_ROLLBACKS
+    assert sum(by_users for _, by_users in found) / runs <= FALSE_ROLLBACKS
 
 
 def confusion(rows: int, rights: int) -> Statistics:

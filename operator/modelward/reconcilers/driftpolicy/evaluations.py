@@ -5,23 +5,22 @@ moment makes none twice, and reads what the one before it made. One of a target 
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, Generic
 
 from modelward.api import modeldeployment
 from modelward.api.driftpolicy import DriftPolicy, Schedule
 from modelward.api.invalid import InvalidObjectError
-from modelward.api.modeldeployment import ModelDeployment, PredictionLog
+from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
 from modelward.kube.ends import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS
 from modelward.platform import Platform
 from modelward.quality import kept as keeping
-from modelward.quality.job_manifest import job, job_name, read_about
-from modelward.quality.measured import Kept, Problem, cohort_of
-from modelward.quality.rules import level_of
+from modelward.quality.measured import Problem
+from modelward.reconcilers.driftpolicy.aspects import Aspect, K
 from modelward.reconcilers.evaluation_jobs import ASK_AGAIN, LOOK_AGAIN, NO_EVALUATOR, EvaluationJobs
 from modelward.retraining.schedule import ScheduleError, last_due, next_due
 from modelward.retraining.triggers.job import GRACE
@@ -38,32 +37,36 @@ Jobs = dict[str, list[Object]]
 """By the uid of their target."""
 
 
-class Evaluations:
-    """`platform`: the installation's; `now`: the wall clock."""
+class Evaluations(Generic[K]):
+    """Of one `aspect`. `platform`: the installation's; `now`: the wall clock."""
 
-    def __init__(self, api: Api, cache: Cache, platform: Platform, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, aspect: Aspect[K], api: Api, cache: Cache, platform: Platform, now: Callable[[], datetime]
+    ) -> None:
+        self._aspect: Aspect[K] = aspect
         self._cache = cache
         self._platform = platform
         self._now = now
-        self._each = EvaluationJobs(api, cache, now, "spec.quality")
+        self._each = EvaluationJobs(api, cache, now, aspect.field)
 
     def jobs(self, policy: DriftPolicy) -> Jobs:
         """Those of a policy that evaluate, by the uid of their target."""
         found: Jobs = {}
         for each in self._cache.children(_key(policy), JOBS):
-            about = read_about(each)
+            about = self._aspect.about(each)
             if about is not None and belongs_to(each, policy) and not each["metadata"].get("deletionTimestamp"):
                 found.setdefault(about.target, []).append(each)
         return found
 
     async def step(
-        self, policy: DriftPolicy, body: Object, revision: str | None, kept: Kept | None, jobs: Jobs
-    ) -> tuple[Kept | None, float | None]:
-        """What is known of one target's quality now, and in how many seconds to look again. `body`: the
+        self, policy: DriftPolicy, body: Object, revision: str | None, kept: K | None, jobs: Jobs
+    ) -> tuple[K | None, float | None]:
+        """What is known of one target now, and in how many seconds to look again. `body`: the
         ModelDeployment; `revision`: its stable one; `jobs`: of all targets, with what this look has made so far."""
-        if policy.spec.quality is None:
+        asked = self._aspect.asked(policy.spec)
+        if asked is None:
             return None, None
-        known = kept or Kept()
+        known = kept or self._aspect.blank
         try:
             model = modeldeployment.parse(body)
         except InvalidObjectError:
@@ -75,30 +78,31 @@ class Evaluations:
         try:
             slot, following = self._times(policy)
         except ScheduleError as error:
-            told = str(error).replace("spec.schedule", "spec.quality.schedule")
+            told = str(error).replace("spec.schedule", f"{self._aspect.field}.schedule")
             return replace(known, problem=Problem(keeping.INVALID_SCHEDULE, told), job=None), None
         if known.problem is not None and known.problem.reason in (
             keeping.NO_LOG, keeping.NO_EVALUATOR, keeping.INVALID_SCHEDULE, keeping.DELAYED,
         ):  # fmt: skip
             known = replace(known, problem=None)
         now = self._now().timestamp()
-        name = job_name(policy, model, slot, _asked(policy, prediction_log))
+        name = self._aspect.name(policy, model, prediction_log, slot)
         own = jobs.get(model.uid, [])
         if known.done == name:
-            await self._each.delete(policy.namespace, superfluous(own, name, policy.spec.quality.history))
+            await self._each.delete(policy.namespace, superfluous(own, name, asked.history))
             return replace(known, job=None), following - now
         going = [each for each in own if ending_of(each) is None]
         if going:
             trouble = self._each.trouble(_key(policy), going[0])
             return replace(known, job=_name(going[0]), problem=trouble or known.problem), LOOK_AGAIN
-        made = next((each for each in own if each["metadata"]["name"] == name), None) or _late(own, known)
+        made = next((each for each in own if each["metadata"]["name"] == name), None) or self._late(own, known)
         if made is not None:
             ended = self._ended(policy, known, made)
             return (known, GRACE) if ended is None else (ended, 0.0)
         if sum(ending_of(each) is None for of_one in jobs.values() for each in of_one) >= AT_A_TIME:
             return known, LOOK_AGAIN
-        cohort = cohort_of(policy.spec, slot, level_of(policy.spec, following - slot))
-        manifest = job(policy, model, prediction_log, self._platform, name, revision, cohort)
+        manifest = self._aspect.manifest(
+            policy, model, prediction_log, self._platform, name, revision, slot, following
+        )  # fmt: skip
         begun = await self._each.start(policy.namespace, manifest)
         if isinstance(begun, Problem):
             return replace(known, problem=begun, job=None), min(ASK_AGAIN, following - now)
@@ -117,32 +121,40 @@ class Evaluations:
 
     def _times(self, policy: DriftPolicy) -> tuple[float, float]:
         """The latest time that it was due, and the next one. Raises ScheduleError."""
-        quality, now = policy.spec.quality, self._now().timestamp()
-        assert quality is not None
-        if quality.schedule is None:
-            every = period(quality.every or EVERY)
+        asked, now = self._aspect.asked(policy.spec), self._now().timestamp()
+        assert asked is not None
+        if asked.schedule is None:
+            every = period(asked.every or EVERY)
             # Not all policies at midnight.
             shift = int(content_hash({"policy": policy.uid}), 16) % int(every)
             slot = (now - shift) // every * every + shift
             return slot, slot + every
-        schedule = Schedule(quality.schedule.cron, quality.schedule.time_zone)
+        schedule = Schedule(asked.schedule.cron, asked.schedule.time_zone)
         last = last_due(schedule, float("-inf"), now)
         assert last is not None
         return last, next_due(schedule, last)
 
-    def _ended(self, policy: DriftPolicy, known: Kept, body: Object) -> Kept | None:
+    def _ended(self, policy: DriftPolicy, known: K, body: Object) -> K | None:
         """None: its pod's end is not known yet."""
-        end, about, name = self._each.ended(_key(policy), body), read_about(body), _name(body)
+        end, about = self._each.ended(_key(policy), body), self._aspect.about(body)
         if end is None or about is None:
             return None
-        if end.message is None:
-            return keeping.failed(known, name, about, end.failure)
-        return keeping.succeeded(known, policy.spec, name, about, end.message, end.at)
+        after: K = self._aspect.ended(known, policy, _name(body), about, end)
+        return after
+
+    def _late(self, own: list[Object], known: K) -> Object | None:
+        """A Job that took longer than until the next was due, and is not dealt with."""
+        found = [
+            (about.slot, _name(each), each)
+            for each in own
+            if (about := self._aspect.about(each)) is not None and (known.slot is None or about.slot > known.slot)
+        ]
+        return max(found, key=lambda each: each[:2])[2] if found else None
 
     async def clear(self, policy: DriftPolicy, jobs: Jobs, targets: Collection[str]) -> None:
-        """Those of nobody: of what is no target any more, or of a policy that asks for no quality. `targets`: uids."""
+        """Those of nobody: of what is no target any more, or of a policy that does not ask for it. `targets`: uids."""
         for target, own in jobs.items():
-            if policy.spec.quality is None or target not in targets:
+            if self._aspect.asked(policy.spec) is None or target not in targets:
                 await self._each.delete(policy.namespace, own)
 
 
@@ -152,26 +164,6 @@ def superfluous(own: list[Object], done: str, keep: int) -> list[Object]:
     over = [each for each in own if ending_of(each) is not None]
     over.sort(key=lambda each: (each["metadata"]["name"] == done, str(each["metadata"].get("creationTimestamp"))))
     return over[: max(0, len(over) - keep)]
-
-
-def _asked(policy: DriftPolicy, prediction_log: PredictionLog) -> list[Any]:
-    """What has a result of its own: an edit of it is looked at at once."""
-    assert policy.spec.quality is not None
-    secret = prediction_log.credentials_secret
-    return [
-        asdict(policy.spec.quality), policy.spec.false_alarms.max_per30_days, prediction_log.uri,
-        secret.name if secret else None,
-    ]  # fmt: skip
-
-
-def _late(own: list[Object], known: Kept) -> Object | None:
-    """A Job that took longer than until the next was due, and is not dealt with."""
-    found = [
-        (about.cohort.slot, each["metadata"]["name"], each)
-        for each in own
-        if (about := read_about(each)) is not None and (known.slot is None or about.cohort.slot > known.slot)
-    ]
-    return max(found, key=lambda each: each[:2])[2] if found else None
 
 
 def _key(policy: DriftPolicy) -> Key:

@@ -25,6 +25,7 @@ from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINI
 from modelward.models.following import Said
 from modelward.monitoring.windows import Look, WindowSettings
 from modelward.platform import Platform
+from modelward.reconcilers.driftpolicy import aspects
 from modelward.reconcilers.driftpolicy.elsewhere import Elsewhere
 from modelward.reconcilers.driftpolicy.evaluations import Evaluations, Jobs
 from modelward.reconcilers.driftpolicy.targets import target_facts
@@ -145,7 +146,9 @@ class PolicyReconciler:
         self._sources = sources or {}
         self._about = about
         self._runs, self._memories = Runs(api, cache), Memories(api, cache)
-        self._evaluations = Evaluations(api, cache, platform or Platform("", ""), now)
+        installed = platform or Platform("", "")
+        self._quality = Evaluations(aspects.QUALITY, api, cache, installed, now)
+        self._parity = Evaluations(aspects.PARITY, api, cache, installed, now)
         self._claims: dict[tuple[str, str], tuple[str, str]] = {}
         self._told: dict[Key, tuple[Told, ...]] = {}
         self._elsewhere = Elsewhere(api, cache, self._triggers, lambda: now().timestamp())
@@ -177,9 +180,11 @@ class PolicyReconciler:
         named: dict[str, TargetState] = {}
         there: set[str] = set()
         times: list[float | None] = []
-        targets, jobs = self._targets(policy), self._evaluations.jobs(policy)
-        await self._evaluations.clear(policy, jobs, {each.memory.uid for each in targets if each.watched})
-        evaluated = [await self._evaluate(policy, each, jobs) for each in targets]
+        targets, jobs = self._targets(policy), (self._quality.jobs(policy), self._parity.jobs(policy))
+        watched = {each.memory.uid for each in targets if each.watched}
+        await self._quality.clear(policy, jobs[0], watched)
+        await self._parity.clear(policy, jobs[1], watched)
+        evaluated = [await self._evaluate(policy, each, *jobs) for each in targets]
         for target in [self._look(policy, each) for each in evaluated]:
             try:
                 state, again_in = await self._go_on(policy, target)
@@ -204,6 +209,7 @@ class PolicyReconciler:
                 each.run is not None,
                 each.memory.quality,
                 each.memory.verdict.kinds,
+                each.memory.parity,
             )
             for each in states
         )
@@ -276,15 +282,15 @@ class PolicyReconciler:
             if target.takes(body["metadata"]["name"], body["metadata"].get("labels") or {}) and not is_deleted(body)
         ]
 
-    async def _evaluate(self, policy: DriftPolicy, target: _Target, jobs: Jobs) -> _Target:
-        """The target with what outcomes say of it, which its Jobs find out."""
+    async def _evaluate(self, policy: DriftPolicy, target: _Target, quality: Jobs, parity: Jobs) -> _Target:
+        """The target with what outcomes, and the features of training, say of it, which Jobs find out."""
         facts = target.facts
         if facts is None or target.body is None or not target.selected:
             return target
-        kept, again_in = await self._evaluations.step(
-            policy, target.body, facts.stable_revision, target.memory.quality, jobs
-        )
-        return replace(target, memory=replace(target.memory, quality=kept), again_in=again_in)
+        memory, body, revision = target.memory, target.body, facts.stable_revision
+        worth, again_in = await self._quality.step(policy, body, revision, memory.quality, quality)
+        equal, later = await self._parity.step(policy, body, revision, memory.parity, parity)
+        return replace(target, memory=replace(memory, quality=worth, parity=equal), again_in=soonest(again_in, later))
 
     def _look(self, policy: DriftPolicy, target: _Target) -> _Target:
         """The target with its verdict, and in how many seconds to look again."""

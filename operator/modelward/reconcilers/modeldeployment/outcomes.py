@@ -25,6 +25,7 @@ from modelward.quality.comparison import (
     About,
     Comparisons,
     Subject,
+    assumed,
     candidate_of,
     identity,
     job,
@@ -106,7 +107,7 @@ class OutcomeComparisons:
             said[subject.name] = await self._said(owner, asked, own, now)
         if not any(ending_of(body) is None for body, _ in jobs):
             await self._start(owner, asked, log, subjects, judged, {_name(body) for body, _ in jobs}, said)
-        return _seen(subjects, said, asked, now, None)
+        return _seen(subjects, said, asked, now, None, assumed(owner, asked))
 
     def _jobs(self, owner: ModelDeployment) -> list[tuple[Object, About]]:
         """Those of a model that compare, the latest first."""
@@ -217,8 +218,10 @@ def _failure(
 
 
 def _seen(
-    subjects: Sequence[Subject], said: Mapping[str, _Said], asked: QualityGate, now: float, problem: Problem | None
-) -> OutcomesSeen:
+    subjects: Sequence[Subject], said: Mapping[str, _Said], asked: QualityGate, now: float, problem: Problem | None,
+    assumptions: str = "",
+) -> OutcomesSeen:  # fmt: skip
+    """`assumptions`: told behind what is compared."""
     own: dict[str, Any] = {}
     variants: dict[str, Mapping[str, Any]] = {}
     for subject in subjects:
@@ -231,7 +234,7 @@ def _seen(
     waits = [each.following - now for each in subjects] + [
         each.again_in for each in said.values() if each.again_in is not None
     ]
-    return OutcomesSeen(own, variants, _condition(subjects, said, problem), min(waits, default=None))
+    return OutcomesSeen(own, variants, _condition(subjects, said, problem, assumptions), min(waits, default=None))
 
 
 def _told(subject: Subject, said: _Said, now: float) -> OutcomesTold:
@@ -253,7 +256,9 @@ def _report(about: About, found: Mapping[str, Compared], asked: QualityGate) -> 
     return {**shown, "metrics": [{"name": name, **shown_of(compared)} for name, compared in known]}
 
 
-def _condition(subjects: Sequence[Subject], said: Mapping[str, _Said], problem: Problem | None) -> Condition:
+def _condition(
+    subjects: Sequence[Subject], said: Mapping[str, _Said], problem: Problem | None, assumptions: str
+) -> Condition:
     found = problem or next((each.problem for each in said.values() if each.problem is not None), None)
     if found is not None:
         return Condition(conditions.OUTCOMES_COMPARED, False, found.reason, found.message)
@@ -267,7 +272,7 @@ def _condition(subjects: Sequence[Subject], said: Mapping[str, _Said], problem: 
         told = f"Outcomes of {arms} are looked at for the first time as of {show_time(first)}"
         return Condition(conditions.OUTCOMES_COMPARED, None, "WaitingForOutcomes", told)
     told = f"Outcomes of {arms} are held against those of {subjects[0].stable}, as of {show_time(max(looked))}"
-    return Condition(conditions.OUTCOMES_COMPARED, True, "Compared", told)
+    return Condition(conditions.OUTCOMES_COMPARED, True, "Compared", f"{told}{assumptions}")
 
 
 def _key(owner: ModelDeployment) -> Key:

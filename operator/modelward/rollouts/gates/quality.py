@@ -248,6 +248,7 @@ def basis_of(asked: QualityGate, metric: str) -> str:
     return content_hash({
         "task": repr(asked.task), "outcomes": repr(asked.outcomes), "window": asked.label_window,
         "business": expression, "days": asked.days, "samples": asked.min_samples,
+        **({} if asked.unit is None else {"unit": asked.unit}),
     })  # fmt: skip
 
 
