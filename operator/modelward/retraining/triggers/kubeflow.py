@@ -9,7 +9,7 @@ https://www.kubeflow.org/docs/components/pipelines/reference/api/kubeflow-pipeli
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from modelward.api.triggers import BY_REGISTRY, Kubeflow
 from modelward.retraining.briefing import briefing
@@ -98,7 +98,7 @@ async def _pipeline(client: Client, asked: Kubeflow) -> str:
         raise NeverError(f"Kubeflow has no pipeline {asked.pipeline} that this login may see; correct {FIELD}")
     if not _is_id(found):
         raise NotNowError("Kubeflow's answer has no id of a pipeline; write the address that /apis is below")
-    return str(found)
+    return found
 
 
 async def _newest(client: Client, asked: Kubeflow, pipeline: str) -> Mapping[str, Any]:
@@ -165,7 +165,7 @@ def _kubeflow(order: Order) -> Kubeflow:
     return still_asked(order, lambda retrain: retrain.kubeflow, FIELD)
 
 
-def _is_id(value: Any) -> bool:
+def _is_id(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
