@@ -15,7 +15,7 @@ LOCALCLUSTER := python3 -m localcluster
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package modelward --no-emit-package modelward-inference
 
-.PHONY: help demo demo-down observe observe-down check-observe test-integrations test-spark check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down observe observe-down check-observe test-integrations check-integrations check-airflow test-spark check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality bench-batch
@@ -76,27 +76,18 @@ fuzz: $(READY) ## change requests, files and native libraries' files at random, 
 parity: $(READY) ## draw models of every kind and compare what is served with the library's own answers (PARITY="500 1": how many, seed)
 	@$(BIN)/python -W ignore -m parity $(PARITY)
 
-test-integrations: $(READY) ## the packages for Airflow and Prefect in these, each in an environment of its own, minutes once (INTEGRATIONS=prefect: one)
-	@for name in $(or $(INTEGRATIONS),airflow prefect); do \
-		home=$(CACHE)/$$name-$$(sha256sum integrations/$$name/requirements.lock | cut -c1-12); \
-		if [ ! -e $$home/.complete ]; then \
-			echo "setting up the environment of $$name …"; \
-			rm -rf $$home && $(BIN)/uv venv -q $$home && $(BIN)/uv pip install -q --python $$home --require-hashes \
-				-r integrations/$$name/requirements.lock && touch $$home/.complete || exit 1; \
-		fi; \
-		$(BIN)/uv pip install -q --python $$home --no-deps --reinstall ./integrations/cli ./integrations/$$name || exit 1; \
-		PYTHONPATH=integrations/cli:integrations/$$name:tests AIRFLOW_HOME=$$home/home PREFECT_HOME=$$home/home \
-			$$home/bin/python -m pytest -c /dev/null --rootdir integrations/$$name -p no:cacheprovider -q \
-			integrations/$$name/tests || exit 1; \
-	done
+test-integrations: $(READY) ## the packages for Airflow and Prefect in these, the action and workflows by act, each in an environment of its own: minutes once
+	@$(BIN)/python -m integrationscheck --short
+
+check-integrations: $(READY) ## everything that goes into a pipeline of others, end to end; a table, and one line of JSON
+	@$(BIN)/python -m integrationscheck
+
+check-airflow: $(READY) ## drift starts a DAG of a real Airflow 3 (1.6 GB, ten minutes), whose answers are kept for the tests
+	@$(BIN)/python -m airflowserver
 
 check-pipelines: $(READY) ## the GitHub action and the workflows of docs and examples by act, without Docker, seconds
-	@home=$(CACHE)/act-$$(sha256sum integrations/github-action/requirements.lock | cut -c1-12); \
-	if [ ! -e $$home/.complete ]; then \
-		rm -rf $$home && $(BIN)/uv venv -q $$home && $(BIN)/uv pip install -q --python $$home --require-hashes \
-			-r integrations/github-action/requirements.lock && touch $$home/.complete || exit 1; \
-	fi; \
-	ACT=$$home/bin/act $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
+	@act=$$($(BIN)/python -m foreign act integrations/github-action/requirements.lock) && \
+	ACT=$$act/act $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
 		--rootdir integrations/github-action integrations/github-action/tests
 
 test-spark: $(READY) ## batches as a function of Spark, by real Spark (480 MB once, and a Java), minutes

@@ -1,6 +1,7 @@
 """Programs of others that tests ask, each in an environment of its own that is made once from its lock file.
 
 Our own environment has none of their packages: MLflow's alone are 850 MB, and would decide versions of ours.
+`python -m foreign NAME LOCK` prints where one lies.
 """
 
 import shutil
@@ -36,3 +37,7 @@ def environment(name: str, requirements: Path) -> Path:
             run([uv, "pip", "install", "--python", python, *options, "-r", requirements])
         complete.touch()
     return folder / "bin"
+
+
+if __name__ == "__main__":
+    print(environment(sys.argv[1], Path(sys.argv[2])))

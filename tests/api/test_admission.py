@@ -355,6 +355,10 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         pipeline("jenkins", url="https://a.example.com", job="j", secretRef={"name": "sign"}),
         (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace",
     ),
+    "a Kubeflow's secret": (
+        pipeline("kubeflow", url="https://a.example.com", pipeline="p", secretRef={"name": "sign"}),
+        (("", "secrets", "get", "sign"),), "may not get Secret sign in namespace",
+    ),
     "a workflow": (
         pipeline("argoWorkflow", template="t"), (("argoproj.io", "workflows", "create", ""),),
         "may not create Workflows in namespace",

@@ -45,6 +45,7 @@ PIPELINES: dict[str, Object] = {
     "github": {"repository": "acme/models", "workflow": "retrain.yml", "secretRef": {"name": "key"}},
     "jenkins": {"url": "https://ci.example.com/jenkins", "job": "models/retrain fraud", "secretRef": {"name": "key"}},
     "argoWorkflow": {"template": "retrain", "serviceAccountName": "train"},
+    "kubeflow": {"url": "http://ml-pipeline.kubeflow.svc:8888", "pipeline": "retrain fraud", "namespace": "team-a"},
 }
 
 
@@ -213,7 +214,7 @@ BAD: dict[str, tuple[Object, str]] = {
     "a deadline of its own": (job(activeDeadlineSeconds=1), "leave it out, and write spec.retrain.deadline"),
     "a job that waits": (job(suspend=True), "leave it out, and write spec.suspend"),
     "two pipelines": (
-        policy(retrain={name: PIPELINES[name] for name in ("airflow", "argoWorkflow")}), "argoWorkflow, one of them",
+        policy(retrain={name: PIPELINES[name] for name in ("airflow", "argoWorkflow")}), "or kubeflow, one of them",
     ),
     "a pipeline without a scheme": (pipeline("airflow", url="ci.example.com"), "write the address of the pipeline"),
     "a pipeline with a password": (pipeline("jenkins", url="https://me:word@ci"), "write the address of the pipeline"),
@@ -235,6 +236,9 @@ BAD: dict[str, tuple[Object, str]] = {
     "a Jenkins job that climbs": (pipeline("jenkins", job="models/../admin"), "with its folders"),
     "an artifact that climbs": (pipeline("jenkins", result={"artifact": "../x"}), "write the path of an archived file"),
     "a template in upper case": (pipeline("argoWorkflow", template="Retrain"), "the name of a WorkflowTemplate"),
+    "a Kubeflow pipeline that climbs": (pipeline("kubeflow", pipeline="../x"), "the name or the id of a pipeline"),
+    "an experiment by its name": (pipeline("kubeflow", experiment="default" * 5 + "x"), "the id of an experiment"),
+    "a namespace of none": (pipeline("kubeflow", namespace="Team_A"), "spec.retrain.kubeflow.namespace"),
     "a result told by nobody": (pipeline("github", result={"source": "Oracle"}), "write Run or Registry"),
     "a webhook without a scheme": (webhook("ci.example.com"), "spec.retrain.webhook.url: write an address"),
     "a webhook with credentials": (webhook("https://me:word@ci.example.com"), "write an address"),

@@ -41,6 +41,7 @@ def phases(folder: Path) -> list[dict[str, list[Step]]]:
             "nodeless": [
                 tests("api, chaos and scale", *by_file, "2", "tests/api", "tests/chaos", "tests/scale"),
                 tests("integration", *by_file, "2", "tests/integration"),
+                Step("packages and workflows in real systems", [sys.executable, "-m", "integrationscheck", "--short"]),
             ],
             "cluster": [
                 tests("e2e and gateway, beside each other", *by_file, WAITING, "-m", "not alone", *ON_THE_CLUSTER)

@@ -76,7 +76,7 @@ async def test_every_kind_of_run_has_its_trigger() -> None:
     async with open_session() as session:
         controller, *_ = app.build(settings.load(ENVIRONMENT), anything, session, session, session)
     (policies,) = [each for each in controller._reconcilers.values() if isinstance(each, PolicyReconciler)]
-    kinds = {runs.JOB, runs.WEBHOOK, runs.AIRFLOW, runs.PREFECT, runs.GITHUB, runs.JENKINS, runs.ARGO}
+    kinds = {runs.JOB, runs.WEBHOOK, runs.AIRFLOW, runs.PREFECT, runs.GITHUB, runs.JENKINS, runs.ARGO, runs.KUBEFLOW}
     assert set(policies._triggers) == kinds
     asked_beside = {kind for kind, each in policies._triggers.items() if isinstance(each, PolledTrigger)}
     assert asked_beside == kinds - {runs.JOB}, "no reconcile waits for another network"

@@ -19,11 +19,13 @@ from modelward.api.triggers import (
     ArgoWorkflow,
     Github,
     Jenkins,
+    Kubeflow,
     Prefect,
     parse_airflow,
     parse_argo_workflow,
     parse_github,
     parse_jenkins,
+    parse_kubeflow,
     parse_prefect,
 )
 
@@ -162,6 +164,7 @@ class Retrain:
     github: Github | None = None
     jenkins: Jenkins | None = None
     argo_workflow: ArgoWorkflow | None = None
+    kubeflow: Kubeflow | None = None
 
 
 @dataclass(frozen=True)
@@ -314,4 +317,5 @@ def _retrain(raw: Mapping[str, Any]) -> Retrain:
         github=None if raw.get("github") is None else parse_github(raw["github"]),
         jenkins=None if raw.get("jenkins") is None else parse_jenkins(raw["jenkins"]),
         argo_workflow=None if raw.get("argoWorkflow") is None else parse_argo_workflow(raw["argoWorkflow"]),
+        kubeflow=None if raw.get("kubeflow") is None else parse_kubeflow(raw["kubeflow"]),
     )

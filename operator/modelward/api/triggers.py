@@ -109,7 +109,19 @@ class ArgoWorkflow:
     result: ArgoResult = ArgoResult()
 
 
-Pipeline = Airflow | Prefect | Github | Jenkins | ArgoWorkflow
+@dataclass(frozen=True)
+class Kubeflow:
+    """`url`: that /apis is below; `pipeline`: its name or id; `namespace`, `experiment` (its id): None: those that
+    Kubeflow takes by itself. Which model a run made is told by the registry."""
+
+    url: str
+    pipeline: str
+    secret_ref: SecretName | None = None
+    namespace: str | None = None
+    experiment: str | None = None
+
+
+Pipeline = Airflow | Prefect | Github | Jenkins | ArgoWorkflow | Kubeflow
 
 
 def parse_airflow(raw: Mapping[str, Any]) -> Airflow:
@@ -162,6 +174,17 @@ def parse_argo_workflow(raw: Mapping[str, Any]) -> ArgoWorkflow:
         str(raw["template"]),
         None if account is None else str(account),
         ArgoResult(_source(result), str(result.get("parameter", ArgoResult.parameter))),
+    )
+
+
+def parse_kubeflow(raw: Mapping[str, Any]) -> Kubeflow:
+    secret = raw.get("secretRef")
+    return Kubeflow(
+        str(raw["url"]),
+        str(raw["pipeline"]),
+        None if secret is None else _secret(secret),
+        None if raw.get("namespace") is None else str(raw["namespace"]),
+        None if raw.get("experiment") is None else str(raw["experiment"]),
     )
 
 

@@ -9,7 +9,8 @@ from modelward.values.hashing import content_hash
 from modelward.values.times import show_time
 
 JOB, WEBHOOK = "Job", "Webhook"
-AIRFLOW, PREFECT, GITHUB, JENKINS, ARGO = "Airflow", "Prefect", "Github", "Jenkins", "ArgoWorkflow"
+AIRFLOW, PREFECT, GITHUB, JENKINS = "Airflow", "Prefect", "Github", "Jenkins"
+ARGO, KUBEFLOW = "ArgoWorkflow", "Kubeflow"
 
 OWNED: Final = frozenset({JOB, ARGO})
 """Kinds of runs that are objects of this cluster, which go with the run's own; all others go on in another system."""

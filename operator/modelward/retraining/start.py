@@ -249,6 +249,7 @@ def kind_of(retrain: Retrain) -> str:
         runs.GITHUB: retrain.github,
         runs.JENKINS: retrain.jenkins,
         runs.ARGO: retrain.argo_workflow,
+        runs.KUBEFLOW: retrain.kubeflow,
     }
     return next((kind for kind, said in kinds.items() if said is not None), runs.WEBHOOK)
 

@@ -38,7 +38,7 @@ def settings(wanted: Features | None, platform: Platform) -> dict[str, str]:
     }
     written = json.dumps({name: value for name, value in told.items() if value is not None})
     authorities = {BUNDLE: f"{CA_DIR}/{CA_KEY}"} if platform.ca_config_map else {}
-    return {"MODEL_FEATURES": common.literal(written), **authorities}
+    return {"MODEL_FEATURES": written, **authorities}
 
 
 def log_settings(wanted: Features | None) -> dict[str, str]:

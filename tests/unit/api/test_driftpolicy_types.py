@@ -18,6 +18,7 @@ from modelward.api.triggers import (
     Github,
     Jenkins,
     JenkinsResult,
+    Kubeflow,
     Prefect,
     SecretName,
 )
@@ -65,6 +66,7 @@ def test_pipelines_are_read() -> None:
         "github": {"repository": "o/r", "workflow": "w.yml", **secret, "ref": "v1"},
         "jenkins": {"url": "https://j", "job": "a/b", **secret, "result": {"artifact": "out/r.json"}},
         "argoWorkflow": {"template": "t", "serviceAccountName": "train", "result": {"parameter": "made"}},
+        "kubeflow": {"url": "https://k", "pipeline": "p", **secret, "namespace": "n", "experiment": "e"},
     }}}).spec.retrain  # fmt: skip
     assert retrain is not None
     assert retrain.airflow == Airflow("https://a", "d", SecretName("s"), AirflowResult("Registry", "t"))
@@ -72,6 +74,7 @@ def test_pipelines_are_read() -> None:
     assert retrain.github == Github("o/r", "w.yml", SecretName("s"), "v1")
     assert retrain.jenkins == Jenkins("https://j", "a/b", SecretName("s"), JenkinsResult(artifact="out/r.json"))
     assert retrain.argo_workflow == ArgoWorkflow("t", "train", ArgoResult(parameter="made"))
+    assert retrain.kubeflow == Kubeflow("https://k", "p", SecretName("s"), "n", "e")
 
 
 @pytest.mark.parametrize(

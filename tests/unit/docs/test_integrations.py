@@ -20,6 +20,7 @@ PAGES = {
     "github-actions": ("github", runs.GITHUB),
     "jenkins": ("jenkins", runs.JENKINS),
     "argo-workflows": ("argo-workflow", runs.ARGO),
+    "kubeflow": ("kubeflow", runs.KUBEFLOW),
 }
 
 

@@ -22,8 +22,8 @@ OURS = [each for part in PARTS if part != "router" for each in TOLD[part]]
 CONNECTION = {"modelward_default", "modelward_conn_id"}
 """Of Airflow."""
 
-NOT_METRICS = {"modelward_key", "modelward_model", "modelward_metric"}
-"""Words of documents that look like one: a column of the prediction log, a part of a name."""
+NOT_METRICS = {"modelward_key", "modelward_model", "modelward_metric", "modelward_run", "modelward_briefing"}
+"""Words of documents that look like one: a column of the prediction log, a part of a name, parameters of a pipeline."""
 
 
 def names_in(text: str) -> set[str]:

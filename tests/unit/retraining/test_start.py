@@ -213,6 +213,7 @@ def test_the_kind_of_a_run_is_what_spec_names() -> None:
         "Github": {"github": {"repository": "o/r", "workflow": "w.yml", **secret}},
         "Jenkins": {"jenkins": {"url": "https://ci", "job": "j", **secret}},
         "ArgoWorkflow": {"argoWorkflow": {"template": "t"}},
+        "Kubeflow": {"kubeflow": {"url": "https://ci", "pipeline": "p"}},
     }
     for kind, retrain in named.items():
         found = started(policy(retrain={"job": None, **retrain}))

@@ -150,9 +150,17 @@ async def _failure(client: Client, order: Order, asked: Airflow) -> str:
 
 
 def _lines(content: Any) -> str:
-    """Lines of a log as Airflow has them: texts, or objects with an event."""
+    """Lines of a log as Airflow has them: texts, or objects with an event, and of an exception with what it was. What
+    only folds the page that people see is left out: it stands behind the exception."""
     lines = content if isinstance(content, list) else [content or ""]
-    return "\n".join(str(each.get("event", "") if isinstance(each, Mapping) else each) for each in lines)
+    shown = [line for each in lines for line in (_lines_of(each) if isinstance(each, Mapping) else [str(each)])]
+    return "\n".join(line for line in shown if not line.startswith(("::group::", "::endgroup::")))
+
+
+def _lines_of(entry: Mapping[str, Any]) -> list[str]:
+    # Causes stand behind what they led to.
+    raised = [f"{each.get('exc_type')}: {each.get('exc_value')}" for each in objects(entry.get("error_detail"))]
+    return [str(entry.get("event", "")), *reversed(raised)]
 
 
 def _airflow(order: Order) -> Airflow:

@@ -2,8 +2,8 @@
 long to look before one starts what may have been started.
 
 A pipeline is started under the run's name or key. Where the system itself refuses a second one (Airflow, Prefect), the
-start may be repeated at any time. Where it does not (GitHub Actions, Jenkins), it is started only after it has been
-looked for, and not found, for longer than a request of anybody's may be under way.
+start may be repeated at any time. Where it does not (GitHub Actions, Jenkins, Kubeflow), it is started only after
+it has been looked for, and not found, for longer than a request of anybody's may be under way.
 """
 
 import json

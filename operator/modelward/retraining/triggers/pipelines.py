@@ -16,6 +16,7 @@ from modelward.retraining.triggers.airflow import AirflowTrigger
 from modelward.retraining.triggers.argo import ArgoTrigger
 from modelward.retraining.triggers.github import GithubTrigger
 from modelward.retraining.triggers.jenkins import JenkinsTrigger
+from modelward.retraining.triggers.kubeflow import KubeflowTrigger
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Outgoing
 from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel
@@ -42,6 +43,7 @@ def pipelines(
         runs.GITHUB: GithubTrigger(outgoing, logins, registry, now),
         runs.JENKINS: JenkinsTrigger(outgoing, logins, registry, now),
         runs.ARGO: ArgoTrigger(api, registry),
+        runs.KUBEFLOW: KubeflowTrigger(outgoing, logins, registry, now),
     }
 
 

@@ -67,7 +67,7 @@ class Airflow(System):
             given = request.headers.get("Authorization", "").removeprefix("Bearer ")
             password = self.jwts.get(given)
             if password not in self.server.tokens:
-                return web.json_response({"detail": f"Invalid JWT token {given}"}, status=401)
+                return web.json_response({"detail": f"Invalid JWT token {given}"}, status=403)
         answer: web.StreamResponse = await handler(request)
         return answer
 
@@ -88,7 +88,8 @@ class Airflow(System):
         told = await request.json()
         assert told.keys() >= {"logical_date"}, "422 Field required"
         if told["dag_run_id"] in self.runs:
-            return web.json_response({"detail": "DAG Run already exists"}, status=409)
+            detail = dict.fromkeys(("reason", "statement", "orig_error", "message"), "Unique constraint violation")
+            return web.json_response({"detail": detail}, status=409)
         self.runs[told["dag_run_id"]] = {"dag_run_id": told["dag_run_id"], "state": "queued", "conf": told["conf"]}
         return web.json_response(self.runs[told["dag_run_id"]])
 
@@ -110,7 +111,15 @@ class Airflow(System):
 
     async def log(self, request: web.Request) -> web.Response:
         assert (request.match_info["task"], request.match_info["attempt"]) == ("train", "2")
-        lines = [{"timestamp": "2026-01-01T00:00:00Z", "event": each} for each in self.logs.splitlines()]
+        *before, error = self.logs.splitlines() or [""]
+        kind, _, value = error.partition(": ")
+        time = "2026-01-01T00:00:00Z"
+        lines: list[dict[str, Any]] = [{"timestamp": time, "event": each} for each in before]
+        lines += [
+            {"event": "Task failed with exception", "error_detail": [{"exc_type": kind, "exc_value": value}]},
+            {"timestamp": time, "event": "::group::Post Execute"},
+            {"timestamp": time, "event": "::endgroup::"},
+        ]
         return web.json_response({"content": lines, "continuation_token": None})
 
     async def xcom(self, request: web.Request) -> web.Response:

@@ -54,7 +54,7 @@ class Prefect(System):
 
     def application(self) -> web.Application:
         app = web.Application(middlewares=[self.server.guard, self._allowed])
-        app.router.add_get("/api/deployments/name/retrain/production", self.deployment)
+        app.router.add_get("/api/deployments/name/{flow}/{name}", self.deployment)
         app.router.add_get(f"/api/deployments/{DEPLOYMENT}", self.deployment)
         app.router.add_post(f"/api/deployments/{DEPLOYMENT}/create_flow_run", self.start)
         app.router.add_post("/api/flow_runs/filter", self.filter)
@@ -66,10 +66,14 @@ class Prefect(System):
 
     @web.middleware
     async def _allowed(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        answer: web.StreamResponse = self.server.refusal(request) or await handler(request)
+        if self.server.refusal(request) is not None:
+            return web.json_response({"exception_message": "Unauthorized"}, status=401)
+        answer: web.StreamResponse = await handler(request)
         return answer
 
-    async def deployment(self, _request: web.Request) -> web.Response:
+    async def deployment(self, request: web.Request) -> web.Response:
+        if request.match_info.get("flow", "retrain") != "retrain":
+            return web.json_response({"detail": "Deployment not found"}, status=404)
         return web.json_response({"id": DEPLOYMENT, "name": "production", "paused": self.paused})
 
     async def start(self, request: web.Request) -> web.Response:

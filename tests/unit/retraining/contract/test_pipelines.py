@@ -19,6 +19,7 @@ from .airflow import Airflow
 from .cluster import ArgoWorkflow
 from .github import Github
 from .jenkins import JOB, Jenkins
+from .kubeflow import PIPELINE, Kubeflow
 from .prefect import Prefect
 from .world import LOG, LOG_END, MADE, NAME, REPORT, TOKEN, Serve, World, tells_no_secret
 from .world import report as shown
@@ -413,6 +414,52 @@ async def test_no_cookie_of_one_login_is_sent_with_another(serve: Serve) -> None
     await world.until(runs.RUNNING)
     assert any("Cookie" in headers for method, _, headers in system.server.seen if method == "POST")
     assert not any("Cookie" in headers for method, _, headers in system.server.seen if method == "GET")
+
+
+@pytest.mark.parametrize("nested", [False, True])
+async def test_kubeflow_is_given_what_its_pipeline_declares_and_no_more(serve: Serve, nested: bool) -> None:
+    """It refuses others. A spec with what is of its platform has the pipeline's own within."""
+    system = Kubeflow()
+    system.declared, system.nested = ["modelward_run", "data"], nested
+    world = await serve(system, pipeline=PIPELINE, experiment="1d0e7a52-0000-4000-8000-000000000001")
+    await world.until(runs.RUNNING)
+    (made,) = system.runs.values()
+    assert made["runtime_config"]["parameters"] == {"modelward_run": NAME}
+    assert (made["display_name"], made["experiment_id"]) == (NAME, "1d0e7a52-0000-4000-8000-000000000001")
+    assert not [path for _, path, _ in system.server.seen if "/names/" in path], "its id was given"
+
+
+async def test_a_pipeline_of_kubeflow_without_the_parameter_is_not_started(serve: Serve) -> None:
+    """Nobody would know which version it registered."""
+    system = Kubeflow()
+    system.declared = ["modelward_briefing"]
+    world = await serve(system)
+    await world.step()
+    assert (world.run.result, "no parameter modelward_run" in world.run.message) == (runs.FAILED, True)
+    assert system.begun() == 0
+
+
+async def test_a_pipeline_that_kubeflow_lacks_is_a_failure_that_names_the_field(serve: Serve) -> None:
+    world = await serve(Kubeflow(), pipeline="retrian")
+    await world.step()
+    assert (world.run.result, "correct spec.retrain.kubeflow" in world.run.message) == (runs.FAILED, True)
+
+
+async def test_a_run_of_kubeflow_that_registered_nothing_is_a_failure(serve: Serve) -> None:
+    assert f"ended well, but no version of fraud has the tag modelward.run={NAME}" in await ended(
+        await serve(Kubeflow())
+    )
+
+
+@pytest.mark.parametrize("state", ["CANCELED", "SKIPPED"])
+async def test_a_run_of_kubeflow_that_made_nothing_is_a_failure(serve: Serve, state: str) -> None:
+    world = await serve(Kubeflow())
+    await world.until(runs.RUNNING)
+    for each in world.system.runs.values():
+        each["state"] = state
+    assert await world.stop(), "there is nothing to stop"
+    await world.until(runs.ENDED)
+    assert (world.run.result, world.run.message) == (runs.FAILED, f"The run of Kubeflow ended as {state}")
 
 
 async def test_a_cluster_without_argo_is_told(serve: Serve) -> None:

@@ -114,6 +114,8 @@ class System:
     retrain: dict[str, Any]
     registry: bool = True
     """Whether the registry can tell which model a run made."""
+    tells: bool = True
+    """Whether a run itself tells which model it made."""
     login: bool = True
     """Whether a token can expire."""
 
