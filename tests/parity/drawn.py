@@ -14,7 +14,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import KNNImputer, MissingIndicator, SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
+from sklearn.preprocessing import Binarizer, KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
 from sklearn.utils import all_estimators
 
 ROWS = 120
@@ -27,12 +27,14 @@ WORDS = ["good", "bad", "film", "plot", "a", "great", "café", "x1", "not"]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A fitted model, the rows it was trained on, and rows that it was not. `name`: in a few words."""
+    """A fitted model, the rows it was trained on, and rows that it was not. `name`: in a few words; `pandas`: whether
+    the server has it, which images have not by themselves."""
 
     name: str
     model: Any
     trained: Any
     asked: Any
+    pandas: bool = True
 
 
 def _small(kind: Any) -> Any:
@@ -80,6 +82,13 @@ IMPUTERS: list[Any] = [
     SimpleImputer(strategy="constant", fill_value=-1.0), KNNImputer(weights="distance"), MissingIndicator(),
     SimpleImputer(strategy="most_frequent"),
 ]  # fmt: skip
+EDGE = 40.1
+"""A number of no few binary places: single precision rounds it."""
+
+BINS: list[Any] = [
+    KBinsDiscretizer(4, encode="onehot-dense"), KBinsDiscretizer(3, encode="ordinal", strategy="uniform"),
+    Binarizer(threshold=EDGE),
+]  # fmt: skip
 VECTORIZERS: list[Any] = [
     TfidfVectorizer(), TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), CountVectorizer(stop_words="english"),
     TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3)), CountVectorizer(binary=True, lowercase=False),
@@ -109,7 +118,8 @@ def models(draw: st.DrawFn) -> Drawn | None:
             (model.predict if hasattr(model, "predict") else model.transform)(trained)
     except Exception:  # noqa: BLE001  many combinations mean nothing
         return None
-    return Drawn(f"{shape}: {name}{'' if shape == 'transform' else _short(final)}", model, trained, asked)
+    return Drawn(f"{shape}: {name}{'' if shape == 'transform' else _short(final)}", model, trained, asked,
+                 draw(st.booleans()))  # fmt: skip
 
 
 def _short(step: Any) -> str:
@@ -121,7 +131,8 @@ def _labels(draw: st.DrawFn, rng: Any, table: Any, final: Any) -> Any:
     if isinstance(table, np.ndarray) and table.dtype.kind in "fib":
         numbers = np.nan_to_num(table[:, 0]) + 0.3 * numbers
     if getattr(final, "_estimator_type", "") == "classifier" or "Classifier" in type(final).__name__:
-        classes = draw(st.sampled_from([[0, 1], [0, 1, 2], ["no", "yes"], [False, True], ["ä", "b", "c"]]))
+        classes = draw(st.sampled_from([[0, 1], [0, 1, 2], ["no", "yes"], [False, True], ["ä", "b", "c"],
+                                        [2**53, 2**53 + 1], [1.0, 2.5]]))  # fmt: skip
         place = np.searchsorted(np.quantile(numbers, np.linspace(0, 1, len(classes) + 1)[1:-1]), numbers)
         if "xgboost" in type(final).__module__:
             return place
@@ -174,8 +185,9 @@ def _table(draw: st.DrawFn, rng: Any, final: Any) -> Any:
     encoder = draw(st.sampled_from(ENCODERS))
     if draw(st.booleans()):
         encoder = Pipeline([("fill", SimpleImputer(strategy="most_frequent")), ("encode", encoder)])
-    numbers = draw(st.sampled_from([*IMPUTERS, "passthrough", "drop"]))
-    texts = draw(st.sampled_from([["city"], ["city", "plan"], ["plan", "zone"], ["zone"], ["vip"], ["city", "vip"]]))
+    numbers = draw(st.sampled_from([*IMPUTERS, *BINS, "passthrough", "drop"]))
+    texts = draw(st.sampled_from([["city"], ["city", "plan"], ["plan", "zone"], ["zone"], ["vip"], ["city", "vip"],
+                                  ["grade"], ["grade", "city"], ["sure"]]))  # fmt: skip
     steps = ColumnTransformer([("n", numbers, ["age"]), ("c", encoder, texts)],
                               remainder=draw(st.sampled_from(["drop", "drop", "passthrough"])))  # fmt: skip
     table = frame if draw(st.booleans()) else frame[["age", *texts]]
@@ -189,10 +201,14 @@ def _frame(rng: Any, missing: bool) -> Any:
         "plan": rng.choice(["a", "b"], 2 * ROWS).astype(object),
         "zone": rng.integers(1, 5, 2 * ROWS),
         "vip": rng.random(2 * ROWS) < 0.3,
+        "grade": rng.choice([1.0, 2.0, 3.0, 0.1], 2 * ROWS),
+        "sure": (rng.random(2 * ROWS) < 0.5).astype(object),
     })  # fmt: skip
     if missing:
         frame.loc[rng.random(len(frame)) < 0.1, "city"] = np.nan
-        frame.loc[rng.random(len(frame)) < 0.1, "age"] = np.nan
+        for name in ("age", "grade"):
+            frame.loc[rng.random(len(frame)) < 0.1, name] = np.nan
+        frame.loc[rng.random(len(frame)) < 0.1, "sure"] = None
     return frame
 
 
@@ -227,7 +243,8 @@ def _own(draw: st.DrawFn, rng: Any, final: Any) -> Any:
     """Categories that the library codes by itself."""
     if not any(word in type(final).__name__ for word in ("LGBM", "XGB", "HistGradient")):
         return None
-    frame = _frame(rng, missing=draw(st.booleans()))
+    frame = _frame(rng, missing=draw(st.booleans())).drop(columns="sure")
+    frame["zone"] += draw(st.sampled_from([0, 2**24]))  # as ids are: single precision makes one of two
     for name in ("city", "plan", *(["zone"] if draw(st.booleans()) else [])):
         frame[name] = pd.Categorical(frame[name])
     if "XGB" in type(final).__name__:

@@ -20,12 +20,16 @@ from modelward_inference.compile import timing
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.protocol.messages import InferRequest, Input, RequestError
+from modelward_inference.runtimes import estimator
 
-from .drawn import Drawn
+from .drawn import EDGE, Drawn
 
 RTOL, ATOL = 1e-4, 1e-5
 MARGIN = 1e-3
 """Labels may differ where the library's own two largest probabilities lie closer than this."""
+
+BESIDE = (EDGE, float(np.nextafter(EDGE, 50)), float(np.float32(EDGE)))
+"""On a threshold, and so little beside it that single precision does not show it."""
 
 MANY = 40
 """Rows that are asked of each kind."""
@@ -42,6 +46,11 @@ class Judgement:
 
 def judge(drawn: Drawn) -> Judgement:
     """Serve it, and compare every answer."""
+    with mock.patch.object(estimator, "_pandas", estimator._pandas if drawn.pandas else lambda: None):
+        return _judge(drawn)
+
+
+def _judge(drawn: Drawn) -> Judgement:
     with tempfile.TemporaryDirectory() as temporary, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         folder = Path(temporary)
@@ -89,7 +98,8 @@ def _changed_rows(table: Any) -> Any:
 
 def _changed_frames(table: Any) -> Any:
     rng = np.random.default_rng(1)
-    strange: dict[str, list[Any]] = {"f": [np.nan, np.inf, 0.0], "i": [99, -1, 0], "O": ["Paris", np.nan, "", "rome"],
+    strange: dict[str, list[Any]] = {"f": [np.nan, np.inf, 0.0, 1.5, 2.0000001, *BESIDE], "i": [99, -1, 0],
+                                     "O": ["Paris", np.nan, "", "rome"],
                                      "b": [False, True]}  # fmt: skip
     for number in range(MANY):
         row = table.iloc[[number % len(table)]].copy()
@@ -100,7 +110,8 @@ def _changed_frames(table: Any) -> Any:
             if isinstance(kind, pd.CategoricalDtype):
                 row[name] = pd.Categorical([None], categories=kind.categories)
             else:
-                values = strange[kind.kind]
+                holds_truths = kind.kind == "O" and isinstance(table[name].dropna().iloc[0], bool)
+                values = [True, False, np.nan] if holds_truths else strange[kind.kind]
                 row[name] = pd.Series([values[rng.integers(len(values))]], index=row.index, dtype=kind)
         yield row
 

@@ -74,6 +74,10 @@ def _register_sklearn() -> None:
     register_converter(
         "SklearnSimpleImputer", _imputer(imputer._fct), overwrite=True, options=imputer.get_allowed_options()
     )
+    encoder = get_converter("SklearnOneHotEncoder")
+    register_converter(
+        "SklearnOneHotEncoder", _one_hot(encoder._fct), overwrite=True, options=encoder.get_allowed_options()
+    )
     for alias in _TREES:
         known = get_converter(alias)
         register_converter(alias, _with_missing(known._fct), overwrite=True, options=known.get_allowed_options())
@@ -134,6 +138,47 @@ def _imputer(convert: Converter) -> Converter:
             container.add_node("Where", [missing, fill, joined], [output], op_version=16)
         else:
             convert(scope, operator, container)
+
+    return converted
+
+
+def _one_hot(convert: Converter) -> Converter:
+    """Numeric categories as they are: the converter cuts their fractions off, and takes 1.5 for the category 1."""
+    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+    from skl2onnx.operator_converters.common import concatenate_variables
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        step, kinds = operator.raw_operator, [each.type for each in operator.inputs]
+        numeric = all(np.asarray(each).dtype.kind in "fb" for each in step.categories_)
+        floats = all(isinstance(each, DoubleTensorType | FloatTensorType) for each in kinds)
+        if not numeric or not floats or getattr(step, "_infrequent_enabled", False):
+            convert(scope, operator, container)
+            return
+        double = isinstance(kinds[0], DoubleTensorType)
+        joined = concatenate_variables(scope, operator.inputs, container)
+        parts = []
+        for place, values in enumerate(step.categories_):
+            dropped = None if step.drop_idx_ is None else step.drop_idx_[place]
+            kept = [float(each) for index, each in enumerate(values) if index != dropped]
+            if not kept:
+                continue
+            at, known, gaps = (scope.get_unique_variable_name(name) for name in ("at", "known", "gaps"))
+            column, found, missing, absent, part = (
+                scope.get_unique_variable_name(name) for name in ("column", "found", "missing", "absent", "part")
+            )
+            container.add_initializer(at, TensorProto.INT64, [1], [place])
+            kind = TensorProto.DOUBLE if double else TensorProto.FLOAT
+            container.add_initializer(known, kind, [1, len(kept)], kept)
+            container.add_initializer(gaps, TensorProto.BOOL, [1, len(kept)], [math.isnan(each) for each in kept])
+            container.add_node("Gather", [joined, at], [column], axis=1, op_version=13)
+            container.add_node("Equal", [column, known], [found], op_version=19)
+            container.add_node("IsNaN", [column], [missing], op_version=20)
+            container.add_node("And", [missing, gaps], [absent], op_version=7)
+            container.add_node("Or", [found, absent], [part], op_version=7)
+            parts.append(part)
+        whole = scope.get_unique_variable_name("whole")
+        container.add_node("Concat", parts, [whole], axis=1, op_version=13)
+        container.add_node("Cast", [whole], [operator.outputs[0].full_name], to=TensorProto.FLOAT, op_version=19)
 
     return converted
 

@@ -29,6 +29,9 @@ MARGIN = 1e-4
 EXTREME = 1e4
 """Factor of the values beside which a row has to keep its answer."""
 
+WHOLE = (1000, 2**31 - 1, -(2**31))
+"""Whole numbers beside which a row has to keep its answer; a model that looks them up in a table refuses them."""
+
 _SEED = 20_240_301
 
 Rows = Mapping[str, Array]
@@ -115,8 +118,13 @@ def _difference(model: Model, rows: Rows) -> str:
 
 
 def _extremes(rows: Rows) -> Iterator[Rows]:
-    """A row with large numbers, one with missing ones."""
+    """A row with large numbers, one with missing ones; rows with large whole numbers of either sign."""
     one = _at(rows, [0])
+    whole = {name: array for name, array in one.items() if array.dtype.kind in "iu"}
+    for large in WHOLE if whole else ():
+        limits = {name: np.iinfo(array.dtype) for name, array in whole.items()}
+        yield {**one, **{name: np.full_like(array, min(max(large, int(limits[name].min)), int(limits[name].max)))
+                         for name, array in whole.items()}}  # fmt: skip
     for value in (None, np.nan):
         made = {
             name: (array * EXTREME + EXTREME).astype(array.dtype)

@@ -16,7 +16,7 @@ import numpy as np
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Refusal
 from modelward_inference.engine.refusals import FOUND
-from modelward_inference.parity import golden
+from modelward_inference.parity import golden, points
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes import columns, thresholds
 from modelward_inference.runtimes.base import Model
@@ -38,6 +38,9 @@ SINGLE = 500
 
 BESIDE = 64
 """Rows on and beside the thresholds of trees."""
+
+DECISIVE = 256
+"""Rows at and beside the numbers where encoders and bins decide."""
 
 MAX_COLUMNS = 1000
 """Columns that are changed one by one; of a wider table as many, evenly spaced."""
@@ -154,6 +157,7 @@ def make(model: Model, rows: GoldenRows) -> Probes | None:
     made = [each for base in few for each in _single(inputs, base)]
     made += [each for base in bases for each in _uniform(inputs, base)]
     made += [*_texts(estimator, inputs, bases[0]), *_gaps(inputs), *_beside(estimator, inputs)]
+    made += _decisive(estimator, inputs, bases[0])
     if not made:
         return None
     changes = tuple(change for change, _ in made)
@@ -266,6 +270,27 @@ def _beside(estimator: Any, inputs: Rows) -> Iterator[tuple[Change, dict[str, Ar
         yield Change(OTHER), _changed(inputs, number % len(array), chosen)
 
 
+def _decisive(estimator: Any, inputs: Rows, base: int) -> list[tuple[Change, dict[str, Array]]]:
+    """At the numbers where encoders and bins decide, one step beside them, and between: converters cut the fractions
+    of numeric categories off, or round them and the edges to single precision."""
+    places = [(name, column) for name, array in inputs.items() for column in range(_width(array))]
+    names = columns.all_names(estimator)
+    by_column = set(inputs) <= set(names)
+    found: dict[tuple[str, int], set[Any]] = {}
+    for place, values in points.of(estimator):
+        where = (names[place], 0) if by_column else places[place] if place < len(places) else None
+        if where is not None and where[0] in inputs:
+            found.setdefault(where, set()).update(values)
+    known = _categories(estimator)
+    made = [
+        (Change(OTHER if value in known.get(where[0], (value,)) else UNKNOWN, *where),
+         _changed(inputs, base, {where: value}))
+        for where, values in found.items()
+        for value in points.beside(sorted(values), inputs[where[0]].dtype)
+    ]  # fmt: skip
+    return made[:: 1 + len(made) // DECISIVE]
+
+
 def _changed(inputs: Rows, base: int, values: Mapping[tuple[str, int], Any]) -> dict[str, Array]:
     row = {name: np.array(array[base], array.dtype) for name, array in inputs.items()}
     for (name, column), value in values.items():
@@ -319,10 +344,15 @@ def _categories(estimator: Any) -> dict[str, tuple[Any, ...]]:
             if isinstance(categories, list) and len(categories) == len(positions):
                 for position, values in zip(positions, categories, strict=True):
                     plain = np.asarray(values).tolist()
-                    if position < len(names) and all(isinstance(each, str | int) for each in plain):
+                    if position < len(names) and all(_is_named(each) for each in plain):
                         found[names[position]] = tuple(plain)
                 break
     return found
+
+
+def _is_named(category: Any) -> bool:
+    """Whether a request names it as it is: what is missing has a refusal of its own."""
+    return isinstance(category, str | int) or (isinstance(category, float) and category == category)
 
 
 def _together(answers: Sequence[dict[str, Array]]) -> dict[str, Array]:

@@ -77,9 +77,27 @@ class Expected:
             limits = np.iinfo(target)
             if not array.size or (int(array.min()) >= limits.min and int(array.max()) <= limits.max):
                 return array.astype(target)
+        if target.kind in "iu" and array.dtype.kind == "f":
+            return self._whole(given)
+        # What is missing throughout has no type: a data frame makes floats of such a column, and lists make texts.
+        if target.kind == "O" and array.dtype.kind == "f" and np.isnan(array).all():
+            return np.full(array.shape, None, object)
+        if target.kind == "f" and array.dtype.kind == "O" and all(each is None for each in array.flat):
+            return np.full(array.shape, np.nan, target)
         raise _refused(
             f"inputs ({given.name}).datatype is {given.datatype}, but the model takes {self.tensor.datatype}"
         )
+
+    def _whole(self, given: Input) -> Array:
+        """Whole numbers that came as floats, as a data frame has them where another row of the column is missing."""
+        array, limits = given.array, np.iinfo(self._dtype)
+        bad = ~((array == np.rint(array)) & (array >= float(limits.min)) & (array < float(limits.max) + 1))
+        if bad.any():
+            raise _refused(
+                f"inputs ({given.name}).datatype is {given.datatype} and holds {array[bad].flat[0]}, but the model "
+                f"takes {self.tensor.datatype}: whole numbers from {limits.min} to {limits.max}, none missing"
+            )
+        return array.astype(self._dtype)
 
 
 def _refused(message: str) -> ModelRefusedError:

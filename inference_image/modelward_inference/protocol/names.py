@@ -38,10 +38,16 @@ class Names:
             return self._from_columns(request)
         found: dict[str, Array] = {}
         alone = self._only if len(request.inputs) == 1 else None
+        own = {given.name for given in request.inputs if given.name in self.expected} if self._lenient else ()
         for given in request.inputs:
             expected = self.expected.get(given.name) or self.expected.get(_plain(given.name)) or alone
             if expected is not None:
-                found[expected.tensor.name] = expected.check(given)
+                name = expected.tensor.name
+                # A frame may have 'a b' beside the 'a_b' that the model was trained on.
+                if given.name == name or name not in own:
+                    if name in found:
+                        raise _refused(f"inputs: {shown(given.name)!r} is {name!r}, which came already")
+                    found[name] = expected.check(given)
             elif not self._lenient:
                 name, known = shown(given.name), ", ".join(self.expected)
                 raise _refused(f"inputs: the model takes no {name!r}; it takes {known}")

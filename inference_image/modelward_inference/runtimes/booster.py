@@ -36,10 +36,10 @@ class BoosterModel(ABC):
         self._coder = categories.coder_of(self.booster)
         if known:
             names = columns or [f"x{index}" for index in range(features)]
-            texts = [categories.are_texts(known.get(index, ())) for index in range(features)]
-            inputs = tuple(
-                Tensor(name, "BYTES" if text else datatype, (-1, 1)) for name, text in zip(names, texts, strict=True)
-            )
+            # In single precision the categories 16777216 and 16777217 would be one.
+            kinds = [datatype if index not in known else "BYTES" if categories.are_texts(known[index]) else "FP64"
+                     for index in range(features)]  # fmt: skip
+            inputs = tuple(Tensor(name, kind, (-1, 1)) for name, kind in zip(names, kinds, strict=True))
         else:
             inputs = (Tensor(INPUT, datatype, (-1, features)),)
         example = self._answers(np.zeros((1, features), DTYPES[datatype]))

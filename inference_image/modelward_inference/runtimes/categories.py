@@ -21,8 +21,23 @@ Categories = Mapping[int, tuple[Any, ...]]
 """By a column's position: its categories, in the order of their codes."""
 
 
+_EXACT = 2**53
+
+
 def of(model: Any) -> Categories:
     """Of a fitted estimator or a Booster; empty where it takes plain numbers. Raises ModelUnsupported."""
+    found = _of(model)
+    for each in itertools.chain.from_iterable(found.values()):
+        if isinstance(each, int) and abs(each) > _EXACT:
+            raise ModelUnsupported(
+                f"The {type(model).__name__} learned the category {each}; a column of numbers with missing values is "
+                "one of floats, which hold whole numbers up to 2^53 only. Make texts of that column before it is "
+                'trained: X[column].astype(str).astype("category")'
+            )
+    return found
+
+
+def _of(model: Any) -> Categories:
     if hasattr(model, "get_booster"):
         return _of_xgboost(model.get_booster())
     if hasattr(model, "inplace_predict"):

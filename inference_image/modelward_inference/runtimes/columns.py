@@ -173,6 +173,36 @@ def _is_named(estimator: Any) -> bool:
     return any(is_column_transformer(each) and _selects_by_name(each) for each in entries(estimator))
 
 
+def takers(step: Any, places: Sequence[int]) -> Iterator[tuple[Any, Sequence[int]]]:
+    """Each step that takes columns of training as they came, or as a step of as many columns made them, and their
+    places. `places`: those of the columns that `step` takes."""
+    if isinstance(step, str):
+        return
+    step = unwrapped(step)
+    if _is_pipeline(step):
+        inner = [(each, places) for each in steps_of(step)]
+    elif is_column_transformer(step):
+        inner = [(each, [places[position] for position in found]) for each, found, _ in selections(step)]
+    else:
+        union = [each for _, each in getattr(step, "transformer_list", None) or ()]
+        inner = [(each, places) for each in members_of(step) or union]
+    if not inner:
+        yield step, places
+    for each, found in inner:
+        yield from takers(each, found)
+
+
+def learned_categories(estimator: Any) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Of a column's place: the categories that encoders learned, in the order of steps; None, where that is what an
+    imputer takes for missing."""
+    for step, places in takers(estimator, range(len(all_names(estimator)))):
+        known = getattr(step, "categories_", None)
+        if isinstance(known, list) and len(known) == len(places):
+            yield from zip(places, known, strict=True)
+        elif hasattr(step, "statistics_") and getattr(step, "missing_values", 0) is None:
+            yield from ((place, (None,)) for place in places)
+
+
 def first_of(estimator: Any) -> Any:
     """The step that takes the rows."""
     steps = steps_of(estimator)
@@ -329,8 +359,18 @@ def _of_column_transformer(transformer: Any, width: int) -> list[str | None]:
     return kinds
 
 
+_CARRIED = (str, int, float, np.number, np.bool_, type(None))
+"""Types of categories that a request can name."""
+
+
 def _of_values(values: Sequence[Any]) -> str:
     array = np.asarray(values)
+    odd = next((each for each in array.flat if not isinstance(each, _CARRIED)), None)
+    if odd is not None:
+        raise ModelUnsupported(
+            f"An encoder learned categories of type {type(odd).__name__} ({odd!s:.100}), which no tensor carries; "
+            "make texts of that column before it is trained, such as X[column].astype(str)"
+        )
     if array.dtype.kind in "US" or any(isinstance(each, str) for each in array.flat):
         return "BYTES"
     return "INT64" if array.dtype.kind in "iu" else "FP64"

@@ -11,9 +11,12 @@ import sklearn
 from modelward_inference.artifact.arrays import Array, missing_as_nan, tensor_of, texts
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
-from modelward_inference.runtimes import categories, columns, nones
+from modelward_inference.runtimes import categories, columns, nones, objects
 from modelward_inference.runtimes import rows as generated
 from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, TRANSFORM
+
+_EXACT = 2**53
+"""Up to it floats hold every whole number."""
 
 
 class EstimatorModel:
@@ -47,6 +50,7 @@ class EstimatorModel:
         self._texts = {tensor.name for tensor in inputs if tensor.datatype == "BYTES"}
         self._order = [tensor.name for tensor in inputs]
         self._nones = nones.of(estimator) if self._many and self._texts else frozenset()
+        self._objects = objects.of(estimator) if self._many else {}
         self._pandas = _pandas() if self._many and hasattr(estimator, "feature_names_in_") else None
         if self._many and self._pandas is None and self._coder is None:
             columns.select_by_position(estimator)
@@ -79,6 +83,7 @@ class EstimatorModel:
         if self._coder is not None:
             return self._coder.table(list(given.items()))
         given = {name: array if name in self._nones else missing_as_nan(array) for name, array in given.items()}
+        given = objects.as_learned(given, self._objects) if self._objects else given
         if self._pandas is not None:
             frame = self._pandas.DataFrame({name: array.reshape(-1) for name, array in given.items()})
             for name in self._nones & given.keys():
@@ -89,7 +94,7 @@ class EstimatorModel:
         # A column that the model drops holds its place.
         rows = len(next(iter(given.values())))
         table = [given[name] if name in given else np.zeros((rows, 1)) for name in self.columns or self._order]
-        if not self._texts:
+        if not self._texts and not self._objects and not any(map(_is_beyond_floats, table)):
             return np.column_stack(table)
         return np.column_stack([array.astype(object) for array in table])
 
@@ -120,6 +125,11 @@ class EstimatorModel:
             classes = np.asarray(getattr(self.estimator, "classes_", np.zeros(1)))
             raw = classes[:1] if name == PREDICT else np.zeros((1, len(classes)))
         return None if isinstance(raw, list) else tensor_of(name, _dense(raw))
+
+
+def _is_beyond_floats(array: Array) -> bool:
+    """Whether it holds whole numbers, such as ids, that a column of floats beside it would make others of."""
+    return array.dtype.itemsize == 8 and array.dtype.kind in "iu" and bool((np.abs(array) > _EXACT).any())
 
 
 def _dense(answer: Any) -> Array:

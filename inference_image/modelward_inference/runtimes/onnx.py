@@ -58,6 +58,8 @@ class OnnxModel:
         axes = [node.shape[0] for node in self._session.get_inputs() if node.shape]
         self.first_axes = tuple(axis for axis in axes if isinstance(axis, str))
         """Names of the inputs' open first axes, where they have some: what is named differently differs in size."""
+        self._axes = [(node.name, place, axis) for node in inputs for place, axis in enumerate(node.shape)
+                      if isinstance(axis, str)]  # fmt: skip
         known = self._session.get_modelmeta().custom_metadata_map
         self._takes_missing = known.get(TAKES_MISSING_TEXTS) == "true"
         self._texts = [tensor.name for tensor in self.signature.inputs if tensor.datatype == "BYTES"]
@@ -75,7 +77,24 @@ class OnnxModel:
                 marked[:] = [MISSING_TEXT if each is None else each for each in found.flat]
                 found = marked.reshape(found.shape)
             given[name] = found
-        return dict(zip(outputs, self._session.run(list(outputs), given), strict=True))
+        try:
+            found = self._session.run(list(outputs), given)
+        except Exception as error:
+            self._explain(given, error)
+            raise
+        return dict(zip(outputs, found, strict=True))
+
+    def _explain(self, given: Mapping[str, Array], error: Exception) -> None:
+        """Raises ValueError where it is the client's mistake: sizes that the graph calls by one name differ. Where they
+        broadcast the model answers, so they are looked at only when it has not."""
+        sizes: dict[str, tuple[str, int]] = {}
+        for name, place, axis in self._axes:
+            size = given[name].shape[place] if place < given[name].ndim else 0
+            first, known = sizes.setdefault(axis, (name, size))
+            if known != size:
+                raise ValueError(
+                    f"{first!r} has {known} and {name!r} has {size} along the axis {axis!r}, which is one to the model"
+                ) from error
 
 
 def _tensor(node: Any, side: str, ranked: Collection[str]) -> Tensor:

@@ -24,7 +24,11 @@ def last_due(schedule: Schedule, after: float, now: float) -> float | None:
 
 def next_due(schedule: Schedule, after: float) -> float:
     """The first time after `after`. Raises ScheduleError."""
-    return _times(schedule, after, backwards=False)
+    found = _times(schedule, after, backwards=False)
+    # Forwards it leaves times out where clocks go back by half an hour (Australia/Lord_Howe), backwards it does not.
+    while (earlier := _times(schedule, found, backwards=True)) > after:
+        found = earlier
+    return found
 
 
 def _times(schedule: Schedule, at: float, *, backwards: bool) -> float:

@@ -57,6 +57,25 @@ def test_what_mixes_rows_is_not_joined(name: str) -> None:
     assert "alone" in found.reason or "as many" in found.reason
 
 
+@pytest.mark.parametrize(("kind", "bound"), [(np.int64, 900), (np.int64, 10**6), (np.int16, 900), (np.int64, -(10**6))])
+def test_large_whole_numbers_mix_rows_too(kind: type, bound: int) -> None:
+    def shifted(x: Array) -> Array:
+        return x - (max(x.max(), bound) if bound > 0 else min(x.min(), bound))
+
+    model = Function(shifted)
+    name = "INT64" if kind is np.int64 else "INT16"
+    model.signature = Signature((Tensor("x", name, (-1, 3)),), (Tensor("y", name, (-1, 3)),))
+    found = joining.prove(model, None)
+    assert not found.joins
+    assert "beside extreme ones" in found.reason
+
+
+def test_a_table_that_whole_numbers_are_looked_up_in_is_joined() -> None:
+    model = Function(lambda x: np.arange(1000.0)[x])
+    model.signature = Signature((Tensor("x", "INT64", (-1, 3)),), (Tensor("y", "FP64", (-1, 3)),))
+    assert joining.prove(model, None).joins
+
+
 @pytest.mark.parametrize("function", [np.tanh, lambda x: x @ np.full((3, 3), 0.1, np.float32), lambda x: x * 0])
 def test_what_answers_row_by_row_is_joined(function: Callable[[Array], Array]) -> None:
     assert joining.prove(Function(function), None).joins

@@ -134,3 +134,13 @@ def test_ranks_are_read_from_the_file_alone(tmp_path: Path) -> None:
         assert onnxranks.ranked(tmp_path / "m.onnx") <= {"a"}
     (tmp_path / "m.onnx").write_bytes(b"\xff" * 100)
     assert onnxranks.ranked(tmp_path / "m.onnx") == frozenset()
+
+
+async def test_sizes_of_one_name_that_differ_are_the_clients_mistake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = graph([helper.make_node("Add", ["a", "b"], ["y"])], {"a": ["n", "t"], "b": ["n", "t"]}, {"y": ["n", "t"]})
+    served = Served(content, tmp_path, monkeypatch)
+    with pytest.raises(RequestError, match="'a' has 3 and 'b' has 2 along the axis 't', which is one to the model"):
+        await served.ask(a=([1, 3], [1, 2, 3]), b=([1, 2], [1, 2]))
+    assert await served.ask(a=([1, 3], [1, 2, 3]), b=([1, 1], [1])) == {"y": ([1, 3], [2, 3, 4])}

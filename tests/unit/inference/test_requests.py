@@ -108,7 +108,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "halves as whole numbers": (with_count(data=[1.5]), "inputs[2] (count).data does not hold INT8 values"),
     "beyond the datatype": (with_count(data=[300]), "they must lie between -128 and 127"),
     "beyond the model's datatype": (with_count(datatype="INT64", data=[300]), "the model takes INT8"),
-    "floats for whole numbers": (with_count(datatype="FP32", data=[1.0]), "inputs (count).datatype is FP32"),
+    "floats for whole numbers": (with_count(datatype="FP32", data=[1.5]), "inputs (count).datatype is FP32"),
     "numbers as texts": ({"inputs": [X, {**KIND, "data": [1]}, COUNT]}, "inputs[1] (kind).data does not hold BYTES"),
     "another rank": (with_x(shape=[2], data=[1, 2]), "inputs (x).shape is [2], but the model takes [-1, 2]"),
     "another width": (with_x(shape=[1, 3], data=[1, 2, 3]), "but the model takes [-1, 2]"),

@@ -37,6 +37,17 @@ def test_in_the_night_that_has_two_oclock_twice_it_is_due_once() -> None:
     assert next_due(NIGHTLY, first) == at("2026-10-26T02:00")
 
 
+def test_clocks_set_back_by_half_an_hour_leave_no_time_out() -> None:
+    """On Lord Howe, two o'clock comes half an hour late once a year: what is next is what will have been due."""
+    zone = ZoneInfo("Australia/Lord_Howe")
+    schedule = Schedule("0 */2 * * *", zone.key)
+    midnight = datetime(2026, 4, 5, tzinfo=zone).timestamp()
+    at_two = datetime.fromisoformat("2026-04-05T02:00+10:30").timestamp()
+    assert next_due(schedule, midnight) == at_two
+    assert last_due(schedule, midnight, at_two) == at_two
+    assert next_due(schedule, at_two) == datetime(2026, 4, 5, 4, tzinfo=zone).timestamp()
+
+
 @pytest.mark.parametrize("cron", ["0 2 31 2 *", "61 2 * * *", "0 2 * * FUN", "x y z a b"])
 def test_a_schedule_that_has_no_times_is_told(cron: str) -> None:
     with pytest.raises(ScheduleError, match=r"spec\.schedule\.cron: .* write five fields"):
