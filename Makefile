@@ -9,7 +9,6 @@ READY := $(VENV)/.complete
 BIN := $(VENV)/bin
 export PYTHONPATH := operator:inference_image:integrations/cli:tests:.
 export MYPYPATH := $(PYTHONPATH)
-export PYTHONDONTWRITEBYTECODE := 1
 LOCALCLUSTER := python3 -m localcluster
 # Our own distributions are sources here, never packages of a registry.
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \

@@ -13,10 +13,14 @@ from tiers.tally import Tally
 
 pytest_plugins = ["nodeless.fixtures"]
 
-TIERS = ("unit", "property", "api", "integration", "e2e", "gateway", "chaos", "scale")
+TIERS = ("unit", "property", "chaos", "scale", "api", "integration", "e2e", "gateway")
 LONG = (
+    "api/test_rollouts.py", "api/test_namespaced.py", "api/test_helm.py", "api/test_enforced.py",
+    "api/test_prediction_log.py", "api/test_quality.py", "api/test_quality_gates.py", "api/test_lineage_command.py",
     "e2e/test_rollouts.py", "e2e/test_readme.py", "e2e/test_loop.py", "e2e/test_registry.py", "e2e/test_under_load.py",
     "e2e/test_presets.py",
+    "unit/attack/test_attacks.py", "unit/monitor/predictionlog/test_outcomes.py", "unit/batch/test_kills.py",
+    "unit/benchmarks/test_rollout.py", "unit/inference/test_containment.py", "unit/inference/test_adversarial.py",
 )  # fmt: skip
 """Files that begin in their tier: where tests run beside each other, the short ones fill what is left."""
 

@@ -85,7 +85,7 @@ def test_a_shift_of_the_inputs_is_told(model: Model, trained: Trained, measured:
              f"{worst['name']} {worst['metric']} {worst['value']}, cut {worst['cut']}")  # fmt: skip
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_every_row_is_counted_once_whatever_dies(
     model: Model, trained: Trained, measured: Callable[[str], None]
 ) -> None:

@@ -52,7 +52,7 @@ def demo(namespace: str) -> Iterator[str]:
     kubectl("delete", "namespace", "modelward-demo", "--wait=false")
 
 
-@pytest.mark.alone  # its deadlines are for a machine that does nothing else, as its reader's
+@pytest.mark.quiet  # its deadlines are for a machine that does nothing else, as its reader's
 def test_make_demo_ends_with_its_figures(demo: str) -> None:
     figures = json.loads(demo.splitlines()[-1])
     assert figures.keys() >= {"rows", "accuracy", "agreement", "seconds_to_ready", "requests", "bad_answers"}
@@ -76,7 +76,7 @@ def test_make_demo_ends_with_its_figures(demo: str) -> None:
     assert figures["agreement"] > 0.99
 
 
-@pytest.mark.alone  # in the demo's namespace
+@pytest.mark.quiet  # in the demo's namespace
 def test_the_commands_that_look_around(demo: str) -> None:
     assert demo
     lines = [line for line in LOOKING_AROUND if not line.startswith("kubectl apply")]

@@ -85,7 +85,7 @@ def served(namespace: str, published: None) -> Model:
     return made
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_good_version_is_promoted_and_each_step_has_its_split(
     model: Model, trained: Trained, measured: Callable[[str], None]
 ) -> None:

@@ -55,7 +55,7 @@ def rollout(model: Model) -> dict[str, Any]:
     return shown
 
 
-@pytest.mark.alone
+@pytest.mark.quiet
 def test_a_teams_own_server_is_rolled_out_and_a_bad_one_comes_back(model: Model, trained: Trained) -> None:
     apply(model, trained, "one")
     stable = model.settle()["status"]["stable"]

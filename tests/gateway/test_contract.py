@@ -17,7 +17,7 @@ from .clients import Clients
 
 Open = Callable[[Bench], Awaitable[Clients]]
 
-pytestmark = pytest.mark.alone  # an overloaded machine loses copies of requests, which are nobody's promise
+pytestmark = pytest.mark.quiet  # an overloaded machine loses copies of requests, which are nobody's promise
 
 DOUBT = 1e-6
 """Chance that a right share is taken for a wrong one."""

@@ -1,5 +1,5 @@
-"""Which tests run when: what computes has the processor first, what waits for pods waits beside itself, and what does
-something to the whole cluster, or counts every request, runs alone at the end.
+"""Which tests run when: what waits for pods waits beside what computes, what does something to the whole cluster runs
+on it alone, and what counts every request, or measures, has the machine for itself at the end.
 """
 
 import sys
@@ -10,10 +10,23 @@ from tiers.lanes import Step
 PYTEST = (sys.executable, "-m", "pytest")
 LOCALCLUSTER = (sys.executable, "-m", "localcluster")
 
+WITHOUT_NODES = ("tests/api", "tests/chaos", "tests/scale")
 ON_THE_CLUSTER = ("tests/e2e", "tests/gateway")
+
+BESIDE_OTHERS, ONE_AT_A_TIME, QUIET = "not alone and not quiet", "alone and not quiet", "quiet"
+"""Marks by which these are chosen: each test by one of them."""
+
+COMPUTING = "auto"
+"""How many tests compute at a time: one a core."""
+
+ASKING = "3"
+"""How many tests, each with an API server of its own, wait for it at a time."""
 
 WAITING = "3"
 """How many tests wait for pods at a time."""
+
+YIELDING = ("nice", "-n", "5")
+"""What computes takes what the cluster leaves: pods' deadlines are in seconds, those of a sum are not."""
 
 
 def phases(folder: Path) -> list[dict[str, list[Step]]]:
@@ -21,13 +34,21 @@ def phases(folder: Path) -> list[dict[str, list[Step]]]:
     `folder`.
     """
 
-    def tests(name: str, *arguments: str) -> Step:
-        return Step(name, [*PYTEST, f"--tally={folder / name.replace(' ', '-')}.json", *arguments])
+    def tests(name: str, *arguments: str, before: tuple[str, ...] = ()) -> Step:
+        return Step(name, [*before, *PYTEST, f"--tally={folder / name.replace(' ', '-')}.json", *arguments])
 
     by_file = ("--dist=loadfile", "--no-loadscope-reorder", "-n")
     return [
         {
-            "computing": [tests("unit and property", *by_file, "auto", "tests/unit", "tests/property")],
+            "computing": [
+                tests("unit and property", *by_file, COMPUTING, "tests/unit", "tests/property", before=YIELDING),
+                tests("api, chaos and scale", *by_file, ASKING, *WITHOUT_NODES, before=YIELDING),
+                tests("integration", *by_file, "2", "tests/integration", before=YIELDING),
+                Step(
+                    "packages and workflows in real systems",
+                    [*YIELDING, sys.executable, "-m", "integrationscheck", "--short"],
+                ),
+            ],
             "cluster": [
                 # What an earlier run left (a demo, tests that were cut off) fills the node: none of it stays.
                 Step("take an earlier cluster away", [*LOCALCLUSTER, "down"]),
@@ -35,17 +56,9 @@ def phases(folder: Path) -> list[dict[str, list[Step]]]:
                 Step("build the images", [*LOCALCLUSTER, "images"]),
                 Step("install the operator", [*LOCALCLUSTER, "install"]),
                 Step("install a Gateway", [*LOCALCLUSTER, "gateway-up"]),
+                tests("e2e and gateway, beside each other", *by_file, WAITING, "-m", BESIDE_OTHERS, *ON_THE_CLUSTER),
+                tests("e2e and gateway, one at a time", "-m", ONE_AT_A_TIME, *ON_THE_CLUSTER),
             ],
         },
-        {
-            "nodeless": [
-                tests("api, chaos and scale", *by_file, "2", "tests/api", "tests/chaos", "tests/scale"),
-                tests("integration", *by_file, "2", "tests/integration"),
-                Step("packages and workflows in real systems", [sys.executable, "-m", "integrationscheck", "--short"]),
-            ],
-            "cluster": [
-                tests("e2e and gateway, beside each other", *by_file, WAITING, "-m", "not alone", *ON_THE_CLUSTER)
-            ],
-        },
-        {"alone": [tests("e2e and gateway, one at a time", "-m", "alone", *ON_THE_CLUSTER)]},
+        {"quiet": [tests("e2e and gateway, on a quiet machine", "-m", QUIET, *ON_THE_CLUSTER)]},
     ]

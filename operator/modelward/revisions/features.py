@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from modelward.api.features import Features
 from modelward.api.names import VOLUME_FEATURES_TOKEN
-from modelward.kube import manifests as common
 from modelward.platform import Platform
 from modelward.revisions.init_containers import BUNDLE, CA_DIR, CA_KEY, ca_mounts
 from modelward.values.durations import seconds

@@ -4,6 +4,9 @@ import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
+from _pytest.mark.expression import Expression
+
 from tiers import plan
 
 TESTS = Path(__file__).parents[3] / "tests"
@@ -28,7 +31,24 @@ def test_every_folder_that_has_tests_is_run_once(tmp_path: Path) -> None:
     assert {folder for folder, _ in chosen} == folders
     for folder in folders:
         marks = sorted(marks for name, marks in chosen.elements() if name == folder)
-        assert marks in ([""], ["alone", "not alone"]), folder
+        assert marks in ([""], sorted((plan.BESIDE_OTHERS, plan.ONE_AT_A_TIME, plan.QUIET))), folder
+
+
+@pytest.mark.parametrize("alone", [False, True])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_whatever_marks_a_test_has_one_run_chooses_it(alone: bool, quiet: bool) -> None:
+    marked = {"alone": alone, "quiet": quiet}
+    chosen = [
+        Expression.compile(each).evaluate(lambda mark, **_: marked[mark])
+        for each in (plan.BESIDE_OTHERS, plan.ONE_AT_A_TIME, plan.QUIET)
+    ]
+    assert sorted(chosen) == [False, False, True]
+
+
+def test_whoever_needs_the_machine_has_it(tmp_path: Path) -> None:
+    *_, last = plan.phases(tmp_path)
+    ((step,),) = last.values()
+    assert plan.QUIET in step.command
 
 
 def test_the_cluster_of_the_tests_begins_with_nothing_of_an_earlier_run(tmp_path: Path) -> None:
@@ -45,8 +65,8 @@ def test_the_cluster_of_the_tests_begins_with_nothing_of_an_earlier_run(tmp_path
 
 def test_the_long_files_are_there() -> None:
     conftest = (TESTS / "conftest.py").read_text()
-    named = re.findall(r'"(e2e/test_\w+\.py)"', conftest)
-    assert len(named) >= 2
+    named = re.findall(r'"((?:e2e|api|unit)/[\w/]*test_\w+\.py)"', conftest)
+    assert {each.partition("/")[0] for each in named} == {"e2e", "api", "unit"}
     assert all((TESTS / name).exists() for name in named)
 
 
