@@ -47,7 +47,7 @@ def leave() -> None:
     of = node.second()
     kubectl(
         "drain", of.name, "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--disable-eviction",
-        f"--timeout={DRAIN_SECONDS}s", check=False,
+        "--grace-period=1", f"--timeout={DRAIN_SECONDS}s", check=False,
     )  # fmt: skip
     process("kubelet").stop()
     kubectl("delete", "node", of.name, "--ignore-not-found")
