@@ -1,9 +1,9 @@
 """Objects as an older version of the operator left them, put onto an API server again.
 
 `canary.json`: what a version that named revisions by their pods, and had neither records of platforms nor
-`PlatformCurrent`, had written when a canary was half way. It was read from an API server, and freed of what that adds by itself;
-the namespace and the owner's uid stand there as names. `specs`: of the owner, one for each generation; `rest`: what it
-owns.
+`PlatformCurrent`, had written when a canary was half way. It was read from an API server, and freed of what that adds
+by itself; the namespace and the owner's uid stand there as names. `specs`: of the owner, one for each generation;
+`rest`: what it owns.
 """
 
 import json
