@@ -34,7 +34,8 @@ INSTALL, HAND_OVER, ASK = (
     block.strip() for block in re.findall(r"^```console\n(.*?)^```", PAGE.split("## If")[0], re.MULTILINE | re.DOTALL)
 )
 SYSTEM, NAMESPACE = install.NAMESPACE, "quick-start"
-FROM_KUSTOMIZE = ("--take-ownership", "--force-conflicts")
+FORCE = "--force-conflicts"
+"""Of what kubectl has applied before: docs/install.md has it in all commands of a release that took over."""
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +118,7 @@ def test_the_quick_start_and_what_a_release_goes_through(
 ) -> None:
     expected, (path, body) = readers_folder(tmp_path), asked()
     told = helm(*shlex.split(INSTALL.replace("charts/modelward", str(ROOT / "charts/modelward")))[1:],
-                "--values", values, *FROM_KUSTOMIZE, "--wait", "--timeout=5m")  # fmt: skip
+                "--values", values, "--take-ownership", FORCE, "--wait", "--timeout=5m")  # fmt: skip
     assert "The operator is in namespace modelward-system, for every namespace." in told
     shell(helm, HAND_OVER, tmp_path)
     answer = shell(helm, f"set -m\ntrap 'kill %1' EXIT\n{ASK}", tmp_path)
@@ -129,9 +130,9 @@ def test_the_quick_start_and_what_a_release_goes_through(
     chart = ("modelward", str(ROOT / "charts/modelward"), "--namespace", SYSTEM, "--values", values)
     with load(NAMESPACE, "rest", f"http://my-model{path}", body, rate=RATE, longest=480) as running:
         changes = ("--set", "settings.MODELWARD_LOG_LEVEL=DEBUG", "--set", "replicas=1")
-        helm("upgrade", *chart, *changes, "--wait", "--timeout=5m")
+        helm("upgrade", *chart, *changes, FORCE, "--wait", "--timeout=5m")
         assert settings_of_the_operator()["MODELWARD_LOG_LEVEL"] == "DEBUG"
-        helm("rollback", "modelward", "1", "--namespace", SYSTEM, "--wait", "--timeout=5m")
+        helm("rollback", "modelward", "1", "--namespace", SYSTEM, FORCE, "--wait", "--timeout=5m")
         assert settings_of_the_operator()["MODELWARD_LOG_LEVEL"] == "INFO"
         until(model.is_settled, "settled by the operator of before")
         helm("uninstall", "modelward", "--namespace", SYSTEM, "--wait", "--timeout=5m")
