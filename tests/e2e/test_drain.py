@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from examples.demo import objects
@@ -20,7 +21,7 @@ pytestmark = [
 ]
 
 FIRST = settings.NODE_NAME
-TWO_OF_EACH = {"replicas": 2, "router": {"replicas": 2}}
+TWO_OF_EACH: dict[str, Any] = {"replicas": 2, "router": {"replicas": 2}}
 LONGEST = 480
 """Seconds of load: two drains, and two replacements of every pod."""
 
