@@ -17,6 +17,7 @@ from .model import Model, until
 
 pytestmark = [
     pytest.mark.alone,
+    pytest.mark.timeout(600),
     pytest.mark.skipif(kind.is_chosen(), reason="a second node can be added to the cluster without Docker only"),
 ]
 

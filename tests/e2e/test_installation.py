@@ -26,7 +26,7 @@ from localcluster.commands import NO_PROXY
 from . import volumes
 from .model import Model, until
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/quick-start.md").read_text()

@@ -94,6 +94,9 @@ def local(namespace: str) -> Iterator[str]:
 def default_class() -> Iterator[str]:
     """The name of a default storage class that has one volume, of a GiB for one pod (see `_folder`)."""
     with _folder("standard") as (name, place):
+        # As the classes do that give folders of a node (k3s and kind have such a one): the group of one pod is not set
+        # where another pod has the volume already.
+        kubectl("exec", "writer", "-n", name, "--", "chmod", "777", "/data")
         annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
         made: list[dict[str, Any]] = [
             {
