@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
+from helm import Helm
 from localcluster import binaries
 from localcluster.apiserver import ApiServer
 from modelward.kube.resources import MODEL_DEPLOYMENTS
@@ -37,29 +38,6 @@ FINDS_OUT_WITHIN = 60.0
 """Seconds until the API server knows of a binding or of a kind."""
 
 
-class Helm:
-    """Helm against one API server, with folders of its own."""
-
-    def __init__(self, bare: Cluster, folder: Path) -> None:
-        self._program = binaries.helm()
-        self._config = f"--kubeconfig={bare.server.kubeconfig}"
-        self._environment = {**os.environ, "HOME": str(folder), "HELM_CACHE_HOME": str(folder / "cache")}
-
-    def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [self._program, *arguments, self._config],
-            env=self._environment,
-            text=True,
-            capture_output=True,
-            check=False,
-        )
-
-    def __call__(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
 @pytest.fixture(scope="module")
 def bare(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Cluster]:
     """Without our kinds, which the chart brings; and what there is of them stays from test to test."""
@@ -73,7 +51,7 @@ def bare(in_sight: Callable[[], AbstractContextManager[None]]) -> Iterator[Clust
 
 @pytest.fixture(scope="module")
 def helm(bare: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    return Helm(bare, tmp_path_factory.mktemp("helm"))
+    return Helm(bare.server.kubeconfig, tmp_path_factory.mktemp("helm"))
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Another platform over a fleet, on a real API server: paced, stopped by the first failure, resumed, and silent."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -7,10 +8,12 @@ import pytest
 from modelward.api.names import LABEL_INSTANCE
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, MODEL_DEPLOYMENTS
 from modelward.platform import Platform
+from nodeless import older
 from nodeless.cluster import Cluster
 from nodeless.kubelet import FakeKubelet
-from nodeless.model import Model, condition, is_settled, manifest
-from nodeless.operator_process import Operator, operator, until
+from nodeless.model import S3, Model, condition, is_settled, manifest
+from nodeless.operator_process import PLATFORM, Operator, operator, until
+from nodeless.traffic import FakeTraffic
 
 NAMES = [f"m{number:02}" for number in range(12)]
 NEWER = Platform(server_image="inference:2", router_image="envoy:1")
@@ -190,6 +193,40 @@ async def test_a_canary_goes_on_with_its_pods_and_is_updated_when_it_has_ended(c
         assert {image for _, image in _images(model)} == {"inference:1"}
         cluster.kubectl("annotate", "md", "fraud", "modelward.io/rollout=promote", "-n", model.namespace)
         await until(lambda: model.is_second() and _is_on(model, NEWER), "promoted, and then updated")
+
+
+async def test_a_canary_that_an_older_version_began_goes_on_to_its_end(cluster: Cluster, model: Model) -> None:
+    """The objects are what that version wrote, its status too; what it had decided and found out holds."""
+    body = older.restore(cluster, model.namespace)
+    before, hour = body["status"], timedelta(hours=1)  # as long as its step holds
+    began = datetime.fromisoformat(before["rollout"]["stepStartedAt"])
+    passed = [timedelta(minutes=1)]
+    model.kubelet.settle()
+    pods, revisions = _templates(model), model.revisions()
+    async with operator(cluster, traffic=FakeTraffic(), now=lambda: began + passed[0]) as newer:
+        await until(lambda: model.condition("PlatformCurrent")["reason"] == "NotAtRest", "taken up")
+        await until(newer.is_idle, "nothing to do")
+        told = model.get()["status"]
+        kept = ("revision", "from", "attempt", "step", "startedAt", "stepStartedAt", "phase")
+        assert {name: told["rollout"][name] for name in kept} == {name: before["rollout"][name] for name in kept}
+        for arm in ("stable", "candidate"):
+            assert {told[arm][name] == before[arm][name] for name in ("revision", "weight", "uri")} == {True}
+        (gate,), (known,) = told["rollout"]["gates"], before["rollout"]["gates"]
+        assert (gate["name"], gate["verdict"]) == (known["name"], "Pass")
+        assert gate["candidate"]["requests"] >= known["candidate"]["requests"]
+        assert model.revisions() == revisions
+        assert _templates(model) == pods, "no pod is made anew in the middle of a rollout"
+        passed[0] = 2 * hour
+        await until(
+            lambda: _is_on(model, PLATFORM) and model.stable()["uri"] == S3.format(2), "promoted, and updated", 60
+        )
+    assert model.stable()["revision"] == before["rollout"]["revision"]
+    assert model.get()["status"]["rollout"]["phase"] == "Promoted"
+
+
+def _templates(model: Model) -> dict[str, Any]:
+    listed = model.cluster.request("GET", DEPLOYMENTS.path(model.namespace))["items"]
+    return {each["metadata"]["name"]: each["spec"]["template"] for each in listed}
 
 
 def _images(model: Model) -> list[tuple[str, str]]:

@@ -76,27 +76,75 @@ def _writer(name: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def local(namespace: str) -> Iterator[str]:
-    """The name of a claim in `namespace` for many pods: a `local` volume, whose folder belongs to root as many drivers
+    """The name of a claim in `namespace` for many pods, of a `local` volume (see `_folder`)."""
+    with _folder("cache") as (name, place):
+        volume, claim = _volume_and_claim(namespace, name, "")
+        del volume["spec"]["hostPath"]
+        volume["spec"] |= place
+        try:
+            for manifest in (volume, claim):
+                kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+            yield name
+        finally:
+            kubectl("delete", "pvc", name, "-n", namespace, "--wait=false", check=False)
+            kubectl("delete", "pv", f"{name}-{namespace}", "--wait=false", check=False)
+
+
+@contextlib.contextmanager
+def default_class() -> Iterator[str]:
+    """The name of a default storage class that has one volume, of a GiB for one pod (see `_folder`)."""
+    with _folder("standard") as (name, place):
+        # As the classes do that give folders of a node (k3s and kind have such a one): the group of one pod is not set
+        # where another pod has the volume already.
+        kubectl("exec", "writer", "-n", name, "--", "chmod", "777", "/data")
+        annotations = {"storageclass.kubernetes.io/is-default-class": "true"}
+        made: list[dict[str, Any]] = [
+            {
+                "apiVersion": "storage.k8s.io/v1",
+                "kind": "StorageClass",
+                "metadata": {"name": name, "annotations": annotations},
+                "provisioner": "kubernetes.io/no-provisioner",
+                "volumeBindingMode": "WaitForFirstConsumer",
+            },
+            {
+                "apiVersion": "v1",
+                "kind": "PersistentVolume",
+                "metadata": {"name": f"{name}-default"},
+                "spec": {
+                    "accessModes": ["ReadWriteOnce"],
+                    "storageClassName": name,
+                    "capacity": {"storage": "1Gi"},
+                    **place,
+                },
+            },
+        ]
+        try:
+            for manifest in made:
+                kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+            yield name
+        finally:
+            kubectl("delete", "storageclass", name, check=False)
+            kubectl("delete", "pv", f"{name}-default", "--wait=false", check=False)
+
+
+@contextlib.contextmanager
+def _folder(prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A name, and what a `local` volume's spec says of a new folder of the node. It belongs to root, as many drivers
     make it, and to the pods' group once the kubelet has given it to them. Not a hostPath, which it leaves alone."""
-    name = f"cache-{secrets.token_hex(3)}"
+    name = f"{prefix}-{secrets.token_hex(3)}"
     path = str(settings.state_dir() / "volumes" / name)
     kubectl("create", "namespace", name)
-    for manifest in _volume_and_claim(name, name, path):
-        kubectl("create", "-f", "-", stdin=json.dumps(manifest))
-    kubectl("create", "-f", "-", stdin=json.dumps(_writer(name)))
     try:
+        for manifest in _volume_and_claim(name, name, path):
+            kubectl("create", "-f", "-", stdin=json.dumps(manifest))
+        kubectl("create", "-f", "-", stdin=json.dumps(_writer(name)))
         kubectl("wait", "pod/writer", "-n", name, "--for=condition=Ready", "--timeout=120s")  # the folder is there now
         node = kubectl("get", "pod", "writer", "-n", name, "-o", "jsonpath={.spec.nodeName}").strip()
         host = kubectl("get", "node", node, "-o", r"jsonpath={.metadata.labels.kubernetes\.io/hostname}").strip()
-        volume, claim = _volume_and_claim(namespace, name, path)
-        del volume["spec"]["hostPath"]
         terms = [{"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [host]}]}]
-        volume["spec"] |= {"local": {"path": path}, "nodeAffinity": {"required": {"nodeSelectorTerms": terms}}}
-        for manifest in (volume, claim):
-            kubectl("create", "-f", "-", stdin=json.dumps(manifest))
-        yield name
+        affinity = {"required": {"nodeSelectorTerms": terms}}
+        yield name, {"local": {"path": path}, "nodeAffinity": affinity}
         kubectl("exec", "writer", "-n", name, "--", "sh", "-c", "rm -rf /data/*")
     finally:
         kubectl("delete", "namespace", name, "--wait=false", check=False)
-        kubectl("delete", "pvc", name, "-n", namespace, "--wait=false", check=False)
-        kubectl("delete", "pv", f"{name}-{namespace}", f"{name}-{name}", "--wait=false", check=False)
+        kubectl("delete", "pv", f"{name}-{name}", "--wait=false", check=False)

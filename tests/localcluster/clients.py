@@ -17,12 +17,17 @@ def wait_for_crds(*names: str) -> None:
     wait_for(f"{', '.join(names)}", lambda: kubectl(*command, check=False).count("met") == len(names), deadline=60)
 
 
-def ctr(*arguments: str | Path, check: bool = True) -> str:
-    """containerd's own command line, in the namespace that the kubelet uses."""
-    address = node.socket(settings.state_dir())
+def ctr(*arguments: str | Path, of: node.Node | None = None, check: bool = True) -> str:
+    """containerd's own command line, in the namespace that the kubelet uses. `of`: of which node, the first."""
+    address = (of or node.first()).socket
     return run(["ctr", "--address", address, "--namespace", "k8s.io", *arguments], check=check)
 
 
-def node_images() -> set[str]:
-    """References of the images that the node has."""
-    return set(ctr("images", "list", "--quiet").split())
+def node_images(of: node.Node | None = None) -> set[str]:
+    """References of the images that a node has, the first one."""
+    return set(ctr("images", "list", "--quiet", of=of).split())
+
+
+def node_is_ready(name: str = settings.NODE_NAME) -> bool:
+    path = "{.status.conditions[?(@.type=='Ready')].status}"
+    return kubectl("get", "node", name, "-o", f"jsonpath={path}", check=False) == "True"

@@ -7,11 +7,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from localcluster import baseimage, binaries, kind, settings
+from localcluster import baseimage, binaries, kind, node, settings
 from localcluster.clients import ctr, node_images
 from localcluster.commands import locked, replacing, run
 from localcluster.digest import digest_of
@@ -145,6 +145,13 @@ def ensure(roles: list[str]) -> dict[str, str]:
     return references
 
 
+def bring(roles: Sequence[str], of: node.Node) -> None:
+    """Load images into a node beside the first, which has them."""
+    references = ensure(list(roles))
+    for reference in set(references.values()) - node_images(of):
+        _load(_archive(reference), of)
+
+
 def _present() -> set[str]:
     return kind.node_images() if kind.is_chosen() else node_images()
 
@@ -208,9 +215,9 @@ def _keep(reference: str, archive: Path) -> None:
             old.unlink()
 
 
-def _load(archive: Path) -> None:
-    """Into the node."""
-    ctr("images", "import", archive)
+def _load(archive: Path, of: node.Node | None = None) -> None:
+    """Into a node, the first one."""
+    ctr("images", "import", archive, of=of)
 
 
 def _prune(role: str, keep: str) -> None:
@@ -224,8 +231,8 @@ def _prune(role: str, keep: str) -> None:
                 _buildah("rmi", "--force", name, check=False)
 
 
-def import_scratch(reference: str, binary: Path, path: str) -> None:
-    """Load an image that is one static binary."""
+def import_scratch(reference: str, binary: Path, path: str, of: node.Node | None = None) -> None:
+    """Load an image that is one static binary into a node, the first one."""
     name = reference.rpartition("/")[2].partition(":")[0]
     archive = settings.cache_dir() / "images" / f"{name}_{digest_of([binary], [reference, path])}.tar"
     if not archive.exists():
@@ -236,4 +243,4 @@ def import_scratch(reference: str, binary: Path, path: str) -> None:
             _buildah("build", "--isolation=chroot", "--format=oci", f"--tag={reference}", folder)
             _keep(reference, archive)
             _buildah("rmi", reference)
-    _load(archive)
+    _load(archive, of)

@@ -1,35 +1,93 @@
-"""Configuration of the one node: containerd, CNI, kubelet, kube-proxy, and the addresses and rules they need."""
+"""Configuration of a node: containerd, CNI, kubelet, and the addresses and rules they need; kube-proxy for all of them.
+
+Nodes share this machine's network and kernel. What tells one from the other is its address, the range of its pods, its
+folder with a containerd of its own, and its cgroups.
+"""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster import settings
 from localcluster.commands import run, succeeds
 
+PAUSE_IMAGE = "modelward.local/pause:1"
 NFT_TABLE = "modelward-local"
 IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
 
-def containerd_config(state: Path, pause_image: str) -> str:
+@dataclass(frozen=True)
+class Node:
+    """One node. `folder`: where its things lie; `pods`: the addresses of its pods; `cgroups`: the cgroup below which
+    those of its pods are, relative to each hierarchy's root."""
+
+    name: str
+    ip: str
+    folder: Path
+    pods: str
+    cgroups: str = ""
+
+    @property
+    def socket(self) -> Path:
+        return self.folder / "containerd.sock"
+
+
+def first() -> Node:
+    """The node that is always there."""
+    return Node(settings.NODE_NAME, settings.NODE_IP, settings.state_dir(), "10.213.128.0/18")
+
+
+def second() -> Node:
+    """The one that may come beside it (secondnode.py)."""
+    folder = settings.state_dir() / "second"
+    return Node(f"{settings.NODE_NAME}-2", "10.213.0.2", folder, "10.213.192.0/18", "modelward-node-2")
+
+
+def write_configuration(of: Node) -> None:
+    """Files for containerd, CNI and the kubelet."""
+    (of.folder / "cni").mkdir(parents=True, exist_ok=True)
+    (of.folder / "cni" / "10-modelward.conflist").write_text(cni_config(of))
+    (of.folder / "containerd.toml").write_text(containerd_config(of))
+    (of.folder / "kubelet.json").write_text(kubelet_config(of))
+    (of.folder / "resolv.conf").write_text("")
+
+
+def kubelet_command(of: Node, kubelet: Path) -> list[str]:
+    return [
+        str(kubelet), f"--config={of.folder / 'kubelet.json'}", f"--root-dir={of.folder / 'kubelet'}",
+        f"--kubeconfig={settings.kubeconfig_path()}", f"--hostname-override={of.name}",
+        f"--node-ip={of.ip}", f"--cert-dir={of.folder / 'kubelet-pki'}",
+    ]  # fmt: skip
+
+
+def containerd_command(of: Node) -> list[str]:
+    return ["containerd", "--config", str(of.folder / "containerd.toml"), "--log-level", "warn"]
+
+
+def containerd_answers(of: Node) -> bool:
+    return succeeds(["ctr", "--address", of.socket, "version"])
+
+
+def containerd_config(of: Node) -> str:
     """containerd with root, state and socket of its own."""
     return f"""version = 2
-root = "{state}/containerd/root"
-state = "{state}/containerd/state"
+root = "{of.folder}/containerd/root"
+state = "{of.folder}/containerd/state"
 disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs",
   "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.snapshotter.v1.devmapper"]
 [grpc]
-  address = "{socket(state)}"
+  address = "{of.socket}"
 [ttrpc]
-  address = "{socket(state)}.ttrpc"
+  address = "{of.socket}.ttrpc"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause_image}"
+  sandbox_image = "{PAUSE_IMAGE}"
   # Without CAP_SYS_RESOURCE, as in many sandboxes, no pod starts otherwise.
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   stream_server_address = "127.0.0.1"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
-    conf_dir = "{state}/cni"
+    conf_dir = "{of.folder}/cni"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
@@ -37,11 +95,7 @@ disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.
 """
 
 
-def socket(state: Path) -> Path:
-    return state / "containerd.sock"
-
-
-def cni_config(state: Path) -> str:
+def cni_config(of: Node) -> str:
     """A point-to-point link for each pod.
 
     Not a bridge: on one, an answer goes from pod to pod past the host, and a Service's address is not translated back
@@ -49,36 +103,38 @@ def cni_config(state: Path) -> str:
     """
     ipam = {
         "type": "host-local",
-        "dataDir": f"{state}/cni-addresses",
-        "ranges": [[{"subnet": settings.POD_CIDR}]],
+        "dataDir": f"{of.folder}/cni-addresses",
+        "ranges": [[{"subnet": of.pods}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
     plugins = [{"type": "ptp", "ipMasq": False, "ipam": ipam}]
     return json.dumps({"cniVersion": "0.4.0", "name": "modelward", "plugins": plugins}, indent=1)
 
 
-def kubelet_config(state: Path) -> str:
+def kubelet_config(of: Node) -> str:
     """JSON is YAML."""
     return json.dumps(
         {
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
-            "address": settings.NODE_IP,
+            "address": of.ip,
+            "healthzBindAddress": of.ip,
             "cgroupDriver": "cgroupfs",
+            "cgroupRoot": f"/{of.cgroups}",
             "failCgroupV1": False,
             "failSwapOn": False,
             "clusterDNS": [settings.DNS_SERVICE_IP],
             "clusterDomain": settings.CLUSTER_DOMAIN,
-            "containerRuntimeEndpoint": f"unix://{socket(state)}",
+            "containerRuntimeEndpoint": f"unix://{of.socket}",
             "authentication": {
                 "anonymous": {"enabled": False},
                 "webhook": {"enabled": True},
-                "x509": {"clientCAFile": f"{state}/certificates/ca.crt"},
+                "x509": {"clientCAFile": f"{settings.state_dir()}/certificates/ca.crt"},
             },
             "authorization": {"mode": "AlwaysAllow"},
-            "resolvConf": f"{state}/resolv.conf",
-            "podLogsDir": f"{state}/pod-logs",
-            "volumePluginDir": f"{state}/volume-plugins",
+            "resolvConf": f"{of.folder}/resolv.conf",
+            "podLogsDir": f"{of.folder}/pod-logs",
+            "volumePluginDir": f"{of.folder}/volume-plugins",
             # A throw-away cluster must not evict because somebody else's disk is nearly full.
             "evictionHard": {"memory.available": "50Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
             "imageGCHighThresholdPercent": 100,
@@ -112,9 +168,17 @@ def kube_proxy_config(state: Path) -> str:
     )
 
 
+def take_address(of: Node) -> None:
+    run(["ip", "address", "replace", f"{of.ip}/32", "dev", "lo"])
+
+
+def give_address_back(of: Node) -> None:
+    if f"{of.ip}/" in run(["ip", "address", "show", "dev", "lo"]):
+        run(["ip", "address", "delete", f"{of.ip}/32", "dev", "lo"])
+
+
 def prepare_network() -> None:
-    """The node's address, forwarding, and masquerading for what pods send outside."""
-    run(["ip", "address", "replace", f"{settings.NODE_IP}/32", "dev", "lo"])
+    """Forwarding, and masquerading for what pods send outside."""
     IP_FORWARD.write_text("1")
     if not succeeds(["nft", "list", "table", "ip", NFT_TABLE]):
         rule = f"ip saddr {settings.POD_CIDR} ip daddr != {settings.OWN_CIDR} masquerade"
@@ -127,5 +191,3 @@ def remove_network() -> None:
     for family, table in (("ip", NFT_TABLE), ("ip", "kube-proxy"), ("ip6", "kube-proxy")):
         if succeeds(["nft", "list", "table", family, table]):
             run(["nft", "delete", "table", family, table])
-    if settings.NODE_IP in run(["ip", "address", "show", "dev", "lo"]):
-        run(["ip", "address", "delete", f"{settings.NODE_IP}/32", "dev", "lo"])

@@ -3,23 +3,33 @@
 Every step may be repeated: `up` starts what does not run and leaves the rest alone; `down` takes away what it finds.
 """
 
-import contextlib
 import os
 import shutil
-import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from localcluster import addons, baseimage, binaries, debian, images, leftovers, node, pki, settings, sysctls
+from localcluster import (
+    addons,
+    baseimage,
+    binaries,
+    containers,
+    debian,
+    images,
+    leftovers,
+    node,
+    pki,
+    secondnode,
+    settings,
+    sysctls,
+)
 from localcluster.apiserver import is_ready
-from localcluster.clients import ctr, kubectl, node_images
-from localcluster.commands import locked, run, succeeds
+from localcluster.clients import node_images, node_is_ready
+from localcluster.commands import locked
 from localcluster.controlplane import ControlPlane
 from localcluster.processes import Process
 from localcluster.progress import SetupError, say, step, wait_for
 
 ETCD_PORT, ETCD_PEER_PORT = 16379, 16380
-PAUSE_IMAGE = "modelward.local/pause:1"
 
 PROCESSES = (
     "etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "containerd", "kubelet", "kube-proxy",
@@ -68,6 +78,7 @@ def up() -> None:
         _write_configuration(state)
         sysctls.save(state)
         leftovers.note(state)
+        node.take_address(node.first())
         node.prepare_network()
         with step("starting the control plane"):
             _start_control_plane(state)
@@ -86,12 +97,8 @@ def _write_configuration(state: Path) -> None:
     pki.create(keys, names, CLIENTS)
     settings.kubeconfig_path().write_text(pki.kubeconfig(keys, plane().server, settings.CLUSTER_NAME))
     settings.kubeconfig_path().chmod(0o600)
-    (state / "cni").mkdir(exist_ok=True)
-    (state / "cni" / "10-modelward.conflist").write_text(node.cni_config(state))
-    (state / "containerd.toml").write_text(node.containerd_config(state, PAUSE_IMAGE))
-    (state / "kubelet.json").write_text(node.kubelet_config(state))
+    node.write_configuration(node.first())
     (state / "kube-proxy.json").write_text(node.kube_proxy_config(state))
-    (state / "resolv.conf").write_text("")
 
 
 def _start_control_plane(state: Path) -> None:
@@ -123,17 +130,11 @@ def _start_control_plane(state: Path) -> None:
 
 def _start_node(state: Path) -> None:
     links = binaries.kubernetes()
-    process("containerd").start(["containerd", "--config", str(state / "containerd.toml"), "--log-level", "warn"])
-    wait_for("containerd's start", lambda: succeeds(["ctr", "--address", node.socket(state), "version"]), deadline=30)
-    if PAUSE_IMAGE not in node_images():
-        images.import_scratch(PAUSE_IMAGE, binaries.pause(), "/pause")
-    process("kubelet").start(
-        [
-            str(links / "kubelet"), f"--config={state / 'kubelet.json'}", f"--root-dir={state / 'kubelet'}",
-            f"--kubeconfig={settings.kubeconfig_path()}", f"--hostname-override={settings.NODE_NAME}",
-            f"--node-ip={settings.NODE_IP}", f"--cert-dir={state / 'kubelet-pki'}",
-        ]
-    )  # fmt: skip
+    process("containerd").start(node.containerd_command(node.first()))
+    wait_for("containerd's start", lambda: node.containerd_answers(node.first()), deadline=30)
+    if node.PAUSE_IMAGE not in node_images():
+        images.import_scratch(node.PAUSE_IMAGE, binaries.pause(), "/pause")
+    process("kubelet").start(node.kubelet_command(node.first(), links / "kubelet"))
     process("kube-proxy").start([str(links / "kube-proxy"), f"--config={state / 'kube-proxy.json'}"])
 
     def ready() -> bool:
@@ -142,11 +143,6 @@ def _start_node(state: Path) -> None:
         return node_is_ready()
 
     wait_for("the node to become ready", ready, deadline=120)
-
-
-def node_is_ready() -> bool:
-    path = "{.status.conditions[?(@.type=='Ready')].status}"
-    return kubectl("get", "node", settings.NODE_NAME, "-o", f"jsonpath={path}", check=False) == "True"
 
 
 def is_up() -> bool:
@@ -176,81 +172,18 @@ def down() -> None:
     """Stop everything and take away every trace but what the cache keeps."""
     state = settings.state_dir()
     with locked("cluster"), step("taking the cluster down"):
+        secondnode.down()
         # First those that would start things anew.
         for name in (POLICIES, "kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler"):
             process(name).stop()
-        _end_pods(state)
+        containers.end(node.first())
         for name in ("containerd", "kube-apiserver", "etcd"):
             process(name).stop()
-        _unmount(state)
+        containers.unmount(state)
         node.remove_network()
+        node.give_address_back(node.first())
         sysctls.restore(state)
         leftovers.remove(state)
         shutil.rmtree(state, ignore_errors=True)
         if state.exists():
             raise SetupError(f"{state} could not be removed; look for mounts below it with `mount`")
-
-
-def _end_pods(state: Path) -> None:
-    """Kill every container, and the shims that watch over them."""
-    if process("containerd").pid is not None:
-        for line in ctr("tasks", "list", "--quiet", check=False).split():
-            ctr("tasks", "kill", "--signal", "SIGKILL", "--all", line, check=False)
-    shims = [
-        pid for pid in _pids() if _command(pid).startswith("containerd-shim") or "/containerd-shim" in _command(pid)
-    ]
-    for pid in shims:
-        if str(node.socket(state)) in _command(pid):
-            _kill(pid)
-    for folder in _pod_cgroups():
-        for procs in folder.rglob("cgroup.procs"):
-            for text in _read(procs).split():
-                _kill(int(text))
-    wait_for("the end of the containers", _remove_cgroups, deadline=30)
-
-
-def _pod_cgroups() -> list[Path]:
-    """Cgroup v1 has a tree for each controller, v2 one for all."""
-    root = Path("/sys/fs/cgroup")
-    return [folder for folder in (root / "kubepods", *root.glob("*/kubepods")) if folder.is_dir()]
-
-
-def _remove_cgroups() -> bool:
-    for folder in _pod_cgroups():
-        for inner in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-            _remove(inner)
-        _remove(folder)
-    return not _pod_cgroups()
-
-
-def _remove(folder: Path) -> None:
-    # Busy for as long as a process in it is dying: the caller comes again.
-    with contextlib.suppress(OSError):
-        folder.rmdir()
-
-
-def _unmount(state: Path) -> None:
-    """Everything mounted below the state, the deepest first."""
-    points = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for point in sorted((p for p in points if p.startswith(f"{state}/")), reverse=True):
-        run(["umount", "--lazy", point], check=False)
-
-
-def _pids() -> list[int]:
-    return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-
-
-def _command(pid: int) -> str:
-    return _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ")
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
-
-
-def _kill(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

@@ -39,6 +39,21 @@ def selector(deployment: ModelDeployment, component: str, revision: str | None =
     return built | ({names.LABEL_REVISION: revision} if revision else {})
 
 
+def spread(labels: dict[str, str]) -> dict[str, Any]:
+    """A constraint of pods with these labels: on nodes of their own, where there are some.
+
+    Only with those of the same ReplicaSet: counted with the ones that they replace, both of two new pods would be as
+    well off on the same node.
+    """
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": labels},
+        "matchLabelKeys": ["pod-template-hash"],
+    }
+
+
 def metadata(
     deployment: ModelDeployment,
     name: str,

@@ -149,12 +149,6 @@ def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Mode
         if preset is None:
             raise UnknownRuntimeError(foreign_pod.unknown(runtime, platform))
     selector = {names.LABEL_REVISION: revision}
-    spread = {
-        "maxSkew": 1,
-        "topologyKey": "kubernetes.io/hostname",
-        "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector},
-    }
     besides = (*cache_mounts.keeps(owner.spec, model, platform), *pod_template.sidecars(asked))
     if preset is None:
         annotations = steps.annotations(owner.spec, besides)
@@ -167,7 +161,7 @@ def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Mode
             "labels": common.labels(owner, names.COMPONENT_SERVER, revision),
             "annotations": annotations,
         },
-        "spec": {**spec, "topologySpreadConstraints": [spread]},
+        "spec": {**spec, "topologySpreadConstraints": [common.spread(selector)]},
     }
     merged = pod_template.merged(template, asked, selector)
     return Shape(model_of(model), {**merged, "spec": claims.each_once(merged["spec"])})

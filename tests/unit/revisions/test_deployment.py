@@ -321,6 +321,18 @@ def test_pods_fit_the_restricted_level(manifest: dict[str, Any]) -> None:
         assert container["securityContext"].items() >= common.CONTAINER_SECURITY_CONTEXT.items()
 
 
+@pytest.mark.parametrize(
+    "manifest", [revision.deployment(owner(), PLATFORM, NAME, 2), router.deployment(owner(), PLATFORM)]
+)
+def test_pods_that_replace_others_are_spread_among_themselves(manifest: dict[str, Any]) -> None:
+    """Counted with those that go, both new ones could come to the same node."""
+    (spread,) = manifest["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
+    assert spread["matchLabelKeys"] == ["pod-template-hash"]
+    labels = manifest["spec"]["template"]["metadata"]["labels"]
+    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_a_default_request_never_exceeds_a_limit_that_the_user_set() -> None:
     built = common.resources(Resources(limits={"memory": "64Mi"}), Resources(requests={"cpu": "1", "memory": "256Mi"}))
     assert built == {"requests": {"cpu": "1"}, "limits": {"memory": "64Mi"}}

@@ -129,14 +129,7 @@ def template_of(owner: ModelDeployment, platform: Platform) -> dict[str, Any]:
                 {"name": "config", "configMap": {"name": name_of(owner)}},
                 *([certificate.volume(tls)] if tls else ()),
             ],
-            "topologySpreadConstraints": [
-                {
-                    "maxSkew": 1,
-                    "topologyKey": "kubernetes.io/hostname",
-                    "whenUnsatisfiable": "ScheduleAnyway",
-                    "labelSelector": {"matchLabels": _selector(owner)},
-                }
-            ],
+            "topologySpreadConstraints": [common.spread(_selector(owner))],
         },
     }
     return pod_template.merged(template, owner.spec.router.template, _selector(owner))
