@@ -378,10 +378,10 @@ def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]
         yield "retraining_active", (*owner, each.model), float(each.retraining)
         if each.quality is not None:
             yield from _of_quality((*owner, each.model), each.quality)
-        found = None if each.parity is None else each.parity.found
-        for column in () if found is None else found.columns:
-            labels = (*owner, each.model, found.revision, column.column)
-            yield "feature_unequal_ratio", labels, column.share
+        if each.parity is not None and each.parity.found is not None:
+            whose = (*owner, each.model, each.parity.found.revision)
+            for column in each.parity.found.columns:
+                yield "feature_unequal_ratio", (*whose, column.column), column.share
 
 
 def _of_quality(target: tuple[str, ...], kept: Kept) -> Iterator[Series]:
