@@ -60,10 +60,11 @@ def storage() -> Iterator[None]:
 
 
 @pytest.fixture
-def installed_as_before(namespace: str) -> Iterator[None]:
+def installed_as_before(namespace: str, helm: Helm) -> Iterator[None]:
     """What the other tests have: the operator by kustomize, whatever became of the release."""
     assert namespace
     yield
+    helm("uninstall", "modelward", "--namespace", SYSTEM, "--ignore-not-found")
     install.install()
     kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
 

@@ -149,7 +149,11 @@ def bring(roles: Sequence[str], of: node.Node) -> None:
     """Load images into a node beside the first, which has them."""
     references = ensure(list(roles))
     for reference in set(references.values()) - node_images(of):
-        _load(_archive(reference), of)
+        archive = _archive(reference)
+        if not archive.exists():  # another checkout's image is kept in its place
+            with replacing(archive) as temporary:
+                ctr("images", "export", temporary, reference)
+        _load(archive, of)
 
 
 def _present() -> set[str]:
