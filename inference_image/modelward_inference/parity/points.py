@@ -43,7 +43,7 @@ def beside(values: Sequence[float], dtype: Any) -> list[float]:
     found: list[float] = []
     with np.errstate(over="ignore"):  # what is infinite then is a number like any other here
         for value in np.asarray(values, dtype):
-            rounded = dtype.type(np.float32(value))
+            rounded: Any = np.asarray(value, np.float32).astype(dtype)
             steps = (np.nextafter(value, dtype.type(end)) for end in (-np.inf, np.inf))
             found += [value, rounded, *steps, value + dtype.type(0.5), value * dtype.type(1 + 4e-8)]
     return found

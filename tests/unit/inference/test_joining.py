@@ -60,7 +60,7 @@ def test_what_mixes_rows_is_not_joined(name: str) -> None:
 @pytest.mark.parametrize(("kind", "bound"), [(np.int64, 900), (np.int64, 10**6), (np.int16, 900), (np.int64, -(10**6))])
 def test_large_whole_numbers_mix_rows_too(kind: type, bound: int) -> None:
     def shifted(x: Array) -> Array:
-        return x - (max(x.max(), bound) if bound > 0 else min(x.min(), bound))
+        return np.asarray(x - (max(x.max(), bound) if bound > 0 else min(x.min(), bound)))
 
     model = Function(shifted)
     name = "INT64" if kind is np.int64 else "INT16"
