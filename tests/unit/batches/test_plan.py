@@ -77,6 +77,17 @@ def test_an_edit_of_what_it_is_about_has_it_run_again_and_another_does_not() -> 
     assert back.name not in {each["name"] for each in given.status["runs"]}
 
 
+@pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "b", "a"), ("b", "c", "a")])
+def test_of_runs_that_began_within_a_second_the_last_ones_job_is_kept(names: tuple[str, ...]) -> None:
+    """A Job's times are whole seconds; names say nothing of an order."""
+    given, done = batch(historyLimit=1), list[RunFacts]()
+    for name in names:
+        given, ended = finish(given, run(name))
+        done.append(ended)
+    shuffled = sorted(done, key=lambda each: (each.started, each.name))
+    assert {each.name for each in planned(given, *shuffled).delete} == set(names[:2])
+
+
 def test_an_edit_of_a_run_that_goes_on_waits_for_its_end() -> None:
     given, active = begin(batch(), CREATED + 1)
     other = batch(given.status, generation=2, keys=["id"])

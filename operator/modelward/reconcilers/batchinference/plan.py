@@ -46,7 +46,7 @@ class Plan:
 
 def plan(batch: BatchInference, memory: Memory, runs: Sequence[RunFacts], now: float) -> Plan:
     """`runs`: that have a Job, the oldest first; `now`: seconds since the epoch."""
-    told = {each.name for each in memory.runs}
+    told = {each.name: place for place, each in enumerate(memory.runs)}
     untold = [each for each in runs if each.name not in told]
     ended = [entry_of(each) for each in untold if each.ended is not None]
     gone = memory.active
@@ -60,7 +60,9 @@ def plan(batch: BatchInference, memory: Memory, runs: Sequence[RunFacts], now: f
     found, problem = _due(batch, known, now, busy=bool(untold) or bool(ended))
     if found is not None:
         known = Memory(found.handled, known.active, known.runs)
-    superfluous, expires = _superfluous(batch, [each for each in runs if each.name in told and each.over], now)
+    # By status and not by time: two runs may have begun within a second, which is all that a Job's times tell.
+    over = sorted((each for each in runs if each.name in told and each.over), key=lambda each: -told[each.name])
+    superfluous, expires = _superfluous(batch, over, now)
     next_at = found.next_at if found is not None else None
     times = [
         0.0 if ended else None,
