@@ -314,6 +314,9 @@ BAD: dict[str, tuple[Object, str]] = {
     "features by a key twice": (fed(entities=[KEY, KEY]), "Duplicate value"),
     "features by a float": (fed(entities=[{"name": "a", "type": "Float"}]), "write Int64 or String"),
     "features by a key with blanks": (fed(entities=[KEY | {"name": "a b"}]), "spec.features.entities.name: write"),
+    "the operator's own key for a token": (
+        fed(url="https://feast", tokenSecret={"name": "modelward-cache-key"}), "the operator's own keys open no store",
+    ),
     "a token in the clear": (fed(tokenSecret={"name": "t"}), "a token goes over https alone"),
     "defaults that nobody asks for": (fed(defaults={"a": "0"}), "write both, or neither"),
     "defaults without any": (fed(onMissing="Default"), "write both, or neither"),

@@ -141,7 +141,7 @@ def found(settings: FeatureSettings, keys: Keys, answer: Answer, now: float) -> 
     ages = _Ages(now)
     inputs = []
     for wanted in keys.lacking:
-        place = _place(answer.names, wanted.name, settings)
+        place = _place(answer, wanted.name, settings)
         column = _column(settings, keys, wanted, answer, place, ages, counts, refused)
         if not refused:
             inputs.append(Input(wanted.name, wanted.datatype, _array(column, wanted)))
@@ -225,11 +225,21 @@ class _Ages:
         return self._known[text]
 
 
-def _place(names: Sequence[str], wanted: str, settings: FeatureSettings) -> int:
-    """Of the feature of that name: VIEW__FEATURE, or FEATURE where one view has it."""
+def _place(answer: Answer, wanted: str, settings: FeatureSettings) -> int:
+    """Of the feature of that name: VIEW__FEATURE, or FEATURE where one view has it.
+
+    Names of features may have two underscores themselves: of what begins with a view that the answer names, the rest
+    is the feature. It does not name all: one may have another name in the feature service, or be computed on demand.
+    """
+    names = answer.names
     if wanted in names:
         return names.index(wanted)
-    found = [place for place, name in enumerate(names) if name.endswith(f"__{wanted}")]
+    known, keys = tuple(f"{view}__" for view in answer.views), {each.name for each in settings.entities}
+    found = [
+        place for place, name in enumerate(names)
+        if name.endswith(f"__{wanted}") and name not in keys
+        and (name.removesuffix(wanted) in known or not name.startswith(known))
+    ]  # fmt: skip
     if len(found) == 1:
         return found[0]
     if not found:

@@ -31,7 +31,8 @@ MAX_ROWS: Final = 1000
 """Of a request whose features are looked up."""
 
 MANY: Final = 2000
-"""Values from which an answer is read in a thread."""
+LARGE: Final = 128 << 10
+"""Values, and bytes, from which an answer is read in a thread: a feature service may have more than the model takes."""
 
 TOLD_EVERY: Final = 10.0
 """Seconds between two lines of the log about a store that fails."""
@@ -79,7 +80,7 @@ class Stage:
         deadline = min(began + self._settings.timeout, latest)
         try:
             body = await self._client.ask(answers.question(self._settings, keys), deadline)
-            many = keys.rows * len(keys.lacking) > MANY
+            many = keys.rows * len(keys.lacking) > MANY or len(body) > LARGE
             found = await asyncio.to_thread(self._read, keys, body) if many else self._read(keys, body)
         except InvalidConfiguration as error:  # the token is gone
             self._metrics.failed(time.monotonic() - began, DENIED)

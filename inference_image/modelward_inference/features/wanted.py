@@ -13,6 +13,7 @@ from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.features.settings import DEFAULT, NULL, Entity, FeatureSettings
 from modelward_inference.protocol.messages import InferRequest, Input, RequestError
+from modelward_inference.protocol.names import plain
 from modelward_inference.protocol.tensors import shown
 
 MAX_KEY: Final = 1024
@@ -86,7 +87,8 @@ def keys_of(request: InferRequest, entities: Sequence[Entity], wanted: Sequence[
     """None where the request brings no key, or all that the model takes. Raises RequestError."""
     given = {each.name: each for each in request.inputs}
     present = [each.name for each in entities if each.name in given]
-    lacking = tuple(each for each in wanted if each.name not in given)
+    brought = given.keys() | {plain(name) for name in given}
+    lacking = tuple(each for each in wanted if each.name not in brought)
     if not present or not lacking:
         return None
     absent = [each.name for each in entities if each.name not in given]

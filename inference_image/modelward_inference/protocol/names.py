@@ -40,7 +40,7 @@ class Names:
         alone = self._only if len(request.inputs) == 1 else None
         own = {given.name for given in request.inputs if given.name in self.expected} if self._lenient else ()
         for given in request.inputs:
-            expected = self.expected.get(given.name) or self.expected.get(_plain(given.name)) or alone
+            expected = self.expected.get(given.name) or self.expected.get(plain(given.name)) or alone
             if expected is not None:
                 name = expected.tensor.name
                 # A frame may have 'a b' beside the 'a_b' that the model was trained on.
@@ -60,7 +60,7 @@ class Names:
         """The one wide tensor, from a tensor for each column."""
         assert self._only is not None
         name = self._only.tensor.name
-        given = {_plain(each.name): each for each in request.inputs} | {each.name: each for each in request.inputs}
+        given = {plain(each.name): each for each in request.inputs} | {each.name: each for each in request.inputs}
         missing = [each for each in self._columns if each not in given]
         if missing:
             raise _refused(
@@ -78,7 +78,7 @@ class Names:
         if len(request.inputs) <= 1:
             return []
         known = self._columns or self.expected
-        return [each.name for each in request.inputs if each.name not in known and _plain(each.name) not in known]
+        return [each.name for each in request.inputs if each.name not in known and plain(each.name) not in known]
 
     def outputs(self, request: InferRequest) -> dict[str, str]:
         """The model's outputs by the names that the client has for them, under which it looks for them."""
@@ -99,6 +99,6 @@ def _refused(message: str) -> ModelRefusedError:
     return ModelRefusedError(message, "signature")
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """The name as LightGBM keeps it: blanks become underscores there."""
     return name.replace(" ", "_")

@@ -24,9 +24,14 @@ LOOKUPS: Final = 16
 beside the event loop."""
 
 _METADATA: Final = frozenset(
-    ipaddress.ip_address(each) for each in ("fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192")
-)
-"""Services of clouds for their own machines that have no link-local address: AWS, Alibaba, Azure, Oracle."""
+    ipaddress.ip_address(each)
+    for each in (
+        "fd00:ec2::254", "fd00:ec2::23", "100.100.100.200", "fd00:100::100:200", "168.63.129.16", "fd20:ce::254",
+        "192.0.0.192", "fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1",
+    )
+)  # fmt: skip
+"""Services of clouds for their own machines, and for logins of pods, that have no link-local address: AWS, Alibaba,
+Azure, Google, Oracle, Scaleway, Linode."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 

@@ -292,7 +292,10 @@ def test_a_redirect_to_what_is_no_address_is_told(location: str, tmp_path: Path)
         ("http://[2002:a9fe:a9fe::]/", True), ("http://[64:ff9b::c000:201]/", False),
         ("http://[fe80::1%25lo]/", True), ("http://0.0.0.0/", True), ("http://192.0.2.1/", False),
         ("http://no-such-host.invalid/", False), ("http://2130706433/", True),
-        ("http://[::ffff:169.254.169.254]/", True), ("http://[fd00:ec2::254]/", True),
+        ("http://[::ffff:169.254.169.254]/", True), ("http://[fd00:ec2::254]/", True), ("http://[fd12::1]/", False),
+        ("http://[fd00:ec2::23]/", True), ("http://[fd00:100::100:200]/", True), ("http://[fd20:ce::254]/", True),
+        ("http://[fd00:c1::a9fe:a9fe]/", True), ("http://[fd00:42::42]/", True),
+        ("http://[fd00:a9fe:a9fe::1]/", True),
     ],
 )  # fmt: skip
 def test_addresses_of_the_node_in_every_spelling(address: str, inside: bool) -> None:

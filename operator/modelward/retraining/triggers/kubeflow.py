@@ -24,6 +24,9 @@ API: Final = "/apis/v2beta1"
 RUN, BRIEFING = "modelward_run", "modelward_briefing"
 """Parameters of the pipeline. The first has to be there: the version that the run registers is known by it."""
 
+EXPERIMENT: Final = "Default"
+"""That runs belong to of which nobody says to which, as for Kubeflow's own clients."""
+
 _ENDED = frozenset({"SUCCEEDED", "SKIPPED", "FAILED", "CANCELED"})
 _ID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -34,6 +37,7 @@ class KubeflowTrigger(LookedForTrigger):
         client = await self._client(order, asked)
         pipeline = await _pipeline(client, asked)
         version = await _newest(client, asked, pipeline)
+        experiment = await _experiment(client, asked)
         known = await _find(client, order, asked)
         if known is not None:
             return Outcome(WORKING, handle=_handle(client, known))
@@ -49,8 +53,8 @@ class KubeflowTrigger(LookedForTrigger):
             },
             "runtime_config": {"parameters": {name: value for name, value in told.items() if name in declared}},
         }  # fmt: skip
-        if asked.experiment is not None:
-            body["experiment_id"] = asked.experiment
+        if experiment is not None:
+            body["experiment_id"] = experiment
         self._looking.again(order.run.key)
         made = (await client.post(f"{API}/runs", body)).object.get("run_id")
         return Outcome(WORKING, handle=_handle(client, made) if _is_id(made) else None)
@@ -126,10 +130,29 @@ def _declared(version: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(map(str, spec)) if isinstance(spec, Mapping) else frozenset()
 
 
+async def _experiment(client: Client, asked: Kubeflow) -> str | None:
+    """The id of the experiment that a run is to belong to; None: Kubeflow takes its own. Where it has a namespace for
+    each team, it takes no run without one, and reads the namespace of it. Raises NeverError."""
+    if asked.experiment is not None or asked.namespace is None:
+        return asked.experiment
+    query = {"page_size": "1", "namespace": asked.namespace, "filter": _called(EXPERIMENT)}
+    for each in objects((await client.get(f"{API}/experiments", query)).object.get("experiments")):
+        if each.get("display_name") == EXPERIMENT and _is_id(each.get("experiment_id")):
+            return str(each["experiment_id"])
+    raise NeverError(
+        f"Kubeflow has no experiment {EXPERIMENT} in {asked.namespace} for the run to belong to: create it, or write "
+        f"the id of another one into {FIELD}.experiment"
+    )
+
+
+def _called(name: str) -> str:
+    """The filter for what has this name."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
 async def _find(client: Client, order: Order, asked: Kubeflow) -> str | None:
     """The id of the run that has our run's name."""
-    named = {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": order.run.name}]}
-    query = {"page_size": "10", "sort_by": "created_at desc", "filter": json.dumps(named)}
+    query = {"page_size": "10", "sort_by": "created_at desc", "filter": _called(order.run.name)}
     if asked.experiment is not None:
         query["experiment_id"] = asked.experiment
     elif asked.namespace is not None:

@@ -11,8 +11,9 @@ import pytest
 from feastserver.recorded import ANSWER
 from modelward_inference.features import answers
 from modelward_inference.features.answers import AnswerError, Found, MissingFeaturesError
-from modelward_inference.features.settings import FeatureSettings
+from modelward_inference.features.settings import Entity, FeatureSettings
 from modelward_inference.features.wanted import keys_of, wanted_of
+from modelward_inference.protocol.messages import InferRequest, Input
 
 from .drivers import SIGNATURE, asking, settings
 
@@ -187,12 +188,33 @@ def renamed(*names: str) -> dict[str, Any]:
         (("a__trips", "b__trips", "a__rating"), "several times: a__trips, b__trips"),
         (("a__town", "a__trips", "a__rating"), "has no feature 'city'"),
         (("a__velocity", "a__trips", "a__rating"), "has no feature 'city'"),
+        (("driver_stats__home__city", "a__trips", "a__rating"), "has no feature 'city'"),
+        (("driver_stats__trips", "a__trips", "a__rating"), "several times: driver_stats__trips, a__trips"),
     ],
 )
 def test_features_that_do_not_fit_the_model_are_told(names: tuple[str, ...], words: str) -> None:
     with pytest.raises(AnswerError, match=words) as caught:
         found(settings(), renamed(*names), (1,))
     assert caught.value.reason == "definitions"
+
+
+def test_a_feature_with_two_underscores_is_not_the_one_that_it_ends_as() -> None:
+    """As tools call them that make features of series: `mean`, and `value__mean`."""
+    made = renamed("driver_stats__city", "driver_stats__trips", "driver_stats__rating", "driver_stats__last__trips")
+    made["results"].append({"values": [1], "statuses": ["PRESENT"]})
+    assert found(settings(), made, (1,)).inputs[0].array.tolist() == [[5]]
+
+
+def test_a_key_is_no_feature() -> None:
+    how = settings(entities=(Entity("last__trips", "INT64"),))
+    keys = keys_of(
+        InferRequest((Input("last__trips", "INT64", np.array([1])),)), how.entities, wanted_of(SIGNATURE, (), how)
+    )
+    assert keys is not None
+    made = renamed("a__city", "a__trips", "a__rating")
+    made["metadata"]["feature_names"][0] = "last__trips"
+    got = answers.found(how, keys, answers.read(json.dumps(made).encode(), 1), NOW)
+    assert got.inputs[0].array.tolist() == [[5]]
 
 
 def test_a_features_whole_name_comes_first() -> None:

@@ -1,6 +1,7 @@
 """The stage before the model: what it fills, what it refuses with which status, and what it counts."""
 
 import json
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from feastserver.recorded import Recorded, send
 from modelward_inference import authorities
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.features.stage import MAX_ROWS, Stage
+from modelward_inference.features.stage import LARGE, MAX_ROWS, Clock, Stage
 from modelward_inference.protocol.messages import ModelRefusedError, RequestError, UnavailableError
 
 from .drivers import SIGNATURE, asking, settings
@@ -20,11 +21,11 @@ from .drivers import SIGNATURE, asking, settings
 LONG = 60.0
 
 
-def stage(store: Recorded, version: str = "1", **more: Any) -> Stage:
+def stage(store: Recorded, version: str = "1", wall: Clock = time.time, **more: Any) -> Stage:
     manifest = Manifest(
         "m", "onnx", "model.onnx", "sha256:" + "a" * 64, 1, "s3://b/m", "2026-01-01T00:00:00Z", SIGNATURE
     )
-    return Stage(settings(store.url, **{"timeout": LONG, **more}), manifest, version, authorities.trust)
+    return Stage(settings(store.url, **{"timeout": LONG, **more}), manifest, version, authorities.trust, wall)
 
 
 def value(name: str, version: str, **labels: str) -> float:
@@ -119,6 +120,27 @@ async def test_many_rows_are_filled_in_their_order() -> None:
         made.close()
     trips = next(each for each in filled.inputs if each.name == "trips")
     assert trips.array.ravel().tolist() == list(reversed(range(MAX_ROWS)))
+
+
+@pytest.mark.parametrize("large", [False, True])
+async def test_an_answer_with_much_that_the_model_does_not_take_holds_up_no_other_request(large: bool) -> None:
+    with Recorded() as store:
+        answer = store.answer([1])
+        if large:
+            answer["metadata"]["feature_names"].append("driver_stats__text")
+            answer["results"].append({"values": ["x" * LARGE], "statuses": ["PRESENT"]})
+        store.instead = lambda handler: send(handler, 200, json.dumps(answer))
+        read_by: list[threading.Thread] = []
+
+        def now() -> float:
+            read_by.append(threading.current_thread())
+            return time.time()
+
+        made = stage(store, wall=now)
+        filled = await made.filled(asking(1), time.monotonic() + LONG)
+        made.close()
+    assert len(filled.inputs) == 3
+    assert [each is threading.current_thread() for each in read_by] == [not large]
 
 
 async def test_the_token_may_change_and_go(tmp_path: Path) -> None:

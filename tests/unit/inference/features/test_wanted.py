@@ -79,6 +79,14 @@ def test_a_key_that_the_model_takes_itself_stays() -> None:
     assert [each.name for each in found.own] == ["driver_id"]
 
 
+def test_what_a_request_brings_under_the_name_of_its_frame_is_not_looked_up_either() -> None:
+    """LightGBM keeps blanks as underscores, and clients send what their frame has."""
+    found = keys_of(asking(1, **{"order amount": [8]}), settings().entities, (*ALL, Wanted("order_amount", "FP32")))
+    assert found is not None
+    assert "order_amount" not in [each.name for each in found.lacking]
+    assert [each.name for each in found.own] == ["order amount"]
+
+
 def test_one_key_of_several_is_not_enough() -> None:
     two = settings(entities=(Entity("driver_id", "INT64"), Entity("day", "BYTES")))
     with pytest.raises(RequestError, match="has driver_id and lacks day"):

@@ -21,7 +21,8 @@ PIPELINE, VERSION = (f"9d0e7a52-0000-4000-8000-00000000000{number}" for number i
 
 
 class Kubeflow(System):
-    """`declared`: parameters of the pipeline; `registered`: what the registry says of the run."""
+    """`declared`: parameters of the pipeline; `registered`: what the registry says of the run; `experiments`: ids by
+    namespace and name, of one that has a namespace for each team; None: it has none."""
 
     kind = KUBEFLOW
     registry = False  # it always tells, whatever spec says
@@ -34,6 +35,7 @@ class Kubeflow(System):
         self.runs: dict[str, dict[str, Any]] = {}
         self.registered: Any = None
         self.nested = False
+        self.experiments: dict[tuple[str, str], str] | None = None
 
     @property
     def retrain(self) -> dict[str, Any]:  # type: ignore[override]
@@ -72,6 +74,7 @@ class Kubeflow(System):
         api = "/pipeline/apis/v2beta1"
         app.router.add_get(f"{api}/pipelines/names/{{name}}", self.pipeline)
         app.router.add_get(f"{api}/pipelines/{PIPELINE}/versions", self.versions)
+        app.router.add_get(f"{api}/experiments", self.list_experiments)
         app.router.add_get(f"{api}/runs", self.list)
         app.router.add_post(f"{api}/runs", self.start)
         app.router.add_get(f"{api}/runs/{{run}}", self.get)
@@ -96,15 +99,24 @@ class Kubeflow(System):
         version = {"pipeline_id": PIPELINE, "pipeline_version_id": VERSION, "pipeline_spec": spec}
         return web.json_response({"pipeline_versions": [version], "total_size": 1})
 
+    async def list_experiments(self, request: web.Request) -> web.Response:
+        where = (request.query["namespace"], named(request))
+        found = (self.experiments or {}).get(where)
+        shown = {"experiment_id": found, "display_name": where[1], "namespace": where[0]}
+        return web.json_response({"experiments": [shown], "total_size": 1} if found else {})
+
     async def list(self, request: web.Request) -> web.Response:
-        (predicate,) = json.loads(request.query["filter"])["predicates"]
-        assert (predicate["operation"], predicate["key"]) == ("EQUALS", "display_name")
-        found = [each for each in self.runs.values() if each["display_name"] == predicate["stringValue"]]
+        name = named(request)
+        found = [each for each in self.runs.values() if each["display_name"] == name]
         # Lists that are empty are left out, as protobuf's JSON has it.
         return web.json_response({"runs": found, "total_size": len(found)} if found else {})
 
     async def start(self, request: web.Request) -> web.Response:
         told = await request.json()
+        if self.experiments is not None and told.get("experiment_id") not in self.experiments.values():
+            # The body has no namespace: that is the experiment's.
+            words = "Invalid input error: Experiment id can not be empty in multi-user mode"
+            return web.json_response({"error": words, "code": 3, "message": words}, status=400)
         assert told["pipeline_version_reference"] == {"pipeline_id": PIPELINE, "pipeline_version_id": VERSION}
         if not told["runtime_config"]["parameters"].keys() <= set(self.declared):
             return web.json_response({"error": "unknown parameter", "code": 3, "message": "unknown"}, status=400)
@@ -119,6 +131,13 @@ class Kubeflow(System):
     async def terminate(self, request: web.Request) -> web.Response:
         self.runs[request.match_info["run"]]["state"] = "CANCELING"
         return web.json_response({})
+
+
+def named(request: web.Request) -> str:
+    """The name that is asked for."""
+    (predicate,) = json.loads(request.query["filter"])["predicates"]
+    assert (predicate["operation"], predicate["key"]) == ("EQUALS", "display_name")
+    return str(predicate["stringValue"])
 
 
 def missing(what: str) -> web.Response:

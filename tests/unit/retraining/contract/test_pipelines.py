@@ -445,6 +445,27 @@ async def test_a_pipeline_that_kubeflow_lacks_is_a_failure_that_names_the_field(
     assert (world.run.result, "correct spec.retrain.kubeflow" in world.run.message) == (runs.FAILED, True)
 
 
+async def test_a_run_belongs_to_the_default_experiment_of_its_teams_namespace(serve: Serve) -> None:
+    """Where Kubeflow has a namespace for each team, it takes no run without an experiment."""
+    system = Kubeflow()
+    ours = "1d0e7a52-0000-4000-8000-000000000001"
+    system.experiments = {("other", "Default"): "1d0e7a52-0000-4000-8000-000000000002", ("ml", "Default"): ours}
+    world = await serve(system, namespace="ml")
+    await world.until(runs.RUNNING)
+    (made,) = system.runs.values()
+    assert made["experiment_id"] == ours
+
+
+async def test_a_namespace_of_kubeflow_without_the_experiment_is_a_failure_that_names_the_field(serve: Serve) -> None:
+    system = Kubeflow()
+    system.experiments = {("other", "Default"): "1d0e7a52-0000-4000-8000-000000000002"}
+    world = await serve(system, namespace="ml")
+    await world.step()
+    assert world.run.result == runs.FAILED
+    assert "no experiment Default in ml" in world.run.message
+    assert "spec.retrain.kubeflow.experiment" in world.run.message
+
+
 async def test_a_run_of_kubeflow_that_registered_nothing_is_a_failure(serve: Serve) -> None:
     assert f"ended well, but no version of fraud has the tag modelward.run={NAME}" in await ended(
         await serve(Kubeflow())
