@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xgboost
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
@@ -142,6 +143,35 @@ def test_ids_that_no_float_tells_apart_are_refused(serve: Server, name: str) -> 
     model = xgboost.XGBRegressor(n_estimators=2, enable_categorical=True, n_jobs=1).fit(table, ids % 2)
     with pytest.raises(ModelUnsupported, match=r"category 9007199254740993; .* Make texts of that column"):
         serve(model, name)
+
+
+LARGE = RNG.choice([2**53, 2**53 + 1], COUNT)
+WITH_LARGE: dict[str, Callable[[], Any]] = {
+    "boosting of a frame": lambda: _boosting("from_dtype").fit(_shops(pd.Categorical(LARGE)), LARGE % 2),
+    "boosting by names": lambda: _boosting(["shop"]).fit(_shops(LARGE), LARGE % 2),
+    "boosting of an array": lambda: _boosting([0]).fit(np.column_stack([LARGE, LARGE % 3]), LARGE % 2),
+    "an encoder of objects": lambda: make_pipeline(
+        ColumnTransformer([("c", OneHotEncoder(), ["shop"])], remainder="passthrough"), LogisticRegression()
+    ).fit(_shops(pd.Series([None, *LARGE[1:].tolist()], dtype=object)), LARGE % 2),
+    "an encoder of a column that is a number, too": lambda: make_pipeline(
+        ColumnTransformer([("c", OneHotEncoder(), ["shop"]), ("n", "passthrough", ["shop", "size"])]),
+        LogisticRegression(),
+    ).fit(_shops(LARGE), LARGE % 2),
+}
+
+
+def _boosting(chosen: Any) -> Any:
+    return HistGradientBoostingClassifier(max_iter=2, categorical_features=chosen)
+
+
+def _shops(shop: Any) -> pd.DataFrame:
+    return pd.DataFrame({"shop": shop, "size": RNG.normal(size=COUNT)})
+
+
+@pytest.mark.parametrize("name", WITH_LARGE)
+def test_categories_that_floats_round_are_refused(serve: Server, name: str) -> None:
+    with pytest.raises(ModelUnsupported, match=r"category 9007199254740993; .* Make texts of that column"):
+        serve(WITH_LARGE[name]())
 
 
 async def test_ids_of_an_encoder_are_not_rounded_beside_floats(serve: Server) -> None:
