@@ -22,6 +22,7 @@ from modelward_inference.compile import timing
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.errors import ModelUnsupported
 from modelward_inference.fetch.run import Request, fetch
+from modelward_inference.parity import adversarial
 from modelward_inference.protocol.messages import InferRequest, Input, RequestError
 from modelward_inference.runtimes import estimator as estimators
 
@@ -183,3 +184,16 @@ async def test_ids_of_an_encoder_are_not_rounded_beside_floats(serve: Server) ->
     for shop in (2**53, 2**53 + 1):
         row = pd.DataFrame({"shop": [shop], "size": [0.0]})
         assert_same(await answer(plane, column("shop", shop), column("size", 0.0)), own(model, row))
+
+
+@pytest.mark.parametrize("width", [1, 18, 22, 40])
+def test_of_many_columns_each_side_of_the_numbers_is_asked(width: int) -> None:
+    """The number itself, between it and the next one, and beside it, in no more rows than of a few columns."""
+    table = RNG.choice(np.arange(12.0), (COUNT, width))
+    made = adversarial._decisive(OneHotEncoder(handle_unknown="ignore").fit(table), {"input": table}, 0)
+    assert 0 < len(made) <= adversarial.DECISIVE
+    asked = np.array([row["input"][change.column] for change, row in made])
+    known, between = asked % 1 == 0, asked % 1 == 0.5
+    assert known.mean() > 0.2
+    assert between.mean() > 0.05
+    assert (~known & ~between).mean() > 0.2
