@@ -30,13 +30,17 @@ from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import FOLDERS, of_days
 from modelward_evaluate.sources import close_to_files, engine, listing, logged, table
 from modelward_evaluate.spec import Column, Files, Run, Source, explained
-from modelward_quality.estimate import LEVEL, Estimate, estimate, wilson
+from modelward_quality.beta import clopper_pearson, student
+from modelward_quality.estimate import LEVEL, Estimate, estimate, quantile
 
 UNEQUAL: Final = 3
 """Exit code."""
 
 DAYS: Final = 400
 """That are told, the last ones."""
+
+LATEST: Final = 2.5e11
+"""Of times, in seconds since the epoch: within the year 9892."""
 
 INPUT: Final = "input."
 """Before the names of the log's columns of inputs."""
@@ -171,24 +175,33 @@ def _known(given: Table, asked: Parity, columns: Mapping[str, str]) -> Table:
     time = asked.features.time
     rows = given.select(
         key=as_id(given[asked.features.key]),
-        since=given[time].try_cast(TIME) if time is not None else ibis.literal("0001-01-01").cast(TIME),
+        since=_moment(given[time]) if time is not None else ibis.literal("0001-01-01").cast(TIME),
         **{f"f{number}": given[name] for number, name in enumerate(columns.values())},
     )
     rows = rows.filter(rows.key.notnull() & rows.since.notnull()).distinct()
     return rows.mutate(several=rows.count().over(ibis.window(group_by=["key", "since"])))
 
 
+def _moment(value: Value) -> Value:
+    """Numbers are seconds since the epoch; what can't be read is null."""
+    if not value.type().is_numeric():
+        return value.try_cast(TIME)
+    number = value.cast("float64")
+    return (number.abs() < LATEST).ifelse(number, ibis.null("float64")).cast(TIME)
+
+
 def _unreadable(given: Table, time: str | None) -> int:
     """Rows of features whose time is none: they are not compared."""
-    return 0 if time is None else _number((given[time].notnull() & given[time].try_cast(TIME).isnull()).sum())
+    return 0 if time is None else _number((given[time].notnull() & _moment(given[time]).isnull()).sum())
 
 
 def _pairs(rows: Table, known: Table, asked: Parity) -> Table:
     """Each row with the newest features of its key that are no later; of those that are not clear or too old: none."""
-    clear = known.filter(known.several == 1).rename(of="key")
+    newest = known.rename(of="key")
     with_key = rows.filter(rows.key.notnull())
-    found = with_key.asof_join(clear, with_key.time >= clear.since, predicates=with_key.key == clear.of)
-    found = found.filter(found.of.notnull())
+    found = with_key.asof_join(newest, with_key.time >= newest.since, predicates=with_key.key == newest.of)
+    # What is not clear hides what came before it.
+    found = found.filter(found.of.notnull() & (found.several == 1))
     if asked.max_age_seconds is not None:
         age = found.time.epoch_seconds() - found.since.epoch_seconds()
         found = found.filter(age <= asked.max_age_seconds)
@@ -228,7 +241,9 @@ def _of_column(number: int, column: str, feature: str, pairs: Table, asked: Pari
     rows, unequal = (sum(each[name] for each in by_day) for name in ("rows", "unequal"))
     share: Estimate | None = None
     if rows:
-        share = estimate(unequal / rows, wilson(unequal / rows, _independent(pairs, differs, rows), level), rows)
+        share = estimate(
+            unequal / rows, clopper_pearson(unequal / rows, _independent(pairs, differs, rows, level), level), rows
+        )
     return {
         "column": column,
         "feature": feature,
@@ -244,9 +259,10 @@ def _of_column(number: int, column: str, feature: str, pairs: Table, asked: Pari
     }
 
 
-def _independent(pairs: Table, differs: BooleanValue, rows: int) -> float:
+def _independent(pairs: Table, differs: BooleanValue, rows: int, level: float) -> float:
     """How many rows that know nothing of each other would leave the share as unsure: the variance of a ratio of sums
-    over entities (Cochran 1977, "Sampling Techniques", section 9A.2)."""
+    over entities (Cochran 1977, "Sampling Techniques", section 9A.2), and fewer where few entities tell that variance
+    (Korn and Graubard 1998)."""
     each = pairs.group_by("key").agg(rows=pairs.count().cast("float64"), unequal=differs.sum().cast("float64"))
     sums = each.agg(
         entities=each.count(), rows=(each.rows * each.rows).sum(), both=(each.rows * each.unequal).sum(),
@@ -256,11 +272,13 @@ def _independent(pairs: Table, differs: BooleanValue, rows: int) -> float:
     spread = float(sums["unequal"] - 2 * share * sums["both"] + share * share * sums["rows"])
     if entities < 2:
         return 1.0
-    if spread <= 0:
+    if spread <= 1e-9 * sums["unequal"]:
         # All entities have the same share: nothing is seen of how they differ, and so many there are.
         return float(entities)
     variance = spread / rows**2 * entities / (entities - 1)
-    return min(float(rows), share * (1 - share) / variance)
+    # As many of the same weight as say as much (Kish 1965, "Survey Sampling").
+    freedom = max(rows**2 / float(sums["rows"]) - 1, 0.1)
+    return min(float(rows), share * (1 - share) / variance) * (quantile(level) / student(level, freedom)) ** 2
 
 
 def _same(logged: Value, given: Value, tolerance: float) -> BooleanValue:

@@ -11,10 +11,11 @@ has few of the units that differ looks surer than it is.
 
 from collections.abc import Sequence
 from functools import reduce
-from math import exp, lgamma, log, log1p, sqrt
+from math import sqrt
 from operator import add
 from typing import Final
 
+from modelward_quality.beta import student
 from modelward_quality.estimate import Estimate, estimate
 from modelward_quality.reweighted import weight_of
 from modelward_quality.statistics import Statistics, values
@@ -24,9 +25,6 @@ BUCKETS: Final = 64
 
 FEWEST: Final = 8.0
 """Effective groups of an arm, below which one unit outweighs the others and there is no interval."""
-
-_STEPS: Final = 200
-"""Of a continued fraction, which needs far fewer."""
 
 
 def effective(arm: Sequence[Statistics]) -> float:
@@ -64,46 +62,6 @@ def widened(gap: Estimate, error: float | None, freedom: float, level: float) ->
         return estimate(gap.value, None, gap.rows, gap.within)
     half = student(level, freedom) * error
     return estimate(gap.value, (min(gap.low, gap.value - half), max(gap.high, gap.value + half)), gap.rows, gap.within)
-
-
-def student(level: float, freedom: float) -> float:
-    """The quantile of Student's distribution for both sides: within it lies the share `level`."""
-    beyond, low, high = 1 - level, 0.0, 1.0
-    while _outside(high, freedom) > beyond and high < 1e12:
-        high *= 2
-    while high - low > high * 1e-12:
-        middle = (low + high) / 2
-        low, high = (middle, high) if _outside(middle, freedom) > beyond else (low, middle)
-    return high
-
-
-def _outside(t: float, freedom: float) -> float:
-    """The share of both tails: the regularised incomplete beta function of freedom / 2 and 1/2, at freedom / (freedom +
-    t²) (Abramowitz and Stegun 1964, 26.7.1), by its continued fraction (26.5.8)."""
-    if t <= 0:
-        return 1.0
-    a, b, x = freedom / 2, 0.5, freedom / (freedom + t * t)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _beta(b, a, 1 - x)
-    return _beta(a, b, x)
-
-
-def _beta(a: float, b: float, x: float) -> float:
-    front = exp(lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)) / a
-    tiny, c = 1e-300, 1.0
-    d = 1 / (1 - (a + b) * x / (a + 1) or tiny)
-    found = d
-    for m in range(1, _STEPS):
-        for step in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):  # fmt: skip
-            d = 1 / (1 + step * d or tiny)
-            c = 1 + step / c or tiny
-            found *= c * d
-        if abs(c * d - 1) < 1e-15:
-            break
-    return front * found
 
 
 def _without_each(arm: Sequence[Statistics]) -> list[Statistics]:

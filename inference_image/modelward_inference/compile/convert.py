@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.artifact.bundle import Signature
-from modelward_inference.compile import converters, exact, graph
+from modelward_inference.compile import converters, exact, graph, neighbours
 from modelward_inference.runtimes import categories, columns, thresholds
 from modelward_inference.runtimes.base import Model
 
@@ -61,6 +61,8 @@ def _exact(estimator: Any) -> Any:
     steps = list(columns.all_steps(estimator))
     last = columns.steps_of(estimator)[-1]
     prepared = any(hasattr(step, "transform") and not hasattr(step, "predict") for step in steps)
+    for step in exact.inside(estimator):
+        neighbours.refuse(step)
     for step in steps:
         calibrated = getattr(step, "calibrated_classifiers_", None) or ()
         if any(hasattr(each, "X_thresholds_") for one in calibrated for each in getattr(one, "calibrators", ())):

@@ -32,7 +32,7 @@ _PASSING: Final = ("Concat", "Identity", "Reshape")
 def hidden(estimator: Any) -> bool:
     """Whether such a step is anywhere but at the end of a pipeline: in a vote, a stack, a calibration, …"""
     last = columns.steps_of(columns.unwrapped(estimator))[-1]
-    return any(compares_in_double(each) for each in _all(estimator) if each is not last)
+    return any(compares_in_double(each) for each in inside(estimator) if each is not last)
 
 
 def restore(model: Any, step: Any) -> None:
@@ -122,7 +122,7 @@ def _numbered(root: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]
     return walk(root, 0)
 
 
-def _all(value: Any, depth: int = 12) -> Iterator[Any]:
+def inside(value: Any, depth: int = 12) -> Iterator[Any]:
     """Every fitted estimator inside of a value: whatever the attribute is called that holds it."""
     if depth == 0 or isinstance(value, str | bytes | int | float | np.number | type(None)):
         return
@@ -138,4 +138,4 @@ def _all(value: Any, depth: int = 12) -> Iterator[Any]:
     else:
         return
     for each in inner:
-        yield from _all(each, depth - 1)
+        yield from inside(each, depth - 1)

@@ -282,13 +282,19 @@ def _decisive(estimator: Any, inputs: Rows, base: int) -> list[tuple[Change, dic
         if where is not None and where[0] in inputs:
             found.setdefault(where, set()).update(values)
     known = _categories(estimator)
-    made = [
-        (Change(OTHER if value in known.get(where[0], (value,)) else UNKNOWN, *where),
-         _changed(inputs, base, {where: value}))
+    chosen = [
+        (where, value)
         for where, values in found.items()
         for value in points.beside(sorted(values), inputs[where[0]].dtype)
+    ]
+    if len(chosen) > DECISIVE:  # at random: at even steps it may be the same side of every number
+        kept = np.random.default_rng(_SEED).choice(len(chosen), DECISIVE, replace=False)
+        chosen = [chosen[place] for place in sorted(kept)]
+    return [
+        (Change(OTHER if value in known.get(where[0], (value,)) else UNKNOWN, *where),
+         _changed(inputs, base, {where: value}))
+        for where, value in chosen
     ]  # fmt: skip
-    return made[:: 1 + len(made) // DECISIVE]
 
 
 def _changed(inputs: Rows, base: int, values: Mapping[tuple[str, int], Any]) -> dict[str, Array]:

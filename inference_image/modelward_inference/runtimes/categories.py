@@ -9,7 +9,7 @@ Invariant: nothing is coded by guess: a model whose categories can't be told is 
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,14 +27,27 @@ _EXACT = 2**53
 def of(model: Any) -> Categories:
     """Of a fitted estimator or a Booster; empty where it takes plain numbers. Raises ModelUnsupported."""
     found = _of(model)
-    for each in itertools.chain.from_iterable(found.values()):
-        if isinstance(each, int) and abs(each) > _EXACT:
-            raise ModelUnsupported(
-                f"The {type(model).__name__} learned the category {each}; a column of numbers with missing values is "
-                "one of floats, which hold whole numbers up to 2^53 only. Make texts of that column before it is "
-                'trained: X[column].astype(str).astype("category")'
-            )
+    for values in found.values():
+        check_exact(f"The {type(model).__name__}", values, '.astype("category")')
+    if hasattr(model, "_predictors") and (getattr(model, "feature_names_in_", None) is None or not _has_texts(found)):
+        return {}  # its own encoder maps the values; only texts need a column of their own
     return found
+
+
+def check_exact(who: str, values: Iterable[Any], kind: str = "") -> None:
+    """Of a column that comes as floats: raises ModelUnsupported where these can't name a category. `kind`: behind the
+    texts that the column is to have."""
+    large = next((each for each in values if isinstance(each, int | np.integer) and abs(int(each)) > _EXACT), None)
+    if large is not None:
+        raise ModelUnsupported(
+            f"{who} learned the category {large}; a column of numbers with missing values is one of floats, which hold "
+            "whole numbers up to 2^53 only. Make texts of that column before it is trained: "
+            f"X[column].astype(str){kind}"
+        )
+
+
+def _has_texts(found: Categories) -> bool:
+    return any(map(are_texts, found.values()))
 
 
 def _of(model: Any) -> Categories:
@@ -45,7 +58,7 @@ def _of(model: Any) -> Categories:
     booster = getattr(model, "booster_", model)
     if hasattr(booster, "pandas_categorical"):
         return _of_lightgbm(booster)
-    if hasattr(model, "_predictors") and getattr(model, "feature_names_in_", None) is not None:
+    if hasattr(model, "_predictors"):
         return _of_histogram_boosting(model)
     return {}
 
@@ -132,11 +145,9 @@ def _values(encoded: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _of_histogram_boosting(model: Any) -> Categories:
-    """Its own encoder maps the values; only texts need a column of their own."""
     steps = getattr(getattr(model, "_preprocessor", None), "named_transformers_", {})
     if "encoder" not in steps or model.is_categorical_ is None:
         return {}
     values = steps["encoder"].categories_
     positions = np.flatnonzero(model.is_categorical_).tolist()
-    found = {place: tuple(each.tolist()) for place, each in zip(positions, values, strict=True)}
-    return found if any(map(are_texts, found.values())) else {}
+    return {place: tuple(each.tolist()) for place, each in zip(positions, values, strict=True)}

@@ -138,6 +138,9 @@ def inputs_of(estimator: Any) -> tuple[Tensor, ...]:
     kinds: list[str | None] = list(_datatypes(unwrapped(estimator), width) or ["FP64"] * width)
     for place, values in own.items():
         kinds[place] = "BYTES" if categories.are_texts(values) else "FP64"
+    for place, known in learned_categories(estimator):
+        if kinds[place] == "FP64":  # for its missing values, or for another step that takes it, too
+            categories.check_exact("An encoder", known)
     named = bool(own) or _is_named(estimator)
     if not named and set(kinds) <= {"FP64", None}:
         single = not _takes(estimator, np.zeros((1, width))) and _takes(estimator, np.zeros((1, width), np.float32))

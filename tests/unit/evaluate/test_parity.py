@@ -119,6 +119,45 @@ def test_two_rows_of_one_moment_that_say_otherwise_are_none(lake: Lake) -> None:
     assert shares(found) == {"input.x": 0.0}, "the same row twice is one"
 
 
+def test_what_is_not_clear_hides_what_came_before(lake: Lake) -> None:
+    lake.predict([asked_of(1, "a", 3 * DAY, x=1), asked_of(2, "b", 3 * DAY, x=1)])
+    rows = [("a", 0, 7), ("a", 1, 1), ("a", 1, 2), ("b", 0, 7), ("b", 1, 7), ("b", 2, 1)]
+    offline = [{"user": user, "since": START + day * DAY, "x": x} for user, day, x in rows]
+    found = checked(lake, features(lake, offline))
+    assert (found["counts"]["compared"], found["counts"]["withoutFeatures"]) == (1, 1)
+    assert shares(found) == {"input.x": 0.0}
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_times_of_features_may_be_seconds_since_the_epoch(lake: Lake, kind: type) -> None:
+    lake.predict([asked_of(1, "a", DAY, x=1), asked_of(2, "a", 3 * DAY, x=2)])
+    times = [(START.timestamp(), 1), ((START + 2 * DAY).timestamp(), 2), (1e18, 3)]
+    found = checked(lake, features(lake, [{"user": "a", "since": kind(time), "x": x} for time, x in times]))
+    assert (found["counts"]["compared"], found["counts"]["unreadableFeatures"]) == (2, 1)
+    assert shares(found) == {"input.x": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("entities", "rows", "wrong", "sure"),
+    [
+        (10, 1, [1, 1], False),  # two of ten by chance: Wilson's interval would be beyond one in a hundred
+        (3, 100, [4, 5, 6], False),  # three entities don't tell how others differ
+        (100, 10, [1, 2] * 30, True),
+        (1, 100, [100], False),
+    ],
+)
+def test_few_entities_make_nobody_sure(lake: Lake, entities: int, rows: int, wrong: list[int], sure: bool) -> None:
+    """`wrong`: rows of the first entities that are unequal."""
+    counts = [*wrong, *[0] * (entities - len(wrong))]
+    asked = [(entity, row, row < wrong) for entity, wrong in enumerate(counts) for row in range(rows)]
+    lake.predict([
+        asked_of(number, f"u{entity}", DAY, x=9 if is_wrong else 1)
+        for number, (entity, _, is_wrong) in enumerate(asked)
+    ])  # fmt: skip
+    folder = features(lake, [{"user": f"u{entity}", "since": START, "x": 1} for entity in range(entities)])
+    assert bool(checked(lake, folder, chance=1e-4)["unequal"]) is sure
+
+
 def test_features_that_are_too_old_are_none(lake: Lake) -> None:
     lake.predict([asked_of(1, "a", 3 * DAY, x=1), asked_of(2, "b", 3 * DAY, x=1)])
     offline = [{"user": "a", "since": START, "x": 1}, {"user": "b", "since": START + 2.5 * DAY, "x": 1}]

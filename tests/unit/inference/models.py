@@ -25,7 +25,7 @@ from sklearn.ensemble import (
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -107,12 +107,6 @@ def _texts(model: Any) -> Case:
     return Case(model, {"input": np.array(TEXTS, dtype=object)}, TEXTS)
 
 
-def untied(found: Case) -> Case:
-    """Rows a little beside those of training: of neighbours at the same distance either may be taken."""
-    rows = found.rows + np.random.default_rng(0).normal(0, 0.01, found.rows.shape)
-    return Case(found.model, {"input": rows}, rows)
-
-
 cancer, iris, diabetes = _numbers(load_breast_cancer), _numbers(load_iris, names=True), _numbers(load_diabetes)
 two = _numbers(load_diabetes, targets=2)
 plain_iris = _numbers(load_iris)
@@ -133,7 +127,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "SVC": lambda: iris(make_pipeline(StandardScaler(), SVC())),
     "SVR": lambda: diabetes(make_pipeline(StandardScaler(), SVR())),
     "neural network": lambda: plain_iris(make_pipeline(StandardScaler(), MLPClassifier((8,), tol=0.1, random_state=0))),
-    "nearest neighbours": lambda: untied(iris(KNeighborsClassifier())),
+    "nearest neighbours": lambda: diabetes(KNeighborsRegressor()),
     "projection": lambda: cancer(make_pipeline(StandardScaler(), PCA(5), LogisticRegression())),
     "vote": lambda: iris(
         VotingClassifier(

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import xgboost
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Binarizer, KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, TargetEncoder
@@ -21,6 +22,7 @@ from modelward_inference.compile import timing
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.errors import ModelUnsupported
 from modelward_inference.fetch.run import Request, fetch
+from modelward_inference.parity import adversarial
 from modelward_inference.protocol.messages import InferRequest, Input, RequestError
 from modelward_inference.runtimes import estimator as estimators
 
@@ -144,6 +146,35 @@ def test_ids_that_no_float_tells_apart_are_refused(serve: Server, name: str) -> 
         serve(model, name)
 
 
+LARGE = RNG.choice([2**53, 2**53 + 1], COUNT)
+WITH_LARGE: dict[str, Callable[[], Any]] = {
+    "boosting of a frame": lambda: _boosting("from_dtype").fit(_shops(pd.Categorical(LARGE)), LARGE % 2),
+    "boosting by names": lambda: _boosting(["shop"]).fit(_shops(LARGE), LARGE % 2),
+    "boosting of an array": lambda: _boosting([0]).fit(np.column_stack([LARGE, LARGE % 3]), LARGE % 2),
+    "an encoder of objects": lambda: make_pipeline(
+        ColumnTransformer([("c", OneHotEncoder(), ["shop"])], remainder="passthrough"), LogisticRegression()
+    ).fit(_shops(pd.Series([None, *LARGE[1:].tolist()], dtype=object)), LARGE % 2),
+    "an encoder of a column that is a number, too": lambda: make_pipeline(
+        ColumnTransformer([("c", OneHotEncoder(), ["shop"]), ("n", "passthrough", ["shop", "size"])]),
+        LogisticRegression(),
+    ).fit(_shops(LARGE), LARGE % 2),
+}
+
+
+def _boosting(chosen: Any) -> Any:
+    return HistGradientBoostingClassifier(max_iter=2, categorical_features=chosen)
+
+
+def _shops(shop: Any) -> pd.DataFrame:
+    return pd.DataFrame({"shop": shop, "size": RNG.normal(size=COUNT)})
+
+
+@pytest.mark.parametrize("name", WITH_LARGE)
+def test_categories_that_floats_round_are_refused(serve: Server, name: str) -> None:
+    with pytest.raises(ModelUnsupported, match=r"category 9007199254740993; .* Make texts of that column"):
+        serve(WITH_LARGE[name]())
+
+
 async def test_ids_of_an_encoder_are_not_rounded_beside_floats(serve: Server) -> None:
     ids = RNG.choice([2**53, 2**53 + 1], COUNT)
     table = pd.DataFrame({"shop": ids, "size": RNG.normal(size=COUNT)})
@@ -153,3 +184,16 @@ async def test_ids_of_an_encoder_are_not_rounded_beside_floats(serve: Server) ->
     for shop in (2**53, 2**53 + 1):
         row = pd.DataFrame({"shop": [shop], "size": [0.0]})
         assert_same(await answer(plane, column("shop", shop), column("size", 0.0)), own(model, row))
+
+
+@pytest.mark.parametrize("width", [1, 18, 22, 40])
+def test_of_many_columns_each_side_of_the_numbers_is_asked(width: int) -> None:
+    """The number itself, between it and the next one, and beside it, in no more rows than of a few columns."""
+    table = RNG.choice(np.arange(12.0), (COUNT, width))
+    made = adversarial._decisive(OneHotEncoder(handle_unknown="ignore").fit(table), {"input": table}, 0)
+    assert 0 < len(made) <= adversarial.DECISIVE
+    asked = np.array([row["input"][change.column] for change, row in made])
+    known, between = asked % 1 == 0, asked % 1 == 0.5
+    assert known.mean() > 0.2
+    assert between.mean() > 0.05
+    assert (~known & ~between).mean() > 0.2

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from modelward_quality.clustered import BUCKETS, effective, errors, student, widened
+from modelward_quality.beta import student
+from modelward_quality.clustered import BUCKETS, effective, errors, widened
 from modelward_quality.confusion import Confusion, Pair
 from modelward_quality.estimate import estimate
 from modelward_quality.moments import moments

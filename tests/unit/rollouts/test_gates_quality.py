@@ -242,6 +242,23 @@ def test_a_value_without_an_interval_decides_nothing() -> None:
     assert "(" not in rendered(so_far)[0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("on_no_data", "failed", "passed"), [("Hold", False, False), ("Fail", True, False), ("Pass", False, True)]
+)
+def test_rows_of_too_few_users_are_no_data(on_no_data: str, failed: bool, passed: bool) -> None:
+    """They promote nobody when the time is over, hold up each step, and no look's chance is spent on them."""
+    wanted = gates(onNoData=on_no_data, maxDuration="20d", unit="key")
+    bare = replace(found(-0.9, -0.8), sure=Interval(), likely=Interval())
+    so_far = case(wanted).add(told(19 * DAY, look(accuracy=bare)))
+    assert rendered(so_far)[0]["outcomes"]["looks"] == 0
+    waiting = judge(so_far, wanted, 0.0, final=False)
+    assert waiting.waits_for is not None
+    assert waiting.waits_for.startswith("quality:accuracy: 0.05 of 500 outcomes")
+    assert "without an interval; 500 outcomes are of too few of 'key'" in waiting.waits_for
+    late = judge(case(wanted).add(told(21 * DAY, look(accuracy=bare))), wanted, 21 * DAY, final=True)
+    assert (late.failed is not None, late.passed) == (failed, passed)
+
+
 def test_it_asks_for_nothing_of_pods() -> None:
     (gate,) = case(gates()).gates
     assert isinstance(gate, OutcomeGate)

@@ -120,9 +120,13 @@ class OutcomeGate:
             return after
         found = look.found.get(self.metric.name)
         after = replace(after, seen=look.slot, until=look.until, last=found)
-        if found is None or found.least_rows < self.asked.min_samples or look.number <= self.looks:
+        if found is None or not self._is_enough(found) or look.number <= self.looks:
             return after  # of a number that was judged already the chance is spent
         return replace(after, verdict=self._verdict(found), looks=look.number)
+
+    def _is_enough(self, found: Compared) -> bool:
+        """To be judged: so many rows, and of so many units that there is an interval."""
+        return found.least_rows >= self.asked.min_samples and found.sure != Interval()
 
     def _verdict(self, found: Compared) -> str:
         """What was shown once stays shown, unless the opposite is."""
@@ -155,6 +159,9 @@ class OutcomeGate:
         rows = 0 if self.last is None else self.last.least_rows
         if self.verdict != PASS and rows < self.asked.min_samples:
             return self._without_data(f"{self.name}: {rows:,} of {self.asked.min_samples:,} matured outcomes")
+        if self.verdict != PASS and self.last is not None and not self._is_enough(self.last):
+            whose = "" if self.asked.unit is None else f"; {rows:,} outcomes are of too few of {self.asked.unit!r}"
+            return self._without_data(f"{said}, without an interval{whose}")
         if context.final and self.verdict != PASS and not self._is_late:
             return Judgement(waits_for=f"{said}; not decided yet{self._next}")
         return Judgement()
