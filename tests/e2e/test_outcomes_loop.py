@@ -36,7 +36,7 @@ SECONDS = 540.0
 ROLLOUT = {
     "steps": [{"weight": 50, "hold": "0s"}],
     "gates": {
-        "errorRate": {"margin": "1%"}, "minSamples": 50,
+        "errorRate": {"margin": "20%"}, "minSamples": 50,
         "quality": {
             "task": TASK, "every": "1m", "minSamples": 200, "metrics": [{"name": "accuracy", "margin": "0.05"}],
         },
