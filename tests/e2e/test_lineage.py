@@ -49,8 +49,10 @@ def test_a_request_is_found_by_the_id_in_its_answer(model: Model, trained: Train
     assert found["artifact"]["digest"] == model.get()["status"]["stable"]["digest"]
     assert lineage(model, "forged")[0] == UNCERTAIN, "the router made the id"
     code, unknown = lineage(model, str(uuid.uuid4()))
-    assert (code, [each["share"] for each in unknown["revisions"]]) == (UNCERTAIN, [100])
-    assert all(each["problem"] is None for each in unknown["pods"])
+    assert code == UNCERTAIN, unknown
+    # Models of other tests in this namespace could have answered it as well.
+    assert [each["share"] for each in unknown["revisions"] if each["revision"] == model.stable()] == [100]
+    assert all(each["problem"] is None for each in unknown["pods"] if each["model"] == model.name)
 
 
 def _certain(model: Model, request_id: str) -> Any:

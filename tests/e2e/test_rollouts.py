@@ -218,6 +218,7 @@ def test_blue_green_can_be_looked_at_switches_and_goes_back_at_once(
     assert set(looks.revisions) == {green}
 
 
+@pytest.mark.timeout(900)  # each of the twenty waits for pods
 def test_no_request_is_lost_in_twenty_rollouts(model: Model, trained: Trained, measured: Callable[[str], None]) -> None:
     result = under_load.run(model, trained)
     measured(
