@@ -138,8 +138,8 @@ RAW: dict[str, tuple[Change, str]] = {
     "typed contents of another": (put("inputs.2.contents.bool_contents", [True]), "inputs[2] (count).contents and raw"),
     "no truth": (each(put("inputs.2.datatype", "BOOL"), put("raw_input_contents.2", b"\x02")), "other than 0 and 1"),
     "a fraction for a whole number": (
-        each(put("inputs.2.datatype", "FP32"), put("raw_input_contents.2", b"\0\0\0\0")),
-        "takes INT8",
+        each(put("inputs.2.datatype", "FP32"), put("raw_input_contents.2", b"\0\0\xc0\x3f")),
+        "1.5",
     ),
     "different numbers of rows": (each(put("inputs.0.shape", [2, 2]), put("raw_input_contents.0", X * 2)), "differ"),
 }
