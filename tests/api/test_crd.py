@@ -337,7 +337,7 @@ BAD: dict[str, tuple[Object, str]] = {
         log(uri="pvc://data/log", credentialsSecret={"name": "s3"}), "only s3:// reads credentials",
     ),
     "hashes without a key": (log(columns={"hash": ["key"]}), "spec.predictionLog.hashKeySecret: name the Secret"),
-    "a column that is fixed": (log(columns={"exclude": ["request_id"]}), "write key, input.NAME or output.NAME"),
+    "a column that is fixed": (log(columns={"exclude": ["request_id"]}), "input.NAME, output.NAME or entity.NAME"),
     "nothing logged": (log(fraction="0%"), "spec.predictionLog.fraction: write a percentage"),
     "no days": (log(retention="12h"), "spec.predictionLog.retention: write days"),
     "no disk": (log(diskLimit="1Mi"), "spec.predictionLog.diskLimit: write a size"),
