@@ -6,7 +6,6 @@ import ssl
 
 import pytest
 import urllib3
-from examples.demo import objects
 from examples.demo.cluster import forwarded
 
 import certificates
@@ -14,6 +13,7 @@ from certificates import Certificate
 from localcluster.clients import kubectl
 
 from .model import Model, until
+from .test_rollout_faults import pods
 
 
 def write(namespace: str, name: str, made: Certificate) -> None:
@@ -39,12 +39,6 @@ def ready_by(model: Model, made: Certificate) -> bool:
             return False
 
 
-def living(model: Model) -> set[str]:
-    """Its pods but those that end: of routers, their last requests may take a while."""
-    found = objects.find_all("pods", model.namespace, f"app.kubernetes.io/instance={model.name}")
-    return {each["metadata"]["name"] for each in found if not each["metadata"].get("deletionTimestamp")}
-
-
 @pytest.mark.timeout(900)
 def test_a_secret_that_is_missing_broken_there_and_renewed(model: Model, namespace: str) -> None:
     name = f"tls-{secrets.token_hex(3)}"
@@ -65,8 +59,10 @@ def test_a_secret_that_is_missing_broken_there_and_renewed(model: Model, namespa
     status = model.get()["status"]
     assert status["url"] == f"https://{model.name}.{namespace}.svc"
     assert status["router"]["certificateExpires"]
-    pods = living(model)
+    # Not those that end: of a router, its last requests may take a while.
+    own = f"app.kubernetes.io/instance={model.name}"
+    before = pods(model, own)
     write(namespace, name, second)
     until(lambda: ready_by(model, second), "the renewed certificate", 240.0)
-    assert living(model) == pods, "nothing was started anew"
+    assert pods(model, own) == before, "nothing was started anew"
     kubectl("delete", "secret", name, "-n", namespace)

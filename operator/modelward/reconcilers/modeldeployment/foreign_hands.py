@@ -12,6 +12,7 @@ from modelward.api.conditions import AUTOSCALED
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
+from modelward.kube.ends import has_ended
 from modelward.kube.resources import (
     AUTOSCALERS,
     CONTROLLER_REVISIONS,
@@ -33,9 +34,6 @@ from modelward.routing.stored import load_routes
 from modelward.values.transition import Transition
 
 LABELS_CHANGED = "LabelsChanged"
-
-_OVER = ("Failed", "Succeeded")
-"""Phases of pods of which nothing runs."""
 
 _READERS = {
     names.ANNOTATION_MODEL: load_model,
@@ -87,7 +85,7 @@ def _revisions(owner: ModelDeployment, cache: Cache) -> Iterator[str]:
         )
     for pod in cache.children(key, PODS):
         of = label(pod, names.LABEL_REVISION)
-        ends = pod["metadata"].get("deletionTimestamp") or (pod.get("status") or {}).get("phase") in _OVER
+        ends = pod["metadata"].get("deletionTimestamp") or has_ended(pod)
         if of is not None and not ends and is_revision_of(owner.name, of) and is_pod_of(pod, of):
             yield of
 
