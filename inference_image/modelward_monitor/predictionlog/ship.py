@@ -65,8 +65,17 @@ def main(arguments: list[str] | None = None) -> int:
         said["error"] = {"kind": "Invalid", "message": str(error)}
     except OSError as error:
         said["error"] = {"kind": "Disk", "message": f"the prediction log can't be written to the pod's disk: {error}"}
-    sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
+    _tell(said)
     return 1 if "error" in said else 0
+
+
+def _tell(said: dict[str, Any]) -> None:
+    try:
+        sys.stdout.buffer.write(orjson.dumps(said) + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        log.info("the monitor that asked has ended; what is stored stays, and the next one asks for the rest")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python says so again when it ends
 
 
 def _work(settings: LogSettings, given: argparse.Namespace, said: dict[str, Any]) -> None:

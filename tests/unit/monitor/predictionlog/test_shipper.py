@@ -2,6 +2,8 @@
 errors."""
 
 import errno
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -98,3 +100,16 @@ def test_a_claims_errors_have_a_cure_and_leave_nothing_half_written(
         Claim(root, "a").put("v1/x.parquet", source)
     assert error.value.kind == kind
     assert [each for each in root.rglob("*") if each.is_file()] == []
+
+
+def test_one_whose_monitor_was_killed_ends_in_words() -> None:
+    end, given = os.pipe()
+    os.close(end)
+    command = [sys.executable, "-m", "modelward_monitor.predictionlog.ship", "--epoch=e", "--open=1"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREDICTION_LOG")}
+    done = subprocess.run(command, stdout=given, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+    os.close(given)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+    assert "the monitor that asked has ended" in done.stderr
