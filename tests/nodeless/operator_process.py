@@ -244,8 +244,9 @@ async def operator(
                 stop.set()
                 with contextlib.suppress(asyncio.CancelledError):  # who dies while it looks around never watches
                     await watching
-            if made.task.done() and not made.task.cancelled():
-                _let_go(made.task.exception())
+            for ended in (made.task, lease._stop, lease._acquired, lease._ended):
+                if ended.done() and not ended.cancelled():
+                    _let_go(ended.exception())
             collect_what_kopf_leaves()
 
 
