@@ -226,7 +226,7 @@ WITHIN: dict[str, Any] = {
     "a forest": RandomForestClassifier(10, random_state=0),
     "a scaled forest": make_pipeline(StandardScaler(), RandomForestClassifier(10, random_state=0)),
     "boosting": GradientBoostingClassifier(n_estimators=200, learning_rate=0.9),
-    "neighbours": KNeighborsClassifier(10),
+    "Bayes": GaussianNB(),
     "logistic": LogisticRegression(C=1e6),
     "vectors": make_pipeline(StandardScaler(), SVC()),
     "XGBoost": xgboost.XGBClassifier(n_estimators=10, n_jobs=1),
