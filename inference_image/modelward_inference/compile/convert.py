@@ -10,7 +10,7 @@ LightGBM and histogram boosting compare in double precision, and there is one wa
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -63,6 +63,11 @@ def _exact(estimator: Any) -> Any:
     prepared = any(hasattr(step, "transform") and not hasattr(step, "predict") for step in steps)
     for step in exact.inside(estimator):
         neighbours.refuse(step)
+        if hasattr(step, "vocabulary_") and all(step is not each for each in steps):
+            raise ValueError(
+                f"no rows can be made of the words of the {type(step).__name__} inside of a union or another step, so "
+                "that nothing proves that a compiled form cuts them as it does"
+            )
     for step in steps:
         calibrated = getattr(step, "calibrated_classifiers_", None) or ()
         if any(hasattr(each, "X_thresholds_") for one in calibrated for each in getattr(one, "calibrators", ())):
@@ -182,6 +187,7 @@ def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = No
         for tensor in signature.inputs
     ]
     names: dict[str, str] = {}
+    lowered = _lowered(estimator)
     if signature.inputs[0].shape[1:] == (1,):
         # Dropped columns hold their places while it is converted; nothing in the graph uses them. The converters make
         # other names of those with dots, blanks or accents, so none of the columns' own is theirs to see.
@@ -201,7 +207,41 @@ def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = No
         converted = convert_sklearn(estimator, initial_types=given, options=options or None, target_opset=OPSET)
     if trees is not None:
         exact.restore(converted, trees)
-    return graph.adapt(converted, signature, names)
+    return graph.adapt(converted, signature, names, lowered)
+
+
+def _lowered(estimator: Any) -> frozenset[str]:
+    """Inputs whose texts all that takes them makes lower case of. Raises ValueError where a step does so whose input
+    another one takes as it is."""
+    names = columns.all_names(estimator) or (columns.INPUT,)
+    takers: dict[str, list[Any]] = {}
+    for step, places in _first_takers(estimator, range(len(names))):
+        for place in places:
+            takers.setdefault(names[place], []).append(step)
+    found = frozenset(name for name, steps in takers.items() if all(map(_lowers, steps)))
+    known = [step for name in found for step in takers[name]]
+    if any(_lowers(step) and all(step is not each for each in known) for step in columns.all_steps(estimator)):
+        raise ValueError("a step makes lower case of texts that come to another one as they are")
+    return found
+
+
+def _first_takers(step: Any, places: Sequence[int]) -> Iterator[tuple[Any, Sequence[int]]]:
+    """The steps that are given columns as they came, and their places."""
+    first = step if isinstance(step, str) else columns.first_of(step)
+    inner: list[tuple[Any, Sequence[int]]]
+    if columns.is_column_transformer(first):
+        inner = [(each, [places[position] for position in found]) for each, found, _ in columns.selections(first)]
+    else:
+        union = [(each, places) for _, each in getattr(first, "transformer_list", None) or ()]
+        inner = union or [(each, places) for each in columns.members_of(first)]
+    for each, found in inner:
+        yield from _first_takers(each, found)
+    if not inner:
+        yield first, places
+
+
+def _lowers(step: Any) -> bool:
+    return columns.is_vectorizer(step) and bool(getattr(step, "lowercase", False))
 
 
 def _xgboost(model: Any) -> bytes:

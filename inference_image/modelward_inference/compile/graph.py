@@ -3,7 +3,8 @@
 So clients see no difference between the two forms, and two pods of a revision that chose differently agree.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import onnx
@@ -12,7 +13,7 @@ from onnx import TensorProto, helper
 
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.runtimes.base import PREDICT_PROBA
-from modelward_inference.runtimes.onnx import TAKES_MISSING_TEXTS
+from modelward_inference.runtimes.onnx import LOWERED_TEXTS, TAKES_MISSING_TEXTS
 
 _ELEMENTS = {
     "BOOL": TensorProto.BOOL, "INT8": TensorProto.INT8, "INT16": TensorProto.INT16, "INT32": TensorProto.INT32,
@@ -34,9 +35,12 @@ _COLUMN, _VECTOR = f"{_PREFIX}column", f"{_PREFIX}vector"
 """Constants with the shapes [-1, 1] and [-1]."""
 
 
-def adapt(model: Any, signature: Signature, names: Mapping[str, str] | None = None) -> bytes:
+def adapt(
+    model: Any, signature: Signature, names: Mapping[str, str] | None = None, lowered: Iterable[str] = ()
+) -> bytes:
     """The model with `signature`. The first outputs of `model` become the signature's, in its order. `names`: the
     signature's inputs by what they are called in `model`, where that differs; no name inside clashes with them.
+    `lowered`: inputs of texts that nothing in it tells capitals from small letters of.
 
     Raises ValueError where it has too few outputs or another set of inputs, or one that is no tensor.
     """
@@ -63,6 +67,7 @@ def adapt(model: Any, signature: Signature, names: Mapping[str, str] | None = No
             if f"{name}/{kind}" in used:
                 graph.initializer.append(helper.make_tensor(f"{name}/{kind}", element, [1], [value]))
     model.metadata_props.append(onnx.StringStringEntryProto(key=TAKES_MISSING_TEXTS, value="true"))
+    model.metadata_props.append(onnx.StringStringEntryProto(key=LOWERED_TEXTS, value=json.dumps(sorted(lowered))))
     for node in graph.node:
         if node.op_type == "StringNormalizer":
             # The default locale, en_US, is in few images; this one is in each, and knows all of Unicode.

@@ -2,10 +2,13 @@
 
 An open first axis need not be a batch: it may be a sequence, a set of points, tokens. Such a model gives as many rows
 as it was given, each made of all the others, so one client's values would reach another's answer. So rows are
-asked together, each alone, in another order, and beside extreme ones; only where nothing changes are requests joined.
+asked together, each alone, in another order, many times over, and beside extreme ones; only where nothing changes are
+requests joined.
 Failure: what can't be asked is not proven, and not joined.
 """
 
+import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -26,8 +29,20 @@ RTOL, ATOL = 1e-4, 1e-6
 MARGIN = 1e-4
 """Labels may differ where the two largest values of another output lie closer than this: rounding decides them."""
 
+MANY = 300
+"""Rows that are asked at once, the same ones over and over: more than are joined by default."""
+
+MANY_BYTES = 8 << 20
+"""Of so many rows at most: fewer of a model of pictures."""
+
+MANY_SECONDS = 3.0
+"""That so many rows may take, as a few of them tell."""
+
 EXTREME = 1e4
 """Factor of the values beside which a row has to keep its answer."""
+
+TEXTS = ("", "word " * 100, "x" * 1000, "É日本\n\t")
+"""Texts beside which a row has to keep its answer: shorter ones are filled up to the longest in some models."""
 
 WHOLE = (1000, 2**31 - 1, -(2**31))
 """Whole numbers beside which a row has to keep its answer; a model that looks them up in a table refuses them."""
@@ -82,8 +97,9 @@ def _random(tensor: Tensor, most: int, rng: np.random.Generator) -> Array:
     shape = (ROWS, *(OPEN if size < 0 else size for size in tensor.shape[1:]))
     dtype = DTYPES[tensor.datatype]
     if dtype.kind == "O":
-        words = np.array([f"word{number}" for number in range(10)], object)
-        return np.asarray(rng.choice(words, size=shape), object)
+        words = [f"word{number}" for number in range(10)]
+        made = [" ".join(rng.choice(words, rng.integers(1, 5))) for _ in range(math.prod(shape))]
+        return np.array(made, object).reshape(shape)
     if dtype.kind == "f":
         return rng.normal(size=shape).astype(dtype)
     return rng.integers(0, 2 if dtype.kind == "b" else min(most, 100), size=shape).astype(dtype)
@@ -95,10 +111,15 @@ def _difference(model: Model, rows: Rows) -> str:
     count = _count(rows)
     alone = [model.predict(_at(rows, [index]), names) for index in range(count)]
     order = list(range(count))
+    began = time.monotonic()
     for words, wanted in (("together", order), ("in another order", order[::-1]), ("in part", order[1::2])):
         found = _compared(alone, model.predict(_at(rows, wanted), names), wanted)
         if found:
             return f"rows asked {words} have other answers than alone: {found}"
+    over = order * _times(rows, (time.monotonic() - began) / 2)
+    found = _compared(alone, model.predict(_at(rows, over), names), over)
+    if found:
+        return f"rows asked many times over have other answers than alone: {found}"
     for beside in _extremes(rows):
         try:
             model.predict(beside, names)
@@ -117,24 +138,30 @@ def _difference(model: Model, rows: Rows) -> str:
     return ""
 
 
+def _times(rows: Rows, seconds: float) -> int:
+    """How often the rows are asked at once. `seconds`: that they take."""
+    size = sum(array.nbytes for array in rows.values())
+    return max(1, min(MANY // _count(rows), MANY_BYTES // max(1, size), int(MANY_SECONDS / max(seconds, 1e-9))))
+
+
 def _extremes(rows: Rows) -> Iterator[Rows]:
-    """A row with large numbers, one with missing ones; rows with large whole numbers of either sign."""
+    """Of the first row: with large numbers of either sign, infinite and missing ones, and texts of all lengths."""
     one = _at(rows, [0])
     whole = {name: array for name, array in one.items() if array.dtype.kind in "iu"}
     for large in WHOLE if whole else ():
         limits = {name: np.iinfo(array.dtype) for name, array in whole.items()}
         yield {**one, **{name: np.full_like(array, min(max(large, int(limits[name].min)), int(limits[name].max)))
                          for name, array in whole.items()}}  # fmt: skip
-    for value in (None, np.nan):
-        made = {
-            name: (array * EXTREME + EXTREME).astype(array.dtype)
-            if value is None
-            else np.full(array.shape, value, array.dtype)
-            for name, array in one.items()
-            if array.dtype.kind == "f"
-        }
-        if made:
-            yield {**one, **made}
+    floats = {name: array for name, array in one.items() if array.dtype.kind == "f"}
+    for sign in (1, -1) if floats else ():
+        with np.errstate(over="ignore"):  # in half precision
+            yield {**one, **{name: (sign * (np.abs(array) * EXTREME + EXTREME)).astype(array.dtype)
+                             for name, array in floats.items()}}  # fmt: skip
+    for value in (np.nan, np.inf, -np.inf) if floats else ():
+        yield {**one, **{name: np.full_like(array, value) for name, array in floats.items()}}
+    texts = {name: array for name, array in one.items() if array.dtype.kind == "O"}
+    for text in TEXTS if texts else ():
+        yield {**one, **{name: np.full(array.shape, text, object) for name, array in texts.items()}}
 
 
 def _compared(alone: Sequence[Rows], got: Rows, order: Sequence[int]) -> str:

@@ -4,8 +4,8 @@ A column's values have one notation together: 1,234 alone may be a thousand and 
 """
 
 import re
-from collections.abc import Callable, Iterable
-from datetime import date, datetime, time
+from collections.abc import Iterable
+from datetime import date, time
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
@@ -30,18 +30,30 @@ _CODE: Final = re.compile(r"[+-]?0[0-9]", re.ASCII)
 
 _UNIT: Final = re.compile(r"(?:[€$£¥%]|CHF|EUR|USD|GBP)", re.IGNORECASE)
 
-_WORTH_A_LOOK: Final = re.compile(r"[0-9]{1,4}[-/.:][0-9]{1,2}")
+_MONTHS: Final = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
 
-_TIMES: Final[tuple[Callable[[str], object], ...]] = (
-    datetime.fromisoformat,
-    time.fromisoformat,
-    lambda text: datetime.strptime(text, "%m/%d/%Y"),
-    lambda text: datetime.strptime(text, "%d/%m/%Y"),
-    lambda text: datetime.strptime(text, "%d.%m.%Y"),
-    lambda text: datetime.strptime(text, "%d.%m.%Y %H:%M"),
-    lambda text: datetime.strptime(text, "%m/%d/%Y %H:%M"),
-    lambda text: datetime.strptime(text, "%Y/%m/%d"),
+_CLOCK: Final = (
+    r"(?:[T, ]+[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]+)?)?(?: ?[ap][.]?m[.]?)?"
+    r"(?: ?(?:Z|UTC|GMT|[+-][0-9]{2}:?[0-9]{2}))?)?"
 )
+_WEEKDAY: Final = r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? )?"
+_DAYS: Final = tuple(
+    re.compile(_WEEKDAY + day + _CLOCK, re.ASCII | re.IGNORECASE)
+    for day in (
+        r"(?P<year>[0-9]{4})(?P<sign>[-/.])(?P<first>[0-9]{1,2})(?P=sign)(?P<second>[0-9]{1,2})",
+        r"(?P<first>[0-9]{1,2})(?P<sign>[-/.])(?P<second>[0-9]{1,2})(?P=sign)(?P<year>[0-9]{4})",
+        r"(?P<first>[0-9]{1,2})/(?P<second>[0-9]{1,2})/(?P<year>[0-9]{2})",
+        r"(?P<first>[0-9]{2})(?P<sign>[-.])(?P<second>[0-9]{2})(?P=sign)(?P<year>[0-9]{2})",  # 1.2.26 is a version
+        r"(?P<year>(?:19|20)[0-9]{2})(?P<sign>[-/])(?P<first>[0-9]{2})",
+        r"(?P<first>[0-9]{1,2})(?:st|nd|rd|th|[.])?[- ]?(?P<month>[a-z]{3,9})[.]?,?[- ]?(?P<year>[0-9]{4}|[0-9]{2})",
+        r"(?P<month>[a-z]{3,9})[.]?[- ](?P<first>[0-9]{1,2})(?:st|nd|rd|th)?,?[- ](?P<year>[0-9]{4})",
+        r"(?P<month>[a-z]{3,9})[.]?,?[- ](?P<year>(?:19|20)[0-9]{2})",
+    )
+)
+"""A day, or a month, with a time of day or without. Of two numbers either may be the month."""
 
 CACHED: Final = 1 << 15
 """Texts that are remembered: columns repeat many of theirs."""
@@ -96,16 +108,40 @@ def is_almost_number(text: str) -> bool:
 
 @lru_cache(CACHED)
 def is_time(text: str) -> bool:
-    """A day, a time of day, or both."""
+    """A day, a month of a year, a time of day, or both."""
     text = text.strip()
-    if not _WORTH_A_LOOK.match(text):
+    if not any(each.isdigit() for each in text):
         return False
-    for read in _TIMES:
-        try:
-            return isinstance(read(text), date | time)
-        except ValueError:
-            continue
-    return False
+    return _is_clock(text) or any(map(_is_day, (each.fullmatch(text) for each in _DAYS)))
+
+
+def _is_clock(text: str) -> bool:
+    try:
+        return ":" in text and isinstance(time.fromisoformat(text), time)
+    except ValueError:
+        return False
+
+
+def _is_day(found: re.Match[str] | None) -> bool:
+    """Whether there is such a day."""
+    if found is None:
+        return False
+    parts = found.groupdict()
+    year, named = int(parts["year"]), (parts.get("month") or "").lower()
+    numbers = [int(parts[name]) for name in ("first", "second") if parts.get(name) is not None]
+    if named:
+        month = next((place for place, each in enumerate(_MONTHS, 1) if named in (each, each[:3], each[:4])), None)
+        ways = [(month, *numbers)] if month is not None else []
+    else:
+        ways = [tuple(numbers), tuple(reversed(numbers))]
+    return any(_there_is(year, *way) for way in ways)
+
+
+def _there_is(year: int, month: int, day: int = 1) -> bool:
+    try:
+        return isinstance(date(year if year > 99 else 2000 + year, month, day), date)
+    except ValueError:
+        return False
 
 
 def _is_float(text: str) -> bool:

@@ -70,8 +70,9 @@ def type_of(array: Array) -> Type:
 def type_of_texts(texts: Sequence[str]) -> Type:
     """Of a column of a text file."""
     if numbers_of(texts) is not None:
-        return Type.UNKNOWN if NULLS.issuperset(texts) else Type.NUMBER
-    return Type.BOOLEAN if TRUTHS.keys() | NULLS >= set(texts) else Type.TEXT
+        return Type.UNKNOWN if all(each.strip() in NULLS for each in texts) else Type.NUMBER
+    known = TRUTHS.keys() | NULLS
+    return Type.BOOLEAN if all(each.strip() in known for each in texts) else Type.TEXT
 
 
 def numbers_of(texts: Sequence[str]) -> Array | None:
@@ -103,9 +104,9 @@ def values_of(texts: Sequence[str], wanted: Type, notation: Notation = Notation.
         return _floats(texts) if notation is Notation.PLAIN else _noted(texts, notation)
     values: list[Any]
     if wanted is Type.BOOLEAN:
-        values = [None if text in NULLS else TRUTHS[text] for text in texts]
+        values = [None if text in NULLS else TRUTHS[text] for text in map(str.strip, texts)]
     else:
-        values = [None if text in NULLS else text for text in texts]
+        values = [None if text.strip() in NULLS else text for text in texts]
     array = np.empty(len(values), object)
     array[:] = values
     return array

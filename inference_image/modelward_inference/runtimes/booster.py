@@ -21,6 +21,8 @@ class BoosterModel(ABC):
 
     warnings: Sequence[str] = ()
     is_classifier: bool
+    has_targets = False
+    """Whether it is asked several yes-or-no questions at once: then it gives the probability of yes to each."""
     booster: Any
     columns: tuple[str, ...] = ()
     """Names of the features at training, empty where they had none."""
@@ -48,8 +50,9 @@ class BoosterModel(ABC):
 
     @property
     def classes(self) -> tuple[Any, ...]:
-        """The numbers of the classes: the file does not know their names."""
-        return tuple(range(self.signature.outputs[1].shape[1])) if self.is_classifier else ()
+        """The numbers of the classes: the file does not know their names. Empty where each target has its own."""
+        one = self.is_classifier and not self.has_targets
+        return tuple(range(self.signature.outputs[1].shape[1])) if one else ()
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         if self._coder is None:
@@ -69,4 +72,6 @@ class BoosterModel(ABC):
         if raw.ndim == 1:
             # As the libraries' own classifiers do: one half is the second class only when it is exceeded.
             return {PREDICT: (raw > 0.5).astype(np.int64), PREDICT_PROBA: np.stack((1 - raw, raw), axis=1)}
+        if self.has_targets:
+            return {PREDICT: (raw > 0.5).astype(np.int64), PREDICT_PROBA: raw}
         return {PREDICT: raw.argmax(axis=1), PREDICT_PROBA: raw}

@@ -60,7 +60,10 @@ class EstimatorModel:
     def classes(self) -> tuple[Any, ...]:
         """A classifier's labels in the order of its probabilities; empty for others and for several targets."""
         found = getattr(self.estimator, "classes_", None) if hasattr(self.estimator, PREDICT) else None
-        return tuple(found.tolist()) if isinstance(found, np.ndarray) and found.ndim == 1 else ()
+        if not isinstance(found, np.ndarray) or found.ndim != 1:
+            return ()
+        widths = {tensor.shape[-1] for tensor in self.signature.outputs if tensor.name == PREDICT_PROBA}
+        return tuple(found.tolist()) if widths <= {len(found), -1} else ()  # XGBoost says 0 and 1 of several targets
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         table = self._table(inputs)

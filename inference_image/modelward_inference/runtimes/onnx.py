@@ -1,5 +1,6 @@
 """ONNX models by onnxruntime."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ MISSING_TEXT = "\ue000modelward:missing\ue000"
 
 TAKES_MISSING_TEXTS = "modelward.missing_texts"
 """The key of ONNX's metadata by which a graph says that it was compiled here, and was compared with the original."""
+
+LOWERED_TEXTS = "modelward.lowered_texts"
+"""The key by which such a graph names, as JSON, its inputs whose texts are to come in lower case: in Python's, where a
+capital sigma at the end of a word is another letter than within it, and İ is two. onnxruntime's own knows neither."""
 
 _FATAL = 4
 """onnxruntime's level of logs that has nothing but its end."""
@@ -62,6 +67,7 @@ class OnnxModel:
                       if isinstance(axis, str)]  # fmt: skip
         known = self._session.get_modelmeta().custom_metadata_map
         self._takes_missing = known.get(TAKES_MISSING_TEXTS) == "true"
+        self._lowered = _names(known.get(LOWERED_TEXTS, "[]"))
         self._texts = [tensor.name for tensor in self.signature.inputs if tensor.datatype == "BYTES"]
         self.libraries = {"onnxruntime": ort.__version__}
 
@@ -76,6 +82,10 @@ class OnnxModel:
                 marked = np.empty(found.size, object)
                 marked[:] = [MISSING_TEXT if each is None else each for each in found.flat]
                 found = marked.reshape(found.shape)
+            if name in self._lowered:
+                lowered = np.empty(found.size, object)
+                lowered[:] = [each.lower() for each in found.flat]
+                found = lowered.reshape(found.shape)
             given[name] = found
         try:
             found = self._session.run(list(outputs), given)
@@ -95,6 +105,15 @@ class OnnxModel:
                 raise ValueError(
                     f"{first!r} has {known} and {name!r} has {size} along the axis {axis!r}, which is one to the model"
                 ) from error
+
+
+def _names(text: str) -> frozenset[str]:
+    """None where it is no list of names: whoever made the graph may have written anything."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return frozenset()
+    return frozenset(each for each in found if isinstance(each, str)) if isinstance(found, list) else frozenset()
 
 
 def _tensor(node: Any, side: str, ranked: Collection[str]) -> Tensor:

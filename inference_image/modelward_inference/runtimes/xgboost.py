@@ -12,7 +12,9 @@ from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
 from modelward_inference.runtimes.booster import BoosterModel
 
-PROBABILITY_OBJECTIVES = frozenset({"binary:logistic", "multi:softprob"})
+_BINARY = "binary:logistic"
+
+PROBABILITY_OBJECTIVES = frozenset({_BINARY, "multi:softprob"})
 """Objectives with which the booster gives probabilities."""
 
 
@@ -38,7 +40,9 @@ class XgboostModel(BoosterModel):
             raise ModelUnsupported(
                 f"The model {what}. Save it with this version, without objectives of your own, or export it as ONNX"
             ) from error
-        self.is_classifier = config["objective"]["name"] in PROBABILITY_OBJECTIVES
+        objective = config["objective"]["name"]
+        self.is_classifier = objective in PROBABILITY_OBJECTIVES
+        self.has_targets = objective == _BINARY and int(config["learner_model_param"]["num_target"]) > 1
         # One of weights alone predicts from XGBoost's own matrices only, and not in several threads.
         self._linear = threading.Lock() if config["gradient_booster"]["name"] == "gblinear" else None
         best = self.booster.attr("best_iteration")

@@ -24,8 +24,7 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.impute import SimpleImputer
-from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.linear_model import BayesianRidge, LinearRegression, LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -127,7 +126,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "SVC": lambda: iris(make_pipeline(StandardScaler(), SVC())),
     "SVR": lambda: diabetes(make_pipeline(StandardScaler(), SVR())),
     "neural network": lambda: plain_iris(make_pipeline(StandardScaler(), MLPClassifier((8,), tol=0.1, random_state=0))),
-    "nearest neighbours": lambda: diabetes(KNeighborsRegressor()),
+    "Bayesian ridge": lambda: diabetes(BayesianRidge()),
     "projection": lambda: cancer(make_pipeline(StandardScaler(), PCA(5), LogisticRegression())),
     "vote": lambda: iris(
         VotingClassifier(

@@ -19,7 +19,7 @@ from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
@@ -197,6 +197,42 @@ async def test_words_are_cut_as_by_the_original(serve: Callable[[Any], Served], 
     np.testing.assert_allclose(got, served.model.predict_proba(texts), atol=1e-6)
 
 
+CASES: dict[str, Callable[[], Any]] = {
+    "one step": CountVectorizer,
+    "two steps": lambda: FeatureUnion([("a", CountVectorizer()), ("b", TfidfVectorizer(analyzer="char"))]),
+    "a column": lambda: ColumnTransformer([("t", CountVectorizer(), "text"), ("o", OneHotEncoder(), ["Kind"])]),
+    "twice": lambda: ColumnTransformer([("t", CountVectorizer(), "text"), ("u", CountVectorizer(), "text")]),
+    "once as it is": lambda: ColumnTransformer(
+        [("t", CountVectorizer(), "text"), ("u", CountVectorizer(lowercase=False), "text")]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_capitals_are_pythons_affair(serve: Callable[[Any], Served], name: str) -> None:
+    """Among words that are too many for each to be tried."""
+    fillers = [f"word{number:03d}" for number in range(300)]
+    house = "\u03b4\u03bf\u03bc\u03bf\u03c2"  # Greek, with the sigma that only ends words
+    texts = [f"{fillers[number]} {house if number % 2 else 'ice'}" for number in range(300)]
+    capitals = house.upper()
+    asked = [capitals, " ".join(capitals), "İCE", "ICE", f"{capitals}, word001 İ", f"{house[:-1]}\u03c3", ""]
+    frames = name not in ("one step", "two steps")
+    table = pd.DataFrame({"text": texts, "Kind": ["A"] * 300}) if frames else texts
+    served = serve(make_pipeline(CASES[name](), LogisticRegression(C=30)).fit(table, np.arange(300) % 2))
+    if frames:
+        given = {"text": np.array(asked, object), "Kind": np.array(["A"] * len(asked), object)}
+        own = served.model.predict_proba(pd.DataFrame({"text": asked, "Kind": "A"}))
+        given = {each.name: given[each.name] for each in served.manifest.signature.inputs}
+    else:
+        given, own = {"input": np.array(asked, object)}, served.model.predict_proba(asked)
+    got = (await served.ask(**given)).outputs["predict_proba"]
+    np.testing.assert_allclose(got, own, atol=1e-5)
+    assert served.manifest.compilation is not None
+    fallback = served.manifest.compilation.fallback
+    assert fallback is None if name in ("one step", "a column") else True, fallback
+    assert name != "two steps" or "no rows can be made of the words" in str(fallback)
+
+
 async def test_a_forest_decides_beside_its_thresholds_as_the_original(serve: Callable[[Any], Served]) -> None:
     served = serve(RandomForestClassifier(5, random_state=0).fit(NUMBERS, LABELS))
     cuts = np.concatenate([each.tree_.threshold[each.tree_.feature == 0] for each in served.model.estimators_])
@@ -226,7 +262,7 @@ WITHIN: dict[str, Any] = {
     "a forest": RandomForestClassifier(10, random_state=0),
     "a scaled forest": make_pipeline(StandardScaler(), RandomForestClassifier(10, random_state=0)),
     "boosting": GradientBoostingClassifier(n_estimators=200, learning_rate=0.9),
-    "neighbours": KNeighborsClassifier(10),
+    "Bayes": GaussianNB(),
     "logistic": LogisticRegression(C=1e6),
     "vectors": make_pipeline(StandardScaler(), SVC()),
     "XGBoost": xgboost.XGBClassifier(n_estimators=10, n_jobs=1),

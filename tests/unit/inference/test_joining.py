@@ -44,6 +44,10 @@ MIXES: dict[str, Callable[[Array], Array]] = {
     "the place": lambda x: x + np.arange(len(x), dtype=np.float32)[:, None],
     "how many there are": lambda x: x / len(x),
     "only the largest, and it is far away": lambda x: np.where(x.max() > 1000, x / x.max(), x),
+    "only the smallest, and it is far below": lambda x: np.where(x.min() < -5000, x * 0, x),
+    "infinite values of others": lambda x: np.where(np.isinf(x).any(), np.zeros_like(x), x),
+    "more than a hundred": lambda x: np.where(len(x) > 100, x * 0, x),
+    "rows that are alike": lambda x: x / (x[:, None] == x).all(axis=2).sum(axis=1, keepdims=True),
     "missing values of others": lambda x: np.where(np.isnan(x).any(), x * 0, x),
     "fewer answers than rows": lambda x: x[:1],
     "the order": lambda x: np.sort(x, axis=0),
@@ -55,6 +59,29 @@ def test_what_mixes_rows_is_not_joined(name: str) -> None:
     found = joining.prove(Function(MIXES[name]), None)
     assert not found.joins
     assert "alone" in found.reason or "as many" in found.reason
+
+
+class Padded(Function):
+    """Texts of other lengths than the longest are filled up, and what fills them counts."""
+
+    signature = Signature((Tensor("x", "BYTES", (-1, 1)),), (Tensor("y", "FP64", (-1,)),))
+
+    def __init__(self, unit: Callable[[str], int], least: int) -> None:
+        super().__init__(lambda x: np.array([unit(text) / max(least, *map(unit, x.flat)) for text in x.flat]))
+
+
+@pytest.mark.parametrize(("unit", "least"), [(len, 1), (lambda text: len(text.split()), 1), (len, 100)])
+def test_texts_that_are_filled_up_to_the_longest_are_not_joined(unit: Callable[[str], int], least: int) -> None:
+    found = joining.prove(Padded(unit, least), None)
+    assert not found.joins
+    assert "alone" in found.reason
+
+
+def test_texts_that_are_read_one_by_one_are_joined() -> None:
+    model = Padded(len, 10**6)
+    assert joining.prove(model, None).joins
+    beside = {"x": np.array([["a"], ["b c"]], object)}
+    assert joining.prove(model, beside).joins
 
 
 @pytest.mark.parametrize(("kind", "bound"), [(np.int64, 900), (np.int64, 10**6), (np.int16, 900), (np.int64, -(10**6))])

@@ -25,6 +25,7 @@ import modelward_inference
 from modelward_drift.profiles.reference import FILE as REFERENCE
 from modelward_drift.profiles.reference import Reference
 from modelward_inference import errors
+from modelward_inference.artifact.arrays import DTYPES
 from modelward_inference.reference import source, sparse
 from modelward_inference.reference.make import make_reference
 
@@ -258,3 +259,19 @@ class Counting(BaseEstimator):
 def test_a_model_that_no_request_could_ask_is_told(tmp_path: Path) -> None:
     with pytest.raises(errors.InvalidConfiguration, match="otherwise than the same rows with zeros"):
         modelward_inference.save_bundle(tmp_path / "m.tar", Counting(), SPARSE)
+
+
+@pytest.mark.parametrize("name", ["m.joblib", "m.ubj", "m.json"])
+@pytest.mark.parametrize("strategy", ["one_output_per_tree", "multi_output_tree"])
+def test_several_questions_at_once_have_an_answer_each(volume: Volume, strategy: str, name: str) -> None:
+    """Of XGBoost: a class for each target, and not the target that is likeliest."""
+    rows = np.random.default_rng(4).normal(size=(200, 4)).astype("f4")
+    model = xgboost.XGBClassifier(n_estimators=3, multi_strategy=strategy, n_jobs=1).fit(rows, rows[:, :3] > 0)
+    kind = name.rpartition(".")[2]
+    content = pickled(model) if kind == "joblib" else bytes(model.get_booster().save_raw(kind))
+    manifest, served = volume.fetch(name, content)
+    asked = rows.astype(DTYPES[manifest.signature.inputs[0].datatype])
+    got = served.predict({"input": asked}, ["predict", "predict_proba"])
+    np.testing.assert_array_equal(got["predict"], model.predict(rows))
+    np.testing.assert_allclose(got["predict_proba"], model.predict_proba(rows), rtol=1e-5)
+    assert manifest.classes == ()

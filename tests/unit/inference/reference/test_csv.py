@@ -136,6 +136,10 @@ def test_texts_are_texts_without_a_word(tmp_path: Path, column: list[str]) -> No
         ["2026-11-28", "2026-11-29", ""], ["2026-11-28 12:30:00"], ["2026-11-28T12:30:00.5Z"],
         ["2026-11-28T12:30:00+01:00"],
         ["11/28/2026"], ["28/11/2026"], ["28.11.2026"], ["12:30:00"],
+        ["11/28/26", "1/3/26"], ["28.11.26"], ["28-11-2026 9:05"], ["2026/11/28 12:30:00"], ["28/11/2026 12:30:59"],
+        ["11/28/2026 12:30:59 PM", "1/2/2026 1:05 a.m."], ["28-Nov-2026", "01-DEC-26"], ["Nov 28 2026"],
+        ["28 November 2026"], ["28. Nov 2026"], ["28NOV2026"], ["Sat 28 Nov 2026 12:30:00 +0100"],
+        ["2026-11", "2026-12"], ["Nov 2026"], [" 2026-11-28 ", " NA"],
     ],
 )  # fmt: skip
 def test_points_in_time_are_left_out_as_of_parquet(tmp_path: Path, texts: list[str]) -> None:
@@ -193,8 +197,29 @@ def test_notations(text: str, found: set[str]) -> None:
         assert isinstance(number(text, each), float)
 
 
+def test_blanks_beside_a_value_are_no_part_of_it(tmp_path: Path) -> None:
+    rows = "1, true, 5,  web\n2, FALSE, NA, NA\n3, NA, 7, web\n" * 3
+    reference, told = made(tmp_path / "d.csv", f"a,b,c,d\n{rows}")
+    assert kinds(reference) == {"a": "numeric", "b": "boolean", "c": "numeric", "d": "categorical"}
+    assert [profile.counts[-1] for profile in reference.profiles] == [0, 3, 3, 3], "missing"
+    assert told == []
+
+
 def test_numbers_are_no_times() -> None:
     values: list[Any] = ["20261128", "1.5", "2026", "10.0.0.1", "1-2", "web", "a-b", "12/13", "99:99"]
+    values += [
+        "1.2.26",
+        "2026.11",
+        "1234-12",
+        "2026-13",
+        "31/31/26",
+        "30 Feb 2026",
+        "12 mart 2026",
+        "model 2020",
+        "May",
+        "",
+    ]
+    values += ["3-1-12", "2026-1/2", "28-11.26", "10.12.300", "Jan 32, 2026", "v1.2", "2026-11-28x", "may 2026 sale"]
     assert not [each for each in values if is_time(each)]
     assert number("-1.234.567,25", Notation.POINTS) == -1234567.25
 
