@@ -165,8 +165,8 @@ class Pool:
         if self.missing:
             return _unknown(
                 "CountsMissing",
-                f"the counts of {self.missing} units are not in the run's folder, or are of other rows; another run "
-                "counts all of them",
+                f"the counts of {self.missing} of the run's units are not in its folder, or are of other rows; another "
+                "run counts all of them",
                 self,
             )  # fmt: skip
         try:

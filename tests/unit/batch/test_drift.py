@@ -200,7 +200,7 @@ def test_counts_that_are_not_whole_are_no_verdict(bundle: Path, ready: Loaded, t
     told = world.run(1, load=lambda: ready)
     assert told.complete, "the answers are as good"
     assert (told.drift["verdict"], told.drift["reason"]) == ("Unknown", "CountsMissing")
-    assert "the counts of 1 units are not in the run's folder" in told.drift["message"]
+    assert "the counts of 1 of the run's units are not in its folder" in told.drift["message"]
 
 
 @pytest.mark.parametrize(
