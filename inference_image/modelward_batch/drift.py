@@ -174,6 +174,8 @@ class Pool:
             found = judge(self.reference, self.counts, policy)
         except (KeyError, TypeError, ValueError) as error:
             return _unknown("RulesUnfit", f"the rules of drift can't be applied: {error}", self)
+        except Exception as error:  # noqa: BLE001  whatever it is, the answers are as good
+            return _unknown("JudgingFailed", f"judging failed: {type(error).__name__}: {error}", self)
         return _verdict(self, policy, found)
 
 

@@ -210,8 +210,9 @@ class Run:
         drift = None if self._spec.drift is None else self._drift(known, receipts, model or self._load())
         if drift is not None:
             self._output.put_bytes(DRIFT, drift.content)
+        told = None if drift is None else drift.told
         finished = self._clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        if self._output.create(MANIFEST, accounts.manifest(known, receipts, finished, drift and drift.told)):
+        if self._output.create(MANIFEST, accounts.manifest(known, receipts, finished, told)):
             log.info("the run is complete: %d rows, %d of them rejected", sums.rows, sums.rejected)
         self._is_complete(known)
 

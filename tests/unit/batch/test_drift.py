@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from modelward_batch import progress
+from modelward_batch import drift, progress
 from modelward_batch.accounts import Receipt
 from modelward_batch.drift import TOLD, DriftFound, Pool, UnitCounter, UnitCounts
 from modelward_batch.plan import Plan
@@ -142,7 +142,8 @@ def test_the_counts_are_those_of_a_monitor_that_saw_the_same_rows(bundle: Path, 
             seen.append((dict(inputs), dict(answers)))
             return answers
 
-    watched = Loaded(ready.manifest, Watched(), ready.reference)
+    model: Any = Watched()
+    watched = Loaded(ready.manifest, model, ready.reference)
     for index in (0, 1):
         world.run(index, load=lambda: watched)
     inputs, outputs = (
@@ -276,7 +277,7 @@ def test_where_nobody_asks_nothing_is_counted(bundle: Path, ready: Loaded, tmp_p
 def test_rows_that_the_model_refuses_are_not_counted(bundle: Path, ready: Loaded, tmp_path: Path) -> None:
     """As a server's monitor does not see what is answered with 400: how many there are is told by itself."""
     frame = people(ROWS, 1)
-    frame.loc[::50, "age"] = 1e300
+    frame.loc[::50, "age"] = np.inf
     world = world_of(tmp_path, bundle, frame).but(maxRejectedShare=0.1)
     for index in (0, 1):
         told = world.run(index, load=lambda: ready)
@@ -322,3 +323,13 @@ def test_a_message_has_the_worst_features_and_never_half_a_verdict() -> None:
 
 def test_nothing_pooled_is_too_few_rows(bundle: Path) -> None:
     assert Pool(reference_of(bundle)).judged(RULES).reason == "TooFewRows"
+
+
+def test_a_fault_of_the_judge_is_no_fault_of_the_run(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr(drift, "judge", fail)
+    found = Pool(reference_of(bundle)).judged(RULES)
+    assert (found.verdict, found.reason) == ("Unknown", "JudgingFailed")
+    assert found.message == "judging failed: OverflowError: too large"
