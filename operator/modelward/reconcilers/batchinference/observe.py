@@ -74,14 +74,15 @@ def model_of(batch: BatchInference, cache: Cache, about: About, now: float) -> R
 
 def drift_of(batch: BatchInference, cache: Cache, now: float) -> DriftAsked | None:
     """By which rules the rows of a run that begins now are judged. None: by none."""
-    name = batch.spec.model.model_deployment
-    body = None if name is None else cache.get(MODEL_DEPLOYMENTS, batch.namespace, name)
+    name = batch.spec.model.model_deployment or ""
+    body = cache.get(MODEL_DEPLOYMENTS, batch.namespace, name) if name else None
     policies: list[DriftPolicy] = []
     unreadable: list[str] = []
-    for each in () if name is None or body is None else cache.of_namespace(DRIFT_POLICIES, batch.namespace):
+    labels = {} if body is None else body["metadata"].get("labels") or {}
+    for each in () if body is None else cache.of_namespace(DRIFT_POLICIES, batch.namespace):
         metadata = each["metadata"]
         try:
-            takes = parse_target(each["spec"]["target"]).takes(name, body["metadata"].get("labels") or {})
+            takes = parse_target(each["spec"]["target"]).takes(name, labels)
         except (InvalidObjectError, LookupError, TypeError, AttributeError):
             continue  # nobody knows what it watches
         if not takes or metadata.get("deletionTimestamp"):
