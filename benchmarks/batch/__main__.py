@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from benchmarks.batch import data, kills
 from benchmarks.batch.runs import Run, bundle_of, on_one_core, waited
 from benchmarks.markdown import markdown
+from modelward_drift.profiles.reference import FILE
+from modelward_inference import make_reference
 
 PROGRAM = "benchmarks.batch"
 
@@ -37,27 +39,33 @@ def differences(run: Path, theirs: Path) -> int:
     return int(apart.sum())
 
 
-def compared(folder: Path, rows: int, rounds: int) -> dict[str, tuple[float, float, float]]:
-    """By model: the median ratio of rates, and rows a second of both."""
+def compared(folder: Path, rows: int, rounds: int) -> dict[str, tuple[float, float, float, float]]:
+    """By model: the median ratio of rates, rows a second of both, and the ratio of our rates with drift to without."""
     (folder / "in").mkdir(parents=True)
     data.write(folder / "in/a.parquet", rows, GROUP)
     found = {}
     for name, model in data.models():
         bundle = bundle_of(model, folder / name)
+        reference = make_reference(data.frame(data.TRAINED_ON), model=model, ignore=[data.KEY])
+        (bundle / FILE).write_text(json.dumps(reference.to_dict()))
         theirs = folder / f"{name}.parquet"
         pairs = []
         for turn in range(rounds):
-            out = folder / f"{name}-{turn}"
+            out, judged = folder / f"{name}-{turn}", folder / f"{name}-{turn}-drift"
             out.mkdir()
-            ours, _ = waited(on_one_core([f"{PROGRAM}.by_modelward", str(bundle), f"{folder}/in/", f"{out}/"]))
+            judged.mkdir()
+            program = [f"{PROGRAM}.by_modelward", str(bundle), f"{folder}/in/"]
+            ours, _ = waited(on_one_core([*program, f"{out}/"]))
+            with_drift, _ = waited(on_one_core([*program, f"{judged}/", "drift"]))
             told, _ = waited(
                 on_one_core([f"{PROGRAM}.by_sklearn", str(folder / name / "m.joblib"), f"{folder}/in", str(theirs)])
             )
             if wrong := differences(out / "r", theirs):
                 raise RuntimeError(f"{name}: {wrong} answers are not scikit-learn's")
-            pairs.append((float(json.loads(ours)["seconds"]), float(json.loads(told)["seconds"])))
-        mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
-        found[name] = (statistics.median(b / a for a, b in pairs), rows / mine, rows / other)
+            pairs.append(tuple(float(json.loads(each)["seconds"]) for each in (ours, told, with_drift)))
+        mine, other, _ = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(b / a for a, b, _ in pairs)
+        found[name] = (ratio, rows / mine, rows / other, statistics.median(a / c for a, _, c in pairs))
     return found
 
 
@@ -87,13 +95,17 @@ def main() -> int:
         lost, doubled = kills.lost_and_doubled(folder / "kills", folder / "rates/tree/bundle")
     print(
         markdown(
-            ["model", "rows a second of a core", "scikit-learn", "ratio"],
-            [[name, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ratio:.2f}"] for name, (ratio, ours, theirs) in found.items()],
+            ["model", "rows a second of a core", "scikit-learn", "ratio", "with drift, to without"],
+            [
+                [name, f"{ours:,.0f}", f"{theirs:,.0f}", f"{ratio:.2f}", f"{drift:.2f}"]
+                for name, (ratio, ours, theirs, drift) in found.items()
+            ],
         )
     )
     print(f"peak of memory: {half:.0f} MB over {asked.megabytes // 2} MB, {whole:.0f} MB over {asked.megabytes} MB")
     said = {
-        **{f"rows_vs_sklearn_{name}": round(ratio, 2) for name, (ratio, _, _) in found.items()},
+        **{f"rows_vs_sklearn_{name}": round(each[0], 2) for name, each in found.items()},
+        **{f"rows_with_drift_{name}": round(each[3], 2) for name, each in found.items()},
         "rss_mb_10gb": round(whole), "rss_scaled_down_to_mb": asked.megabytes, "rss_mb_of_half": round(half),
         "rows_lost": lost, "rows_doubled": doubled, "kills": kills.KILLS,
     }  # fmt: skip

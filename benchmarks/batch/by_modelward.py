@@ -1,6 +1,7 @@
 """A run over a folder, by the same code as a pod's; prints seconds of the processor, without those of the start.
 
-`python -m benchmarks.batch.by_modelward BUNDLE IN OUT`: the model is loaded before, as it is by by_sklearn.
+`python -m benchmarks.batch.by_modelward BUNDLE IN OUT [drift]`: the model is loaded before, as it is by by_sklearn;
+with `drift` the rows are held against the bundle's reference, too.
 """
 
 import json
@@ -14,14 +15,14 @@ from modelward_batch.run import Bundle, Run, loaded
 from modelward_inference.artifact.bundle import Manifest
 
 
-def main(bundle: str, source: str, target: str) -> None:
+def main(bundle: str, source: str, target: str, drift: str = "") -> None:
     digest = Manifest.read(Path(bundle)).digest
     asked = spec.load(
         {
             spec.VARIABLE: json.dumps(
                 {
                     "run": "r", "input": {"uri": source}, "output": {"uri": target}, "keys": [KEY],
-                    "model": {"name": "m", "digest": digest},
+                    "model": {"name": "m", "digest": digest}, **({"drift": {}} if drift else {}),
                 }
             )
         }
@@ -33,7 +34,10 @@ def main(bundle: str, source: str, target: str) -> None:
     )  # fmt: skip
     begun = time.process_time()
     run.run()
-    print(json.dumps({"seconds": time.process_time() - begun}))
+    seconds = time.process_time() - begun
+    if drift and run.told.drift["verdict"] != "NoDrift":
+        raise RuntimeError(f"rows as in training: {run.told.drift}")
+    print(json.dumps({"seconds": seconds}))
 
 
 if __name__ == "__main__":

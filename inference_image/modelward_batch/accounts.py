@@ -67,10 +67,13 @@ def too_many(rejected: int, rows: int, share: float) -> str:
 REASONS = "the files in _rejects"
 
 
-def manifest(plan: Plan, receipts: Mapping[int, Receipt], finished: str) -> bytes:
-    """`receipts`: of all units, by number; `finished`: RFC 3339."""
+def manifest(
+    plan: Plan, receipts: Mapping[int, Receipt], finished: str, drift: Mapping[str, Any] | None = None
+) -> bytes:
+    """`receipts`: of all units, by number; `finished`: RFC 3339; `drift`: what its pods tell of it, None: it was not
+    asked for."""
     sums = Sums.of(list(receipts.values()))
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA, "run": plan.run, "model": asdict(plan.model), "keys": plan.keys, "plan": plan.digest,
         "rows": sums.rows, "rejected": sums.rejected, "finished_at": finished,
         "files": [
@@ -83,4 +86,6 @@ def manifest(plan: Plan, receipts: Mapping[int, Receipt], finished: str) -> byte
             if receipts[unit.number].rejected
         ],
     }  # fmt: skip
+    if drift is not None:
+        document["drift"] = drift
     return json.dumps(document, indent=1).encode()

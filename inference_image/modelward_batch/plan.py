@@ -16,8 +16,8 @@ from modelward_batch.spec import Asked, Spec
 
 SCHEMA: Final = 1
 
-PLAN, MANIFEST = "_plan.json", "_manifest.json"
-UNITS, REJECTS = "_units/", "_rejects/"
+PLAN, MANIFEST, DRIFT = "_plan.json", "_manifest.json", "_drift.json"
+UNITS, REJECTS, COUNTS = "_units/", "_rejects/", "_counts/"
 
 MAX_UNITS: Final = 100_000
 """Their numbers have five digits."""
@@ -60,6 +60,10 @@ class Unit:
     @property
     def receipt(self) -> str:
         return f"{UNITS}{self.number:05d}.json"
+
+    @property
+    def counts(self) -> str:
+        return f"{COUNTS}{self.number:05d}.json"
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """A pod's part of a run: the plan, its units one after another, and the manifest where it is the last.
 
-What is written, in this order: the plan (once for all pods); of each unit its answers, its refused rows and then its
-receipt; the manifest, when all receipts are there. A unit without a receipt is scored again, from its beginning, into
-files of the same names. Invariant: whoever is killed between any two of these, a repeated run has each row once.
-Failure: Incurable, Passing, and the model's own ModelError.
+What is written, in this order: the plan (once for all pods); of each unit its answers, its refused rows, its counts
+where drift is asked for, and then its receipt; when all receipts are there, what the counts say, and the manifest. A
+unit without a receipt is scored again, from its beginning, into files of the same names. Invariant: whoever is killed
+between any two of these, a repeated run has each row once. Failure: Incurable, Passing, and the model's own ModelError.
 """
 
 import logging
@@ -23,9 +23,10 @@ import pyarrow as pa
 from modelward_batch import accounts, csvfile, parquetfile, plan
 from modelward_batch.accounts import Receipt, Sums
 from modelward_batch.answers import Answers, outputs_of
+from modelward_batch.drift import NO_REFERENCE, DriftFound, Pool, UnitCounter, UnitCounts, without_reference
 from modelward_batch.errors import Incurable
 from modelward_batch.layout import Layout, layout_of
-from modelward_batch.plan import MANIFEST, PLAN, UNITS, Plan, Unit
+from modelward_batch.plan import DRIFT, MANIFEST, PLAN, UNITS, Plan, Unit
 from modelward_batch.planning import Sizes, plan_of
 from modelward_batch.progress import Told
 from modelward_batch.scoring import Scorer
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 AT_A_TIME: Final = 8
 """Receipts that are read beside each other."""
+
+POOLED: Final = 256
+"""Units whose counts are in memory together."""
 
 Clock = Callable[[], datetime]
 
@@ -63,11 +67,13 @@ class Bundle:
 
 @dataclass(frozen=True)
 class Loaded:
-    """The model of a run; `reference`: which knows the names of its columns, where the bundle has one."""
+    """The model of a run; `reference`: which knows the names of its columns, and what its rows were like at training,
+    where the bundle has one; `unreferenced`: why it has none."""
 
     manifest: Manifest
     model: Model
     reference: Reference | None
+    unreferenced: str = NO_REFERENCE
 
 
 def loaded(bundle: Bundle, spec: Spec) -> Loaded:
@@ -81,14 +87,22 @@ def verified(bundle: Bundle) -> Loaded:
     """The model, which answers its golden rows as it did. Raises ModelError."""
     manifest, model = admission.load(bundle.folder, bundle.artifact, bundle.allowed, bundle.cores)
     golden.verify(model, bundle.folder, manifest)
-    return Loaded(manifest, model, reference_of(bundle.folder))
+    return Loaded(manifest, model, *_reference(bundle.folder))
 
 
 def reference_of(folder: Path) -> Reference | None:
     """None where the bundle has none: names of columns are then the signature's."""
-    with suppress(FileNotFoundError, ProfileError, ValueError):
-        return Reference.from_dict(orjson.loads((folder / FILE).read_bytes()))
-    return None
+    return _reference(folder)[0]
+
+
+def _reference(folder: Path) -> tuple[Reference | None, str]:
+    """The bundle's; or why there is none that can be used."""
+    try:
+        return Reference.from_dict(orjson.loads((folder / FILE).read_bytes())), ""
+    except FileNotFoundError:
+        return None, NO_REFERENCE
+    except (ProfileError, ValueError) as error:
+        return None, f"the reference of the model's bundle can't be used: {error}"
 
 
 class Run:
@@ -126,7 +140,7 @@ class Run:
                 self._tell(receipts)
                 log.info("%d of %d units are done, %d rows", len(receipts), len(mine), self.told.rows)
                 self._check_share(receipts, known)
-        self._finish(known, receipts)
+        self._finish(known, receipts, model)
         return self.told
 
     def _known_plan(self) -> Plan | None:
@@ -167,8 +181,9 @@ class Run:
         if content is None:
             return False
         with suppress(ValueError, TypeError, KeyError):
-            if orjson.loads(content)["plan"] == known.digest:
-                self._tell(complete=True)
+            document = orjson.loads(content)
+            if document["plan"] == known.digest:
+                self.told = replace(self.told, complete=True, drift=document.get("drift"))
                 return True
         raise Incurable(
             f"{self._output.uri}{MANIFEST} is of another run; give the run another name, or delete that folder"
@@ -181,7 +196,7 @@ class Run:
             if why := accounts.too_many(rejected, known.rows, self._spec.max_rejected_share):
                 raise Incurable(why)
 
-    def _finish(self, known: Plan, mine: dict[int, Receipt]) -> None:
+    def _finish(self, known: Plan, mine: dict[int, Receipt], model: Loaded | None) -> None:
         others = [unit for unit in known.units if unit.number not in mine]
         receipts = mine | self._receipts(known, others)
         if len(receipts) < len(known.units):
@@ -192,17 +207,34 @@ class Run:
             raise Incurable(why)
         if not sums.rows:
             raise Incurable(f"the input {self._spec.input} is empty: its files have no row; check what writes it")
+        drift = None if self._spec.drift is None else self._drift(known, receipts, model or self._load())
+        if drift is not None:
+            self._output.put_bytes(DRIFT, drift.content)
+        told = None if drift is None else drift.told
         finished = self._clock().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        if self._output.create(MANIFEST, accounts.manifest(known, receipts, finished)):
+        if self._output.create(MANIFEST, accounts.manifest(known, receipts, finished, told)):
             log.info("the run is complete: %d rows, %d of them rejected", sums.rows, sums.rejected)
         self._is_complete(known)
 
-    def _tell(self, receipts: dict[int, Receipt] | None = None, *, complete: bool = False) -> None:
-        if receipts is None:
-            self.told = Told(self.told.rows, self.told.rejected, self.told.units, complete)
-        else:
-            sums = Sums.of(list(receipts.values()))
-            self.told = Told(sums.rows, sums.rejected, sums.units, self.told.complete)
+    def _drift(self, known: Plan, receipts: dict[int, Receipt], model: Loaded) -> DriftFound:
+        """What the counts of all units say."""
+        rows = Sums.of(list(receipts.values()))
+        if model.reference is None:
+            return without_reference(model.unreferenced, rows.rows - rows.rejected)
+        pool = Pool(model.reference)
+        with ThreadPoolExecutor(AT_A_TIME) as threads:
+            for first in range(0, len(known.units), POOLED):
+                units = known.units[first : first + POOLED]
+                contents = threads.map(lambda unit: self._output.get(unit.counts), units)
+                for unit, content in zip(units, contents, strict=True):
+                    pool.add(UnitCounts.parse(content, known, receipts[unit.number], model.reference))
+        found = pool.judged(self._spec.drift or {})
+        log.info("drift: %s (%s): %s", found.verdict, found.reason, found.message)
+        return found
+
+    def _tell(self, receipts: dict[int, Receipt]) -> None:
+        sums = Sums.of(list(receipts.values()))
+        self.told = replace(self.told, rows=sums.rows, rejected=sums.rejected, units=sums.units)
 
 
 class _Units:
@@ -215,6 +247,7 @@ class _Units:
         self._manifest = model.manifest
         self._scorer = Scorer(model.manifest, model.model)
         self._outputs = outputs_of(model.manifest, model.reference, spec.keys)
+        self._reference = None if spec.drift is None else model.reference
 
     def score(self, unit: Unit, clock: Clock) -> Receipt:
         """Afterwards all of it is in the output."""
@@ -224,12 +257,16 @@ class _Units:
         with tempfile.TemporaryDirectory() as temporary, self._source.open(found) as opened:
             part, rejects = Path(temporary) / "part", Path(temporary) / "rejects"
             answers = None
+            counter = None if self._reference is None else UnitCounter(self._reference)
             with closing(self._batches(opened, unit)) as batches:
                 for batch, layout in batches:
                     if answers is None:
                         keys = [batch.schema.field(key) for key in layout.keys]
                         answers = Answers(self._plan, keys, self._outputs, part, rejects)
-                    answers.add(batch, self._scorer.score(batch, layout), clock())
+                    scored = self._scorer.score(batch, layout)
+                    answers.add(batch, scored, clock())
+                    if counter is not None:
+                        counter.add(scored.inputs, scored.outputs, len(scored.answered))
             self._source.check(found)
             if answers is None:  # nothing but blank lines
                 nothing = [pa.field(key, pa.string()) for key in self._plan.keys]
@@ -238,6 +275,8 @@ class _Units:
             self._output.put(unit.part, part)
             if answers.rejected:
                 self._output.put(unit.rejects, rejects)
+        if counter is not None:
+            self._output.put_bytes(unit.counts, counter.counted(unit.number, self._plan).content)
         seconds = round(time.monotonic() - begun, 3)
         receipt = Receipt(unit.number, answers.rows, answers.rejected, seconds, self._plan.digest)
         self._output.put_bytes(unit.receipt, receipt.content)

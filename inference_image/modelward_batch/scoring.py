@@ -33,11 +33,13 @@ _REFUSALS: Final = frozenset({"InvalidArgument"})
 
 @dataclass
 class Scored:
-    """`answered`: rows with an answer, ascending; `outputs`: (answered, …) by name; `refused`: the others, with why."""
+    """`answered`: rows with an answer, ascending; `outputs`: (answered, …) by name; `refused`: the others, with why;
+    `inputs`: (answered, …) by name, what the model was asked."""
 
     answered: Array
     outputs: dict[str, Array]
     refused: dict[int, str] = field(default_factory=dict)
+    inputs: dict[str, Array] = field(default_factory=dict)
 
 
 class Scorer:
@@ -114,23 +116,32 @@ class Scorer:
                     f"the model's output {name!r} has the shape {list(array.shape)} for {len(rows)} rows: it does "
                     "not answer row by row, so that no answer can be put beside its row; send requests to the server"
                 )
-        work.pieces.append((rows, outputs))
+        work.pieces.append((rows, dict(inputs), outputs))
 
 
 @dataclass
 class _Work:
+    """`pieces`: rows, what the model was asked and what it said, in order."""
+
     refused: dict[int, str]
-    pieces: list[tuple[Array, dict[str, Array]]] = field(default_factory=list)
+    pieces: list[tuple[Array, dict[str, Array], dict[str, Array]]] = field(default_factory=list)
 
     def scored(self) -> Scored:
         if not self.pieces:
             return Scored(np.arange(0), {}, self.refused)
         if len(self.pieces) == 1:
-            return Scored(*self.pieces[0], self.refused)
-        names = self.pieces[0][1]
-        rows = np.concatenate([rows for rows, _ in self.pieces])
-        outputs = {name: np.concatenate([each[name] for _, each in self.pieces]) for name in names}
-        return Scored(rows, outputs, self.refused)
+            rows, inputs, outputs = self.pieces[0]
+            return Scored(rows, outputs, self.refused, inputs)
+        return Scored(
+            np.concatenate([rows for rows, _, _ in self.pieces]),
+            _joined([outputs for _, _, outputs in self.pieces]),
+            self.refused,
+            _joined([inputs for _, inputs, _ in self.pieces]),
+        )
+
+
+def _joined(pieces: list[dict[str, Array]]) -> dict[str, Array]:
+    return {name: np.concatenate([each[name] for each in pieces]) for name in pieces[0]}
 
 
 def _halves(rows: int) -> tuple[slice, slice]:

@@ -50,7 +50,7 @@ class Spec:
     """`input`, `output`: addresses, the latter's ends in `/`; `format`: None: by each file's ending; `keys`: columns
     of the input that name a row, and stand beside its prediction; `columns`: a column of the input by what the model
     calls it, where that differs; `max_rejected_share`: of all rows, 0 to 1; `pods`: of the run; `index`: this pod's,
-    from 0."""
+    from 0; `drift`: the rules by which the rows are judged, as in a DriftPolicy's spec, None: nobody asks."""
 
     run: str
     input: str
@@ -62,6 +62,7 @@ class Spec:
     model: Asked
     pods: int = 1
     index: int = 0
+    drift: Mapping[str, Any] | None = None
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Spec:
@@ -96,6 +97,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Spec:
         ),
         pods=pods,
         index=index,
+        drift=None if whole.get("drift") is None else _object(whole["drift"], "drift"),
     )
 
 

@@ -202,6 +202,13 @@ def _of_what_watches() -> list[Alert]:
             "manifest, so that nobody takes it for a run.",
             "batch-failed", "5m",
         ),
+        Alert(
+            "ModelwardBatchDrift", TICKET, f"{told('modelward_batchinference_drift_detected')} == 1",
+            f"The rows of the batch {NAME} drift",
+            "Those of its last run are not what the model was trained on, by more than chance and the thresholds "
+            "allow. The condition InputDrift names the worst feature, and why; the run has its answers all the same.",
+            "batch-drift", "5m",
+        ),
     ]  # fmt: skip
 
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from modelward.api.conditions import FEATURE_PARITY, MEASURED, OUTCOMES_COMPARED
+from modelward.api.conditions import FEATURE_PARITY, INPUT_DRIFT, MEASURED, OUTCOMES_COMPARED
 from modelward.api.modeldeployment import parse_slo
 from modelward.api.traffic import CANDIDATE
-from modelward.batches.run import SUCCEEDED, remembered
+from modelward.batches.run import SUCCEEDED, Entry, remembered
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT
 from modelward.monitoring.status import Monitored, condition, unreachable
 from modelward.quality.measured import Kept
@@ -181,6 +181,22 @@ METRICS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "batchinference_last_run_duration_seconds": ("How long the last run took.", MODEL),
     "batchinference_last_success_timestamp_seconds": (
         "When the last run that succeeded ended, as a Unix time; of the ten that status remembers.", MODEL,
+    ),
+    "batchinference_drift_detected": (
+        "1 while the rows of the last run that was judged drift, 0 while they do not; no series while nobody knows.",
+        MODEL,
+    ),
+    "batchinference_drift_judged": (
+        "1 while it is known whether the rows of a batch drift; a series a BatchInference that asks for it, from its "
+        "first run on.", MODEL,
+    ),
+    "batchinference_drifted_features": ("Features that drift in the rows of the last run that was judged.", MODEL),
+    "batchinference_drift": (
+        "The metric of the worst features in the rows of that run, pooled over all pods.",
+        (*MODEL, "metric", "feature"),
+    ),
+    "batchinference_drift_cut": (
+        "What it has to reach: the threshold, or what chance alone reaches.", (*MODEL, "feature"),
     ),
     "namespace_left_alone": (
         "1 for each namespace that this installation leaves alone: claimed by another one, or forbidden.",
@@ -366,6 +382,27 @@ def of_batch(body: Mapping[str, Any]) -> Iterator[Series]:
     good = next((each for each in runs if each.result == SUCCEEDED), None)
     if good is not None:
         yield "batchinference_last_success_timestamp_seconds", owner, read_time(good.ended)
+
+    if any(each["type"] == INPUT_DRIFT for each in status["conditions"]):
+        yield from _of_batch_drift(owner, runs)
+
+
+def _of_batch_drift(owner: tuple[str, str], runs: Sequence[Entry]) -> Iterator[Series]:
+    """`runs`: the latest first."""
+    drift = next((each.drift for each in runs if each.drift is not None), None)
+    if drift is None:
+        return
+    known = drift.verdict in (DRIFTED, NO_DRIFT)
+    yield "batchinference_drift_judged", owner, float(known)
+    if not known:
+        return
+    yield "batchinference_drift_detected", owner, float(drift.verdict == DRIFTED)
+    yield "batchinference_drifted_features", owner, float(drift.drifted)
+    for each in drift.features:
+        if each.value:
+            yield "batchinference_drift", (*owner, each.metric, each.name), float(each.value)
+        if each.cut:
+            yield "batchinference_drift_cut", (*owner, each.name), float(each.cut)
 
 
 def of_targets(owner: tuple[str, str], told: Iterable[Told]) -> Iterator[Series]:

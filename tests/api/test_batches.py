@@ -114,6 +114,23 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         ),
         "the operator's own container writes to this claim",
     ),
+    "rules of drift that nothing is judged by": (
+        spec_of(drift={"mode": "Ignore", "rules": {"minSamples": 9}}), "mode Ignore judges by no rules",
+    ),
+    "another mode": (spec_of(drift={"mode": "Retrain"}), "spec.drift.mode: write Judge or Ignore"),
+    "another metric": (
+        spec_of(drift={"rules": {"features": {"default": {"metric": "magic"}}}}),
+        "spec.drift.rules.features: write the metric",
+    ),
+    "no threshold": (
+        spec_of(drift={"rules": {"features": {"overrides": [{"name": "age", "threshold": "much"}]}}}),
+        "spec.drift.rules.features: write the threshold as a number in quotes",
+    ),
+    "no share": (
+        spec_of(drift={"rules": {"features": {"dataQuality": {"missing": "0.05"}}}}), "write a percentage from 0% to",
+    ),
+    "no budget": (spec_of(drift={"rules": {"falseAlarms": {"maxPer30Days": "0"}}}), "write a number above 0"),
+    "no rows": (spec_of(drift={"rules": {"minSamples": 0}}), "spec.drift.rules.minSamples: write a number from 1"),
 }  # fmt: skip
 
 GOOD: dict[str, dict[str, Any]] = {
@@ -129,6 +146,17 @@ GOOD: dict[str, dict[str, Any]] = {
         schedule={
             "cron": "0 2 * * 1-5", "timeZone": "Europe/Berlin", "startingDeadlineSeconds": 3600,
             "concurrencyPolicy": "Forbid", "suspend": True,
+        },
+        drift={
+            "mode": "Judge",
+            "rules": {
+                "minSamples": 1000, "falseAlarms": {"maxPer30Days": "0.1"},
+                "features": {
+                    "default": {"metric": "js", "threshold": "0.1"}, "ignore": ["id"], "outputs": "Ignore",
+                    "overrides": [{"name": "age", "metric": "ks", "threshold": "0.2"}],
+                    "dataQuality": {"missing": "5%", "newCategories": "1%", "outOfRange": "1%", "typeErrors": "0%"},
+                },
+            },
         },
         parallelism=8, retries=0, deadline="6h", ttl="7d", historyLimit=0,
         resources={"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}},
@@ -236,10 +264,12 @@ class Batch:
         path = JOBS.path(self.namespace, job, "status")
         self.cluster.request("PATCH", path, {"status": told}, MERGE)
 
-    def succeed(self, job: str, *rows: int) -> None:
-        """Each pod has scored so many rows, and the last has written the manifest."""
+    def succeed(self, job: str, *rows: int, drift: Any = None) -> None:
+        """Each pod has scored so many rows, and the last has written the manifest, and tells of drift."""
         for index, each in enumerate(rows):
-            done = {"rows": each, "rejected": 1, "units": 1, "seconds": 1.0, "complete": index == len(rows) - 1}
+            last = index == len(rows) - 1
+            done = {"rows": each, "rejected": 1, "units": 1, "seconds": 1.0, "complete": last}
+            done |= {"drift": drift} if last and drift else {}
             self.pod(job, index, 0, done)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         indexes = f"0-{len(rows) - 1}" if len(rows) > 1 else "0"
@@ -274,6 +304,12 @@ def asked(job: Any) -> Any:
     (score,) = job["spec"]["template"]["spec"]["containers"]
     (value,) = [each["value"] for each in score["env"] if each["name"] == "MODELWARD_BATCH"]
     return json.loads(value)
+
+
+DRIFT: dict[str, Any] = {
+    "verdict": "Drifted", "reason": "Drifted", "message": "age: psi 0.4: 29 % are missing, before 0.1 %", "rows": 10,
+    "judged": 3, "drifted": 1, "features": [{"name": "age", "metric": "psi", "value": 0.4}],
+}  # fmt: skip
 
 
 async def test_a_batch_is_run_once_by_the_stable_revision_that_it_keeps(model: Model, batch: Batch) -> None:
@@ -333,8 +369,17 @@ async def test_rows_that_cant_be_scored_are_told_in_the_pods_own_words(model: Mo
         assert "RunFailed" in batch.events()
         batch.request("again")
         again = await until(batch.running, "another run")
-        batch.succeed(again, 10)
+        assert batch.condition("InputDrift")["reason"] == "NoRunYet"
+        assert asked(batch.jobs()[-1])["drift"]["window"] == {"duration": "86400s", "minSamples": 500}
+        batch.succeed(again, 10, drift=DRIFT)
         await until(lambda: batch.phase() == "Complete", "its end")
+        drift = batch.condition("InputDrift")
+        assert (drift["status"], drift["reason"]) == ("True", "Drifted")
+        assert drift["message"] == f"{again}: age: psi 0.4: 29 % are missing, before 0.1 %. By the default rules"
+        assert batch.status()["runs"][0]["drift"]["features"] == [
+            {"name": "age", "metric": "psi", "value": "0.4", "rows": 0}
+        ]
+        assert "DriftDetected" in batch.events()
         assert [each["result"] for each in batch.status()["runs"]] == ["Succeeded", "Failed"]
 
 

@@ -22,6 +22,9 @@ FILES = 12
 ROWS = 20_000
 """Of each file: as much as pods are at for some seconds."""
 
+PIXEL = 28
+"""Column of pixel_3_4, whose values are of all sizes."""
+
 LONG = 600.0
 SMALL = {"requests": {"cpu": "100m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}}
 Document = dict[str, Any]
@@ -145,7 +148,26 @@ def test_every_row_is_there_once_though_a_pod_is_killed(
     clear = is_clear(trained)[which]
     assert (answers == trained.estimator.predict(in_double(trained))[which])[clear].all()
     assert set(table["revision"].to_pylist()) == {run["model"]["revision"]}
+    drift = run["drift"]
+    assert (drift["verdict"], drift["rows"]) == ("NoDrift", FILES * ROWS), drift["message"]
     measured(f"batch: {status['rows']} rows by two pods, one killed, in {run['seconds']:.0f} s")
+
+
+def test_rows_unlike_those_of_training_are_told(batch: Batch, trained: Trained) -> None:
+    rows = np.array(tiled(trained, 4_000))
+    rows[::2, PIXEL] = 16.0
+    folder = f"{batch.name}-drift"
+    publish(batch.namespace, "batches", {f"{folder}/in/a.parquet": parquet(rows, 0)})
+    batch.apply(folder, drift={"rules": {"features": {"outputs": "Ignore"}}})
+    until(lambda: batch.status().get("phase") in ("Complete", "Failed"), "the end of the run", LONG)
+    status = batch.status()
+    assert status["phase"] == "Complete", status["conditions"]
+    told = next(each for each in status["conditions"] if each["type"] == "InputDrift")
+    assert (told["status"], told["reason"]) == ("True", "Drifted"), told
+    (run,) = status["runs"]
+    assert (run["drift"]["rows"], run["drift"]["drifted"]) == (4_000, 1), run["drift"]
+    assert run["drift"]["features"][0]["name"] in told["message"]
+    assert told["message"].endswith("By spec.drift.rules")
 
 
 def test_rows_without_a_column_are_refused_and_nothing_is_written(batch: Batch, trained: Trained) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from modelward.api.driftpolicy import IGNORE, JUDGE, FalseAlarms, Features, parse_features
 from modelward.api.invalid import InvalidObjectError, read_as
 from modelward.api.modeldeployment import Model, Resources, SecretReference
 from modelward.api.names import ANNOTATION_RUN
@@ -78,11 +79,32 @@ class BatchSchedule:
 
 
 @dataclass(frozen=True)
+class DriftRules:
+    """As a DriftPolicy has them. `min_samples`: rows that a run needs to be judged."""
+
+    min_samples: int = 500
+    features: Features = field(default_factory=Features)
+    false_alarms: FalseAlarms = field(default_factory=FalseAlarms)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """`mode`: Judge or Ignore; `rules`: in place of those of the DriftPolicy that watches the ModelDeployment."""
+
+    mode: str = JUDGE
+    rules: DriftRules | None = None
+
+    @property
+    def judges(self) -> bool:
+        return self.mode != IGNORE
+
+
+@dataclass(frozen=True)
 class Spec:
     """What a user asks for. `keys`: columns that name a row; `columns`: a column by what the model calls it, where that
     differs; `max_rejected_share`: as 0.5%; `schedule`: None: once; `parallelism`: pods of a run; `retries`: of each of
     them; `deadline`: as 6h; `ttl`: of Jobs of ended runs, None: by `history_limit` alone; `template`: what its pods
-    have besides, as a part of a pod template."""
+    have besides, as a part of a pod template; `drift`: how its rows are held against the model's reference."""
 
     model: BatchModel
     input: Input
@@ -100,6 +122,7 @@ class Spec:
     history_limit: int = 3
     resources: Resources = field(default_factory=Resources)
     template: Mapping[str, Any] = field(default_factory=dict)
+    drift: Drift = Drift()
 
 
 @dataclass(frozen=True)
@@ -168,6 +191,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         history_limit=int(raw.get("historyLimit", Spec.history_limit)),
         resources=Resources(dict(resources.get("requests") or {}), dict(resources.get("limits") or {})),
         template=dict(raw.get("template") or {}),
+        drift=_drift(raw.get("drift") or {}),
     )
     _check_paths(spec)
     written = claim_of(spec.output.uri)
@@ -219,6 +243,20 @@ def _model(raw: Mapping[str, Any]) -> BatchModel:
     if (found.model_deployment is None) is (found.uri is None):
         raise ValueError("exactly one of spec.model.modelDeployment and spec.model.uri has to be there")
     return found
+
+
+def _drift(raw: Mapping[str, Any]) -> Drift:
+    rules = raw.get("rules")
+    return Drift(str(raw.get("mode", Drift.mode)), None if rules is None else _drift_rules(rules))
+
+
+def _drift_rules(raw: Mapping[str, Any]) -> DriftRules:
+    alarms = raw.get("falseAlarms") or {}
+    return DriftRules(
+        min_samples=int(raw.get("minSamples", DriftRules.min_samples)),
+        features=parse_features(raw.get("features") or {}),
+        false_alarms=FalseAlarms(str(alarms.get("maxPer30Days", FalseAlarms.max_per30_days))),
+    )
 
 
 def _schedule(raw: Mapping[str, Any]) -> BatchSchedule:

@@ -36,6 +36,9 @@ FEATURE_PARITY: Final = "FeatureParity"
 COMPLETE: Final = "Complete"
 """Of a BatchInference: whether its last run was."""
 
+INPUT_DRIFT: Final = "InputDrift"
+"""Of a BatchInference: whether the rows of the last run that was judged drift; not where spec.drift.mode is Ignore."""
+
 OUTCOMES_COMPARED: Final = "OutcomesCompared"
 """Of a ModelDeployment, only where spec.rollout.gates.quality asks for it."""
 

@@ -246,7 +246,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
     return Spec(
         target=parse_target(raw["target"]),
         window=Window(str(window.get("duration", Window.duration)), int(window.get("minSamples", Window.min_samples))),
-        features=_features(raw.get("features") or {}),
+        features=parse_features(raw.get("features") or {}),
         false_alarms=FalseAlarms(str(alarms.get("maxPer30Days", FalseAlarms.max_per30_days))),
         persistence=Persistence(
             int(persistence.get("needed", Persistence.needed)), int(persistence.get("windows", Persistence.windows))
@@ -270,7 +270,8 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
     )
 
 
-def _features(raw: Mapping[str, Any]) -> Features:
+def parse_features(raw: Mapping[str, Any]) -> Features:
+    """`spec.features`."""
     default, quality = raw.get("default") or {}, raw.get("dataQuality") or {}
     return Features(
         default=DefaultRule(

@@ -17,6 +17,7 @@ from modelward.api import modeldeployment, names
 from modelward.api.batchinference import BatchInference, claim_of
 from modelward.api.modeldeployment import Model, Resources
 from modelward.api.pod_template import SCORE
+from modelward.batches.drift import DriftAsked
 from modelward.batches.run import About, Run, Used
 from modelward.kube import manifests as common
 from modelward.platform import Platform
@@ -62,26 +63,28 @@ class RunModel:
     image: Mapping[str, Any] = field(default_factory=dict)
 
 
-def about(batch: BatchInference, run: Run, taken: RunModel) -> About:
+def about(batch: BatchInference, run: Run, taken: RunModel, drift: DriftAsked | None = None) -> About:
     """What is written on the Job."""
     pods, output = batch.spec.parallelism, f"{batch.spec.output.uri}{run.name}/"
     return About(
         trigger=run.trigger, asked=run.asked, model=taken.used, pods=pods, output=output, slot=run.slot,
-        request=run.request,
+        request=run.request, drift=None if drift is None else drift.judging,
     )  # fmt: skip
 
 
-def job(batch: BatchInference, platform: Platform, run: Run, taken: RunModel) -> dict[str, Any]:
-    """The manifest."""
+def job(
+    batch: BatchInference, platform: Platform, run: Run, taken: RunModel, drift: DriftAsked | None = None
+) -> dict[str, Any]:
+    """The manifest. `drift`: how its rows are judged, None: they are not."""
     spec, labels = batch.spec, _labels(batch, run)
-    kept = {names.ANNOTATION_BATCH: json.dumps(_shown(about(batch, run, taken)), sort_keys=True)}
+    kept = {names.ANNOTATION_BATCH: json.dumps(_shown(about(batch, run, taken, drift)), sort_keys=True)}
     template = {
         "metadata": {
             "labels": labels,
             # By their web identity the model is fetched, and rows are read; what loads the model has none.
             "annotations": {"eks.amazonaws.com/skip-containers": _without_identity(batch)},
         },
-        "spec": _pod(batch, platform, run, taken),
+        "spec": _pod(batch, platform, run, taken, drift),
     }
     merged = pod_template.merged(template, spec.template, {names.LABEL_RUN: run.name})
     pod = {**merged["spec"], "restartPolicy": "Never"}
@@ -136,7 +139,9 @@ def _without_identity(batch: BatchInference) -> str:
     return ",".join([MODELWARD.containers.compile, *(each for each in sidecars if each != CONTAINER)])
 
 
-def _pod(batch: BatchInference, platform: Platform, run: Run, taken: RunModel) -> dict[str, Any]:
+def _pod(
+    batch: BatchInference, platform: Platform, run: Run, taken: RunModel, drift: DriftAsked | None
+) -> dict[str, Any]:
     spec, model = batch.spec, taken.model
     image = {**taken.image, **_own_image(spec.template)}
     bringing = modeldeployment.Spec(model=model, resources=spec.resources, template=_for_steps(spec.template, image))
@@ -149,7 +154,7 @@ def _pod(batch: BatchInference, platform: Platform, run: Run, taken: RunModel) -
     volumes, mounts = _rows(batch)
     mounts += steps.ca_mounts(platform)
     settings = {
-        "MODELWARD_BATCH": json.dumps(_asked(batch, run, taken), sort_keys=True),
+        "MODELWARD_BATCH": json.dumps(_asked(batch, run, taken, drift), sort_keys=True),
         "MODELWARD_BATCH_PODS": str(spec.parallelism),
         "ARTIFACT_DIR": steps.ARTIFACT_DIR,
         **steps.outside(platform),
@@ -182,7 +187,7 @@ def _pod(batch: BatchInference, platform: Platform, run: Run, taken: RunModel) -
     return built
 
 
-def _asked(batch: BatchInference, run: Run, taken: RunModel) -> dict[str, Any]:
+def _asked(batch: BatchInference, run: Run, taken: RunModel, drift: DriftAsked | None) -> dict[str, Any]:
     """What the pods are told, beside their number."""
     spec, used = batch.spec, taken.used
     source = {"uri": _inside(spec.input.uri, INPUT_MOUNT)} | (
@@ -199,6 +204,8 @@ def _asked(batch: BatchInference, run: Run, taken: RunModel) -> dict[str, Any]:
             "digest": used.digest,
         },
     }  # fmt: skip
+    if drift is not None and drift.rules is not None:
+        asked["drift"] = dict(drift.rules)
     return asked | ({"columns": dict(spec.columns)} if spec.columns else {})
 
 

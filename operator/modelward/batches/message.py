@@ -16,7 +16,7 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
 class Told(Stored):
     """`units`: parts of the input that were this pod's; `complete`: everything is written, the manifest too;
-    `problem`: why it can't be, in a sentence."""
+    `problem`: why it can't be, in a sentence; `drift`: JSON, what came of that, of the run as a whole (drift.py)."""
 
     rows: Count = 0
     rejected: Count = 0
@@ -24,6 +24,7 @@ class Told(Stored):
     seconds: float = 0.0
     complete: bool = False
     problem: str = ""
+    drift: msgspec.Raw = msgspec.Raw(b"")
 
 
 def told(message: str) -> Told | None:

@@ -7,6 +7,7 @@ written last. A pod that has ended well counts once, whatever pods before it had
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from modelward.batches.drift import entry_of as drift_of
 from modelward.batches.job_manifest import CONTAINER, INCURABLE
 from modelward.batches.message import LONGEST, Told, told
 from modelward.batches.run import FAILED, SUCCEEDED, About, Counts, Ended, RunFacts
@@ -64,9 +65,11 @@ def facts_of(job: Object, about: About, pods: Iterable[tuple[Object, PodFacts]],
         seconds=max(0.0, at - started) if at else 0.0,
     )
     delay = None if ended is not None or end is not None else _delay(job, pairs, now)
+    well = ended is not None and ended.result == SUCCEEDED
+    drift = drift_of(about.drift, (each.drift for each in good.values() if each.complete)) if well else None
     return RunFacts(
         name, job["metadata"]["uid"], about, started, counts, ended, end is not None or going, delay,
-        digests[0] if len(digests) == 1 else "",
+        digests[0] if len(digests) == 1 else "", drift,
     )  # fmt: skip
 
 

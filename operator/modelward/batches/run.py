@@ -12,6 +12,7 @@ import msgspec
 from modelward.api import names
 from modelward.api.asked import said
 from modelward.api.batchinference import BatchInference
+from modelward.batches.drift import DriftEntry, Judging
 from modelward.revisions.diagnosis import Problem
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, Text, known, known_text
@@ -39,7 +40,8 @@ class Used(Stored):
 
 class About(Stored):
     """The annotation of a Job. `asked`: a hash of what spec asked for; `slot`: the time of the schedule that it is for,
-    seconds since the epoch; `request`: the annotation that asked for it; `output`: the folder of its answers."""
+    seconds since the epoch; `request`: the annotation that asked for it; `output`: the folder of its answers;
+    `drift`: by whose rules it is judged, None: it is not."""
 
     trigger: str
     asked: str
@@ -48,6 +50,7 @@ class About(Stored):
     output: str
     slot: float | None = None
     request: str | None = None
+    drift: Judging | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Ended:
 class RunFacts:
     """A run as its Job and its pods show it. `started`: seconds since the epoch; `ended`: None: it goes on; `over`: its
     Job has ended or is going, so that nothing of it runs; `delay`: what keeps it from coming on; `digest`: of the
-    artifact that its pods have fetched."""
+    artifact that its pods have fetched; `drift`: what its pods say of it, of one that ended well."""
 
     name: str
     uid: str
@@ -102,6 +105,7 @@ class RunFacts:
     over: bool = False
     delay: Problem | None = None
     digest: str = ""
+    drift: DriftEntry | None = None
 
 
 class Entry(Stored):
@@ -119,6 +123,7 @@ class Entry(Stored):
     rejected: int = 0
     seconds: float = 0.0
     output: str = ""
+    drift: DriftEntry | None = None
 
 
 class Handled(Stored):

@@ -255,6 +255,10 @@ def of_what_watches() -> Iterator[Case]:
     yield Case("a batch has failed", batch, ticket("BatchFailed"))
     batch = [series("modelward_batchinference_stalled", "0x90", namespace="ml", name="fraud")]
     yield Case("a batch goes well", batch, [])
+    batch = [series("modelward_batchinference_drift_detected", "1x90", namespace="ml", name="fraud")]
+    yield Case("the rows of a batch drift", batch, ticket("BatchDrift"))
+    batch = [series("modelward_batchinference_drift_detected", "0x90", namespace="ml", name="fraud")]
+    yield Case("those of another do not", batch, [])
     yield Case("a policy goes on", [series("modelward_driftpolicy_stalled", "0x90", **policy)], [])
 
 

@@ -7,14 +7,17 @@ from collections.abc import Callable
 from typing import Final
 
 from modelward.api.batchinference import BatchInference
+from modelward.api.driftpolicy import DriftPolicy, parse_target
+from modelward.api.driftpolicy import parse as parse_policy
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import parse_pods
 from modelward.api.modelregistry import ModelRegistry
+from modelward.batches.drift import DriftAsked, asked_of_pods
 from modelward.batches.job_manifest import RunModel
 from modelward.batches.progress import PASSES, facts_of
 from modelward.batches.run import RunFacts, Used, about_of
 from modelward.kube.cache import Cache, Key, Object
-from modelward.kube.resources import CONTROLLER_REVISIONS, JOBS, MODEL_DEPLOYMENTS, PODS
+from modelward.kube.resources import CONTROLLER_REVISIONS, DRIFT_POLICIES, JOBS, MODEL_DEPLOYMENTS, PODS
 from modelward.models.following import WAITING, NoRegistry, Said
 from modelward.models.references import kind_of
 from modelward.models.resolved import Resolution, ResolvedModel, as_resolved, resolved_model
@@ -67,6 +70,28 @@ def model_of(batch: BatchInference, cache: Cache, about: About, now: float) -> R
     model = resolved_model(asked, resolution, registry)
     used = Used(name=batch.name, uri=model.uri, version=model.version, digest=model.digest or "")
     return RunModel(model, used)
+
+
+def drift_of(batch: BatchInference, cache: Cache, now: float) -> DriftAsked | None:
+    """By which rules the rows of a run that begins now are judged. None: by none."""
+    name = batch.spec.model.model_deployment or ""
+    body = cache.get(MODEL_DEPLOYMENTS, batch.namespace, name) if name else None
+    policies: list[DriftPolicy] = []
+    unreadable: list[str] = []
+    labels = {} if body is None else body["metadata"].get("labels") or {}
+    for each in () if body is None else cache.of_namespace(DRIFT_POLICIES, batch.namespace):
+        metadata = each["metadata"]
+        try:
+            takes = parse_target(each["spec"]["target"]).takes(name, labels)
+        except (InvalidObjectError, LookupError, TypeError, AttributeError):
+            continue  # nobody knows what it watches
+        if not takes or metadata.get("deletionTimestamp"):
+            continue
+        try:
+            policies.append(parse_policy(each))
+        except InvalidObjectError:
+            unreadable.append(metadata["name"])
+    return asked_of_pods(batch, policies, unreadable, now)
 
 
 def _stable_of(batch: BatchInference, cache: Cache, name: str) -> RunModel | Problem:

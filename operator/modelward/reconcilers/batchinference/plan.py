@@ -95,7 +95,8 @@ def entry_of(run: RunFacts) -> Entry:
     """A run that has ended, as status has it."""
     ended = run.ended
     assert ended is not None
-    return _entry(run.name, run.about.trigger, run.about.output, run.started, ended, run.counts, used_by(run))
+    entry = _entry(run.name, run.about.trigger, run.about.output, run.started, ended, run.counts, used_by(run))
+    return msgspec.structs.replace(entry, drift=run.drift)
 
 
 def used_by(run: RunFacts) -> Used:

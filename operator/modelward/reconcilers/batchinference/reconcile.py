@@ -13,6 +13,7 @@ from modelward import telemetry
 from modelward.api import batchinference
 from modelward.api.batchinference import BatchInference
 from modelward.api.invalid import InvalidObjectError
+from modelward.batches.drift import DriftAsked
 from modelward.batches.job_manifest import RunModel, job
 from modelward.batches.progress import CURES
 from modelward.batches.run import RESULTS, Memory, Run, RunFacts, remembered
@@ -24,7 +25,7 @@ from modelward.models.following import WAITING
 from modelward.net.untrusted import quoted
 from modelward.platform import Platform
 from modelward.reconcilers.batchinference.events import transitions
-from modelward.reconcilers.batchinference.observe import About, model_of, runs_of
+from modelward.reconcilers.batchinference.observe import About, drift_of, model_of, runs_of
 from modelward.reconcilers.batchinference.plan import Plan, plan, with_run
 from modelward.reconcilers.batchinference.status import BAD, PENDING, State, build_status
 from modelward.reconcilers.modeldeployment.consents import platform_of
@@ -136,18 +137,20 @@ class BatchReconciler:
         taken = model_of(batch, self._cache, self._about, now)
         if isinstance(taken, Problem):
             return None, taken, ASK_REGISTRY_AGAIN if taken.reason == WAITING else TRY_AGAIN
-        problem = await self._create(batch, run, taken)
+        problem = await self._create(batch, run, taken, drift_of(batch, self._cache, now))
         found = None
         if problem is None:
             found = next((each for each in runs_of(batch, self._cache, now) if each.name == run.name), None)
         return found, problem, TRY_AGAIN
 
-    async def _create(self, batch: BatchInference, run: Run, taken: RunModel) -> Problem | None:
+    async def _create(
+        self, batch: BatchInference, run: Run, taken: RunModel, drift: DriftAsked | None
+    ) -> Problem | None:
         platform = platform_of(self._platform, self._cache, batch.namespace)
         log.info("%s/%s: %s begins (%s)", batch.namespace, batch.name, run.name, run.trigger)
         try:
             made: Object | None = await self._api.create(
-                JOBS, batch.namespace, job(batch, platform, run, taken), strict=True
+                JOBS, batch.namespace, job(batch, platform, run, taken, drift), strict=True
             )
         except ApiError as error:
             if error.is_refusal:

@@ -14,6 +14,7 @@ from modelward.api import conditions
 from modelward.api.batchinference import BatchInference
 from modelward.api.conditions import Condition
 from modelward.batches.run import FAILED, SUCCEEDED, Entry, Handled, Memory, RunFacts
+from modelward.reconcilers.batchinference import drift_status
 from modelward.reconcilers.batchinference.plan import used_by
 from modelward.revisions.diagnosis import Problem
 from modelward.values.times import show_time
@@ -57,15 +58,16 @@ def build_status(batch: BatchInference, state: State) -> dict[str, Any]:
         "nextRunTime": None if state.next_at is None or _is_suspended(batch) else show_time(state.next_at),
         "lastRunTime": state.last.ended if state.last is not None else None,
         "active": None if state.active is None else _active(state.active),
-        "runs": [_plain(each) for each in state.memory.runs],
+        "runs": [_plain(each) for each in drift_status.shown(state.memory.runs)],
         "handled": _known(state.memory.handled),
     }
     return status | {name: value for name, value in optional.items() if value}
 
 
 def build_conditions(batch: BatchInference, state: State) -> tuple[Condition, ...]:
-    """The four conditions, always all of them."""
-    return (*_readiness(batch, state), _complete(state))
+    """The four conditions, always all of them; and that of drift, where it is judged."""
+    drift = drift_status.condition(batch, state.memory.runs)
+    return (*_readiness(batch, state), _complete(state), *([drift] if drift is not None else []))
 
 
 def _readiness(batch: BatchInference, state: State) -> tuple[Condition, Condition, Condition]:
@@ -178,10 +180,15 @@ def _known(handled: Handled) -> dict[str, str]:
 
 def _plain(value: msgspec.Struct) -> dict[str, Any]:
     """Without what is not known."""
-    found: Mapping[str, Any] = msgspec.to_builtins(value)
-    kept = {name: _bare(each) if isinstance(each, dict) else each for name, each in found.items()}
-    return _bare(kept)
+    return _bare(msgspec.to_builtins(value))
 
 
 def _bare(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: each for name, each in found.items() if each not in (None, "", {})}
+    kept = {name: _within(each) for name, each in found.items()}
+    return {name: each for name, each in kept.items() if each not in (None, "", {}, [])}
+
+
+def _within(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_within(each) for each in value]
+    return _bare(value) if isinstance(value, dict) else value
