@@ -19,6 +19,7 @@ from modelward.kube.ends import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS
 from modelward.platform import Platform
 from modelward.quality import kept as keeping
+from modelward.quality.evaluation import EVERY
 from modelward.quality.measured import Problem
 from modelward.reconcilers.driftpolicy.aspects import Aspect, K
 from modelward.reconcilers.evaluation_jobs import ASK_AGAIN, LOOK_AGAIN, NO_EVALUATOR, EvaluationJobs
@@ -30,8 +31,6 @@ from modelward.values.hashing import content_hash
 
 AT_A_TIME: Final = 4
 """Jobs of a policy, however many models it watches: at two at night all of them are due."""
-
-EVERY: Final = "24h"
 
 Jobs = dict[str, list[Object]]
 """By the uid of their target."""
