@@ -17,10 +17,9 @@ import orjson
 from modelward_inference.capture import wire
 from modelward_inference.capture.outcomes import NO_LOG, TAKEN, Told
 from modelward_inference.capture.wire import WireError
-from modelward_inference.protocol import outcomes as protocol
 from modelward_inference.protocol.compression import decompressed
 from modelward_inference.protocol.messages import RequestError
-from modelward_inference.protocol.outcomes import MAX_BODY, Outcome
+from modelward_inference.protocol.outcomes import MAX_BODY, Outcome, read
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.predictionlog import mark as marks
 from modelward_monitor.predictionlog.journal import Pending
@@ -115,7 +114,7 @@ class Desk:
             return Told(404, {"error": NO_LOG})
         now = self._wall()
         try:
-            entries = protocol.read(decompressed(body, encoding, MAX_BODY), now)
+            entries = read(decompressed(body, encoding, MAX_BODY), now)
             if KEY in self._kept.settings.columns.exclude:
                 _check_named(entries)
         except RequestError as error:
