@@ -15,7 +15,7 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 -
 	--no-emit-package modelward --no-emit-package modelward-inference
 
 .PHONY: help demo demo-down observe observe-down check-observe test-integrations check-integrations check-airflow test-spark check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
-	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts argocd chart dashboards \
+	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts runbooks argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality bench-batch
 
@@ -175,8 +175,11 @@ sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist
 pinned: $(READY) ## a kustomization with images by digest, in dist/pinned (OPERATOR=…@sha256:… INFERENCE=… EVALUATE=… ROUTER=…)
 	@$(BIN)/python manifests/pin.py dist/pinned --operator '$(OPERATOR)' --inference '$(INFERENCE)' --evaluate '$(EVALUATE)' --router '$(ROUTER)'
 
-alerts: $(READY) ## generate the rules of Prometheus (RUNBOOKS=https://…: where docs/runbooks is published)
+alerts: $(READY) ## generate the rules of Prometheus (RUNBOOKS=https://…: where docs/runbooks can be read, for their links)
 	@$(BIN)/python -m manifests.alerts.generate $(if $(RUNBOOKS),'--runbooks=$(RUNBOOKS)')
+
+runbooks: $(READY) ## where docs/runbooks of this clone can be read in a browser, by the address of its remote
+	@$(BIN)/python -m manifests.alerts.published
 
 chart: $(READY) ## generate what charts/modelward has of crds and manifests
 	@$(BIN)/python -m manifests.chart

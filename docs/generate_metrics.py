@@ -149,7 +149,8 @@ def of_monitor() -> Iterator[Told]:
     }  # fmt: skip
     log: Any = SimpleNamespace(document=lambda: document)
     shown: Any = monitor
-    yield from map(of_family, MonitorCollector(shown, 1, lambda: 0, log).collect())
+    spans = dict.fromkeys(("sent", "dropped"), 0)
+    yield from map(of_family, MonitorCollector(shown, 1, lambda: 0, log, lambda: spans).collect())
 
 
 def of_router() -> Iterator[Told]:

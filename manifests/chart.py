@@ -19,8 +19,8 @@ CHART: Final = ROOT / "charts" / "modelward"
 TEMPLATES: Final = CHART / "templates"
 DASHBOARDS: Final = CHART / "dashboards"
 
-RUNBOOKS: Final = "https://modelward.io/docs/runbooks"
-"""As manifests/alerts writes it; a value of the chart takes its place."""
+BOOK: Final = re.compile(r"^( *)runbook: docs/runbooks/(.+\.md)\n", re.MULTILINE)
+"""As manifests/alerts writes it. A value of the chart adds the link."""
 
 IMAGES: Final = ("MODELWARD_SERVER_IMAGE", "MODELWARD_ROUTER_IMAGE", "MODELWARD_EVALUATE_IMAGE")
 ELSEWHERE: Final = (*IMAGES, "MODELWARD_WATCH_NAMESPACES")
@@ -266,8 +266,10 @@ def _rules() -> str:
             template = Template()
             placed = _placed(template, body)
             _labelled(template, placed["metadata"], "prometheusRule")
-            runbooks = "{{ $.Values.monitoring.prometheusRule.runbooks }}"
-            yield template.rendered(placed).replace(f"runbook_url: {RUNBOOKS}", f"runbook_url: {runbooks}")
+            link = (
+                r"\1{{- with $.Values.monitoring.prometheusRule.runbooks }}\n\1runbook_url: {{ . }}/\2\n\1{{- end }}\n"
+            )
+            yield BOOK.sub(r"\g<0>" + link, template.rendered(placed))
 
     return _when(f"and {FOR_THE_OPERATOR} .Values.monitoring.prometheusRule.enabled", _joined(made()))
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -19,6 +19,9 @@ from modelward_monitor.answered import Answered
 from modelward_monitor.arrivals import Arrival
 from modelward_monitor.counter import Run, State
 from modelward_monitor.monitor import Monitor
+
+if TYPE_CHECKING:
+    from modelward_monitor.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +34,11 @@ _CHUNK: Final = 1 << 16
 
 
 class Intake:
-    """`with` it to listen on `path`. `answered`: remembers whose rows came."""
+    """`with` it to listen on `path`. `answered`: remembers whose rows came; `traces`: makes spans of them, None: nobody
+    wants any."""
 
-    def __init__(self, monitor: Monitor, path: Path, answered: Answered) -> None:
-        self._monitor, self._path, self._answered = monitor, path, answered
+    def __init__(self, monitor: Monitor, path: Path, answered: Answered, traces: "Traces | None" = None) -> None:
+        self._monitor, self._path, self._answered, self._traces = monitor, path, answered, traces
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._quiet = asyncio.Event()
@@ -78,6 +82,8 @@ class Intake:
             connection.greet(self._monitor.saved)
             while True:
                 arrival = await _read(reader)
+                if self._traces is not None:
+                    self._traces.came(arrival.batch, self._monitor.saved)
                 self._monitor.offer(arrival)
                 self._answered.note(arrival.batch.requests)
                 connection.epoch = arrival.batch.epoch

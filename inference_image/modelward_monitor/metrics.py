@@ -20,12 +20,17 @@ ISSUES = ("missing", "non_finite", "out_of_range", "new_categories", "type_error
 
 class MonitorCollector(Collector):
     """`top`: features; `connections`: tells how many servers are connected; `log`: the prediction log, where there is
-    one."""
+    one; `spans`: tells what became of them, where traces are switched on."""
 
     def __init__(
-        self, monitor: Monitor, top: int, connections: Callable[[], int], log: PredictionLog | None = None
+        self,
+        monitor: Monitor,
+        top: int,
+        connections: Callable[[], int],
+        log: PredictionLog | None = None,
+        spans: Callable[[], dict[str, int]] | None = None,
     ) -> None:
-        self._monitor, self._top, self._connections, self._log = monitor, top, connections, log
+        self._monitor, self._top, self._connections, self._log, self._spans = monitor, top, connections, log, spans
 
     def collect(self) -> Iterable[Metric]:
         monitor, saved = self._monitor, self._monitor.saved
@@ -59,6 +64,9 @@ class MonitorCollector(Collector):
         yield expected
         if self._log is not None:
             yield from _of_log(self._log)
+        if self._spans is not None:
+            documentation = "Spans by what became of them: sent, or dropped (no room, or refused)."
+            yield _counter("trace_spans", documentation, "result", self._spans())
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -77,11 +85,15 @@ class MonitorCollector(Collector):
 
 
 def registry(
-    monitor: Monitor, top: int, connections: Callable[[], int], log: PredictionLog | None = None
+    monitor: Monitor,
+    top: int,
+    connections: Callable[[], int],
+    log: PredictionLog | None = None,
+    spans: Callable[[], dict[str, int]] | None = None,
 ) -> CollectorRegistry:
     """With all of the above."""
     made = CollectorRegistry()
-    made.register(MonitorCollector(monitor, top, connections, log))
+    made.register(MonitorCollector(monitor, top, connections, log, spans))
     return made
 
 

@@ -44,7 +44,11 @@ PENDING: Final = 1000
 def _first_of(arrival: Arrival) -> dict[str, Any]:
     """The `extra` of a line about a batch: the first request in it, whose id tells of the rest by the log's order."""
     requests = arrival.batch.requests
-    return {"request_id": requests.ids[0][:MAX_ID]} if requests is not None and len(requests) else {}
+    if requests is None or not len(requests):
+        return {}
+    named = {"request_id": requests.ids[0][:MAX_ID]}
+    traced = next((at.trace_id for index, at in requests.contexts if index == 0), "")
+    return {**named, "trace_id": traced} if traced else named
 
 
 def _has_work(journal: Journal | None, mark: Mark, close: bool) -> bool:

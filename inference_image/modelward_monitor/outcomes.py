@@ -10,23 +10,25 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
 from modelward_inference.capture import wire
 from modelward_inference.capture.outcomes import NO_LOG, TAKEN, Told
 from modelward_inference.capture.wire import WireError
-from modelward_inference.protocol import outcomes as protocol
 from modelward_inference.protocol.compression import decompressed
 from modelward_inference.protocol.messages import RequestError
-from modelward_inference.protocol.outcomes import MAX_BODY, Outcome
+from modelward_inference.protocol.outcomes import MAX_BODY, Outcome, read
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.predictionlog import mark as marks
 from modelward_monitor.predictionlog.journal import Pending
 from modelward_monitor.predictionlog.outcomes import record
 from modelward_monitor.predictionlog.service import PredictionLog
 from modelward_monitor.predictionlog.settings import KEY
+
+if TYPE_CHECKING:
+    from modelward_monitor.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +47,18 @@ ENDS: Final = "the monitor ends; send these outcomes again, another pod takes th
 
 
 class Desk:
-    """`async with` it to listen on `path`. `kept`: the log, None: there is none; `wall`: seconds since the epoch."""
+    """`async with` it to listen on `path`. `kept`: the log, None: there is none; `wall`: seconds since the epoch;
+    `traces`: makes spans of them, None: nobody wants any."""
 
     def __init__(
-        self, monitor: Monitor, path: Path, kept: PredictionLog | None, wall: Callable[[], float] = time.time
+        self,
+        monitor: Monitor,
+        path: Path,
+        kept: PredictionLog | None,
+        wall: Callable[[], float] = time.time,
+        traces: "Traces | None" = None,
     ) -> None:
-        self._monitor, self._path, self._kept, self._wall = monitor, path, kept, wall
+        self._monitor, self._path, self._kept, self._wall, self._traces = monitor, path, kept, wall, traces
         self._server: asyncio.Server | None = None
         self._under_way: dict[str, asyncio.Task[Told]] = {}
         self._connections = 0
@@ -87,19 +95,26 @@ class Desk:
 
     async def _asked(self, reader: asyncio.StreamReader) -> Told:
         async with asyncio.timeout(ARRIVES):
-            name, encoding, body = await _frame(reader)
+            name, encoding, trace, body = await _frame(reader)
         task = self._under_way.get(name)
         if task is None:
-            task = self._under_way[name] = asyncio.create_task(self._told(name, encoding, body))
+            task = self._under_way[name] = asyncio.create_task(self._traced(name, encoding, trace, body))
             task.add_done_callback(lambda _: self._under_way.pop(name, None))
         return await asyncio.shield(task)
+
+    async def _traced(self, name: str, encoding: str, trace: str, body: bytes) -> Told:
+        began = time.time_ns()
+        told = await self._told(name, encoding, body)
+        if self._traces is not None and trace:
+            self._traces.kept(trace, began, told.status, told.answer.get("outcomes", 0))
+        return told
 
     async def _told(self, name: str, encoding: str, body: bytes) -> Told:
         if self._kept is None:
             return Told(404, {"error": NO_LOG})
         now = self._wall()
         try:
-            entries = protocol.read(decompressed(body, encoding, MAX_BODY), now)
+            entries = read(decompressed(body, encoding, MAX_BODY), now)
             if KEY in self._kept.settings.columns.exclude:
                 _check_named(entries)
         except RequestError as error:
@@ -140,16 +155,16 @@ def _check_named(entries: Sequence[Outcome]) -> None:
             )
 
 
-async def _frame(reader: asyncio.StreamReader) -> tuple[str, str, bytes]:
-    """Name, encoding and body of a request. Raises WireError, IncompleteReadError and OSError."""
+async def _frame(reader: asyncio.StreamReader) -> tuple[str, str, str, bytes]:
+    """Name, encoding, trace and body of a request. Raises WireError, IncompleteReadError and OSError."""
     head_length, body_length = wire.lengths(await reader.readexactly(wire.LENGTHS.size))
     if head_length > MAX_HEAD or body_length > MAX_BODY:
         raise WireError(f"outcomes of {head_length} and {body_length} bytes are too long")
     try:
         head: Any = orjson.loads(await reader.readexactly(head_length))
-        name, encoding = head["id"], head["encoding"]
-    except (ValueError, TypeError, LookupError) as error:
+        name, encoding, trace = head["id"], head["encoding"], head.get("trace", "")
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise WireError(f"outcomes with a head that can't be read: {error}") from None
     if not isinstance(name, str) or not 1 <= len(name) <= 64 or not isinstance(encoding, str):
         raise WireError("outcomes without a name")
-    return name, encoding, await reader.readexactly(body_length)
+    return name, encoding, trace if isinstance(trace, str) else "", await reader.readexactly(body_length)

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import time
 from collections.abc import Coroutine
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import orjson
 import uvicorn
@@ -18,6 +20,7 @@ from modelward_drift.profiles.reference import FILE, Reference
 from modelward_inference import operatoraccess
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
+from modelward_inference.telemetry.tracing import ENDPOINTS
 from modelward_monitor import api, metrics
 from modelward_monitor.answered import Answered
 from modelward_monitor.counter import Plan
@@ -31,6 +34,9 @@ from modelward_monitor.store import Store
 from modelward_monitor.windows import Windows
 from modelward_telemetry import logs, wanted
 from modelward_telemetry.wanted import Follower
+
+if TYPE_CHECKING:
+    from modelward_monitor.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -76,12 +82,16 @@ async def _run(settings: Settings) -> None:
     monitor = Monitor(store, plan, windows, settings.pod, time.monotonic, *journals)
     if kept is not None:
         kept.attach(lambda: monitor.saved, monitor.log_news)
+    traced = _traces(settings, logs=kept is not None)
+    if traced is not None:
+        monitor.listen(traced.saved)
     farewell = asyncio.Event()
     async with (
-        Intake(monitor, settings.socket, Answered(settings.answered)) as intake,
-        Desk(monitor, settings.outcomes, kept) as desk,
+        Intake(monitor, settings.socket, Answered(settings.answered), traced) as intake,
+        Desk(monitor, settings.outcomes, kept, traces=traced) as desk,
     ):
-        registry = metrics.registry(monitor, settings.top, lambda: intake.connections, kept)
+        tally = traced.tally.counts if traced is not None else None
+        registry = metrics.registry(monitor, settings.top, lambda: intake.connections, kept, tally)
         application = api.application(
             monitor, registry, settings.model, farewell, events=settings.events, revision=settings.revision, log=kept
         )
@@ -110,7 +120,20 @@ async def _run(settings: Settings) -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-    await monitor.save()
+    try:
+        await monitor.save()
+    finally:
+        if traced is not None:
+            await asyncio.to_thread(traced.close)
+
+
+def _traces(settings: Settings, *, logs: bool) -> "Traces | None":
+    """None where nothing asks for traces. Raises InvalidConfiguration."""
+    if not any(os.environ.get(name) for name in ENDPOINTS):
+        return None
+    from modelward_monitor import traces  # its exporter takes memory
+
+    return traces.of_environment(settings.model, settings.revision, logs=logs)
 
 
 class _Server(uvicorn.Server):

@@ -26,6 +26,11 @@ class Context:
     state: str = ""
 
 
+def written(context: Context) -> str:
+    """As `traceparent`: what `read` reads, but for the state."""
+    return f"00-{context.trace_id}-{context.span_id}-{_SAMPLED if context.sampled else 0:02x}"
+
+
 def read(traceparent: str, tracestate: str = "") -> Context | None:
     """What the two headers say; None where they say nothing."""
     found = _PARENT.fullmatch(traceparent)

@@ -12,6 +12,7 @@ Value = str | bool | int | float
 
 INTERNAL: Final = 1
 SERVER: Final = 2
+CONSUMER: Final = 5
 """Kinds of spans: SpanKind."""
 
 _ERROR: Final = 2

@@ -1,8 +1,9 @@
 """Writes modelward.rules.yaml and prometheusrules.yaml from the rules beside it: `python -m manifests.alerts.generate`.
 
-`--check` only says whether they are up to date; `--runbooks=URL`: where docs/runbooks is published.
+`--check` only says whether they are up to date; `--runbooks=URL`: where docs/runbooks can be read.
 """
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from manifests.alerts import product, requests, slo
 from manifests.alerts.rules import INTERVAL, RUNBOOKS, Alert, Group, Recording
 
 HERE: Final = Path(__file__).parent
+WEB: Final = r"https?://[^\s]+[^/\s]"
+"""What RUNBOOKS may be; the chart's schema has the same."""
+
 HEAD: Final = (
     "# Generated from the Python files beside it by `make alerts`; docs/observability.md says how it is used.\n"
 )
@@ -77,6 +81,10 @@ def files(runbooks: str = RUNBOOKS) -> dict[Path, str]:
 
 if __name__ == "__main__":
     where = next((each.partition("=")[2] for each in sys.argv if each.startswith("--runbooks=")), "") or RUNBOOKS
+    if where and not re.fullmatch(WEB, where):
+        sys.exit(
+            f"RUNBOOKS is {where[:100]!r}; write the address of a folder, such as https://wiki.example.com/runbooks"
+        )
     if "--check" in sys.argv:
         stale = [path.name for path, text in files(where).items() if not path.exists() or path.read_text() != text]
         sys.exit(f"{', '.join(stale)}: out of date; run `make alerts`" if stale else 0)

@@ -11,8 +11,12 @@ times look less often."""
 PAGE, TICKET = "page", "ticket"
 """Severities: somebody is woken; somebody looks at it on a working day."""
 
-RUNBOOKS: Final = "https://modelward.io/docs/runbooks"
-"""Where docs/runbooks is published. `make alerts RUNBOOKS=https://…` writes another one."""
+BOOKS: Final = "docs/runbooks"
+"""Where runbooks are in the repository."""
+
+RUNBOOKS: Final = ""
+"""Where they can be read in a browser: `make alerts RUNBOOKS=https://…`. Nobody but who installs knows; without it an
+alert has no link, rather than one that leads nowhere, or to whoever has the address."""
 
 MODEL: Final = "namespace, name"
 """The labels by which series of a model are joined."""
@@ -52,7 +56,8 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{runbooks}/{self.runbook}.md",
+                "runbook": f"{BOOKS}/{self.runbook}.md",
+                **({"runbook_url": f"{runbooks}/{self.runbook}.md"} if runbooks else {}),
             },
         }
 

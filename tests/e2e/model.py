@@ -14,6 +14,7 @@ from examples.demo.cluster import forwarded
 from examples.demo.model import Trained
 
 from localcluster.clients import kubectl
+from modelward.kube.ends import has_ended
 from modelward.kube.events import COMPONENT
 
 DEADLINE = 120.0
@@ -82,6 +83,20 @@ class Model:
         kinds = ("deployments", "services", "configmaps", "replicasets", "pods", "endpointslices")
         selector = f"app.kubernetes.io/instance={self.name}"
         return [f"{kind[:-1]}/{name}" for kind in kinds for name in objects.names(kind, self.namespace, selector)]
+
+    def pods(self, component: str | None = "server", revision: str | None = None) -> list[dict[str, Any]]:
+        """Its pods that are there to stay, of one component and revision, or of all (None): none that is being taken
+        away, or has ended."""
+        asked = {
+            "app.kubernetes.io/instance": self.name, "app.kubernetes.io/component": component,
+            "modelward.io/revision": revision,
+        }  # fmt: skip
+        selector = ",".join(f"{label}={value}" for label, value in asked.items() if value is not None)
+        found = objects.find_all("pods", self.namespace, selector)
+        return [each for each in found if not each["metadata"].get("deletionTimestamp") and not has_ended(each)]
+
+    def pod_names(self, component: str | None = "server", revision: str | None = None) -> list[str]:
+        return [each["metadata"]["name"] for each in self.pods(component, revision)]
 
     @contextlib.contextmanager
     def client(self) -> Iterator[triton.InferenceServerClient]:

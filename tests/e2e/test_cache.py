@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from examples.demo import objects
 from examples.demo.cluster import publish
 from examples.demo.model import train
 
@@ -54,28 +53,24 @@ class Cached:
         until(self.model.is_settled, f"{self.model.name} settled", STARTS)
         until(lambda: self.model.condition("CacheUsable")["status"] == "True", "the cache usable")
         # The claim may have been bound later than the first pods were made.
-        until(lambda: all(len(each["spec"]["initContainers"]) == 3 for each in self.pods()), "pods with the claim")
+        pods = self.model.pods
+        until(lambda: all(len(each["spec"]["initContainers"]) == 3 for each in pods()), "pods with the claim")
         self.model.settle()
-
-    def pods(self) -> list[Any]:
-        selector = f"app.kubernetes.io/instance={self.model.name},app.kubernetes.io/component=server"
-        found = objects.find_all("pods", self.model.namespace, selector)
-        return [each for each in found if not each["metadata"].get("deletionTimestamp")]
 
     def said(self, step: str, words: str) -> int:
         """Of how many pods."""
-        names = [each["metadata"]["name"] for each in self.pods()]
+        names = self.model.pod_names()
         logs = [kubectl("logs", name, "-n", self.model.namespace, "-c", step) for name in names]
         return sum(words in log for log in logs)
 
     def reports(self) -> list[dict[str, Any]]:
-        steps = [each for pod in self.pods() for each in pod["status"]["initContainerStatuses"]]
+        steps = [each for pod in self.model.pods() for each in pod["status"]["initContainerStatuses"]]
         kept = [each for each in steps if each["name"] in ("download", "keep-bundle")]
         return [json.loads(each["state"]["terminated"]["message"]) for each in kept]
 
     def seconds(self) -> float:
         """What the only pod took from its download's begin until it was ready."""
-        (pod,) = self.pods()
+        (pod,) = self.model.pods()
         (download,) = [each for each in pod["status"]["initContainerStatuses"] if each["name"] == "download"]
         began = download["state"]["terminated"]["startedAt"]
         ready = next(each for each in pod["status"]["conditions"] if each["type"] == "Ready")["lastTransitionTime"]
@@ -104,7 +99,7 @@ def bound(namespace: str, claim: str) -> str:
 def test_ten_pods_at_once_cost_one_download_and_one_compilation(model: Model, digest: str, bound: str) -> None:
     cached = Cached(model, digest, bound)
     cached.start(REPLICAS)
-    assert len(cached.pods()) == REPLICAS
+    assert len(cached.model.pods()) == REPLICAS
     assert cached.said("download", "was downloaded before") == REPLICAS - 1
     assert cached.said("compile", "was compiled before") == REPLICAS - 1
     assert not [each for each in cached.reports() if "cache" in each]
@@ -119,10 +114,10 @@ def test_a_pod_that_is_made_anew_starts_with_the_store_away(
     cached = Cached(model, digest, bound)
     cached.start(1)
     first = cached.seconds()
-    (old,) = cached.pods()
+    (old,) = cached.model.pods()
     with store_away(model.namespace):
         kubectl("delete", "pod", old["metadata"]["name"], "-n", model.namespace, "--wait=true")
-        until(lambda: [each["metadata"]["uid"] for each in cached.pods()] != [old["metadata"]["uid"]], "another pod")
+        until(lambda: [each["metadata"]["uid"] for each in model.pods()] != [old["metadata"]["uid"]], "another pod")
         model.settle()
     assert cached.said("download", "was downloaded before") == cached.said("compile", "was compiled before") == 1
     second = cached.seconds()

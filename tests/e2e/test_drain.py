@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from examples.demo import objects
 from examples.demo.load import load
 from examples.demo.model import Trained
 
@@ -39,9 +38,7 @@ def second(namespace: str) -> Iterator[str]:
 
 def places(model: Model, component: str) -> list[str]:
     """The nodes of its pods that are there to stay."""
-    selector = f"app.kubernetes.io/instance={model.name},app.kubernetes.io/component={component}"
-    listed = objects.find_all("pods", model.namespace, selector)
-    return sorted(each["spec"].get("nodeName", "") for each in listed if not each["metadata"].get("deletionTimestamp"))
+    return sorted(each["spec"].get("nodeName", "") for each in model.pods(component))
 
 
 def drained(node: str, model: Model) -> str:

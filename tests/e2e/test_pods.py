@@ -1,7 +1,6 @@
 """What a platform says about pods, on a real node: labels, sidecars that run, an image of one's own, the Service of the
 router, and the autoscaler of the cluster."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,12 +21,6 @@ def model(namespace: str) -> Iterator[Model]:
     made = Model(namespace, "platform")
     yield made
     kubectl("delete", "modeldeployment", made.name, "-n", namespace, "--ignore-not-found", "--wait=true")
-
-
-def pods(model: Model) -> list[dict[str, Any]]:
-    selector = f"app.kubernetes.io/instance={model.name},app.kubernetes.io/component=server"
-    listed = json.loads(kubectl("get", "pods", "-n", model.namespace, "-l", selector, "-o", "json"))["items"]
-    return [each for each in listed if not each["metadata"].get("deletionTimestamp")]
 
 
 def is_ready(model: Model) -> bool:
@@ -70,7 +63,7 @@ def template(label: str) -> dict[str, Any]:
 
 
 def inside(model: Model, container: str, program: str) -> str:
-    (pod,) = pods(model)
+    (pod,) = model.pods()
     name = pod["metadata"]["name"]
     return kubectl("exec", name, "-n", model.namespace, "-c", container, "--", "/opt/venv/bin/python3", "-c", program)
 
@@ -78,7 +71,7 @@ def inside(model: Model, container: str, program: str) -> str:
 def test_a_template_is_what_runs_and_another_one_is_rolled_out(model: Model) -> None:
     model.apply(template=template("risk"), resources=SMALL)
     until(lambda: is_ready(model), "ready with a sidecar")
-    (pod,) = pods(model)
+    (pod,) = model.pods()
     assert pod["metadata"]["labels"]["team"] == "risk"
     assert {each["name"] for each in pod["status"]["containerStatuses"] if each["ready"]} == {"server", "beside"}
     # The sidecar is nobody, and sees neither the server's processes nor its key.
@@ -90,7 +83,7 @@ def test_a_template_is_what_runs_and_another_one_is_rolled_out(model: Model) -> 
     first = model.get()["status"]["stable"]["revision"]
     model.apply(template=template("search"), resources=SMALL)
     until(lambda: is_ready(model) and model.get()["status"]["stable"]["revision"] != first, "the other template")
-    (pod,) = pods(model)
+    (pod,) = model.pods()
     assert pod["metadata"]["labels"]["team"] == "search"
 
 
@@ -111,7 +104,7 @@ def test_a_service_of_the_router_is_what_spec_says(model: Model) -> None:
 def test_the_clusters_autoscaler_scales_the_model_and_goes_with_spec(model: Model) -> None:
     """No metrics-server is here: it sees to the least that there has to be, and the condition says the rest."""
     model.apply(autoscaling={"minReplicas": 2, "maxReplicas": 3}, resources=SMALL)
-    until(lambda: is_ready(model) and len(pods(model)) == 2, "two pods")
+    until(lambda: is_ready(model) and len(model.pods()) == 2, "two pods")
     until(lambda: model.get()["spec"]["replicas"] == 2, "spec.replicas as the autoscaler writes it")
     told = until(
         lambda: (found := model.condition("Autoscaled"))["status"] == "False" and found, "that nobody measures"

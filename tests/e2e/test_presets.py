@@ -21,7 +21,6 @@ from modelward.api.names import GRPC_PORT
 from presetserver import models
 
 from .model import Model, until
-from .test_pods import pods
 from .test_runtimes import CANARY, RATE, SMALL, rollout
 
 ROW = [1.0, 2.0]
@@ -87,7 +86,7 @@ class Served:
     def counted(self, metric: str) -> float:
         """Its own metric, of its pods, as Prometheus reads it."""
         total = 0.0
-        for pod in pods(self.model):
+        for pod in self.model.pods():
             proxy = f"/api/v1/namespaces/{self.model.namespace}/pods/{pod['metadata']['name']}:8081/proxy/metrics"
             lines = kubectl("get", "--raw", proxy).splitlines()
             total += sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{metric}{{"))

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from examples.demo import objects
 from examples.demo.load import load
 from examples.demo.model import Trained
 
@@ -40,11 +39,6 @@ def is_live(model: Model) -> bool:
     return "stepStartedAt" in model.get()["status"].get("rollout", {})
 
 
-def pods(model: Model, selector: str) -> list[str]:
-    listed = objects.find_all("pods", model.namespace, selector)
-    return [each["metadata"]["name"] for each in listed if "deletionTimestamp" not in each["metadata"]]
-
-
 def delete(model: Model, *pods: str) -> None:
     kubectl("delete", "pods", "-n", model.namespace, *pods)
 
@@ -58,10 +52,9 @@ def test_operator_router_and_a_candidate_pod_are_killed_in_the_middle_of_a_step(
         model.apply(OTHER, **spec)
         until(lambda: is_live(model), "the step")
         kubectl("delete", "pods", *OPERATOR, "--grace-period=0", "--force")
-        router = pods(model, f"app.kubernetes.io/instance={model.name},app.kubernetes.io/component=router")[0]
-        delete(model, router, "--wait=false")
+        delete(model, model.pod_names("router")[0], "--wait=false")
         candidate = model.get()["status"]["candidate"]["revision"]
-        delete(model, pods(model, f"modelward.io/revision={candidate}")[0], "--wait=false")
+        delete(model, model.pod_names(revision=candidate)[0], "--wait=false")
         until(lambda: phase(model) == "Promoted", "the promotion")
         model.settle()
     assert model.stable() == candidate

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
-from examples.demo import objects
 from examples.demo.load import load
 from examples.demo.model import Trained
 
@@ -25,12 +24,6 @@ def grpc(model: Model, trained: Trained) -> tuple[str, str, str]:
     return grpc_request(model, trained)
 
 
-def pods(model: Model, component: str) -> list[str]:
-    selector = f"app.kubernetes.io/instance={model.name},app.kubernetes.io/component={component}"
-    listed = objects.find_all("pods", model.namespace, selector)
-    return [each["metadata"]["name"] for each in listed if not each["metadata"].get("deletionTimestamp")]
-
-
 def change_the_model(model: Model) -> None:
     model.apply("digits/2/model.onnx", replicas=2, router={"replicas": 2})
     model.settle()
@@ -48,20 +41,20 @@ def end_a_server_pod(model: Model) -> None:
 
 def end_one(model: Model, component: str) -> None:
     """As a node that is drained does: SIGTERM, with the time that the pod asks for."""
-    name = pods(model, component)[0]
+    name = model.pod_names(component)[0]
     kubectl("delete", "pod", name, "-n", model.namespace, "--wait=true", "--timeout=120s")
-    until(lambda: len(pods(model, component)) == 2 and model.is_settled(), f"another {component} pod")
+    until(lambda: len(model.pod_names(component)) == 2 and model.is_settled(), f"another {component} pod")
 
 
 def scale_down(model: Model) -> None:
     model.apply("digits/1/model.onnx", replicas=1, router={"replicas": 1})
-    until(lambda: len(pods(model, "server")) == len(pods(model, "router")) == 1 and model.is_settled(), "one of each")
+    until(lambda: len(model.pods()) == len(model.pods("router")) == 1 and model.is_settled(), "one of each")
 
 
 def restart(model: Model) -> None:
-    before = set(pods(model, "server"))
+    before = set(model.pod_names("server"))
     kubectl("annotate", "--overwrite", "md", model.name, "modelward.io/restart=now", "-n", model.namespace)
-    until(lambda: not before & set(pods(model, "server")) and model.is_settled(), "other pods")
+    until(lambda: not before & set(model.pod_names("server")) and model.is_settled(), "other pods")
 
 
 @pytest.mark.parametrize(
@@ -96,9 +89,9 @@ def test_no_request_is_lost_by_another_platform(
     """A setting that changes every pod: no revision, no rollout, the same pods in number all the time."""
     model.apply("digits/1/model.onnx", replicas=2, router={"replicas": 2})
     model.settle()
-    stable, before = model.stable(), set(pods(model, "server"))
+    stable, before = model.stable(), set(model.pod_names("server"))
     with load(model.namespace, *rest(model, trained)) as running, other_size():
-        until(lambda: not before & set(pods(model, "server")), "other pods")
+        until(lambda: not before & set(model.pod_names("server")), "other pods")
         until(
             lambda: model.condition("PlatformCurrent")["status"] == "True" and model.is_settled(), "all of them ready"
         )

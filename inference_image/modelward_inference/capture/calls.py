@@ -54,6 +54,8 @@ def call(
     size = 0
     for origin, _, _ in asked:
         size += WEIGHT if origin is None else WEIGHT + len(origin[0]) + (2 * len(origin[1]) if origin[1] else 0)
+        if origin is not None and origin.trace:
+            size += len(origin.trace)
     for array in (*inputs.values(), *outputs.values()):
         size += array.nbytes + OVERHEAD if array.dtype.kind != "O" else OVERHEAD + _objects(array)
     return Call(inputs, outputs, rows, size, asked, time, now)

@@ -1,6 +1,7 @@
 """Outcomes on their way to the monitor: a connection for each request, over a Unix socket beside the batches' one.
 
-    server:  a frame of wire.py: head {"id": text, "encoding": text}, and the client's body as it came
+    server:  a frame of wire.py: head {"id": text, "encoding": text, "trace": the server's span, where one is kept}, and
+             the client's body as it came
     monitor: a frame: head {"status": number, "answer": {…}}, once it is known
 
 The monitor reads and judges them: here is only a pipe, so that no prediction waits for them. It answers when they are
@@ -65,14 +66,15 @@ class Outcomes:
         self._patience = patience
         self._free = AT_ONCE
 
-    async def hand_over(self, body: bytes, encoding: str) -> Told:
-        """`body`: as it came; `encoding`: of Content-Encoding."""
+    async def hand_over(self, body: bytes, encoding: str, trace: str = "") -> Told:
+        """`body`: as it came; `encoding`: of Content-Encoding; `trace`: the server's span, as traceparent."""
         if not self._free:
             return _later(f"{AT_ONCE} requests with outcomes are under way; send these again in a second")
         self._free -= 1
         try:
             async with asyncio.timeout(self._patience):
-                return await self._asked({"id": secrets.token_hex(8), "encoding": encoding[:50]}, body)
+                head = {"id": secrets.token_hex(8), "encoding": encoding[:50]}
+                return await self._asked({**head, "trace": trace} if trace else head, body)
         except TimeoutError:
             return _later(
                 "the monitor has not said that it has these outcomes; send them again: the same one twice counts once"

@@ -1,6 +1,8 @@
 """Whose rows they are: what a batch says of the requests behind it, in columns, since many are handled at once.
 
 Pure. A request of many rows may be in several batches, which `firsts` tells; requests are in the order of their rows.
+Of requests whose trace is kept, which are few, `traces` says where the monitor's span goes; without any, a batch says
+nothing of traces. What can't be read of them is left out: no row is lost because of a trace.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -8,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from modelward_inference.protocol.origin import ARMS, DIRECT, MAX_ID, MAX_KEY, UNKNOWN, Asked, arm_of
+from modelward_telemetry.context import Context, read
 
 WEIGHT: Final = 300
 """Bytes that one request takes in memory and in a batch, about, besides its names."""
@@ -16,6 +19,8 @@ TEXTS: Final = ("ids", "keys", "arms")
 COUNTS: Final = ("rows", "firsts")
 SECONDS: Final = ("times", "latencies")
 COLUMNS: Final = (*TEXTS, *COUNTS, *SECONDS)
+
+TRACES: Final = "traces"
 
 
 class RequestsError(ValueError):
@@ -26,7 +31,8 @@ class RequestsError(ValueError):
 class Requests:
     """One entry a request, in each column. `ids`; `keys`: the callers' own, or None; `arms`: see protocol/origin.py;
     `rows`: how many of the batch; `firsts`: number of the first of them in its request; `times`: when the model had
-    answered, seconds since the epoch; `latencies`: seconds from when the request was read until then."""
+    answered, seconds since the epoch; `latencies`: seconds from when the request was read until then. `traces`: no
+    column, but pairs of an entry's index, ascending, and the traceparent of the server's span."""
 
     ids: Sequence[str] = ()
     keys: Sequence[str | None] = ()
@@ -35,6 +41,7 @@ class Requests:
     firsts: Sequence[int] = ()
     times: Sequence[float] = ()
     latencies: Sequence[float] = ()
+    traces: Sequence[tuple[int, str]] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,19 +51,22 @@ class Requests:
         """Of calls of the model, each with its requests and when it ended: seconds since the epoch, and the same on the
         monotonic clock. `name`: makes an id for a request that has none."""
         found = cls([], [], [], [], [], [], [])
+        traces: list[tuple[int, str]] = []
         ids, keys, arms, rows, times, latencies = (  # many at a time: no look-up is made twice
             getattr(found, each).append for each in ("ids", "keys", "arms", "rows", "times", "latencies")
         )
         for asked, time, now in ended:
             for origin, count, arrived in asked:
-                request_id, key, split = origin or UNKNOWN
+                request_id, key, split, trace = origin or UNKNOWN
+                if trace:
+                    traces.append((len(found.ids), trace))
                 ids((request_id if request_id.isascii() else _clean(request_id))[:MAX_ID] or name())
                 keys(key)
                 arms(arm_of(split, revision))
                 rows(count)
                 times(time)
                 latencies(now - arrived if now > arrived else 0.0)
-        return replace(found, firsts=[0] * len(found.ids))
+        return replace(found, firsts=[0] * len(found.ids), traces=traces)
 
     def part(self, begin: int, end: int) -> "Requests":
         """Of the rows from `begin` up to `end`."""
@@ -68,10 +78,19 @@ class Requests:
             position += count
         columns = {name: [getattr(self, name)[index] for index, _, _ in picked] for name in COLUMNS}
         columns |= {"rows": [rows for _, rows, _ in picked], "firsts": [first for _, _, first in picked]}
-        return Requests(**columns)
+        places = {index: place for place, (index, _, _) in enumerate(picked)} if self.traces else {}
+        traces = [(places[index], trace) for index, trace in self.traces if index in places]
+        return Requests(**columns, traces=traces)
+
+    @property
+    def contexts(self) -> list[tuple[int, Context]]:
+        """Entries whose trace is kept, each with the span of the server."""
+        found = ((index, read(trace)) for index, trace in self.traces)
+        return [(index, context) for index, context in found if context is not None and context.sampled]
 
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in COLUMNS}
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        return {**columns, TRACES: self.traces} if self.traces else columns
 
     @classmethod
     def from_dict(cls, raw: Any, rows: int) -> Self:
@@ -87,7 +106,21 @@ class Requests:
             raise RequestsError("its requests can't be those of its rows")
         known = _are(raw["arms"], {str}, MAX_ID) and set(raw["arms"]) <= ARMS
         arms = raw["arms"] if known else [arm if type(arm) is str and arm in ARMS else DIRECT for arm in raw["arms"]]
-        return cls(**{**{name: raw[name] for name in COLUMNS}, "arms": arms})
+        traces = _traces(raw.get(TRACES), len(raw["ids"]))
+        return cls(**{**{name: raw[name] for name in COLUMNS}, "arms": arms}, traces=traces)
+
+
+def _traces(raw: Any, count: int) -> list[tuple[int, str]]:
+    """What can be read of it. `count`: of the requests."""
+    found: list[tuple[int, str]] = []
+    for each in raw if isinstance(raw, list) else ():
+        if not isinstance(each, list) or len(each) != 2:
+            continue
+        index, trace = each
+        later = type(index) is int and (found[-1][0] if found else -1) < index < count
+        if later and isinstance(trace, str) and read(trace) is not None:
+            found.append((index, trace))
+    return found
 
 
 def _clean(text: str) -> str:

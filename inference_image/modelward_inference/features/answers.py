@@ -24,12 +24,16 @@ from modelward_inference.protocol.messages import Input
 from modelward_inference.protocol.tensors import shown
 
 PRESENT = "present"
-OUTCOMES: Final = (PRESENT, "missing_refused", "missing_null", "missing_default", "stale_refused", "stale_used")
-"""What became of a value: as the store has it; or missing or stale, and by which rule."""
+AGELESS = "present_ageless"
+OUTCOMES: Final = (
+    PRESENT, AGELESS, "missing_refused", "missing_null", "missing_default", "stale_refused", "stale_used",
+)  # fmt: skip
+"""What became of a value: as the store has it, with maxAge though nobody knows its age; or missing or stale, and by
+which rule."""
 
-MALFORMED, DEFINITIONS, DATATYPES = "malformed", "definitions", "types"
+MALFORMED, DEFINITIONS, DATATYPES, UNTIMED = "malformed", "definitions", "types", "untimed"
 """Why an answer is of no use: it is none; it has other features than the model takes, or than are pinned; values are of
-another type than the model takes."""
+another type than the model takes; it has no event timestamps, and maxAge wants them."""
 
 _MISSING: Final = frozenset({"NOT_FOUND", "NULL_VALUE"})
 _STALE: Final = "OUTSIDE_MAX_AGE"
@@ -177,8 +181,14 @@ def _column(
                 why = "the store has no such entity" if status == "NOT_FOUND" else "the store has no value"
                 refused.append(_told(wanted, keys, row, why))
         else:
-            outcome = PRESENT
-            age = ages.of(times[row]) if settings.max_age is not None and times else None
+            limited = settings.max_age is not None
+            if limited and not times and status != _STALE:
+                raise AnswerError(
+                    UNTIMED, f"the feature server tells no event timestamps of {wanted.name!r}, so that "
+                    "spec.features.maxAge can't be held; leave maxAge out, or ask a feature server that tells them",
+                )  # fmt: skip
+            age = ages.of(times[row]) if limited and times else None
+            outcome = AGELESS if limited and age is None else PRESENT
             if status == _STALE or (age is not None and settings.max_age is not None and age > settings.max_age):
                 outcome = "stale_refused" if settings.on_stale == REFUSE else "stale_used"
                 if outcome == "stale_used" and value is None:  # the server keeps it back

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from modelward_inference.artifact.arrays import DTYPES, Array
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import InvalidConfiguration
@@ -118,9 +120,26 @@ def _column(given: Input, entity: Entity) -> list[Any]:
             if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
                 raise RequestError(f"{where}.data: a key has to be a text of 1 to {MAX_KEY} characters (BYTES)")
         return values
+    if array.dtype.kind == "f":
+        return _whole(array, where)
     if array.dtype.kind not in "iu" or any(not _INT64[0] <= value <= _INT64[1] for value in values):
         raise RequestError(f"{where}.data: keys have to be whole numbers of 64 bits (INT64)")
     return values
+
+
+def _whole(array: Array, where: str) -> list[Any]:
+    """Whole numbers that came as floats: 1.0 is 1 in JSON, and a data frame has them where another row has none. Only
+    as far as the type tells one number from the next: features of a neighbour's key would be somebody else's."""
+    end = float(2 ** (np.finfo(array.dtype).nmant + 1))
+    flat = array.reshape(-1)
+    bad = ~((flat == np.rint(flat)) & (np.abs(flat) < end))
+    if bad.any():
+        raise RequestError(
+            f"{where}.data holds {flat[bad][0]}: keys have to be whole numbers (INT64); as floats of "
+            f"{8 * array.dtype.itemsize} bits they may come below {end:.0f}, where each is told from the next"
+        )
+    found: list[Any] = flat.astype(np.int64).tolist()
+    return found
 
 
 def _default(name: str, datatype: str, text: str | None) -> Any:

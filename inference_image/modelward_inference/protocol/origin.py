@@ -35,11 +35,13 @@ ARMS: Final = frozenset({"stable", "candidate", "variant", COPY, DIRECT})
 
 
 class Origin(NamedTuple):
-    """`request_id`, `arms`: headers as they came, empty: there is none. `key`: None: there is none."""
+    """`request_id`, `arms`: headers as they came, empty: there is none. `key`: None: there is none. `trace`: as
+    traceparent, the span that the server makes of it; empty: none is kept."""
 
     request_id: str = ""
     key: str | None = None
     arms: str = ""
+    trace: str = ""
 
 
 UNKNOWN: Final = Origin()

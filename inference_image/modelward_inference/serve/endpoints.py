@@ -3,6 +3,7 @@
 Every error is `{"error": "…"}`, which is what tritonclient and the KServe client read.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -26,12 +27,18 @@ from modelward_inference.serve import triton
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.labelled import exposition
 from modelward_inference.telemetry.samples import ASKED_FOR, PAGE
+from modelward_inference.telemetry.tracing import Tracing
 from modelward_inference.telemetry.users import BUCKETS, HEADER
 
 EXTENSIONS = ["binary_tensor_data", *triton.EXTENSIONS]
 
 PRIVATE_PREFIX = "/modelward/"
 """What is below it is for the operator alone; who asks is known before (rest.py)."""
+
+OUTCOMES = "outcomes"
+"""The span of a request that tells outcomes."""
+
+REQUEST_ID = "x-request-id"
 
 MAX_DIGITS = 18
 """Of a sequence number: more can't be one."""
@@ -44,7 +51,7 @@ def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
-async def _told(outcomes: Outcomes | None, request: Request, revision: str, held: Held) -> Told:
+async def _told(outcomes: Outcomes | None, request: Request, revision: str, held: Held, trace: str) -> Told:
     """What becomes of a request that tells outcomes. Raises OverloadedError where there is no room for its body, and
     ClientDisconnect."""
     if outcomes is None:
@@ -59,10 +66,16 @@ async def _told(outcomes: Outcomes | None, request: Request, revision: str, held
             return told.too_large()
         held.add(len(part))
         parts.append(part)
-    return await outcomes.hand_over(b"".join(parts), request.headers.get("content-encoding", ""))
+    return await outcomes.hand_over(b"".join(parts), request.headers.get("content-encoding", ""), trace)
 
 
-def small_endpoints(plane: DataPlane, state: State, revision: str = "", outcomes: Outcomes | None = None) -> FastAPI:
+def small_endpoints(
+    plane: DataPlane,
+    state: State,
+    revision: str = "",
+    outcomes: Outcomes | None = None,
+    tracing: Tracing | None = None,
+) -> FastAPI:
     """The application that answers everything but inference. `outcomes`: brings them to the monitor; None: there is
     none."""
     app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None, redirect_slashes=False)
@@ -164,14 +177,21 @@ def small_endpoints(plane: DataPlane, state: State, revision: str = "", outcomes
     @app.post("/v2/models/{name}/outcomes", summary="What became of predictions", **_outcomes_documentation())
     async def take_outcomes(name: str, request: Request) -> Response:
         known(name)
+        began, traced = time.perf_counter(), None
+        if tracing is not None:
+            traced = tracing.begin(request.headers.get("traceparent", ""), request.headers.get("tracestate", ""))
         try:
             with plane.bodies.hold() as held:
-                found = await _told(outcomes, request, revision, held)
+                found = await _told(outcomes, request, revision, held, traced.traceparent if traced else "")
         except OverloadedError as error:
             found = Told(503, {"error": str(error)})
         except ClientDisconnect:  # nobody is there to answer
             found = Told(400, {"error": "the body did not come"})
         told.count(found)
+        if traced is not None:
+            labels, request_id = (plane.name, plane.version, "rest"), request.headers.get(REQUEST_ID, "")
+            seconds = time.perf_counter() - began
+            traced.end(labels, found.status, seconds, request_id=request_id, name=OUTCOMES)
         return _json(found.answer, found.status, {"retry-after": "1"} if found.later else None)
 
     @get("/metrics", summary="Prometheus metrics")

@@ -37,7 +37,7 @@ from modelward_inference.serve.endpoints import PRIVATE_PREFIX, small_endpoints
 from modelward_inference.serve.state import State as State  # adapters take it from here
 from modelward_inference.telemetry import metrics, users
 from modelward_inference.telemetry.requestlog import AccessLog, rows_of, whose
-from modelward_inference.telemetry.tracing import Tracing
+from modelward_inference.telemetry.tracing import Traced, Tracing
 from modelward_telemetry.logs import QUOTES
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = dict[bytes, bytes]
 
 REQUEST_ID = b"x-request-id"
-PARENT = b"traceparent"
+PARENT, TRACE_STATE = b"traceparent", b"tracestate"
 USERS = users.HEADER.encode()
 KEY = KEY_HEADER.encode()
 ARMS = ARMS_HEADER.encode()
@@ -141,7 +141,7 @@ class Rest:
         self._users = plane.users
         self._bodies = plane.bodies
         self._others = Guard(
-            small_endpoints(plane, state, revision, outcomes),
+            small_endpoints(plane, state, revision, outcomes, tracing),
             verifier,
             lambda path: path.startswith(PRIVATE_PREFIX),
             MAX_PRIVATE_BODY,
@@ -164,6 +164,8 @@ class Rest:
         exchange: http.Exchange | None = (scope.get("extensions") or {}).get(http.EXCHANGE)
         response: InferResponse | None = None
         refused = False
+        tracing = self._tracing
+        traced = None if tracing is None else tracing.begin(_text(headers, PARENT), _text(headers, TRACE_STATE))
         try:
             _check_type(headers)
             came = exchange.body(self._small) if exchange is not None else None
@@ -175,7 +177,7 @@ class Rest:
             else:
                 request = await self._request(headers, body, form, held)
             if self._plane.observed:
-                request.origin = _origin(headers, request)
+                request.origin = _origin(headers, request, traced)
             if self._plane.busy:
                 response = await self._while_connected(receive, self._plane.infer(request, deadline=deadline))
             else:
@@ -214,14 +216,11 @@ class Rest:
             self._users.count(
                 _text(headers, USERS), lambda name: _text(headers, name.encode()), status, seconds, refused=refused
             )
-        if self._tracing is not None:
+        if traced is not None:
             labels = (self._plane.name, self._plane.version, "rest")
-            parent = {"traceparent": _text(headers, PARENT), "tracestate": _text(headers, b"tracestate")}
             timing = response.timing if response else None
-            request_id = _text(headers, REQUEST_ID)
-            trace = self._tracing.record(parent, labels, status, seconds, timing, request_id=request_id)
-            if trace is not None:
-                self._requests.exemplify(status, seconds, trace)
+            traced.end(labels, status, seconds, timing, request_id=_text(headers, REQUEST_ID))
+            self._requests.exemplify(status, seconds, traced.trace_id)
         if self._access.active:
             self._access.take(
                 "rest", status, seconds, rows_of(response), _text(headers, REQUEST_ID), _text(headers, PARENT)
@@ -365,10 +364,11 @@ def _number(headers: Headers, name: bytes) -> int:
     return int(raw)
 
 
-def _origin(headers: Headers, request: InferRequest) -> Origin:
+def _origin(headers: Headers, request: InferRequest, traced: Traced | None) -> Origin:
     """Raises RequestError for a key that is none."""
     key = key_of(headers.get(KEY), request.parameters) if KEY in headers or request.parameters else None
-    return Origin(_text(headers, REQUEST_ID) or request.id or "", key, _text(headers, ARMS))
+    trace = "" if traced is None else traced.traceparent
+    return Origin(_text(headers, REQUEST_ID) or request.id or "", key, _text(headers, ARMS), trace)
 
 
 def _text(headers: Headers, name: bytes) -> str:

@@ -13,11 +13,11 @@ STORE_SECONDS = FastHistogram(
 )  # fmt: skip
 FAILURES = Counter(
     "modelward_features_failures", "Requests without features, by why: overloaded, timeout, unreachable, denied, "
-    "failed, malformed, definitions or types.", [*_MODEL, "reason"],
+    "failed, malformed, definitions, types or untimed.", [*_MODEL, "reason"],
 )  # fmt: skip
 VALUES = Counter(
-    "modelward_features_values", "Values that were looked up, by what became of them: present, missing_refused, "
-    "missing_null, missing_default, stale_refused or stale_used.", [*_MODEL, "outcome"],
+    "modelward_features_values", "Values that were looked up, by what became of them: present, present_ageless, "
+    "missing_refused, missing_null, missing_default, stale_refused or stale_used.", [*_MODEL, "outcome"],
 )  # fmt: skip
 PENDING = Gauge("modelward_features_pending", "Questions that the feature store has not answered yet.")
 INFO = Gauge(

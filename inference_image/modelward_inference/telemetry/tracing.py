@@ -1,13 +1,15 @@
 """Traces with W3C context, where they are switched on.
 
 A span for each request, below the caller's, and inside it how long the request waited and how long the model took. When
-off, nothing of it is imported beyond this and a request costs one comparison. Failure: InvalidConfiguration where
-traces are wanted and the variables can't be used.
+off, nothing of it is imported beyond this and a request costs a few comparisons. The span's place is known when the
+request begins: what is made of it later, by the monitor, goes below it. Failure: InvalidConfiguration where traces are
+wanted and the variables can't be used.
 """
 
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelward_inference.errors import InvalidConfiguration
@@ -15,11 +17,15 @@ from modelward_inference.protocol.messages import Timing
 from modelward_inference.telemetry import metrics
 
 if TYPE_CHECKING:
+    from modelward_telemetry.context import Context
     from modelward_telemetry.exporter import Exporter
     from modelward_telemetry.tracer import Tracer
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables; one of them switches traces on."""
+
+INFER = "infer"
+"""The span of a request for predictions."""
 
 MAX_ID = 128
 """Characters of a request's id that a span has: clients that ask without a router choose them."""
@@ -34,7 +40,7 @@ class Tracing:
     def __init__(self, tracer: "Tracer", revision: str = "", exporter: "Exporter | None" = None) -> None:
         from modelward_telemetry import context, spans
 
-        self._read = context.read
+        self._read, self._written = context.read, context.written
         self._kind = spans.SERVER
         self._tracer = tracer
         self._revision = revision
@@ -42,23 +48,25 @@ class Tracing:
         if exporter is not None:
             exporter.start()
 
+    def begin(self, traceparent: str, tracestate: str) -> "Traced | None":
+        """A request that has just come, by its headers. None: its trace is not kept."""
+        above = self._read(traceparent, tracestate)
+        at = self._tracer.begin(above)
+        return None if at is None else Traced(self, above, at, self._written(at))
+
     def record(
         self,
-        parent: Mapping[str, str],
+        traced: "Traced",
         labels: tuple[str, str, str],
         code: int | str,
         seconds: float,
         timing: Timing | None,
         failed: bool | None = None,
         request_id: str = "",
-    ) -> str | None:
-        """A request that has just been answered. `parent`: traceparent and tracestate; `labels`: model, version,
-        protocol; `failed`: by the server's fault, None: tell by HTTP's code. Gives the id of its trace; None: it is
-        not kept."""
-        above = self._read(parent["traceparent"], parent["tracestate"])
-        at = self._tracer.begin(above)
-        if at is None:
-            return None
+        name: str = INFER,
+    ) -> None:
+        """A request that has just been answered; see Traced.end."""
+        at = traced.at
         end = time.time_ns()
         model, version, protocol = labels
         told: dict[str, str | int | float] = {
@@ -75,18 +83,46 @@ class Tracing:
         if failed is None:
             failed = isinstance(code, int) and code >= 500
         begin = end - int(seconds * _NANOSECONDS)
-        self._tracer.end(at, above, "infer", begin, end, told, kind=self._kind, failed=failed)
+        self._tracer.end(at, traced.above, name, begin, end, told, kind=self._kind, failed=failed)
         if timing is not None:
             computed = end - int(timing.computed * _NANOSECONDS)
             queued = computed - int(timing.queued * _NANOSECONDS)
             self._tracer.part(at, "queue", queued, computed)
             self._tracer.part(at, "compute", computed, end)
-        return at.trace_id
 
     def shutdown(self) -> None:
         """Send what is left."""
         if self._exporter is not None:
             self._exporter.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A request whose trace is kept, while it is answered. `above`: the caller's span; `at`: the place of its own;
+    `traceparent`: which tells of that place."""
+
+    tracing: Tracing
+    above: "Context | None"
+    at: "Context"
+    traceparent: str
+
+    @property
+    def trace_id(self) -> str:
+        return self.at.trace_id
+
+    def end(
+        self,
+        labels: tuple[str, str, str],
+        code: int | str,
+        seconds: float,
+        timing: Timing | None = None,
+        failed: bool | None = None,
+        request_id: str = "",
+        name: str = INFER,
+    ) -> None:
+        """It has just been answered. `labels`: model, version, protocol; `failed`: by the server's fault, None: tell by
+        HTTP's code; `name`: of the span."""
+        self.tracing.record(self, labels, code, seconds, timing, failed, request_id, name)
 
 
 def from_environment(model: str, environment: Mapping[str, str] = os.environ, revision: str = "") -> Tracing | None:

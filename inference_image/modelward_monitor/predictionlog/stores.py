@@ -23,10 +23,6 @@ NAMES: Final = (
 
 PAGE: Final = 1000
 
-_DENIED: Final = {
-    "401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
-    "Forbidden",
-}  # fmt: skip
 _WHERE: Final = "spec.predictionLog.uri"
 _WHO: Final = "spec.predictionLog.credentialsSecret, or the rights of spec.serviceAccountName"
 
@@ -186,7 +182,9 @@ class S3:
             raise StoreError("Away", f"{self._uri}: the transfer broke off: {error}") from None
 
     def _told(self, code: str, error: Exception) -> tuple[str, str]:
-        if code in _DENIED:
+        from modelward_inference.fetch.s3 import DENIED  # with the client, which is there by now
+
+        if code in DENIED:
             what = (
                 "the log takes s3:PutObject, compaction and retention s3:ListBucket, s3:GetObject and s3:DeleteObject"
             )

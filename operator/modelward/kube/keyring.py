@@ -13,7 +13,7 @@ from typing import Any, Final
 from modelward.api import names
 from modelward.kube.client import Api, ApiError, ApiUnreachableError
 from modelward.kube.resources import SECRETS
-from modelward.net import key_rotation as keyring
+from modelward.net import key_rotation
 from modelward.net.key_rotation import Ring
 from modelward_auth.keys import KeyPair
 
@@ -63,7 +63,7 @@ class Keyring:
     async def _read(self) -> None:
         found = await self._api.get(SECRETS, self._namespace, NAME)
         ring = self._loaded(found)
-        due = keyring.advanced(ring, self._now(), KeyPair.new)
+        due = key_rotation.advanced(ring, self._now(), KeyPair.new)
         if due is not ring:
             try:
                 await self._write(due, found)
@@ -79,7 +79,7 @@ class Keyring:
         if secret is None:
             return Ring()
         try:
-            return keyring.load(base64.b64decode((secret.get("data") or {})[_KEY]).decode(), self._ring.held)
+            return key_rotation.load(base64.b64decode((secret.get("data") or {})[_KEY]).decode(), self._ring.held)
         except (ValueError, KeyError) as error:
             log.error("Secret %s/%s has no keys that can be read, and gets new ones: %s", self._namespace, NAME, error)
             return Ring()
@@ -89,7 +89,7 @@ class Keyring:
             "name": NAME, "namespace": self._namespace,
             "labels": {names.LABEL_NAME: "modelward-operator", names.LABEL_PART_OF: "modelward"},
         }  # fmt: skip
-        data = {_KEY: base64.b64encode(keyring.dump(ring).encode()).decode()}
+        data = {_KEY: base64.b64encode(key_rotation.dump(ring).encode()).decode()}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": data}
         if before is None:
             await self._api.create(SECRETS, self._namespace, secret)

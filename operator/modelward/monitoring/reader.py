@@ -16,9 +16,7 @@ from modelward.kube.cache import Key, Object
 from modelward.kube.client import Api, ApiError
 from modelward.kube.poller import PendingError, Poller, Question
 from modelward.kube.resources import CONFIG_MAPS
-from modelward.monitoring import judging as drift
-from modelward.monitoring import pooling, windows
-from modelward.monitoring import store as render
+from modelward.monitoring import judging, pooling, store, windows
 from modelward.monitoring.client import Answer, Monitors
 from modelward.monitoring.judging import Rules
 from modelward.monitoring.logreader import PredictionLogs
@@ -169,7 +167,7 @@ class Monitoring:
         """`offset`: of the wall clock to the monotonic one, seconds. Raises ApiError, ApiUnreachableError."""
         now = self._clock() + offset
         if not state.loaded:
-            name = render.store_name(state.revision)
+            name = store.store_name(state.revision)
             found = await self._api.get(CONFIG_MAPS, owner.namespace, name)
             state.taken = claim_of_another(found, owner) if found is not None else None
             state.saved = found if found is not None and belongs_to(found, owner) else None
@@ -200,7 +198,7 @@ class Monitoring:
         """
         known = state.pool.reference if state.pool else None
         if known is None and state.saved is not None:
-            known = render.stored_reference(state.saved)
+            known = store.stored_reference(state.saved)
         digests = {pod: _digest(answer) for pod, answer in answers.items()}
         present = {digest for digest in digests.values() if digest is not None}
         if known is not None and (known.source == "learned" or known.digest in present or not present):
@@ -218,10 +216,10 @@ class Monitoring:
     def _begin(self, state: _State, reference: Reference) -> None:
         """Go on where an earlier operator ended, or begin to count."""
         log.info("%s is compared with the reference %s", state.revision, reference.digest)
-        resumed = render.restored(state.saved, reference) if state.saved is not None else None
-        if state.saved is not None and render.is_damaged(state.saved, reference, resumed):
+        resumed = store.restored(state.saved, reference) if state.saved is not None else None
+        if state.saved is not None and store.is_damaged(state.saved, reference, resumed):
             state.damaged = (
-                f"What ConfigMap {render.store_name(state.revision)} held of the windows could not be read: somebody "
+                f"What ConfigMap {store.store_name(state.revision)} held of the windows could not be read: somebody "
                 "else has edited it. They begin anew"
             )
         state.pool, state.books = resumed or (pooling.opened(reference), {})
@@ -259,13 +257,13 @@ class Monitoring:
 
     async def _store(self, owner: ModelDeployment, state: _State, pool: Pool, books: Mapping[str, Book]) -> None:
         if state.taken is not None:
-            name = render.store_name(state.revision)
+            name = store.store_name(state.revision)
             state.not_stored = (
                 f"The windows can't be stored, so they begin anew with the operator: ConfigMap {name} {state.taken}"
             )
             return
         try:
-            await self._api.apply(CONFIG_MAPS, render.store(owner, state.revision, pool, books))
+            await self._api.apply(CONFIG_MAPS, store.store(owner, state.revision, pool, books))
         except ApiError as error:
             if not error.is_refusal:
                 raise
@@ -332,7 +330,7 @@ def _told(state: _State, wanted: Monitor) -> Monitored:
     if pool is not None and window is not None:
         if state.judged is None or state.judged[0] is not window:
             rules = Rules(state.readers[OWN].settings)
-            state.judged = (window, drift.judged(pool.reference, window, rules))
+            state.judged = (window, judging.judged(pool.reference, window, rules))
         decisions = state.judged[1]
     return Monitored(
         state.revision,

@@ -16,6 +16,9 @@ OUTCOMES_MOUNT: Final = "/mnt/outcomes"
 LOG_CREDENTIALS: Final = "/etc/modelward/log-credentials"
 OUTCOMES_CREDENTIALS: Final = "/etc/modelward/outcomes-credentials"
 
+EVERY: Final = "24h"
+"""How often it is evaluated, where spec says nothing."""
+
 POSTED: Final = "outcomes/v1/namespace={namespace}/model={model}"
 """In the prediction log's own folder: what clients post."""
 

@@ -15,7 +15,7 @@ from modelward.kube.client import Api, ApiError
 from modelward.kube.ends import ending_of, has_ended
 from modelward.kube.resources import JOBS, PODS
 from modelward.net.untrusted import quoted
-from modelward.quality import kept as keeping
+from modelward.quality import kept as quality_kept
 from modelward.quality.measured import Problem
 from modelward.retraining.triggers.job import CONFLICT, GRACE
 from modelward.revisions.diagnosis import Cures, problem_of_pods
@@ -38,7 +38,7 @@ LONGEST: Final = 500
 """Characters of an error that are told."""
 
 NO_EVALUATOR: Final = Problem(
-    keeping.NO_EVALUATOR,
+    quality_kept.NO_EVALUATOR,
     "This installation has no image that evaluates; its administrator has to name one in MODELWARD_EVALUATE_IMAGE",
 )
 
@@ -84,7 +84,7 @@ class EvaluationJobs:
         except ApiError as error:
             if error.is_refusal:
                 told = f"The API server refuses the Job that evaluates: {quoted(error.message, LONGEST)}"
-                self._refused = {of: (now, Problem(keeping.DELAYED, f"{told}. {self._cures.rejected}"))} | {
+                self._refused = {of: (now, Problem(quality_kept.DELAYED, f"{told}. {self._cures.rejected}"))} | {
                     each: said for each, said in self._refused.items() if now - said[0] < ASK_AGAIN
                 }
                 return self._refused[of][1]
@@ -92,7 +92,7 @@ class EvaluationJobs:
                 raise
             made = await self._api.get(JOBS, namespace, name)
         if made is not None and not _have_one_owner(made, manifest):
-            return Problem(keeping.DELAYED, f"There is a Job {name} that is not of {self._field}; delete it")
+            return Problem(quality_kept.DELAYED, f"There is a Job {name} that is not of {self._field}; delete it")
         if made is not None:
             self._cache.upsert(JOBS, made)
         return made
@@ -105,10 +105,10 @@ class EvaluationJobs:
         found = problem_of_pods([pod_facts(pod) for pod in pods if not has_ended(pod)], self._cures)
         if not pods and now - _began(body, now) > SILENT_AFTER:
             told = f"No pod of the Job {name} is made. `kubectl describe job {name}` may say why"
-            return Problem(keeping.DELAYED, f"{told}. {self._cures.rejected}")
+            return Problem(quality_kept.DELAYED, f"{told}. {self._cures.rejected}")
         if found is None or found.may_pass(now):
             return None
-        return Problem(keeping.DELAYED, f"The Job {name} does not go on: {found.message}")
+        return Problem(quality_kept.DELAYED, f"The Job {name} does not go on: {found.message}")
 
     def ended(self, owner: Key, body: Object) -> Ended | None:
         """None: it goes on, or its pod's end is not known yet."""

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from modelward.api.conditions import FEATURE_PARITY, Condition
-from modelward.api.driftpolicy import DriftPolicy
+from modelward.api.driftpolicy import DriftPolicy, Schedule
+from modelward.quality.evaluation import EVERY
 from modelward.quality.parity_found import ColumnParity, ParityKept
 from modelward.quality.parity_job import parity_basis
 from modelward.retraining.quality_status import LONGEST, told_of
+from modelward.retraining.schedule import ScheduleError, next_due
 from modelward.retraining.target import Memory
+from modelward.values.durations import period
 from modelward.values.times import show_time
 
 SHOWN: Final = 10
@@ -20,19 +23,29 @@ NAMED: Final = 3
 
 UNEQUAL, EQUAL, WAITING = "Unequal", "Equal", "Waiting"
 
+CHECKS: Final = 2
+"""That may fail, one after another, until what was found before them says nothing of today."""
 
-def parity_condition(policy: DriftPolicy, memories: Sequence[Memory]) -> Condition | None:
+
+def parity_condition(policy: DriftPolicy, memories: Sequence[Memory], now: float) -> Condition | None:
     """None where nothing is to be compared. False: a column of a target is surely unequal, whatever is unknown of
-    others; Unknown: nobody knows."""
+    others; Unknown: nobody knows, or knows any more. `now`: seconds since the epoch."""
     if policy.spec.parity is None:
         return None
     kept = [(each.name, each.parity or ParityKept()) for each in memories]
-    wrong = [(name, _said(each)) for name, each in kept if is_equal(policy, each) is False]
+    outdated = {name for name, each in kept if is_outdated(policy, each, now)}
+    wrong = [(name, _said(each)) for name, each in kept if is_equal(policy, each) is False and name not in outdated]
     if wrong:
         return Condition(FEATURE_PARITY, False, UNEQUAL, told_of(wrong, len(kept)))
     problems = [(name, each.problem) for name, each in kept if each.problem is not None]
     if problems:
-        told = [(name, problem.message) for name, problem in problems]
+        last = {name: each.at for name, each in kept if name in outdated and each.at is not None}
+        told = [
+            (name, f"The last check that went well was at {show_time(last[name])}. {problem.message}")
+            if name in last
+            else (name, problem.message)
+            for name, problem in problems
+        ]
         return Condition(FEATURE_PARITY, None, problems[0][1].reason, told_of(told, len(kept)))
     waiting = [(name, _why(each)) for name, each in kept if is_equal(policy, each) is None]
     if waiting or not kept:
@@ -45,6 +58,30 @@ def is_equal(policy: DriftPolicy, kept: ParityKept) -> bool | None:
     if kept.found is None or kept.basis != parity_basis(policy.spec):
         return None
     return not kept.found.unequal
+
+
+def is_outdated(policy: DriftPolicy, kept: ParityKept, now: float) -> bool:
+    """Whether checks have failed for so long that what was found before is no longer told as what is. `now`: seconds
+    since the epoch."""
+    parity = policy.spec.parity
+    if parity is None or kept.problem is None or kept.at is None:
+        return False
+    if parity.schedule is None:
+        return now >= kept.at + CHECKS * period(parity.every or EVERY)
+    schedule, due = Schedule(parity.schedule.cron, parity.schedule.time_zone), kept.at
+    try:
+        for _ in range(CHECKS):
+            due = next_due(schedule, due)
+    except ScheduleError:
+        return True  # nothing will ever be found again
+    return now >= due
+
+
+def of_this_spec(policy: DriftPolicy, kept: ParityKept | None) -> ParityKept | None:
+    """For metrics: nothing of what an earlier spec.parity asked for."""
+    if policy.spec.parity is None or kept is None or is_equal(policy, kept) is None:
+        return None
+    return kept
 
 
 def shown_parity(policy: DriftPolicy, kept: ParityKept | None) -> dict[str, Any] | None:

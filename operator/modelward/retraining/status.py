@@ -16,7 +16,7 @@ from modelward.retraining.parity_status import parity_condition, shown_parity
 from modelward.retraining.quality_status import measured_condition, quality_summary, shown_quality
 from modelward.retraining.run import Run
 from modelward.retraining.target import Memory
-from modelward.values.times import show_time
+from modelward.values.times import read_time, show_time
 
 DRIFTED_CONDITION: Final = "Drifted"
 
@@ -64,7 +64,7 @@ class Told:
 def build_status(policy: DriftPolicy, targets: Sequence[TargetState], now: str) -> dict[str, Any]:
     """The whole status. `targets`: ordered by name; `now`: RFC 3339, UTC."""
     memories = [each.memory for each in targets]
-    asked = (measured_condition(policy, memories), parity_condition(policy, memories))
+    asked = (measured_condition(policy, memories), parity_condition(policy, memories, read_time(now)))
     built = {
         "observedGeneration": policy.generation,
         "summary": _summary(policy, targets),

@@ -277,7 +277,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
             *prediction_log.mounts(owner, platform),
         ]  # fmt: skip
         logs = prediction_log.settings(owner, platform, revision)
-        told = {**shared, "MODEL_REVISION": revision, **logs}
+        told = {**shared, "MODEL_REVISION": revision, **logs, **tracing.variables(owner, platform)}
         init.append(identity.known(_monitor(told, container, spec.monitor, mounts, logs=bool(logs))))
     settings = {
         **_server_settings(spec),

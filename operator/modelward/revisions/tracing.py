@@ -1,5 +1,5 @@
-"""Traces of the pods: what OpenTelemetry's own variables tell a model's server. Only where the installation has a
-collector: without one, pods are what they were."""
+"""Traces of the pods: what OpenTelemetry's own variables tell a model's server and its monitor. Only where the
+installation has a collector: without one, pods are what they were."""
 
 from typing import Final
 from urllib.parse import quote
@@ -13,7 +13,8 @@ SAMPLER: Final = "parentbased_traceidratio"
 
 
 def variables(owner: ModelDeployment, platform: Platform) -> dict[str, str]:
-    """Of the server's container. They are the platform's, so that a change makes new pods and no new revision."""
+    """Of the server's container, and of the monitor's. They are the platform's, so that a change makes new pods and no
+    new revision."""
     if not platform.otlp_endpoint:
         return {}
     return {

@@ -15,9 +15,9 @@ from modelward.kube.resources import DEPLOYMENTS, PODS, SERVICES
 from modelward.revisions.ownership import belongs_to, is_pod_of
 from modelward.revisions.workloads import label, workload_facts
 from modelward.routing import routers
-from modelward.routing.envoy import objects as render_router
+from modelward.routing.envoy import objects as router_objects
 from modelward.routing.envoy.probe import RouterProbe
-from modelward.routing.gateway import accepted as gateway
+from modelward.routing.gateway import accepted
 from modelward.routing.gateway.accepted import ParentFacts, RouteFacts, Since
 from modelward.routing.routers import Stored, stored
 
@@ -39,7 +39,7 @@ class RouterObserver:
             pod
             for pod in self._cache.children(_key(owner), PODS)
             if label(pod, names.LABEL_COMPONENT) == names.COMPONENT_ROUTER
-            and is_pod_of(pod, render_router.name_of(owner))
+            and is_pod_of(pod, router_objects.name_of(owner))
         ]
         if owner.spec.router.gateway is None:
             facts = self._own_envoy(owner, own, pods, asked, revisions)
@@ -91,7 +91,7 @@ class RouterObserver:
         asked: set[str],
         revisions: Mapping[str, RevisionFacts],
     ) -> RouterFacts:
-        body = self._cache.get(DEPLOYMENTS, owner.namespace, render_router.name_of(owner))
+        body = self._cache.get(DEPLOYMENTS, owner.namespace, router_objects.name_of(owner))
         workload = workload_facts(body, pods) if body and belongs_to(body, owner) else None
         if own is None:
             return RouterFacts(workload)
@@ -120,9 +120,9 @@ class RouterObserver:
         live = last.get("live") is True and last.get("configVersion") == own.version
         routed = (own.routes.stable, *(arm.revision for arm in own.routes.arms))
         complete = [name for name, facts in revisions.items() if facts.workload.complete and facts.addressed]
-        trusted = gateway.trusted(route, routed, live)
-        since = self._since[key] = gateway.holding(route, complete, self._since.get(key), trusted, now)
-        return gateway.gateway_facts(route, since, now)
+        trusted = accepted.trusted(route, routed, live)
+        since = self._since[key] = accepted.holding(route, complete, self._since.get(key), trusted, now)
+        return accepted.gateway_facts(route, since, now)
 
 
 def _key(owner: ModelDeployment) -> Key:

@@ -24,8 +24,8 @@ from modelward.kube.resources import (
 from modelward.platform import Platform
 from modelward.revisions.ownership import is_ours
 from modelward.routing.envoy import certificate
-from modelward.routing.envoy import objects as router
-from modelward.routing.gateway import route as gateway
+from modelward.routing.envoy import objects as router_objects
+from modelward.routing.gateway import route
 from modelward.routing.stored import load_routes
 
 
@@ -58,7 +58,7 @@ class OwnEnvoy:
     """An Envoy for each model: clients call its Service, and its pods follow a ConfigMap."""
 
     def objects(self, owner: ModelDeployment) -> tuple[tuple[Resource, str], ...]:
-        name = router.name_of(owner)
+        name = router_objects.name_of(owner)
         return (
             (SERVICES, owner.name), (DISRUPTION_BUDGETS, name), (DEPLOYMENTS, name), (CONTROLLER_REVISIONS, name),
             (CONFIG_MAPS, name),
@@ -73,17 +73,17 @@ class OwnEnvoy:
         *,
         tls: bool = False,
     ) -> Iterator[Mapping[str, Any]]:
-        return router.manifests(owner, platform, routes, progress, tls=tls)
+        return router_objects.manifests(owner, platform, routes, progress, tls=tls)
 
     def version_of(self, owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
-        return router.version_of(owner, platform, routes)
+        return router_objects.version_of(owner, platform, routes)
 
 
 class GatewayApi:
     """An HTTPRoute for each model, below Gateways that somebody else runs."""
 
     def objects(self, owner: ModelDeployment) -> tuple[tuple[Resource, str], ...]:
-        return ((HTTP_ROUTES, gateway.name_of(owner)),)
+        return ((HTTP_ROUTES, route.name_of(owner)),)
 
     def manifests(
         self,
@@ -94,10 +94,10 @@ class GatewayApi:
         *,
         tls: bool = False,  # noqa: ARG002
     ) -> Iterator[Mapping[str, Any]]:
-        return gateway.manifests(owner, platform, routes, progress)
+        return route.manifests(owner, platform, routes, progress)
 
     def version_of(self, owner: ModelDeployment, platform: Platform, routes: RouteTable) -> str:
-        return gateway.version_of(owner, platform, routes)
+        return route.version_of(owner, platform, routes)
 
 
 OWN_ENVOY: Final = OwnEnvoy()

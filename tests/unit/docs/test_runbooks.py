@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from manifests.alerts import generate
-from manifests.alerts.rules import RUNBOOKS
+from manifests.alerts import generate, published
+from manifests.alerts.rules import BOOKS as FOLDER
 from modelward.api import names
 from modelward.rollouts.trial import COMMANDS
 from modelward.routing import network_policies
@@ -84,7 +84,33 @@ def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
     for each in generate.alerts():
         book = ROOT / "docs/runbooks" / f"{each.runbook}.md"
         assert book.read_text().splitlines()[0] == f"# {each.name}"
-        assert each.rendered(RUNBOOKS)["annotations"]["runbook_url"] == f"{RUNBOOKS}/{book.name}"
+        told = each.rendered("https://x.example/books")["annotations"]
+        assert (told["runbook"], told["runbook_url"]) == (
+            f"{FOLDER}/{book.name}",
+            f"https://x.example/books/{book.name}",
+        )
+        assert (ROOT / told["runbook"]).is_file()
+        assert "runbook_url" not in each.rendered("")["annotations"], "no link, rather than one to nowhere"
+
+
+@pytest.mark.parametrize(
+    ("remote", "page"),
+    [
+        ("https://github.com/acme/modelward.git", "https://github.com/acme/modelward"),
+        ("https://ann:hunter2@git.example.com:8443/ml/ops/modelward", "https://git.example.com:8443/ml/ops/modelward"),
+        ("git@gitlab.com:acme/modelward.git", "https://gitlab.com/acme/modelward"),
+        ("ssh://git@git.example.com:2222/acme/modelward.git/", "https://git.example.com/acme/modelward"),
+        ("/srv/git/modelward", None),
+        ("file:///srv/git/modelward", None),
+        ("../modelward", None),
+        ("https://github.com/modelward", None),
+        ("https://github.com/a/b?c=d e", "https://github.com/a/b"),
+        ("https://github.com:x/a/b", None),
+        ("", None),
+    ],
+)
+def test_a_clone_knows_by_its_remote_where_its_runbooks_can_be_read(remote: str, page: str | None) -> None:
+    assert published.address_of(remote) == (None if page is None else f"{page}/blob/HEAD/{FOLDER}")
 
 
 def test_the_page_for_users_has_every_alert_with_its_severity() -> None:

@@ -143,7 +143,7 @@ def test_a_large_request_in_pieces_numbers_its_rows_on() -> None:
 
 def test_heads_stay_short_however_many_requests_with_long_names_wait() -> None:
     buffer = Buffer(256 << 20)
-    long = Origin("i" * 1000, '"' * MAX_KEY)
+    long = Origin("i" * 1000, '"' * MAX_KEY, trace=TRACE)
     for _ in range(2 * MOST_REQUESTS + 10):
         buffer.take({"x": np.ones(1)}, {}, 1, [(long, 1, 0.0)])
     found = frames(buffer)
@@ -179,6 +179,40 @@ def test_requests_that_cant_be_are_told(change: dict[str, Any]) -> None:
     assert Requests.from_dict(GOOD, 2).ids == ["a"]
     with pytest.raises(RequestsError):
         Requests.from_dict({**GOOD, **change}, 2)
+
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+def test_a_span_travels_with_its_request_and_with_no_other() -> None:
+    buffer = Buffer(64 << 20)
+    x = np.arange(300_000.0).reshape(-1, 2)
+    buffer.take({"x": x}, {}, len(x), [(Origin("one"), 50_000, 0.0), (Origin("two", trace=TRACE), 100_000, 0.0)])
+    buffer.take({"x": np.ones((1, 2))}, {}, 1, [(Origin("three"), 1, 0.0)])
+    buffer.take({"x": np.ones((1, 2))}, {}, 1, [(Origin("four", trace=TRACE), 1, 0.0)])
+    rows = {"two": 0, "four": 0}
+    batches = frames(buffer)
+    for batch in batches:
+        assert batch.requests is not None
+        for index, context in batch.requests.contexts:
+            assert (context.trace_id, context.span_id) == (TRACE[3:35], TRACE[36:52])
+            rows[batch.requests.ids[index]] += batch.requests.rows[index]
+        assert ("traces" in batch.requests.to_dict()) is bool(batch.requests.traces)
+    assert rows == {"two": 100_000, "four": 1}
+    assert sum(not (batch.requests or Requests()).traces for batch in batches) >= 1
+
+
+@pytest.mark.parametrize(
+    "traces",
+    [
+        None, {}, [1], [[0]], [[0, "x"]], [[0, 1]], [["0", TRACE]], [[1, TRACE]], [[-1, TRACE]], [[True, TRACE]],
+        [[0, TRACE.replace("-", "_")]],
+    ],
+)  # fmt: skip
+def test_a_trace_that_cant_be_read_costs_no_row(traces: Any) -> None:
+    found = Requests.from_dict({**GOOD, "traces": traces}, 2)
+    assert (found.ids, found.traces) == (["a"], [])
+    assert Requests.from_dict({**GOOD, "traces": [[0, TRACE], [0, TRACE]]}, 2).traces == [(0, TRACE)]
 
 
 def test_an_arm_of_another_release_is_none_of_ours() -> None:

@@ -12,6 +12,7 @@ from prometheus_client.samples import Exemplar
 from tritonclient.grpc import service_pb2 as pb
 from tritonclient.grpc import service_pb2_grpc
 
+from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.protocol.messages import DeadlineExceededError
 from modelward_inference.serve.rest import Rest
@@ -133,6 +134,29 @@ async def test_a_bucket_of_latency_leads_to_the_trace_of_its_last_request(record
         status, page, headers = await call(app, b"", path="/metrics", method="GET", accept=other)
         assert headers["content-type"].startswith("text/plain; version=0.0.4")
         assert b"trace_id" not in page
+
+
+def handed_over(plane: DataPlane) -> list[str]:
+    """What the monitor is told of the spans of requests, from now on."""
+    told: list[str] = []
+    plane.observe(lambda _inputs, _outputs, _rows, asked: told.extend(each[0].trace for each in asked if each[0]))
+    return told
+
+
+async def test_what_is_captured_over_rest_goes_below_the_span_of_its_request(recorded: Recorded) -> None:
+    plane = data_plane(Echo())
+    told = handed_over(plane)
+    for app in (Rest(plane, State(), 10_000), Rest(plane, State(), 10_000, recorded.tracing)):
+        for flag in ("00", "01"):
+            assert (await call(app, body(), traceparent=PARENT[:-2] + flag))[0] == 200
+    assert told == ["", "", "", f"00-{TRACE}-{recorded.spans['infer'].span_id}-01"]
+
+
+def test_what_is_captured_over_grpc_goes_below_the_span_of_its_request(recorded: Recorded) -> None:
+    with Served(Identity("FP32"), tracing=recorded.tracing) as served:
+        told = handed_over(served.plane)
+        infer(served)
+    assert told == [f"00-{TRACE}-{recorded.spans['infer'].span_id}-01"]
 
 
 class Refusing(Identity):

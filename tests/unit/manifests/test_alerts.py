@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from manifests.alerts import generate
-from manifests.alerts.rules import RUNBOOKS, Alert
+from manifests.alerts.rules import BOOKS, Alert
 from promserver.promtool import EVER, Promtool, firing, series
 
 ROOT = Path(__file__).parents[3]
@@ -406,7 +406,7 @@ def test_the_ticket_of_a_drift_has_its_numbers(promtool: Promtool) -> None:
             "description": "4 features drifted in the last window, more than chance and the thresholds of the policy "
             "allow. amount: ks is 3.00 times what it would have to reach; age: psi is 2.50 times what it would have to "
             "reach; city: psi is 2.10 times what it would have to reach; docs/drift-report.md shows all of them.",
-            "runbook_url": f"{RUNBOOKS}/{rule.runbook}.md",
+            "runbook": f"{BOOKS}/{rule.runbook}.md",
         },
     }
     wanted = {"eval_time": "45m", "alertname": rule.name, "exp_alerts": [expected]}

@@ -9,9 +9,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from modelward import telemetry
-from modelward.api import names
+from modelward.api import driftpolicy, names
 from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
+from modelward.quality.parity_found import ParityFound, ParityKept
+from modelward.quality.parity_job import parity_basis
 from modelward.reconcilers.driftpolicy.elsewhere import STOP_WITHIN
 from modelward.reconcilers.driftpolicy.reconcile import RESULTS
 from modelward.retraining.going import read_going
@@ -101,6 +103,29 @@ def test_metrics_tell_of_no_target_that_is_gone_and_of_no_policy() -> None:
     world.settle()
     world.reconcile("nightly")
     assert (world.operator.shown(), failed()) == ({("ml", "drift"): ()}, None)
+
+
+def test_metrics_tell_nothing_of_what_spec_parity_asked_for_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Jobs that compare are tests/unit/reconcilers/test_evaluations.py's; here is what the last one said."""
+    world, _ = by_webhook()
+    asked: dict[str, Any] = {"features": {"uri": "s3://lake/f", "time": "since"}}
+    world.edit("drift", parity=asked)
+    spec = driftpolicy.parse(world.store[DRIFT_POLICIES]["drift"]).spec
+    kept = ParityKept(basis=parity_basis(spec), found=ParityFound("r1", 1, {}, 1, 0, ()))
+
+    async def step(*_: object) -> tuple[ParityKept, None]:
+        return kept, None
+
+    monkeypatch.setattr(world.operator._parity, "step", step)
+
+    def told() -> list[ParityKept | None]:
+        return [each.parity for each in world.operator.shown()["ml", "drift"]]
+
+    world.settle()
+    assert told() == [kept]
+    world.edit("drift", parity={**asked, "threshold": "0.3"})
+    world.settle()
+    assert told() == [None]
 
 
 def finalizers(world: World) -> list[str]:

@@ -11,14 +11,17 @@ from modelward.quality.parity_found import ColumnParity, Example, ParityFound, P
 from modelward.quality.parity_job import parity_basis
 from modelward.retraining.events import health_transitions
 from modelward.retraining.memory import read_memory, show_memory
+from modelward.retraining.parity_status import of_this_spec
 from modelward.retraining.status import TargetState, Told, build_status
 from modelward.retraining.target import Memory
 from modelward.statusmetrics import StatusMetrics
+from modelward.values.times import read_time, show_time
 from unit.drift.test_verdicts import policy
 
 from .test_status import CALM, NOW, STATUS
 
 DAY = 86400.0
+TODAY = read_time(NOW)
 GIVEN = policy(parity={"features": {"uri": "s3://lake/f", "time": "since"}, "examples": 1})
 FAILED = Problem("EvaluationFailed", "The Job j failed: there is no bucket 'lake'")
 
@@ -32,7 +35,7 @@ def kept(wrong: int = 0, **fields: Any) -> ParityKept:
     counts = {"predictions": 1000, "withoutFeatures": 150, "withoutKey": 50}
     found = ParityFound("r1", 800, counts, 12, wrong, columns, examples)
     since = {f"input.{at}": "2026-02-11" for at in range(wrong)}
-    known = ParityKept("j", 9 * DAY, parity_basis(GIVEN.spec), 8 * DAY, 9 * DAY, "m", 9 * DAY, since, found=found)
+    known = ParityKept("j", 9 * DAY, parity_basis(GIVEN.spec), 8 * DAY, 9 * DAY, "m", TODAY - DAY, since, found=found)
     return replace(known, **fields)
 
 
@@ -69,6 +72,39 @@ def test_the_condition_says_what_is_known(
     found = condition(status_of(*parities))
     assert found[:2] == (status, reason)
     assert words in found[2]
+
+
+NIGHTLY: dict[str, Any] = {"schedule": {"cron": "0 2 * * *"}}
+HOURLY: dict[str, Any] = {"every": "1h"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "hours", "known"),
+    [
+        ({}, 47, True), ({}, 48, False), (HOURLY, 1.9, True), (HOURLY, 2, False),
+        # Of midnight: at 2 o'clock of each of the two days before it a check was due.
+        (NIGHTLY, 45, True), (NIGHTLY, 47, False), ({"schedule": {"cron": "never"}}, 1, False),
+    ],
+)  # fmt: skip
+def test_what_was_found_is_not_told_for_ever_while_checks_fail(asked: Any, hours: float, known: bool) -> None:
+    given = policy(parity={"features": {"uri": "s3://lake/f", "time": "since"}, **asked})
+    then = TODAY - hours * 3600
+    failing = kept(1, basis=parity_basis(given.spec), at=then, problem=FAILED)
+    status, reason, message = condition(status_of(failing, given=given))
+    if known:
+        assert (status, reason) == ("False", "Unequal")
+    else:
+        assert (status, reason) == ("Unknown", "EvaluationFailed")
+        assert message.startswith(f"The last check that went well was at {show_time(then)}. The Job j failed")
+    going_well = kept(1, basis=parity_basis(given.spec), at=then)
+    assert condition(status_of(going_well, given=given))[:2] == ("False", "Unequal"), "no check has failed"
+
+
+def test_metrics_have_nothing_of_what_was_asked_before() -> None:
+    assert of_this_spec(GIVEN, kept(1)) == kept(1)
+    assert of_this_spec(GIVEN, kept(1, basis="of another wish")) is None
+    assert of_this_spec(policy(), kept(1)) is None
+    assert of_this_spec(GIVEN, None) is None
 
 
 def test_numbers_of_the_worst_columns_are_shown_and_values_only_where_they_are_asked_for() -> None:

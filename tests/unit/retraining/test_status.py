@@ -83,7 +83,8 @@ def test_a_status_is_built_from_what_is_there_and_fits_the_crd() -> None:
     assert status["counts"] == {
         "targets": 1, "drifted": 1, "stalled": 0, "starting": 0, "running": 0, "rollingOut": 1,
     }  # fmt: skip
-    assert build_status(policy(status), [TargetState(FULL, RUN, "waits")], "later") == status, "nothing to write"
+    later = "2026-01-01T00:00:09Z"
+    assert build_status(policy(status), [TargetState(FULL, RUN, "waits")], later) == status, "nothing to write"
 
 
 def test_a_policy_of_five_hundred_models_that_all_drift_has_a_status_that_fits() -> None:

@@ -2,21 +2,26 @@
 
 from dataclasses import replace
 
+import pytest
+
 from builders import PLATFORM, owner
+from modelward.api.modeldeployment import Monitor
 from modelward.revisions import deployment
 from modelward.routing.envoy import objects
 
 TRACED = replace(PLATFORM, otlp_endpoint="http://collector:4318", trace_share=0.05)
 
 
-def variables(platform: object) -> dict[str, str]:
-    spec = deployment._pod_spec(owner(), platform, owner().spec.model, "fraud-0123456789")  # type: ignore[arg-type]
-    return {each["name"]: each.get("value", "") for each in spec["containers"][0]["env"] if "OTEL" in each["name"]}
+def variables(platform: object, container: str) -> dict[str, str]:
+    spec = deployment._pod_spec(owner(monitor=Monitor()), platform, owner().spec.model, "fraud-0123456789")  # type: ignore[arg-type]
+    (found,) = [each for each in (*spec["containers"], *spec["initContainers"]) if each["name"] == container]
+    return {each["name"]: each.get("value", "") for each in found["env"] if "OTEL" in each["name"]}
 
 
-def test_pods_are_told_by_opentelemetrys_own_variables_and_without_a_collector_nothing() -> None:
-    assert variables(PLATFORM) == {}
-    assert variables(TRACED) == {
+@pytest.mark.parametrize("container", ["server", "monitor"])
+def test_pods_are_told_by_opentelemetrys_own_variables_and_without_a_collector_nothing(container: str) -> None:
+    assert variables(PLATFORM, container) == {}
+    assert variables(TRACED, container) == {
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
         "OTEL_TRACES_SAMPLER_ARG": "0.05", "OTEL_RESOURCE_ATTRIBUTES": "k8s.namespace.name=ml",
     }  # fmt: skip

@@ -13,6 +13,8 @@ from modelward.routing.envoy import bootstrap
 from modelward.routing.envoy.tracing import Collector
 from otlp import Receiver, attributes
 from unit.inference.processes import ServerProcess
+from unit.monitor.predictionlog.logs import settings
+from unit.monitor.worlds import MonitorProcess
 
 REVISION, ROUTER, PATH = "m-0123456789", "m-router", "/v2/models/m/infer"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -27,10 +29,14 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def server(tmp_path: Path, receiver: Receiver) -> Iterator[ServerProcess]:
-    folder = tmp_path / "server"
+    """With a monitor, which keeps a prediction log."""
+    folder, store = tmp_path / "server", tmp_path / "store"
     folder.mkdir()
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "MODEL_REVISION": REVISION, "DRAIN_SECONDS": "0"}
-    with ServerProcess(folder, **settings) as running:
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.endpoint, "MODEL_REVISION": REVISION}
+    with (
+        MonitorProcess(folder, **settings(store, **told)) as monitor,
+        ServerProcess(folder, **told, DRAIN_SECONDS="0", CAPTURE_SOCKET=str(monitor.socket)) as running,
+    ):
         yield running
 
 
@@ -45,13 +51,16 @@ def envoy(tmp_path: Path, program: Path, receiver: Receiver, server: ServerProce
     running.close()
 
 
+def post(envoy: LiveEnvoy, path: str, body: bytes, **headers: str) -> int:
+    url = f"http://127.0.0.1:{envoy.ports['traffic']}{path}"
+    return envoy.http.request("POST", url, body=body, headers={"content-type": "application/json", **headers}).status
+
+
 def infer(envoy: LiveEnvoy, **headers: str) -> None:
-    url = f"http://127.0.0.1:{envoy.ports['traffic']}{PATH}"
-    answer = envoy.http.request("POST", url, body=BODY, headers={"content-type": "application/json", **headers})
-    assert answer.status == 200, answer.data
+    assert post(envoy, PATH, BODY, **headers) == 200
 
 
-def test_a_clients_trace_goes_through_router_and_server(receiver: Receiver, envoy: LiveEnvoy) -> None:
+def test_a_clients_trace_goes_through_router_server_and_monitor(receiver: Receiver, envoy: LiveEnvoy) -> None:
     # Neither who has no trace, nor who asks for one by Envoy's own headers, nor whose beginner keeps none is kept.
     infer(envoy)
     infer(envoy, **{"x-client-trace-id": "1", "x-envoy-force-trace": "true"})
@@ -73,6 +82,27 @@ def test_a_clients_trace_goes_through_router_and_server(receiver: Receiver, envo
     assert of_server["batch_requests"] == 1
     assert of_server["request_id"] == of_router["guid:x-request-id"]
     assert 0 < of_server["compute_seconds"] < (served.end_time_unix_nano - served.start_time_unix_nano) / 1e9
+    (observed,) = receiver.wait_for("m-monitor", 1)
+    assert (observed.name, observed.trace_id.hex()) == ("observe", TRACE)
+    assert observed.parent_span_id == served.span_id
+    of_monitor = attributes(observed)
+    assert 0 <= of_monitor.pop("delay_seconds") < 60
+    assert of_monitor.pop("batch_requests") >= 1
+    request_id = of_server["request_id"]
+    assert of_monitor == {"revision": REVISION, "request_id": request_id, "rows": 2, "logged": True}
+
+    # What becomes of it is told within another trace, which goes the same way.
+    told = orjson.dumps({"request_id": request_id, "value": 1})
+    other = TRACE[::-1]
+    assert post(envoy, "/v2/models/m/outcomes", told, traceparent=f"00-{other}-{SPAN}-01") == 202
+    (routed,) = [span for span in receiver.wait_for(ROUTER, 2) if span.trace_id.hex() == other]
+    (taken,) = [span for span in receiver.wait_for("m", 4) if span.trace_id.hex() == other]
+    (kept,) = [span for span in receiver.wait_for("m-monitor", 2) if span.trace_id.hex() == other]
+    assert (taken.name, kept.name) == ("outcomes", "keep")
+    assert [routed.parent_span_id.hex(), taken.parent_span_id, kept.parent_span_id] == [
+        SPAN, routed.span_id, taken.span_id
+    ]  # fmt: skip
+    assert (attributes(taken)["code"], attributes(kept)["code"], attributes(kept)["outcomes"]) == ("202", "202", 1)
 
 
 def test_a_router_without_a_collector_knows_nothing_of_traces() -> None:

@@ -38,7 +38,7 @@ from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry import metrics, users
 from modelward_inference.telemetry.requestlog import AccessLog, rows_of, whose
-from modelward_inference.telemetry.tracing import Tracing
+from modelward_inference.telemetry.tracing import Traced, Tracing
 from modelward_telemetry.logs import QUOTES
 
 log = logging.getLogger(__name__)
@@ -116,10 +116,13 @@ class Service:
         began = time.perf_counter()
         code, words, answer, refused = grpc.StatusCode.OK, "", b"", False
         response: InferResponse | None = None
+        traced = None
+        if self._tracing is not None:
+            traced = self._tracing.begin(_metadata(context, PARENT), _metadata(context, "tracestate"))
         try:
-            answer, response = await self._infer(body, context)
+            answer, response = await self._infer(body, context, traced)
         except asyncio.CancelledError:
-            self._record(grpc.StatusCode.CANCELLED, began, context)
+            self._record(grpc.StatusCode.CANCELLED, began, context, traced)
             raise
         except Exception as error:
             code, words = _explained(error)
@@ -127,7 +130,7 @@ class Service:
             if code is grpc.StatusCode.INTERNAL:
                 extra = {QUOTES: True, **whose(_metadata(context, REQUEST_ID), _metadata(context, PARENT))}
                 log.error("the model failed", exc_info=error, extra=extra)
-        self._record(code, began, context, response)
+        self._record(code, began, context, traced, response)
         if where := _metadata(context, users.HEADER):
             seconds = time.perf_counter() - began
             self._users.count(where, lambda name: _metadata(context, name), code.name, seconds, refused=refused)
@@ -138,7 +141,7 @@ class Service:
             await context.abort(code, _shortened(words))
         return answer
 
-    async def _infer(self, body: bytes, context: Context) -> tuple[bytes, InferResponse]:
+    async def _infer(self, body: bytes, context: Context, traced: Traced | None) -> tuple[bytes, InferResponse]:
         remaining = context.time_remaining()
         deadline = None if remaining is None else time.monotonic() + remaining
         bodies = self._plane.bodies
@@ -150,28 +153,30 @@ class Service:
             else:
                 request = await bodies.read(Reading(self._reader.decode), body, held)
             if self._plane.observed:
-                request.origin = _origin(context, request)
+                request.origin = _origin(context, request, traced)
             response = await self._plane.infer(request, deadline=deadline)
             if is_large(response):
                 return await bodies.apart(messages.encode, response, request), response
             return messages.encode(response, request), response
 
     def _record(
-        self, code: grpc.StatusCode, began: float, context: Context, response: InferResponse | None = None
+        self,
+        code: grpc.StatusCode,
+        began: float,
+        context: Context,
+        traced: Traced | None,
+        response: InferResponse | None = None,
     ) -> None:
         seconds = time.perf_counter() - began
         self._requests.observe(code.name, seconds)
         if self._access.active:
             ids = (_metadata(context, REQUEST_ID), _metadata(context, PARENT))
             self._access.take("grpc", code.name, seconds, rows_of(response), *ids)
-        if self._tracing is not None:
+        if traced is not None:
             labels = (self._plane.name, self._plane.version, "grpc")
-            parent = {name: _metadata(context, name) for name in (PARENT, "tracestate")}
-            failed = code in _FAILURES
-            timing, request_id = response.timing if response else None, _metadata(context, REQUEST_ID)
-            trace = self._tracing.record(parent, labels, code.name, seconds, timing, failed, request_id)
-            if trace is not None:
-                self._requests.exemplify(code.name, seconds, trace)
+            timing = response.timing if response else None
+            traced.end(labels, code.name, seconds, timing, code in _FAILURES, _metadata(context, REQUEST_ID))
+            self._requests.exemplify(code.name, seconds, traced.trace_id)
 
     async def _server_live(self, _: bytes, __: Context) -> bytes:
         return types.ServerLiveResponse(live=True).SerializeToString()
@@ -251,11 +256,12 @@ def _metadata(context: Context, name: str) -> str:
     return next((str(value) for key, value in context.invocation_metadata() or () if key == name), "")
 
 
-def _origin(context: Context, request: InferRequest) -> Origin:
+def _origin(context: Context, request: InferRequest, traced: Traced | None) -> Origin:
     """Raises RequestError for a key that is none."""
     sent = dict(context.invocation_metadata() or ())
     key = key_of(sent.get(KEY_HEADER), request.parameters)
-    return Origin(str(sent.get(REQUEST_ID, "")) or request.id or "", key, str(sent.get(ARMS_HEADER, "")))
+    trace = "" if traced is None else traced.traceparent
+    return Origin(str(sent.get(REQUEST_ID, "")) or request.id or "", key, str(sent.get(ARMS_HEADER, "")), trace)
 
 
 def _described(tensor: Tensor) -> types.ModelMetadataResponse.TensorMetadata:

@@ -18,7 +18,8 @@ from modelward.kube.client import Api
 from modelward.kube.ends import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS
 from modelward.platform import Platform
-from modelward.quality import kept as keeping
+from modelward.quality import kept as quality_kept
+from modelward.quality.evaluation import EVERY
 from modelward.quality.measured import Problem
 from modelward.reconcilers.driftpolicy.aspects import Aspect, K
 from modelward.reconcilers.evaluation_jobs import ASK_AGAIN, LOOK_AGAIN, NO_EVALUATOR, EvaluationJobs
@@ -30,8 +31,6 @@ from modelward.values.hashing import content_hash
 
 AT_A_TIME: Final = 4
 """Jobs of a policy, however many models it watches: at two at night all of them are due."""
-
-EVERY: Final = "24h"
 
 Jobs = dict[str, list[Object]]
 """By the uid of their target."""
@@ -79,9 +78,9 @@ class Evaluations(Generic[K]):
             slot, following = self._times(policy)
         except ScheduleError as error:
             told = str(error).replace("spec.schedule", f"{self._aspect.field}.schedule")
-            return replace(known, problem=Problem(keeping.INVALID_SCHEDULE, told), job=None), None
+            return replace(known, problem=Problem(quality_kept.INVALID_SCHEDULE, told), job=None), None
         if known.problem is not None and known.problem.reason in (
-            keeping.NO_LOG, keeping.NO_EVALUATOR, keeping.INVALID_SCHEDULE, keeping.DELAYED,
+            quality_kept.NO_LOG, quality_kept.NO_EVALUATOR, quality_kept.INVALID_SCHEDULE, quality_kept.DELAYED,
         ):  # fmt: skip
             known = replace(known, problem=None)
         now = self._now().timestamp()
@@ -113,7 +112,7 @@ class Evaluations(Generic[K]):
     def _obstacle(self, model: ModelDeployment) -> Problem | None:
         if model.spec.prediction_log is None:
             return Problem(
-                keeping.NO_LOG,
+                quality_kept.NO_LOG,
                 f"{model.name} keeps no prediction log, so nobody knows what it answered: write spec.predictionLog "
                 "and spec.monitor into that ModelDeployment",
             )

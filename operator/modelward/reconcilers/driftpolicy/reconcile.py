@@ -45,6 +45,7 @@ from modelward.retraining.events import (
 from modelward.retraining.legacy import legacy_run, legacy_targets
 from modelward.retraining.memories import Memories
 from modelward.retraining.memory import is_fresh
+from modelward.retraining.parity_status import of_this_spec
 from modelward.retraining.progress import advance, deleted, effect_of, is_to_be_stopped, recalled, settled, unacceptable
 from modelward.retraining.registered import reference_of, registered
 from modelward.retraining.run import Outcome, Run
@@ -209,7 +210,7 @@ class PolicyReconciler:
                 each.run is not None,
                 each.memory.quality,
                 each.memory.verdict.kinds,
-                each.memory.parity,
+                of_this_spec(policy, each.memory.parity),
             )
             for each in states
         )

@@ -6,7 +6,7 @@ from typing import Any
 from modelward.api import conditions
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.facts import ABORTED, PAUSED, PROGRESSING, PROMOTED, ROLLED_BACK, CertificateFacts
-from modelward.reconcilers.modeldeployment import platform_status as platform
+from modelward.reconcilers.modeldeployment import platform_status
 from modelward.rollouts.decision import STABLE_GONE, Decision
 from modelward.rollouts.trial import COMMANDS
 from modelward.values.transition import Transition
@@ -37,7 +37,7 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Tran
     yield from _rollout(old.get("rollout") or {}, new.get("rollout") or {}, since)
     yield from _fallbacks(old, new, since)
     yield from _drift(old.get("monitor") or {}, new.get("monitor") or {})
-    yield from platform.events(before, after, since)
+    yield from platform_status.events(before, after, since)
     yield from _condition_changes(before, after, since)
     for kind in (conditions.CACHE_USABLE, conditions.AUTOSCALED, conditions.OUTCOMES_COMPARED):
         yield from _besides(kind, before.get(kind), after.get(kind), since)

@@ -18,14 +18,13 @@ from modelward.kube.diff import covers
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource
 from modelward.models.resolved import as_resolved
 from modelward.platform import Platform
-from modelward.revisions import deployment as revision
-from modelward.revisions import foreign_pod, record
+from modelward.revisions import deployment, foreign_pod, record
 from modelward.revisions.cache_mounts import claim_in, claim_of
 from modelward.revisions.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
 from modelward.revisions.ownership import is_ours
 from modelward.revisions.update import Choice, Mark, Phase, Pods, Update, is_at_rest, lost_without, update
 from modelward.rollouts.history import kept
-from modelward.routing.envoy import objects as router
+from modelward.routing.envoy import objects as router_objects
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.hashing import content_hash
 
@@ -56,7 +55,7 @@ class Made:
     anew because somebody asks for it. `caches`: claims that may be mounted now; `uncached`: of the
     templates that mount one, the hashes without it. `known`: what there is."""
 
-    shapes: Mapping[str, revision.Shape]
+    shapes: Mapping[str, deployment.Shape]
     templates: Mapping[str, Mapping[str, Any]]
     hashes: Mapping[str, str]
     intents: Mapping[str, str]
@@ -80,18 +79,18 @@ class Made:
         # Of what an earlier revision ran in, and the installation has no more: that stays as it is recorded.
         specs = {name: spec for name, spec in specs.items() if foreign_pod.unknown(spec.runtime, platform) is None}
         by = {name: replace(owner, spec=spec) for name, spec in specs.items()}
-        shapes = {name: revision.shape(each, platform, name) for name, each in by.items()}
+        shapes = {name: deployment.shape(each, platform, name) for name, each in by.items()}
         templates = {name: shape.template for name, shape in shapes.items()}
-        intents = {name: revision.intent_of(each) for name, each in by.items()}
+        intents = {name: deployment.intent_of(each) for name, each in by.items()}
         asked = {name: asked_of(spec, spec.model) for name, spec in specs.items()}
         if owner.spec.router.gateway is None:
-            name = router.name_of(owner)
-            templates[name] = router.template_of(owner, platform)
-            intents[name] = router.intent_of(owner)
+            name = router_objects.name_of(owner)
+            templates[name] = router_objects.template_of(owner, platform)
+            intents[name] = router_objects.intent_of(owner)
         hashes = {name: content_hash(template) for name, template in templates.items()}
         plain = replace(platform, caches=())
         uncached = {
-            name: content_hash(revision.shape(each, plain, name).template)
+            name: content_hash(deployment.shape(each, plain, name).template)
             for name, each in by.items()
             if claim_of(each.spec.model, platform) is not None
         }

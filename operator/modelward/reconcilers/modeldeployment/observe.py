@@ -10,7 +10,7 @@ from modelward.facts import Observed, RevisionFacts, RouterFacts, VariantFacts
 from modelward.kube.cache import Cache, Key
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SERVICES
 from modelward.models.following import Following
-from modelward.revisions import deployment as render_revision
+from modelward.revisions import deployment
 from modelward.revisions.intent import held, known_as
 from modelward.revisions.observe import revisions_of
 from modelward.rollouts.status import clock_of, progress_of
@@ -33,10 +33,10 @@ class Wanted:
 
 def wanted_of(owner: ModelDeployment) -> Wanted:
     return Wanted(
-        render_revision.name_of(owner),
-        render_revision.intent_of(owner),
+        deployment.name_of(owner),
+        deployment.intent_of(owner),
         {
-            each.name: (render_revision.name_of(owner, each), render_revision.intent_of(owner, each.model))
+            each.name: (deployment.name_of(owner, each), deployment.intent_of(owner, each.model))
             for each in owner.spec.variants
         },
     )
@@ -65,7 +65,7 @@ def observe(
     )
     revisions = revisions_of(owner, deployments, records, services, pods)
     last_stable = (owner.status.get("stable") or {}).get("revision")
-    model = render_revision.model_of(owner.spec.model)
+    model = deployment.model_of(owner.spec.model)
     is_same_spec = owner.status.get("observedGeneration") == owner.generation
     variants = tuple(_variant_facts(owner, variant, wanted, revisions, is_same_spec) for variant in owner.spec.variants)
     named = known_as(wanted.fresh, wanted.intent, revisions, last_stable if is_same_spec else None, model)
@@ -148,7 +148,7 @@ def _variant_facts(
     revisions: Mapping[str, RevisionFacts],
     is_same_spec: bool,
 ) -> VariantFacts:
-    (fresh, intent), model = wanted.variants[variant.name], render_revision.model_of(variant.model)
+    (fresh, intent), model = wanted.variants[variant.name], deployment.model_of(variant.model)
     shown: Mapping[str, Any] = next(
         (each for each in owner.status.get("variants") or () if each["name"] == variant.name), {}
     )

@@ -20,7 +20,7 @@ from modelward.kube.client import Api
 from modelward.kube.ends import ending_of
 from modelward.kube.resources import JOBS
 from modelward.platform import Platform
-from modelward.quality import kept as keeping
+from modelward.quality import kept as quality_kept
 from modelward.quality.comparison import (
     About,
     Comparisons,
@@ -47,7 +47,7 @@ from modelward.values.times import read_time, show_time
 FIELD: Final = "spec.rollout.gates.quality"
 
 _NO_LOG: Final = Problem(
-    keeping.NO_LOG,
+    quality_kept.NO_LOG,
     f"{FIELD} needs the prediction log, by which it is known what each arm answered: write spec.predictionLog and "
     "spec.monitor",
 )
@@ -202,15 +202,15 @@ def _failure(
 ) -> Problem:  # fmt: skip
     """Why a Job that has ended told nothing."""
     if failure:
-        return Problem(keeping.FAILED, failure)
+        return Problem(quality_kept.FAILED, failure)
     if isinstance(result, str):
         told = f"The Job {_name(body)} ended well, but what it said can't be read: {result}"
-        return Problem(keeping.FAILED, f"{told}. Install operator and evaluator of the same version")
+        return Problem(quality_kept.FAILED, f"{told}. Install operator and evaluator of the same version")
     table = asked.outcomes.table
     where = asked.outcomes.uri or (f"the table {table.name}" if table else "what clients post")
     matured = f" for any of {result.matured:,} predictions" if result.matured else ""
     return Problem(
-        keeping.NO_OUTCOMES,
+        quality_kept.NO_OUTCOMES,
         f"No outcome came{matured} until {show_time(about.until)} ({where}). Check that outcomes are written there "
         f"with the answers' x-request-id or the clients' own keys, and that {FIELD}.labelWindow is as long as they "
         "take",

@@ -24,8 +24,7 @@ from modelward.kube.resources import (
 from modelward.monitoring.store import store_name
 from modelward.platform import Platform
 from modelward.reconcilers.modeldeployment.made import Made
-from modelward.revisions import autoscaler, disruption, identity, pin, record, restart
-from modelward.revisions import deployment as revision
+from modelward.revisions import autoscaler, deployment, disruption, identity, pin, record, restart
 from modelward.revisions.artifact import artifacts_of
 from modelward.revisions.diagnosis import SERVER_MEMORY_FIELD, diagnose, not_ready
 from modelward.revisions.naming import is_revision_of
@@ -33,9 +32,8 @@ from modelward.revisions.observe import shape_of
 from modelward.revisions.ownership import belongs_to, is_ours
 from modelward.revisions.update import Choice
 from modelward.rollouts.decision import Decision, decide
-from modelward.routing import network_policies as network
-from modelward.routing import routers
-from modelward.routing.envoy import objects as router
+from modelward.routing import network_policies, routers
+from modelward.routing.envoy import objects as router_objects
 
 Live = Callable[[Resource, str], Object | None]
 """Looks up an object of the ModelDeployment's namespace by resource and name."""
@@ -178,12 +176,12 @@ def _deletes(
         # The record last: while it is there, what a crash left is still known for a revision.
         children = (
             (SERVICES, name), (DISRUPTION_BUDGETS, name), (DEPLOYMENTS, name), (CONFIG_MAPS, store_name(name)),
-            (CONFIG_MAPS, revision.pin_name(name)), (CONTROLLER_REVISIONS, name),
+            (CONFIG_MAPS, deployment.pin_name(name)), (CONTROLLER_REVISIONS, name),
         )  # fmt: skip
         for resource, child in children:
             if (body := _ours(owner, live(resource, child))) is not None:
                 yield resource, body
-    own_router = {} if owner.spec.router.gateway else {router.name_of(owner): owner.spec.router.replicas}
+    own_router = {} if owner.spec.router.gateway else {router_objects.name_of(owner): owner.spec.router.replicas}
     for name, pods in {**decision.replicas, **own_router}.items():
         if pods < disruption.LEAST and (body := _ours(owner, live(DISRUPTION_BUDGETS, name))) is not None:
             yield DISRUPTION_BUDGETS, body
@@ -215,7 +213,7 @@ def _needless_policies(
 ) -> Iterator[tuple[Resource, Object]]:
     """NetworkPolicies that nothing is left for: the installation makes none any more, or the router's pods are gone.
     `kept`: their names that are wanted."""
-    for name in network.names_of(owner):
+    for name in network_policies.names_of(owner):
         body = live(NETWORK_POLICIES, name)
         if body is not None and name not in kept and belongs_to(body, owner) and (leaves or not kept):
             yield NETWORK_POLICIES, body
@@ -247,7 +245,7 @@ def _manifests(
     # Before the pods that they are for. Where requests still come by the former router, that goes on.
     both = [each for each in (before, owner) if each is not None]
     by_gateway = any(each.spec.router.gateway is not None for each in both)
-    policies = [each for one in both for each in network.policies(one, platform, by_gateway=by_gateway)]
+    policies = [each for one in both for each in network_policies.policies(one, platform, by_gateway=by_gateway)]
     yield from {each["metadata"]["name"]: each for each in policies}.values()
     if platform.operator_keys:
         yield identity.config_map(owner, platform.operator_keys)
@@ -255,7 +253,7 @@ def _manifests(
         kept, body = (_ours(owner, live(kind, name)) for kind in (CONTROLLER_REVISIONS, DEPLOYMENTS))
         choice = made.choice(name)
         if name in made.shapes and choice.fresh:
-            shape: revision.Shape | None = made.shapes[name]
+            shape: deployment.Shape | None = made.shapes[name]
         else:
             shape = shape_of(body, kept)
         if shape is not None:
@@ -263,12 +261,12 @@ def _manifests(
             intent = made.intents.get(name) or record.intent_in(kept) or None
             recorded = record.record(owner, name, shape, promotion, intent, choice.mark, made.asked.get(name))
             yield recorded if choice.confirmed else record.as_stored(recorded, kept)
-            yield revision.service(owner, name)
+            yield deployment.service(owner, name)
             if decision.replicas[name] >= disruption.LEAST:
                 yield disruption.of_revision(owner, name)
             restarted = owner.restart if name == made.restarts else restart.mark_of(body)
-            yield revision.deployment_of(owner, shape, name, decision.replicas[name], promotion, restarted)
-            digest = _first_digest(owner, observed, name, _ours(owner, live(CONFIG_MAPS, revision.pin_name(name))))
+            yield deployment.deployment_of(owner, shape, name, decision.replicas[name], promotion, restarted)
+            digest = _first_digest(owner, observed, name, _ours(owner, live(CONFIG_MAPS, deployment.pin_name(name))))
             if digest is not None and shape.model.digest is None:
                 yield pin.pin(owner, name, digest)
     for each in both:
@@ -289,16 +287,16 @@ def _router_pods(
 ) -> Iterator[Mapping[str, Any]]:
     """The router's Deployment and the record of its pods. That of a router which spec no longer asks for stays as it is
     until it goes."""
-    name = router.name_of(owner)
+    name = router_objects.name_of(owner)
     kept, body = (_ours(owner, live(kind, name)) for kind in (CONTROLLER_REVISIONS, DEPLOYMENTS))
     choice = Choice(fresh=False) if is_former else made.choice(name)
-    fresh = made.templates[name] if name in made.templates else router.template_of(owner, platform)
+    fresh = made.templates[name] if name in made.templates else router_objects.template_of(owner, platform)
     former = record.template_of(kept) or (body["spec"]["template"] if body is not None else None)
     template = fresh if choice.fresh or former is None else former
     if not is_former:
         recorded = record.router_record(owner, name, template, made.intents[name], choice.mark)
         yield recorded if choice.confirmed else record.as_stored(recorded, kept)
-    yield router.deployment(owner, platform, template)
+    yield router_objects.deployment(owner, platform, template)
 
 
 def _ours(owner: ModelDeployment, body: Object | None) -> Object | None:

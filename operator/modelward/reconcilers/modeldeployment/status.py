@@ -32,7 +32,7 @@ from modelward.monitoring import logged as prediction_log
 from modelward.monitoring import status as monitored
 from modelward.monitoring.logged import Logged
 from modelward.monitoring.status import Monitored
-from modelward.reconcilers.modeldeployment import platform_status as platform
+from modelward.reconcilers.modeldeployment import platform_status
 from modelward.reconcilers.modeldeployment.assessment import (
     UPDATING,
     Assessment,
@@ -135,7 +135,7 @@ def build_status(
     effective = effective or Effective(asked, asked)
     built = build_conditions(observed, assessment, stable, effective.by.run if effective.by else None)
     if update is not None:
-        built = (*built, platform.condition(deployment, update))
+        built = (*built, platform_status.condition(deployment, update))
     if watched is not None:
         built = (*built, monitored.condition(watched))
     if logged is not None:
@@ -307,6 +307,6 @@ def _essence(status: Mapping[str, Any]) -> dict[str, Any]:
     stored = conditions.by_type(status.get("conditions") or ())
     stalled = stored.get(conditions.STALLED, {})
     kept["conditions"] = {kind: condition["status"] for kind, condition in stored.items()}
-    kept["platform"] = stored.get(conditions.PLATFORM_CURRENT, {}).get("reason") in platform.NEWS
+    kept["platform"] = stored.get(conditions.PLATFORM_CURRENT, {}).get("reason") in platform_status.NEWS
     kept["problem"] = stalled.get("message") if stalled.get("status") == "True" else None
     return kept

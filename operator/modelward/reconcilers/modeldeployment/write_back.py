@@ -11,7 +11,7 @@ from modelward.api.conditions import WRITTEN_BACK, Condition, by_type
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.api.modelregistry import ModelRegistry, WriteBack
 from modelward.facts import Observed
-from modelward.models import write_back as facts
+from modelward.models import write_back
 from modelward.models.following import Following, Trouble
 from modelward.models.write_back import Named, Registered, Rejected, Step, Written
 from modelward.retraining.effective import Effective
@@ -46,7 +46,7 @@ class Due:
     @property
     def first(self) -> Written | None:
         """What has to be recorded before."""
-        return facts.begin(self.done, self.wanted) if self.steps else None
+        return write_back.begin(self.done, self.wanted) if self.steps else None
 
 
 def due(
@@ -61,7 +61,7 @@ def due(
     how = registry.spec.write_back
     if how is None:
         return None
-    done = facts.recorded(owner.status, registry.name, registry.address)
+    done = write_back.recorded(owner.status, registry.name, registry.address)
     target = _target(observed, following, effective, registry)
     stable, named, problem = done.stable, None, None
     has_taken_over = _has_taken_over(observed, decision)
@@ -80,7 +80,7 @@ def due(
     elif rejected is not None and stable == rejected.of:
         rejected = None
     wanted = Written(stable, rejected, named)
-    steps = facts.steps(done, wanted, how, (owner.namespace, owner.name))
+    steps = write_back.steps(done, wanted, how, (owner.namespace, owner.name))
     return Due(registry, how, done, wanted, steps, problem, _failed(owner))
 
 
@@ -88,15 +88,15 @@ def told(found: Due, progress: Trouble | None, *, done: bool, again_in: float | 
     """`progress`: why the last attempt failed, where it did; `done`: every step is."""
     name, address = found.registry.name, found.registry.address
     if found.first is not None:
-        record = facts.show(found.first, name, address)
+        record = write_back.show(found.first, name, address)
         return Told(record, _waiting(name), AT_ONCE)
     if not done:
         condition = found.last or _waiting(name)
         if progress is not None:
             message = f"{progress.message}. What is served does not hang on it"
             condition = Condition(WRITTEN_BACK, False, progress.reason, message)
-        return Told(facts.show(found.done, name, address), condition, again_in)
-    record = facts.show(found.wanted, name, address)
+        return Told(write_back.show(found.done, name, address), condition, again_in)
+    record = write_back.show(found.wanted, name, address)
     if found.problem is not None:
         return Told(record, Condition(WRITTEN_BACK, False, found.problem.reason, found.problem.message))
     return Told(record, Condition(WRITTEN_BACK, True, *_said(found, name)))
@@ -117,7 +117,7 @@ def _target(
         resolution.resolved.uri, resolution.resolved.version,
     ):  # fmt: skip
         return None
-    return facts.registered(resolution)
+    return write_back.registered(resolution)
 
 
 def _has_taken_over(observed: Observed, decision: Decision) -> bool:
@@ -139,7 +139,7 @@ def _named(
 ) -> tuple[Named | None, Trouble | None]:
     """The alias as it should be, and why not."""
     resolution = None if following is None else following.resolution
-    followed = None if resolution is None else facts.followed_alias(resolution.reference)
+    followed = None if resolution is None else write_back.followed_alias(resolution.reference)
     if followed is not None and followed.lower() == alias.lower():
         return None, Trouble(
             "AliasFollowed",

@@ -16,8 +16,7 @@ from modelward.net.untrusted import quoted
 from modelward.retraining.pod_template import problem_of
 from modelward.retraining.report import ReportError, read_report
 from modelward.retraining.run import BROKE, SUCCEEDED, WORKING, Outcome, Run
-from modelward.retraining.triggers import job_manifest as retraining
-from modelward.retraining.triggers import job_pods
+from modelward.retraining.triggers import job_manifest, job_pods
 from modelward.retraining.triggers.trigger import Order
 from modelward.revisions.diagnosis import PODS_REJECTED
 from modelward.revisions.ownership import controlling_job, is_pod_of_job
@@ -56,7 +55,7 @@ class JobTrigger:
             refused = problem_of(retrain.job.template)
             if refused is not None:
                 return Outcome(BROKE, refused)
-            manifest = retraining.job(order.policy, retrain.job.template, order.target, order.run)
+            manifest = job_manifest.job(order.policy, retrain.job.template, order.target, order.run)
             try:
                 known = await self._api.create(JOBS, order.policy.namespace, manifest, strict=True)
             except ApiError as error:

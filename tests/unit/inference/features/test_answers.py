@@ -134,18 +134,32 @@ def test_what_is_stale_is_refused_with_its_age() -> None:
 
 
 def test_what_has_no_time_is_never_stale() -> None:
-    """Features that are computed on demand."""
+    """Features that are computed on demand. With a limit it is told that nobody knows whether it holds."""
     columns = {"event_timestamps": ["1970-01-01T00:00:00Z"]}
     made = changed("driver_stats__rating", **columns)
     got = found(settings(max_age=7200), made, (1,))
-    assert got.counts == {"present": 3}
+    assert got.counts == {"present": 2, "present_ageless": 1}
+    assert found(settings(), made, (1,)).counts == {"present": 3}
 
 
-def test_a_server_that_tells_no_times_is_believed() -> None:
+@pytest.mark.parametrize("times", [None, []])
+def test_a_server_that_tells_no_times_is_refused_where_values_may_be_too_old(times: list[str] | None) -> None:
     made = of(0)
     for each in made["results"]:
-        del each["event_timestamps"]
-    assert found(settings(max_age=1), made, (1,)).counts == {"present": 3}
+        each["event_timestamps"] = times
+    assert found(settings(), made, (1,)).counts == {"present": 3}
+    with pytest.raises(AnswerError, match=r"tells no event timestamps of 'trips'.*leave maxAge out") as refused:
+        found(settings(max_age=1), made, (1,))
+    assert refused.value.reason == "untimed"
+
+
+def test_what_is_missing_or_old_by_its_status_needs_no_time() -> None:
+    made = of(0)
+    statuses = {"driver_stats__trips": "NOT_FOUND", "driver_stats__rating": "OUTSIDE_MAX_AGE"}
+    for name, each in zip(made["metadata"]["feature_names"], made["results"], strict=True):
+        each |= {"event_timestamps": [], "statuses": [statuses.get(name, "NULL_VALUE")]}
+    got = found(settings(max_age=1, on_stale="Use", **DEFAULTS), made, (1,))
+    assert got.counts == {"missing_default": 2, "stale_used": 1}
 
 
 def test_only_what_the_request_lacks_is_taken() -> None:

@@ -96,7 +96,10 @@ def test_one_key_of_several_is_not_enough() -> None:
 @pytest.mark.parametrize(
     ("given", "datatype", "words"),
     [
-        (np.array([1.5]), "INT64", "whole numbers"), (np.array([True]), "INT64", "whole numbers"),
+        (np.array([1.5]), "INT64", "holds 1.5: keys have to be whole"), (np.array([np.nan]), "INT64", "holds nan"),
+        (np.array([np.inf]), "INT64", "holds inf"), (np.array([2.0**53]), "INT64", "64 bits .* below 9007199254740992"),
+        (np.array([2.0**24], np.float32), "INT64", "32 bits .* below 16777216"),
+        (np.array([True]), "INT64", "whole numbers"),
         (np.array([2**63], np.uint64), "INT64", "64 bits"), (np.array(["a"], object), "INT64", "whole numbers"),
         (np.array([[1, 2]]), "INT64", "one key a row"), (np.array([1]), "BYTES", "text"),
         (np.array([None], object), "BYTES", "text"), (np.array([""], object), "BYTES", "text"),
@@ -107,6 +110,14 @@ def test_keys_that_are_none_are_refused(given: Any, datatype: str, words: str) -
     request = InferRequest((Input("driver_id", "FP64", given),))
     with pytest.raises(RequestError, match=words):
         keys(request, settings(entities=(Entity("driver_id", datatype),)))
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_whole_numbers_may_come_as_floats(dtype: Any) -> None:
+    request = InferRequest((Input("driver_id", "FP64", np.array([[1.0], [-2.0], [0.0]], dtype)),))
+    columns = keys(request).columns
+    assert columns == {"driver_id": [1, -2, 0]}
+    assert {type(each) for each in columns["driver_id"]} == {int}, "the store is asked by JSON's whole numbers"
 
 
 def test_keys_of_different_length_are_refused() -> None:

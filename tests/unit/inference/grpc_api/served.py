@@ -92,9 +92,9 @@ class Served:
         headers: Headers = (),
     ) -> None:
         self.state = State()
-        plane = data_plane(model, max_waiting)
+        self.plane = data_plane(model, max_waiting)
         self.server = grpc_api.GrpcServer(
-            plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain, tracing=tracing, headers=headers
+            self.plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain, tracing=tracing, headers=headers
         )
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)

@@ -5,13 +5,16 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.stub import Stubber
 
+from modelward_inference.fetch.s3 import DENIED
 from modelward_monitor.predictionlog import shipper
 from modelward_monitor.predictionlog.shipper import PAUSE_FIRST, PAUSE_MOST, Shipper, Work
-from modelward_monitor.predictionlog.stores import Claim, StoreError
+from modelward_monitor.predictionlog.stores import S3, Claim, StoreError
 
 
 class World:
@@ -113,3 +116,27 @@ def test_one_whose_monitor_was_killed_ends_in_words() -> None:
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
     assert "the monitor that asked has ended" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[S3]:
+    """One for all: to make a client takes seconds."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patched.setenv(name, "x")
+        yield S3("b", "log/")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        *((code, "Denied") for code in sorted(DENIED)),
+        ("NoSuchBucket", "Missing"), ("QuotaExceeded", "Full"), ("SlowDown", "Away"),
+    ],
+)  # fmt: skip
+def test_a_buckets_refusals_are_those_that_a_model_is_fetched_with(bucket: S3, code: str, kind: str) -> None:
+    with Stubber(bucket._client) as stub:
+        stub.add_client_error("delete_object", service_error_code=code)
+        with pytest.raises(StoreError, match="s3://b/log/") as error:
+            bucket.delete("v1/x.parquet")
+    assert error.value.kind == kind
