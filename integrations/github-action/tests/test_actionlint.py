@@ -37,7 +37,7 @@ def linted(program: Path, repository: Path) -> "subprocess.CompletedProcess[str]
     """Without the programs that it would run besides where they are installed."""
     files = sorted(map(str, (repository / ".github/workflows").glob("*.yml")))
     assert len(files) == 5
-    command = [program, "-oneline", "-no-color", "-shellcheck=", "-pyflakes=", *files]
+    command = [str(program), "-oneline", "-no-color", "-shellcheck=", "-pyflakes=", *files]
     return subprocess.run(command, cwd=repository, capture_output=True, text=True, check=False, timeout=120)
 
 
