@@ -14,7 +14,7 @@ LOCALCLUSTER := python3 -m localcluster
 COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-package modelward --no-emit-package modelward-inference
 
-.PHONY: help demo demo-down observe observe-down check-observe test-integrations check-integrations check-airflow test-spark check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
+.PHONY: help demo demo-down observe observe-down check-observe test-integrations check-integrations check-airflow check-flux check-jenkins test-spark check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts runbooks argocd chart dashboards \
 	plugin sbom pinned lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality bench-batch
@@ -84,7 +84,13 @@ check-integrations: $(READY) ## everything that goes into a pipeline of others, 
 check-airflow: $(READY) ## drift starts a DAG of a real Airflow 3 (1.6 GB, ten minutes), whose answers are kept for the tests
 	@$(BIN)/python -m airflowserver
 
-check-pipelines: $(READY) ## the GitHub action and the workflows of docs and examples by act, without Docker, seconds
+check-flux: $(READY) ## Flux's own kustomize-controller and the operator: canary, revert, prune, retrained (built once, up to an hour)
+	@$(BIN)/python -m pytest tests/flux
+
+check-jenkins: $(READY) ## the Jenkinsfiles are Groovy, by npm-groovy-lint (Node 20 and Java), two minutes
+	@$(BIN)/python -m jenkinslint
+
+check-pipelines: $(READY) ## the GitHub action and the workflows of docs and examples by act, without Docker, and by actionlint, seconds
 	@act=$$($(BIN)/python -m foreign act integrations/github-action/requirements.lock) && \
 	ACT=$$act/act $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
 		--rootdir integrations/github-action integrations/github-action/tests

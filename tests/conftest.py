@@ -13,7 +13,7 @@ from tiers.tally import Tally
 
 pytest_plugins = ["nodeless.fixtures"]
 
-TIERS = ("unit", "property", "chaos", "scale", "api", "integration", "e2e", "gateway")
+TIERS = ("unit", "property", "chaos", "scale", "api", "integration", "e2e", "gateway", "flux")
 LONG = (
     "api/test_rollouts.py", "api/test_namespaced.py", "api/test_helm.py", "api/test_enforced.py",
     "api/test_prediction_log.py", "api/test_quality.py", "api/test_quality_gates.py", "api/test_lineage_command.py",

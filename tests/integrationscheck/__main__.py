@@ -21,7 +21,8 @@ from unit.retraining.contract.test_contract import SYSTEMS
 
 PROTOCOL_ONLY: Final = (
     "Airflow 3's REST API (recorded from a real one: make check-airflow)", "GitHub's REST API", "Jenkins",
-    "Kubeflow Pipelines", "Argo Workflows' controller", "Argo CD's and Flux's controllers",
+    "Kubeflow Pipelines", "Argo Workflows' controller", "Argo CD's controller",
+    "Flux's source-controller (its kustomize-controller is a real one: make check-flux)",
 )  # fmt: skip
 
 

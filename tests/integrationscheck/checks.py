@@ -59,14 +59,14 @@ def package(name: str, real: str) -> Check:
 
 
 def workflows() -> Check:
-    """The action and the templates, by act on this machine."""
+    """The action and the templates, by act on this machine, and read by actionlint."""
     act = environment("act", ROOT / "integrations/github-action/requirements.lock") / "act"
     loop = "asyncio_default_fixture_loop_scope=function"
     folder = "integrations/github-action"
     return Check(
-        "GitHub: the action and the workflows, by act",
+        "GitHub: the action and the workflows, by act and actionlint",
         [sys.executable, *_FOREIGN, "-o", loop, "--rootdir", folder, f"{folder}/tests"],
-        "act", (("ACT", str(act)),),
+        "act, actionlint", (("ACT", str(act)),),
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Programs that are built from Go modules, once a version, into the cache."""
 
+import json
 import os
 import shutil
 import sys
@@ -93,6 +94,18 @@ def helm() -> Path:
     return _built("Helm, once and for some minutes", settings.SOURCES / "helm", "helm.sh/helm/v4/cmd/helm")
 
 
+def kustomize_controller() -> Path:
+    """Flux's controller that applies what a source has, and waits for its health."""
+    what = "Flux's kustomize-controller, once and for up to an hour"
+    return _built(what, settings.SOURCES / "kustomizecontroller", "github.com/fluxcd/kustomize-controller")
+
+
+def actionlint() -> Path:
+    """What reads workflows of GitHub as GitHub would."""
+    folder = settings.SOURCES / "actionlint"
+    return _built("actionlint, once and for a minute", folder, "github.com/rhysd/actionlint/cmd/actionlint")
+
+
 def envoy_gateway() -> Path:
     """An implementation of the Gateway API."""
     folder = settings.SOURCES / "envoygateway"
@@ -163,6 +176,11 @@ def _built(what: str, folder: Path, package: str, linker_flags: str = "") -> Pat
             if old != target:
                 old.unlink()
     return target
+
+
+def module(name: str, folder: Path) -> Path:
+    """The files of a Go module that the module in `folder` requires, as its go.sum pins them; read-only."""
+    return Path(json.loads(run([go(), "mod", "download", "-json", name], cwd=folder))["Dir"])
 
 
 def go() -> str:

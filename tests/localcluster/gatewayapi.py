@@ -3,7 +3,6 @@
 Envoy Gateway runs in its host mode, where Envoy is a child process instead of pods of its own: one image, no pull.
 """
 
-import json
 import shutil
 from pathlib import Path
 
@@ -59,13 +58,8 @@ def _crds() -> Path:
             for old in settings.cache_dir().glob("gateway-crds-*"):
                 shutil.rmtree(old)
             with replacing(target) as folder:
-                shutil.copytree(_module("sigs.k8s.io/gateway-api") / _API_CRDS, folder / "api")
-                shutil.copytree(_module("github.com/envoyproxy/gateway") / _OWN_CRDS, folder / "own")
+                shutil.copytree(binaries.module("sigs.k8s.io/gateway-api", _SOURCES) / _API_CRDS, folder / "api")
+                shutil.copytree(binaries.module("github.com/envoyproxy/gateway", _SOURCES) / _OWN_CRDS, folder / "own")
                 # Go's module cache is read-only, and so would be the copy.
                 run(["chmod", "-R", "u+w", folder])
     return target
-
-
-def _module(name: str) -> Path:
-    found = json.loads(run([binaries.go(), "mod", "download", "-json", name], cwd=_SOURCES))
-    return Path(found["Dir"])

@@ -1,0 +1,6 @@
+//go:build tools
+
+// actionlint is built from this module so that go.sum pins every byte of it; no code of ours is in it.
+package tools
+
+import _ "github.com/rhysd/actionlint/cmd/actionlint"
