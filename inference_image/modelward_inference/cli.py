@@ -1,4 +1,4 @@
-"""The command line: `download`, `compile`, `serve`, `tap`, `monitor` in the image; elsewhere `fetch`, `save` and the reports.
+"""The command line: `download`, `compile`, `serve`, `tap`, `monitor` in the image; elsewhere `fetch`, `save`, reports.
 
 Exit code 1, and a report in the termination log, on failure; what brings a model leaves a report of success there too.
 """

@@ -33,12 +33,13 @@ from .predictionlog.logs import rows, settings, told, told_rows, until
 from .worlds import DEADLINE, PACKAGE, POLL, MonitorProcess
 
 LEARN = 100
+REFUSED = -1
 SOON = AHEAD / 1000 - 0.5
 """Seconds by which the operator's clock is ahead here, so that nobody waits for the tap to take its first request."""
 
 
 class Behind(BaseHTTPRequestHandler):
-    """Answers the sum of each row, `scale` times."""
+    """Answers the sum of each row, and an error to REFUSED."""
 
     protocol_version, wbufsize = "HTTP/1.1", 1 << 16
 
@@ -46,8 +47,8 @@ class Behind(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/v1/models/m:predict":
             told: dict[str, Any] = {"predictions": [float(sum(row)) for row in body["instances"]]}
-        elif body["inputs"][0]["data"][0] == 13:
-            self._answer(500, {"error": "no thirteen"})
+        elif body["inputs"][0]["data"][0] == REFUSED:
+            self._answer(500, {"error": "not this one"})
             return
         else:
             (tensor,) = body["inputs"]
@@ -156,7 +157,7 @@ def test_what_clients_ask_is_counted_against_what_is_learned_from_it(world: Worl
     for number in range(LEARN // 2):
         status, answer = world.infer(number, 1, number, 2)
         assert (status, answer["outputs"][0]["data"]) == (200, [number + 1, number + 2])
-    assert world.infer(13, 1)[0] == 500, "an error is no row"
+    assert world.infer(REFUSED, 1)[0] == 500, "an error is no row"
 
     def counted() -> int:
         status, found = world.monitor.get("/v1/counts")
@@ -165,7 +166,7 @@ def test_what_clients_ask_is_counted_against_what_is_learned_from_it(world: Worl
     until(lambda: counted() == LEARN, lambda: world.monitor.log)
     status, reference = world.monitor.get("/v1/reference")
     assert status == 200
-    names = [each["name"] for each in reference["features"]]
+    names = [each["profile"]["name"] for each in reference["features"]]
     assert names == ["x[0]", "x[1]", "output:score"]
     # V1's tensors have no name, and are known by their width.
     assert world.ask("/v1/models/m:predict", {"instances": [[1, 2], [3, 4]]}) == (200, {"predictions": [3.0, 7.0]})
@@ -207,7 +208,7 @@ async def test_the_operator_alone_reads_answers(world: World) -> None:
         first = await scraper.samples(facts, 0)
         assert first is not None
         assert (await asyncio.to_thread(world.infer, 4, 5, x_request_id="s1"))[0] == 200
-        assert (await asyncio.to_thread(world.infer, 13, 5, x_request_id="s2"))[0] == 500
+        assert (await asyncio.to_thread(world.infer, REFUSED, 5, x_request_id="s2"))[0] == 500
         samples: list[Sample] = []
         async with asyncio.timeout(DEADLINE):
             while len(samples) < 2:
