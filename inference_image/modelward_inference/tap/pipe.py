@@ -202,7 +202,7 @@ class Client(asyncio.Protocol):
             if self._connecting is None:
                 self._read(wanted=False)
                 self._connecting = asyncio.get_running_loop().create_task(self._find_server())
-        else:
+        elif not server.transport.is_closing():  # else the client's ends in a moment, too
             server.transport.write(data)
         self._watch.asked(data)
 
