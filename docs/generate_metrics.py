@@ -18,6 +18,7 @@ from manifests.alerts import generate
 from modelward import statusmetrics, telemetry
 from modelward_drift.counting.reading import Intake
 from modelward_inference.capture import outcomes
+from modelward_inference.tap import metrics as tap
 from modelward_inference.telemetry import features
 from modelward_inference.telemetry import metrics as server
 from modelward_monitor.metrics import MonitorCollector
@@ -33,6 +34,7 @@ PARTS: Final = {
     "operator": "The operator: what it does",
     "models": "The operator: what statuses say",
     "server": "The inference server",
+    "tap": "The tap before another server",
     "monitor": "The monitor",
     "router": "The router (Envoy)",
 }
@@ -42,6 +44,9 @@ PORTS: Final = {
     "scrapes. `name` is a ModelDeployment's (a ModelRegistry's in `modelward_modelregistry_ready`, a BatchInference's "
     "in `modelward_batchinference_…`).",
     "server": "Port 8080 of model pods, `/metrics`. Each series has the label `revision` besides.",
+    "tap": "Port 8082 of model pods with `spec.runtime.tap`, `/metrics`. Each series has the label `revision` besides. "
+    "There are also `modelward_capture_…` and `modelward_inference_samples_total` of the inference server here, which "
+    "mean the same; what the server behind it tells is at a port of its own.",
     "monitor": "Port 8081 of model pods with `spec.monitor`, `/metrics`. Each series has the label `revision` besides.",
     "router": "Port 9901 of router pods, `/stats/prometheus`. Envoy has some five hundred metrics; these are what "
     "rules, gates and dashboards of ours use. They are Envoy's own names and units, milliseconds among them.",
@@ -162,7 +167,7 @@ def told() -> dict[str, list[Told]]:
     """By part of the product, in the order of the code."""
     return {
         "operator": list(of_module(telemetry)), "models": list(of_statuses()), "server": list(of_server()),
-        "monitor": list(of_monitor()), "router": list(of_router()),
+        "tap": list(of_module(tap)), "monitor": list(of_monitor()), "router": list(of_router()),
     }  # fmt: skip
 
 
@@ -204,8 +209,8 @@ def totals() -> str:
 
     head = "| part | all together | a pod |\n|---|---|---|\n"
     sizes = CONTRACT["sizes"]
-    pods = {"operator": 1, "models": 1, "server": sizes["servers"][0], "monitor": sizes["servers"][0],
-            "router": sizes["routers"][0]}  # fmt: skip
+    pods = {"operator": 1, "models": 1, "server": sizes["servers"][0], "tap": sizes["servers"][0],
+            "monitor": sizes["servers"][0], "router": sizes["routers"][0]}  # fmt: skip
     return head + "\n".join(
         f"| {PARTS[part]} | {of(part):,} | {math.ceil(of(part) / pods[part]):,} |" for part in PARTS
     )

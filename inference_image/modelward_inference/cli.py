@@ -1,4 +1,4 @@
-"""The command line: `download`, `compile`, `serve`, `monitor` in the image; elsewhere `fetch`, `save` and the reports.
+"""The command line: `download`, `compile`, `serve`, `tap`, `monitor` in the image; elsewhere `fetch`, `save`, reports.
 
 Exit code 1, and a report in the termination log, on failure; what brings a model leaves a report of success there too.
 """
@@ -24,7 +24,7 @@ OTHER = "modelward_cli"
 
 COMPONENTS = {
     "fetch": "download", "download": "download", "compile": "compile", "load": "compile", "keep-bundle": "keep-bundle",
-    "keep": "keeper", "serve": "server", "monitor": "monitor",
+    "keep": "keeper", "serve": "server", "monitor": "monitor", "tap": "tap",
 }  # fmt: skip
 """What a verb is in the logs: those that run in pods. The others are a person's, who reads plain words."""
 
@@ -72,6 +72,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 from modelward_monitor import run, settings
 
                 run.run(settings.Settings.from_environment())
+            case "tap":
+                from modelward_inference.tap import run as tap
+                from modelward_inference.tap.settings import Settings as TapSettings
+
+                tap.run(TapSettings.from_environment())
             case "answered":
                 return _told("answered", _answered, options)  # who asks is no part of the container: no report
             case "reference":
@@ -123,6 +128,7 @@ def _verbs() -> "tuple[argparse.ArgumentParser, argparse._SubParsersAction[argpa
     verbs.add_parser("keep-bundle", help="put what was compiled into the cache, for pods to come; nothing is loaded")
     verbs.add_parser("serve", help="answer requests with the model in BUNDLE_DIR")
     verbs.add_parser("monitor", help="count what the model is asked and answers, beside `serve`")
+    verbs.add_parser("tap", help="pass requests on to another server, and tell the monitor what they say")
     same = verbs.add_parser("parity-check", help="compare what was logged with what the training pipeline says")
     same.add_argument("spec", type=Path, help="what to compare, as docs/quality.md describes it")
     same.add_argument("--out", type=Path, help="a file for the whole result, as JSON; else it goes to stdout")

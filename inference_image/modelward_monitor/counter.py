@@ -11,6 +11,7 @@ from typing import Final
 from modelward_drift.counting.counts import Counts, zero
 from modelward_drift.counting.reading import Intake, Reading
 from modelward_drift.profiles.reference import Reference
+from modelward_inference.artifact.arrays import tensor_of
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.artifact.features import Layout
 from modelward_inference.capture.wire import Batch
@@ -29,12 +30,14 @@ MAX_RUNS: Final = 16
 @dataclass(frozen=True)
 class Plan:
     """What is counted while there is no reference. `signature`: of the model, None where it is unknown; `classes`: of a
-    classifier; `problem`: why nothing may be counted, and no other reference taken."""
+    classifier; `problem`: why nothing may be counted, and no other reference taken; `observed`: the first rows tell
+    what its tensors are, where no signature does."""
 
     signature: Signature | None = None
     classes: tuple[object, ...] = ()
     learn_rows: int = 5000
     problem: str | None = None
+    observed: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,12 @@ def _counted(state: State, arrivals: list[Arrival], plan: Plan) -> State:
 
 
 def _learned(state: State, arrival: Arrival, plan: Plan) -> State:
-    if arrival.refused or plan.problem or plan.signature is None:
+    signature = plan.signature or (_observed(arrival) if plan.observed else None)
+    if arrival.refused or plan.problem or signature is None:
         return _refuse(state, arrival)
     held = state.held
     if not held.layout.slots:
-        held = replace(held, layout=_layout(plan, plan.signature, arrival))
+        held = replace(held, layout=_layout(plan, signature, arrival))
         if not held.layout.slots:
             return _refuse(state, arrival)
     fitting = _fitting(held.layout, arrival)
@@ -185,6 +189,20 @@ def _fitting(layout: Layout, arrival: Arrival) -> Arrival | None:
         return None if arrival.refused else fitted(layout, arrival)
     except RequestError:
         return None
+
+
+def _observed(arrival: Arrival) -> Signature | None:
+    """The tensors of a batch that has both sides. None: it has not, or is of no type that is known."""
+    batch = arrival.batch
+    if not batch.inputs or not batch.outputs:
+        return None
+    try:
+        inputs, outputs = (
+            tuple(tensor_of(name, array) for name, array in side.items()) for side in (batch.inputs, batch.outputs)
+        )
+    except LookupError:
+        return None
+    return Signature(inputs, outputs)
 
 
 def _layout(plan: Plan, signature: Signature, arrival: Arrival) -> Layout:

@@ -49,7 +49,10 @@ def run(settings: Settings) -> None:
 
 def plan_of(settings: Settings) -> tuple[Plan, Reference | None]:
     """What the bundle says, and its reference. One that can't be read is a problem, and none is learned instead: nobody
-    would know that the model is judged by something else than it was published with."""
+    would know that the model is judged by something else than it was published with. Of another server's model there is
+    no bundle."""
+    if settings.observed:
+        return Plan(learn_rows=settings.learn_rows, observed=True), None
     try:
         manifest = Manifest.read(settings.bundle)
         plan = Plan(manifest.signature, manifest.classes, settings.learn_rows)

@@ -18,7 +18,7 @@ MAX_LEARN_ROWS: Final = 50_000
 class Settings:
     """`pod`: its uid; `learn_rows`: that a reference is learned from; `top`: features that have a metric of their own;
     `window`, `farewell`: seconds; `events`: whether KServe's are taken, from whoever sends them;
-    `revision`: that metrics tell of."""
+    `revision`: that metrics tell of; `observed`: there is no bundle, and the first rows tell what the tensors are."""
 
     model: str
     bundle: Path
@@ -33,6 +33,7 @@ class Settings:
     events: bool = False
     log_level: str = "INFO"
     revision: str = ""
+    observed: bool = False
 
     @property
     def socket(self) -> Path:
@@ -64,6 +65,9 @@ class Settings:
         events = environment.get("MONITOR_EVENTS", "false").strip().lower()
         if events not in ("true", "false"):
             raise InvalidConfiguration(f"MONITOR_EVENTS is {events[:50]!r}; set it to true or false")
+        signature = environment.get("MONITOR_SIGNATURE", "bundle")
+        if signature not in ("bundle", "observed"):
+            raise InvalidConfiguration(f"MONITOR_SIGNATURE is {signature[:50]!r}; set it to bundle or observed")
         level = environment.get("LOG_LEVEL", "INFO").upper()
         levels = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
         if level not in levels:
@@ -82,4 +86,5 @@ class Settings:
             events=events == "true",
             log_level=level,
             revision=environment.get("MODEL_REVISION", ""),
+            observed=signature == "observed",
         )

@@ -136,7 +136,8 @@ class RevisionFacts:
 
     `deployed`: its Deployment is there; without one there is only the record that it can be made from again.
     `addressed`: its Service is there, by which routers reach its pods. `intent`, `asked`: what the user wrote of it, as
-    a hash and as it was, where its record says so. `runtime`: what answers there, None: our own server.
+    a hash and as it was, where its record says so. `runtime`: what answers there, None: our own server; `tapped`: a tap
+    stands before it.
     """
 
     name: str
@@ -148,6 +149,12 @@ class RevisionFacts:
     intent: str = ""
     asked: Mapping[str, Any] | None = None
     runtime: RuntimeFacts | None = None
+    tapped: bool = False
+
+    @property
+    def keeps_answers(self) -> bool:
+        """Whether its pods give samples of their answers."""
+        return self.runtime is None or self.tapped
 
 
 @dataclass(frozen=True)
@@ -417,6 +424,11 @@ class Observed:
         """What answers for a revision, None: our own server, or nobody knows yet."""
         facts = self.revisions.get(revision)
         return facts.runtime if facts is not None else None
+
+    def keeps_answers(self, revision: str) -> bool:
+        """Whether a revision's pods give samples of their answers."""
+        facts = self.revisions.get(revision)
+        return facts is None or facts.keeps_answers
 
     @property
     def carrying(self) -> int:

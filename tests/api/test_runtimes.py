@@ -44,6 +44,12 @@ GOOD: dict[str, dict[str, Any]] = {
     "gates of the router's": {"runtime": {"name": "triton"}, "rollout": {"gates": {
         "errorRate": {}, "latency": {"slo": "50ms"}, "metrics": [{"name": "m", "query": "up", "max": "1"}],
     }}},
+    "a tap": {"runtime": {"name": "triton", "tap": {}}, "monitor": {}, "rollout": {
+        "strategy": "Shadow", "gates": {"disagreement": {"max": "1%"}},
+    }},
+    "a tap of a size": {"runtime": {"container": {"image": "a", "protocol": "v1"}, "tap": {
+        "maxBodySize": "4Mi", "resources": {"requests": {"cpu": "100m"}, "limits": {"cpu": "1"}},
+    }}},
     "a shadow": {"runtime": {"name": "triton"}, "rollout": {"strategy": "Shadow"}},
     "a variant": {"runtime": {"name": "triton"},
                   "variants": [{"name": "b", "model": {"uri": "s3://models/b.onnx"}, "weight": 10}]},
@@ -68,7 +74,21 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"runtime": {"container": {**CONTAINER, "env": [{"name": "a-b"}]}}}, "write letters, digits and '_'"
     ),
     "a privilege": ({"runtime": {"container": {**CONTAINER, "privileged": True}}}, "unknown field"),
-    "a monitor": ({"runtime": {"name": "triton"}, "monitor": {}}, "spec.monitor: only Modelward's own server"),
+    "a monitor without a tap": ({"runtime": {"name": "triton"}, "monitor": {}}, "add spec.runtime.tap, {} is enough"),
+    "a tap before what nobody can read": (
+        {"runtime": {"container": CONTAINER, "tap": {}}}, "it reads the protocols v2 and v1"
+    ),
+    "a tap of a model in its image": (
+        {"model": {"uri": "image://"}, "runtime": {"container": {**CONTAINER, "protocol": "v2"}, "tap": {}}},
+        "which is what makes the key that the pod is known by",
+    ),
+    "a tap that keeps too much": (
+        {"runtime": {"name": "triton", "tap": {"maxBodySize": "1Gi"}}}, "write a size from 1Ki to 64Mi"
+    ),
+    "a tap with more than its limit": (
+        {"runtime": {"name": "triton", "tap": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}}},
+        "spec.runtime.tap.resources: a request is larger than its limit",
+    ),
     "settings of our server": ({"runtime": {"name": "triton"}, "server": {"maxRows": 5}}, "it sets up Modelward's own"),
     "levels of our logs": (
         {"runtime": {"name": "triton"}, "logging": {"level": "DEBUG"}}, "spec.logging: it is taken up by Modelward's"
@@ -77,13 +97,13 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"runtime": {"name": "triton"}, "router": {"gateway": {"parentRefs": [{"name": "g"}]}}},
         "the model's own router is what gates are judged by",
     ),
-    "disagreement": (
+    "disagreement without a tap": (
         {"runtime": {"name": "triton"}, "rollout": {"gates": {"disagreement": {"max": "1%"}}}},
-        "disagreement and refusals ask Modelward's own server",
+        "spec.rollout.gates.disagreement: with spec.runtime it is a tap that keeps answers",
     ),
     "refusals": (
         {"runtime": {"name": "triton"}, "rollout": {"gates": {"refusals": {}}}},
-        "disagreement and refusals ask Modelward's own server",
+        "spec.rollout.gates.refusals: it asks Modelward's own server",
     ),
     "a format": (
         {"model": {"uri": "s3://models/a", "format": "onnx"}, "runtime": {"name": "triton"}},

@@ -45,14 +45,15 @@ class Served:
         self.path = f"/v2/models/{model.name}/infer"
         self.address = f"http://{model.name}{self.path}"
 
-    def apply(self, artifact: bytes) -> None:
-        """Another version, under an address of its own."""
+    def apply(self, artifact: bytes, tap: bool = False, **more: Any) -> None:
+        """Another version, under an address of its own. `tap`: with one before the server; `more`: of spec."""
         digest = hashlib.sha256(artifact).hexdigest()
         key = f"{self.model.name}/{digest[:12]}/model.tar"
         publish(self.model.namespace, "models", {key: artifact})
         self.model.apply(
-            key, model={"digest": f"sha256:{digest}"}, runtime={"name": self.preset}, rollout=CANARY, resources=SMALL,
-            template={"spec": {"containers": [{"name": "server", "image": self.image}]}},
+            key, model={"digest": f"sha256:{digest}"}, resources=SMALL,
+            runtime={"name": self.preset, **({"tap": {}} if tap else {})},
+            template={"spec": {"containers": [{"name": "server", "image": self.image}]}}, **{"rollout": CANARY, **more},
         )  # fmt: skip
 
     def ends(self, phase: str) -> None:
@@ -85,12 +86,17 @@ class Served:
 
     def counted(self, metric: str) -> float:
         """Its own metric, of its pods, as Prometheus reads it."""
-        total = 0.0
-        for pod in self.model.pods():
-            proxy = f"/api/v1/namespaces/{self.model.namespace}/pods/{pod['metadata']['name']}:8081/proxy/metrics"
-            lines = kubectl("get", "--raw", proxy).splitlines()
-            total += sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{metric}{{"))
-        return total
+        return metric_of(self.model, 8081, metric)
+
+
+def metric_of(model: Model, port: int, metric: str) -> float:
+    """Over all pods of a model, as Prometheus reads it there."""
+    total = 0.0
+    for pod in model.pods():
+        proxy = f"/api/v1/namespaces/{model.namespace}/pods/{pod['metadata']['name']}:{port}/proxy/metrics"
+        lines = kubectl("get", "--raw", proxy).splitlines()
+        total += sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{metric}{{"))
+    return total
 
 
 def by_grpc(model: Model) -> tuple[str, str, str]:
@@ -153,3 +159,36 @@ def test_two_mlservers_are_rolled_out_by_evidence_and_one_of_other_columns_comes
     assert "errorRate" in model.condition("Ready")["message"]
     assert model.stable() == second
     assert served.score() == pytest.approx(13.0)
+
+
+def test_a_tap_before_an_mlserver_tells_the_monitor_what_it_is_asked_and_compares_answers(model: Model) -> None:
+    """Rows reach the monitor, the server's own metrics are at their other port, and a shadow that answers otherwise is
+    told by its answers alone: nothing fails."""
+    served = Served(model, "mlserver")
+    gates = {"disagreement": {"max": "5%"}, "minSamples": 50}
+    more: dict[str, Any] = {
+        "tap": True, "monitor": {"learnRows": 100},
+        "rollout": {"strategy": "Shadow", "shadow": {"percent": 100, "requests": 200}, "gates": gates},
+    }  # fmt: skip
+    served.apply(models.mlserver_folder(1.0), **more)
+    first = served.settles()["status"]["stable"]
+    assert served.score() == pytest.approx(4.0)
+    assert metric_of(model, 8083, "model_infer_request_success_total") >= 1
+    pod, *_ = model.pods()
+    names = [each["name"] for each in pod["spec"]["initContainers"]]
+    assert names == ["download", "monitor", "modelward-tap"]
+    with load(
+        model.namespace, "rest", served.address, json.dumps(REQUEST), rate=RATE, headers=JSON, longest=LONGEST
+    ) as sent:
+        until(lambda: captured(model) >= 150, "rows are captured", DEADLINE)
+        served.apply(models.mlserver_folder(10.0), **more)
+        served.ends("RolledBack")
+    assert not sent.failed
+    assert "disagreement" in model.condition("Ready")["message"]
+    assert model.stable() == first["revision"]
+    assert served.score() == pytest.approx(4.0)
+
+
+def captured(model: Model) -> float:
+    """Requests that the taps of the stable's pods have read."""
+    return metric_of(model, 8082, "modelward_tap_captured_requests_total")

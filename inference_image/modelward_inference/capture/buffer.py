@@ -89,15 +89,21 @@ class Buffer:
         return self._acknowledged
 
     def take(
-        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array], rows: int, asked: Sequence[Asked] = ()
+        self,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+        rows: int,
+        asked: Sequence[Asked] = (),
+        ended: tuple[float, float] | None = None,
     ) -> None:
-        """Keep a call of the model, if it is chosen and there is room. Nobody may change the arrays from now on."""
+        """Keep a call of the model, if it is chosen and there is room. Nobody may change the arrays from now on.
+        `ended`: when it did, seconds since the epoch and on the monotonic clock; None: now."""
         if self._sampling < 1.0 and self._chance() >= self._sampling:
             with self._lock:
                 self.sampled_out += rows
             return
         try:
-            taken = call(inputs, outputs, rows, asked, time.time(), time.monotonic())
+            taken = call(inputs, outputs, rows, asked, *(ended or (time.time(), time.monotonic())))
         except Exception:  # noqa: BLE001  a model may give anything
             self._lose(rows)
             return

@@ -45,6 +45,21 @@ BOM = b"\xef\xbb\xbf"
 
 def decode(body: bytes | memoryview, json_length: int | None) -> InferRequest:
     """Read a request. `json_length`: of the header Inference-Header-Content-Length, None where all is JSON."""
+    return _request(*_document(body, json_length))
+
+
+def decode_answer(body: bytes | memoryview, json_length: int | None) -> tuple[Input, ...]:
+    """The tensors that a server answered with, as `decode` reads a request. Raises RequestError; where it speaks of
+    inputs, outputs are meant."""
+    document, tail = _document(body, json_length)
+    if not isinstance(document, dict):
+        raise RequestError("the answer must be a JSON object")
+    tensors, _ = _inputs(document.get("outputs"), tail)
+    return tensors
+
+
+def _document(body: bytes | memoryview, json_length: int | None) -> tuple[Any, memoryview]:
+    """What a body says, and the bytes behind it."""
     tail = _NO_BYTES
     if body[: len(BOM)] == BOM:
         raise RequestError("the body begins with a byte order mark, which JSON has none of; send plain UTF-8")
@@ -63,7 +78,7 @@ def decode(body: bytes | memoryview, json_length: int | None) -> InferRequest:
         text = bytes(body)
         cure = "; write null for NaN" if b"NaN" in text or b"Infinity" in text else ""
         raise RequestError(f"the body is not valid JSON: {error}{cure}") from None
-    return _request(document, tail)
+    return document, tail
 
 
 def decode_quickly(body: bytes | memoryview, json_length: int | None) -> InferRequest | None:

@@ -60,6 +60,10 @@ class V1:
             document = orjson.loads(body)
         except orjson.JSONDecodeError as error:
             raise RequestError(f"the body is not valid JSON: {error}; write null for NaN") from None
+        return self.read(document)
+
+    def read(self, document: Any) -> InferRequest:
+        """The same, of what the JSON says."""
         if not isinstance(document, dict):
             raise RequestError('the body must be a JSON object such as {"instances": [[1, 2]]}')
         named = document.get("signature_name", _SIGNATURE)

@@ -15,24 +15,18 @@ from modelward.api.invalid import InvalidObjectError, read_as
 from modelward.api.names import ANNOTATION_COMMAND, ANNOTATION_PLATFORM, ANNOTATION_REFRESH, ANNOTATION_RESTART
 from modelward.api.owners import owner_reference
 from modelward.api.pod_template import problem_of
+from modelward.api.resources import NONE_GIVEN
+from modelward.api.resources import Quantities as Quantities
+from modelward.api.resources import Resources as Resources  # whoever reads a spec has it from here
+from modelward.api.resources import parse_resources as _resources
 from modelward.api.rollout import AT_ONCE, Rollout, parse_rollout
-from modelward.api.runtime import Runtime, is_in_image, parse_runtime
+from modelward.api.runtime import TAP_PORTS, TAPPED, Runtime, is_in_image, parse_runtime
 from modelward.api.traffic import AS_IT_COMES, Traffic, parse_traffic
+from modelward.runtimes.runtime import MODELWARD
 
 KIND = "ModelDeployment"
 DEFAULT_REPLICAS = 1
 DEFAULT_ROUTER_REPLICAS = 2
-
-Quantities = Mapping[str, str | int]
-"""Amounts by resource name, as users write them: {"cpu": "500m", "memory": "1Gi"}."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """Requests and limits of one container. Empty mappings: none were given."""
-
-    requests: Quantities = field(default_factory=dict)
-    limits: Quantities = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,7 +147,7 @@ class Router:
     besides, as a part of a pod template. `service`: never beside `gateway`."""
 
     replicas: int = DEFAULT_ROUTER_REPLICAS
-    resources: Resources = Resources()
+    resources: Resources = NONE_GIVEN
     gateway: Gateway | None = None
     tls: Tls | None = None
     service: RouterService = RouterService()
@@ -189,7 +183,7 @@ class Monitor:
     learn_rows: int = 5000
     top_features: int = 10
     window: MonitorWindow = MonitorWindow()
-    resources: Resources = Resources()
+    resources: Resources = NONE_GIVEN
 
 
 @dataclass(frozen=True)
@@ -264,7 +258,7 @@ class Spec:
 
     model: Model
     replicas: int = DEFAULT_REPLICAS
-    resources: Resources = Resources()
+    resources: Resources = NONE_GIVEN
     server: Server = Server()
     service_account_name: str | None = None
     router: Router = Router()
@@ -376,28 +370,52 @@ def _problem_of_runtime(spec: Spec) -> str | None:
     """What needs Modelward's own server, asked of another one; the CRD refuses the same, in its own words."""
     runtime, gates = spec.runtime, spec.rollout.gates
     models = (spec.model, *(each.model for each in spec.variants))
+    in_image = any(is_in_image(each.uri) for each in models)
     if runtime is None:
-        if any(is_in_image(each.uri) for each in models):
-            return "spec.model.uri: image:// is of a container of your own; add spec.runtime.container"
-        return None
+        needs = "spec.model.uri: image:// is of a container of your own; add spec.runtime.container"
+        return needs if in_image else None
     if (runtime.name is None) == (runtime.container is None):
         return "spec.runtime: write a name or a container, and one of them alone"
-    asked = {
+    tapped = runtime.tap is not None
+    needs_tap = {
         "spec.monitor": spec.monitor is not None,
         "spec.predictionLog": spec.prediction_log is not None,
+        "spec.rollout.gates.disagreement": gates.disagreement is not None,
+    }
+    if not tapped and (found := next((field for field, is_asked in needs_tap.items() if is_asked), None)):
+        return f"{found}: with spec.runtime it is a tap that tells what the server answers; add spec.runtime.tap, {{}}"
+    if tapped and (problem := _problem_of_tap(spec, runtime, in_image=in_image)) is not None:
+        return f"spec.runtime.tap: {problem}"
+    asked = {
         "spec.server": spec.server != Server(),
         "spec.logging": spec.logging is not None,
         "spec.features": spec.features is not None,
         "spec.router.gateway": spec.router.gateway is not None,
-        "spec.rollout.gates.disagreement": gates.disagreement is not None,
         "spec.rollout.gates.refusals": gates.refusals is not None,
         "spec.model.format": any(each.format != "auto" for each in models),
-        "spec.model.uri of image://": runtime.container is None and any(is_in_image(each.uri) for each in models),
+        "spec.model.uri of image://": runtime.container is None and in_image,
     }
     found = next((field for field, is_asked in asked.items() if is_asked), None)
     if found is None:
         return None
     return f"{found}: it is not there with spec.runtime (docs/runtimes.md); take one of them out"
+
+
+def _problem_of_tap(spec: Spec, runtime: Runtime, *, in_image: bool) -> str | None:
+    """Of what CRD and operator know without presets."""
+    if runtime.container is not None and runtime.container.protocol not in TAPPED:
+        return f"of protocol {runtime.container.protocol} nothing is known; it reads {' and '.join(TAPPED)}"
+    if in_image:
+        return "of a model in its image nothing is downloaded, which is what makes the key that the pod is known by"
+    template = spec.template.get("spec") or {}
+    sidecars = [*(template.get("containers") or ()), *(template.get("initContainers") or ())]
+    ports = [port for each in sidecars for port in each.get("ports") or ()]
+    if any(each.get("name") == MODELWARD.containers.tap for each in sidecars):
+        return f"spec.template has a container {MODELWARD.containers.tap}, which is the tap's name"
+    own = (MODELWARD.ports.tap, MODELWARD.ports.metrics, MODELWARD.ports.behind)
+    if any(each.get("containerPort") in own or each.get("name") in TAP_PORTS for each in ports):
+        return f"spec.template has a port of the tap's: {', '.join(map(str, own))}, {', '.join(TAP_PORTS)}"
+    return None
 
 
 def claims_written(spec: Spec) -> tuple[str, ...]:
@@ -534,8 +552,3 @@ def parse_gateway(raw: Mapping[str, Any]) -> Gateway:
         ),
         hostnames=tuple(raw.get("hostnames") or ()),
     )
-
-
-def _resources(raw: Mapping[str, Any] | None) -> Resources:
-    raw = raw or {}
-    return Resources(requests=dict(raw.get("requests") or {}), limits=dict(raw.get("limits") or {}))

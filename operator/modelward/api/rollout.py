@@ -125,9 +125,11 @@ AT_ONCE: Final = Rollout(strategy=IMMEDIATE, gates=Gates())
 """Without a rollout in spec the traffic moves as soon as the new revision answers."""
 
 
-def by_router_alone(rollout: Rollout) -> Rollout:
-    """Without the gates that ask the model's own server: what it refused, and whether its answers agree."""
-    return replace(rollout, gates=replace(rollout.gates, refusals=None, disagreement=None))
+def by_router_alone(rollout: Rollout, *, tapped: bool = False) -> Rollout:
+    """Without the gates that ask the model's own server: what it refused, and whether its answers agree, which a tap
+    tells, too. `tapped`: there is one wherever another server than ours is."""
+    disagreement = rollout.gates.disagreement if tapped else None
+    return replace(rollout, gates=replace(rollout.gates, refusals=None, disagreement=disagreement))
 
 
 def left_out(asked: Rollout, judged: Rollout) -> tuple[str, ...]:

@@ -5,8 +5,17 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from modelward.api.resources import NONE_GIVEN, Resources, parse_resources
+
 IN_IMAGE: Final = "image"
 """Scheme of spec.model.uri where the runtime's own image holds the model: nothing is downloaded."""
+
+
+TAPPED: Final = ("v2", "v1")
+"""Protocols whose requests and answers a tap can read."""
+
+TAP_PORTS: Final = ("tap-metrics", "runtime-metrics", "behind-tap")
+"""Names of ports that pods with a tap have besides."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +44,23 @@ class OwnContainer:
 
 
 @dataclass(frozen=True)
+class Tap:
+    """The proxy before the server, which tells what that is asked and answers. `max_body_size`: of a request and of an
+    answer that are captured, None: the image's."""
+
+    max_body_size: str | int | None = None
+    resources: Resources = NONE_GIVEN
+
+
+@dataclass(frozen=True)
 class Runtime:
-    """Either `name`, of a preset of the installation, with `args` behind its own; or `container`."""
+    """Either `name`, of a preset of the installation, with `args` behind its own; or `container`. `tap`: None: clients
+    ask the server itself."""
 
     name: str | None = None
     args: tuple[str, ...] = ()
     container: OwnContainer | None = None
+    tap: Tap | None = None
 
 
 def is_in_image(uri: str) -> bool:
@@ -50,11 +70,12 @@ def is_in_image(uri: str) -> bool:
 
 def parse_runtime(raw: Mapping[str, Any]) -> Runtime:
     """`spec.runtime`. Raises KeyError, TypeError, ValueError for what the CRD would have refused."""
-    container = raw.get("container")
+    container, tap = raw.get("container"), raw.get("tap")
     return Runtime(
         name=raw.get("name"),
         args=tuple(map(str, raw.get("args") or ())),
         container=None if container is None else _container(container),
+        tap=None if tap is None else Tap(tap.get("maxBodySize"), parse_resources(tap.get("resources"))),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from modelward.api import names
 from modelward.api.asked import said
-from modelward.api.modeldeployment import Model, ModelDeployment, Monitor, Resources, Spec, Variant
+from modelward.api.modeldeployment import Model, ModelDeployment, Resources, Spec, Variant
 from modelward.api.runtime import is_in_image
 from modelward.facts import ModelFacts, Promotion
 from modelward.kube import manifests as common
@@ -20,12 +20,14 @@ from modelward.revisions import (
     features,
     foreign_pod,
     identity,
+    monitor_container,
     pod_template,
     prediction_log,
     restart,
     tracing,
 )
 from modelward.revisions import init_containers as steps
+from modelward.revisions.monitor_container import plain
 from modelward.revisions.naming import revision_name
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds, share
@@ -48,15 +50,6 @@ TERMINATION_GRACE_SECONDS = 90
 
 STARTUP_SECONDS = 900
 """How long a large model may take to load before the kubelet starts over."""
-
-MONITOR_DIR = "/monitor"
-CAPTURE_SOCKET = f"{MONITOR_DIR}/capture.sock"
-
-FAREWELL_SECONDS = 20
-"""How long a monitor whose pod ends waits for the operator to read what it counted last."""
-
-DEFAULT_MONITOR_RESOURCES = Resources(requests={"cpu": "20m", "memory": "128Mi"})
-"""No limit: a container that is killed for its memory makes the whole pod unready."""
 
 DEFAULT_RESOURCES = Resources(requests={"cpu": "100m", "memory": "256Mi"})
 
@@ -146,8 +139,8 @@ def shape(owner: ModelDeployment, platform: Platform, revision: str, model: Mode
     runtime, preset = owner.spec.runtime, None
     if runtime is not None:
         preset = foreign_pod.preset_of(runtime, platform, in_image=is_in_image(model.uri))
-        if preset is None:
-            raise UnknownRuntimeError(foreign_pod.unknown(runtime, platform))
+        if (missing := foreign_pod.unknown(runtime, platform)) is not None:
+            raise UnknownRuntimeError(missing.message)
     selector = {names.LABEL_REVISION: revision}
     besides = (*cache_mounts.keeps(owner.spec, model, platform), *pod_template.sidecars(asked))
     if preset is None:
@@ -247,8 +240,6 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
     spec = owner.spec
     container = common.container(platform.server_image, spec.resources, DEFAULT_RESOURCES)
     bundle = {"name": "bundle", "mountPath": BUNDLE_DIR}
-    monitor = {"name": "monitor", "mountPath": MONITOR_DIR}
-    watched = spec.monitor is not None
     shared = {"MODEL_NAME": owner.name, "BUNDLE_DIR": BUNDLE_DIR}
     volumes = [
         *steps.volumes(model, platform),
@@ -267,18 +258,8 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
         keeping = steps.keeping(spec, model, container, shared, bundle)
         init.append(cache_mounts.added(keeping, owner, model, platform, revision))
     if spec.monitor is not None:
-        volumes += [
-            steps.folder("monitor", steps.SCRATCH),
-            steps.folder(steps.tmp(CONTAINERS.monitor)["name"], steps.SCRATCH),
-            *prediction_log.volumes(owner),
-        ]
-        mounts = [
-            {**bundle, "readOnly": True}, steps.tmp(CONTAINERS.monitor), monitor,
-            *prediction_log.mounts(owner, platform),
-        ]  # fmt: skip
-        logs = prediction_log.settings(owner, platform, revision)
-        told = {**shared, "MODEL_REVISION": revision, **logs, **tracing.variables(owner, platform)}
-        init.append(identity.known(_monitor(told, container, spec.monitor, mounts, logs=bool(logs))))
+        volumes += monitor_container.volumes(owner)
+        init.append(monitor_container.sidecar(owner, platform, revision, container, shared, bundle))
     settings = {
         **_server_settings(spec),
         **_told_to_clients(model, revision),
@@ -300,7 +281,7 @@ def _pod_spec(owner: ModelDeployment, platform: Platform, model: Model, revision
             {**bundle, "readOnly": True},
             steps.ARTIFACT,
             steps.tmp(CONTAINERS.server),
-            *([monitor] if watched else ()),
+            *([monitor_container.MOUNT] if spec.monitor is not None else ()),
             *features.mounts(spec.features, platform),
         ],
         **_probes(),
@@ -331,35 +312,6 @@ def _pin(model: Model, revision: str) -> list[dict[str, Any]]:
     return [{"name": "MODEL_FIRST_DIGEST", "valueFrom": {"configMapKeyRef": reference}}]
 
 
-def _monitor(
-    shared: dict[str, str], container: dict[str, Any], monitor: Monitor, mounts: list[dict[str, Any]], *, logs: bool
-) -> dict[str, Any]:
-    """A native sidecar: it is there before the server, and ends after it, so that it sees the last request.
-
-    No probes: whether the monitor works must never decide whether the pod gets requests.
-    """
-    settings = {
-        "MONITOR_DIR": MONITOR_DIR,
-        "MONITOR_PORT": str(PORTS.monitor),
-        "MONITOR_WINDOW_SECONDS": _plain(seconds(monitor.window.duration)),
-        "MONITOR_FAREWELL_SECONDS": str(FAREWELL_SECONDS),
-        "LEARN_ROWS": str(monitor.learn_rows),
-        "TOP_FEATURES": str(monitor.top_features),
-    }
-    return {
-        **container,
-        "name": CONTAINERS.monitor,
-        "args": ["keep", "monitor"],
-        "restartPolicy": "Always",
-        "env": common.environment({**shared, **settings}),
-        "ports": [{"name": "monitor", "containerPort": PORTS.monitor, "protocol": "TCP"}],
-        "resources": common.resources(
-            monitor.resources, prediction_log.DEFAULT_RESOURCES if logs else DEFAULT_MONITOR_RESOURCES
-        ),
-        "volumeMounts": mounts,
-    }
-
-
 def _told_to_clients(model: Model, revision: str) -> dict[str, str]:
     """In the headers of every answer."""
     version = in_header(model.version) if isinstance(model, ResolvedModel) else ""
@@ -370,7 +322,7 @@ def _server_settings(spec: Spec) -> dict[str, str]:
     """Only what the user set: the rest is the image's to decide."""
     server = spec.server
     wanted = {
-        "CAPTURE_SOCKET": None if spec.monitor is None else CAPTURE_SOCKET,
+        "CAPTURE_SOCKET": None if spec.monitor is None else monitor_container.CAPTURE_SOCKET,
         "CAPTURE_SAMPLING": None if spec.monitor is None else share(spec.monitor.sampling_fraction),
         "REQUEST_TIMEOUT_SECONDS": None if server.timeout is None else seconds(server.timeout),
         "MAX_REQUEST_BYTES": None if server.max_request_size is None else int(amount(server.max_request_size)),
@@ -381,12 +333,7 @@ def _server_settings(spec: Spec) -> dict[str, str]:
         "ALLOW_ORIGINS": ",".join(server.allow_origins) or None,
     }
     fixed = {"PORT": PORTS.http, "GRPC_PORT": PORTS.grpc, "DRAIN_SECONDS": DRAIN_SECONDS}
-    return {name: _plain(value) for name, value in {**fixed, **wanted}.items() if value is not None}
-
-
-def _plain(value: float | str) -> str:
-    """To the millionth and without an exponent, which the image does not read."""
-    return f"{value:.6f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+    return {name: plain(value) for name, value in {**fixed, **wanted}.items() if value is not None}
 
 
 def _about_servers() -> foreign_pod.AboutServers:
@@ -394,11 +341,11 @@ def _about_servers() -> foreign_pod.AboutServers:
     return foreign_pod.AboutServers(DEFAULT_RESOURCES, TERMINATION_GRACE_SECONDS, DRAIN_SECONDS, _probes)
 
 
-def _probes(ready: str = MODELWARD.ready, live: str = MODELWARD.live) -> dict[str, Any]:
+def _probes(ready: str = MODELWARD.ready, live: str = MODELWARD.live, port: str | int = "http") -> dict[str, Any]:
     """By these paths."""
 
     def get(path: str) -> dict[str, Any]:
-        return {"httpGet": {"path": path, "port": "http"}}
+        return {"httpGet": {"path": path, "port": port}}
 
     return {
         "startupProbe": {**get(ready), "periodSeconds": 1, "timeoutSeconds": 2, "failureThreshold": STARTUP_SECONDS},

@@ -6,6 +6,7 @@ The text must not hold counters or times: it becomes a condition's message, and 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from modelward.facts import ContainerFacts, PodFacts, RuntimeFacts, WorkloadFacts
 from modelward.net.untrusted import decoded, printable, quoted
@@ -58,6 +59,13 @@ class Problem:
         return self.until is not None and now < self.until
 
 
+_MEMORY: Final = {
+    MODELWARD.containers.monitor: "spec.monitor.resources.limits.memory",
+    MODELWARD.containers.tap: "spec.runtime.tap.resources.limits.memory",
+}
+"""Fields to raise, of containers that have their own."""
+
+
 @dataclass(frozen=True)
 class Cures:
     """What the pods' user changes, by kind of cause. `memory`: the field to raise. `ours`: the pods are of the
@@ -92,12 +100,12 @@ def diagnose(workload: WorkloadFacts, memory_limit_field: str, patience: int = 0
     return rejected(workload.failure, cures) if workload.failure else problem_of_pods(workload.pods, cures, patience)
 
 
-def not_ready(workload: WorkloadFacts, runtime: RuntimeFacts | None) -> Problem | None:
+def not_ready(workload: WorkloadFacts, runtime: RuntimeFacts | None, *, tapped: bool = False) -> Problem | None:
     """Another server than ours runs in a pod and does not say that it is ready; None: there is no such pod. Of our own
-    it is known what it does meanwhile, and it ends where it can't go on."""
+    it is known what it does meanwhile, and it ends where it can't go on. `tapped`: a tap has the port of others."""
     if runtime is None or workload.complete:
         return None
-    server = MODELWARD.containers.server
+    server, ports = MODELWARD.containers.server, MODELWARD.ports
     waiting = [
         pod for pod in workload.pods
         if not (pod.ready or pod.terminating)
@@ -109,8 +117,8 @@ def not_ready(workload: WorkloadFacts, runtime: RuntimeFacts | None) -> Problem 
     return Problem(
         NOT_READY,
         f"Container {server} ({runtime.name}) runs, and does not answer GET {runtime.ready} on port "
-        f"{MODELWARD.ports.http} with 200: it still loads its model, listens on another port or address, or has "
-        "another path of readiness. See the pod's logs; the variable PORT says where it has to listen",
+        f"{ports.behind if tapped else ports.http} with 200: it still loads its model, listens on another port or "
+        "address, or has another path of readiness. See the pod's logs; the variable PORT says where it has to listen",
         None if since is None else since + LOADS,
     )
 
@@ -176,8 +184,7 @@ def exit_problem(container: ContainerFacts, cures: Cures) -> Problem | None:
     """What its latest run ended of; None: it ended well, or has not."""
     if container.exit_code is None or container.exit_code == 0:
         return None
-    of_monitor = cures.ours and container.name == MODELWARD.containers.monitor
-    memory = "spec.monitor.resources.limits.memory" if of_monitor else cures.memory
+    memory = _MEMORY.get(container.name, cures.memory) if cures.ours else cures.memory
     of_template = cures.ours and container.name not in _OURS | cures.besides.keys()
     if of_template:
         memory = "its resources.limits.memory in spec.template"

@@ -1,6 +1,7 @@
 """Pods of another server than ours (`spec.runtime`): the download, which lays the files out, and that server.
 
-Nothing is compiled and nobody counts: what the container answers, the router sees. Invariant: it gets what a user's own
+Nothing is compiled, and nobody counts but where a tap stands before it (tap.py): what the container answers, the router
+sees. Invariant: it gets what a user's own
 pod would get and no more: no credentials of the store, no token of the cluster, no key of the operator's, the guards of
 the `restricted` level; and of the model's files a mount that it can only read.
 """
@@ -12,12 +13,12 @@ from typing import Any, Final
 
 from modelward.api.modeldeployment import Model, ModelDeployment, Resources
 from modelward.api.names import ANNOTATION_RUNTIME
-from modelward.api.runtime import OwnContainer, Runtime, is_in_image
+from modelward.api.runtime import TAPPED, OwnContainer, Runtime, is_in_image
 from modelward.facts import RuntimeFacts
 from modelward.kube import manifests as common
 from modelward.models import consent
 from modelward.platform import Platform
-from modelward.revisions import cache_mounts
+from modelward.revisions import cache_mounts, identity, prediction_log, tap
 from modelward.revisions import init_containers as steps
 from modelward.runtimes import preset as presets
 from modelward.runtimes.preset import Files, Preset
@@ -32,9 +33,25 @@ OWN: Final = "container"
 MODELS_DIR: Final = f"{steps.ARTIFACT_DIR}/models"
 
 ALLOWED: Final = "MODEL_ALLOWED_FORMATS"
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """Why no pods can be made: `reason` of Stalled, and a sentence each on what is wrong and what to do."""
+
+    reason: str
+    message: str
+    cure: str
+
+
 UNKNOWN: Final = "RuntimeUnknown"
 CURE_OF_UNKNOWN: Final = (
     "Write one of them, or have an administrator add it to the ConfigMap modelward-runtimes (docs/runtimes.md)"
+)
+
+NOT_TAPPED: Final = "RuntimeNotTapped"
+CURE_OF_NOT_TAPPED: Final = (
+    "Leave out spec.runtime.tap, with spec.monitor and gates.disagreement, or name a runtime of such a protocol"
 )
 
 LAYOUT: Final = "MODEL_LAYOUT"
@@ -44,12 +61,12 @@ LAYOUT: Final = "MODEL_LAYOUT"
 @dataclass(frozen=True)
 class AboutServers:
     """What is the same whoever answers. `resources`: where spec has none; `grace`: seconds until a pod is killed;
-    `drain`: that a server goes on accepting; `probes`: by the paths of readiness and of liveness."""
+    `drain`: that a server goes on accepting; `probes`: by the paths of readiness and of liveness, and the port."""
 
     resources: Resources
     grace: int
     drain: int
-    probes: Callable[[str, str], dict[str, Any]]
+    probes: Callable[[str, str, str | int], dict[str, Any]]
 
 
 _OURS_ALONE: Final = frozenset({"bundle", steps.tmp(CONTAINERS.compile)["name"]})
@@ -64,12 +81,19 @@ def preset_of(runtime: Runtime, platform: Platform, *, in_image: bool = False) -
     return found if found is None else found.with_args(runtime.args)
 
 
-def unknown(runtime: Runtime | None, platform: Platform) -> str | None:
-    """In a sentence, that there is no such preset; None: there is, or none is asked for."""
-    if runtime is None or runtime.container is not None or preset_of(runtime, platform) is not None:
+def unknown(runtime: Runtime | None, platform: Platform) -> Unknown | None:
+    """That there is no such preset, or none that a tap can stand before; None: there is, or none is asked for."""
+    if runtime is None:
         return None
-    known = ", ".join(sorted(each.name for each in platform.runtimes)) or "none"
-    return f"spec.runtime.name: this installation has no runtime {runtime.name!r}; it has {known}"
+    preset = preset_of(runtime, platform)
+    if preset is None:
+        known = ", ".join(sorted(each.name for each in platform.runtimes)) or "none"
+        said = f"spec.runtime.name: this installation has no runtime {runtime.name!r}; it has {known}"
+        return Unknown(UNKNOWN, said, CURE_OF_UNKNOWN)
+    if runtime.tap is not None and preset.protocol not in TAPPED:
+        said = f"spec.runtime.tap: the runtime {preset.name} is of the protocol {preset.protocol}, and a tap reads "
+        return Unknown(NOT_TAPPED, said + " and ".join(TAPPED), CURE_OF_NOT_TAPPED)
+    return None
 
 
 def facts_of(owner: ModelDeployment, preset: Preset) -> RuntimeFacts:
@@ -102,8 +126,10 @@ def load(annotation: str | None) -> RuntimeFacts | None:
 
 def annotations(owner: ModelDeployment, preset: Preset, besides: tuple[str, ...]) -> dict[str, str]:
     """Of the pods. `besides`: containers that spec.template adds."""
+    assert owner.spec.runtime is not None
+    tapped = owner.spec.runtime.tap is not None
     return {
-        **steps.annotations(owner.spec, besides),
+        **steps.annotations(owner.spec, (*([CONTAINERS.tap] if tapped else ()), *besides)),
         ANNOTATION_RUNTIME: dump(facts_of(owner, preset)),
     }
 
@@ -119,18 +145,30 @@ def pod_spec(
 ) -> dict[str, Any]:
     """Everything that shapes the pod. `pinned`: the variable with the digest that the first pod got."""
     spec, brings = owner.spec, preset.files is not None and not is_in_image(model.uri)
+    assert spec.runtime is not None
+    tapped = spec.runtime.tap
     init, volumes = [], [steps.folder(steps.tmp(CONTAINERS.server)["name"], steps.SCRATCH)]
     if brings:
         volumes = [each for each in steps.volumes(model, platform) if each["name"] not in _OURS_ALONE] + volumes
         volumes += cache_mounts.volumes(spec, model, platform)
-        init.append(_download(owner, platform, model, revision, preset, pinned, about))
+        download = _download(owner, platform, model, revision, preset, pinned, about)
+        # The key that the operator knows a pod by, which only what is ours in it has.
+        init.append(download if tapped is None else identity.made(download))
+    if tapped is not None:
+        volumes += tap.volumes(owner)
+        ready = preset.ready_for(owner.name)
+        init += tap.sidecars(owner, platform, revision, tapped, ready, about.drain)
     built: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": {**common.POD_SECURITY_CONTEXT, **cache_mounts.security(model, platform)},
+        "securityContext": {
+            **common.POD_SECURITY_CONTEXT,
+            **(prediction_log.security_context(owner) if tapped is not None else {}),
+            **cache_mounts.security(model, platform),
+        },
         "terminationGracePeriodSeconds": about.grace,
         **({"initContainers": init} if init else {}),
-        "containers": [_server(owner, revision, preset, about, brings=brings)],
+        "containers": [_server(owner, revision, preset, about, brings=brings, tapped=tapped is not None)],
         "volumes": volumes,
     }
     if spec.service_account_name:
@@ -170,8 +208,9 @@ def _layout(files: Files, name: str) -> dict[str, Any]:
 
 
 def _server(
-    owner: ModelDeployment, revision: str, preset: Preset, about: AboutServers, *, brings: bool
+    owner: ModelDeployment, revision: str, preset: Preset, about: AboutServers, *, brings: bool, tapped: bool
 ) -> dict[str, Any]:
+    port, metrics = (PORTS.behind, PORTS.metrics) if tapped else (PORTS.http, PORTS.monitor)
     folder = presets.put_in(preset.files.folder, owner.name) if preset.files is not None else "."
     told = {
         presets.MODEL_NAME: owner.name,
@@ -180,15 +219,16 @@ def _server(
             presets.MODELS_DIR: MODELS_DIR,
             presets.MODEL_DIR: MODELS_DIR if folder == "." else f"{MODELS_DIR}/{folder}",
         } if brings else {}),
-        presets.PORT: str(PORTS.http),
+        presets.PORT: str(port),
         presets.GRPC_PORT: str(PORTS.grpc),
-        presets.METRICS_PORT: str(PORTS.monitor),
+        presets.METRICS_PORT: str(metrics),
         **preset.env,
     }  # fmt: skip
-    ports = [("http", PORTS.http)]
+    # The tap's, too, stands here: not every cluster looks for a Service's port among those of sidecars.
+    ports = [("http", PORTS.http), *([("behind-tap", port)] if tapped else ())]
     ports += [("grpc", PORTS.grpc)] if preset.grpc else []
     # By the name by which sidecars are scraped, and let through by NetworkPolicies: there is none beside it.
-    ports += [("monitor", PORTS.monitor)] if preset.metrics == "separate" else []
+    ports += [("runtime-metrics" if tapped else "monitor", metrics)] if preset.metrics == "separate" else []
     guards = {
         **common.CONTAINER_SECURITY_CONTEXT,
         "readOnlyRootFilesystem": not preset.writable,
@@ -209,7 +249,8 @@ def _server(
         "volumeMounts": [*([steps.ARTIFACT] if brings else ()), steps.tmp(CONTAINERS.server)],
         # Most servers stop to accept at once, and kube-proxy goes on sending for a moment.
         "lifecycle": {"preStop": {"sleep": {"seconds": about.drain}}},
-        **about.probes(preset.ready_for(owner.name), preset.live_for(owner.name)),
+        # Of the server itself: a tap that is down is to end no server.
+        **about.probes(preset.ready_for(owner.name), preset.live_for(owner.name), port if tapped else "http"),
     }
 
 

@@ -46,6 +46,7 @@ def revisions_of(
             intent=intent_in(record),
             asked=asked_in(record),
             runtime=_runtime(body, record),
+            tapped=_tapped(body, record),
         )
     return found
 
@@ -79,6 +80,13 @@ def _runtime(deployment: Object | None, record: Object | None) -> RuntimeFacts |
     shape = shape_of(deployment, record)
     metadata = (shape.template if shape is not None else {}).get("metadata") or {}
     return foreign_pod.load((metadata.get("annotations") or {}).get(names.ANNOTATION_RUNTIME))
+
+
+def _tapped(deployment: Object | None, record: Object | None) -> bool:
+    """Whether a tap is in its pods' template."""
+    shape = shape_of(deployment, record)
+    spec = (shape.template if shape is not None else {}).get("spec") or {}
+    return any(each.get("name") == MODELWARD.containers.tap for each in spec.get("initContainers") or ())
 
 
 def _fetched(spec: Mapping[str, Any]) -> ModelFacts:

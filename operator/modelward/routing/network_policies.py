@@ -40,12 +40,13 @@ def policies(owner: ModelDeployment, platform: Platform, *, by_gateway: bool) ->
     operator = _pods_of(operator_namespace, OPERATOR_LABELS)
     metrics = {"namespaceSelector": {"matchLabels": {METRICS_LABEL: "true"}}}
     router = {"podSelector": {"matchLabels": common.selector(owner, names.COMPONENT_ROUTER)}}
-    requests = (MODELWARD.ports.http, MODELWARD.ports.grpc)
+    ports = MODELWARD.ports
+    requests = (ports.http, ports.grpc)
     server_name, router_name = names_of(owner)
     yield _policy(
         owner, server_name, names.COMPONENT_SERVER,
         _let(requests) if by_gateway else _let(requests, router),
-        _let((MODELWARD.ports.http, MODELWARD.ports.monitor), operator, metrics),
+        _let((ports.http, ports.monitor, ports.tap, ports.metrics), operator, metrics),
     )  # fmt: skip
     if owner.spec.router.gateway is None:
         yield _policy(

@@ -16,13 +16,14 @@ Paths = tuple[tuple[str, str], ...]
 class Containers:
     """Names. `server`: what answers requests; `download`, `compile`: init containers that bring and load the model, in
     whose termination messages the operator reads what came of it; `keep`: the one that puts what was compiled into the
-    cache; `monitor`: the sidecar that counts."""
+    cache; `monitor`: the sidecar that counts; `tap`: the one that passes requests on to another server than ours."""
 
     server: str
     download: str
     compile: str
     keep: str
     monitor: str
+    tap: str
 
     @property
     def work(self) -> dict[str, str]:
@@ -30,16 +31,21 @@ class Containers:
         return {
             self.download: "looking at the artifact", self.compile: "loading the model", self.monitor: "counting",
             self.server: "serving", self.keep: "keeping what was compiled",
+            self.tap: "passing requests on",
         }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Of a model pod. `http`, `grpc`: of the server, which has both under these names; `monitor`: of the sidecar."""
+    """Of a model pod. `http`, `grpc`: of the server, which has both under these names; `monitor`: of the sidecar. Of a
+    pod with a tap, which has `http` then: `tap`, its own metrics; `behind`, `metrics`: of the server."""
 
     http: int
     grpc: int
     monitor: int
+    tap: int
+    metrics: int
+    behind: int
 
 
 @dataclass(frozen=True)
@@ -78,9 +84,10 @@ class Runtime:
 
 MODELWARD: Final = Runtime(
     containers=Containers(
-        server="server", download="download", compile="compile", keep="keep-bundle", monitor="monitor"
+        server="server", download="download", compile="compile", keep="keep-bundle", monitor="monitor",
+        tap="modelward-tap",
     ),
-    ports=Ports(http=8080, grpc=9000, monitor=8081),
+    ports=Ports(http=8080, grpc=9000, monitor=8081, tap=8082, metrics=8083, behind=8090),
     ready="/v2/health/ready",
     live="/v2/health/live",
     rest=(

@@ -14,9 +14,11 @@ import yaml
 from builders import PLATFORM, owner
 from localcluster import binaries
 from modelward.api.modeldeployment import Monitor
+from modelward.api.runtime import Runtime, Tap
 from modelward.revisions import deployment as revision
 from modelward.routing import network_policies
 from modelward.routing.envoy import objects as router
+from modelward.runtime_files import presets
 from policies import Pod, lets
 
 ROOT = Path(__file__).parents[3]
@@ -31,7 +33,12 @@ JOBS = {
     each["job_name"]: each
     for each in yaml.safe_load((MONITORING / "scrape-configs.yaml").read_text())["scrape_configs"]
 }
-TARGETS = {"modelward-operator": {"http"}, "modelward-servers": {"http", "monitor"}, "modelward-routers": {"internal"}}
+TARGETS = {
+    "modelward-operator": {"http"}, "modelward-servers": {"http", "monitor", "tap-metrics", "runtime-metrics"},
+    "modelward-routers": {"internal"},
+}  # fmt: skip
+TAPPED = owner(monitor=Monitor(), runtime=Runtime(name="triton", tap=Tap()))
+"""Whose pods have all ports that a model's can have."""
 
 
 def template(job: str) -> Json:
@@ -44,9 +51,15 @@ def template(job: str) -> Json:
     return dict(router.deployment(OWNER, PLATFORM)["spec"]["template"])
 
 
-def ports(pod: Json) -> dict[str, int]:
+def ports(job: str) -> dict[str, int]:
     """Of a sidecar, too, which is an init container that goes on: Prometheus finds both."""
-    containers = [*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())]
+    pods = [template(job)]
+    if job == "modelward-servers":
+        platform = replace(PLATFORM, runtimes=presets(None))
+        pods.append(revision.deployment(TAPPED, platform, revision.name_of(TAPPED), 1)["spec"]["template"])
+    containers = [
+        each for pod in pods for kind in ("containers", "initContainers") for each in pod["spec"].get(kind, ())
+    ]
     return {port["name"]: port["containerPort"] for each in containers for port in each.get("ports", ())}
 
 
@@ -59,7 +72,7 @@ def endpoints(job: str) -> list[Json]:
 def test_it_selects_pods_and_ports_that_there_are(job: str) -> None:
     pod = template(job)
     assert OBJECTS[job]["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
-    assert {each["port"] for each in endpoints(job)} == TARGETS[job] <= set(ports(pod))
+    assert {each["port"] for each in endpoints(job)} == TARGETS[job] <= set(ports(job))
 
 
 @pytest.mark.parametrize("job", TARGETS)
@@ -67,7 +80,7 @@ def test_jobs_without_the_prometheus_operator_select_the_same(job: str) -> None:
     labels = template(job)["metadata"]["labels"]
     told = {f"__meta_kubernetes_pod_label_{re.sub(r'[./-]', '_', name)}": value for name, value in labels.items()}
     keep = next(each for each in JOBS[job]["relabel_configs"] if each.get("action") == "keep")
-    for port in ports(template(job)):
+    for port in ports(job):
         values = {**told, "__meta_kubernetes_pod_container_port_name": port}
         joined = ";".join(values.get(each, "") for each in keep["source_labels"])
         assert bool(re.fullmatch(keep["regex"], joined)) == (port in TARGETS[job]), joined
@@ -101,7 +114,7 @@ def test_network_policies_let_prometheus_in_and_strangers_not(job: str) -> None:
     namespace = "modelward-system" if job == "modelward-operator" else "ml"
     pod = Pod(namespace, template(job)["metadata"]["labels"])
     for name in TARGETS[job]:
-        port = ports(template(job))[name]
+        port = ports(job)[name]
         assert lets(made, PROMETHEUS, pod, port), f"{name} of {job}"
         assert not lets(made, STRANGER, pod, port), f"{name} of {job}"
 

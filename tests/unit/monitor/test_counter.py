@@ -140,6 +140,18 @@ def test_kinds_are_learned_as_the_signature_and_the_rows_say() -> None:
     assert state.intake == Intake(counted=300)
 
 
+def test_without_a_bundle_the_first_rows_with_both_sides_are_the_signature() -> None:
+    plan = Plan(learn_rows=150, observed=True)
+    halves = replace(batch(1, 5), outputs={}), replace(batch(2, 5), inputs={})
+    state = after(*halves, *(batch(number, 50) for number in range(3, 6)), state=begin("e"), plan=plan)
+    assert state.intake == Intake(counted=150, refused=10)
+    assert state.reference is not None
+    names = {"x[0]": "numeric", "x[1]": "numeric", "city": "categorical", "output:label": "categorical"}
+    assert {each.name: each.profile.kind for each in state.reference.features} == names
+    # Nothing is made up where a bundle was to say it, and can't be read.
+    assert after(batch(1, 50), state=begin("e"), plan=Plan(learn_rows=10)).intake == Intake(refused=50)
+
+
 def test_where_rows_are_large_learning_ends_early_and_a_huge_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelward_monitor.counter.MAX_BYTES", 20_000)
     huge = changed(2, city=objects("a" * 30_000, "b"))

@@ -65,11 +65,27 @@ async def test_it_is_told_once_and_the_rest_of_the_status_stays(resource: Resour
     assert status.get("phase") == ("Failed" if resource is MODEL_DEPLOYMENTS else None)
 
 
-async def test_a_runtime_that_the_installation_has_not_is_told_with_those_that_it_has() -> None:
+RUNTIMES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "RuntimeUnknown": (
+        {"name": "tritn"},
+        "no runtime 'tritn'; it has mlserver, openvino, tensorflow-serving, torchserve, triton, vllm",
+        "ConfigMap modelward-runtimes",
+    ),
+    "RuntimeNotTapped": (
+        {"name": "vllm", "tap": {}},
+        "vllm is of the protocol path, and a tap reads v2 and v1",
+        "Leave out spec.runtime.tap",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", RUNTIMES)
+async def test_a_runtime_that_the_installation_has_not_is_told_with_those_that_it_has(reason: str) -> None:
+    runtime, cause, cure = RUNTIMES[reason]
     cache, api = Cache(), Api()
     asked = {
         **body(stable={"revision": "fraud-a"}),
-        "spec": {"model": {"uri": "s3://m/a"}, "runtime": {"name": "tritn"}},
+        "spec": {"model": {"uri": "s3://m/a"}, "runtime": runtime},
     }
     cache.upsert(MODEL_DEPLOYMENTS, asked)
     anything: Any = api
@@ -81,11 +97,9 @@ async def test_a_runtime_that_the_installation_has_not_is_told_with_those_that_i
     (status,) = api.written
     assert status["stable"] == {"revision": "fraud-a"}, "what runs is left as it is"
     told = {each["type"]: each for each in status["conditions"]}["Stalled"]
-    assert (told["status"], told["reason"]) == ("True", "RuntimeUnknown")
-    assert (
-        "no runtime 'tritn'; it has mlserver, openvino, tensorflow-serving, torchserve, triton, vllm" in told["message"]
-    )
-    assert "ConfigMap modelward-runtimes" in told["message"]
+    assert (told["status"], told["reason"]) == ("True", reason)
+    assert cause in told["message"]
+    assert cure in told["message"]
 
 
 async def test_where_not_even_that_can_be_written_it_is_tried_again() -> None:

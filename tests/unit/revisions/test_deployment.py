@@ -361,7 +361,7 @@ def test_a_monitor_is_a_native_sidecar_that_can_not_make_the_pod_unready() -> No
     assert [each["name"] for each in steps_before] == ["download", "compile"]
     assert (monitor["name"], monitor["restartPolicy"]) == ("monitor", "Always")
     assert not {"startupProbe", "readinessProbe", "livenessProbe"} & set(monitor)
-    shared = {"name": "monitor", "mountPath": revision.MONITOR_DIR}
+    shared = {"name": "monitor", "mountPath": "/monitor"}
     assert shared in monitor["volumeMounts"]
     assert shared in server["volumeMounts"]
     told = {each["name"]: each.get("value") for each in (*monitor["env"], *server["env"])}

@@ -215,11 +215,9 @@ def test_an_unknown_preset_is_told_with_those_that_there_are() -> None:
 
 
 REFUSED: dict[str, dict[str, Any]] = {
-    "spec.monitor": {"monitor": {}},
     "spec.server": {"server": {"maxRows": 5}},
     "spec.logging": {"logging": {"level": "DEBUG"}},
     "spec.router.gateway": {"router": {"gateway": {"parentRefs": [{"name": "g"}]}}},
-    "spec.rollout.gates.disagreement": {"rollout": {"gates": {"disagreement": {"max": "1%"}}}},
     "spec.rollout.gates.refusals": {"rollout": {"gates": {"refusals": {}}}},
     "spec.model.format": {"model": {"uri": "s3://m/a", "format": "onnx"}},
     "spec.model.uri of image://": {"model": {"uri": "image://"}},

@@ -27,6 +27,7 @@ from .test_evidence_collector import (
     HUNDRED,
     ROUTER,
     STEPS,
+    VARIANT,
     A,
     B,
     C,
@@ -98,6 +99,27 @@ async def test_a_variant_is_compared_by_the_routers(scraper: FakeScraper) -> Non
         scraper.count(ROUTER, a=HUNDRED, c=HUNDRED)
         await operator.look(facts, COMPARE_EVERY)
         assert set(scraper.asked) == {asked}
+
+
+async def test_with_a_tap_on_both_sides_answers_are_compared_and_without_on_one_they_are_not(
+    scraper: FakeScraper,
+) -> None:
+    shadow = replace(AB, variants=(replace(VARIANT, weight=0, mirror=100),))
+    for tapped, asked in (((A, C), {"copies", "samples"}), ((C,), {"copies"}), ((), {"copies"})):
+        scraper.asked.clear()
+        facts = foreign(shadow, A, C)
+        assert facts.router.routes is not None
+        routes = replace(facts.router.routes, arms=(Arm("b", C, 0, 100),))
+        found = {name: replace(each, tapped=name in tapped) for name, each in facts.revisions.items()}
+        facts = replace(facts, router=replace(facts.router, routes=routes), revisions=found)
+        await Operator(scraper).look(facts)
+        assert set(scraper.asked) == asked
+
+
+def test_with_a_tap_only_refusals_are_left_out() -> None:
+    gates = Gates(ErrorRate(), refusals=Refusals(), disagreement=Disagreement("1%"))
+    asked = Rollout(CANARY, STEPS, gates=gates)
+    assert left_out(asked, by_router_alone(asked, tapped=True)) == ("refusals",)
 
 
 def test_gates_that_ask_our_own_server_are_left_out() -> None:

@@ -87,7 +87,7 @@ def test_every_connection_that_the_product_makes_comes_about() -> None:
 
 def test_metrics_can_be_scraped_from_namespaces_that_are_labelled_so() -> None:
     there = policies_of(OWN)
-    assert all(lets(there, PROMETHEUS, SERVER, port) for port in (8080, 8081))
+    assert all(lets(there, PROMETHEUS, SERVER, port) for port in (8080, 8081, 8082, 8083))
     assert lets(there, PROMETHEUS, ENVOY, 9901)
     assert not lets(there, PROMETHEUS, ENVOY, 9903)
     assert not lets(there, replace(PROMETHEUS, of_namespace={network.METRICS_LABEL: "false"}), SERVER, 8081)
@@ -98,6 +98,11 @@ def test_nobody_else_gets_through(source: Pod) -> None:
     there = policies_of(OWN)
     assert not any(lets(there, source, SERVER, port) for port in (8080, 8081, 9000))
     assert not any(lets(there, source, ENVOY, port) for port in (9901, 9902, 9903))
+
+
+@pytest.mark.parametrize("source", [ENVOY, OPERATOR, PROMETHEUS, NEIGHBOUR], ids=range(4))
+def test_what_is_behind_a_tap_is_reached_by_the_tap_alone(source: Pod) -> None:
+    assert not lets(policies_of(OWN), source, SERVER, 8090)
 
 
 def test_gateways_may_be_anywhere_and_reach_requests_alone() -> None:

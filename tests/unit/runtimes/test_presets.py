@@ -316,7 +316,7 @@ def test_an_example_becomes_a_pod_and_its_queries_have_the_names_of_a_rollout(pa
 
 def test_the_examples_are_of_these_servers() -> None:
     assert {each.stem.removeprefix("runtime-") for each in EXAMPLES} == {
-        "triton", "mlserver", "torchserve", "tensorflow-serving", "fastapi",
+        "triton", "mlserver", "torchserve", "tensorflow-serving", "fastapi", "tap",
     }  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def problem_of_revision(facts: RevisionFacts) -> Problem | None:
     return (
         diagnose(facts.workload, SERVER_MEMORY_FIELD)
         or differing(facts.workload)
-        or not_ready(facts.workload, facts.runtime)
+        or not_ready(facts.workload, facts.runtime, tapped=facts.tapped)
     )
 
 
@@ -192,6 +192,8 @@ def _unjudged(observed: Observed) -> str:
     if not observed.unjudged:
         return ""
     gates = " and ".join(observed.unjudged)
+    if observed.unjudged == ("disagreement",):
+        return f"; {gates} can't be judged, since one of the two revisions runs another server without spec.runtime.tap"
     return f"; {gates} can't be judged, since one of the two revisions runs another server (spec.runtime)"
 
 

@@ -116,11 +116,12 @@ def observe(
 
 def _judged(owner: ModelDeployment, revisions: Mapping[str, RevisionFacts], target: str, stable: str | None) -> Rollout:
     """spec.rollout, without the gates that need our own server on both sides where another one is on either."""
-    sides = (revisions.get(name) for name in (target, stable) if name is not None)
-    foreign = any(facts is not None and facts.runtime is not None for facts in sides)
-    if not (foreign or owner.spec.runtime is not None):
+    sides = [facts for name in (target, stable) if name is not None and (facts := revisions.get(name)) is not None]
+    asked = owner.spec.runtime
+    if asked is None and all(facts.runtime is None for facts in sides):
         return owner.spec.rollout
-    return by_router_alone(owner.spec.rollout)
+    tapped = (asked is None or asked.tap is not None) and all(facts.keeps_answers for facts in sides)
+    return by_router_alone(owner.spec.rollout, tapped=tapped)
 
 
 def _replicas(owner: ModelDeployment) -> int:

@@ -224,7 +224,9 @@ def cause_of(observed: Observed) -> str | None:
     target = observed.revisions.get(observed.target)
     if target is None:
         return None
-    problem = diagnose(target.workload, SERVER_MEMORY_FIELD) or not_ready(target.workload, target.runtime)
+    problem = diagnose(target.workload, SERVER_MEMORY_FIELD) or not_ready(
+        target.workload, target.runtime, tapped=target.tapped
+    )
     return problem.message if problem else None
 
 

@@ -212,8 +212,8 @@ class Reconciler:
             return Outcome()
         if (missing := foreign_pod.unknown(owner.spec.runtime, self._platform)) is not None:
             await tell_unreadable(
-                self._api, self._cache, MODEL_DEPLOYMENTS, body, InvalidObjectError(missing), self._now(),
-                reason=foreign_pod.UNKNOWN, cure=foreign_pod.CURE_OF_UNKNOWN,
+                self._api, self._cache, MODEL_DEPLOYMENTS, body, InvalidObjectError(missing.message), self._now(),
+                reason=missing.reason, cure=missing.cure,
             )  # fmt: skip
             return Outcome(refused=True)
         now = self._now().timestamp()

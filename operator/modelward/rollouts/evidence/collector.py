@@ -254,7 +254,7 @@ class EvidenceCollector:
 
     async def _compare(self, record: _Record, arm: Arm, stable: str, observed: Observed, *, by_users: bool) -> None:
         counts = await record.looks.counts(self._scraper, observed, _slo(observed), by_clients=arm.weight > 0)
-        paired = arm.mirror and not _foreign(observed, stable, arm)
+        paired = arm.mirror and all(observed.keeps_answers(name) for name in (stable, arm.revision))
         pairs = await record.looks.disagreements(self._scraper, observed) if paired else Outcomes()
         users = (
             await record.looks.by_users(self._scraper, observed, _slo(observed)) if by_users and arm.weight else None
@@ -273,7 +273,7 @@ def _know_users(owner: ModelDeployment, observed: Observed, arm: Arm) -> bool:
 
 
 def _foreign(observed: Observed, stable: str, arm: Arm) -> bool:
-    """Whether another server than ours is one of the two: then routers alone are evidence."""
+    """Whether another server than ours is one of the two: then routers alone say how requests ended, and how fast."""
     return any(observed.runtime_of(name) is not None for name in (stable, arm.revision))
 
 

@@ -1,0 +1,122 @@
+"""One request and its answer, as copies of what passed by: bounded, and only of what is to be captured. Pure."""
+
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Form = Literal["v1", "v2"]
+Reason = Literal["unreadable", "too_large", "busy", "unfinished", "other_model"]
+
+KEPT: Final = frozenset({
+    b"x-request-id", b"modelward-key", b"x-modelward-arms", b"content-encoding", b"inference-header-content-length",
+})  # fmt: skip
+"""Headers that say whose a request is, or how a body is to be read; in lower case."""
+
+WEIGHT: Final = 1000
+"""Bytes that one takes in memory besides its bodies, about."""
+
+
+class Paths:
+    """By which clients ask the model `name`."""
+
+    def __init__(self, name: str) -> None:
+        self._own: dict[Form, re.Pattern[bytes]] = {
+            form: re.compile(pattern.replace(b"NAME", re.escape(name.encode()))) for form, pattern in _ANY.items()
+        }
+
+    def form(self, target: bytes) -> tuple[Form | None, bool]:
+        """What protocol a request to `target` speaks, None: it is no inference; and whether it is of this model."""
+        path = target.partition(b"?")[0]
+        for form, pattern in _ANYBODYS.items():
+            if pattern.fullmatch(path):
+                return form, self._own[form].fullmatch(path) is not None
+        return None, False
+
+
+_ANY: Final[dict[Form, bytes]] = {
+    "v2": rb"/v2/models/NAME(/versions/[^/]+)?/infer/?",
+    "v1": rb"/v1/models/NAME(/(versions|labels)/[^/:]+)?:predict/?",
+}
+_ANYBODYS: Final[dict[Form, re.Pattern[bytes]]] = {
+    form: re.compile(pattern.replace(b"NAME", b"[^/:]+")) for form, pattern in _ANY.items()
+}
+
+
+class Room:
+    """`limit`: bytes that copies may take together; `most`: of one body."""
+
+    def __init__(self, limit: int, most: int) -> None:
+        self.limit, self.most = limit, most
+        self.held = 0
+
+    def take(self, size: int) -> bool:
+        """Whether there is room for so many more."""
+        if self.held + size > self.limit:
+            return False
+        self.held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
+
+
+@dataclass(slots=True)
+class Side:
+    """A message as far as it is kept. `headers`: of KEPT."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+
+
+@dataclass(slots=True)
+class Exchange:
+    """`form`: None: it is passed on, and nothing more. `missed`: why nothing of it can be captured; `asked`, `told`:
+    request and answer; `status`: of HTTP, 0: there is no answer yet. `arrived`, `ended`: seconds on the monotonic
+    clock, when the request and its answer were complete; `time`: the second one, seconds since the epoch; `size`: bytes
+    of room that it takes; `over`: it has ended."""
+
+    form: Form | None = None
+    head: bool = False
+    missed: Reason | None = None
+    asked: Side = field(default_factory=Side)
+    told: Side = field(default_factory=Side)
+    complete: bool = False
+    status: int = 0
+    arrived: float = 0.0
+    ended: float = 0.0
+    time: float = 0.0
+    size: int = 0
+    over: bool = False
+
+    def keep(self, side: Side, part: bytes, room: Room) -> None:
+        """A further part of a body. What has no room is not kept, and neither is anything behind it."""
+        if self.form is None or self.missed is not None:
+            return
+        if len(side.body) + len(part) > room.most:
+            self.miss("too_large", room)
+        elif not room.take(len(part)):
+            self.miss("busy", room)
+        else:
+            side.body += part
+            self.size += len(part)
+
+    def miss(self, reason: Reason, room: Room) -> None:
+        """Nothing is captured, and what was kept of bodies is let go."""
+        if self.missed is None:
+            self.missed = reason
+        self.asked.body, self.told.body = bytearray(), bytearray()
+        self.free(room)
+
+    def free(self, room: Room) -> None:
+        """It takes no more room."""
+        room.give_back(self.size)
+        self.size = 0
+
+    def came(self) -> None:
+        """The request is complete."""
+        self.complete, self.arrived = True, time.monotonic()
+
+    def end(self) -> None:
+        """The answer is, or never will be."""
+        self.over, self.ended, self.time = True, time.monotonic(), time.time()

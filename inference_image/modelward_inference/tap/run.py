@@ -1,0 +1,153 @@
+"""`tap`: pass requests on until SIGTERM, and capture what they and their answers say."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import FrameType
+from typing import Any, Final
+
+import uvicorn
+import uvloop
+
+from modelward_auth.guard import Guard
+from modelward_auth.messages import SERVER
+from modelward_inference import operatoraccess
+from modelward_inference.capture.buffer import Buffer
+from modelward_inference.capture.companion import Capture
+from modelward_inference.capture.memory import keep_freed
+from modelward_inference.capture.outcomes import Outcomes
+from modelward_inference.errors import InvalidConfiguration
+from modelward_inference.serve import http
+from modelward_inference.tap import metrics
+from modelward_inference.tap.answering import PRIVATE_PREFIX, Application, outcomes_of
+from modelward_inference.tap.catcher import Catcher
+from modelward_inference.tap.exchange import Paths, Room
+from modelward_inference.tap.pipe import Client, Open, Own, Server
+from modelward_inference.tap.settings import Settings
+from modelward_inference.tap.watch import Watch
+from modelward_inference.telemetry.samples import Samples
+from modelward_telemetry import logs, wanted
+from modelward_telemetry.wanted import Follower
+
+log = logging.getLogger(__name__)
+
+SWITCH: Final = 0.0005
+"""Seconds after which the reading thread lets the event loop run."""
+
+MAX_PRIVATE_BODY: Final = 64 << 10
+
+UNPACKED: Final = 8
+"""How many times as large as what is kept of a body it may be without its compression."""
+
+BODY_SECONDS: Final = 60.0
+KEEP_ALIVE: Final = 75
+"""Seconds of the tap's own answers, as our own server's."""
+
+
+def run(settings: Settings) -> None:
+    """Returns after SIGTERM. Raises ModelError."""
+    logs.configure(settings.log_level, "tap", name=settings.model, revision=settings.revision)
+    sys.setswitchinterval(SWITCH)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings))
+
+
+class _OwnServer(uvicorn.Server):
+    """uvicorn for the tap's own port, which also answers what is handed to it. `on_end`: called at SIGTERM."""
+
+    def __init__(self, config: uvicorn.Config, follower: Follower) -> None:
+        super().__init__(config)
+        self._follower = follower
+        self._slow = http.SlowClients(self.server_state, BODY_SECONDS, KEEP_ALIVE)
+
+    def protocol(self) -> asyncio.Protocol:
+        """Of a connection that is handed over."""
+        make: Callable[..., asyncio.Protocol] = self.config.http_protocol_class
+        return make(config=self.config, server_state=self.server_state, app_state={})
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002  the interface is uvicorn's
+        # Not uvicorn's own handler: it would raise the signal again at the end, as if that end were a bad one.
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if counter % 10 == 0:  # uvicorn ticks ten times a second
+            self._slow.sweep(asyncio.get_running_loop().time())
+            self._follower.look()
+        return await super().on_tick(counter)
+
+
+class Tap:
+    """What all connections share. `connect`: to the server behind it."""
+
+    def __init__(
+        self, settings: Settings, catcher: Catcher, room: Room, hand_over: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._settings, self._catcher, self._room, self._hand_over = settings, catcher, room, hand_over
+        self._paths = Paths(settings.model)
+        self._own = Own([outcomes_of(settings.model)], [PRIVATE_PREFIX])
+        self._open = Open()
+
+    def client(self) -> Client:
+        """The protocol of a connection."""
+        watch = Watch(self._paths, self._room, lambda: self._catcher.wanted, self._catcher.take)
+        return Client(self._connect, watch, self._own, self._hand_over, self._open)
+
+    async def ended(self, seconds: float) -> None:
+        """Returns when no connection is left, or ends those that are after so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._open.none.wait(), seconds)
+        self._open.close()
+
+    async def _connect(self, make: Callable[[], Server]) -> Any:
+        loop = asyncio.get_running_loop()
+        return await loop.create_connection(make, self._settings.server_host, self._settings.server)
+
+
+async def _run(settings: Settings) -> None:
+    follower = Follower(wanted.path_of(), settings.log_level)
+    follower.look()
+    verifier = operatoraccess.of(SERVER)
+    room, samples = Room(settings.bodies, settings.body), Samples()
+    metrics.HELD.set_function(lambda: room.held)
+    buffer = None
+    outcomes = Outcomes(settings.socket) if settings.socket is not None else None
+    application = Application(settings.model, samples, outcomes, room, settings.revision)
+    guarded = Guard(application, verifier, lambda path: path.startswith(PRIVATE_PREFIX), MAX_PRIVATE_BODY)
+    own = _OwnServer(uvicorn.Config(
+        guarded, host=settings.host, port=settings.own, loop="none", http=http.protocol(http.MAX_HEAD), ws="none",
+        lifespan="off", log_config=None, access_log=False, proxy_headers=False, server_header=False, date_header=False,
+        timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=5,
+    ), follower)  # fmt: skip
+    async with AsyncExitStack() as stack:
+        if settings.socket is not None:
+            keep_freed(settings.buffer)
+            buffer = Buffer(settings.buffer, settings.sampling, revision=settings.revision)
+            await stack.enter_async_context(Capture(settings.socket, buffer))  # the first: it ends last
+        catcher = await stack.enter_async_context(Catcher(room, samples, buffer, UNPACKED * settings.body))
+        own.config.load()
+        tap = Tap(settings, catcher, room, own.protocol)
+        try:
+            listener = await asyncio.get_running_loop().create_server(
+                tap.client, settings.host, settings.port, backlog=2048
+            )
+        except OSError as error:
+            raise InvalidConfiguration(
+                f"the tap can't listen on port {settings.port} ({error}); set PORT to a free one"
+            ) from None
+        log.info("port %d is passed on to port %d", settings.port, settings.server)
+        gc.collect()
+        gc.freeze()
+        try:
+            await own.serve()
+        except SystemExit:  # uvicorn has logged why
+            raise InvalidConfiguration(
+                f"the tap can't listen on port {settings.own}; set TAP_PORT to a free one"
+            ) from None
+        finally:
+            listener.close()
+            await tap.ended(settings.drain)

@@ -1,0 +1,208 @@
+"""Looks at the bytes of one connection as they pass, and tells requests with their answers.
+
+Nothing here delays or changes a byte: who passes them on has done so before. What is no HTTP/1, or is not understood,
+makes the watch blind: the connection goes on without it, and what was under way is counted as unreadable.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import httptools
+
+from modelward_inference.tap.exchange import KEPT, WEIGHT, Exchange, Paths, Reason, Room, Side
+
+log = logging.getLogger(__name__)
+
+MAX_HEAD: Final = 64 << 10
+"""Bytes of a request line and its headers, which parsers keep until they are complete; Envoy's own limit is 60 KiB."""
+
+PIPELINED: Final = 64
+"""Requests of one connection whose answers have not come: beyond, nothing is looked at any more."""
+
+
+class Watch:
+    """`paths`: of the model; `wanted`: whether anybody wants copies now; `on_end`: is given each exchange that was of
+    inference, once."""
+
+    def __init__(
+        self, paths: Paths, room: Room, wanted: Callable[[], bool], on_end: Callable[[Exchange], None]
+    ) -> None:
+        self._paths, self._room, self._wanted, self._on_end = paths, room, wanted, on_end
+        self.blind = False
+        self._waiting: deque[Exchange] = deque()  # whose answers have not come, the oldest first
+        self._coming: Exchange | None = None  # whose request is being received
+        self._target = b""
+        self._requests: Any = httptools.HttpRequestParser(_Requests(self))
+        self._answers: Any = httptools.HttpResponseParser(_Answers(self))
+        self._answer_is_head = False
+        self._in_head = False
+        self._head = 0  # bytes of a head that is not complete
+
+    @property
+    def between(self) -> bool:
+        """Whether the next byte of the client begins a request, and nothing is under way."""
+        return not self.blind and self._coming is None and not self._waiting
+
+    def asked(self, data: bytes) -> None:
+        """What a client sent."""
+        if self.blind:
+            return
+        self._feed(self._requests, data)
+        self._head = self._head + len(data) if self._in_head else 0
+        if self._head > MAX_HEAD and not self.blind:
+            self._lose("unreadable")
+
+    def told(self, data: bytes) -> None:
+        """What the server answered."""
+        if not self.blind:
+            self._feed(self._answers, data)
+            if self._answer_is_head and not self.blind:
+                # It has the length of a body that does not come; the parser would wait for that.
+                self._answer_is_head = False
+                self._answers = httptools.HttpResponseParser(_Answers(self))
+
+    def end(self) -> None:
+        """The connection is over."""
+        self._lose("unfinished")
+
+    def _feed(self, parser: Any, data: bytes) -> None:
+        try:
+            parser.feed_data(data)
+        except httptools.HttpParserUpgrade:  # no HTTP any more
+            self._lose("unreadable")
+        except Exception as error:  # noqa: BLE001  whatever passes by, the connection goes on
+            log.debug("a connection is not understood, and only passed on: %s", error)
+            self._lose("unreadable")
+
+    def _lose(self, reason: Reason) -> None:
+        self.blind = True
+        for each in (*self._waiting, *((self._coming,) if self._coming is not None else ())):
+            self._ended(each, reason)
+        self._waiting.clear()
+        self._coming = None
+
+    def _ended(self, exchange: Exchange, reason: Reason | None = None) -> None:
+        if exchange.form is None or exchange.over:
+            return
+        if reason is not None:
+            exchange.miss(reason, self._room)
+        exchange.end()
+        self._on_end(exchange)
+
+    # What the parsers tell.
+
+    def begin(self) -> None:
+        self._coming, self._target, self._in_head = Exchange(), b"", True
+
+    def url(self, part: bytes) -> None:
+        self._target += part
+
+    def head(self, method: bytes) -> None:
+        coming = self._coming
+        assert coming is not None
+        self._in_head = False
+        coming.head = method == b"HEAD"
+        self._waiting.append(coming)
+        if len(self._waiting) > PIPELINED or (len(self._waiting) > 1 and any(each.head for each in self._waiting)):
+            raise ValueError("requests before their answers, more than can be followed")
+        if method != b"POST":
+            return
+        form, own = self._paths.form(self._target)
+        if form is None or not self._wanted():
+            return
+        coming.form = form
+        if not own:
+            coming.miss("other_model", self._room)
+        elif self._room.take(WEIGHT):
+            coming.size = WEIGHT
+        else:
+            coming.miss("busy", self._room)
+
+    def header(self, side: Side, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name in KEPT:
+            side.headers[name] = value
+
+    def body(self, exchange: Exchange, side: Side, part: bytes) -> None:
+        exchange.keep(side, part, self._room)
+
+    def request_complete(self) -> None:
+        assert self._coming is not None
+        self._coming.came()
+        self._coming = None
+
+    def answer_head(self, status: int) -> None:
+        """Raises IndexError for an answer that nobody asked for."""
+        oldest = self._waiting[0]
+        if status >= 200:  # else another one follows
+            oldest.status = status
+            if oldest.head:
+                self._answer_is_head = True
+                self._waiting.popleft()
+
+    def answer_complete(self) -> None:
+        if self._answer_is_head or not self._waiting or not self._waiting[0].status:
+            return
+        oldest = self._waiting.popleft()
+        # A server may answer before it has the whole request, and need not read the rest.
+        self._ended(oldest, None if oldest.complete else "unfinished")
+
+    @property
+    def coming(self) -> Exchange | None:
+        return self._coming
+
+    @property
+    def oldest(self) -> Exchange:
+        """Whose answer comes now. Raises IndexError."""
+        return self._waiting[0]
+
+
+class _Requests:
+    """What httptools calls for requests."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def on_message_begin(self) -> None:
+        self._watch.begin()
+
+    def on_url(self, part: bytes) -> None:
+        self._watch.url(part)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if (coming := self._watch.coming) is not None:
+            self._watch.header(coming.asked, name, value)
+
+    def on_headers_complete(self) -> None:
+        self._watch.head(self._watch._requests.get_method())
+
+    def on_body(self, part: bytes) -> None:
+        if (coming := self._watch.coming) is not None:
+            self._watch.body(coming, coming.asked, part)
+
+    def on_message_complete(self) -> None:
+        self._watch.request_complete()
+
+
+class _Answers:
+    """The same for answers."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._watch.header(self._watch.oldest.told, name, value)
+
+    def on_headers_complete(self) -> None:
+        self._watch.answer_head(self._watch._answers.get_status_code())
+
+    def on_body(self, part: bytes) -> None:
+        if self._watch._answer_is_head:
+            raise ValueError("an answer to HEAD has a body")
+        oldest = self._watch.oldest
+        self._watch.body(oldest, oldest.told, part)
+
+    def on_message_complete(self) -> None:
+        self._watch.answer_complete()
