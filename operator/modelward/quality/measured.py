@@ -151,7 +151,7 @@ class AnyMessage(Stored):
 Message = TypeVar("Message", bound=AnyMessage)
 
 
-_Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+_Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
 
 
 class _Pictures(Stored):

@@ -16,7 +16,7 @@ from modelward_quality.scores import scores
 from modelward_quality.statistics import Statistics
 
 from .lakes import NOW, START, Lake, outcome, prediction
-from .test_job import said
+from .test_job import said, unpacked
 
 CLASSES = {"task": "classes", "label": "output.label", "score": "output.score", "positive": "1"}
 
@@ -49,14 +49,14 @@ def test_points_are_those_of_the_whole_curve_and_as_few_as_asked_for() -> None:
     truth = rng.random(5000) < 0.2
     score = np.clip(rng.normal(0.3 + 0.3 * truth, 0.2), 0, 1).round(2)
     false, true, _ = peer.roc_curve(truth, score, drop_intermediate=False)
-    whole = {(round(a, 9), round(b, 9)) for a, b in zip(false, true, strict=True)}
+    curve = np.stack([false, true], 1)
     for extent in (BRIEF, WHOLE):
         drawn = roc(scores(score, truth), extent)
         assert len(drawn) <= extent.points + 2
         assert (drawn[0], drawn[-1]) == ([0, 0], [1, 1])
-        digits = 4 if extent is BRIEF else 7
-        short = {(float(f"{a:.{digits}g}"), float(f"{b:.{digits}g}")) for a, b in whole}
-        assert {tuple(each) for each in drawn} <= short
+        rounded = 10.0**-extent.digits
+        for point in drawn:
+            assert np.abs(curve - point).max(1).min() <= rounded, point
         area = float(np.trapezoid([each[1] for each in drawn], [each[0] for each in drawn]))
         assert area == pytest.approx(peer.roc_auc_score(truth, score), abs=0.01)
 
@@ -98,8 +98,6 @@ def test_values_of_segments_go_before_pictures_and_pictures_before_values_of_all
     own = [["", "", "accuracy", noise(), noise(), noise(), 9]]
     parts = [["shop", str(noise()), "accuracy", noise(), noise(), noise(), 9] for _ in range(200)]
     drawn = {"roc": [[noise(), noise()] for _ in range(24)]}
-    from .test_job import unpacked
-
     told = unpacked(pack({"v": 1, "pictures": drawn, "values": own + parts}))
     assert told["pictures"] == json.loads(json.dumps(drawn))
     assert len(told["values"]) + told["dropped"] == 201

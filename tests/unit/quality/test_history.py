@@ -96,7 +96,7 @@ def test_a_message_that_can_t_be_read_costs_no_days() -> None:
 
 @pytest.mark.parametrize("day", ["yesterday", "2026-01-01\n", "<b>"])
 def test_days_that_are_none_are_refused(day: str) -> None:
-    with pytest.raises(ValueError, match="day|\\$"):
+    with pytest.raises(ValueError, match="matching regex"):
         read_message(message([replace(past(1), day=day)]))
 
 

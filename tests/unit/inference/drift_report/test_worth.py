@@ -53,7 +53,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lake.tell(told)
     spec = {
         "task": TASK, "label_window_seconds": 2 * DAY, "now": NOW.isoformat(),
-        "segments": [{"name": "country", "column": "input.country"}], "fairness": {"name": "sex", "column": "input.sex"},
+        "segments": [{"name": "country", "column": "input.country"}],
+        "fairness": {"name": "sex", "column": "input.sex"},
     }  # fmt: skip
     watched = {"reference_days": 4, "budget": 0.05}
     job = {
@@ -122,9 +123,9 @@ def test_the_message_of_a_job_says_the_same_as_its_result(result: Path, found: d
     assert all(each.measure.value == pytest.approx(drawn[each.day, each.metric], rel=1e-3) for each in other.days)
     assert [each.share.rows for each in other.calibration] == [each.share.rows for each in one.calibration]
     assert {each.name for each in other.gaps} == {each.name for each in one.gaps}
-    assert {(each.segment, each.part) for each in other.shifts if each.alarm} == {
-        (each.segment, each.part) for each in one.shifts if each.alarm
-    }
+    # A Job's message has no concept drift of groups of people: they are no segments of its policy.
+    rises = [(each.segment, each.part) for each in one.shifts if each.alarm and each.segment != "sex"]
+    assert sorted((each.segment, each.part) for each in other.shifts if each.alarm) == sorted(rises)
     for each in (one, other):
         assert {group.part for group in each.groups} == {"f", "m"}, "nothing is said of sixteen people"
 
