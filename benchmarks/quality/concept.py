@@ -89,11 +89,13 @@ class Delays:
 
 
 def measured(runs: int, changes: int) -> tuple[str, dict[str, Any]]:
-    """A table, and the last line's keys. `runs`: without a change, of each stream; `changes`: of each stream and share."""
+    """A table, and the last line's keys. `runs`: without a change, of each stream; `changes`: with one, of each stream
+    and share."""
     python = python_for("drift-river", LOCK)
     with tempfile.TemporaryDirectory() as folder:
         streams = dict(_streams(python, Path(folder)))
         rng = np.random.default_rng(7)
+        # The same for all methods.
         quiet = {name: runs_of(sides, 0.0, runs, rng) for name, sides in streams.items()}
         changed = {
             (name, share): runs_of(sides, share, changes, rng) for name, sides in streams.items() for share in SHARES
@@ -103,7 +105,7 @@ def measured(runs: int, changes: int) -> tuple[str, dict[str, Any]]:
             detector: setting_within([theirs[name][detector] for name in quiet]) for detector in ("ADWIN", "DDM")
         }
         mistakes = {f"{name} {share}": each.mistake for (name, share), each in changed.items()}
-        found = _detected(python, Path(folder), mistakes)
+        found = _detected(python, Path(folder), mistakes, settings)
     false = sum(alarm_of(run) >= 0 for each in quiet.values() for run in each.brier)
     total = runs * len(quiet)
     rows: list[list[str]] = []
@@ -205,10 +207,15 @@ def setting_within(found: Sequence[Mapping[str, Sequence[int]]]) -> str:
     raise RuntimeError(f"no setting of {', '.join(found[0])} keeps within {BUDGET} false alarms")
 
 
-def _detected(python: Path, folder: Path, mistakes: Mapping[str, NDArray[np.bool_]]) -> Any:
+def _detected(
+    python: Path, folder: Path, mistakes: Mapping[str, NDArray[np.bool_]], settings: Mapping[str, str] | None = None
+) -> Any:
+    """The first alarms of each run, by its name, detector and setting. `settings`: of each detector; else all."""
     path = folder / "mistakes.npz"
-    np.savez(path, **{name: each.astype(np.int8) for name, each in mistakes.items()})
-    return json.loads(_run(python, "detect", path, REFERENCE * ROWS))
+    named = [f"{detector}={setting}" for detector, setting in (settings or {}).items()]
+    columns: dict[str, Any] = {name: each.astype(np.int8) for name, each in mistakes.items()}
+    np.savez(path, **columns)
+    return json.loads(_run(python, "detect", path, REFERENCE * ROWS, *named))
 
 
 def _run(python: Path, *arguments: object) -> bytes:

@@ -1,7 +1,8 @@
 """Labelled streams of the river package, and its detectors of concept drift; run in an environment of its own.
 
 `python river_concept.py pools FILE ROWS SEED`: rows of each stream before and after its concept changes.
-`python river_concept.py detect FILE REFERENCE`: of each detector and setting, the first alarm after the reference.
+`python river_concept.py detect FILE REFERENCE [DETECTOR=SETTING…]`: of each detector and setting, or of those that are
+named, the first alarm of each run after its reference.
 """
 
 import json
@@ -36,11 +37,11 @@ STREAMS = {
 DETECTORS = {
     "ADWIN": (
         lambda setting: ADWIN(delta=setting),
-        (0.5, 0.2, 0.05, 0.02, 0.005, 0.002, 5e-4, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10),
+        (0.2, 0.05, 0.01, 0.002, 5e-4, 1e-4, 1e-5, 1e-7, 1e-9),
     ),
     "DDM": (
         lambda setting: DDM(warning_threshold=setting - 0.5, drift_threshold=setting),
-        (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0),
+        (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0),
     ),
 }
 """With settings from the one that alarms most to the one that alarms least."""
@@ -56,7 +57,7 @@ def pools(path: str, rows: int, seed: int) -> None:
     np.savez(path, **found)
 
 
-def detect(path: str, reference: int) -> None:
+def detect(path: str, reference: int, named: list[str]) -> None:
     """`path`: arrays of mistakes, shape (runs, rows), by name. Prints by name, detector and setting the first alarm of
     each run, -1 where there is none."""
     given, found = np.load(path), {}
@@ -66,6 +67,7 @@ def detect(path: str, reference: int) -> None:
             of_name[detector] = {
                 str(setting): [first(made(setting), run.tolist(), reference) for run in given[name]]
                 for setting in settings
+                if not named or f"{detector}={setting}" in named
             }
     print(json.dumps(found))
 
@@ -82,4 +84,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "pools":
         pools(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     else:
-        detect(sys.argv[2], int(sys.argv[3]))
+        detect(sys.argv[2], int(sys.argv[3]), sys.argv[4:])

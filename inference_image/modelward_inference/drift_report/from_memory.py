@@ -142,7 +142,14 @@ def _gaps(told: Mapping[str, Any]) -> tuple[GroupGap, ...]:
         found[what] = fields.measure(value, low, high, rows)
         found["left_out"] = fields.rows(left_out)
     return tuple(
-        GroupGap(name, found.get("difference"), found.get("ratio"), *found["groups"], found["left_out"])
+        GroupGap(
+            name,
+            found.get("difference"),
+            found.get("ratio"),
+            highest=found["groups"][0],
+            lowest=found["groups"][1],
+            left_out=found["left_out"],
+        )
         for name, found in by_name.items()
     )
 

@@ -210,7 +210,7 @@ def _days(told: _Message) -> tuple[PastDay, ...]:
     drawn = told.pictures.days if told.pictures is not None else ()
     names = tuple(dict.fromkeys(each[1] for each in drawn))[:METRICS]
     found = {each[:2]: each for each in drawn if each[1] in names}
-    return tuple(PastDay(day, _name(told.revision), _name(metric), Value(*of)) for day, metric, *of in found.values())
+    return tuple(PastDay(each[0], _name(told.revision), _name(each[1]), Value(*each[2:])) for each in found.values())
 
 
 def with_days(history: Sequence[PastDay], told: Sequence[PastDay]) -> tuple[PastDay, ...]:

@@ -12,9 +12,9 @@ import subprocess
 import sys
 import tempfile
 import webbrowser
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from modelward_cli.cluster import Json
 from modelward_cli.commands.command import Command
@@ -112,7 +112,7 @@ def _remembered(kubectl: Kubectl, name: str, policy: Json | None) -> Json | None
     return known[0] if known else None
 
 
-def _owners(body: Json) -> Sequence[Json]:
+def _owners(body: Json) -> Sequence[Mapping[str, Any]]:
     return tables(table(body, "metadata"), "ownerReferences")
 
 
