@@ -2,7 +2,8 @@
 scikit-learn.
 
 Both are processes of their own, by turns, on the same files and as many cores; memory is the peak of the process. The
-values are compared: whoever says something else is not measured.
+values are compared: whoever says something else is not measured. Then concept drift in labelled streams, beside
+detectors of river (concept.py).
 """
 
 import argparse
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import markdown
-from benchmarks.quality import data
+from benchmarks.quality import concept, data
 
 EXACT = ("accuracy", "precision", "recall", "f1", "logLoss", "brier")
 
@@ -56,9 +57,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=60, help="streams without a change, of each kind")
+    parser.add_argument("--changes", type=int, default=20, help="streams with one, of each kind and size")
+    parser.add_argument("--only", choices=("evaluation", "concept"), help="else both")
     asked = parser.parse_args()
+    said: dict[str, Any] = {}
+    if asked.only != "concept":
+        table, found = evaluated(asked.rows, asked.rounds)
+        print(table)
+        said |= found
+    if asked.only != "evaluation":
+        table, found = concept.measured(asked.runs, asked.changes)
+        print(table)
+        said |= found
+    print(json.dumps(said))
+    return 0
+
+
+def evaluated(rows: int, rounds: int) -> tuple[str, dict[str, Any]]:
+    """A table, and the last line's keys. Raises RuntimeError where both say something else."""
     with tempfile.TemporaryDirectory() as folder:
-        log, outcomes = data.write(Path(folder), asked.rows)
+        log, outcomes = data.write(Path(folder), rows)
         spec = {
             "predictions": {"path": str(log)},
             "outcomes": {"path": str(outcomes)},
@@ -69,27 +88,22 @@ def main() -> int:
             "threads": 1,
         }
         pairs, memory = [], []
-        for _ in range(asked.rounds):
+        for _ in range(rounds):
             ours, mine, mb = measured(["modelward_evaluate", "-"], json.dumps(spec))
             theirs, other, other_mb = measured(["benchmarks.quality.by_pandas", str(log), str(outcomes)])
             wrong = differences(ours, theirs)
             if wrong:
-                print("\n".join(wrong[:20]), file=sys.stderr)
-                return 1
+                raise RuntimeError("\n".join(wrong[:20]))
             pairs.append((mine, other))
             memory.append((mb, other_mb))
     ratio = statistics.median(other / mine for mine, other in pairs)
     mine, other = (statistics.median(column) for column in zip(*pairs, strict=True))
     mb, other_mb = (max(column) for column in zip(*memory, strict=True))
-    print(
-        markdown(
-            ["evaluation", "seconds", "peak MB"],
-            [["modelward", f"{mine:.1f}", f"{mb:.0f}"], ["pandas and scikit-learn", f"{other:.1f}", f"{other_mb:.0f}"]],
-        )
+    table = markdown(
+        ["evaluation", "seconds", "peak MB"],
+        [["modelward", f"{mine:.1f}", f"{mb:.0f}"], ["pandas and scikit-learn", f"{other:.1f}", f"{other_mb:.0f}"]],
     )
-    said = {"rows": asked.rows, "evaluate_vs_pandas_sklearn": round(ratio, 2), "evaluate_rss_mb": round(mb)}
-    print(json.dumps(said))
-    return 0
+    return table, {"rows": rows, "evaluate_vs_pandas_sklearn": round(ratio, 2), "evaluate_rss_mb": round(mb)}
 
 
 if __name__ == "__main__":

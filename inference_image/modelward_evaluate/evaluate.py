@@ -17,6 +17,7 @@ from modelward_evaluate.cohorts import Cohorts, cohorts, positive_of
 from modelward_evaluate.columns import listed
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.pictures import WHOLE, pictures
 from modelward_evaluate.sources import Listing, close_to_files, engine, listing, logged, table
 from modelward_evaluate.spec import Run, Spec
 from modelward_evaluate.sums import Factors, Group, Losses, by_bucket, groups, losses, prepared
@@ -161,6 +162,7 @@ def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
         "differences": _differences(found.groups, positive),
         "estimates": [_of_estimate(each) for each in found.to_come],
         "concept": concept(found.losses, spec.concept) if spec.concept is not None else [],
+        "pictures": _pictures(found.groups, positive),
         "groups": [_of_group(each) for each in found.groups],
     }  # fmt: skip
 
@@ -184,6 +186,20 @@ def whole(found: Iterable[Group]) -> dict[Key, Statistics]:
     for each in found:
         by_key.setdefault((each.revision, each.arm, each.segment, each.value), []).append(each.statistics)
     return {key: reduce(add, by_key[key]) for key in sorted(by_key)}
+
+
+def _pictures(found: Iterable[Group], positive: str | None) -> list[dict[str, Any]]:
+    """Of each revision and arm."""
+    sides: dict[tuple[str, str], dict[str, Statistics]] = {}
+    for each in found:
+        if not each.segment:
+            sides.setdefault((each.revision, each.arm), {})[each.day] = each.statistics
+    made = []
+    for (revision, arm), days in sorted(sides.items()):
+        together = reduce(add, days.values())
+        drawn = pictures(days, together, list(values(together, positive)), positive, WHOLE)
+        made.append({"revision": revision, "arm": arm, **drawn})
+    return made
 
 
 def _differences(found: Iterable[Group], positive: str | None) -> list[dict[str, Any]]:

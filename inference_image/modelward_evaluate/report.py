@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.evaluate import PARITIES, STABLE, Evaluation
+from modelward_evaluate.pictures import BRIEF, group_rates, pictures
 from modelward_evaluate.spec import Spec
 from modelward_evaluate.sums import Group
 from modelward_quality.estimate import Estimate
@@ -86,6 +87,7 @@ def report(
         "before": [[name, *_numbers(each)] for name, each in told(earlier, only=True)],
         "fairness": _fairness(wholes, spec, asked),
         "concept": _concept(watched, asked),
+        "pictures": _pictures(found, wholes, spec, asked),
         "values": [*own, *parts],
     }
 
@@ -113,6 +115,10 @@ def pack(told: Mapping[str, Any]) -> str:
     kept = dict(told)
     dropped = 0
     while len(message := _packed({**kept, "dropped": dropped} if dropped else kept)) > LIMIT:
+        if kept.get("pictures") and not any(each[0] for each in kept.get("values", ())):
+            # What is left are values that a verdict is made of.
+            del kept["pictures"]
+            continue
         name = next((each for each in ("values", "pairs", "examples", "columns") if kept.get(each)), None)
         if name is None:
             break
@@ -134,6 +140,26 @@ def _wholes(groups: Iterable[Group], revision: str) -> dict[tuple[str, str], Sta
         if each.revision == revision and each.arm in ANSWERED:
             by_key.setdefault((each.segment, each.value), []).append(each.statistics)
     return {key: reduce(add, by_key[key]) for key in sorted(by_key)}
+
+
+def _pictures(
+    found: Evaluation, wholes: Mapping[tuple[str, str], Statistics], spec: Spec, asked: Asked
+) -> dict[str, Any]:
+    """Days of the metrics that matter most, and curves; `groups`: rates of those that `fairness` names."""
+    positive, whole = positive_of(spec), wholes.get(("", ""), Statistics())
+    days: dict[str, list[Statistics]] = {}
+    for each in found.groups:
+        if each.revision == asked.revision and each.arm in ANSWERED and not each.segment:
+            days.setdefault(each.day, []).append(each.statistics)
+    names = asked.metrics or tuple(values(whole, positive))
+    made = pictures({day: reduce(add, days[day]) for day in days}, whole, names, positive, BRIEF)
+    if spec.fairness is not None and positive is not None:
+        groups = {cut(value): of for (segment, value), of in wholes.items() if segment == spec.fairness.name}
+        made |= {
+            "fairness": cut(spec.fairness.name),
+            "groups": group_rates(groups, positive, asked.smallest, BRIEF),
+        }
+    return {name: value for name, value in made.items() if value}
 
 
 def _fairness(wholes: Mapping[tuple[str, str], Statistics], spec: Spec, asked: Asked) -> list[Row]:

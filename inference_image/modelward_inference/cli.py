@@ -148,7 +148,7 @@ def _verbs() -> "tuple[argparse.ArgumentParser, argparse._SubParsersAction[argpa
     drift = verbs.add_parser("drift", help="what became of a model's data").add_subparsers(dest="of", required=True)
     report = drift.add_parser("report", help="write one HTML page: what drifted, with pictures and numbers")
     report.add_argument("--reference", type=Path, help="the model's reference.json; not needed with --stored")
-    current = report.add_mutually_exclusive_group(required=True)
+    current = report.add_mutually_exclusive_group()
     current.add_argument("--windows", type=Path, help="windows of counts, one a line as JSON")
     current.add_argument(
         "--data", type=Path, help="a table to compare: .parquet, .feather, .arrow, .csv, .csv.gz, .npy"
@@ -158,6 +158,11 @@ def _verbs() -> "tuple[argparse.ArgumentParser, argparse._SubParsersAction[argpa
         "--reader", default="own", help="with --stored: whose windows; a DriftPolicy's uid, for example"
     )
     report.add_argument("--rules", type=Path, help="a DriftPolicy, or its spec, as JSON; without it the defaults")
+    report.add_argument(
+        "--memory", type=Path, help="what a DriftPolicy's operator remembers of the model: a ConfigMap as JSON"
+    )
+    report.add_argument("--outcomes", type=Path, help="a result of `python -m modelward_evaluate`")
+    report.add_argument("--parity", type=Path, help="a result of `modelward parity-check`")
     report.add_argument("--out", type=Path, required=True, help="the page to write (.html)")
     return parser, verbs
 
@@ -257,6 +262,7 @@ def _drift_report(options: argparse.Namespace) -> None:
 
     written = command.write(
         options.out, reference=options.reference, windows=options.windows, data=options.data, stored=options.stored,
-        reader=options.reader, rules=options.rules, warn=partial(print, file=sys.stderr),
+        reader=options.reader, rules=options.rules, memory=options.memory, outcomes=options.outcomes,
+        parity=options.parity, warn=partial(print, file=sys.stderr),
     )  # fmt: skip
     print(f"{written}: {written.stat().st_size} bytes", file=sys.stderr)

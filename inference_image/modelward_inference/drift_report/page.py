@@ -11,9 +11,10 @@ from modelward_drift.judging.causes import percent
 from modelward_drift.judging.policy import Policy
 from modelward_drift.judging.verdict import Outcome
 from modelward_drift.profiles.reference import Reference
-from modelward_inference.drift_report import answer, svg
+from modelward_inference.drift_report import answer, svg, worth_page
 from modelward_inference.drift_report.cells import Cell, cells
 from modelward_inference.drift_report.findings import Finding, Window, findings
+from modelward_inference.drift_report.worth import FeatureParity, Worth
 
 OPEN = 5
 """Features that are open at first: of those that drifted, the worst."""
@@ -30,15 +31,58 @@ PENDING = "Not yet"
 UNJUDGED = "Not judged"
 
 
-def html(reference: Reference, windows: Sequence[Window], policy: Policy) -> str:
-    """`windows`: at least one, in the order of time. Raises SettingError, MismatchError."""
+def html(
+    reference: Reference,
+    windows: Sequence[Window],
+    policy: Policy,
+    worth: Worth | None = None,
+    parity: FeatureParity | None = None,
+) -> str:
+    """`windows`: at least one, in the order of time; `worth`, `parity`: what is known beside drift. Raises
+    SettingError, MismatchError."""
     found = findings(reference, windows, policy)
     drifted = answer.by_urgency(found)
     unjudged = [each for each in found if not each.drifted and _class(_state(each)) == "none"]
     rest = [each for each in found if not each.drifted and each not in unjudged]
     opened = {each.feature.name for each in drifted[:OPEN]}
-    title = answer.title(found)
+    state = "bad" if drifted else "none" if answer.is_open(found) else "good"
+    head = f"""{answer.answer(found, policy, windows[-1].rows)}
+{worth_page.lead(worth, parity)}
+{_facts(reference, windows, policy, found)}"""
+    features = [
+        ("drifted", "Drifted", drifted),
+        ("not-drifted", "Not drifted", rest),
+        ("not-judged", "Not judged", unjudged),
+    ]
+    own: list[worth_page.Section] = [
+        (place, f"{title} <span>{len(each)}</span>", _features(each, windows, policy, opened))
+        for place, title, each in features
+        if each
+    ]
+    bad = "bad" if worth_page.is_bad(worth, parity) else state
+    sections = [*worth_page.sections(worth, parity), *own, _quality(found)]
+    return _document("Drift report", answer.title(found), bad, head, sections)
+
+
+def html_of_outcomes(worth: Worth | None, parity: FeatureParity | None) -> str:
+    """Where nothing is known of windows. One of both is there."""
+    state = "bad" if worth_page.is_bad(worth, parity) else "good"
+    head = worth_page.lead(worth, parity)
+    return _document(
+        "Report of outcomes", worth_page.title(worth, parity), state, head, worth_page.sections(worth, parity)
+    )
+
+
+def _document(kind: str, title: str, state: str, head: str, sections: Sequence[worth_page.Section]) -> str:
+    """`head`: HTML of the first lines; `state`: good, bad or none."""
     style = files(__package__).joinpath("style.css").read_text()
+    links = "".join(f'<li><a href="#{place}">{heading}</a>' for place, heading, _ in sections)
+    navigation = f'<nav aria-label="Sections"><ul>{links}</ul></nav>' if len(sections) > 2 else ""
+    main = "\n".join(
+        f'<section id="{place}" aria-labelledby="{place}-title"><h2 id="{place}-title">{heading}</h2>'
+        f"{content}</section>"
+        for place, heading, content in sections
+    )
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -46,22 +90,19 @@ def html(reference: Reference, windows: Sequence[Window], policy: Policy) -> str
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>Drift report: {title}</title>
+<title>{kind}: {title}</title>
 <style>
 {style}</style>
 </head>
 <body>
-<header class="{"bad" if drifted else "none" if answer.is_open(found) else "good"}">
-<p class="eyebrow">Drift report</p>
+<header class="{state}">
+<p class="eyebrow">{kind}</p>
 <h1>{title}</h1>
-{answer.answer(found, policy, windows[-1].rows)}
-{_facts(reference, windows, policy, found)}
+{head}
+{navigation}
 </header>
 <main>
-{_section("Drifted", drifted, windows, policy, opened)}
-{_section("Not drifted", rest, windows, policy, opened)}
-{_section("Not judged", unjudged, windows, policy, opened)}
-{_quality(found)}
+{main}
 </main>
 </body>
 </html>
@@ -126,14 +167,8 @@ _ANCHORS = (
 )
 
 
-def _section(
-    title: str, found: Sequence[Finding], windows: Sequence[Window], policy: Policy, opened: Iterable[str]
-) -> str:
-    if not found:
-        return ""
-    heading = f"<h2>{title} <span>{len(found)}</span></h2>"
-    features = "".join(_feature(each, windows, policy, each.feature.name in opened) for each in found)
-    return f"<section>{heading}{features}</section>"
+def _features(found: Sequence[Finding], windows: Sequence[Window], policy: Policy, opened: Iterable[str]) -> str:
+    return "".join(_feature(each, windows, policy, each.feature.name in opened) for each in found)
 
 
 def _feature(finding: Finding, windows: Sequence[Window], policy: Policy, opened: bool) -> str:
@@ -237,7 +272,7 @@ def _cell(cell: Cell) -> str:
     return f"<i>{cell.text}</i>" if cell.special else escape(cell.text)
 
 
-def _quality(found: Sequence[Finding]) -> str:
+def _quality(found: Sequence[Finding]) -> worth_page.Section:
     """Features with something in the window that is more than their reference had."""
     rows, own = [], [each for each in found if each.bad is None]
     for finding in sorted(own, key=lambda each: each.missing[0] - each.missing[1]):
@@ -248,14 +283,15 @@ def _quality(found: Sequence[Finding]) -> str:
             rows.append(f"<tr><th scope=row>{escape(finding.feature.name)}<td>{now:.2%}<td>{before:.2%}{shares}")
     if not rows:
         nothing = "Nothing more is missing than in the reference, and nothing is out of range, new or of a wrong type."
-        return f"<section><h2>Data quality</h2><p>{nothing}</p></section>"
+        return "data-quality", "Data quality", f"<p>{nothing}</p>"
     columns = ("feature", "missing", "in reference", "out of range", "new categories", "not finite", "type errors")
     heads = "".join(f"<th scope=col>{each}" for each in columns)
     return (
-        f"<section><h2>Data quality <span>{len(rows)}</span></h2><p>Rows of the last window, and the share that is "
-        "missing beside that of the reference.</p>"
+        "data-quality",
+        f"Data quality <span>{len(rows)}</span>",
+        "<p>Rows of the last window, and the share that is missing beside that of the reference.</p>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Data quality"><table><thead><tr>{heads}</thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></div></section>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>",
     )
 
 

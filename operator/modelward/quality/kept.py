@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from modelward.api.driftpolicy import Spec
 from modelward.quality.job_manifest import About
-from modelward.quality.measured import Kept, Measured, Problem, Reference, read_message
+from modelward.quality.measured import Kept, Measured, PastDay, Problem, Reference, read_message, with_days
 from modelward.values.times import show_time
 
 NO_LOG, NO_EVALUATOR, FAILED, NO_OUTCOMES, DELAYED, INVALID_SCHEDULE = (
@@ -23,7 +23,8 @@ def succeeded(kept: Kept, spec: Spec, name: str, about: About, message: str, at:
     if measured.is_silent:
         return replace(done, problem=_silent(spec, about, measured))
     return replace(
-        done, cohort=about.cohort, message=message, at=at, measured=measured, first=_first(kept, spec, about, measured)
+        done, cohort=about.cohort, message=message, at=at, measured=measured, first=_first(kept, spec, about, measured),
+        history=_history(kept, about, measured),
     )  # fmt: skip
 
 
@@ -48,6 +49,12 @@ def _silent(spec: Spec, about: About, measured: Measured) -> Problem:
         f"No outcome came {what} ({where}){hint}. Check that outcomes are written there with the answers' x-request-id "
         "or the clients' own keys, and that spec.quality.labelWindow is as long as they take",
     )
+
+
+def _history(kept: Kept, about: About, measured: Measured) -> tuple[PastDay, ...]:
+    """Values that are made otherwise since are no longer comparable."""
+    comparable = kept.cohort is None or kept.cohort.basis == about.cohort.basis
+    return with_days(kept.history if comparable else (), measured.days)
 
 
 def _first(kept: Kept, spec: Spec, about: About, measured: Measured) -> Reference | None:

@@ -6,7 +6,7 @@ is a ValueError; whoever made the pod may have written it.
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
@@ -34,6 +34,12 @@ NAME: Final = 100
 """Characters of a name; whoever made the pod may have written another one."""
 
 DAY: Final = 86400.0
+
+METRICS: Final = 2
+"""Of which days are remembered."""
+
+HISTORY: Final = 60
+"""Days that are remembered of each of them."""
 
 OUTCOMES: Final = "outcomes"
 """Of what there were no files at all."""
@@ -82,10 +88,20 @@ class Shift:
 
 
 @dataclass(frozen=True)
+class PastDay:
+    """A metric's value of the matured predictions of one day. `day`: as 2026-01-31."""
+
+    day: str
+    revision: str
+    metric: str
+    value: Value
+
+
+@dataclass(frozen=True)
 class Measured:
     """Of a cohort. `values`, `before`: of all rows by metric; `parts`: segment, its value, metric, and the value of
     that; `counts`: what became of predictions and outcomes; `nothing`: of what there was no file, None: there were;
-    `shifts`: whether the loss has risen, where that was asked for."""
+    `shifts`: whether the loss has risen, where that was asked for; `days`: of the metrics that matter most."""
 
     revision: str
     rows: int
@@ -96,6 +112,7 @@ class Measured:
     gaps: tuple[Gap, ...]
     nothing: str | None = None
     shifts: tuple[Shift, ...] = ()
+    days: tuple[PastDay, ...] = ()
 
     @property
     def coverage(self) -> float | None:
@@ -134,11 +151,21 @@ class AnyMessage(Stored):
 Message = TypeVar("Message", bound=AnyMessage)
 
 
+_Date = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}\Z")]
+
+
+class _Pictures(Stored):
+    """What a report draws; the operator itself makes use of the days alone."""
+
+    days: tuple[tuple[_Date, str, Number, Number | None, Number | None, Rows], ...] = ()
+
+
 class _Message(AnyMessage):
     values: tuple[tuple[str, str, str, Number, Number | None, Number | None, Rows], ...] = ()
     before: tuple[tuple[str, Number, Number | None, Number | None, Rows], ...] = ()
     fairness: tuple[tuple[str, str, Number, Number | None, Number | None, Rows, str, str, Rows], ...] = ()
     concept: tuple[tuple[str, str, str, Number, Number, Number, Number, Number, Rows], ...] = ()
+    pictures: _Pictures | None = None
     dropped: int = 0
 
 
@@ -174,7 +201,31 @@ def read_message(message: str) -> Measured:
         gaps=tuple({each[:2]: _gap(each) for each in told.fairness[:PARTS]}.values()),
         nothing=told.nothing,
         shifts=tuple({each[:2]: _shift(each) for each in told.concept[:PARTS]}.values()),
+        days=_days(told)[:PARTS],
     )
+
+
+def _days(told: _Message) -> tuple[PastDay, ...]:
+    """Each once, of as many metrics as are remembered."""
+    drawn = told.pictures.days if told.pictures is not None else ()
+    names = tuple(dict.fromkeys(each[1] for each in drawn))[:METRICS]
+    found = {each[:2]: each for each in drawn if each[1] in names}
+    return tuple(PastDay(each[0], _name(told.revision), _name(each[1]), Value(*each[2:])) for each in found.values())
+
+
+def with_days(history: Sequence[PastDay], told: Sequence[PastDay]) -> tuple[PastDay, ...]:
+    """The last days of what is known, in the order of time. Cohorts overlap, and begin and end within days: of a day
+    that was told before, what was said of more rows stays."""
+    found: dict[tuple[str, str, str], PastDay] = {}
+    for each in (*history, *told):
+        key = (each.metric, each.day, each.revision)
+        if key not in found or each.value.rows >= found[key].value.rows:
+            found[key] = each
+    kept: list[PastDay] = []
+    for metric in tuple(dict.fromkeys(each.metric for each in (*told, *history)))[:METRICS]:
+        own = sorted((each for each in found.values() if each.metric == metric), key=lambda each: each.day)
+        kept += own[-HISTORY:]
+    return tuple(sorted(kept, key=lambda each: (each.day, each.revision, each.metric)))
 
 
 def _shift(told: tuple[str, str, str, float, float, float, float, float, int]) -> Shift:
@@ -234,7 +285,7 @@ class Cohort:
 class Kept:
     """What is remembered of a target's quality. `done`, `slot`: the Job that was dealt with last, and when it was due;
     `cohort`, `message`: of the last that said something; `at`: when; `first`: what a fall is measured against; `job`:
-    the one that evaluates now."""
+    the one that evaluates now; `history`: of the metrics that matter most, by day, which a report draws."""
 
     done: str | None = None
     slot: float | None = None
@@ -244,6 +295,7 @@ class Kept:
     first: Reference | None = None
     problem: Problem | None = None
     job: str | None = None
+    history: tuple[PastDay, ...] = ()
     measured: Measured | None = field(default=None, compare=False)
     """What `message` says."""
 
@@ -289,6 +341,7 @@ class StoredKept(Stored):
     first: Reference | None = None
     problem: Problem | None = None
     job: str | None = None
+    history: tuple[tuple[_Date, str, str, Number, Number | None, Number | None, Rows], ...] = ()
 
     def value(self) -> Kept:
         """What can't be read of a message counts as not said: the next Job says it anew."""
@@ -297,10 +350,15 @@ class StoredKept(Stored):
         except ValueError:
             measured = None
         if self.message and (measured is None or self.cohort is None):
-            return Kept(first=self.first, problem=self.problem, job=self.job)
+            return Kept(first=self.first, problem=self.problem, job=self.job, history=self.past)
         return Kept(
-            self.done, self.slot, self.cohort, self.message, self.at, self.first, self.problem, self.job, measured
+            self.done, self.slot, self.cohort, self.message, self.at, self.first, self.problem, self.job, self.past,
+            measured,
         )  # fmt: skip
+
+    @property
+    def past(self) -> tuple[PastDay, ...]:
+        return tuple(PastDay(*each[:3], Value(*each[3:])) for each in self.history[-METRICS * HISTORY :])
 
 
 def show_kept(kept: Kept) -> dict[str, Any]:
@@ -317,5 +375,6 @@ def show_kept(kept: Kept) -> dict[str, Any]:
         else {**vars(first), "values": {name: dict(vars(each)) for name, each in first.values.items()}},
         "problem": None if kept.problem is None else dict(vars(kept.problem)),
         "job": kept.job,
+        "history": [[each.day, each.revision, each.metric, *vars(each.value).values()] for each in kept.history],
     }
-    return {name: value for name, value in shown.items() if value not in (None, "")}
+    return {name: value for name, value in shown.items() if value not in (None, "", [])}

@@ -118,6 +118,41 @@ def test_a_report_is_written(namespace: Namespace) -> None:
     assert (told["model"], told["revision"], told["page"]) == ("fraud", A, str(namespace.folder / "b.html"))
 
 
+def remembered(uid: str, message: str = "", **quality: Any) -> dict[str, Any]:
+    """What the policy with this uid remembers of the model."""
+    memory = {"name": "fraud", "quality": {"message": message, **quality}, "signals": [
+        {"kind": "quality", "name": "rocAuc", "breached": True, "message": f"too low, says {uid}"},
+    ]}  # fmt: skip
+    owners = [{"kind": "DriftPolicy", "name": f"of-{uid}", "uid": uid}]
+    return {"metadata": {"name": f"{uid}-memory", "ownerReferences": owners}, "data": {"memory": json.dumps(memory)}}
+
+
+def test_what_the_only_policy_that_measures_it_remembers_is_on_the_page(namespace: Namespace) -> None:
+    silent = {"metadata": {"name": "other"}, "data": {"memory": '{"name": "fraud"}'}}
+    namespace.holds("configmaps", stored(), silent, remembered("u-1"))
+    assert "too low, says u-1" in page(namespace)
+    (asked,) = [each for each in namespace.calls() if "configmaps" in each and "-l" in each]
+    assert "modelward.io/target=fraud,app.kubernetes.io/component=retraining" in asked
+
+
+def test_of_several_policies_the_one_that_is_named_is_shown(namespace: Namespace) -> None:
+    body = stored()
+    body["data"]["window.u-1.json"] = body["data"]["window.own.json"]
+    namespace.holds("configmaps", body, remembered("u-1"), remembered("u-2"))
+    out = namespace.folder / "page.html"
+    ended = namespace.modelward("report", "fraud", "--out", str(out))
+    assert ended.returncode == 0
+    assert "of-u-1 and of-u-2 measure; name one with --policy" in ended.stderr
+    assert "too low" not in out.read_text()
+    watching = policy("fraud")
+    watching["metadata"]["uid"] = "u-1"
+    watching["spec"] = {"target": {"name": "fraud"}}
+    namespace.holds(POLICIES, watching)
+    text = page(namespace, "--policy", "watch")
+    assert "too low, says u-1" in text
+    assert "u-2" not in text
+
+
 def test_it_is_shown_in_a_browser(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
     namespace.holds("configmaps", stored())
     browser, seen = namespace.folder / "browser", namespace.folder / "seen"

@@ -1,4 +1,5 @@
-"""`report MODEL`: the drift of a model as one HTML page, saved and opened (docs/drift-report.md).
+"""`report MODEL`: drift of a model and what outcomes say of it, as one HTML page, saved and opened
+(docs/drift-report.md).
 
 The page is made by the package `modelward`, whose code judges as the operator does; here is only what it is made of.
 Exit code 0: the page is there; 1: it is not, and stderr says why.
@@ -11,17 +12,22 @@ import subprocess
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from modelward_cli.cluster import Json
 from modelward_cli.commands.command import Command
 from modelward_cli.fleet.read import model, unknown
-from modelward_cli.fleet.state import table, text
-from modelward_cli.kubectl import POLICIES, Kubectl, KubectlError, NotFoundError
+from modelward_cli.fleet.state import table, tables, text
+from modelward_cli.kubectl import POLICIES, Kubectl, KubectlError, NotAllowedError, NotFoundError
 
 MAKER: Final = "modelward_inference"
 WRITTEN: Final = 0
+
+TARGET: Final = "modelward.io/target"
+MEMORIES: Final = "app.kubernetes.io/component=retraining"
+"""What a DriftPolicy's operator remembers of its targets."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -48,10 +54,13 @@ def run(options: argparse.Namespace, kubectl: Kubectl) -> int:
     out: Path = options.out or Path(f"{options.model}-drift.html")
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["--stored", str(_saved(_stored(kubectl, options.model, revision), Path(folder) / "stored.json"))]
-        if options.policy:
-            body = _policy(kubectl, options.policy)
+        body = _policy(kubectl, options.policy) if options.policy else None
+        if body is not None:
             arguments += ["--reader", str(table(body, "metadata").get("uid"))]
             arguments += ["--rules", str(_saved(body, Path(folder) / "policy.json"))]
+        remembered = _remembered(kubectl, options.model, body)
+        if remembered is not None:
+            arguments += ["--memory", str(_saved(remembered, Path(folder) / "memory.json"))]
         made = subprocess.run(
             [sys.executable, "-m", MAKER, "drift", "report", *arguments, "--out", str(out)],
             capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
@@ -81,6 +90,40 @@ def _stored(kubectl: Kubectl, name: str, revision: str) -> Json:
         ) from None
 
 
+def _remembered(kubectl: Kubectl, name: str, policy: Json | None) -> Json | None:
+    """What a policy's operator remembers of the model's outcomes and features: of `policy`, else of the only one that
+    has any. The page is written without it, too: what keeps it is told."""
+    try:
+        found = kubectl.listed("configmaps", f"{TARGET}={name},{MEMORIES}")
+    except NotAllowedError as error:
+        print(f"modelward report: without what outcomes say, as ConfigMaps can't be listed: {error}", file=sys.stderr)
+        return None
+    known = [each for each in found if _says_something(each)]
+    if policy is not None:
+        uid = table(policy, "metadata").get("uid")
+        known = [each for each in known if any(owner.get("uid") == uid for owner in _owners(each))]
+    if len(known) > 1:
+        names = " and ".join(sorted({str(owner.get("name")) for each in known for owner in _owners(each)}))
+        print(
+            f"modelward report: without what outcomes say, which {names} measure; name one with --policy",
+            file=sys.stderr,
+        )
+        return None
+    return known[0] if known else None
+
+
+def _owners(body: Json) -> Sequence[Mapping[str, Any]]:
+    return tables(table(body, "metadata"), "ownerReferences")
+
+
+def _says_something(body: Json) -> bool:
+    try:
+        memory = json.loads(str(table(body, "data").get("memory")))
+    except ValueError:
+        return False
+    return isinstance(memory, dict) and bool(memory.get("quality") or memory.get("parity"))
+
+
 def _policy(kubectl: Kubectl, name: str) -> Json:
     try:
         return kubectl.got(POLICIES, name)
@@ -94,4 +137,4 @@ def _saved(body: Json, path: Path) -> Path:
     return path
 
 
-COMMAND = Command("report", "a model's drift as one HTML page, with pictures and numbers", add, run)
+COMMAND = Command("report", "a model's drift and quality as one HTML page, with pictures and numbers", add, run)

@@ -101,7 +101,7 @@ def test_it_holds_together_and_asks_for_nothing() -> None:
     page = Page(text)
     assert page.open == []
     assert page.count("script") == page.count("link") == page.count("img") == page.count("iframe") == 0
-    assert not re.search(r"https?:|url\(|@import|\b(src|href)=", text)
+    assert not re.search(r"https?:|url\(|@import|\b(src|href)=(?!\"#)", text)
     policy = next(attrs["content"] for tag, attrs in page.tags if attrs.get("http-equiv"))
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
     assert page.count("h1") == 1
