@@ -186,7 +186,7 @@ def alarm_of(brier: Floats) -> int:
     """Rows after the reference at which it alarms: at the end of a day; -1: it does not."""
     days = [Cohort(f"{day:03}", moments(each)) for day, each in enumerate(brier.reshape(-1, ROWS))]
     for day in range(REFERENCE, len(days)):
-        found = shift(days[:REFERENCE], days[REFERENCE : day + 1], BUDGET)
+        found = shift(days[:REFERENCE], days[REFERENCE : day + 1], BUDGET, largest=1.0)
         if found is not None and found.alarm:
             return (day + 1 - REFERENCE) * ROWS
     return -1

@@ -161,7 +161,7 @@ def document(found: Evaluation, spec: Spec) -> dict[str, Any]:
         "fairness": _fairness(wholes, spec),
         "differences": _differences(found.groups, positive),
         "estimates": [_of_estimate(each) for each in found.to_come],
-        "concept": concept(found.losses, spec.concept) if spec.concept is not None else [],
+        "concept": concept(found.losses, spec.concept, spec.task) if spec.concept is not None else [],
         "pictures": _pictures(found.groups, positive),
         "groups": [_of_group(each) for each in found.groups],
     }  # fmt: skip

@@ -90,7 +90,7 @@ def run(job: Job) -> dict[str, Any]:
     if job.concept is not None:
         days = {"begin": job.concept.begin, "end": job.concept.end}
         whole = spec.model_copy(update={**days, "fairness": None, "business": None})
-        watched = concept(losses_by_day(whole), job.concept.asked)
+        watched = concept(losses_by_day(whole), job.concept.asked, whole.task)
     return report.report(found, before, spec, asked, watched or ())
 
 

@@ -27,6 +27,9 @@ from modelward_quality.moments import Moments
 SMALL_EFFECT: Final = 0.2
 """Standard deviations of a loss (Cohen 1988, "Statistical Power Analysis"): the scale of the rises that are bet on."""
 
+SCALES: Final = ((1.0, 0.8), (4.0, 0.1), (16.0, 0.1))
+"""Times that scale, and the share of the bet: a model that hardly ever erred may come to err by many deviations."""
+
 DAYS: Final = 30.0
 """That a budget is about."""
 
@@ -73,12 +76,13 @@ def shift(
     days: float = 1.0,
     tests: int = 1,
     margin: float = 0.0,
+    largest: float | None = None,
 ) -> Shift | None:
     """Whether the loss of `cohorts`, by rising times, has risen above that of `reference`, which came before.
 
     `budget`: false alarms in 30 days, above 0, that all `tests` (segments, say) may raise together; `days`: that a
-    cohort lasts; `margin`: a rise of the loss that does not matter. None where there is too little to say anything.
-    Raises QualityError.
+    cohort lasts; `margin`: a rise of the loss that does not matter; `largest`: the most that a row can lose, None:
+    there is no bound. None where there is too little to say anything. Raises QualityError.
     """
     if not (isfinite(budget) and budget > 0 and days > 0 and tests >= 1 and margin >= 0):
         raise QualityError("a budget above 0, days above 0, at least one test and a margin of at least 0 are needed")
@@ -86,11 +90,11 @@ def shift(
     if len(earlier) < LEAST_COHORTS or not later:
         return None
     whole = sum((each.losses for each in earlier), Moments())
-    variance = whole.spread / whole.weight
+    variance = max(whole.spread / whole.weight, _unseen(whole, largest))
     common = _in_common(earlier, whole)
     scale = SMALL_EFFECT * sqrt(variance + common)
     if scale == 0:
-        # Not one loss differed from another: of a first other one nobody knows how rare it is.
+        # Not one loss differed from another, and they have no bound: of a first other one nobody knows how rare it is.
         return None
     means, weights = _columns((*earlier, *later), variance, common)
     first = len(earlier)
@@ -100,7 +104,7 @@ def shift(
     since = np.cumsum(weights[::-1])[::-1][first:]
     mean_since = np.cumsum((weights * means)[::-1])[::-1][first:] / since
     spread = 1 / before + 1 / since
-    logs = _log_evidence(mean_since - mean_before - margin, spread, scale)
+    logs = _log_mixture(mean_since - mean_before - margin, spread, scale)
     at = int(np.argmax(logs))
     rise, half = float(mean_since[at] - mean_before[at]), quantile() * sqrt(float(spread[at]))
     return Shift(
@@ -128,6 +132,12 @@ def _filled(cohorts: Sequence[Cohort]) -> list[Cohort]:
     return found
 
 
+def _unseen(whole: Moments, largest: float | None) -> float:
+    """The least variance that `whole` allows to believe in: that one row more might have lost the most (Laplace's rule
+    of succession). Else a reference without a mistake would take the first one for a change, or see none at all."""
+    return 0.0 if largest is None else largest**2 / (whole.size + 2)
+
+
 def _in_common(cohorts: Sequence[Cohort], whole: Moments) -> float:
     """The variance between cohorts beyond that of their rows (DerSimonian and Laird 1986, "Meta-analysis in clinical
     trials"), as high as it may well be: few cohorts show it badly, so what they show is held against the lower tenth of
@@ -151,6 +161,13 @@ def _columns(cohorts: Sequence[Cohort], variance: float, common: float) -> tuple
     # A rise often comes with a wider spread: without a change each cohort's is that of the reference, but for chance.
     spreads = np.array([max(variance, each.losses.spread / each.losses.weight) / each.losses.size for each in cohorts])
     return means, 1 / (spreads + common)
+
+
+def _log_mixture(rise: Floats, spread: Floats, scale: float) -> Floats:
+    """Of `_log_evidence` over SCALES."""
+    each = np.array([log(share) + _log_evidence(rise, spread, scale * times) for times, share in SCALES])
+    found: Floats = np.logaddexp.reduce(each, axis=0)
+    return found
 
 
 def _log_evidence(rise: Floats, spread: Floats, scale: float) -> Floats:

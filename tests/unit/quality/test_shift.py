@@ -117,9 +117,45 @@ def test_too_little_says_nothing(reference: int, later: int) -> None:
     assert shift(cohorts(8, reference), cohorts(8, later, first=reference), 0.05) is None
 
 
-def test_losses_that_never_differ_say_nothing() -> None:
-    perfect = [Cohort(f"day {each}", Moments(ROWS, ROWS, ROWS, 0.0, 0.0)) for each in range(20)]
-    assert shift(perfect[:10], perfect[10:], 0.05) is None
+PERFECT = [Cohort(f"day {each}", Moments(ROWS, ROWS, ROWS, 0.0, 0.0)) for each in range(30)]
+
+
+def test_losses_that_never_differ_and_have_no_bound_say_nothing() -> None:
+    assert shift(PERFECT[:10], PERFECT[10:], 0.05) is None
+
+
+@pytest.mark.parametrize("mistakes", [0.0, 1e-6, 1e-3])
+def test_a_model_that_hardly_ever_erred_and_has_become_a_coin_toss_is_an_alarm_on_the_second_day(
+    mistakes: float,
+) -> None:
+    spread = ROWS * mistakes * (1 - mistakes)
+    before = [Cohort(each.name, Moments(ROWS, ROWS, ROWS, mistakes, spread)) for each in PERFECT]
+    quiet = shift(before[:14], before[14:], 0.05, largest=1.0)
+    assert quiet is not None
+    assert not quiet.alarm
+    toss = [Cohort(f"day {each}", Moments(ROWS, ROWS, ROWS, 0.5, ROWS / 4)) for each in (30, 31)]
+    found = shift(before[:14], [*before[14:], *toss], 0.05, largest=1.0)
+    assert found is not None
+    assert found.alarm
+    assert found.since == "day 30"
+    assert found.rise == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("share", [1e-4, 1e-3, 0.01])
+def test_of_a_model_that_seldom_errs_false_alarms_stay_within_the_budget(share: float) -> None:
+    """A reference of 7,000 rows has often seen no mistake at all."""
+    runs = 0
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        days = []
+        for day in range(134):
+            found = random.binomial(ROWS, share) / ROWS
+            days.append(Cohort(f"day {day}", Moments(ROWS, ROWS, ROWS, found, ROWS * found * (1 - found))))
+        runs += any(
+            (told := shift(days[:14], days[14 : 14 + last], 0.5, largest=1.0)) is not None and told.alarm
+            for last in range(1, 121)
+        )
+    assert runs <= 25, "at one in 60 days, 26 of 30 would be alarmed within 120 where the budget were just used up"
 
 
 @pytest.mark.parametrize(
