@@ -18,7 +18,7 @@ from modelward_inference import runtimes
 from modelward_inference.artifact import formats
 from modelward_inference.artifact.bundle import Compilation
 from modelward_inference.artifact.forms import AUTO, COMPILED, OFF, ORIGINAL
-from modelward_inference.compile import convert, timing
+from modelward_inference.compile import timing
 from modelward_inference.parity import golden
 from modelward_inference.parity.adversarial import Probes
 from modelward_inference.parity.golden import GoldenRows
@@ -54,6 +54,8 @@ def choose(
         return _original(kind, "optimise is Off")
     if rows is None:
         return _original(kind, "there are no golden rows to compare a compiled form with", fell_back=True)
+    from modelward_inference.compile import convert  # seconds of imports, which a model that is ONNX has no use for
+
     failures = []
     for name, attempt in convert.attempts(model):
         try:

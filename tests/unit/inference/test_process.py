@@ -12,7 +12,7 @@ from modelward_inference.artifact.bundle import Compilation, Manifest, Signature
 from modelward_inference.errors import MAX_REPORT
 from modelward_inference.fetch import report
 
-from .artifacts import estimator, pickled
+from .artifacts import estimator, onnx, pickled
 from .processes import environment
 
 LOADED = """
@@ -85,6 +85,26 @@ def test_a_server_of_the_original_loads_what_it_needs(fetched: Path) -> None:
     assert fetch(fetched, MODEL_OPTIMISE="Off")[1]["form"] == "original"
     done = run(fetched, "-c", LOADED, str(fetched / "bundle"))
     assert {"joblib", "sklearn"} <= set(json.loads(done.stdout))
+
+
+COMPILED = """
+import json, sys
+from pathlib import Path
+from modelward_inference.compile import build
+source, folder = map(Path, sys.argv[1:])
+build.build(source, folder, "onnx", build.Known(), "Auto")
+print(json.dumps([name for name in ("sklearn", "skl2onnx", "scipy", "pandas", "onnx") if name in sys.modules]))
+"""
+
+
+def test_a_model_that_is_onnx_costs_no_import_of_a_converter(tmp_path: Path) -> None:
+    source, folder = tmp_path / "source", tmp_path / "bundle"
+    source.mkdir()
+    folder.mkdir()
+    (source / "model.onnx").write_bytes(onnx())
+    done = run(tmp_path, "-c", COMPILED, str(source), str(folder))
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == []
 
 
 def test_a_failure_is_reported_as_before(fetched: Path) -> None:
