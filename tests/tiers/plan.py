@@ -13,6 +13,9 @@ LOCALCLUSTER = (sys.executable, "-m", "localcluster")
 WITHOUT_NODES = ("tests/api", "tests/chaos", "tests/scale")
 ON_THE_CLUSTER = ("tests/e2e", "tests/gateway")
 
+ASKED_FOR = {"tests/flux": "check-flux"}
+"""Folders that only who names them runs, since what they need is built for up to an hour; by which command of make."""
+
 BESIDE_OTHERS, ONE_AT_A_TIME, QUIET = "not alone and not quiet", "alone and not quiet", "quiet"
 """Marks by which these are chosen: each test by one of them."""
 

@@ -187,7 +187,7 @@ def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = No
         for tensor in signature.inputs
     ]
     names: dict[str, str] = {}
-    lowered = _lowered(estimator)
+    lowered = _lowered(estimator, signature)
     if signature.inputs[0].shape[1:] == (1,):
         # Dropped columns hold their places while it is converted; nothing in the graph uses them. The converters make
         # other names of those with dots, blanks or accents, so none of the columns' own is theirs to see.
@@ -210,10 +210,12 @@ def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = No
     return graph.adapt(converted, signature, names, lowered)
 
 
-def _lowered(estimator: Any) -> frozenset[str]:
+def _lowered(estimator: Any, signature: Signature) -> frozenset[str]:
     """Inputs whose texts all that takes them makes lower case of. Raises ValueError where a step does so whose input
     another one takes as it is."""
-    names = columns.all_names(estimator) or (columns.INPUT,)
+    names = columns.all_names(estimator)
+    if len(names) < 2:  # a single one may be called anything
+        names = (signature.inputs[0].name,)
     takers: dict[str, list[Any]] = {}
     for step, places in _first_takers(estimator, range(len(names))):
         for place in places:

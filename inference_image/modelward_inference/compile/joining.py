@@ -9,7 +9,7 @@ Failure: what can't be asked is not proven, and not joined.
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -33,10 +33,14 @@ MANY = 300
 """Rows that are asked at once, the same ones over and over: more than are joined by default."""
 
 MANY_BYTES = 8 << 20
-"""Of so many rows at most: fewer of a model of pictures."""
+"""Of so many rows and their answers at most: fewer of a model of pictures."""
 
 MANY_SECONDS = 3.0
 """That so many rows may take, as a few of them tell."""
+
+PATIENCE = 240.0
+"""Seconds after which nothing more is asked: a model so slow that it answers a few rows in them gains little by being
+joined, and its pods must not fail for want of time."""
 
 EXTREME = 1e4
 """Factor of the values beside which a row has to keep its answer."""
@@ -50,6 +54,10 @@ WHOLE = (1000, 2**31 - 1, -(2**31))
 _SEED = 20_240_301
 
 Rows = Mapping[str, Array]
+
+
+class TooSlowError(Exception):
+    """PATIENCE is over."""
 
 
 def prove(model: Model, golden: Rows | None) -> Joining:
@@ -68,13 +76,16 @@ def prove(model: Model, golden: Rows | None) -> Joining:
     if fixed:
         return Joining(False, f"the first axis of {fixed[0]!r} is not open")
     why = "no rows could be made that the model takes"
+    end = time.monotonic() + PATIENCE
     for rows in _candidates(signature, golden):
         if _count(rows) < 2:
             continue
         try:
-            found = _difference(model, rows)
+            found = _difference(model, rows, end)
         except MemoryError:
             raise
+        except TooSlowError:
+            return Joining(False, f"not proven: asking the model took more than {PATIENCE:.0f} seconds")
         except Exception as error:  # noqa: BLE001  a model may raise anything; other rows may do
             why = f"the model refuses the rows that were tried ({type(error).__name__}: {str(error)[:200]})"
             continue
@@ -105,27 +116,36 @@ def _random(tensor: Tensor, most: int, rng: np.random.Generator) -> Array:
     return rng.integers(0, 2 if dtype.kind == "b" else min(most, 100), size=shape).astype(dtype)
 
 
-def _difference(model: Model, rows: Rows) -> str:
-    """What changes an answer, in words; empty where nothing does. Raises what the model raises for ordinary rows."""
+def _difference(model: Model, rows: Rows, end: float) -> str:
+    """What changes an answer, in words; empty where nothing does. `end`: on the monotonic clock. Raises TooSlowError
+    when that is over, and what the model raises for ordinary rows."""
     names = [tensor.name for tensor in model.signature.outputs]
+
+    def ask(asked: Rows) -> Rows:
+        if time.monotonic() > end:
+            raise TooSlowError
+        return model.predict(asked, names)
+
     count = _count(rows)
-    alone = [model.predict(_at(rows, [index]), names) for index in range(count)]
+    alone = [ask(_at(rows, [index])) for index in range(count)]
     order = list(range(count))
     began = time.monotonic()
     for words, wanted in (("together", order), ("in another order", order[::-1]), ("in part", order[1::2])):
-        found = _compared(alone, model.predict(_at(rows, wanted), names), wanted)
+        found = _compared(alone, ask(_at(rows, wanted)), wanted)
         if found:
             return f"rows asked {words} have other answers than alone: {found}"
-    over = order * _times(rows, (time.monotonic() - began) / 2)
-    found = _compared(alone, model.predict(_at(rows, over), names), over)
-    if found:
-        return f"rows asked many times over have other answers than alone: {found}"
+    times = _times((rows, *alone), count, (time.monotonic() - began) / 2)
+    if times > 1:
+        over = order * times
+        found = _compared(alone, ask(_at(rows, over)), over)
+        if found:
+            return f"rows asked many times over have other answers than alone: {found}"
     for beside in _extremes(rows):
         try:
-            model.predict(beside, names)
+            ask(beside)
             joined = {name: np.concatenate((beside[name], rows[name], beside[name])) for name in rows}
-            answers = model.predict(joined, names)
-        except MemoryError:
+            answers = ask(joined)
+        except (MemoryError, TooSlowError):
             raise
         except Exception:  # noqa: BLE001, S112  it refuses them, and so they reach nobody
             continue
@@ -138,10 +158,15 @@ def _difference(model: Model, rows: Rows) -> str:
     return ""
 
 
-def _times(rows: Rows, seconds: float) -> int:
-    """How often the rows are asked at once. `seconds`: that they take."""
-    size = sum(array.nbytes for array in rows.values())
-    return max(1, min(MANY // _count(rows), MANY_BYTES // max(1, size), int(MANY_SECONDS / max(seconds, 1e-9))))
+def _times(told: Iterable[Rows], count: int, seconds: float) -> int:
+    """How often `count` rows are asked at once. `told`: they and their answers; `seconds`: that these take."""
+    size = sum(_size(array) for each in told for array in each.values())
+    return max(1, min(MANY // count, MANY_BYTES // max(1, size), int(MANY_SECONDS / max(seconds, 1e-9))))
+
+
+def _size(array: Array) -> int:
+    texts = array.flat if array.dtype.kind == "O" else ()
+    return int(array.nbytes) + sum(len(each) for each in texts if isinstance(each, str | bytes))
 
 
 def _extremes(rows: Rows) -> Iterator[Rows]:

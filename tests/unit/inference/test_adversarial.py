@@ -27,7 +27,7 @@ from sklearn.tree import DecisionTreeClassifier
 from modelward_inference import runtimes
 from modelward_inference.artifact.arrays import datatype_of
 from modelward_inference.artifact.bundle import Manifest, Refusal, Signature, Tensor
-from modelward_inference.compile import graph
+from modelward_inference.compile import convert, graph
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.engine.refusals import Guard
 from modelward_inference.fetch.run import Request, fetch
@@ -231,6 +231,16 @@ async def test_capitals_are_pythons_affair(serve: Callable[[Any], Served], name:
     fallback = served.manifest.compilation.fallback
     assert fallback is None if name in ("one step", "a column") else True, fallback
     assert name != "two steps" or "no rows can be made of the words" in str(fallback)
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_the_only_texts_are_lowered_whatever_their_tensor_is_called(shape: tuple[int, ...]) -> None:
+    signature = Signature((Tensor("body", "BYTES", shape),), (Tensor("predict", "INT64", (-1,)),))
+    step: Any = CountVectorizer() if len(shape) == 1 else ColumnTransformer([("t", CountVectorizer(), 0)])
+    model = make_pipeline(step, LogisticRegression())
+    texts = np.array(["a cat", "a dog"], object)
+    model.fit(texts if len(shape) == 1 else texts.reshape(-1, 1), [0, 1])
+    assert convert._lowered(model, signature) == {"body"}
 
 
 async def test_a_forest_decides_beside_its_thresholds_as_the_original(serve: Callable[[Any], Served]) -> None:

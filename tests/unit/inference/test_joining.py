@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,45 @@ def test_a_table_that_whole_numbers_are_looked_up_in_is_joined() -> None:
 @pytest.mark.parametrize("function", [np.tanh, lambda x: x @ np.full((3, 3), 0.1, np.float32), lambda x: x * 0])
 def test_what_answers_row_by_row_is_joined(function: Callable[[Array], Array]) -> None:
     assert joining.prove(Function(function), None).joins
+
+
+def test_answers_that_are_large_are_asked_for_fewer_rows() -> None:
+    """A picture for three numbers: of 300 at once the memory of the step would be gone."""
+    asked = []
+
+    def draw(x: Array) -> Array:
+        asked.append(len(x))
+        return np.repeat(x, 1 << 14, axis=1)
+
+    assert joining.prove(Function(draw), None).joins
+    assert joining.ROWS < max(asked) <= joining.MANY_BYTES // (3 * (1 << 14) * 4)
+
+
+def test_long_texts_are_asked_for_fewer_rows() -> None:
+    texts = np.array(["w" * 200_000] * joining.ROWS, object).reshape(-1, 1)
+    asked = []
+    model = Padded(len, 1)
+
+    def answer(x: Array) -> Array:
+        asked.append(len(x))
+        return np.ones(len(x))
+
+    model.function = answer
+    assert joining.prove(model, {"x": texts}).joins
+    assert joining.ROWS < max(asked) <= joining.MANY_BYTES // 200_000
+
+
+def test_a_model_that_is_very_slow_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(joining, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def slow(x: Array) -> Array:
+        clock[0] += 5.0 * len(x)
+        return np.tanh(x)
+
+    found = joining.prove(Function(slow), None)
+    assert (found.joins, found.reason) == (False, "not proven: asking the model took more than 240 seconds")
+    assert clock[0] < 400
 
 
 def test_what_can_not_be_asked_is_not_joined() -> None:

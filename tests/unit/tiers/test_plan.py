@@ -1,4 +1,4 @@
-"""No test is left out of `make test`, and none is run twice."""
+"""No test is left out of `make test` but those that take a command of their own, and none is run twice."""
 
 import re
 from collections import Counter
@@ -28,10 +28,22 @@ def selections(folder: Path) -> list[tuple[str, str]]:
 def test_every_folder_that_has_tests_is_run_once(tmp_path: Path) -> None:
     folders = {f"tests/{path.relative_to(TESTS).parts[0]}" for path in TESTS.rglob("test_*.py")}
     chosen = Counter(selections(tmp_path))
-    assert {folder for folder, _ in chosen} == folders
-    for folder in folders:
+    assert {folder for folder, _ in chosen} == folders - plan.ASKED_FOR.keys()
+    for folder, _ in chosen:
         marks = sorted(marks for name, marks in chosen.elements() if name == folder)
         assert marks in ([""], sorted((plan.BESIDE_OTHERS, plan.ONE_AT_A_TIME, plan.QUIET))), folder
+
+
+def test_a_bare_pytest_collects_nothing_that_takes_a_command_of_its_own(request: pytest.FixtureRequest) -> None:
+    """A folder that is named is never asked whether it is left out: that is how the command gets it."""
+    makefile = (TESTS.parent / "Makefile").read_text()
+    config = request.config
+    for folder, command in plan.ASKED_FOR.items():
+        assert any((TESTS.parent / folder).glob("test_*.py")), folder
+        assert config.hook.pytest_ignore_collect(collection_path=TESTS.parent / folder, config=config) is True
+        assert f"\n{command}: $(READY)" in makefile
+        assert f"-m pytest {folder}\n" in makefile
+    assert config.hook.pytest_ignore_collect(collection_path=TESTS / "unit", config=config) is not True
 
 
 @pytest.mark.parametrize("alone", [False, True])
