@@ -147,6 +147,9 @@ def entry_of(judging: Judging | None, told: Iterable[Any]) -> DriftEntry | None:
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
 
+Features = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+"""As many as status may have of them: an API server refuses the whole status for a larger number."""
+
 
 class _Feature(Stored):
     name: Text
@@ -167,8 +170,8 @@ class _Told(Stored):
     message: str = ""
     reference: str = ""
     rows: Count = 0
-    judged: Count = 0
-    drifted: Count = 0
+    judged: Features = 0
+    drifted: Features = 0
     features: list[_Feature] = msgspec.field(default_factory=list)
 
 
@@ -178,14 +181,30 @@ def _heard(raw: Any, judging: Judging) -> DriftEntry | None:
         told = known_text(_Told, bytes(raw))
     except (ValueError, TypeError):
         return None
-    if told.verdict not in (DRIFTED, NO_DRIFT, UNKNOWN):
+    if not _agrees(told):
         return None
     reason = told.reason if _WORD.fullmatch(told.reason) else told.verdict
     return DriftEntry(
         verdict=told.verdict, reason=reason if told.verdict == UNKNOWN else told.verdict,
         message=_text(told.message, LONGEST), rules=judging.rules, reference=_text(told.reference, 80), rows=told.rows,
-        judged=told.judged, drifted=told.drifted, features=[_feature(each) for each in told.features[:SHOWN]],
+        judged=told.judged, drifted=told.drifted, features=_once(map(_feature, told.features[:SHOWN])),
     )  # fmt: skip
+
+
+def _agrees(told: _Told) -> bool:
+    """A verdict needs something that was judged, and says what its numbers do: nothing is green of which nobody knows
+    anything."""
+    if told.verdict == UNKNOWN:
+        return True
+    return told.verdict == (DRIFTED if told.drifted else NO_DRIFT) and 1 <= told.judged >= told.drifted
+
+
+def _once(features: Iterable[DriftFeature]) -> list[DriftFeature]:
+    """Each name once, as metrics must have them, whoever has written it: the first is the worst."""
+    found: dict[str, DriftFeature] = {}
+    for each in features:
+        found.setdefault(each.name, each)
+    return list(found.values())
 
 
 def _feature(each: _Feature) -> DriftFeature:

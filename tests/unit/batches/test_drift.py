@@ -230,7 +230,9 @@ def test_a_run_that_failed_or_asked_for_none_has_no_verdict() -> None:
     [
         {}, {"drift": None}, {"drift": "Drifted"}, {"drift": {"verdict": "Fine"}}, {"drift": FOUND | {"rows": -1}},
         {"drift": FOUND | {"features": [{"name": ""}]}}, {"drift": FOUND | {"features": [FEATURE | {"value": "x"}]}},
-        {"drift": FOUND | {"message": 7}},
+        {"drift": FOUND | {"message": 7}}, {"drift": FOUND | {"judged": 1 << 31}},
+        {"drift": FOUND | {"drifted": 1 << 31, "judged": 1 << 31}}, {"drift": FOUND | {"drifted": 5}},
+        {"drift": FOUND | {"drifted": 0}}, {"drift": SAME | {"drifted": 1}}, {"drift": SAME | {"judged": 0}},
     ],
 )  # fmt: skip
 def test_what_is_no_verdict_is_none_and_the_run_is_as_good(strange: dict[str, Any]) -> None:
@@ -243,7 +245,10 @@ def test_what_is_no_verdict_is_none_and_the_run_is_as_good(strange: dict[str, An
 def test_what_a_pod_says_is_bounded() -> None:
     flood = FOUND | {
         "reason": "a\nb", "message": "\u202e\x00" + "w " * 4000, "reference": "r" * 500,
-        "features": [FEATURE | {"name": "ü" * 900, "cause": "c" * 900, "metric": "m" * 900}] * 50,
+        "features": [
+            FEATURE | {"name": "ü" * 900 if number == 0 else f"f{number}", "cause": "c" * 900, "metric": "m" * 900}
+            for number in range(50)
+        ],
     }  # fmt: skip
     found = finished({"drift": flood})
     assert found is not None
@@ -251,6 +256,9 @@ def test_what_a_pod_says_is_bounded() -> None:
     assert (len(found.message) <= drift.LONGEST, found.message.isprintable(), len(found.reference)) == (True, True, 80)
     assert (found.reason, len(found.features[0].name), found.features[0].name[0]) == ("Drifted", 256, "ü")
     assert (len(found.features[0].cause), len(found.features[0].metric)) == (200, 32)
+    twice = finished({"drift": FOUND | {"features": [FEATURE, FEATURE | {"metric": "js"}]}})
+    assert twice is not None
+    assert [(each.name, each.metric) for each in twice.features] == [("tenure", "psi")]
     forged = finished({"drift": UNKNOWN | {"reason": "no word"}})
     assert forged is not None
     assert forged.reason == "Unknown"
