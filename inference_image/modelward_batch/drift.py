@@ -74,7 +74,7 @@ class UnitCounts:
                 for (cells, quality), profile in zip(raw["counts"], reference.profiles, strict=True)
             )  # fmt: skip
             found = cls(raw["unit"], raw["plan"], raw["reference"], raw["rows"], counts, problem)
-        except (ValueError, TypeError, KeyError):  # DriftError is a ValueError
+        except (ValueError, TypeError, KeyError, RecursionError):  # DriftError is a ValueError
             return None
         same = (found.unit, found.plan, found.reference) == (receipt.unit, plan.digest, reference.digest)
         rows = receipt.rows - receipt.rejected
@@ -177,6 +177,20 @@ class Pool:
         except Exception as error:  # noqa: BLE001  whatever it is, the answers are as good
             return _unknown("JudgingFailed", f"judging failed: {type(error).__name__}: {error}", self)
         return _verdict(self, policy, found)
+
+
+def told_before(raw: Any) -> dict[str, Any] | None:
+    """What a manifest says of drift, as `told` has it: no more features, and nothing but texts and numbers, whoever has
+    written it. None: it says nothing of the kind."""
+    if not isinstance(raw, Mapping):
+        return None
+    features = raw.get("features")
+    listed = features[:TOLD] if isinstance(features, list) else []
+    return {**_flat(raw), "features": [_flat(each) for each in listed if isinstance(each, Mapping)]}
+
+
+def _flat(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in raw.items() if each is None or isinstance(each, str | int | float)}
 
 
 def without_reference(why: str, rows: int) -> DriftFound:
