@@ -6,7 +6,7 @@ two that would contradict each other none is chosen silently, and what nobody co
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -27,6 +27,9 @@ SHOWN: Final = 10
 
 LONGEST: Final = 700
 """Characters of a verdict's sentence, 256 of a feature's name, 200 of a cause."""
+
+NAMED: Final = 3
+"""Policies that a sentence names."""
 
 THIRTY_DAYS: Final = 30 * 86400.0
 """Seconds: what a budget of false alarms is of."""
@@ -98,7 +101,7 @@ def asked_of_pods(
     if not batch.spec.drift.judges:
         return None
     watching, damaged, own = sorted(policies, key=lambda each: each.name), sorted(unreadable), batch.spec.drift.rules
-    names = ", ".join((*(each.name for each in watching), *damaged))
+    names = _named([*(each.name for each in watching), *damaged])
     model = batch.spec.model.model_deployment
     if own is not None:
         told = f"spec.drift.rules (not by those of DriftPolicy {names})" if names else "spec.drift.rules"
@@ -135,8 +138,11 @@ def entry_of(judging: Judging | None, told: Iterable[Any]) -> DriftEntry | None:
     """What status has of a run that ended well. `told`: what its pods say of drift, as JSON. None: nobody asked."""
     if judging is None:
         return None
-    if judging.reason:
-        return DriftEntry(verdict=UNKNOWN, reason=judging.reason, message=judging.problem)
+    # Whoever may write Jobs may have written another annotation: status is refused where it is too long.
+    reason = judging.reason if _WORD.fullmatch(judging.reason) else ""
+    if reason or judging.problem:
+        return DriftEntry(verdict=UNKNOWN, reason=reason or UNKNOWN, message=_text(judging.problem, LONGEST))
+    judging = Judging(rules=_text(judging.rules, LONGEST))
     for each in told:
         found = _heard(each, judging)
         if found is not None:
@@ -213,6 +219,11 @@ def _feature(each: _Feature) -> DriftFeature:
         threshold=_number(each.threshold), cut=_number(each.cut), rows=each.rows, outcome=_text(each.outcome, 32),
         cause=_text(each.cause, 200),
     )  # fmt: skip
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
 
 
 def _number(value: float | None) -> str:

@@ -265,6 +265,23 @@ def test_what_a_pod_says_is_bounded() -> None:
     assert told('{"rows": 1, "drift": [[[') is None
 
 
+def test_what_is_written_on_a_job_is_bounded() -> None:
+    """By many policies, or by whoever may edit Jobs."""
+    many = asked(*(policy(f"p{number:03}" + "x" * 200) for number in range(500)))
+    assert "and 497 more all watch churn" in many.judging.problem
+    assert len(many.judging.problem) < 1000
+    flood = "\u202e" + "w " * 40_000
+    told_by_nobody = entry_of(Judging(reason="Several\nPolicies", problem=flood), [])
+    assert told_by_nobody is not None
+    assert (told_by_nobody.verdict, told_by_nobody.reason) == ("Unknown", "Unknown")
+    assert len(told_by_nobody.message) <= drift.LONGEST
+    judged = entry_of(Judging(rules=flood), [json.dumps(SAME).encode()])
+    assert judged is not None
+    assert judged.verdict == "NoDrift"
+    assert len(judged.rules) <= drift.LONGEST
+    assert judged.rules.isprintable()
+
+
 def memory(*entries: DriftEntry | None) -> Memory:
     """Of runs that ended well, the latest first."""
     made = []
