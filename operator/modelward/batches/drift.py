@@ -139,9 +139,9 @@ def entry_of(judging: Judging | None, told: Iterable[Any]) -> DriftEntry | None:
     if judging is None:
         return None
     # Whoever may write Jobs may have written another annotation: status is refused where it is too long.
-    reason = judging.reason if _WORD.fullmatch(judging.reason) else ""
-    if reason or judging.problem:
-        return DriftEntry(verdict=UNKNOWN, reason=reason or UNKNOWN, message=_text(judging.problem, LONGEST))
+    if judging.reason:
+        reason = judging.reason if _WORD.fullmatch(judging.reason) else UNKNOWN
+        return DriftEntry(verdict=UNKNOWN, reason=reason, message=_text(judging.problem, LONGEST))
     judging = Judging(rules=_text(judging.rules, LONGEST))
     for each in told:
         found = _heard(each, judging)
