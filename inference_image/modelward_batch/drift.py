@@ -6,6 +6,7 @@ answers are as good without it.
 """
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from modelward_inference.protocol.messages import RequestError
 from modelward_monitor.arrivals import Arrival, tabulate
 from modelward_monitor.learning import count_table
 from modelward_monitor.placing import fitted
+
+log = logging.getLogger(__name__)
 
 DRIFTED, NO_DRIFT, UNKNOWN = "Drifted", "NoDrift", "Unknown"
 """Verdicts. Of UNKNOWN the reason is another word."""
@@ -98,11 +101,17 @@ class UnitCounter:
             return
         try:
             found = fitted(self._features, Arrival(Batch("", 0, rows, inputs, outputs)))
+            counts = count_table(self._reference, tabulate(self._features, found))
         except RequestError as error:
             self._problem = str(error)
-            return
-        self._rows += rows
-        self._counts = _sum(self._counts, count_table(self._reference, tabulate(self._features, found)))
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, the answers are as good
+            log.exception("rows can't be counted")
+            self._problem = shortened(f"counting failed: {type(error).__name__}: {error}")
+        else:
+            self._rows += rows
+            self._counts = _sum(self._counts, counts)
 
     def counted(self, unit: int, plan: Plan) -> UnitCounts:
         """So far."""

@@ -366,3 +366,18 @@ def test_a_fault_of_the_judge_is_no_fault_of_the_run(bundle: Path, monkeypatch: 
     found = Pool(reference_of(bundle)).judged(RULES)
     assert (found.verdict, found.reason) == ("Unknown", "JudgingFailed")
     assert found.message == "judging failed: OverflowError: too large"
+
+
+def test_a_fault_of_counting_is_no_fault_of_the_run(
+    bundle: Path, ready: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("unhashable type: 'list'")
+
+    monkeypatch.setattr(drift, "count_table", fail)
+    world = world_of(tmp_path, bundle, people(400, 1))
+    for index in (0, 1):
+        told = world.run(index, load=lambda: ready)
+    assert told.complete
+    assert (told.drift["verdict"], told.drift["reason"]) == ("Unknown", "ReferenceUnfit")
+    assert "counting failed: TypeError: unhashable type" in told.drift["message"]
