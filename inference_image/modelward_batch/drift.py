@@ -106,7 +106,7 @@ class UnitCounter:
             self._problem = str(error)
         except MemoryError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever it is, the answers are as good
+        except Exception as error:  # Whatever it is, the answers are as good.
             log.exception("rows can't be counted")
             self._problem = shortened(f"counting failed: {type(error).__name__}: {error}")
         else:
