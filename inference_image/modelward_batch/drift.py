@@ -6,6 +6,7 @@ answers are as good without it.
 """
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from modelward_inference.protocol.messages import RequestError
 from modelward_monitor.arrivals import Arrival, tabulate
 from modelward_monitor.learning import count_table
 from modelward_monitor.placing import fitted
+
+log = logging.getLogger(__name__)
 
 DRIFTED, NO_DRIFT, UNKNOWN = "Drifted", "NoDrift", "Unknown"
 """Verdicts. Of UNKNOWN the reason is another word."""
@@ -74,7 +77,7 @@ class UnitCounts:
                 for (cells, quality), profile in zip(raw["counts"], reference.profiles, strict=True)
             )  # fmt: skip
             found = cls(raw["unit"], raw["plan"], raw["reference"], raw["rows"], counts, problem)
-        except (ValueError, TypeError, KeyError):  # DriftError is a ValueError
+        except (ValueError, TypeError, KeyError, RecursionError):  # DriftError is a ValueError
             return None
         same = (found.unit, found.plan, found.reference) == (receipt.unit, plan.digest, reference.digest)
         rows = receipt.rows - receipt.rejected
@@ -98,11 +101,17 @@ class UnitCounter:
             return
         try:
             found = fitted(self._features, Arrival(Batch("", 0, rows, inputs, outputs)))
+            counts = count_table(self._reference, tabulate(self._features, found))
         except RequestError as error:
             self._problem = str(error)
-            return
-        self._rows += rows
-        self._counts = _sum(self._counts, count_table(self._reference, tabulate(self._features, found)))
+        except MemoryError:
+            raise
+        except Exception as error:  # Whatever it is, the answers are as good.
+            log.exception("rows can't be counted")
+            self._problem = shortened(f"counting failed: {type(error).__name__}: {error}")
+        else:
+            self._rows += rows
+            self._counts = _sum(self._counts, counts)
 
     def counted(self, unit: int, plan: Plan) -> UnitCounts:
         """So far."""
@@ -177,6 +186,20 @@ class Pool:
         except Exception as error:  # noqa: BLE001  whatever it is, the answers are as good
             return _unknown("JudgingFailed", f"judging failed: {type(error).__name__}: {error}", self)
         return _verdict(self, policy, found)
+
+
+def told_before(raw: Any) -> dict[str, Any] | None:
+    """What a manifest says of drift, as `told` has it: no more features, and nothing but texts and numbers, whoever has
+    written it. None: it says nothing of the kind."""
+    if not isinstance(raw, Mapping):
+        return None
+    features = raw.get("features")
+    listed = features[:TOLD] if isinstance(features, list) else []
+    return {**_flat(raw), "features": [_flat(each) for each in listed if isinstance(each, Mapping)]}
+
+
+def _flat(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in raw.items() if each is None or isinstance(each, str | int | float)}
 
 
 def without_reference(why: str, rows: int) -> DriftFound:

@@ -23,7 +23,15 @@ import pyarrow as pa
 from modelward_batch import accounts, csvfile, parquetfile, plan
 from modelward_batch.accounts import Receipt, Sums
 from modelward_batch.answers import Answers, outputs_of
-from modelward_batch.drift import NO_REFERENCE, DriftFound, Pool, UnitCounter, UnitCounts, without_reference
+from modelward_batch.drift import (
+    NO_REFERENCE,
+    DriftFound,
+    Pool,
+    UnitCounter,
+    UnitCounts,
+    told_before,
+    without_reference,
+)
 from modelward_batch.errors import Incurable
 from modelward_batch.layout import Layout, layout_of
 from modelward_batch.plan import DRIFT, MANIFEST, PLAN, UNITS, Plan, Unit
@@ -45,8 +53,8 @@ log = logging.getLogger(__name__)
 AT_A_TIME: Final = 8
 """Receipts that are read beside each other."""
 
-POOLED: Final = 256
-"""Units whose counts are in memory together."""
+POOLED: Final = 4 * AT_A_TIME
+"""Units whose counts are in memory together: of ten thousand features each has a megabyte."""
 
 Clock = Callable[[], datetime]
 
@@ -183,7 +191,7 @@ class Run:
         with suppress(ValueError, TypeError, KeyError):
             document = orjson.loads(content)
             if document["plan"] == known.digest:
-                self.told = replace(self.told, complete=True, drift=document.get("drift"))
+                self.told = replace(self.told, complete=True, drift=told_before(document.get("drift")))
                 return True
         raise Incurable(
             f"{self._output.uri}{MANIFEST} is of another run; give the run another name, or delete that folder"

@@ -116,8 +116,8 @@ def pack(told: Mapping[str, Any]) -> str:
     dropped = 0
     while len(message := _packed({**kept, "dropped": dropped} if dropped else kept)) > LIMIT:
         if kept.get("pictures") and not any(each[0] for each in kept.get("values", ())):
-            # What is left are values that a verdict is made of.
-            del kept["pictures"]
+            # What is left are values that a verdict is made of; without pictures others have room, too.
+            kept, dropped = {name: each for name, each in told.items() if name != "pictures"}, 0
             continue
         name = next((each for each in ("values", "pairs", "examples", "columns") if kept.get(each)), None)
         if name is None:

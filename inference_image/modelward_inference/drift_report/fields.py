@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from modelward_inference.drift_report.worth import Measure
+
+LATEST: Final = 2e11
+"""Seconds since the epoch that can be shown, as the operator has them."""
 
 
 def table(raw: Any, name: str) -> Mapping[str, Any]:
@@ -70,6 +73,14 @@ def estimate(raw: Mapping[str, Any]) -> Measure:
     found, within = measure(raw["value"], raw["low"], raw["high"], raw["rows"]), number(raw.get("within", 0.0))
     low = None if found.low is None else found.low - within
     return Measure(found.value, low, None if found.high is None else found.high + within, found.rows)
+
+
+def seconds(raw: Any) -> float:
+    """Since the epoch, of a time that can be shown."""
+    found = number(raw)
+    if not 0 <= found <= LATEST:
+        raise ValueError(f"{raw!r} is no time in seconds since 1970")
+    return found
 
 
 def moment(raw: Any) -> float:

@@ -85,9 +85,9 @@ def _worth(memory: Mapping[str, Any]) -> Worth | None:
         revision=fields.text(told["revision"]),
         metrics=(*metrics, *(each for each in by_favour(values) if each not in metrics)),
         values=values,
-        begin=fields.number(cohort["begin"]),
-        matured=fields.number(cohort["end"]),
-        now=fields.number(cohort["slot"]),
+        begin=fields.seconds(cohort["begin"]),
+        matured=fields.seconds(cohort["end"]),
+        now=fields.seconds(cohort["slot"]),
         level=fields.number(cohort["level"]),
         coverage=counts.get("withOutcome", 0) / matured if matured else None,
         days=tuple(
@@ -121,7 +121,9 @@ def _rule(each: Mapping[str, Any]) -> RuleState:
     names = fields.text(each.get("kind")), fields.text(each.get("name"))
     said = fields.text(each.get("missing") or each.get("message"))
     since = fields.moment(each["since"]) if each.get("since") else None
-    return RuleState(*names, each.get("breached") is True, since, said)
+    breached = each.get("breached") is True
+    known = each.get("value") is not None and not each.get("missing")
+    return RuleState(*names, breached, since, said, known or breached)
 
 
 def _reference(kept: Mapping[str, Any], told: Mapping[str, Any]) -> tuple[dict[str, Measure], str]:
@@ -172,8 +174,8 @@ def _parity(kept: Mapping[str, Any]) -> FeatureParity | None:
         rows=fields.rows(told["rows"]),
         checked=fields.rows(told.get("checked", 0)),
         columns=tuple(_column(each, since) for each in fields.listed(told, "columns")),
-        begin=fields.maybe(kept.get("begin")),
-        end=fields.maybe(kept.get("end")),
+        begin=None if kept.get("begin") is None else fields.seconds(kept["begin"]),
+        end=None if kept.get("end") is None else fields.seconds(kept["end"]),
         problem=problem,
     )
 

@@ -49,7 +49,7 @@ def read_parity(path: Path) -> FeatureParity:
 def _read(path: Path, made: Callable[[Any], T], what: str) -> T:
     try:
         raw = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidConfiguration(f"{path} is no JSON: {error}; give {what}") from None
     try:
         return made(raw)

@@ -66,7 +66,8 @@ def html(
 
 def html_of_outcomes(worth: Worth | None, parity: FeatureParity | None) -> str:
     """Where nothing is known of windows. One of both is there."""
-    state = "bad" if worth_page.is_bad(worth, parity) else "good"
+    state = "good" if worth_page.is_known(worth, parity) else "none"
+    state = "bad" if worth_page.is_bad(worth, parity) else state
     head = worth_page.lead(worth, parity)
     return _document(
         "Report of outcomes", worth_page.title(worth, parity), state, head, worth_page.sections(worth, parity)

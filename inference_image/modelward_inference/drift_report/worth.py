@@ -98,13 +98,15 @@ class LossRise:
 
 @dataclass(frozen=True)
 class RuleState:
-    """Of a rule of a policy. `since`: when it was broken, seconds since the epoch."""
+    """Of a rule of a policy. `since`: when it was broken, seconds since the epoch; `known`: that there is something to
+    hold it against."""
 
     kind: str
     name: str
     breached: bool
     since: float | None
     message: str
+    known: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,10 @@ class FeatureParity:
     begin: float | None = None
     end: float | None = None
     problem: str = ""
+
+    @property
+    def is_known(self) -> bool:
+        return self.rows > 0 and self.checked > 0
 
 
 @dataclass(frozen=True)

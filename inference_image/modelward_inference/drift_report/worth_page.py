@@ -20,7 +20,9 @@ Section = tuple[str, str, str]
 def title(found: Worth | None, parity: FeatureParity | None) -> str:
     """In one line, of a page that is about outcomes alone."""
     if found is None:
-        wrong = 0 if parity is None else sum(each.wrong for each in parity.columns)
+        if parity is None or not parity.is_known:
+            return "Nothing is known of feature parity yet"
+        wrong = sum(each.wrong for each in parity.columns)
         return f"{wrong or 'No'} column{'' if wrong == 1 else 's'} of requests {'is' if wrong == 1 else 'are'} unequal"
     if found.broken:
         return f"{len(found.broken)} of {len(found.rules)} rules about outcomes are broken"
@@ -41,6 +43,8 @@ def lead(found: Worth | None, parity: FeatureParity | None) -> str:
         names = ", ".join(f"<b>{escape(each.column)}</b>" for each in wrong[:3])
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         lines.append(f"Requests have other values than the training pipeline: {names}{more}.")
+    if parity is not None and parity.problem and not parity.is_known:
+        lines.append(f"<b>Nothing is known of feature parity</b>: {escape(parity.problem)}")
     if not lines:
         return ""
     return f'<div class="answer"><h2>By outcomes</h2><ul>{"".join(f"<li>{each}" for each in lines)}</ul></div>'
@@ -81,6 +85,11 @@ def _rule(each: RuleState) -> str:
 
 def is_bad(found: Worth | None, parity: FeatureParity | None) -> bool:
     return (found is not None and found.is_bad) or (parity is not None and any(each.wrong for each in parity.columns))
+
+
+def is_known(found: Worth | None, parity: FeatureParity | None) -> bool:
+    """Whether anything is, good or bad."""
+    return (found is not None and bool(found.values)) or (parity is not None and parity.is_known)
 
 
 def sections(found: Worth | None, parity: FeatureParity | None) -> list[Section]:
@@ -141,8 +150,8 @@ def _rules(found: Worth) -> str:
     if not found.rules:
         return ""
     lines = "".join(
-        f'<li><span class="state {"bad" if each.breached else "good"}">{"Broken" if each.breached else "Kept"}</span> '
-        f"{_rule(each)}"
+        f'<li><span class="state {"bad" if each.breached else "good" if each.known else "none"}">'
+        f"{'Broken' if each.breached else 'Not broken' if each.known else 'Not known'}</span> {_rule(each)}"
         for each in sorted(found.rules, key=lambda each: not each.breached)
     )
     return f'<ul class="rules">{lines}</ul>'

@@ -6,7 +6,7 @@ two that would contradict each other none is chosen silently, and what nobody co
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -27,6 +27,9 @@ SHOWN: Final = 10
 
 LONGEST: Final = 700
 """Characters of a verdict's sentence, 256 of a feature's name, 200 of a cause."""
+
+NAMED: Final = 3
+"""Policies that a sentence names."""
 
 THIRTY_DAYS: Final = 30 * 86400.0
 """Seconds: what a budget of false alarms is of."""
@@ -98,7 +101,7 @@ def asked_of_pods(
     if not batch.spec.drift.judges:
         return None
     watching, damaged, own = sorted(policies, key=lambda each: each.name), sorted(unreadable), batch.spec.drift.rules
-    names = ", ".join((*(each.name for each in watching), *damaged))
+    names = _named([*(each.name for each in watching), *damaged])
     model = batch.spec.model.model_deployment
     if own is not None:
         told = f"spec.drift.rules (not by those of DriftPolicy {names})" if names else "spec.drift.rules"
@@ -135,8 +138,11 @@ def entry_of(judging: Judging | None, told: Iterable[Any]) -> DriftEntry | None:
     """What status has of a run that ended well. `told`: what its pods say of drift, as JSON. None: nobody asked."""
     if judging is None:
         return None
+    # Whoever may write Jobs may have written another annotation: status is refused where it is too long.
     if judging.reason:
-        return DriftEntry(verdict=UNKNOWN, reason=judging.reason, message=judging.problem)
+        reason = judging.reason if _WORD.fullmatch(judging.reason) else UNKNOWN
+        return DriftEntry(verdict=UNKNOWN, reason=reason, message=_text(judging.problem, LONGEST))
+    judging = Judging(rules=_text(judging.rules, LONGEST))
     for each in told:
         found = _heard(each, judging)
         if found is not None:
@@ -146,6 +152,9 @@ def entry_of(judging: Judging | None, told: Iterable[Any]) -> DriftEntry | None:
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+Features = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+"""As many as status may have of them: an API server refuses the whole status for a larger number."""
 
 
 class _Feature(Stored):
@@ -167,8 +176,8 @@ class _Told(Stored):
     message: str = ""
     reference: str = ""
     rows: Count = 0
-    judged: Count = 0
-    drifted: Count = 0
+    judged: Features = 0
+    drifted: Features = 0
     features: list[_Feature] = msgspec.field(default_factory=list)
 
 
@@ -178,14 +187,30 @@ def _heard(raw: Any, judging: Judging) -> DriftEntry | None:
         told = known_text(_Told, bytes(raw))
     except (ValueError, TypeError):
         return None
-    if told.verdict not in (DRIFTED, NO_DRIFT, UNKNOWN):
+    if not _agrees(told):
         return None
     reason = told.reason if _WORD.fullmatch(told.reason) else told.verdict
     return DriftEntry(
         verdict=told.verdict, reason=reason if told.verdict == UNKNOWN else told.verdict,
         message=_text(told.message, LONGEST), rules=judging.rules, reference=_text(told.reference, 80), rows=told.rows,
-        judged=told.judged, drifted=told.drifted, features=[_feature(each) for each in told.features[:SHOWN]],
+        judged=told.judged, drifted=told.drifted, features=_once(map(_feature, told.features[:SHOWN])),
     )  # fmt: skip
+
+
+def _agrees(told: _Told) -> bool:
+    """A verdict needs something that was judged, and says what its numbers do: nothing is green of which nobody knows
+    anything."""
+    if told.verdict == UNKNOWN:
+        return True
+    return told.verdict == (DRIFTED if told.drifted else NO_DRIFT) and 1 <= told.judged >= told.drifted
+
+
+def _once(features: Iterable[DriftFeature]) -> list[DriftFeature]:
+    """Each name once, as metrics must have them, whoever has written it: the first is the worst."""
+    found: dict[str, DriftFeature] = {}
+    for each in features:
+        found.setdefault(each.name, each)
+    return list(found.values())
 
 
 def _feature(each: _Feature) -> DriftFeature:
@@ -194,6 +219,11 @@ def _feature(each: _Feature) -> DriftFeature:
         threshold=_number(each.threshold), cut=_number(each.cut), rows=each.rows, outcome=_text(each.outcome, 32),
         cause=_text(each.cause, 200),
     )  # fmt: skip
+
+
+def _named(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:NAMED])
+    return f"{shown} and {len(names) - NAMED} more" if len(names) > NAMED else shown
 
 
 def _number(value: float | None) -> str:

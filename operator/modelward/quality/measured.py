@@ -206,8 +206,10 @@ def read_message(message: str) -> Measured:
 
 
 def _days(told: _Message) -> tuple[PastDay, ...]:
-    """Each once, of as many metrics as are remembered."""
+    """Each once, of as many metrics as are remembered. Raises ValueError where a day is none."""
     drawn = told.pictures.days if told.pictures is not None else ()
+    for day, *_ in drawn:
+        date.fromisoformat(day)
     names = tuple(dict.fromkeys(each[1] for each in drawn))[:METRICS]
     found = {each[:2]: each for each in drawn if each[1] in names}
     return tuple(PastDay(each[0], _name(told.revision), _name(each[1]), Value(*each[2:])) for each in found.values())

@@ -76,14 +76,18 @@ class ParityFound:
         return tuple(each for each in self.columns if each.is_wrong)
 
 
-_Day = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d{2}-\d{2}$")]
+_Day = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")]
 _Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 _Column = tuple[str, str, int, _Share, _Share, _Share, Rows, Rows, Rows, Rows, _Day | None]
 
 
+_Columns = Annotated[int, msgspec.Meta(ge=0, le=(1 << 31) - 1)]
+"""As many as status may have of them: an API server refuses the whole status for a larger number."""
+
+
 class _Message(AnyMessage):
-    checked: Rows = 0
-    unequal: Rows = 0
+    checked: _Columns = 0
+    unequal: _Columns = 0
     columns: tuple[_Column, ...] = ()
     examples: tuple[tuple[str, str, str, str, str], ...] = ()
 

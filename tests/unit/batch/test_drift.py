@@ -18,7 +18,8 @@ from modelward_batch.drift import TOLD, DriftFound, Pool, UnitCounter, UnitCount
 from modelward_batch.plan import Plan
 from modelward_batch.planning import Sizes
 from modelward_batch.progress import Told
-from modelward_batch.run import Loaded
+from modelward_batch.run import POOLED, Loaded
+from modelward_batch.spec import Asked
 from modelward_drift.profiles.reference import FILE, Reference
 from modelward_inference import make_reference
 from modelward_inference.capture.wire import Batch
@@ -186,7 +187,38 @@ def test_a_complete_run_tells_it_again_without_its_model(bundle: Path, ready: Lo
     assert world.run(0, load=load).drift == told[1].drift
 
 
-@pytest.mark.parametrize("damage", ["gone", "{", "another unit's", "fewer rows"])
+def test_of_what_a_manifest_says_of_drift_texts_and_numbers_are_told(
+    bundle: Path, ready: Loaded, tmp_path: Path
+) -> None:
+    """Whoever may write into the output may have written another one; the run is as complete."""
+    world = world_of(tmp_path, bundle, people(400, 1))
+    for index in (0, 1):
+        world.run(index, load=lambda: ready)
+    path = world.run_folder / "_manifest.json"
+    document = json.loads(path.read_bytes())
+    features = [{"name": f"f{number}", "cause": "DEEP"} for number in range(5000)]
+    for said, wanted in (
+        (
+            {"verdict": "Drifted", "message": "DEEP", "features": [*features, 7]},
+            {"verdict": "Drifted", "features": [{"name": f"f{number}"} for number in range(TOLD)]},
+        ),
+        ("DEEP", None),
+    ):
+        written = json.dumps({**document, "drift": said}).replace('"DEEP"', "[" * 900 + "]" * 900)
+        path.write_text(written)
+        told = world.run(0, load=lambda: ready)
+        assert (told.complete, told.drift) == (True, wanted)
+        assert len(progress.message(told, 1.0, progress.DONE).encode()) <= progress.MAX_BYTES
+
+
+def test_counts_of_very_many_features_stay_within_the_memory_of_a_pod(bundle: Path) -> None:
+    reference = reference_of(bundle)
+    counts = UnitCounter(reference).counted(0, Plan("run", "", (), {}, Asked("", "", "", "", ""), (), ())).counts
+    one = len(UnitCounts(0, "", "", 1, counts).content) / len(counts)
+    assert 10_000 * one * POOLED < 64e6
+
+
+@pytest.mark.parametrize("damage", ["gone", "{", "too deep", "another unit's", "fewer rows"])
 def test_counts_that_are_not_whole_are_no_verdict(bundle: Path, ready: Loaded, tmp_path: Path, damage: str) -> None:
     world = world_of(tmp_path, bundle, people(ROWS, 1))
     world.run(0, load=lambda: ready)
@@ -197,7 +229,8 @@ def test_counts_that_are_not_whole_are_no_verdict(bundle: Path, ready: Loaded, t
         shutil.copy(counts[1], counts[0])
     else:
         document = json.loads(counts[0].read_bytes())
-        counts[0].write_text(damage if damage == "{" else json.dumps({**document, "rows": document["rows"] - 1}))
+        fewer = json.dumps({**document, "rows": document["rows"] - 1})
+        counts[0].write_text({"{": "{", "too deep": "[" * 200_000}.get(damage, fewer))
     told = world.run(1, load=lambda: ready)
     assert told.complete, "the answers are as good"
     assert (told.drift["verdict"], told.drift["reason"]) == ("Unknown", "CountsMissing")
@@ -333,3 +366,18 @@ def test_a_fault_of_the_judge_is_no_fault_of_the_run(bundle: Path, monkeypatch: 
     found = Pool(reference_of(bundle)).judged(RULES)
     assert (found.verdict, found.reason) == ("Unknown", "JudgingFailed")
     assert found.message == "judging failed: OverflowError: too large"
+
+
+def test_a_fault_of_counting_is_no_fault_of_the_run(
+    bundle: Path, ready: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise TypeError("unhashable type: 'list'")
+
+    monkeypatch.setattr(drift, "count_table", fail)
+    world = world_of(tmp_path, bundle, people(400, 1))
+    for index in (0, 1):
+        told = world.run(index, load=lambda: ready)
+    assert told.complete
+    assert (told.drift["verdict"], told.drift["reason"]) == ("Unknown", "ReferenceUnfit")
+    assert "counting failed: TypeError: unhashable type" in told.drift["message"]

@@ -230,7 +230,9 @@ def test_a_run_that_failed_or_asked_for_none_has_no_verdict() -> None:
     [
         {}, {"drift": None}, {"drift": "Drifted"}, {"drift": {"verdict": "Fine"}}, {"drift": FOUND | {"rows": -1}},
         {"drift": FOUND | {"features": [{"name": ""}]}}, {"drift": FOUND | {"features": [FEATURE | {"value": "x"}]}},
-        {"drift": FOUND | {"message": 7}},
+        {"drift": FOUND | {"message": 7}}, {"drift": FOUND | {"judged": 1 << 31}},
+        {"drift": FOUND | {"drifted": 1 << 31, "judged": 1 << 31}}, {"drift": FOUND | {"drifted": 5}},
+        {"drift": FOUND | {"drifted": 0}}, {"drift": SAME | {"drifted": 1}}, {"drift": SAME | {"judged": 0}},
     ],
 )  # fmt: skip
 def test_what_is_no_verdict_is_none_and_the_run_is_as_good(strange: dict[str, Any]) -> None:
@@ -243,7 +245,10 @@ def test_what_is_no_verdict_is_none_and_the_run_is_as_good(strange: dict[str, An
 def test_what_a_pod_says_is_bounded() -> None:
     flood = FOUND | {
         "reason": "a\nb", "message": "\u202e\x00" + "w " * 4000, "reference": "r" * 500,
-        "features": [FEATURE | {"name": "ü" * 900, "cause": "c" * 900, "metric": "m" * 900}] * 50,
+        "features": [
+            FEATURE | {"name": "ü" * 900 if number == 0 else f"f{number}", "cause": "c" * 900, "metric": "m" * 900}
+            for number in range(50)
+        ],
     }  # fmt: skip
     found = finished({"drift": flood})
     assert found is not None
@@ -251,10 +256,30 @@ def test_what_a_pod_says_is_bounded() -> None:
     assert (len(found.message) <= drift.LONGEST, found.message.isprintable(), len(found.reference)) == (True, True, 80)
     assert (found.reason, len(found.features[0].name), found.features[0].name[0]) == ("Drifted", 256, "ü")
     assert (len(found.features[0].cause), len(found.features[0].metric)) == (200, 32)
+    twice = finished({"drift": FOUND | {"features": [FEATURE, FEATURE | {"metric": "js"}]}})
+    assert twice is not None
+    assert [(each.name, each.metric) for each in twice.features] == [("tenure", "psi")]
     forged = finished({"drift": UNKNOWN | {"reason": "no word"}})
     assert forged is not None
     assert forged.reason == "Unknown"
     assert told('{"rows": 1, "drift": [[[') is None
+
+
+def test_what_is_written_on_a_job_is_bounded() -> None:
+    """By many policies, or by whoever may edit Jobs."""
+    many = asked(*(policy(f"p{number:03}" + "x" * 200) for number in range(500)))
+    assert "and 497 more all watch churn" in many.judging.problem
+    assert len(many.judging.problem) < 1000
+    flood = "\u202e" + "w " * 40_000
+    told_by_nobody = entry_of(Judging(reason="Several\nPolicies", problem=flood), [])
+    assert told_by_nobody is not None
+    assert (told_by_nobody.verdict, told_by_nobody.reason) == ("Unknown", "Unknown")
+    assert len(told_by_nobody.message) <= drift.LONGEST
+    judged = entry_of(Judging(rules=flood), [json.dumps(SAME).encode()])
+    assert judged is not None
+    assert judged.verdict == "NoDrift"
+    assert len(judged.rules) <= drift.LONGEST
+    assert judged.rules.isprintable()
 
 
 def memory(*entries: DriftEntry | None) -> Memory:

@@ -135,6 +135,17 @@ def test_what_the_only_policy_that_measures_it_remembers_is_on_the_page(namespac
     assert "modelward.io/target=fraud,app.kubernetes.io/component=retraining" in asked
 
 
+def test_what_outcomes_say_and_nobody_can_read_costs_no_page(namespace: Namespace) -> None:
+    """Of another version than the package here, or written by somebody else."""
+    namespace.holds("configmaps", stored(), remembered("u-1", "modelward-quality:nothing", cohort={"slot": 1}))
+    out = namespace.folder / "page.html"
+    ended = namespace.modelward("report", "fraud", "--out", str(out))
+    assert ended.returncode == 0, ended.stderr
+    assert "without what outcomes say: " in ended.stderr
+    assert "is not what the operator remembers" in ended.stderr
+    assert "amount" in out.read_text()
+
+
 def test_of_several_policies_the_one_that_is_named_is_shown(namespace: Namespace) -> None:
     body = stored()
     body["data"]["window.u-1.json"] = body["data"]["window.own.json"]

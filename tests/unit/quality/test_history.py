@@ -100,5 +100,12 @@ def test_days_that_are_none_are_refused(day: str) -> None:
         read_message(message([replace(past(1), day=day)]))
 
 
+@pytest.mark.parametrize("day", ["2026-02-30", "9999-99-99", "٢٠٢٦-01-01"])
+def test_days_that_no_calendar_has_are_refused(day: str) -> None:
+    """A report could not show them, and the last one would be remembered for ever."""
+    with pytest.raises(ValueError, match=r"isoformat|out of range|must be in"):
+        read_message(message([replace(past(1), day=day)]))
+
+
 def test_an_evaluator_of_before_tells_no_days() -> None:
     assert read_message(pack({"v": 1, "revision": "r1", "rows": 1})).days == ()

@@ -210,7 +210,13 @@ def test_where_nothing_was_compared_the_cause_and_its_cure_are_told(told: dict[s
     assert (problem.reason, words in problem.message) == (NOTHING_COMPARED, True)
 
 
-@pytest.mark.parametrize("message", ["nonsense", pack({"v": 1}), pack({"v": 9, "revision": "r", "rows": 1})])
+@pytest.mark.parametrize(
+    "message",
+    [
+        "nonsense", pack({"v": 1}), pack({"v": 9, "revision": "r", "rows": 1}),
+        pack({"v": 1, "revision": "r", "rows": 1, "checked": 1 << 31}),
+    ],
+)  # fmt: skip
 def test_what_is_no_message_is_a_failure_and_loses_nothing(message: str, tmp_path: Path) -> None:
     check = Compared(tmp_path, users=40, each=1, wrong=20)
     kept = parity_succeeded(ParityKept(), "j", check.about, check.message, SLOT)

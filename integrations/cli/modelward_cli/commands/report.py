@@ -59,14 +59,16 @@ def run(options: argparse.Namespace, kubectl: Kubectl) -> int:
             arguments += ["--reader", str(table(body, "metadata").get("uid"))]
             arguments += ["--rules", str(_saved(body, Path(folder) / "policy.json"))]
         remembered = _remembered(kubectl, options.model, body)
-        if remembered is not None:
-            arguments += ["--memory", str(_saved(remembered, Path(folder) / "memory.json"))]
-        made = subprocess.run(
-            [sys.executable, "-m", MAKER, "drift", "report", *arguments, "--out", str(out)],
-            capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
-        )  # fmt: skip
-    if made.returncode:
-        raise KubectlError(f"no page could be made of {revision}: {(made.stderr or made.stdout).strip()}")
+        if remembered is None:
+            why = _made(arguments, out)
+        else:
+            memory = str(_saved(remembered, Path(folder) / "memory.json"))
+            problem = _made([*arguments, "--memory", memory], out)
+            why = _made(arguments, out) if problem else ""
+            if problem and not why:
+                print(f"modelward report: without what outcomes say: {problem}", file=sys.stderr)
+    if why:
+        raise KubectlError(f"no page could be made of {revision}: {why}")
     page = out.resolve()
     if options.output == "json":
         told = {"schemaVersion": 1, "model": options.model, "revision": revision, "policy": options.policy}
@@ -76,6 +78,16 @@ def run(options: argparse.Namespace, kubectl: Kubectl) -> int:
     if options.open and not webbrowser.open(page.as_uri()):
         print(f"modelward report: there is no browser to show {page} in", file=sys.stderr)
     return WRITTEN
+
+
+def _made(arguments: Sequence[str], out: Path) -> str:
+    """Writes the page; why there is none, empty: it is there."""
+    made = subprocess.run(
+        [sys.executable, "-m", MAKER, "drift", "report", *arguments, "--out", str(out)],
+        capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    said = (made.stderr or made.stdout).strip()
+    return (said or f"exit code {made.returncode}") if made.returncode else ""
 
 
 def _stored(kubectl: Kubectl, name: str, revision: str) -> Json:

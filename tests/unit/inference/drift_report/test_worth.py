@@ -179,6 +179,46 @@ def test_parity_alone_is_a_page(tmp_path: Path) -> None:
     assert "25.00%" in page.text
 
 
+def test_nothing_is_green_of_which_nobody_knows_anything(tmp_path: Path) -> None:
+    def page(**memory_of: Any) -> tuple[str, str]:
+        written = write(tmp_path / "page.html", memory=memory(tmp_path, "", **memory_of)).read_text()
+        return re.findall(r'<header class="(\w+)">', written)[0], " ".join(Page(written).text.split())
+
+    problem = {"reason": "NoLog", "message": "there is no <log>"}
+    state, text = page(parity={"problem": problem})
+    assert state == "none"
+    assert "Nothing is known of feature parity yet" in text
+    assert ": there is no <log>" in text
+    blank = {"kind": "quality", "name": "rocAuc", "breached": False, "bound": "0.8"}
+    state, text = page(signals=[blank | {"message": "no outcomes are known yet"}])
+    assert (state, "Not known ROC AUC" in text) == ("none", True)
+    _, text = page(signals=[blank | {"value": "0.9", "missing": "the log is gone"}])
+    assert "Not known ROC AUC" in text
+    _, text = page(signals=[blank | {"value": "0.9", "message": "well"}])
+    assert "Not broken ROC AUC" in text
+    _, text = page(signals=[blank | {"breached": True, "value": "0.7", "missing": "the log is gone"}])
+    assert "Broken ROC AUC" in text
+
+
+def test_parity_of_no_rows_is_not_known(tmp_path: Path) -> None:
+    column = {"column": "input.a", "feature": "a", "share": None}
+    path = tmp_path / "parity.json"
+    path.write_text(json.dumps({"counts": {"compared": 0}, "columns": [column], "unequal": []}))
+    page = write(tmp_path / "page.html", parity=path).read_text()
+    assert '<header class="none">' in page
+    assert "Nothing is known of feature parity yet" in page
+
+
+@pytest.mark.parametrize("strange", [1e300, -1.0, "soon", None])
+def test_what_is_no_time_is_refused(found: dict[str, Any], tmp_path: Path, strange: Any) -> None:
+    body = json.loads(remembered(found["message"])["data"]["memory"])
+    body["quality"]["cohort"]["begin"] = strange
+    path = tmp_path / "memory.json"
+    path.write_text(json.dumps({"data": {"memory": json.dumps(body)}}))
+    with pytest.raises(InvalidConfiguration, match="kubectl get configmap"):
+        read_memory(path)
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
