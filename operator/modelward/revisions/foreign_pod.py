@@ -98,8 +98,8 @@ def unknown(runtime: Runtime | None, platform: Platform) -> Unknown | None:
         said = f"spec.runtime.tap: the runtime {preset.name} is of the protocol {preset.protocol}, and a tap reads "
         return Unknown(NOT_TAPPED, said + " and ".join(TAPPED), CURE_OF_NOT_TAPPED)
     if runtime.tap is not None and preset.files is None:
-        said = f"spec.runtime.tap: the runtime {preset.name} takes no files: nothing is downloaded, which is what makes "
-        return Unknown(NOT_TAPPED, said + "the key that the pod is known by", CURE_OF_NO_FILES)
+        said = f"spec.runtime.tap: the runtime {preset.name} takes no files: nothing is downloaded, which is what "
+        return Unknown(NOT_TAPPED, said + "makes the key that the pod is known by", CURE_OF_NO_FILES)
     return None
 
 
