@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from builders import PLATFORM, container, observed, owner, pod, revision, router, workload
@@ -199,7 +200,7 @@ def test_before_a_preset_that_nobody_can_read_there_is_none() -> None:
 def test_before_a_preset_that_takes_no_files_there_is_none() -> None:
     """Nothing would make the key without which the tap does not begin."""
     triton = next(each for each in presets(None) if each.name == "triton")
-    platform = replace(PLATFORM, runtimes=(replace(triton, files=None),))
+    platform = replace(PLATFORM, runtimes=(msgspec.structs.replace(triton, files=None),))
     found = foreign_pod.unknown(TRITON, platform)
     assert found is not None
     assert (found.reason, "takes no files" in found.message) == ("RuntimeNotTapped", True)
