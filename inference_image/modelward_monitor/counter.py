@@ -19,7 +19,7 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.protocol.messages import RequestError
 from modelward_monitor import learning
 from modelward_monitor.arrivals import SIDES, Arrival, joined, tabulate
-from modelward_monitor.held import FEWEST, MAX_BYTES, Held
+from modelward_monitor.held import FEWEST, MAX_BYTES, MOST_COLUMNS, Held
 from modelward_monitor.placing import fitted
 from modelward_monitor.predictionlog.mark import Mark
 
@@ -30,8 +30,8 @@ MAX_RUNS: Final = 16
 @dataclass(frozen=True)
 class Plan:
     """What is counted while there is no reference. `signature`: of the model, None where it is unknown; `classes`: of a
-    classifier; `problem`: why nothing may be counted, and no other reference taken; `observed`: the first rows tell
-    what its tensors are, where no signature does."""
+    classifier; `problem`: why nothing may be counted, and no other reference taken; `observed`: rows tell what
+    its tensors are, where no signature does: most of the first ones."""
 
     signature: Signature | None = None
     classes: tuple[object, ...] = ()
@@ -164,7 +164,13 @@ def _learned(state: State, arrival: Arrival, plan: Plan) -> State:
     if arrival.refused or plan.problem or signature is None:
         return _refuse(state, arrival)
     held = state.held
-    if not held.layout.slots:
+    if plan.signature is None:
+        form = _layout(plan, signature, arrival)
+        if not 0 < len(form.slots) <= MOST_COLUMNS:
+            return _refuse(state, arrival)
+        held = held.voted(form, arrival.batch.rows)
+        state = _given_up(state, held)
+    elif not held.layout.slots:
         held = replace(held, layout=_layout(plan, signature, arrival))
         if not held.layout.slots:
             return _refuse(state, arrival)
@@ -181,6 +187,12 @@ def _learned(state: State, arrival: Arrival, plan: Plan) -> State:
     held = held.add(table, rows)
     state = replace(state, held=held)
     return with_reference(state, learning.learned(held)) if held.rows >= plan.learn_rows else state
+
+
+def _given_up(state: State, held: Held) -> State:
+    """The state with what is held now: rows that are not any more were of no form that the model has."""
+    gone = state.held.rows - held.rows
+    return replace(state, held=held, intake=replace(state.intake, refused=state.intake.refused + gone))
 
 
 def _fitting(layout: Layout, arrival: Arrival) -> Arrival | None:

@@ -50,8 +50,11 @@ def dump(state: State) -> list[Any]:
         "log": asdict(state.log),
         "outcomes": asdict(state.outcomes),
         "told": state.told,
-        "held": {"rows": state.held.rows, "size": state.held.size, "slots": list(map(asdict, state.held.layout.slots))},
-    }
+        "held": {
+            "rows": state.held.rows, "size": state.held.size, "slots": list(map(asdict, state.held.layout.slots)),
+            "votes": state.held.votes, "turns": state.held.turns,
+        },
+    }  # fmt: skip
     pieces = wire.frame(head)
     for table in state.held.tables:
         pieces += wire.dump_batch(Batch("", 0, table.rows, table.columns, {}))
@@ -96,6 +99,8 @@ def _state(raw: Mapping[str, Any], tables: list[Batch], references: Mapping[str,
             tuple(Table(each.rows, each.inputs) for each in tables),
             raw["held"]["rows"],
             raw["held"]["size"],
+            raw["held"].get("votes", 0),  # earlier releases had none
+            raw["held"].get("turns", 0),
         ),
         intake=Intake(**raw["intake"]),
         runs={epoch: Run(**run) for epoch, run in raw["runs"].items()},

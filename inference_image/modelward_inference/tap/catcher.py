@@ -8,13 +8,15 @@ why it was not; no failure here reaches a connection.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Self
 
+from modelward_inference.artifact.arrays import Array
 from modelward_inference.capture.buffer import Buffer
+from modelward_inference.protocol.messages import RequestError
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import Exchange, Room
+from modelward_inference.tap.exchange import Exchange, Reason, Room
 from modelward_inference.tap.reading import Answered, read
 from modelward_inference.telemetry.samples import Samples
 
@@ -28,7 +30,12 @@ LAST: Final = 2.0
 
 SUCCESS: Final = range(200, 300)
 
+TOO_LARGE: Final = 413
+"""Status of what unpacks to more than the limit."""
+
 Read = Callable[[Exchange, int], Answered]
+
+Outputs = Mapping[str, Array]
 
 
 class Catcher:
@@ -72,13 +79,14 @@ class Catcher:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._go_on())
 
-    def _sampled(self, exchange: Exchange, answered: Answered | None) -> None:
-        """An error is a sample by its code alone. One that was passed on and can't be read is none."""
-        if not self._samples.active:
+    def _sampled(self, exchange: Exchange, outputs: Outputs | None) -> None:
+        """An error is a sample by its code alone. One that was passed on and can't be read is none, and neither is what
+        another model answered."""
+        if not self._samples.active or exchange.missed == "other_model":
             return
         request_id = exchange.asked.headers.get(b"x-request-id", b"")
-        if answered is not None:
-            self._samples.take(request_id, exchange.status, answered.outputs)
+        if outputs is not None:
+            self._samples.take(request_id, exchange.status, outputs)
         elif exchange.status and exchange.status not in SUCCESS:
             self._samples.take(request_id, exchange.status, None)
 
@@ -87,18 +95,20 @@ class Catcher:
         while self._waiting:
             several = [self._waiting.popleft() for _ in range(min(AT_ONCE, len(self._waiting)))]
             found = await loop.run_in_executor(self._thread, self._read_all, several)
-            for exchange, answered in zip(several, found, strict=True):
+            for exchange, said in zip(several, found, strict=True):
                 exchange.free(self._room)
-                if answered is None:
-                    metrics.SKIPPED.labels("unreadable").inc()
+                if isinstance(said, str):
+                    metrics.SKIPPED.labels(said).inc()
                 else:
                     metrics.CAPTURED.inc()
-                    self._sampled(exchange, answered)
+                    self._sampled(exchange, said)
 
-    def _read_all(self, several: Sequence[Exchange]) -> list[Answered | None]:
+    def _read_all(self, several: Sequence[Exchange]) -> list[Outputs | Reason]:
         return [self._one(each) for each in several]
 
-    def _one(self, exchange: Exchange) -> Answered | None:
+    def _one(self, exchange: Exchange) -> Outputs | Reason:
+        """Its outputs, as far as anybody wants them: read, a body takes some times the room that is counted for it, and
+        those of a whole turn would be in memory together."""
         try:
             found = self._read(exchange, self._limit)
             if self._buffer is not None and found.rows:
@@ -107,5 +117,5 @@ class Catcher:
                 self._buffer.take(found.inputs, found.outputs, found.rows, asked, ended)
         except Exception as error:  # noqa: BLE001  clients and servers may send anything
             log.debug("a request was passed on, and is not captured: %s", error)
-            return None
-        return found
+            return "too_large" if isinstance(error, RequestError) and error.status == TOO_LARGE else "unreadable"
+        return found.outputs if self._samples.active else {}

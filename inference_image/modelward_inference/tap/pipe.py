@@ -3,7 +3,8 @@
 Each connection of a client has one of its own to the server, so that whatever the server says of a connection (that it
 stays, or ends, or speaks something else now) holds for the client's as well. What the tap itself answers is told by the
 first bytes of a request, before any other is under way; such a connection is handed to the tap's own server, which ends
-it with its answer. Failure: where the server takes no connection, or breaks one off, so is the client's.
+it with its answer. Failure: where the server takes no connection, or breaks one off, so is the client's; one that says
+nothing is ended.
 """
 
 import asyncio
@@ -15,6 +16,9 @@ from modelward_inference.tap import metrics
 from modelward_inference.tap.watch import Watch
 
 CONNECT_SECONDS: Final = 10.0
+
+SILENT_SECONDS: Final = 75.0
+"""For which a client may say nothing before there is a connection to the server, whose own limits hold from then on."""
 
 HIGH_WATER: Final = 256 << 10
 """Bytes that wait for one side to read them, from which on the other is not read from."""
@@ -99,7 +103,8 @@ class Server(asyncio.Protocol):
 
 class Client(asyncio.Protocol):
     """A client's connection. `connect`: makes one to the server; `own`: what the tap answers itself, by the protocol
-    that `hand_over` makes; `open_ones`: it is one of these while it is there."""
+    that `hand_over` makes; `open_ones`: it is one of these while it is there; `on_refused`, `on_ended`: called where
+    the server takes no connection, or ends it."""
 
     def __init__(
         self,
@@ -108,9 +113,12 @@ class Client(asyncio.Protocol):
         own: Own,
         hand_over: Callable[[], asyncio.Protocol],
         open_ones: "Open",
+        on_refused: Callable[[], None],
+        on_ended: Callable[[], None],
     ) -> None:
         self._connect, self._watch, self._own, self._hand_over = connect, watch, own, hand_over
-        self._open = open_ones
+        self._open, self._on_refused, self._on_ended = open_ones, on_refused, on_ended
+        self._until: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._server: Server | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -124,6 +132,7 @@ class Client(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER)
         self._open.add(self)
+        self._until = asyncio.get_running_loop().call_later(SILENT_SECONDS, self.close)
 
     def data_received(self, data: bytes) -> None:
         if self._begun or self._watch.between:
@@ -160,6 +169,7 @@ class Client(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._lost = True
         self._open.discard(self)
+        self._heard()
         self._watch.end()
         if self._connecting is not None:
             self._connecting.cancel()
@@ -190,12 +200,19 @@ class Client(asyncio.Protocol):
     def server_gone(self, error: Exception | None) -> None:
         if self._transport is None or self._lost:
             return
+        self._on_ended()
         if error is None:
             self._transport.close()  # after what is still to be written
         else:
             self._transport.abort()
 
+    def _heard(self) -> None:
+        if self._until is not None:
+            self._until.cancel()
+            self._until = None
+
     def _pass_on(self, data: bytes) -> None:
+        self._heard()
         server = self._server
         if server is None or server.transport is None:
             self._waiting.append(data)
@@ -210,8 +227,9 @@ class Client(asyncio.Protocol):
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 _, server = await self._connect(lambda: Server(self))
-        except (OSError, TimeoutError):
+        except OSError:  # also where it takes too long
             metrics.UNREACHABLE.inc()
+            self._on_refused()
             self.close()
             return
         self._server = server
@@ -248,6 +266,7 @@ class Client(asyncio.Protocol):
         transport, server = self._transport, self._server
         assert transport is not None
         self._lost, self._transport = True, None  # nothing more happens here
+        self._heard()
         self._open.discard(self)
         if server is not None and server.transport is not None:
             server.transport.close()

@@ -24,6 +24,10 @@ from modelward_inference.tap.exchange import Exchange, Side
 MAX_ROWS: Final = 100_000
 """Of a request, as of our own server's."""
 
+MAX_TENSORS: Final = 2000
+"""Of a request or an answer. A server that reads over what it does not know answers a body of a hundred thousand, and
+each costs as much as a small tensor does wherever it is passed to."""
+
 MAX_DIGITS: Final = 18
 
 _REQUESTS: Final = V1(Signature((), ()), MAX_ROWS)
@@ -94,6 +98,8 @@ def _plain(side: Side, limit: int) -> tuple[bytes, int | None]:
 
 
 def _named(tensors: Sequence[Input]) -> dict[str, Array]:
+    if len(tensors) > MAX_TENSORS:
+        raise RequestError(f"there are {len(tensors)} tensors; no more than {MAX_TENSORS} are read")
     found = {each.name: each.array for each in tensors}
     if len(found) != len(tensors):
         raise RequestError("two tensors have one name")

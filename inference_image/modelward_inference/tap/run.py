@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -25,8 +26,9 @@ from modelward_inference.serve import http
 from modelward_inference.tap import metrics
 from modelward_inference.tap.answering import PRIVATE_PREFIX, Application, outcomes_of
 from modelward_inference.tap.catcher import Catcher
+from modelward_inference.tap.door import Door
 from modelward_inference.tap.exchange import Paths, Room
-from modelward_inference.tap.pipe import Client, Open, Own, Server
+from modelward_inference.tap.pipe import CONNECT_SECONDS, Client, Open, Own
 from modelward_inference.tap.settings import Settings
 from modelward_inference.tap.watch import Watch
 from modelward_inference.telemetry.samples import Samples
@@ -40,9 +42,6 @@ SWITCH: Final = 0.0005
 
 MAX_PRIVATE_BODY: Final = 64 << 10
 
-UNPACKED: Final = 8
-"""How many times as large as what is kept of a body it may be without its compression."""
-
 BODY_SECONDS: Final = 60.0
 KEEP_ALIVE: Final = 75
 """Seconds of the tap's own answers, as our own server's."""
@@ -52,8 +51,16 @@ def run(settings: Settings) -> None:
     """Returns after SIGTERM. Raises ModelError."""
     logs.configure(settings.log_level, "tap", name=settings.model, revision=settings.revision)
     sys.setswitchinterval(SWITCH)
+    _as_many_files_as_may_be()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings))
+
+
+def _as_many_files_as_may_be() -> None:
+    """Each client takes two, and where a node's soft limit is 1024 some five hundred would be all."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _OwnServer(uvicorn.Server):
@@ -82,7 +89,7 @@ class _OwnServer(uvicorn.Server):
 
 
 class Tap:
-    """What all connections share. `connect`: to the server behind it."""
+    """What all connections share. `door`: where clients come in."""
 
     def __init__(
         self, settings: Settings, catcher: Catcher, room: Room, hand_over: Callable[[], asyncio.Protocol]
@@ -91,11 +98,13 @@ class Tap:
         self._paths = Paths(settings.model)
         self._own = Own([outcomes_of(settings.model)], [PRIVATE_PREFIX])
         self._open = Open()
+        self.door = Door(self._listen, self._knock)
 
     def client(self) -> Client:
         """The protocol of a connection."""
         watch = Watch(self._paths, self._room, lambda: self._catcher.wanted, self._catcher.take)
-        return Client(self._connect, watch, self._own, self._hand_over, self._open)
+        door = self.door
+        return Client(self._connect, watch, self._own, self._hand_over, self._open, door.refused, door.ended)
 
     async def ended(self, seconds: float) -> None:
         """Returns when no connection is left, or ends those that are after so many seconds."""
@@ -103,7 +112,16 @@ class Tap:
             await asyncio.wait_for(self._open.none.wait(), seconds)
         self._open.close()
 
-    async def _connect(self, make: Callable[[], Server]) -> Any:
+    async def _listen(self) -> asyncio.AbstractServer:
+        loop, settings = asyncio.get_running_loop(), self._settings
+        return await loop.create_server(self.client, settings.host, settings.port, backlog=2048)
+
+    async def _knock(self) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            transport, _ = await self._connect(asyncio.Protocol)
+        transport.close()
+
+    async def _connect(self, make: Callable[[], asyncio.Protocol]) -> Any:
         loop = asyncio.get_running_loop()
         return await loop.create_connection(make, self._settings.server_host, self._settings.server)
 
@@ -128,13 +146,11 @@ async def _run(settings: Settings) -> None:
             keep_freed(settings.buffer)
             buffer = Buffer(settings.buffer, settings.sampling, revision=settings.revision)
             await stack.enter_async_context(Capture(settings.socket, buffer))  # the first: it ends last
-        catcher = await stack.enter_async_context(Catcher(room, samples, buffer, UNPACKED * settings.body))
+        catcher = await stack.enter_async_context(Catcher(room, samples, buffer, settings.body))
         own.config.load()
         tap = Tap(settings, catcher, room, own.protocol)
         try:
-            listener = await asyncio.get_running_loop().create_server(
-                tap.client, settings.host, settings.port, backlog=2048
-            )
+            await tap.door.open()
         except OSError as error:
             raise InvalidConfiguration(
                 f"the tap can't listen on port {settings.port} ({error}); set PORT to a free one"
@@ -149,5 +165,5 @@ async def _run(settings: Settings) -> None:
                 f"the tap can't listen on port {settings.own}; set TAP_PORT to a free one"
             ) from None
         finally:
-            listener.close()
+            tap.door.close()
             await tap.ended(settings.drain)

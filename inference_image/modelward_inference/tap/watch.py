@@ -38,7 +38,8 @@ class Watch:
         self._answers: Any = httptools.HttpResponseParser(_Answers(self))
         self._answer_is_head = False
         self._in_head = False
-        self._head = 0  # bytes of a head that is not complete
+        self._heard = False  # whether the parser has told of what it is fed
+        self._unheard = 0  # bytes that the parser keeps: of a head that is not complete, or of a line of a trailer
 
     @property
     def between(self) -> bool:
@@ -49,9 +50,10 @@ class Watch:
         """What a client sent."""
         if self.blind:
             return
+        self._heard = False
         self._feed(self._requests, data)
-        self._head = self._head + len(data) if self._in_head else 0
-        if self._head > MAX_HEAD and not self.blind:
+        self._unheard = 0 if self._heard and not self._in_head else self._unheard + len(data)
+        if self._unheard > MAX_HEAD and not self.blind:
             self._lose("unreadable")
 
     def told(self, data: bytes) -> None:
@@ -82,6 +84,7 @@ class Watch:
             self._ended(each, reason)
         self._waiting.clear()
         self._coming = None
+        self._requests = self._answers = None  # with what they keep
 
     def _ended(self, exchange: Exchange, reason: Reason | None = None) -> None:
         if exchange.form is None or exchange.over:
@@ -107,29 +110,32 @@ class Watch:
         self._waiting.append(coming)
         if len(self._waiting) > PIPELINED or (len(self._waiting) > 1 and any(each.head for each in self._waiting)):
             raise ValueError("requests before their answers, more than can be followed")
-        if method != b"POST":
-            return
-        form, own = self._paths.form(self._target)
+        form, own = self._paths.form(self._target) if method == b"POST" else (None, False)
         if form is None or not self._wanted():
+            coming.asked.headers.clear()
             return
         coming.form = form
+        size = WEIGHT + sum(map(len, coming.asked.headers.values()))
         if not own:
             coming.miss("other_model", self._room)
-        elif self._room.take(WEIGHT):
-            coming.size = WEIGHT
+        elif self._room.take(size):
+            coming.size = size
         else:
             coming.miss("busy", self._room)
 
     def header(self, side: Side, name: bytes, value: bytes) -> None:
+        self._heard = True
         name = name.lower()
         if name in KEPT:
             side.headers[name] = value
 
     def body(self, exchange: Exchange, side: Side, part: bytes) -> None:
+        self._heard = True
         exchange.keep(side, part, self._room)
 
     def request_complete(self) -> None:
         assert self._coming is not None
+        self._heard = True
         self._coming.came()
         self._coming = None
 

@@ -54,6 +54,10 @@ CURE_OF_NOT_TAPPED: Final = (
     "Leave out spec.runtime.tap, with spec.monitor and gates.disagreement, or name a runtime of such a protocol"
 )
 
+CURE_OF_NO_FILES: Final = (
+    "Leave out spec.runtime.tap, with spec.monitor and gates.disagreement, or name a runtime that takes files"
+)
+
 LAYOUT: Final = "MODEL_LAYOUT"
 """Variable of the download: JSON of where files go, and that they are for another server than ours."""
 
@@ -93,6 +97,9 @@ def unknown(runtime: Runtime | None, platform: Platform) -> Unknown | None:
     if runtime.tap is not None and preset.protocol not in TAPPED:
         said = f"spec.runtime.tap: the runtime {preset.name} is of the protocol {preset.protocol}, and a tap reads "
         return Unknown(NOT_TAPPED, said + " and ".join(TAPPED), CURE_OF_NOT_TAPPED)
+    if runtime.tap is not None and preset.files is None:
+        said = f"spec.runtime.tap: the runtime {preset.name} takes no files: nothing is downloaded, which is what "
+        return Unknown(NOT_TAPPED, said + "makes the key that the pod is known by", CURE_OF_NO_FILES)
     return None
 
 

@@ -4,6 +4,8 @@ The server behind it is one of this test: it answers what it is told to, as no r
 """
 
 import asyncio
+import gzip
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -11,14 +13,17 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from modelward_inference.tap import metrics
+from modelward_inference.tap import metrics, pipe
 from modelward_inference.tap.catcher import Catcher
-from modelward_inference.tap.exchange import Exchange, Room
+from modelward_inference.tap.exchange import Exchange, Paths, Room
 from modelward_inference.tap.pipe import Own
 from modelward_inference.tap.reading import Answered, read
 from modelward_inference.tap.run import Tap
 from modelward_inference.tap.settings import Settings
+from modelward_inference.tap.watch import MAX_HEAD, Watch
 from modelward_inference.telemetry.samples import Samples
+
+from .processes import free_port
 
 DEADLINE = 60.0
 """Seconds after which a test fails instead of hanging."""
@@ -201,9 +206,12 @@ SKIPPED: dict[str, tuple[str, bytes, bytes]] = {
     "a large request": ("too_large", request(body=BIG), answer()),
     "a large answer": ("too_large", request(), answer(TOLD + b" " * MOST)),
     "an answer that can't be read": ("unreadable", request(), answer(b'{"error": "as 200"}')),
+    "a small request that unpacks to a large one": (
+        "too_large", request(body=gzip.compress(ASKED + b" " * (2 << 20)), content_encoding="gzip"), answer(),
+    ),
     "another model": ("other_model", request("/v2/models/other/infer"), answer()),
     "no HTTP from the server": ("unreadable", request(), b"SSH-2.0-odd\r\n"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", SKIPPED)
@@ -249,6 +257,107 @@ async def test_where_nobody_listens_the_clients_connection_ends(world: World) ->
             await reader.readexactly(1)
     writer.close()
     assert metrics.UNREACHABLE._value.get() == before + 1
+
+
+async def test_while_nobody_listens_behind_nobody_does_before() -> None:
+    """So that routers see a connection that can't be made, and try another pod, instead of a request that failed."""
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await by(answer())(reader, writer)
+        writer.close()
+
+    async def answers() -> bool:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", settings.port)
+        except ConnectionRefusedError:
+            return False
+        try:
+            writer.write(request("/v2/health/ready", b"", "GET"))
+            return await reader.readexactly(len(answer())) == answer()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return await answers()  # the door was open: only a connection that is refused says that it is not
+        finally:
+            writer.close()
+
+    settings = Settings("fraud", "fraud-1", host="127.0.0.1", port=free_port(), server=free_port())
+    room = Room(1 << 20, MOST)
+    async with Catcher(room, Samples(), None, 1 << 20) as catcher, asyncio.timeout(DEADLINE):
+        tap = Tap(settings, catcher, room, lambda: HandedOver([]))
+        await tap.door.open()
+        for _ in range(2):
+            assert not await answers()
+            behind = await asyncio.start_server(served, "127.0.0.1", settings.server)
+            while not await answers():
+                await asyncio.sleep(0.01)
+            behind.close()
+            await behind.wait_closed()
+            tap.door.refused()
+        tap.door.close()
+
+
+async def test_who_says_nothing_does_not_stay(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until there is a connection to the server, no limit of the server's holds for him."""
+    monkeypatch.setattr(pipe, "SILENT_SECONDS", 0.05)
+    await world.begin(by(answer()))
+    for said in (b"", b"POST /v2/mod"):
+        reader, writer = await world.connect()
+        writer.write(said)
+        async with asyncio.timeout(DEADLINE):
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"POST /v2/models/fraud/infer?",
+        b"POST /v2/models/fraud/infer HTTP/1.1\r\nx: ",
+        b"POST /v2/models/fraud/infer HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx: ",
+    ],
+)
+def test_lines_without_an_end_are_kept_no_longer_than_a_head_may_be(begin: bytes) -> None:
+    watch = Watch(Paths("fraud"), Room(1 << 20, MOST), lambda: True, lambda _: None)
+    watch.asked(begin)
+    for _ in range(MAX_HEAD // 1000):
+        assert not watch.blind
+        watch.asked(b"x" * 1000)
+    watch.asked(b"x" * 1000)
+    assert watch.blind
+
+
+async def test_of_what_was_read_no_inputs_stay_in_memory() -> None:
+    """Read, a body takes some times its room; a whole turn's are not there together."""
+    inputs, alive = list[weakref.ref[Any]](), list[int]()
+
+    def reads(exchange: Exchange, limit: int) -> Answered:
+        alive.append(sum(each() is not None for each in inputs))
+        found = read(exchange, limit)
+        inputs.append(weakref.ref(found.inputs["x"]))
+        return found
+
+    async with Catcher(Room(1 << 20, MOST), Samples(), None, 1 << 20, reads) as catcher:
+        for _ in range(5):
+            made = Exchange("v2", status=200)
+            made.asked.body += ASKED
+            made.told.body += TOLD
+            catcher.take(made)
+        await until(lambda: len(alive) == 5)
+    assert alive == [0] * 5
+
+
+async def test_an_error_of_another_model_is_no_sample(world: World) -> None:
+    failed = answer(b"{}", "500 Internal Server Error")
+    await world.begin(by(failed, answer()))
+    sent = request("/v2/models/other/infer", x_request_id="a"), request(x_request_id="b")
+    reader, writer = await world.connect()
+    async with asyncio.timeout(DEADLINE):
+        for each, told in zip(sent, (failed, answer()), strict=True):
+            writer.write(each)
+            assert await reader.readexactly(len(told)) == told
+    writer.close()
+    (sample,) = await world.sampled(1)
+    assert sample["error"] is None
 
 
 async def test_other_protocols_are_passed_on(world: World) -> None:

@@ -178,3 +178,67 @@ def test_a_model_without_anything_to_watch_refuses_its_rows() -> None:
     plan = Plan(Signature((Tensor("pixels", "FP32", (-1, 2000)),), ()), (), 100)
     state = after(Batch("run", 1, 3, {"pixels": np.ones((3, 2000))}, {}), state=begin("e"), plan=plan)
     assert state.intake == Intake(refused=3)
+
+
+def odd(number: int, rows: int, width: int) -> Batch:
+    """As from a server that answers whatever it is asked."""
+    x = np.ones((rows, width))
+    return Batch("run", number, rows, {"x": x}, {"label": np.zeros(rows, np.int64)})
+
+
+@pytest.mark.parametrize("rows", [1, 60])
+def test_without_a_bundle_a_first_request_of_another_form_is_outvoted(rows: int) -> None:
+    """`x` of one value a row has `x` of thirty fit by its name, and nothing of that would be counted."""
+    plan = Plan(learn_rows=400, observed=True)
+    after_odd = [odd(number, 10, 30) for number in range(2, 80)]
+    state = after(odd(1, rows, 1), *after_odd, state=begin("e"), plan=plan)
+    assert state.reference is not None
+    assert [each.name for each in state.reference.features] == [*(f"x[{at}]" for at in range(30)), "output:label"]
+    assert state.intake.counted + state.intake.refused == rows + 780, "each row is in one of both"
+    assert rows <= state.intake.refused <= 2 * rows + 10
+    assert all(one.rows == state.intake.counted for one in state.counts)
+
+
+def test_without_a_bundle_one_large_request_does_not_outvote_what_is_known() -> None:
+    plan = Plan(learn_rows=5000, observed=True)
+    state = after(*(odd(number, 2, 3) for number in range(1, 120)), state=begin("e"), plan=plan)
+    state = after(odd(120, 4000, 7), state=state, plan=plan)
+    assert {slot.column for slot in state.held.layout.slots if slot.side == "input"} == {0, 1, 2}
+
+
+def test_without_a_bundle_learning_ends_where_requests_are_of_many_forms() -> None:
+    plan = Plan(learn_rows=300, observed=True)
+    forms = [
+        replace(odd(number, 3, 2), inputs={f"only {number % 3}": np.ones(3), "x": np.ones((3, 2))})
+        for number in range(1, 400)
+    ]
+    state = after(*forms, state=begin("e"), plan=plan)
+    assert state.reference is not None
+    assert state.intake.counted + state.intake.refused == 3 * 399
+
+
+def test_without_a_bundle_a_part_of_the_features_is_of_the_same_form() -> None:
+    plan = Plan(learn_rows=1000, observed=True)
+    parts = [batch(number, 5) for number in range(1, 60)]
+    for place in range(1, len(parts)):
+        parts[place] = replace(parts[place], inputs={"x": parts[place].inputs["x"]})
+    state = after(*parts, state=begin("e"), plan=plan)
+    assert (state.held.rows, state.intake.refused, state.held.turns) == (295, 0, 0)
+
+
+def test_without_a_bundle_answers_with_fractions_are_no_labels() -> None:
+    """Whatever the first one was."""
+    plan = Plan(learn_rows=100, observed=True)
+    whole = odd(1, 3, 2)
+    more = [replace(odd(number, 5, 2), outputs={"label": np.arange(5) / 7}) for number in range(2, 40)]
+    state = after(whole, *more, state=begin("e"), plan=plan)
+    assert state.reference is not None
+    (output,) = [each for each in state.reference.features if each.side == "output"]
+    assert (output.name, output.profile.kind) == ("output:label", "numeric")
+    assert state.intake == Intake(counted=193)
+
+
+def test_without_a_bundle_nobody_makes_a_million_features() -> None:
+    many = {f"t{number}": np.ones((1, 900), np.int8) for number in range(9)}
+    state = after(Batch("run", 1, 1, many, {"y": np.ones(1)}), state=begin("e"), plan=Plan(observed=True))
+    assert (state.held.layout.slots, state.intake) == ((), Intake(refused=1))

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from builders import PLATFORM, container, observed, owner, pod, revision, router, workload
@@ -194,6 +195,18 @@ def test_before_a_preset_that_nobody_can_read_there_is_none() -> None:
         render.shape(made, PLATFORM_WITH, REVISION)
     for name in ("triton", "mlserver", "openvino", "tensorflow-serving"):
         assert foreign_pod.unknown(Runtime(name=name, tap=Tap()), PLATFORM_WITH) is None, name
+
+
+def test_before_a_preset_that_takes_no_files_there_is_none() -> None:
+    """Nothing would make the key without which the tap does not begin."""
+    triton = next(each for each in presets(None) if each.name == "triton")
+    platform = replace(PLATFORM, runtimes=(msgspec.structs.replace(triton, files=None),))
+    found = foreign_pod.unknown(TRITON, platform)
+    assert found is not None
+    assert (found.reason, "takes no files" in found.message) == ("RuntimeNotTapped", True)
+    with pytest.raises(UnknownRuntimeError, match="takes no files"):
+        render.shape(asked(), platform, REVISION)
+    assert foreign_pod.unknown(Runtime(name="triton"), platform) is None
 
 
 def test_a_server_that_is_not_ready_is_told_by_the_port_where_it_has_to_listen() -> None:
