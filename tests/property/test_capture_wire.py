@@ -40,19 +40,26 @@ def batches(draw: st.DrawFn) -> Batch:
     )  # fmt: skip
 
 
+TRACES = st.builds(
+    "00-{:032x}-{:016x}-01".format, st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1)
+)  # fmt: skip
+"""As a traceparent: what is none is left out."""
+
+
 def requests(rows: int) -> st.SearchStrategy[Requests]:
     """Of so many rows altogether."""
     moments = st.floats(0, 2**39)
     one = st.tuples(
         st.text(max_size=9), st.none() | st.text(min_size=1, max_size=9), st.sampled_from(sorted(ARMS)),
-        st.integers(0, 2**20), moments, moments,
+        st.integers(0, 2**20), moments, moments, st.none() | TRACES,
     )  # fmt: skip
 
     def made(cuts: list[int], each: list[Any]) -> Requests:
         ends = sorted(min(cut, rows) for cut in cuts[: len(each) - 1])
         counts = [end - begin for begin, end in zip([0, *ends], [*ends, rows], strict=True)]
-        ids, keys, arms, firsts, times, latencies = map(list, zip(*each, strict=True))
-        return Requests(ids, keys, arms, counts, firsts, times, latencies)
+        ids, keys, arms, firsts, times, latencies, traces = map(list, zip(*each, strict=True))
+        kept = [(index, trace) for index, trace in enumerate(traces) if trace]
+        return Requests(ids, keys, arms, counts, firsts, times, latencies, kept)
 
     names = st.lists(one, min_size=1, max_size=4)
     return names.flatmap(

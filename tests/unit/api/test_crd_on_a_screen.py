@@ -39,8 +39,8 @@ VALUES: Mapping[str, Mapping[str, str]] = {
     },
     "BatchInference": {
         "Name": "churn-daily", "Model": "s3://ml-models/fraud-scoring/17/model.on", "Version": "17",
-        "Phase": "Suspended", "Rows": "123456789", "Rejected": "12345", "Last": "187d",
-        "Next": "2026-01-06T02:00:00Z", "Age": "187d",
+        "Phase": "Suspended", "Rows": "123456789", "Rejected": "12345",
+        "Drift": "SeveralPolicies", "Last": "187d", "Age": "187d",
     },
     "ModelRegistry": {
         "Name": "mlflow-production", "Kind": "SageMaker", "Ready": "False", "Following": "128", "Last Poll": "4m30s",
