@@ -7,7 +7,6 @@ the receipt is not written here, and neither the operator nor the server asks th
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelward_drift.profiles.reference import FILE as REFERENCE
 from modelward_inference.artifact import archive, consent, digests, formats
@@ -16,13 +15,11 @@ from modelward_inference.artifact.consent import Allowed
 from modelward_inference.artifact.description import LIBRARIES, Description
 from modelward_inference.artifact.forms import COMPILED, OFF
 from modelward_inference.artifact.receipt import CACHED, Receipt
+from modelward_inference.compile import build
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
 from modelward_inference.fetch import beside, reference, run
 from modelward_inference.fetch.source import say, warn
 from modelward_inference.parity import golden
-
-if TYPE_CHECKING:
-    from modelward_inference.compile.build import Known
 
 
 def compiled(
@@ -83,8 +80,6 @@ def clear(folder: Path) -> None:
 
 
 def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: Path, whole: bool) -> Manifest:
-    from modelward_inference.compile import build  # the converters take a while to import
-
     described = Description.read(source)
     logged = beside.Beside(Manifest.read(source)) if receipt.format == formats.BUNDLE else beside.read(source)
     known = build.Known(described=described)
@@ -121,7 +116,7 @@ def _bundled(receipt: Receipt, name: str, optimise: str, source: Path, folder: P
     )
 
 
-def _trained_with(known: "Known") -> dict[str, str]:
+def _trained_with(known: build.Known) -> dict[str, str]:
     if known.trained_with or known.described is None:
         return dict(known.trained_with or {})
     return {name: version for name, version in known.described.versions.items() if name in LIBRARIES}
