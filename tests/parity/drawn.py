@@ -93,6 +93,8 @@ VECTORIZERS: list[Any] = [
     TfidfVectorizer(), TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), CountVectorizer(stop_words="english"),
     TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3)), CountVectorizer(binary=True, lowercase=False),
     TfidfVectorizer(strip_accents="unicode"), CountVectorizer(token_pattern=r"\S+"), TfidfVectorizer(norm="l1"),
+    TfidfVectorizer(sublinear_tf=True, norm=None), CountVectorizer(ngram_range=(1, 2)),
+    TfidfVectorizer(use_idf=False, binary=True),
 ]  # fmt: skip
 
 

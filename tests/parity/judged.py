@@ -73,8 +73,10 @@ def _judge(drawn: Drawn) -> Judgement:
 
 
 def rows(drawn: Drawn) -> list[Any]:
-    """Rows as the library takes them, of one each: of the same kind as training's, and changed in all ways."""
-    table = drawn.asked[:MANY]
+    """Rows as the library takes them, of one each: of the same kind as training's, and changed in all ways. Where a
+    class is all that a model answers there are more of them: most tell nothing of a form that is not quite the same."""
+    probable = hasattr(drawn.model, "predict_proba")
+    table = drawn.asked if hasattr(drawn.model, "classes_") and not probable else drawn.asked[:MANY]
     if isinstance(table, pd.DataFrame):
         return [table.iloc[[index]] for index in range(len(table))] + list(_changed_frames(table))
     found = [table[[index]] for index in range(len(table))]
@@ -111,9 +113,15 @@ def _changed_frames(table: Any) -> Any:
                 row[name] = pd.Categorical([None], categories=kind.categories)
             else:
                 holds_truths = kind.kind == "O" and isinstance(table[name].dropna().iloc[0], bool)
-                values = [True, False, np.nan] if holds_truths else strange[kind.kind]
+                # A request has one null for None and NaN: the one that the column has.
+                values = [True, False, _gap(table[name])] if holds_truths else strange[kind.kind]
                 row[name] = pd.Series([values[rng.integers(len(values))]], index=row.index, dtype=kind)
         yield row
+
+
+def _gap(column: Any) -> float | None:
+    """What is missing in a column of objects: None or NaN."""
+    return None if any(each is None for each in column) else np.nan
 
 
 async def _first_wrong(own: Any, plane: DataPlane, outputs: list[str], asked: list[Any]) -> str:

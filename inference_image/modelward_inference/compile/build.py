@@ -12,7 +12,7 @@ from modelward_inference.artifact import formats
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Compilation, Joining, Refusal, Signature
 from modelward_inference.artifact.description import Description
-from modelward_inference.compile import choose, described, joining
+from modelward_inference.compile import choose, described, joining, scores
 from modelward_inference.parity import adversarial, golden
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes import rows as generated
@@ -66,7 +66,7 @@ def build(source: Path, folder: Path, kind: str, known: Known, optimise: str) ->
         examples, unfit = described.example_of(known.described, original, columns)
         rows, trouble = _made(original, examples)
         warnings += [*unfit, *trouble]
-    probes = adversarial.make(original, rows) if rows is not None else None
+    probes = adversarial.make(scores.shown(original), rows) if rows is not None else None
     choice = choose.choose(original, kind, rows, optimise, probes=probes)
     if rows is not None:
         rows.write(folder)

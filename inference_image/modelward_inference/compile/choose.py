@@ -3,8 +3,8 @@
 The policy, in order:
 1. `MODEL_OPTIMISE=Off`, or a model that is ONNX already, or a module that can't be converted: the original.
 2. A compiled form must reproduce the original's answers, and its refusals, on the golden rows and on rows that
-   training never held (`adversarial`), within golden.Tolerance. If none does, the original is served and the reason
-   stands in the manifest.
+   training never held (`adversarial`), within golden.Tolerance; where these are labels alone, its `scores`, too. If
+   none does, the original is served and the reason stands in the manifest.
 3. A right compiled form is served where it is faster at one row or at a thousand. It wins a split decision because a
    server that has it never unpickles, imports no training library, and takes less memory.
 4. Only where the original is faster at both sizes is it served: then compiling gained nothing that users feel.
@@ -18,7 +18,7 @@ from modelward_inference import runtimes
 from modelward_inference.artifact import formats
 from modelward_inference.artifact.bundle import Compilation
 from modelward_inference.artifact.forms import AUTO, COMPILED, OFF, ORIGINAL
-from modelward_inference.compile import timing
+from modelward_inference.compile import scores, timing
 from modelward_inference.parity import golden
 from modelward_inference.parity.adversarial import Probes
 from modelward_inference.parity.golden import GoldenRows
@@ -54,15 +54,23 @@ def choose(
         return _original(kind, "optimise is Off")
     if rows is None:
         return _original(kind, "there are no golden rows to compare a compiled form with", fell_back=True)
-    from modelward_inference.compile import convert  # seconds of imports, which a model that is ONNX has no use for
+    from modelward_inference.compile import (
+        convert,
+        graph,
+    )  # seconds of imports, which a model that is ONNX has no use for
 
+    try:
+        shown = scores.shown(model)
+        proof = scores.proof(shown, rows)
+    except ValueError as error:
+        return _original(kind, f"can't be compiled: {error}", fell_back=True)
     failures = []
-    for name, attempt in convert.attempts(model):
+    for name, attempt in convert.attempts(shown):
         try:
             content = attempt()
             candidate = _loaded(content, threads)
-            answers = candidate.predict(rows.inputs, list(rows.expected))
-            found = golden.difference(rows.expected, answers, rows.tolerance)
+            answers = candidate.predict(proof.inputs, list(proof.expected))
+            found = golden.difference(proof.expected, answers, rows.tolerance)
             unusual = probes.difference(candidate, rows.tolerance) if probes is not None and not found else ""
             ties = golden.near_ties(rows.expected, rows.tolerance.margin)
         except MemoryError:
@@ -82,6 +90,9 @@ def choose(
                 "unusual_rows": 0 if probes is None else len(probes.changes),
                 "near_ties": 0 if ties is None else int(ties.sum()),
             }  # fmt: skip
+            if shown is not model:
+                content = graph.without_scores(content)
+                candidate = _loaded(content, threads)
             return _faster(model, candidate, content, kind, rows, parity)
     why = "; ".join(failures) or "it has categories of its own, for which there is no converter"
     return _original(kind, f"can't be compiled: {why}", fell_back=True)

@@ -18,6 +18,7 @@ import numpy as np
 
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.compile import converters, exact, graph, neighbours
+from modelward_inference.parity.golden import SCORES
 from modelward_inference.runtimes import categories, columns, thresholds
 from modelward_inference.runtimes.base import Model
 
@@ -92,11 +93,10 @@ def _with_gaps(model: Any, estimator: Any) -> Any:
     """A pipeline whose XGBoost is given what it is at training: to it the zeros of a sparse matrix are missing values,
     and the converted steps before it give zeros."""
     from modelward_inference.runtimes import rows
-    from modelward_inference.runtimes.estimator import EstimatorModel
 
     inner = columns.unwrapped(estimator)
     steps = columns.steps_of(inner)
-    if len(steps) < 2 or not hasattr(steps[-1], "get_booster") or not isinstance(model, EstimatorModel):
+    if len(steps) < 2 or not hasattr(steps[-1], "get_booster") or not hasattr(model, "before_last"):
         return estimator
     given = model.before_last(rows.generate(estimator, model.signature.inputs, count=1))
     if not hasattr(given, "tocsr"):
@@ -197,8 +197,7 @@ def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = No
         estimator = columns.selecting_by_position(estimator)
         names = {f"column{index}": name for index, name in enumerate(every)}
         given = [(inner, kinds.get(name, number([None, 1]))) for inner, name in names.items()]
-    # Without zipmap probabilities are a tensor instead of a list of maps; only classifiers know the option.
-    options: dict[int, dict[str, Any]] = {id(estimator): {"zipmap": False}} if hasattr(estimator, "classes_") else {}
+    options = _options(estimator, scores=any(tensor.name == SCORES for tensor in signature.outputs))
     for step in columns.all_steps(estimator):
         if getattr(step, "token_pattern", None) == _WORDS and columns.is_vectorizer(step):
             options[id(step)] = {"tokenexp": _WORDS_IN_RE2, "separators": None}
@@ -208,6 +207,19 @@ def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = No
     if trees is not None:
         exact.restore(converted, trees)
     return graph.adapt(converted, signature, names, lowered)
+
+
+def _options(estimator: Any, scores: bool) -> dict[int, dict[str, Any]]:
+    """The converter's options of the last step, which has to know each: probabilities as a tensor instead of a list of
+    maps, and for labels alone the scores as they are."""
+    from skl2onnx._supported_operators import sklearn_operator_name_map
+    from skl2onnx.common._registration import get_converter
+
+    last = columns.steps_of(estimator)[-1]
+    wanted = {"zipmap": False} | ({"raw_scores": True} if scores else {})
+    alias = sklearn_operator_name_map.get(type(last))
+    known = get_converter(alias).get_allowed_options() if alias else None
+    return {id(last): {name: value for name, value in wanted.items() if name in (known or ())}}
 
 
 def _lowered(estimator: Any, signature: Signature) -> frozenset[str]:

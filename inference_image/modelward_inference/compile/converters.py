@@ -4,6 +4,7 @@ import copy
 import functools
 import math
 import sys
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -77,6 +78,10 @@ def _register_sklearn() -> None:
     encoder = get_converter("SklearnOneHotEncoder")
     register_converter(
         "SklearnOneHotEncoder", _one_hot(encoder._fct), overwrite=True, options=encoder.get_allowed_options()
+    )
+    weights = get_converter("SklearnTfidfTransformer")
+    register_converter(
+        "SklearnTfidfTransformer", _tfidf(weights._fct), overwrite=True, options=weights.get_allowed_options()
     )
     for alias in _TREES:
         known = get_converter(alias)
@@ -179,6 +184,40 @@ def _one_hot(convert: Converter) -> Converter:
         whole = scope.get_unique_variable_name("whole")
         container.add_node("Concat", parts, [whole], axis=1, op_version=13)
         container.add_node("Cast", [whole], [operator.outputs[0].full_name], to=TensorProto.FLOAT, op_version=19)
+
+    return converted
+
+
+def _tfidf(convert: Converter) -> Converter:
+    """Sublinear term frequencies as scikit-learn has them, 1 + ln(tf) of each word that is there: the converter has
+    ln(1 + tf), which is another vector where a word is repeated."""
+    from skl2onnx.common.data_types import DoubleTensorType
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        step = operator.raw_operator
+        if not step.sublinear_tf:
+            convert(scope, operator, container)
+            return
+        (given,) = operator.inputs
+        kind = TensorProto.DOUBLE if isinstance(given.type, DoubleTensorType) else TensorProto.FLOAT
+        zero, one, absent, counts, logs, raised, weighed = (
+            scope.get_unique_variable_name(name)
+            for name in ("zero", "one", "absent", "counts", "logs", "raised", "weighed")
+        )
+        container.add_initializer(zero, kind, [1], [0.0])
+        container.add_initializer(one, kind, [1], [1.0])
+        container.add_node("Equal", [given.full_name, zero], [absent], op_version=19)
+        container.add_node("Where", [absent, one, given.full_name], [counts], op_version=16)
+        container.add_node("Log", [counts], [logs], op_version=13)
+        container.add_node("Add", [logs, one], [raised], op_version=14)
+        container.add_node("Where", [absent, zero, raised], [weighed], op_version=16)
+        plain = copy.copy(step)
+        plain.sublinear_tf = False
+        rest = types.SimpleNamespace(
+            raw_operator=plain, inputs=[given], input_full_names=[weighed],
+            output_full_names=operator.output_full_names,
+        )  # fmt: skip
+        convert(scope, rest, container)
 
     return converted
 

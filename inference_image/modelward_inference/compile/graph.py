@@ -12,6 +12,7 @@ import onnx.compose
 from onnx import TensorProto, helper
 
 from modelward_inference.artifact.bundle import Signature, Tensor
+from modelward_inference.parity.golden import SCORES
 from modelward_inference.runtimes.base import PREDICT_PROBA
 from modelward_inference.runtimes.onnx import LOWERED_TEXTS, TAKES_MISSING_TEXTS
 
@@ -33,6 +34,9 @@ _ZERO, _ONE = f"{_PREFIX}zero", f"{_PREFIX}one"
 
 _COLUMN, _VECTOR = f"{_PREFIX}column", f"{_PREFIX}vector"
 """Constants with the shapes [-1, 1] and [-1]."""
+
+_ROWS, _LAST = f"{_PREFIX}rows", f"{_PREFIX}last"
+"""Constants: the shape that makes a table of a vector, and leaves a table as it is; the place of the last column."""
 
 
 def adapt(
@@ -59,9 +63,9 @@ def adapt(
     del graph.output[:]
     graph.output.extend(_info(tensor) for tensor in signature.outputs)
     used = {name for node in nodes for name in node.input}
-    for name, shape in ((_COLUMN, [-1, 1]), (_VECTOR, [-1])):
+    for name, values in ((_COLUMN, [-1, 1]), (_VECTOR, [-1]), (_ROWS, [0, -1]), (_LAST, [-1])):
         if name in used:
-            graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [len(shape)], shape))
+            graph.initializer.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
     for name, value in ((_ZERO, 0.0), (_ONE, 1.0)):
         for kind, element in (("double", TensorProto.DOUBLE), ("single", TensorProto.FLOAT)):
             if f"{name}/{kind}" in used:
@@ -72,6 +76,20 @@ def adapt(
         if node.op_type == "StringNormalizer":
             # The default locale, en_US, is in few images; this one is in each, and knows all of Unicode.
             node.attribute.append(helper.make_attribute("locale", "C.UTF-8"))
+    return bytes(model.SerializeToString())
+
+
+def without_scores(content: bytes) -> bytes:
+    """The graph as it is served, of one that shows its scores."""
+    model = onnx.load_from_string(content)
+    graph = model.graph
+    outputs = [output for output in graph.output if output.name != SCORES]
+    nodes = [node for node in graph.node if not any(SCORES in name for name in node.output)]
+    constants = [each for each in graph.initializer if each.name not in (_ROWS, _LAST)]
+    del graph.output[:], graph.node[:], graph.initializer[:]
+    graph.output.extend(outputs)
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
     return bytes(model.SerializeToString())
 
 
@@ -121,6 +139,12 @@ def _output(tensor: Tensor, found: Any) -> list[Any]:
         raise ValueError(f"the converted model's output {found.name} is no tensor")
     current = found.name
     nodes = []
+    if tensor.name == SCORES and tensor.shape[1] == 1:
+        # Of two classes the converters give both scores, one the negative of the other.
+        table, last = f"{_PREFIX}table/{tensor.name}", f"{_PREFIX}last/{tensor.name}"
+        nodes.append(helper.make_node("Reshape", [current, _ROWS], [table]))
+        nodes.append(helper.make_node("Gather", [table, _LAST], [last], axis=1))
+        current = last
     if len(tensor.shape) == 1:
         nodes.append(helper.make_node("Reshape", [current, _VECTOR], [f"{_PREFIX}flat/{tensor.name}"]))
         current = f"{_PREFIX}flat/{tensor.name}"

@@ -20,6 +20,9 @@ from modelward_inference.runtimes.base import PREDICT_PROBA, Model
 
 FILE = GOLDEN
 
+SCORES = "modelward/scores"
+"""The output that a model of labels alone shows while its forms are compared: see `compile.scores`."""
+
 MAX_BYTES = 256 << 20
 """Of all arrays, unpacked: 100 rows of a picture of 500 x 500 pixels in three colours."""
 
@@ -39,7 +42,8 @@ class Tolerance:
     median); but `share` of the value itself at most, so that no other row's size excuses a wrong answer. What is single
     precision itself may lie `single_share` apart, or `own_ulps` steps at the row's own largest value: other processors
     add in another order. `probability`: of a probability, whose sums are of size 1. `margin`: rows whose two most
-    probable classes lie closer than this may get the other label: rounding decides it.
+    probable classes lie closer than this may get the other label: rounding decides it. Scores, which nobody is served,
+    may lie `rtol` and `ulps` of the column's usual size apart wherever they are: near 0 the label tells.
     """
 
     rtol: float = 1e-5
@@ -164,8 +168,8 @@ def difference(
         answer = np.asarray(got[name])
         if answer.shape != wanted.shape:
             return Difference(name, 0, f"shape {list(wanted.shape)}", f"shape {list(answer.shape)}")
-        probable = name == PREDICT_PROBA or _is_probability(wanted)
-        wrong = ~_close(np.atleast_1d(wanted), np.atleast_1d(answer), tolerance, probable)
+        probable = name == PREDICT_PROBA or (name != SCORES and _is_probability(wanted))
+        wrong = ~_close(np.atleast_1d(wanted), np.atleast_1d(answer), tolerance, probable, name == SCORES)
         rows = np.asarray(wrong.reshape(len(wrong), -1).any(axis=1)) if wrong.size else np.zeros(len(wrong), bool)
         if excused and ties is not None and len(ties) == len(rows) and wanted.dtype.kind != "f":
             rows &= ~ties
@@ -180,8 +184,8 @@ def difference(
 
 def near_ties(expected: Mapping[str, Array], margin: float) -> Array | None:
     """Rows whose two most probable classes are closer than `margin`; None for outputs without probabilities."""
-    for array in expected.values():
-        if _is_probability(array):
+    for name, array in expected.items():
+        if name != SCORES and _is_probability(array):
             ordered = np.sort(array, axis=1)
             return np.asarray(ordered[:, -1] - ordered[:, -2] < margin)
     return None
@@ -194,7 +198,7 @@ def _is_probability(array: Array) -> bool:
     return bool(len(rows) and np.allclose(rows.sum(axis=1), 1, atol=1e-3) and (rows >= 0).all())
 
 
-def _close(wanted: Array, answer: Array, tolerance: Tolerance, probable: bool) -> Array:
+def _close(wanted: Array, answer: Array, tolerance: Tolerance, probable: bool, scores: bool) -> Array:
     if wanted.dtype.kind != "f" or answer.dtype.kind not in "fiu":
         return np.asarray(wanted == answer)
     if not wanted.size:
@@ -209,8 +213,8 @@ def _close(wanted: Array, answer: Array, tolerance: Tolerance, probable: bool) -
         usual, smallest = (
             np.array([of(column) for column in columns.T]).reshape(size.shape[1:]) for of in (_usual, _smallest)
         )
-        cap = tolerance.share * size
-        if wanted.dtype.itemsize < np.dtype(np.float64).itemsize:
+        cap = np.full_like(size, np.inf) if scores else tolerance.share * size
+        if not scores and wanted.dtype.itemsize < np.dtype(np.float64).itemsize:
             own = columns.max(axis=1, initial=0.0).reshape(-1, *(1,) * (size.ndim - 1))
             cap = np.maximum(tolerance.single_share * size, tolerance.own_ulps * step * own)
         allowed = np.maximum(allowed, np.minimum(tolerance.ulps * step * usual, cap))

@@ -21,6 +21,8 @@ class BoosterModel(ABC):
 
     warnings: Sequence[str] = ()
     is_classifier: bool
+    gives_labels = False
+    """Whether its numbers are those of classes."""
     has_targets = False
     """Whether it is asked several yes-or-no questions at once: then it gives the probability of yes to each."""
     booster: Any

@@ -11,7 +11,7 @@ import sklearn
 from modelward_inference.artifact.arrays import Array, missing_as_nan, tensor_of, texts
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
-from modelward_inference.runtimes import categories, columns, nones, objects
+from modelward_inference.runtimes import categories, columns, mixed, nones, objects
 from modelward_inference.runtimes import rows as generated
 from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, TRANSFORM
 
@@ -99,7 +99,7 @@ class EstimatorModel:
         table = [given[name] if name in given else np.zeros((rows, 1)) for name in self.columns or self._order]
         if not self._texts and not self._objects and not any(map(_is_beyond_floats, table)):
             return np.column_stack(table)
-        return np.column_stack([array.astype(object) for array in table])
+        return mixed.table(table)
 
     def _outputs(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """What comes out, as a prediction for one row shows it."""

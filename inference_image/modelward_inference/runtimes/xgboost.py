@@ -17,6 +17,9 @@ _BINARY = "binary:logistic"
 PROBABILITY_OBJECTIVES = frozenset({_BINARY, "multi:softprob"})
 """Objectives with which the booster gives probabilities."""
 
+LABEL_OBJECTIVES = frozenset({"multi:softmax", "binary:hinge"})
+"""Objectives with which it gives the number of a class, and nothing that tells how near the next one is."""
+
 
 class XgboostModel(BoosterModel):
     """`source`: the file, or what is in it; `threads`: of one prediction."""
@@ -42,6 +45,7 @@ class XgboostModel(BoosterModel):
             ) from error
         objective = config["objective"]["name"]
         self.is_classifier = objective in PROBABILITY_OBJECTIVES
+        self.gives_labels = objective in LABEL_OBJECTIVES
         self.has_targets = objective == _BINARY and int(config["learner_model_param"]["num_target"]) > 1
         # One of weights alone predicts from XGBoost's own matrices only, and not in several threads.
         self._linear = threading.Lock() if config["gradient_booster"]["name"] == "gblinear" else None

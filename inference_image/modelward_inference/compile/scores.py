@@ -1,0 +1,77 @@
+"""What proves the compiled form of a model that answers labels alone: the scores from which its labels are made.
+
+A label hides how far a form is from the original until a row lies between two classes. One converter had the formula of
+sublinear term frequencies wrong; every golden row kept its class all the same, and one in a hundred others did not. So
+a form of such a model shows its scores, too, while it is compared. They are no part of what is served.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from modelward_inference.artifact.arrays import Array
+from modelward_inference.artifact.bundle import Signature, Tensor
+from modelward_inference.parity.golden import SCORES, GoldenRows
+from modelward_inference.runtimes import rows as generated
+from modelward_inference.runtimes.base import PREDICT, Model
+
+METHODS = ("decision_function", "transform")
+"""Where estimators have them: of classifiers and outlier detectors, and the distances to the centres of clusters."""
+
+
+@dataclass(frozen=True)
+class Witness:
+    """The original with one output more. Everything else is the original's own."""
+
+    model: Model
+    method: str
+    signature: Signature
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        found = self.model.predict(inputs, [self.method if name == SCORES else name for name in outputs])
+        if SCORES in outputs:
+            found[SCORES] = _table(found.pop(self.method))
+        return found
+
+
+def shown(model: Model) -> Model:
+    """The model with its scores beside its labels, where it answers labels alone and has some; else itself."""
+    estimator = getattr(model, "estimator", None)
+    method = next((each for each in METHODS if hasattr(estimator, each)), "")
+    if not method or not _labels_alone(model):
+        return model
+    row = generated.generate(estimator, model.signature.inputs, count=1)
+    scores = Tensor(SCORES, "FP64", (-1, _table(model.predict(row, [method])[method]).shape[1]))
+    return Witness(model, method, replace(model.signature, outputs=(*model.signature.outputs, scores)))
+
+
+def proof(model: Model, rows: GoldenRows) -> GoldenRows:
+    """Golden rows with the scores of a model that `shown` gave.
+
+    Raises ValueError where it has none, and answers labels alone: nothing then proves that another form answers alike.
+    """
+    if isinstance(model, Witness):
+        return replace(rows, expected={**rows.expected, **model.predict(rows.inputs, [SCORES])})
+    if _labels_alone(model):
+        raise ValueError("it answers labels alone, and has no scores by which another form could be compared with it")
+    return rows
+
+
+def _labels_alone(model: Model) -> bool:
+    """Whether every answer is one of a few: a class, which may be a number with a fraction, a cluster, in or out."""
+    ((name, kind), *others) = [(tensor.name, tensor.datatype) for tensor in model.signature.outputs]
+    if others or name != PREDICT:
+        return False
+    if not kind.startswith("FP") or getattr(model, "gives_labels", False):
+        return True
+    return hasattr(getattr(model, "estimator", None), "classes_")
+
+
+def _table(scores: Array) -> Array:
+    """One row for each row asked; of two classes there is one column, of the second class."""
+    return np.asarray(scores, np.float64).reshape(len(scores), -1)
