@@ -10,7 +10,7 @@ LightGBM and histogram boosting compare in double precision, and there is one wa
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -229,7 +229,7 @@ def _lowered(estimator: Any, signature: Signature) -> frozenset[str]:
     if len(names) < 2:  # a single one may be called anything
         names = (signature.inputs[0].name,)
     takers: dict[str, list[Any]] = {}
-    for step, places in _first_takers(estimator, range(len(names))):
+    for step, places in columns.first_takers(estimator, range(len(names))):
         for place in places:
             takers.setdefault(names[place], []).append(step)
     found = frozenset(name for name, steps in takers.items() if all(map(_lowers, steps)))
@@ -237,21 +237,6 @@ def _lowered(estimator: Any, signature: Signature) -> frozenset[str]:
     if any(_lowers(step) and all(step is not each for each in known) for step in columns.all_steps(estimator)):
         raise ValueError("a step makes lower case of texts that come to another one as they are")
     return found
-
-
-def _first_takers(step: Any, places: Sequence[int]) -> Iterator[tuple[Any, Sequence[int]]]:
-    """The steps that are given columns as they came, and their places."""
-    first = step if isinstance(step, str) else columns.first_of(step)
-    inner: list[tuple[Any, Sequence[int]]]
-    if columns.is_column_transformer(first):
-        inner = [(each, [places[position] for position in found]) for each, found, _ in columns.selections(first)]
-    else:
-        union = [(each, places) for _, each in getattr(first, "transformer_list", None) or ()]
-        inner = union or [(each, places) for each in columns.members_of(first)]
-    for each, found in inner:
-        yield from _first_takers(each, found)
-    if not inner:
-        yield first, places
 
 
 def _lowers(step: Any) -> bool:

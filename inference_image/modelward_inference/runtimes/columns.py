@@ -267,6 +267,21 @@ def all_names(estimator: Any) -> tuple[str, ...]:
     return names_of(estimator) or tuple(f"x{index}" for index in range(width_of(estimator) or 0))
 
 
+def first_takers(step: Any, places: Sequence[int]) -> Iterator[tuple[Any, Sequence[int]]]:
+    """The steps that are given columns as they came, and their places."""
+    first = step if isinstance(step, str) else first_of(step)
+    inner: list[tuple[Any, Sequence[int]]]
+    if is_column_transformer(first):
+        inner = [(each, [places[position] for position in found]) for each, found, _ in selections(first)]
+    else:
+        union = [(each, places) for _, each in getattr(first, "transformer_list", None) or ()]
+        inner = union or [(each, places) for each in members_of(first)]
+    for each, found in inner:
+        yield from first_takers(each, found)
+    if not inner:
+        yield first, places
+
+
 def select_by_position(estimator: Any) -> None:
     """Let column transformers take arrays: rewrite their selections from names to the positions these had in training.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sklearn
 
-from modelward_inference.artifact.arrays import Array, missing_as_nan, tensor_of, texts
+from modelward_inference.artifact.arrays import DTYPES, Array, missing_as_nan, tensor_of, texts
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
 from modelward_inference.runtimes import categories, columns, mixed, nones, objects
@@ -51,6 +51,9 @@ class EstimatorModel:
         self._order = [tensor.name for tensor in inputs]
         self._nones = nones.of(estimator) if self._many and self._texts else frozenset()
         self._objects = objects.of(estimator) if self._many else {}
+        kinds = {tensor.name: DTYPES[tensor.datatype].kind for tensor in inputs}
+        several = self._many and len(set(kinds.values())) > 1
+        self._finite = mixed.beside_objects(estimator, kinds) if several else ()
         self._pandas = _pandas() if self._many and hasattr(estimator, "feature_names_in_") else None
         if self._many and self._pandas is None and self._coder is None:
             columns.select_by_position(estimator)
@@ -94,6 +97,7 @@ class EstimatorModel:
                 if frame[name].dtype != object:
                     frame[name] = self._pandas.Series(given[name].reshape(-1), dtype=object)
             return frame
+        mixed.check(given, self._finite)
         # A column that the model drops holds its place.
         rows = len(next(iter(given.values())))
         table = [given[name] if name in given else np.zeros((rows, 1)) for name in self.columns or self._order]

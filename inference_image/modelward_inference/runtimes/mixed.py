@@ -4,12 +4,13 @@ Steps go by the type that they are given: an imputer of objects answers objects,
 refuses among numbers. So a selection of numbers gives numbers, as a data frame's does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from modelward_inference.artifact.arrays import Array
+from modelward_inference.runtimes import columns
 
 
 class Mixed(np.ndarray):
@@ -34,8 +35,27 @@ class Mixed(np.ndarray):
         return plain
 
 
-def table(columns: Sequence[Array]) -> Any:
+def table(arrays: Sequence[Array]) -> Any:
     """The columns, of shape [rows, 1] each, beside each other."""
-    found = np.column_stack([array.astype(object) for array in columns]).view(Mixed)
-    found.types = tuple(array.dtype for array in columns)
+    found = np.column_stack([array.astype(object) for array in arrays]).view(Mixed)
+    found.types = tuple(array.dtype for array in arrays)
     return found
+
+
+def beside_objects(estimator: Any, kinds: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the columns of floats that an encoder takes together with columns of another kind. It looks at a data
+    frame's columns one by one, and refuses an infinity there that it does not see among objects. `kinds`: numpy's
+    letters of the columns, by name."""
+    names = columns.all_names(estimator)
+    found: dict[str, None] = {}
+    for step, places in columns.first_takers(estimator, range(len(names))):
+        given = [names[place] for place in places]
+        if hasattr(step, "categories_") and len({kinds.get(name, "O") for name in given}) > 1:
+            found |= dict.fromkeys(name for name in given if kinds.get(name) == "f")
+    return tuple(found)
+
+
+def check(given: Mapping[str, Array], finite: Sequence[str]) -> None:
+    """Raises ValueError, in scikit-learn's words, where one of the columns `finite` holds an infinity."""
+    if any(given[name].dtype.kind == "f" and np.isinf(given[name]).any() for name in finite):
+        raise ValueError("Input contains infinity or a value too large for dtype('float64').")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import OneHotEncoder
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
 from modelward_inference.runtimes import estimator, mixed
 
@@ -29,6 +29,21 @@ def test_a_selection_has_the_type_that_its_columns_share(chosen: Any, kind: str)
     if kind != "O":
         frame = pd.DataFrame({index: column.ravel() for index, column in enumerate(columns())})
         np.testing.assert_array_equal(found, frame.iloc[:, chosen])
+
+
+@pytest.mark.parametrize("encoder", [TargetEncoder(), OrdinalEncoder(), OneHotEncoder()])
+def test_encoders_refuse_what_they_refuse_in_a_data_frame(encoder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"city": ["Rome", "Oslo", "Rome", "Bonn"] * 5, "grade": [1.0, 2.0, 0.5, 1.0] * 5})
+    frame["city"] = frame["city"].astype(object)
+    model = ColumnTransformer([("c", encoder, ["grade", "city"])]).fit(frame, [0, 1, 1, 0] * 5)
+    wanted = model.transform(frame)
+    monkeypatch.setattr(estimator, "_pandas", lambda: None)
+    served = estimator.EstimatorModel(model)
+    city, grade = frame[["city"]].to_numpy(), frame[["grade"]].to_numpy()
+    got = served.predict({"city": city, "grade": grade}, ["transform"])["transform"]
+    np.testing.assert_array_equal(got, wanted.toarray() if hasattr(wanted, "toarray") else wanted)
+    with pytest.raises(ValueError, match="infinity"):
+        served.predict({"city": city, "grade": np.full_like(grade, np.inf)}, ["transform"])
 
 
 def test_rows_keep_what_is_known_of_columns() -> None:
