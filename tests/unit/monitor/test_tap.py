@@ -27,6 +27,7 @@ from modelward.rollouts.evidence.scrape import Scraper
 from modelward_auth.messages import SERVER
 from modelward_auth.verifier import AHEAD
 from operatoraccess import OPERATOR, Access, raw
+from otlp import Receiver, attributes
 from unit.inference.processes import free_port
 
 from .predictionlog.logs import rows, settings, told, told_rows, until
@@ -83,6 +84,7 @@ class World:
     own: int
     access: Access
     store: Path
+    collector: Receiver
     answered: int = 0
 
     def ask(self, path: str, body: Any, **headers: str) -> tuple[int, Any]:
@@ -127,7 +129,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     empty, store, access = folder / "none", folder / "store", Access(folder)
     empty.mkdir()
     told = settings(store, LEARN_ROWS=str(LEARN), MONITOR_SIGNATURE="observed", BUNDLE_DIR=str(folder / "no-bundle"))
-    with behind() as server, MonitorProcess(empty, **told) as monitor:
+    told["OTEL_TRACES_SAMPLER"] = "parentbased_always_off"  # what a client keeps, and nothing else
+    with (
+        behind() as server,
+        Receiver() as collector,
+        MonitorProcess(empty, **told, OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint) as monitor,
+    ):
         port, own = free_port(), free_port()
         environment = {
             **monitor.environment, **access.environment, "PORT": str(port), "TAP_PORT": str(own),
@@ -136,7 +143,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         }  # fmt: skip
         process = subprocess.Popen([sys.executable, "-m", "modelward_inference", "tap"], env=environment)
         try:
-            made = World(monitor, process, port, own, access, store)
+            made = World(monitor, process, port, own, access, store, collector)
             _until_it_answers(made)
             yield made
         finally:
@@ -199,6 +206,21 @@ def test_rows_and_outcomes_are_kept_by_their_ids(world: World) -> None:
     (row,) = kept()
     assert (row["key"], row["arm"]) == ("order-1", "candidate")
     assert any(value == 3.0 for value in row.values()), "what was answered"
+
+
+def test_what_the_monitor_does_is_in_the_clients_trace(world: World) -> None:
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert world.infer(1, 2, traceparent=parent, x_request_id="t1", modelward_key="order-2")[0] == 200
+    outcome = {"outcomes": [{"key": "order-2", "value": 1}]}
+    assert world.ask("/v2/models/m/outcomes", outcome, traceparent=parent)[0] == 202
+    tap = {each.name: each for each in world.collector.wait_for("m", 3)}
+    monitor = {each.name: each for each in world.collector.wait_for("m-monitor", 2)}
+    assert (tap.keys(), monitor.keys()) == ({"infer", "server", "outcomes"}, {"observe", "keep"})
+    assert {each.trace_id.hex() for each in (*tap.values(), *monitor.values())} == {"a" * 32}
+    assert {tap[name].parent_span_id.hex() for name in ("infer", "outcomes")} == {"b" * 16}
+    assert monitor["observe"].parent_span_id == tap["infer"].span_id == tap["server"].parent_span_id
+    assert monitor["keep"].parent_span_id == tap["outcomes"].span_id
+    assert (attributes(tap["infer"])["revision"], attributes(monitor["observe"])["request_id"]) == ("m-a", "t1")
 
 
 async def test_the_operator_alone_reads_answers(world: World) -> None:
