@@ -23,6 +23,10 @@ MAX_FIELDS: Final = 2000
 REPEATED: Final = 100
 """Bytes of a text that is remembered: short ones come again and again."""
 
+LONGEST: Final = 4096
+"""Bytes of a packed text that is given back. Unpacking costs a microsecond for some bytes, so that of texts which no
+later block refers to only those are unpacked that somebody asks for; a longer one is given back as an empty one."""
+
 _MAX_NUMBER: Final = 1 << 31
 
 _STATIC: Final = tuple(
@@ -147,8 +151,9 @@ class Decoder:
                     if index:
                         name = self._at(index)[0]
                     else:
-                        name, position = _text(block, position)
-                    value, position = _text(block, position)
+                        name, position = _text(block, position, MAX_TABLE if kept else REPEATED)
+                    longest = MAX_TABLE if kept else LONGEST if name in wanted else 0
+                    value, position = _text(block, position, longest)
                     if kept:
                         self._add(name, value)
                 count += 1
@@ -201,15 +206,17 @@ def _number(block: bytes, position: int, bits: int) -> tuple[int, int]:
             raise HpackError("a number is too large")
 
 
-def _text(block: bytes, position: int) -> tuple[bytes, int]:
-    """And where it ends: 5.2."""
+def _text(block: bytes, position: int, longest: int) -> tuple[bytes, int]:
+    """And where it ends: 5.2. `longest`: bytes of a packed one that is unpacked; others are empty."""
     packed = block[position] & 0x80
     length, position = _number(block, position, 7)
     end = position + length
     if end > len(block):
         raise HpackError("a block breaks off")
     text = block[position:end]
-    if packed:
+    if packed and length > longest:
+        text = b""
+    elif packed:
         text = _remembered(text) if length <= REPEATED else unpacked(text)
     return text, end
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from modelward_inference.protocol.origin import MAX_ID
+from modelward_inference.tap import metrics
 from modelward_inference.tap.exchange import KEPT, REQUEST_ID, WEIGHT, Exchange, Reason, Room
 from modelward_inference.tap.frames import PREFACE, Frames
 from modelward_inference.tap.grpcbody import model_of
@@ -86,6 +87,7 @@ class Streams:
             frames.feed(data)
         except Exception as error:  # noqa: BLE001  whatever passes by, the connection goes on
             log.debug("a gRPC connection is not understood, and only passed on: %s", error)
+            metrics.BLIND.inc()
             self._lose("unreadable")
 
     def _lose(self, reason: Reason, *, broken: bool = False) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import httptools
 
 from modelward_inference.protocol.origin import MAX_ID
+from modelward_inference.tap import metrics
 from modelward_inference.tap.exchange import KEPT, REQUEST_ID, WEIGHT, Exchange, Paths, Reason, Room, Side
 from modelward_inference.tap.spans import TRACED, Spans
 
@@ -88,6 +89,8 @@ class Watch:
 
     def _lose(self, reason: Reason, *, broken: bool = False) -> None:
         self.blind = True
+        if reason == "unreadable":
+            metrics.BLIND.inc()
         for each in (*self._waiting, *((self._coming,) if self._coming is not None else ())):
             self._ended(each, reason, broken=broken)
         self._waiting.clear()

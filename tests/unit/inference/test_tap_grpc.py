@@ -10,11 +10,13 @@ from typing import Any
 
 import grpc
 import numpy as np
+import orjson
 import pytest
 import pytest_asyncio
 import tritonclient.grpc.aio as triton
 
 from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from modelward_inference.tap import metrics
 from modelward_inference.tap.catcher import Catcher
 from modelward_inference.tap.exchange import Exchange, Room
 from modelward_inference.tap.frames import MAX_BLOCK, PREFACE
@@ -143,8 +145,6 @@ class World:
 
     async def sampled(self, count: int) -> list[dict[str, Any]]:
         def found() -> list[dict[str, Any]]:
-            import orjson
-
             return list(orjson.loads(orjson.dumps(self.samples.page(0)))["samples"])
 
         await until(lambda: len(found()) >= count)
@@ -325,8 +325,9 @@ UNREADABLE = {
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_what_is_not_understood_is_not_looked_at(what: str) -> None:
     streams = Streams("fraud", Room(1 << 20, MOST), lambda: True, lambda _: None)
+    before = metrics.BLIND._value.get()
     streams.asked(UNREADABLE[what])
-    assert streams.blind
+    assert (streams.blind, metrics.BLIND._value.get()) == (True, before + 1)
     streams.asked(b"x")
     streams.told(b"x")
 

@@ -72,5 +72,18 @@ def test_a_table_is_never_larger_than_what_is_allowed_and_what_is_bounded() -> N
     assert decoder._size == len(decoder._entries) * (100 + ENTRY)
 
 
+def test_long_texts_that_nobody_asks_for_or_that_are_too_long_are_not_unpacked() -> None:
+    """Of which later blocks say nothing: 00 instead of 40."""
+    packed = bytes.fromhex("8cf1e3c2e5f23a6ba0ab90f4ff")  # www.example.com
+    long = b"\xff\xe1\x25" + b"\x18\xc6\x31\x8c\x63" * 992  # 4960 bytes
+    assert Decoder().decode(b"\x00\x01a" + packed, {b"a"}) == {b"a": b"www.example.com"}
+    assert Decoder().decode(b"\x00\x01a" + long + b"\x00\x01b" + packed, {b"a", b"b"}) == {
+        b"a": b"", b"b": b"www.example.com",
+    }  # fmt: skip
+    decoder = Decoder()
+    decoder.decode(b"\x40\x01a" + packed, ())
+    assert decoder.decode(b"\xbe", {b"a"}) == {b"a": b"www.example.com"}, "what later blocks may refer to is"
+
+
 def test_padding_is_no_text() -> None:
     assert (unpacked(b""), unpacked(bytes.fromhex("f1e3c2e5f23a6ba0ab90f4ff"))) == (b"", b"www.example.com")

@@ -65,8 +65,9 @@ async def test_a_request_has_a_span_below_its_callers_and_in_it_the_servers_time
 
 @pytest.mark.parametrize("parent", ["", "nonsense", PARENT[:-2] + "00"])
 async def test_what_nobody_keeps_has_none(world: Traced, parent: str) -> None:
+    told: dict[str, Any] = {"traceparent": parent} if parent else {}
     await world.begin(by(answer()), world.tracing)
-    assert await world.ask(request(**({"traceparent": parent} if parent else {})), size=len(answer())) == answer()
+    assert await world.ask(request(**told), size=len(answer())) == answer()
     await until(lambda: world.seen)
     assert (world.spans, world.seen[0].origin.trace) == ([], "")
 
