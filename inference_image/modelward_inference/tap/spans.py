@@ -12,6 +12,8 @@ from modelward_inference.telemetry.tracing import Behind, Tracing
 
 PARENT, STATE = b"traceparent", b"tracestate"
 
+HTTP_OK: Final = 200
+
 TRACED: Final = KEPT | {PARENT, STATE}
 """Headers that are kept where traces are on."""
 
@@ -25,7 +27,7 @@ class Spans:
     """`model`: by whose name clients ask; `protocol`: rest or grpc."""
 
     def __init__(self, tracing: Tracing, model: str, protocol: str = "rest") -> None:
-        self._tracing, self._labels = tracing, (model, "", protocol)
+        self._tracing, self._labels, self._grpc = tracing, (model, "", protocol), protocol == "grpc"
 
     def begin(self, exchange: Exchange) -> None:
         """Its headers have come."""
@@ -45,5 +47,6 @@ class Spans:
             asked = exchange.arrived or exchange.began  # some answer before they have the whole request
             behind = Behind(max(exchange.ended - asked, 0.0), exchange.ended - exchange.answered)
         failed = status in GRPC_FAILURES if isinstance(status, str) else status >= 500 or (broken and not status)
+        code = "OK" if self._grpc and status == HTTP_OK else status  # as our own server tells it
         request_id = exchange.asked.headers.get(REQUEST_ID, b"").decode("latin-1")
-        traced.end(self._labels, status, exchange.ended - exchange.began, None, failed, request_id, behind=behind)
+        traced.end(self._labels, code, exchange.ended - exchange.began, None, failed, request_id, behind=behind)

@@ -292,7 +292,7 @@ async def test_spans_are_below_the_callers(world: World) -> None:
     await until(lambda: len(world.spans) == 4)
     first, second = (each for each in world.spans if each.name == "infer")
     assert (first.trace_id, first.parent, first.attributes["protocol"]) == (TRACE, SPAN, "grpc")
-    assert (first.attributes["code"], first.attributes["request_id"], first.failed) == ("200", "q", False)
+    assert (first.attributes["code"], first.attributes["request_id"], first.failed) == ("OK", "q", False)
     assert (second.attributes["code"], second.failed) == ("INTERNAL", True)
     assert [each.parent for each in world.spans if each.name == "server"] == [first.span_id, second.span_id]
     assert world.seen[0].origin.trace == f"00-{TRACE}-{first.span_id}-01"
