@@ -38,7 +38,8 @@ class Containers:
 @dataclass(frozen=True)
 class Ports:
     """Of a model pod. `http`, `grpc`: of the server, which has both under these names; `monitor`: of the sidecar. Of a
-    pod with a tap, which has `http` and `grpc` then: `tap`, its own metrics; `behind`, `behind_grpc`, `metrics`: of the server."""
+    pod with a tap, which has `http` and `grpc` then: `tap`, its own metrics; `behind`, `behind_grpc`, `metrics`: of the
+    server."""
 
     http: int
     grpc: int
