@@ -27,16 +27,13 @@ from modelward_inference.serve import triton
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.labelled import exposition
 from modelward_inference.telemetry.samples import ASKED_FOR, PAGE
-from modelward_inference.telemetry.tracing import Tracing
+from modelward_inference.telemetry.tracing import OUTCOMES, Tracing
 from modelward_inference.telemetry.users import BUCKETS, HEADER
 
 EXTENSIONS = ["binary_tensor_data", *triton.EXTENSIONS]
 
 PRIVATE_PREFIX = "/modelward/"
 """What is below it is for the operator alone; who asks is known before (rest.py)."""
-
-OUTCOMES = "outcomes"
-"""The span of a request that tells outcomes."""
 
 REQUEST_ID = "x-request-id"
 

@@ -4,6 +4,7 @@ Paths below PRIVATE_PREFIX are for the operator alone (modelward_auth.guard stan
 connection that is here is none: 404. Failure: `{"error": …}`, as our own server has it.
 """
 
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -15,9 +16,11 @@ from modelward_inference.capture import outcomes as telling
 from modelward_inference.capture.outcomes import Outcomes, Told
 from modelward_inference.protocol.origin import ARMS_HEADER, COPY, arm_of
 from modelward_inference.protocol.outcomes import MAX_BODY
-from modelward_inference.tap.exchange import Room
+from modelward_inference.tap.exchange import REQUEST_ID, Room
+from modelward_inference.tap.spans import PARENT, STATE
 from modelward_inference.telemetry.labelled import exposition
 from modelward_inference.telemetry.samples import Samples
+from modelward_inference.telemetry.tracing import OUTCOMES, Tracing
 
 PRIVATE_PREFIX: Final = "/modelward/"
 SAMPLES: Final = f"{PRIVATE_PREFIX}samples"
@@ -40,10 +43,19 @@ def outcomes_of(name: str) -> str:
 
 
 class Application:
-    """`outcomes`: brings them to the monitor, None: there is none; `room`: of all bodies; `revision`: this one's."""
+    """`outcomes`: brings them to the monitor, None: there is none; `room`: of all bodies; `revision`: this one's;
+    `tracing`: None: traces are off."""
 
-    def __init__(self, name: str, samples: Samples, outcomes: Outcomes | None, room: Room, revision: str) -> None:
-        self._outcomes_path = outcomes_of(name)
+    def __init__(
+        self,
+        name: str,
+        samples: Samples,
+        outcomes: Outcomes | None,
+        room: Room,
+        revision: str,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._outcomes_path, self._name, self._tracing = outcomes_of(name), name, tracing
         self._samples, self._outcomes, self._room, self._revision = samples, outcomes, room, revision
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -52,14 +64,14 @@ class Application:
         path, method, more = scope["path"].rstrip("/") or "/", scope["method"], []
         headers = dict(scope["headers"])
         if path == self._outcomes_path and method == "POST":
-            told = await self._told(headers, receive)
+            told = await self._traced(headers, receive)
             telling.count(told)
             status, body, kind = _json(told.answer, told.status)
             more += [(b"retry-after", b"1")] if told.later else []
         elif path == SAMPLES and method == "GET":
             status, body, kind = self._page(scope.get("query_string", b""))
         elif path == METRICS and method == "GET":
-            body, kind = exposition(REGISTRY, self._revision, headers.get(b"accept", b"").decode("latin-1"))
+            body, kind = exposition(REGISTRY, self._revision, _text(headers, b"accept"))
             status = 200
         elif path == LIVE and method == "GET":
             status, body, kind = _json({"live": True}, 200)
@@ -78,11 +90,24 @@ class Application:
             return _json({"error": said}, 400)
         return _json(self._samples.page(int(after)), 200)
 
-    async def _told(self, headers: dict[bytes, bytes], receive: Receive) -> Told:
-        """What becomes of a request that tells outcomes."""
+    async def _traced(self, headers: dict[bytes, bytes], receive: Receive) -> Told:
+        """What becomes of a request that tells outcomes, with a span where its trace is kept."""
+        if self._tracing is None:
+            return await self._told(headers, receive)
+        began = time.perf_counter()
+        traced = self._tracing.begin(_text(headers, PARENT), _text(headers, STATE))
+        if traced is None:
+            return await self._told(headers, receive)
+        told = await self._told(headers, receive, traced.traceparent)
+        seconds, request_id = time.perf_counter() - began, _text(headers, REQUEST_ID)
+        traced.end((self._name, "", "rest"), told.status, seconds, request_id=request_id, name=OUTCOMES)
+        return told
+
+    async def _told(self, headers: dict[bytes, bytes], receive: Receive, trace: str = "") -> Told:
+        """`trace`: the tap's span, as traceparent."""
         if self._outcomes is None:
             return telling.nowhere()
-        if arm_of(headers.get(ARMS_HEADER.encode(), b"").decode("latin-1"), self._revision) == COPY:
+        if arm_of(_text(headers, ARMS_HEADER.encode()), self._revision) == COPY:
             return Told(409, {"error": "outcomes of a copy are not taken; the original's are"})
         parts, size, more = [], 0, True
         try:
@@ -98,11 +123,13 @@ class Application:
                 size += len(part)
                 parts.append(part)
                 more = message.get("more_body", False)
-            return await self._outcomes.hand_over(
-                b"".join(parts), headers.get(b"content-encoding", b"").decode("latin-1")
-            )
+            return await self._outcomes.hand_over(b"".join(parts), _text(headers, b"content-encoding"), trace)
         finally:
             self._room.give_back(size)
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1")
 
 
 def _json(content: Any, status: int) -> Answer:

@@ -16,7 +16,7 @@ from modelward_inference.artifact.arrays import Array
 from modelward_inference.capture.buffer import Buffer
 from modelward_inference.protocol.messages import RequestError
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import Exchange, Reason, Room
+from modelward_inference.tap.exchange import REQUEST_ID, Exchange, Reason, Room
 from modelward_inference.tap.reading import Answered, read
 from modelward_inference.telemetry.samples import Samples
 
@@ -84,7 +84,7 @@ class Catcher:
         another model answered."""
         if not self._samples.active or exchange.missed == "other_model":
             return
-        request_id = exchange.asked.headers.get(b"x-request-id", b"")
+        request_id = exchange.asked.headers.get(REQUEST_ID, b"")
         if outputs is not None:
             self._samples.take(request_id, exchange.status, outputs)
         elif exchange.status and exchange.status not in SUCCESS:

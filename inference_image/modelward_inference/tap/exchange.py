@@ -3,13 +3,19 @@
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-Form = Literal["v1", "v2"]
+if TYPE_CHECKING:
+    from modelward_inference.telemetry.tracing import Traced
+
+Form = Literal["v1", "v2", "grpc"]
 Reason = Literal["unreadable", "too_large", "busy", "unfinished", "other_model"]
 
+REQUEST_ID: Final = b"x-request-id"
+
 KEPT: Final = frozenset({
-    b"x-request-id", b"modelward-key", b"x-modelward-arms", b"content-encoding", b"inference-header-content-length",
+    REQUEST_ID, b"modelward-key", b"x-modelward-arms", b"content-encoding", b"inference-header-content-length",
+    b"grpc-encoding",
 })  # fmt: skip
 """Headers that say whose a request is, or how a body is to be read; in lower case."""
 
@@ -72,9 +78,11 @@ class Side:
 @dataclass(slots=True)
 class Exchange:
     """`form`: None: it is passed on, and nothing more. `missed`: why nothing of it can be captured; `asked`, `told`:
-    request and answer; `status`: of HTTP, 0: there is no answer yet. `arrived`, `ended`: seconds on the monotonic
-    clock, when the request and its answer were complete; `time`: the second one, seconds since the epoch; `size`: bytes
-    of room that it takes; `over`: it has ended."""
+    request and answer; `status`: HTTP's, or the name of gRPC's where it is an error; 0: there is no answer yet.
+    `arrived`, `ended`: seconds on the monotonic clock, when the request and its answer were complete; `time`: the
+    second one, seconds since the epoch; `size`: bytes of room that it takes; `over`: it has ended. `traced`: its span,
+    None: there is none, and then neither of `began`, `answered`: the clock when its head had come, and that of its
+    answer, 0: it has not."""
 
     form: Form | None = None
     head: bool = False
@@ -82,12 +90,15 @@ class Exchange:
     asked: Side = field(default_factory=Side)
     told: Side = field(default_factory=Side)
     complete: bool = False
-    status: int = 0
+    status: int | str = 0
     arrived: float = 0.0
     ended: float = 0.0
     time: float = 0.0
     size: int = 0
     over: bool = False
+    traced: "Traced | None" = None
+    began: float = 0.0
+    answered: float = 0.0
 
     def keep(self, side: Side, part: bytes, room: Room) -> None:
         """A further part of a body. What has no room is not kept, and neither is anything behind it."""
@@ -116,6 +127,11 @@ class Exchange:
     def came(self) -> None:
         """The request is complete."""
         self.complete, self.arrived = True, time.monotonic()
+
+    def begins_to_answer(self) -> None:
+        """The head of its answer has come."""
+        if self.traced is not None:
+            self.answered = time.monotonic()
 
     def end(self) -> None:
         """The answer is, or never will be."""

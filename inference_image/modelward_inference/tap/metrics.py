@@ -17,6 +17,10 @@ SKIPPED: Final = Counter(
 UNREACHABLE: Final = Counter(
     "modelward_tap_unreachable", "Connections ended because the server behind the tap took none."
 )
+BLIND: Final = Counter(
+    "modelward_tap_blind_connections",
+    "Connections that were not understood, and from then on passed on without being looked at.",
+)
 CONNECTIONS: Final = Gauge("modelward_tap_connections", "Connections of clients that are open.")
 HELD: Final = Gauge("modelward_tap_held_bytes", "Copies of bodies that wait to be read.")
 

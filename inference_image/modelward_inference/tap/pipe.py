@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from modelward_inference.tap import metrics
+from modelward_inference.tap.streams import Streams
 from modelward_inference.tap.watch import Watch
 
 CONNECT_SECONDS: Final = 10.0
@@ -109,7 +110,7 @@ class Client(asyncio.Protocol):
     def __init__(
         self,
         connect: Callable[[Callable[[], Server]], Any],
-        watch: Watch,
+        watch: Watch | Streams,
         own: Own,
         hand_over: Callable[[], asyncio.Protocol],
         open_ones: "Open",
@@ -201,6 +202,7 @@ class Client(asyncio.Protocol):
         if self._transport is None or self._lost:
             return
         self._on_ended()
+        self._watch.end(broken=not self._ended)
         if error is None:
             self._transport.close()  # after what is still to be written
         else:
@@ -229,6 +231,7 @@ class Client(asyncio.Protocol):
                 _, server = await self._connect(lambda: Server(self))
         except OSError:  # also where it takes too long
             metrics.UNREACHABLE.inc()
+            self._watch.end(broken=True)
             self._on_refused()
             self.close()
             return

@@ -1,7 +1,8 @@
 """What a request and its answer say, as tensors by name. Pure, and in any thread.
 
-V2 and V1 are read by what our own server reads them with, so that they are named and typed alike: V1's tensors without
-a name are called as ours calls them, and its whole numbers, which JSON does not tell from others, are floating ones.
+V2, over REST and gRPC, and V1 are read by what our own server reads them with, so that they are named and typed alike:
+V1's tensors without a name are called as ours calls them, and its whole numbers, which JSON does not tell from others,
+are floating ones.
 Failure: RequestError, for what can't be read; another server may well have read it.
 """
 
@@ -19,7 +20,8 @@ from modelward_inference.protocol.messages import InferRequest, Input, RequestEr
 from modelward_inference.protocol.origin import ARMS_HEADER, KEY_HEADER, Origin, key_of
 from modelward_inference.protocol.v1 import COLUMNS, INSTANCES, V1
 from modelward_inference.runtimes.base import PREDICT
-from modelward_inference.tap.exchange import Exchange, Side
+from modelward_inference.tap import grpcbody
+from modelward_inference.tap.exchange import REQUEST_ID, Exchange, Side
 
 MAX_ROWS: Final = 100_000
 """Of a request, as of our own server's."""
@@ -54,13 +56,14 @@ def read(exchange: Exchange, limit: int) -> Answered:
     inputs = _named(request.inputs)
     headers = exchange.asked.headers
     key = key_of(headers.get(KEY_HEADER.encode()), request.parameters)
-    origin = Origin(
-        _text(headers, b"x-request-id") or request.id or "", key, _text(headers, ARMS_HEADER.encode())
-    )  # fmt: skip
+    trace = exchange.traced.traceparent if exchange.traced is not None else ""
+    origin = Origin(_text(headers, REQUEST_ID) or request.id or "", key, _text(headers, ARMS_HEADER.encode()), trace)
     return Answered(inputs, outputs, _rows(inputs, outputs), origin)
 
 
 def _request(exchange: Exchange, limit: int) -> InferRequest:
+    if exchange.form == "grpc":
+        return _grpc_request(exchange, limit)
     body, length = _plain(exchange.asked, limit)
     if exchange.form == "v2":
         return codec.decode(body, length)
@@ -70,7 +73,31 @@ def _request(exchange: Exchange, limit: int) -> InferRequest:
     return InferRequest(inputs)
 
 
+def _grpc_request(exchange: Exchange, limit: int) -> InferRequest:
+    from modelward_inference.serve.grpc_api import messages  # with what it hangs on, for those who have gRPC
+    from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferRequest
+
+    message = messages.parse(ModelInferRequest, _message(exchange.asked, limit))
+    # Of a field that comes twice the last one counts, and only the first was looked at as it passed.
+    if message.model_name.encode() != grpcbody.model_of(exchange.asked.body):
+        raise RequestError("two models are named")
+    return messages.decode(message)
+
+
+def _grpc_answer(exchange: Exchange, limit: int) -> Sequence[Input]:
+    from modelward_inference.serve.grpc_api import messages
+    from modelward_inference.serve.grpc_api.open_inference_pb2 import ModelInferResponse
+
+    return messages.decode_answer(messages.parse(ModelInferResponse, _message(exchange.told, limit)))
+
+
+def _message(side: Side, limit: int) -> bytes:
+    return grpcbody.message(bytes(side.body), _text(side.headers, b"grpc-encoding"), limit)
+
+
 def _answer(exchange: Exchange, limit: int) -> Sequence[Input]:
+    if exchange.form == "grpc":
+        return _grpc_answer(exchange, limit)
     body, length = _plain(exchange.told, limit)
     if exchange.form == "v2":
         return codec.decode_answer(body, length)

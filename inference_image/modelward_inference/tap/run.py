@@ -23,15 +23,19 @@ from modelward_inference.capture.memory import keep_freed
 from modelward_inference.capture.outcomes import Outcomes
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.serve import http
-from modelward_inference.tap import metrics
+from modelward_inference.tap import hpack, metrics
 from modelward_inference.tap.answering import PRIVATE_PREFIX, Application, outcomes_of
 from modelward_inference.tap.catcher import Catcher
 from modelward_inference.tap.door import Door
 from modelward_inference.tap.exchange import Paths, Room
 from modelward_inference.tap.pipe import CONNECT_SECONDS, Client, Open, Own
 from modelward_inference.tap.settings import Settings
+from modelward_inference.tap.spans import Spans
+from modelward_inference.tap.streams import Streams
 from modelward_inference.tap.watch import Watch
+from modelward_inference.telemetry import tracing
 from modelward_inference.telemetry.samples import Samples
+from modelward_inference.telemetry.tracing import Tracing
 from modelward_telemetry import logs, wanted
 from modelward_telemetry.wanted import Follower
 
@@ -89,22 +93,38 @@ class _OwnServer(uvicorn.Server):
 
 
 class Tap:
-    """What all connections share. `door`: where clients come in."""
+    """What all connections share. `door`: where clients come in; `open_ones`: connections of all taps of a process,
+    None: it is the only one."""
 
     def __init__(
-        self, settings: Settings, catcher: Catcher, room: Room, hand_over: Callable[[], asyncio.Protocol]
+        self,
+        settings: Settings,
+        catcher: Catcher,
+        room: Room,
+        hand_over: Callable[[], asyncio.Protocol],
+        tracing: Tracing | None = None,
+        open_ones: Open | None = None,
     ) -> None:
         self._settings, self._catcher, self._room, self._hand_over = settings, catcher, room, hand_over
-        self._paths = Paths(settings.model)
-        self._own = Own([outcomes_of(settings.model)], [PRIVATE_PREFIX])
-        self._open = Open()
+        self._tracing = tracing
+        self._open = open_ones if open_ones is not None else Open()
+        self._set_up()
         self.door = Door(self._listen, self._knock)
+
+    def _set_up(self) -> None:
+        settings = self._settings
+        self._port, self._server = settings.port, settings.server
+        self._own = Own([outcomes_of(settings.model)], [PRIVATE_PREFIX])
+        self._paths = Paths(settings.model)
+        self._spans = Spans(self._tracing, settings.model) if self._tracing is not None else None
+
+    def _watch(self) -> Watch | Streams:
+        return Watch(self._paths, self._room, lambda: self._catcher.wanted, self._catcher.take, self._spans)
 
     def client(self) -> Client:
         """The protocol of a connection."""
-        watch = Watch(self._paths, self._room, lambda: self._catcher.wanted, self._catcher.take)
         door = self.door
-        return Client(self._connect, watch, self._own, self._hand_over, self._open, door.refused, door.ended)
+        return Client(self._connect, self._watch(), self._own, self._hand_over, self._open, door.refused, door.ended)
 
     async def ended(self, seconds: float) -> None:
         """Returns when no connection is left, or ends those that are after so many seconds."""
@@ -114,7 +134,7 @@ class Tap:
 
     async def _listen(self) -> asyncio.AbstractServer:
         loop, settings = asyncio.get_running_loop(), self._settings
-        return await loop.create_server(self.client, settings.host, settings.port, backlog=2048)
+        return await loop.create_server(self.client, settings.host, self._port, backlog=2048)
 
     async def _knock(self) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -123,7 +143,21 @@ class Tap:
 
     async def _connect(self, make: Callable[[], asyncio.Protocol]) -> Any:
         loop = asyncio.get_running_loop()
-        return await loop.create_connection(make, self._settings.server_host, self._settings.server)
+        return await loop.create_connection(make, self._settings.server_host, self._server)
+
+
+class GrpcTap(Tap):
+    """The same at the port of gRPC, where the tap answers nothing itself."""
+
+    def _set_up(self) -> None:
+        settings = self._settings
+        self._port, self._server, self._own = settings.grpc, settings.grpc_server, Own([], [])
+        self._spans = Spans(self._tracing, settings.model, "grpc") if self._tracing is not None else None
+        hpack.unpacked(b"")  # its tables, before anybody waits
+
+    def _watch(self) -> Watch | Streams:
+        model, catcher = self._settings.model, self._catcher
+        return Streams(model, self._room, lambda: catcher.wanted, catcher.take, self._spans)
 
 
 async def _run(settings: Settings) -> None:
@@ -134,7 +168,8 @@ async def _run(settings: Settings) -> None:
     metrics.HELD.set_function(lambda: room.held)
     buffer = None
     outcomes = Outcomes(settings.socket) if settings.socket is not None else None
-    application = Application(settings.model, samples, outcomes, room, settings.revision)
+    tracer = tracing.from_environment(settings.model, revision=settings.revision)
+    application = Application(settings.model, samples, outcomes, room, settings.revision, tracer)
     guarded = Guard(application, verifier, lambda path: path.startswith(PRIVATE_PREFIX), MAX_PRIVATE_BODY)
     own = _OwnServer(uvicorn.Config(
         guarded, host=settings.host, port=settings.own, loop="none", http=http.protocol(http.MAX_HEAD), ws="none",
@@ -142,20 +177,20 @@ async def _run(settings: Settings) -> None:
         timeout_keep_alive=KEEP_ALIVE, timeout_graceful_shutdown=5,
     ), follower)  # fmt: skip
     async with AsyncExitStack() as stack:
+        if tracer is not None:
+            stack.callback(tracer.shutdown)
         if settings.socket is not None:
             keep_freed(settings.buffer)
             buffer = Buffer(settings.buffer, settings.sampling, revision=settings.revision)
             await stack.enter_async_context(Capture(settings.socket, buffer))  # the first: it ends last
         catcher = await stack.enter_async_context(Catcher(room, samples, buffer, settings.body))
         own.config.load()
-        tap = Tap(settings, catcher, room, own.protocol)
-        try:
-            await tap.door.open()
-        except OSError as error:
-            raise InvalidConfiguration(
-                f"the tap can't listen on port {settings.port} ({error}); set PORT to a free one"
-            ) from None
-        log.info("port %d is passed on to port %d", settings.port, settings.server)
+        open_ones = Open()
+        tap = Tap(settings, catcher, room, own.protocol, tracer, open_ones)
+        doors = [await _opened(tap.door, "PORT", settings.port, settings.server)]
+        if settings.grpc:
+            besides = GrpcTap(settings, catcher, room, own.protocol, tracer, open_ones)
+            doors.append(await _opened(besides.door, "GRPC_PORT", settings.grpc, settings.grpc_server))
         gc.collect()
         gc.freeze()
         try:
@@ -165,5 +200,18 @@ async def _run(settings: Settings) -> None:
                 f"the tap can't listen on port {settings.own}; set TAP_PORT to a free one"
             ) from None
         finally:
-            tap.door.close()
+            for door in doors:
+                door.close()
             await tap.ended(settings.drain)
+
+
+async def _opened(door: Door, variable: str, port: int, server: int) -> Door:
+    """Raises InvalidConfiguration. `variable`: that says which port."""
+    try:
+        await door.open()
+    except OSError as error:
+        raise InvalidConfiguration(
+            f"the tap can't listen on port {port} ({error}); set {variable} to a free one"
+        ) from None
+    log.info("port %d is passed on to port %d", port, server)
+    return door

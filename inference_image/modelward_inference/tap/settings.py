@@ -26,15 +26,18 @@ BODIES: Final = 32 << 20
 
 @dataclass(frozen=True)
 class Settings:
-    """`port`: clients'; `server`: where the server behind the tap listens, of this host; `own`: the tap's own, for
-    metrics; `body`, `bodies`, `buffer`: bytes; `sampling`: share of requests; `socket`: of the monitor, None: there is
-    none; `drain`: seconds for what is under way at the end."""
+    """`port`: clients'; `server`: where the server behind the tap listens, of this host; `grpc`, `grpc_server`: the
+    same of gRPC, the first 0: it does not go through the tap; `own`: the tap's own port, for metrics; `body`, `bodies`,
+    `buffer`: bytes; `sampling`: share of requests; `socket`: of the monitor, None: there is none; `drain`: seconds for
+    what is under way at the end."""
 
     model: str
     revision: str
     port: int = 8080
     server: int = 8090
     own: int = 8082
+    grpc: int = 0
+    grpc_server: int = 8091
     host: str = "0.0.0.0"  # noqa: S104  a pod's own network
     server_host: str = "127.0.0.1"
     socket: Path | None = None
@@ -79,6 +82,8 @@ class Settings:
             port=number("PORT", cls.port, 1, MAX_PORT),
             server=number("TAP_SERVER_PORT", cls.server, 1, MAX_PORT),
             own=number("TAP_PORT", cls.own, 1, MAX_PORT),
+            grpc=number("GRPC_PORT", cls.grpc, 0, MAX_PORT),
+            grpc_server=number("TAP_GRPC_SERVER_PORT", cls.grpc_server, 1, MAX_PORT),
             host=environment.get("HOST", cls.host),
             socket=Path(socket) if socket else None,
             sampling=float(share),

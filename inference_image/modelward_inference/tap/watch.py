@@ -11,7 +11,10 @@ from typing import Any, Final
 
 import httptools
 
-from modelward_inference.tap.exchange import KEPT, WEIGHT, Exchange, Paths, Reason, Room, Side
+from modelward_inference.protocol.origin import MAX_ID
+from modelward_inference.tap import metrics
+from modelward_inference.tap.exchange import KEPT, REQUEST_ID, WEIGHT, Exchange, Paths, Reason, Room, Side
+from modelward_inference.tap.spans import TRACED, Spans
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +27,18 @@ PIPELINED: Final = 64
 
 class Watch:
     """`paths`: of the model; `wanted`: whether anybody wants copies now; `on_end`: is given each exchange that was of
-    inference, once."""
+    inference, once; `spans`: made of requests to this model, None: traces are off."""
 
     def __init__(
-        self, paths: Paths, room: Room, wanted: Callable[[], bool], on_end: Callable[[Exchange], None]
+        self,
+        paths: Paths,
+        room: Room,
+        wanted: Callable[[], bool],
+        on_end: Callable[[Exchange], None],
+        spans: Spans | None = None,
     ) -> None:
         self._paths, self._room, self._wanted, self._on_end = paths, room, wanted, on_end
+        self._spans, self._kept = spans, KEPT if spans is None else TRACED
         self.blind = False
         self._waiting: deque[Exchange] = deque()  # whose answers have not come, the oldest first
         self._coming: Exchange | None = None  # whose request is being received
@@ -65,9 +74,9 @@ class Watch:
                 self._answer_is_head = False
                 self._answers = httptools.HttpResponseParser(_Answers(self))
 
-    def end(self) -> None:
-        """The connection is over."""
-        self._lose("unfinished")
+    def end(self, *, broken: bool = False) -> None:
+        """The connection is over. `broken`: by the server."""
+        self._lose("unfinished", broken=broken)
 
     def _feed(self, parser: Any, data: bytes) -> None:
         try:
@@ -78,21 +87,26 @@ class Watch:
             log.debug("a connection is not understood, and only passed on: %s", error)
             self._lose("unreadable")
 
-    def _lose(self, reason: Reason) -> None:
+    def _lose(self, reason: Reason, *, broken: bool = False) -> None:
         self.blind = True
+        if reason == "unreadable":
+            metrics.BLIND.inc()
         for each in (*self._waiting, *((self._coming,) if self._coming is not None else ())):
-            self._ended(each, reason)
+            self._ended(each, reason, broken=broken)
         self._waiting.clear()
         self._coming = None
         self._requests = self._answers = None  # with what they keep
 
-    def _ended(self, exchange: Exchange, reason: Reason | None = None) -> None:
-        if exchange.form is None or exchange.over:
+    def _ended(self, exchange: Exchange, reason: Reason | None = None, *, broken: bool = False) -> None:
+        if exchange.over or (exchange.form is None and exchange.traced is None):
             return
         if reason is not None:
             exchange.miss(reason, self._room)
         exchange.end()
-        self._on_end(exchange)
+        if self._spans is not None:
+            self._spans.end(exchange, broken=broken)
+        if exchange.form is not None:
+            self._on_end(exchange)
 
     # What the parsers tell.
 
@@ -111,8 +125,11 @@ class Watch:
         if len(self._waiting) > PIPELINED or (len(self._waiting) > 1 and any(each.head for each in self._waiting)):
             raise ValueError("requests before their answers, more than can be followed")
         form, own = self._paths.form(self._target) if method == b"POST" else (None, False)
+        if own and self._spans is not None:
+            self._spans.begin(coming)
         if form is None or not self._wanted():
-            coming.asked.headers.clear()
+            told = coming.asked.headers.get(REQUEST_ID, b"") if coming.traced is not None else b""
+            coming.asked.headers = {REQUEST_ID: told[:MAX_ID]} if told else {}
             return
         coming.form = form
         size = WEIGHT + sum(map(len, coming.asked.headers.values()))
@@ -126,7 +143,7 @@ class Watch:
     def header(self, side: Side, name: bytes, value: bytes) -> None:
         self._heard = True
         name = name.lower()
-        if name in KEPT:
+        if name in self._kept:
             side.headers[name] = value
 
     def body(self, exchange: Exchange, side: Side, part: bytes) -> None:
@@ -144,6 +161,7 @@ class Watch:
         oldest = self._waiting[0]
         if status >= 200:  # else another one follows
             oldest.status = status
+            oldest.begins_to_answer()
             if oldest.head:
                 self._answer_is_head = True
                 self._waiting.popleft()

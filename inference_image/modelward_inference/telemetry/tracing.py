@@ -24,13 +24,22 @@ if TYPE_CHECKING:
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables; one of them switches traces on."""
 
-INFER = "infer"
-"""The span of a request for predictions."""
+INFER, OUTCOMES = "infer", "outcomes"
+"""The spans of a request for predictions, and of one that tells outcomes."""
 
 MAX_ID = 128
 """Characters of a request's id that a span has: clients that ask without a router choose them."""
 
 _NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What a server behind the one that traces took. `asked`, `answered`: seconds before the end, when it had the whole
+    request, and when its answer began."""
+
+    asked: float
+    answered: float
 
 
 class Tracing:
@@ -64,14 +73,15 @@ class Tracing:
         failed: bool | None = None,
         request_id: str = "",
         name: str = INFER,
+        behind: Behind | None = None,
     ) -> None:
         """A request that has just been answered; see Traced.end."""
         at = traced.at
         end = time.time_ns()
         model, version, protocol = labels
-        told: dict[str, str | int | float] = {
-            "model": model, "version": version, "protocol": protocol, "code": str(code)
-        }  # fmt: skip
+        told: dict[str, str | int | float] = {"model": model, "protocol": protocol, "code": str(code)}
+        if version:
+            told["version"] = version
         if self._revision:
             told["revision"] = self._revision
         if request_id:
@@ -80,6 +90,8 @@ class Tracing:
             told |= {
                 "batch_requests": timing.batch, "queue_seconds": timing.queued, "compute_seconds": timing.computed
             }  # fmt: skip
+        if behind is not None:
+            told["server_seconds"] = behind.asked - behind.answered
         if failed is None:
             failed = isinstance(code, int) and code >= 500
         begin = end - int(seconds * _NANOSECONDS)
@@ -89,6 +101,9 @@ class Tracing:
             queued = computed - int(timing.queued * _NANOSECONDS)
             self._tracer.part(at, "queue", queued, computed)
             self._tracer.part(at, "compute", computed, end)
+        if behind is not None:
+            asked, answered = (end - int(each * _NANOSECONDS) for each in (behind.asked, behind.answered))
+            self._tracer.part(at, "server", asked, answered)
 
     def shutdown(self) -> None:
         """Send what is left."""
@@ -119,10 +134,11 @@ class Traced:
         failed: bool | None = None,
         request_id: str = "",
         name: str = INFER,
+        behind: Behind | None = None,
     ) -> None:
-        """It has just been answered. `labels`: model, version, protocol; `failed`: by the server's fault, None: tell by
-        HTTP's code; `name`: of the span."""
-        self.tracing.record(self, labels, code, seconds, timing, failed, request_id, name)
+        """It has just been answered. `labels`: model, version (empty: not known), protocol; `failed`: by the server's
+        fault, None: tell by HTTP's code; `name`: of the span; `behind`: None: who traces has answered himself."""
+        self.tracing.record(self, labels, code, seconds, timing, failed, request_id, name, behind)
 
 
 def from_environment(model: str, environment: Mapping[str, str] = os.environ, revision: str = "") -> Tracing | None:

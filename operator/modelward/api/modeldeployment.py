@@ -412,7 +412,8 @@ def _problem_of_tap(spec: Spec, runtime: Runtime, *, in_image: bool) -> str | No
     ports = [port for each in sidecars for port in each.get("ports") or ()]
     if any(each.get("name") == MODELWARD.containers.tap for each in sidecars):
         return f"spec.template has a container {MODELWARD.containers.tap}, which is the tap's name"
-    own = (MODELWARD.ports.tap, MODELWARD.ports.metrics, MODELWARD.ports.behind)
+    ours = MODELWARD.ports
+    own = (ours.tap, ours.metrics, ours.behind, ours.behind_grpc)
     if any(each.get("containerPort") in own or each.get("name") in TAP_PORTS for each in ports):
         return f"spec.template has a port of the tap's: {', '.join(map(str, own))}, {', '.join(TAP_PORTS)}"
     return None

@@ -14,7 +14,7 @@ IN_IMAGE: Final = "image"
 TAPPED: Final = ("v2", "v1")
 """Protocols whose requests and answers a tap can read."""
 
-TAP_PORTS: Final = ("tap-metrics", "runtime-metrics", "behind-tap")
+TAP_PORTS: Final = ("tap-metrics", "runtime-metrics", "behind-tap", "behind-tap-grpc")
 """Names of ports that pods with a tap have besides."""
 
 

@@ -164,7 +164,7 @@ def pod_spec(
     if tapped is not None:
         volumes += tap.volumes(owner)
         ready = preset.ready_for(owner.name)
-        init += tap.sidecars(owner, platform, revision, tapped, ready, about.drain)
+        init += tap.sidecars(owner, platform, revision, tapped, ready, about.drain, grpc=_reads_grpc(preset))
     built: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -227,13 +227,14 @@ def _server(
             presets.MODEL_DIR: MODELS_DIR if folder == "." else f"{MODELS_DIR}/{folder}",
         } if brings else {}),
         presets.PORT: str(port),
-        presets.GRPC_PORT: str(PORTS.grpc),
+        presets.GRPC_PORT: str(PORTS.behind_grpc if tapped and _reads_grpc(preset) else PORTS.grpc),
         presets.METRICS_PORT: str(metrics),
         **preset.env,
     }  # fmt: skip
     # The tap's, too, stands here: not every cluster looks for a Service's port among those of sidecars.
     ports = [("http", PORTS.http), *([("behind-tap", port)] if tapped else ())]
     ports += [("grpc", PORTS.grpc)] if preset.grpc else []
+    ports += [("behind-tap-grpc", PORTS.behind_grpc)] if tapped and _reads_grpc(preset) else []
     # By the name by which sidecars are scraped, and let through by NetworkPolicies: there is none beside it.
     ports += [("runtime-metrics" if tapped else "monitor", metrics)] if preset.metrics == "separate" else []
     guards = {
@@ -259,6 +260,11 @@ def _server(
         # Of the server itself: a tap that is down is to end no server.
         **about.probes(preset.ready_for(owner.name), preset.live_for(owner.name), port if tapped else "http"),
     }
+
+
+def _reads_grpc(preset: Preset) -> bool:
+    """Whether a tap reads what goes over gRPC: of V1 there is none, and another one goes past it."""
+    return preset.grpc and preset.protocol == "v2"
 
 
 def _own(container: OwnContainer, *, in_image: bool) -> Preset:

@@ -10,7 +10,7 @@ from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.api.runtime import Tap
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import identity, monitor_container
+from modelward.revisions import identity, monitor_container, tracing
 from modelward.revisions import init_containers as steps
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import share
@@ -32,10 +32,11 @@ def volumes(owner: ModelDeployment) -> list[dict[str, Any]]:
 
 
 def sidecars(
-    owner: ModelDeployment, platform: Platform, revision: str, wanted: Tap, ready: str, drain: int
+    owner: ModelDeployment, platform: Platform, revision: str, wanted: Tap, ready: str, drain: int, *, grpc: bool
 ) -> list[dict[str, Any]]:
     """The monitor, where one is asked for, and the tap: in the order in which they begin, and against which they end.
-    `ready`: the server's path of readiness; `drain`: seconds for what is under way."""
+    `ready`: the server's path of readiness; `drain`: seconds for what is under way; `grpc`: whether it goes through the
+    tap."""
     monitor, shared = owner.spec.monitor, {"MODEL_NAME": owner.name}
     container = common.container(platform.server_image, wanted.resources, DEFAULT_RESOURCES)
     settings = {
@@ -45,7 +46,10 @@ def sidecars(
         "TAP_PORT": str(PORTS.tap),
         "TAP_SERVER_PORT": str(PORTS.behind),
         "DRAIN_SECONDS": str(drain),
+        **tracing.variables(owner, platform),
     }
+    if grpc:
+        settings |= {"GRPC_PORT": str(PORTS.grpc), "TAP_GRPC_SERVER_PORT": str(PORTS.behind_grpc)}
     if monitor is not None:
         sampling = monitor_container.plain(share(monitor.sampling_fraction))
         settings |= {"CAPTURE_SOCKET": monitor_container.CAPTURE_SOCKET, "CAPTURE_SAMPLING": sampling}

@@ -1,4 +1,5 @@
-"""Traces of the pods: what OpenTelemetry's own variables tell a model's server and its monitor. Only where the
+"""Traces of the pods: what OpenTelemetry's own variables tell a model's server, or the tap before another one, and
+its monitor. Only where the
 installation has a collector: without one, pods are what they were."""
 
 from typing import Final
@@ -13,8 +14,8 @@ SAMPLER: Final = "parentbased_traceidratio"
 
 
 def variables(owner: ModelDeployment, platform: Platform) -> dict[str, str]:
-    """Of the server's container, and of the monitor's. They are the platform's, so that a change makes new pods and no
-    new revision."""
+    """Of the server's container, or the tap's, and of the monitor's. They are the platform's, so that a change makes
+    new pods and no new revision."""
     if not platform.otlp_endpoint:
         return {}
     return {

@@ -38,7 +38,8 @@ class Containers:
 @dataclass(frozen=True)
 class Ports:
     """Of a model pod. `http`, `grpc`: of the server, which has both under these names; `monitor`: of the sidecar. Of a
-    pod with a tap, which has `http` then: `tap`, its own metrics; `behind`, `metrics`: of the server."""
+    pod with a tap, which has `http` and `grpc` then: `tap`, its own metrics; `behind`, `behind_grpc`, `metrics`: of the
+    server."""
 
     http: int
     grpc: int
@@ -46,6 +47,7 @@ class Ports:
     tap: int
     metrics: int
     behind: int
+    behind_grpc: int
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ MODELWARD: Final = Runtime(
         server="server", download="download", compile="compile", keep="keep-bundle", monitor="monitor",
         tap="modelward-tap",
     ),
-    ports=Ports(http=8080, grpc=9000, monitor=8081, tap=8082, metrics=8083, behind=8090),
+    ports=Ports(http=8080, grpc=9000, monitor=8081, tap=8082, metrics=8083, behind=8090, behind_grpc=8091),
     ready="/v2/health/ready",
     live="/v2/health/live",
     rest=(

@@ -22,6 +22,7 @@ from modelward_inference.tap.run import Tap
 from modelward_inference.tap.settings import Settings
 from modelward_inference.tap.watch import MAX_HEAD, Watch
 from modelward_inference.telemetry.samples import Samples
+from modelward_inference.telemetry.tracing import Tracing
 
 from .processes import free_port
 
@@ -54,12 +55,12 @@ class World:
         self.samples.page(0)  # somebody asks for them
         self.handed_over = list[bytes]()
 
-    async def begin(self, serve: Serve) -> None:
+    async def begin(self, serve: Serve, tracing: Tracing | None = None) -> None:
         self.behind = await asyncio.start_server(self._served(serve), "127.0.0.1", 0)
         (socket,) = self.behind.sockets
         settings = Settings("fraud", "fraud-1", server=socket.getsockname()[1])
         self.catcher = Catcher(self.room, self.samples, None, 1 << 20, self._read)
-        tap = Tap(settings, self.catcher, self.room, lambda: HandedOver(self.handed_over))
+        tap = Tap(settings, self.catcher, self.room, lambda: HandedOver(self.handed_over), tracing)
         self.front = await asyncio.get_running_loop().create_server(tap.client, "127.0.0.1", 0)
 
     def _served(self, serve: Serve) -> Serve:

@@ -61,14 +61,48 @@ def test_requests_go_to_the_tap_and_from_there_to_the_server() -> None:
     found = containers(asked(monitor=Monitor(sampling_fraction="25%")))
     tap, server = env(found["modelward-tap"]), env(found["server"])
     assert (tap["PORT"], tap["TAP_SERVER_PORT"], tap["TAP_PORT"]) == ("8080", server["PORT"], "8082")
-    assert (server["PORT"], server["GRPC_PORT"], server["METRICS_PORT"]) == ("8090", "9000", "8083")
+    assert (server["PORT"], server["GRPC_PORT"], server["METRICS_PORT"]) == ("8090", "8091", "8083")
+    assert (tap["GRPC_PORT"], tap["TAP_GRPC_SERVER_PORT"]) == ("9000", server["GRPC_PORT"])
     assert (tap["MODEL_NAME"], tap["MODEL_REVISION"]) == ("fraud", REVISION)
     assert (tap["CAPTURE_SOCKET"], tap["CAPTURE_SAMPLING"]) == ("/monitor/capture.sock", "0.25")
     # A Service finds its port by its name, in the server's container.
     ports = {each["name"]: each["containerPort"] for each in found["server"]["ports"]}
-    assert ports == {"http": 8080, "behind-tap": 8090, "grpc": 9000, "runtime-metrics": 8083}
+    assert ports == {
+        "http": 8080, "behind-tap": 8090, "grpc": 9000, "behind-tap-grpc": 8091, "runtime-metrics": 8083,
+    }  # fmt: skip
     service = render.service(asked(), REVISION)["spec"]["ports"]
     assert {each["targetPort"] for each in service} <= set(ports)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "speaks"),
+    [
+        (Runtime(name="mlserver", tap=Tap()), True),
+        (Runtime(container=OwnContainer("team/fraud:1", protocol="v2", grpc=True), tap=Tap()), True),
+        (Runtime(name="tensorflow-serving", tap=Tap()), False),
+        (Runtime(container=OwnContainer("team/fraud:1", protocol="v2"), tap=Tap()), None),
+    ],
+)
+def test_grpc_goes_through_the_tap_where_it_is_of_v2(runtime: Runtime, speaks: bool | None) -> None:
+    """`speaks`: what the tap reads; None: no gRPC at all."""
+    found = containers(asked(runtime))
+    tap, server = env(found["modelward-tap"]), found["server"]
+    ports = {each["name"]: each["containerPort"] for each in server["ports"]}
+    assert tap.get("GRPC_PORT") == ("9000" if speaks else None)
+    assert env(server)["GRPC_PORT"] == ("8091" if speaks else "9000")
+    assert (ports.get("grpc"), "behind-tap-grpc" in ports) == (None if speaks is None else 9000, bool(speaks))
+
+
+def test_traces_are_the_taps_and_the_monitors_and_not_the_servers() -> None:
+    """The server is not ours: what it makes of OpenTelemetry's variables is its own."""
+    traced = replace(PLATFORM_WITH, otlp_endpoint="http://collector:4318", trace_share=0.05)
+    template = render.shape(asked(monitor=Monitor()), traced, REVISION).template
+    spec = template["spec"]
+    found = {each["name"]: env(each) for kind in ("initContainers", "containers") for each in spec[kind]}
+    told = {name: each.get("OTEL_EXPORTER_OTLP_ENDPOINT") for name, each in found.items()}
+    collector = "http://collector:4318"
+    assert told == {"download": None, "monitor": collector, "modelward-tap": collector, "server": None}
+    assert not any("OTEL" in name for name in env(containers(asked())["modelward-tap"]))
 
 
 def test_a_pod_is_ready_through_the_tap_and_its_server_lives_without() -> None:
@@ -173,6 +207,9 @@ IMPOSSIBLE: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a sidecar at its port": (
         {"template": {"spec": {"containers": [{**SIDECAR, "ports": [{"containerPort": 8082}]}]}}}, "a port of the tap's"
+    ),
+    "a sidecar at the port behind it": (
+        {"template": {"spec": {"containers": [{**SIDECAR, "ports": [{"containerPort": 8091}]}]}}}, "a port of the tap's"
     ),
     "refusals": ({"rollout": {"gates": {"refusals": {}}}}, "it is not there with spec.runtime"),
 }  # fmt: skip

@@ -57,7 +57,24 @@ def decode(message: ModelInferRequest) -> InferRequest:
     return InferRequest(inputs, outputs, message.id or None, bool(raws), parameters)
 
 
-def _input(tensor: ModelInferRequest.InferInputTensor, raw: bytes | None, where: str) -> Input:
+def decode_answer(message: ModelInferResponse) -> tuple[Input, ...]:
+    """The tensors that a server answered with. Where it has them raw and typed, as ours has, the raw ones are read."""
+    raws = message.raw_output_contents
+    check_number(len(message.outputs), "outputs")
+    if raws and len(raws) != len(message.outputs):
+        raise RequestError(f"raw_output_contents has {len(raws)} tensors, but outputs has {len(message.outputs)}")
+    if raws:
+        for tensor in message.outputs:
+            tensor.ClearField("contents")
+    return tuple(
+        _input(tensor, raws[index] if raws else None, f"outputs[{index}]")
+        for index, tensor in enumerate(message.outputs)
+    )
+
+
+def _input(
+    tensor: ModelInferRequest.InferInputTensor | ModelInferResponse.InferOutputTensor, raw: bytes | None, where: str
+) -> Input:
     name, datatype = tensor.name, tensor.datatype
     if not name:
         raise RequestError(f"{where}.name must be a non-empty string")
