@@ -20,7 +20,7 @@ from modelward.quality.measured import Cohort, Gap, Kept, Measured, Value
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.retraining import run as runs
 from modelward.retraining.status import Told
-from modelward.revisions.cache_claims import Trouble, condition
+from modelward.revisions.health.cache_claims import Trouble, condition
 from modelward.rollouts.decision import decide
 from modelward.statusmetrics import METRICS, StatusMetrics
 

@@ -7,7 +7,7 @@ from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES
 from modelward.retraining.legacy import legacy_memory, legacy_targets
 from modelward.retraining.memory import DATA, is_fresh, load_memory, memory_manifest, memory_name
 from modelward.retraining.target import Memory
-from modelward.revisions.ownership import belongs_to
+from modelward.revisions.observed.ownership import belongs_to
 
 
 class Memories:

@@ -19,7 +19,7 @@ from modelward.retraining.run_object import (
     show_artifact,
     target_uid,
 )
-from modelward.revisions.ownership import belongs_to
+from modelward.revisions.observed.ownership import belongs_to
 
 CONFLICT = 409
 

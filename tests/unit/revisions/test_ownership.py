@@ -21,7 +21,7 @@ from modelward.retraining.run import Run
 from modelward.retraining.target import TargetFacts
 from modelward.retraining.triggers import job_manifest as retraining
 from modelward.revisions import deployment as revision
-from modelward.revisions.ownership import claim_of_another
+from modelward.revisions.observed.ownership import claim_of_another
 from modelward.routing.envoy import objects as router
 from modelward.routing.observe import RouterObserver
 

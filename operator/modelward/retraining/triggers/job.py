@@ -18,8 +18,8 @@ from modelward.retraining.report import ReportError, read_report
 from modelward.retraining.run import BROKE, SUCCEEDED, WORKING, Outcome, Run
 from modelward.retraining.triggers import job_manifest, job_pods
 from modelward.retraining.triggers.trigger import Order
-from modelward.revisions.diagnosis import PODS_REJECTED
-from modelward.revisions.ownership import controlling_job, is_pod_of_job
+from modelward.revisions.health.diagnosis import PODS_REJECTED
+from modelward.revisions.observed.ownership import controlling_job, is_pod_of_job
 
 GRACE: Final = 20.0
 """Seconds that the pod's own end may be told later than the Job's: the two come by different watches."""

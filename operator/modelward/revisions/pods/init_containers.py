@@ -13,7 +13,7 @@ from modelward.kube import manifests as common
 from modelward.models import consent
 from modelward.models.resolved import Access, ResolvedModel
 from modelward.platform import Platform
-from modelward.revisions import pod_template
+from modelward.revisions.pods import pod_template
 from modelward.runtimes.runtime import MODELWARD
 
 CONTAINERS = MODELWARD.containers

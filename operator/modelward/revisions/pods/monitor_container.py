@@ -5,8 +5,8 @@ from typing import Any, Final
 from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import identity, prediction_log, tracing
-from modelward.revisions import init_containers as steps
+from modelward.revisions.pods import identity, prediction_log, tracing
+from modelward.revisions.pods import init_containers as steps
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
 

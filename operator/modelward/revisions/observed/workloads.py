@@ -8,8 +8,8 @@ from modelward.api.names import VOLUME_IDENTITY
 from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.kube.cache import Object
 from modelward.kube.ends import has_ended
-from modelward.revisions.artifact import announced_key
-from modelward.revisions.pod_volumes import needs
+from modelward.revisions.health.pod_volumes import needs
+from modelward.revisions.observed.artifact import announced_key
 from modelward.values.times import read_time
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from modelward.facts import PodFacts, WorkloadFacts
 from modelward.models.consent import FILES
 from modelward.net.untrusted import decoded, printable
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 from modelward.runtimes.runtime import MODELWARD
 
 COMPILED, ORIGINAL = "Compiled", "Original"

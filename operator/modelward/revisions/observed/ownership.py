@@ -13,7 +13,7 @@ from modelward.api.batchinference import BatchInference
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube.cache import Object
-from modelward.revisions.workloads import label
+from modelward.revisions.observed.workloads import label
 
 Owner = ModelDeployment | DriftPolicy | BatchInference
 

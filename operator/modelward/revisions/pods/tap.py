@@ -10,8 +10,8 @@ from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.api.runtime import Tap
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import identity, monitor_container
-from modelward.revisions import init_containers as steps
+from modelward.revisions.pods import identity, monitor_container
+from modelward.revisions.pods import init_containers as steps
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import share
 from modelward.values.quantities import amount

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Resources
 from modelward.api.names import VOLUME_LOG
 from modelward.platform import Platform
-from modelward.revisions import features
-from modelward.revisions.cache_mounts import WRITERS
-from modelward.revisions.init_containers import ca_mounts, folder, outside
+from modelward.revisions.pods import features
+from modelward.revisions.pods.cache_mounts import WRITERS
+from modelward.revisions.pods.init_containers import ca_mounts, folder, outside
 from modelward.values.durations import seconds, share
 from modelward.values.quantities import amount
 

@@ -18,8 +18,8 @@ from modelward.facts import RuntimeFacts
 from modelward.kube import manifests as common
 from modelward.models import consent
 from modelward.platform import Platform
-from modelward.revisions import cache_mounts, identity, prediction_log, tap
-from modelward.revisions import init_containers as steps
+from modelward.revisions.pods import cache_mounts, identity, prediction_log, tap
+from modelward.revisions.pods import init_containers as steps
 from modelward.runtimes import preset as presets
 from modelward.runtimes.preset import Files, Preset
 from modelward.runtimes.runtime import MODELWARD

@@ -11,7 +11,7 @@ from modelward.api import names
 from modelward.api.modeldeployment import Model, ModelDeployment, Spec
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import pod_template
+from modelward.revisions.pods import pod_template
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.quantities import amount
 

@@ -11,12 +11,12 @@ from modelward.api import names
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.facts import ModelFacts, Promotion, RevisionFacts, RuntimeFacts, WorkloadFacts
 from modelward.kube.cache import Object
-from modelward.revisions import foreign_pod
 from modelward.revisions.deployment import Shape, load_model, load_promotion
 from modelward.revisions.naming import is_revision_of
-from modelward.revisions.ownership import is_ours, is_pod_of
+from modelward.revisions.observed.ownership import is_ours, is_pod_of
+from modelward.revisions.observed.workloads import label, workload_facts
+from modelward.revisions.pods import foreign_pod
 from modelward.revisions.record import asked_in, intent_in, recorded
-from modelward.revisions.workloads import label, workload_facts
 from modelward.runtimes.runtime import MODELWARD
 
 NO_PODS = WorkloadFacts(desired=0)

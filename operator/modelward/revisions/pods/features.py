@@ -9,7 +9,7 @@ from typing import Any, Final
 from modelward.api.features import Features
 from modelward.api.names import VOLUME_FEATURES_TOKEN
 from modelward.platform import Platform
-from modelward.revisions.init_containers import BUNDLE, CA_DIR, CA_KEY, ca_mounts
+from modelward.revisions.pods.init_containers import BUNDLE, CA_DIR, CA_KEY, ca_mounts
 from modelward.values.durations import seconds
 
 TOKEN_DIR: Final = "/etc/modelward/features"  # noqa: S105  a folder

@@ -14,7 +14,7 @@ from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.facts import Observed, PodFacts, Unmounted
 from modelward.net.untrusted import decoded, printable
-from modelward.revisions.cache_mounts import KEY, KEY_NAME
+from modelward.revisions.pods.cache_mounts import KEY, KEY_NAME
 from modelward.runtimes.runtime import MODELWARD
 
 SHARED: Final = "ReadWriteMany"

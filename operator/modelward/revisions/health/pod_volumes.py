@@ -12,7 +12,7 @@ from typing import Any, Final
 from modelward.api import names
 from modelward.facts import Observed, PodFacts, Source, Unmounted
 from modelward.net.untrusted import printable
-from modelward.revisions.cache_claims import PATIENCE, waits_for_volumes
+from modelward.revisions.health.cache_claims import PATIENCE, waits_for_volumes
 
 CLAIM, SECRET, CONFIG_MAP = "PersistentVolumeClaim", "Secret", "ConfigMap"
 
