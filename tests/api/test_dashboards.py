@@ -29,7 +29,7 @@ from modelward.api.traffic import Traffic
 from modelward.facts import Arm, RouteTable
 from modelward.monitoring.status import Monitored, PodMonitor
 from modelward.monitoring.windows import Window
-from modelward.retraining.status import Told
+from modelward.retraining.conditions.status import Told
 from modelward.statusmetrics import StatusMetrics
 from modelward_drift.building.builder import profile_of
 from modelward_drift.counting.counting import count

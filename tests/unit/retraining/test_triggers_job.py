@@ -13,8 +13,8 @@ from modelward.api.driftpolicy import DriftPolicy, Job, parse
 from modelward.kube.cache import Cache
 from modelward.kube.client import ApiError
 from modelward.kube.resources import EVENTS, JOBS, PODS, Resource
-from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Run
 from modelward.retraining.target import TargetFacts
 from modelward.retraining.triggers import job_pods
 from modelward.retraining.triggers.job import GRACE, JobTrigger

@@ -45,7 +45,7 @@ from modelward.reconcilers.modeldeployment.following import resolved_condition
 from modelward.reconcilers.modeldeployment.previous import previous
 from modelward.reconcilers.modeldeployment.write_back import Told
 from modelward.retraining.effective import Effective, model_status
-from modelward.retraining.run import Artifact
+from modelward.retraining.lifecycle.run import Artifact
 from modelward.revisions.health.diagnosis import (
     Problem,
 )

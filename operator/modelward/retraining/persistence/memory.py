@@ -14,8 +14,8 @@ from modelward.drift.signal import show_signal
 from modelward.drift.verdicts import PENDING, UNKNOWN, Recent, StoredWindow, Verdict, show_window
 from modelward.quality.measured import StoredKept, show_kept
 from modelward.quality.parity_found import StoredParity, show_parity
-from modelward.retraining.run import RUNNING, STARTING, Artifact, Run
-from modelward.retraining.run_object import show_artifact
+from modelward.retraining.lifecycle.run import RUNNING, STARTING, Artifact, Run
+from modelward.retraining.persistence.run_object import show_artifact
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, Text, known, known_text

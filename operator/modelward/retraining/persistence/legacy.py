@@ -10,11 +10,11 @@ from typing import Any
 
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.drift.verdicts import StoredWindow
-from modelward.retraining import run as runs
-from modelward.retraining.memory import read_memory
-from modelward.retraining.progress import remembered
-from modelward.retraining.run import Run
-from modelward.retraining.run_object import read_artifact
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.progress import remembered
+from modelward.retraining.lifecycle.run import Run
+from modelward.retraining.persistence.memory import read_memory
+from modelward.retraining.persistence.run_object import read_artifact
 from modelward.retraining.target import Ended, Memory
 from modelward.values.stored import known
 from modelward.values.times import read_time

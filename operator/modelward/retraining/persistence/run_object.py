@@ -13,8 +13,8 @@ from modelward.api import conditions, names
 from modelward.api.conditions import Condition
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.drift.verdicts import StoredWindow, show_window
-from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Registration, Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Registration, Run
 from modelward.values.stored import Stored, Text, known
 from modelward.values.times import read_time, show_time
 

@@ -9,8 +9,8 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import DRIFT_POLICIES, MODEL_DEPLOYMENTS, RETRAINING_RUNS
-from modelward.retraining.run import PROMOTED, Run
-from modelward.retraining.run_object import (
+from modelward.retraining.lifecycle.run import PROMOTED, Run
+from modelward.retraining.persistence.run_object import (
     is_deleted,
     is_over,
     read_run,

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.retraining.progress import deadline_of
-from modelward.retraining.run import Run
+from modelward.retraining.lifecycle.progress import deadline_of
+from modelward.retraining.lifecycle.run import Run
 from modelward.retraining.target import TargetFacts
 from modelward.values.times import show_time
 

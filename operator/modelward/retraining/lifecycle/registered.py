@@ -14,8 +14,8 @@ from modelward.models.following import NoRegistry, Said
 from modelward.models.references import is_followed, kind_of
 from modelward.models.write_back import package_of
 from modelward.registries.choice import chosen
-from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Outcome, Registration
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Outcome, Registration
 
 WAITING = "WaitingForRegistry"
 

@@ -4,8 +4,8 @@ from modelward.api.driftpolicy import DriftPolicy
 from modelward.kube.cache import Cache, Key
 from modelward.kube.client import Api
 from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES
-from modelward.retraining.legacy import legacy_memory, legacy_targets
-from modelward.retraining.memory import DATA, is_fresh, load_memory, memory_manifest, memory_name
+from modelward.retraining.persistence.legacy import legacy_memory, legacy_targets
+from modelward.retraining.persistence.memory import DATA, is_fresh, load_memory, memory_manifest, memory_name
 from modelward.retraining.target import Memory
 from modelward.revisions.observed.ownership import belongs_to
 

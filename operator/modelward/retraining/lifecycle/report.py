@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelward.net.untrusted import decoded, quoted
-from modelward.retraining.run import Artifact, Holdout, Report
+from modelward.retraining.lifecycle.run import Artifact, Holdout, Report
 
 EXAMPLE: Final = '{"modelUri": "s3://models/fraud/5/fraud.tar"}'
 

@@ -10,9 +10,9 @@ from typing import Final
 
 from modelward.api.driftpolicy import DriftPolicy, Retrain
 from modelward.drift.verdicts import NAMED, holding, to_retrain_for
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Run, run_name
 from modelward.retraining.pod_template import problem_of
-from modelward.retraining.run import Artifact, Run, run_name
 from modelward.retraining.schedule import ScheduleError, last_due, next_due
 from modelward.retraining.target import Ended, Memory, TargetFacts
 from modelward.values.durations import seconds

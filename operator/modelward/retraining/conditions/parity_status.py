@@ -9,7 +9,7 @@ from modelward.api.driftpolicy import DriftPolicy, Schedule
 from modelward.quality.evaluation import EVERY
 from modelward.quality.parity_found import ColumnParity, ParityKept
 from modelward.quality.parity_job import parity_basis
-from modelward.retraining.quality_status import LONGEST, told_of
+from modelward.retraining.conditions.quality_status import LONGEST, told_of
 from modelward.retraining.schedule import ScheduleError, next_due
 from modelward.retraining.target import Memory
 from modelward.values.durations import period

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from modelward.api.names import ANNOTATION_GOING
-from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Run
 from modelward.values.stored import Stored, Text, known_text
 from modelward.values.times import read_time, show_time
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from modelward.api.driftpolicy import MANUAL, DriftPolicy, Retrain
 from modelward.models.references import is_followed, kind_of
-from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Outcome, Report, Run
-from modelward.retraining.start import knows
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Outcome, Report, Run
+from modelward.retraining.lifecycle.start import knows
 from modelward.retraining.target import Answered, Ended, Memory, Rejected, TargetFacts
 from modelward.values.durations import seconds
 from modelward.values.times import read_time

@@ -11,10 +11,10 @@ from modelward.drift.signal import Signal, show_signal
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, show_window
 from modelward.quality.measured import Kept
 from modelward.quality.parity_found import ParityKept
-from modelward.retraining import run as runs
-from modelward.retraining.parity_status import parity_condition, shown_parity
-from modelward.retraining.quality_status import measured_condition, quality_summary, shown_quality
-from modelward.retraining.run import Run
+from modelward.retraining.conditions.parity_status import parity_condition, shown_parity
+from modelward.retraining.conditions.quality_status import measured_condition, quality_summary, shown_quality
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Run
 from modelward.retraining.target import Memory
 from modelward.values.times import read_time, show_time
 
