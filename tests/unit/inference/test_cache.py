@@ -14,9 +14,10 @@ from modelward_inference import cli, errors
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.artifact.receipt import CACHED, Receipt
 from modelward_inference.compile import build
-from modelward_inference.fetch import bundles, cache, compiling, folders, obtain, run, source
+from modelward_inference.fetch import bundles, cache, compiling, obtain, run
 from modelward_inference.fetch.cache import LEASE, Cache
 from modelward_inference.fetch.limits import DEFAULT, Limits
+from modelward_inference.fetch.sources import folders, source
 from modelward_inference.serve import admission
 
 from .artifacts import digest, estimator, onnx, pickled

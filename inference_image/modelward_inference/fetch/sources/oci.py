@@ -22,10 +22,10 @@ from modelward_inference.errors import (
     InvalidConfiguration,
     ModelUnsupported,
 )
-from modelward_inference.fetch import packed
 from modelward_inference.fetch.cache import Cache
+from modelward_inference.fetch.contents import packed
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.registry import (
+from modelward_inference.fetch.sources.registry import (
     INDEX_TYPES,
     MAX_MANIFEST,
     PLAIN_VARIABLE,
@@ -34,7 +34,7 @@ from modelward_inference.fetch.registry import (
     Reference,
     Registry,
 )
-from modelward_inference.fetch.source import download, say
+from modelward_inference.fetch.sources.source import download, say
 
 __all__ = ["SCHEME", "bring"]
 

@@ -16,10 +16,10 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable, InvalidConfiguration
-from modelward_inference.fetch import mlmodel
-from modelward_inference.fetch.http import HttpSource
-from modelward_inference.fetch.packed import MAX_FILES
-from modelward_inference.fetch.source import Entry, Folder, FolderChanged, Part, Source, TransientError, tried
+from modelward_inference.fetch.contents import mlmodel
+from modelward_inference.fetch.contents.packed import MAX_FILES
+from modelward_inference.fetch.sources.http import HttpSource
+from modelward_inference.fetch.sources.source import Entry, Folder, FolderChanged, Part, Source, TransientError, tried
 
 SCHEME = "mlflow-artifacts"
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from modelward_inference.errors import ArtifactChanged, ArtifactNotFound, ArtifactTooLarge, ModelUnsupported
-from modelward_inference.fetch import packed
+from modelward_inference.fetch.contents import packed
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.source import Entry, Folder, FolderChanged, download, say, tried
+from modelward_inference.fetch.sources.source import Entry, Folder, FolderChanged, download, say, tried
 
 ROUNDS = 3
 """How often a folder is read that changes while it is read."""

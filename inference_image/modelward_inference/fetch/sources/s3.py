@@ -23,9 +23,9 @@ from modelward_inference.errors import (
     InvalidConfiguration,
     ModelError,
 )
-from modelward_inference.fetch import network
-from modelward_inference.fetch.packed import MAX_FILES
-from modelward_inference.fetch.source import (
+from modelward_inference.fetch.contents.packed import MAX_FILES
+from modelward_inference.fetch.sources import network
+from modelward_inference.fetch.sources.source import (
     CHUNK,
     Entry,
     Folder,

@@ -6,9 +6,9 @@ from urllib.parse import urljoin, urlsplit
 import urllib3
 
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, ArtifactUnreachable
-from modelward_inference.fetch import network
-from modelward_inference.fetch.addresses import shown
-from modelward_inference.fetch.source import CHUNK, Part, TransientError, is_rest
+from modelward_inference.fetch.sources import network
+from modelward_inference.fetch.sources.addresses import shown
+from modelward_inference.fetch.sources.source import CHUNK, Part, TransientError, is_rest
 
 TIMEOUT = urllib3.Timeout(connect=5.0, read=30.0)
 """Seconds."""

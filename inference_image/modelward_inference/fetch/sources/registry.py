@@ -27,9 +27,9 @@ from modelward_inference.errors import (
     ArtifactUnreachable,
     InvalidConfiguration,
 )
-from modelward_inference.fetch import network
-from modelward_inference.fetch.http import TIMEOUT, TRANSIENT, HttpSource, plain_words
-from modelward_inference.fetch.source import Part, TransientError, tried
+from modelward_inference.fetch.sources import network
+from modelward_inference.fetch.sources.http import TIMEOUT, TRANSIENT, HttpSource, plain_words
+from modelward_inference.fetch.sources.source import Part, TransientError, tried
 
 SCHEME = "oci"
 

@@ -28,7 +28,7 @@ from modelward_inference.errors import (
     ModelError,
     ModelUnsupported,
 )
-from modelward_inference.fetch import mlmodel
+from modelward_inference.fetch.contents import mlmodel
 from modelward_inference.fetch.limits import DEFAULT, Limits
 
 FOLDER = ".unpacked"

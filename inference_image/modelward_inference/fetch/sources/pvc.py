@@ -8,8 +8,8 @@ from typing import NoReturn
 from urllib.parse import unquote, urlsplit
 
 from modelward_inference.errors import AccessDenied, ArtifactNotFound, InvalidConfiguration, ModelUnsupported
-from modelward_inference.fetch.packed import MAX_FILES
-from modelward_inference.fetch.source import CHUNK, Entry, Folder, FolderChanged, Part, Source, TransientError
+from modelward_inference.fetch.contents.packed import MAX_FILES
+from modelward_inference.fetch.sources.source import CHUNK, Entry, Folder, FolderChanged, Part, Source, TransientError
 
 
 def source_of(uri: str) -> Source | Folder:

@@ -20,7 +20,7 @@ from modelward_inference.artifact import formats
 from modelward_inference.artifact.bundle import BESIDE
 from modelward_inference.artifact.description import MAX_DEPTH, MAX_EXAMPLE, Description, Field, checked
 from modelward_inference.errors import ArtifactCorrupt, FormatUnknown, ModelUnsupported
-from modelward_inference.fetch import beside
+from modelward_inference.fetch.contents import beside
 
 FILE = "MLmodel"
 
