@@ -21,9 +21,9 @@ from modelward_drift.profiles.reference import Reference
 from modelward_inference.artifact.features import Layout, Slot
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch, WireError
-from modelward_monitor.arrivals import Table
-from modelward_monitor.counter import Run, State
-from modelward_monitor.held import Held
+from modelward_monitor.counting.arrivals import Table
+from modelward_monitor.counting.counter import Run, State
+from modelward_monitor.counting.held import Held
 from modelward_monitor.predictionlog.mark import Mark
 
 VERSION: Final = 1

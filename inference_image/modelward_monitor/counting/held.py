@@ -6,7 +6,7 @@ from typing import Final, Self
 import numpy as np
 
 from modelward_inference.artifact.features import Layout
-from modelward_monitor.arrivals import Table, joined
+from modelward_monitor.counting.arrivals import Table, joined
 
 MAX_BYTES: Final = 16 << 20
 """Of held rows. Where they take more, learning ends with fewer rows."""

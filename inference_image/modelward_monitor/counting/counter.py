@@ -17,10 +17,10 @@ from modelward_inference.artifact.features import Layout
 from modelward_inference.capture.wire import Batch
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.protocol.messages import RequestError
-from modelward_monitor import learning
-from modelward_monitor.arrivals import SIDES, Arrival, joined, tabulate
-from modelward_monitor.held import FEWEST, MAX_BYTES, MOST_COLUMNS, Held
-from modelward_monitor.placing import fitted
+from modelward_monitor.counting import learning
+from modelward_monitor.counting.arrivals import SIDES, Arrival, joined, tabulate
+from modelward_monitor.counting.held import FEWEST, MAX_BYTES, MOST_COLUMNS, Held
+from modelward_monitor.counting.placing import fitted
 from modelward_monitor.predictionlog.mark import Mark
 
 MAX_RUNS: Final = 16

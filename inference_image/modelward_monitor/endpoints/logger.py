@@ -16,7 +16,7 @@ from modelward_inference.artifact.arrays import DTYPES, Array
 from modelward_inference.capture.wire import Batch
 from modelward_inference.protocol.messages import RequestError
 from modelward_inference.protocol.tensors import MAX_DIMENSIONS, from_json, kind_of, shown
-from modelward_monitor.arrivals import Arrival
+from modelward_monitor.counting.arrivals import Arrival
 
 KINDS: Final[Mapping[str, Side]] = {
     "org.kubeflow.serving.inference.request": "input",

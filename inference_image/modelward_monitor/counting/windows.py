@@ -10,7 +10,7 @@ from typing import Final
 
 from modelward_drift.counting.counts import Counts, Quality, quality
 from modelward_drift.judging.statistic import Statistic, measure
-from modelward_monitor.counter import State
+from modelward_monitor.counting.counter import State
 
 KEPT: Final = 24
 

@@ -22,12 +22,12 @@ from modelward_inference import __version__
 from modelward_inference.capture.wire import Batch
 from modelward_inference.protocol.messages import RequestError
 from modelward_inference.telemetry.labelled import exposition
-from modelward_monitor import documents, logger
-from modelward_monitor.arrivals import Arrival
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.placing import check_widths, fitted
+from modelward_monitor.counting.windows import Window
+from modelward_monitor.endpoints import documents, logger
 from modelward_monitor.monitor import Monitor
-from modelward_monitor.placing import check_widths, fitted
 from modelward_monitor.predictionlog.service import PredictionLog
-from modelward_monitor.windows import Window
 
 MAX_EVENT: Final = 4 << 20
 """Bytes. As Python's objects they take ten times as much."""

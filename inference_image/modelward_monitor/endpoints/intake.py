@@ -16,8 +16,8 @@ from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch, WireError
 from modelward_inference.protocol.entities import without_keys
 from modelward_monitor.answered import Answered
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Run, State
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Run, State
 from modelward_monitor.monitor import Monitor
 
 if TYPE_CHECKING:

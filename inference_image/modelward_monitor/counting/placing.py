@@ -14,7 +14,7 @@ from modelward_drift.profiles.reference import OUTPUT_PREFIX, Side
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.features import Layout, Slot
 from modelward_inference.protocol.messages import RequestError
-from modelward_monitor.arrivals import Arrival
+from modelward_monitor.counting.arrivals import Arrival
 
 MOST = 300
 """Characters of names that an error lists."""

@@ -8,8 +8,8 @@ from modelward_drift.profiles.rare import share_of_bytes
 from modelward_drift.profiles.reference import Feature, Reference
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.features import Slot, texts_kind
-from modelward_monitor.arrivals import Table
-from modelward_monitor.held import Held
+from modelward_monitor.counting.arrivals import Table
+from modelward_monitor.counting.held import Held
 
 
 def learned(held: Held) -> Reference:
