@@ -16,8 +16,8 @@ import numpy as np
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Tensor
 from modelward_inference.errors import ModelUnsupported
-from modelward_inference.runtimes import categories
 from modelward_inference.runtimes.base import PREDICT
+from modelward_inference.runtimes.estimators import categories
 
 INPUT = "input"
 """The one tensor's name where columns have none."""

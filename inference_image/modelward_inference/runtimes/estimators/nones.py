@@ -7,7 +7,7 @@ saw. So a null of a request becomes the one that training had; NaN where nothing
 import math
 from typing import Any
 
-from modelward_inference.runtimes import columns
+from modelward_inference.runtimes.estimators import columns
 
 
 def of(estimator: Any) -> frozenset[str]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.artifact.arrays import Array
-from modelward_inference.runtimes import columns
+from modelward_inference.runtimes.estimators import columns
 
 Missing = float | None
 

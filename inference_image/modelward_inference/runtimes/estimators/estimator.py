@@ -11,9 +11,9 @@ import sklearn
 from modelward_inference.artifact.arrays import Array, missing_as_nan, tensor_of, texts
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import FormatMismatch, ModelUnsupported
-from modelward_inference.runtimes import categories, columns, nones, objects
-from modelward_inference.runtimes import rows as generated
 from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA, TRANSFORM
+from modelward_inference.runtimes.estimators import categories, columns, nones, objects
+from modelward_inference.runtimes.estimators import rows as generated
 
 _EXACT = 2**53
 """Up to it floats hold every whole number."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from modelward_inference.artifact.arrays import DTYPES, Array
 from modelward_inference.artifact.bundle import Tensor
-from modelward_inference.runtimes import columns, thresholds
+from modelward_inference.runtimes.estimators import columns, thresholds
 
 SEED = 20_240_229
 """Any fixed number: every run of fetch has to make the same rows."""
