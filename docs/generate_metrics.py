@@ -21,7 +21,7 @@ from modelward_inference.capture import outcomes
 from modelward_inference.tap import metrics as tap
 from modelward_inference.telemetry import features
 from modelward_inference.telemetry import metrics as server
-from modelward_monitor.metrics import MonitorCollector
+from modelward_monitor.endpoints.metrics import MonitorCollector
 
 ROOT: Final = Path(__file__).parents[1]
 TARGET: Final = ROOT / "docs" / "metrics.md"

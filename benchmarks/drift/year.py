@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import verdict_on
 from modelward.monitoring.windows import Look, Window
-from modelward.retraining import run as runs
-from modelward.retraining.progress import advance, settled
-from modelward.retraining.run import Artifact, Outcome, Report, Run
-from modelward.retraining.start import begin
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.progress import advance, settled
+from modelward.retraining.lifecycle.run import Artifact, Outcome, Report, Run
+from modelward.retraining.lifecycle.start import begin
 from modelward.retraining.target import Memory, TargetFacts
 from modelward_drift.counting.counts import Counts, zero
 from modelward_drift.profiles.bins import Grid

@@ -24,9 +24,9 @@ from modelward_inference.artifact.features import Layout as Features
 from modelward_inference.capture.wire import Batch
 from modelward_inference.drift_report.policyfile import policy_from
 from modelward_inference.protocol.messages import RequestError
-from modelward_monitor.arrivals import Arrival, tabulate
-from modelward_monitor.learning import count_table
-from modelward_monitor.placing import fitted
+from modelward_monitor.counting.arrivals import Arrival, tabulate
+from modelward_monitor.counting.learning import count_table
+from modelward_monitor.counting.placing import fitted
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from botocore import exceptions
 
 from modelward_batch.errors import FileChanged, Incurable, Passing
 from modelward_batch.stores import Found, Sleep, is_hidden
-from modelward_inference.fetch.s3 import BUSY, DENIED, MISSING
-from modelward_inference.fetch.s3 import client as make_client
-from modelward_inference.fetch.source import ATTEMPTS, delay_before
+from modelward_inference.fetch.sources.s3 import BUSY, DENIED, MISSING
+from modelward_inference.fetch.sources.s3 import client as make_client
+from modelward_inference.fetch.sources.source import ATTEMPTS, delay_before
 
 log = logging.getLogger(__name__)
 

@@ -17,15 +17,15 @@ from modelward_drift.counting.reading import Reading
 from modelward_drift.profiles.reference import Reference, Side
 from modelward_inference.artifact.features import Layout
 from modelward_inference.protocol.messages import RequestError
-from modelward_monitor import counter
-from modelward_monitor.arrivals import SIDES, Arrival
-from modelward_monitor.counter import Plan, State
-from modelward_monitor.placing import fitted, plain_name
+from modelward_monitor.counting import counter
+from modelward_monitor.counting.arrivals import SIDES, Arrival
+from modelward_monitor.counting.counter import Plan, State
+from modelward_monitor.counting.placing import fitted, plain_name
+from modelward_monitor.counting.windows import Windows
 from modelward_monitor.predictionlog.journal import Journal, Pending
 from modelward_monitor.predictionlog.mark import FAILED, RECENT, Mark
 from modelward_monitor.predictionlog.segments import Segment
 from modelward_monitor.store import Store
-from modelward_monitor.windows import Windows
 from modelward_telemetry.logs import MAX_ID, QUOTES
 
 log = logging.getLogger(__name__)

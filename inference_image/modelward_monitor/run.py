@@ -21,17 +21,17 @@ from modelward_inference import operatoraccess
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.errors import BundleInvalid, InvalidConfiguration
 from modelward_inference.telemetry.tracing import ENDPOINTS
-from modelward_monitor import api, metrics
 from modelward_monitor.answered import Answered
-from modelward_monitor.counter import Plan
-from modelward_monitor.intake import Intake
+from modelward_monitor.counting.counter import Plan
+from modelward_monitor.counting.windows import Windows
+from modelward_monitor.endpoints import api, metrics
+from modelward_monitor.endpoints.intake import Intake
+from modelward_monitor.endpoints.outcomes import Desk
 from modelward_monitor.monitor import SAVE_EVERY, Monitor
-from modelward_monitor.outcomes import Desk
 from modelward_monitor.predictionlog.service import PredictionLog
 from modelward_monitor.predictionlog.settings import LogSettings
 from modelward_monitor.settings import Settings
 from modelward_monitor.store import Store
-from modelward_monitor.windows import Windows
 from modelward_telemetry import logs, wanted
 from modelward_telemetry.wanted import Follower
 

@@ -16,9 +16,9 @@ import orjson
 
 from modelward_drift.errors import ProfileError
 from modelward_drift.profiles.reference import FILE, Reference
-from modelward_monitor import snapshot
-from modelward_monitor.counter import State, begin, with_reference
-from modelward_monitor.snapshot import SnapshotError
+from modelward_monitor.counting import snapshot
+from modelward_monitor.counting.counter import State, begin, with_reference
+from modelward_monitor.counting.snapshot import SnapshotError
 
 log = logging.getLogger(__name__)
 

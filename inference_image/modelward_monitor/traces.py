@@ -17,7 +17,7 @@ from typing import Final
 from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch
 from modelward_inference.errors import InvalidConfiguration
-from modelward_monitor.counter import MAX_RUNS, Run, State
+from modelward_monitor.counting.counter import MAX_RUNS, Run, State
 from modelward_telemetry.context import Context, read
 from modelward_telemetry.exporter import CAPACITY, DROPPED, SENT, Exporter
 from modelward_telemetry.logs import MAX_ID

@@ -48,7 +48,7 @@ from modelward.registries.access import Access
 from modelward.registries.following import Registries
 from modelward.registries.webhooks import Webhooks
 from modelward.registries.writing import Writing
-from modelward.retraining.run import WEBHOOK
+from modelward.retraining.lifecycle.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.pipelines import pipelines, polled
 from modelward.retraining.triggers.polled import PolledTrigger

@@ -21,7 +21,7 @@ from modelward.batches.run import SUCCEEDED, Entry, remembered
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT
 from modelward.monitoring.status import Monitored, condition, unreachable
 from modelward.quality.measured import Kept
-from modelward.retraining.status import Told
+from modelward.retraining.conditions.status import Told
 from modelward.routing.latency import bound_of
 from modelward.values.durations import seconds, share
 from modelward.values.times import read_time

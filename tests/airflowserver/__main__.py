@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelward.net.guarded import open_guarded_session
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 from modelward.retraining.triggers.airflow import AirflowTrigger
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Answer, Client, Login, Outgoing

@@ -1,100 +1,28 @@
 """Whom the API server refuses what the operator would do for him, by manifests/base/admission.yaml."""
 
-import functools
-import json
-import secrets
-import time
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from localcluster.progress import wait_for
-from modelward.reconcilers.modeldeployment import caches
-from nodeless import workflows
-from nodeless.cluster import Cluster
-
-S3 = "s3://models/fraud/3/model.onnx"
-ROLE = "arn:aws:iam::123456789012:role/models"
-Object = dict[str, Any]
-Rule = tuple[str, str, str, str]
-"""API group, resource, verb, and the name of the one object it is for ('': of all)."""
-
-CREATES: tuple[Rule, ...] = tuple(
-    ("modelward.io", kind, verb, "")
-    for kind in ("modeldeployments", "driftpolicies", "modelregistries", "batchinferences")
-    for verb in (("create", "update") if kind == "modelregistries" else ("get", "create", "update"))
+from nodeless import admission
+from nodeless.authored import (
+    S3,
+    Object,
+    batch,
+    drift,
+    gate,
+    job,
+    model,
+    parity,
+    pipeline,
+    pods,
+    quality,
+    registry,
+    sidecar,
+    webhook,
 )
-BATCHES: tuple[Rule, ...] = tuple(rule for rule in CREATES if rule[1] == "batchinferences")
-PATCHES: Rule = ("modelward.io", "modeldeployments", "patch", "")
-JOBS: Rule = ("batch", "jobs", "create", "")
-DEPLOYMENTS: Rule = ("apps", "deployments", "create", "")
-LEASES: tuple[Rule, ...] = tuple(("coordination.k8s.io", "leases", verb, "") for verb in ("get", "create", "patch"))
+from nodeless.cluster import Cluster
+from nodeless.somebody import BATCHES, DEPLOYMENTS, JOBS, PATCHES, Rule, Somebody
 
-
-def model(**spec: Any) -> Object:
-    return {"kind": "ModelDeployment", "spec": {"model": {"uri": S3}} | spec}
-
-
-def pods(**pod: Any) -> Object:
-    return model(template={"spec": pod})
-
-
-def sidecar(container: Object) -> Object:
-    return pods(containers=[{"name": "proxy", "image": "proxy:1", **container}])
-
-
-def drift(retrain: Object | None = None) -> Object:
-    return {"kind": "DriftPolicy", "spec": {"target": {"name": "fraud"}} | ({"retrain": retrain} if retrain else {})}
-
-
-def job(container: Object | None = None, apply: str = "Manual", **pod: Any) -> Object:
-    first = {"name": "train", "image": "train:1", **(container or {})}
-    template = {"spec": {"template": {"spec": {"containers": [first], **pod}}}}
-    return drift({"apply": apply, "job": {"template": template}})
-
-
-def quality(**fields: Any) -> Object:
-    made = drift()
-    made["spec"]["quality"] = {"task": {"kind": "Classes", "label": "output.label"}, **fields}
-    return made
-
-
-def parity(**features: Any) -> Object:
-    made = drift()
-    made["spec"]["parity"] = {"features": {"uri": "s3://lake/features", **features}}
-    return made
-
-
-def gate(**outcomes: Any) -> Object:
-    """A rollout that is judged by outcomes, which lie there."""
-    judged = {"task": {"kind": "Classes", "label": "output.label"}, "metrics": [{"name": "accuracy", "margin": "0"}]}
-    gates = {"quality": {**judged, "outcomes": outcomes}}
-    return model(monitor={}, predictionLog={"uri": "s3://lake/log"}, rollout={"gates": gates})
-
-
-def webhook(apply: str = "Manual") -> Object:
-    return drift({"apply": apply, "webhook": {"url": "https://ci.example.com/x", "secretRef": {"name": "sign"}}})
-
-
-def pipeline(kind: str, **fields: Any) -> Object:
-    return drift({"apply": "Manual", kind: fields})
-
-
-def registry(**spec: Any) -> Object:
-    return {"kind": "ModelRegistry", "spec": {"mlflow": {"url": "http://mlflow:5000"}} | spec}
-
-
-def batch(model: Object | None = None, **spec: Any) -> Object:
-    return {
-        "kind": "BatchInference",
-        "spec": {
-            "model": model or {"uri": S3}, "input": {"uri": "s3://lake/in/"}, "output": {"uri": "s3://lake/out/"},
-            "keys": ["id"],
-        } | spec,
-    }  # fmt: skip
-
-
+ROLE = "arn:aws:iam::123456789012:role/models"
 GATEWAY = {"gateway": {"parentRefs": [{"name": "public", "namespace": "infra"}]}}
 CREDENTIALS = {"uri": S3, "credentialsSecret": {"name": "store"}}
 ENV = {"env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "store", "key": "a"}}}]}
@@ -376,130 +304,9 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
 }  # fmt: skip
 
 
-class Somebody:
-    """A user of a namespace of his own, with the rights that a test gives him."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        self.cluster, self.namespace = cluster, namespace
-        self.name = f"u-{secrets.token_hex(4)}"
-
-    def may(self, *rules: Rule, own: tuple[Rule, ...] = CREATES) -> "Somebody":
-        """`own`: what everybody may who writes objects of ours."""
-        given = [
-            {"apiGroups": [group], "resources": [resource], "verbs": [verb]}
-            | ({"resourceNames": [name]} if name else {})
-            for group, resource, verb, name in (*own, *rules)
-        ]
-        role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": self.name}}
-        self._apply({**role, "rules": given})
-        self._apply(
-            {
-                **role, "kind": "RoleBinding",
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": self.name},
-                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": self.name}],
-            }
-        )  # fmt: skip
-        return self
-
-    def _apply(self, body: Object) -> None:
-        self.cluster.apply(body, self.namespace)
-
-    def writes(self, body: Object, *, dry_run: bool = False, apply: bool = False) -> tuple[bool, str]:
-        """Whether the API server takes it, and what it says. Rights take a moment until they are known."""
-        metadata = {"name": "fraud", "namespace": self.namespace}
-        whole = {"apiVersion": "modelward.io/v1alpha1", "metadata": metadata, **body}
-        end = time.monotonic() + 20.0
-        while True:
-            if apply:
-                taken, said = self.cluster.applied_by(self.name, whole, self.namespace)
-            else:
-                taken, said = self.cluster.create(whole, self.namespace, user=self.name, dry_run=dry_run)
-            if taken or "cannot " not in said or time.monotonic() > end:
-                return taken, said
-            time.sleep(0.05)
-
-
-WRITES: tuple[Rule, ...] = tuple(
-    (group, resource, verb, "")
-    for group, resource in (("", "configmaps"), ("", "services"), ("apps", "deployments"), ("batch", "jobs"))
-    for verb in ("get", "create", "patch", "update", "delete")
-)
-
-
-class Operator(Somebody):
-    """Somebody who has the operator's account."""
-
-    def __init__(self, cluster: Cluster, namespace: str) -> None:
-        super().__init__(cluster, namespace)
-        self.name = "system:serviceaccount:modelward-system:modelward-operator"
-
-    def creates(self, body: Object) -> tuple[bool, str]:
-        """Whether it could: nothing is made."""
-        return self._does(lambda: self.cluster.create(body, self.namespace, user=self.name, dry_run=True))
-
-    def does(self, verb: str, body: Object, *options: str) -> tuple[bool, str]:
-        """By kubectl."""
-        words = [f"--as={self.name}", verb, "-n", self.namespace, "-f", "-", *options]
-
-        def run() -> tuple[bool, str]:
-            done = self.cluster.run(*words, stdin=json.dumps(body))
-            return done.returncode == 0, done.stderr
-
-        return self._does(run)
-
-    def _does(self, attempt: Callable[[], tuple[bool, str]]) -> tuple[bool, str]:
-        end = time.monotonic() + 20.0
-        while True:
-            taken, said = attempt()
-            if taken or "cannot " not in said or time.monotonic() > end:
-                return taken, said
-            time.sleep(0.05)
-
-
-OURS = {"app.kubernetes.io/managed-by": "modelward"}
-
-
-def config_map(labels: Any = OURS, owner: str = "modelward.io/v1alpha1", name: str = "fraud-router") -> Object:
-    reference = {"apiVersion": owner, "kind": "ModelDeployment", "name": "fraud", "uid": "u"}
-    metadata = {"name": name, "labels": labels, "ownerReferences": [reference]}
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
-
-
-def workload(kind: str, container: Object | None = None, **pod: Any) -> Object:
-    spec = {"restartPolicy": "Never" if kind == "Job" else "Always", "containers": [
-        {"name": "c", "image": "i:1", **(container or {})}], **pod}  # fmt: skip
-    template = {"metadata": {"labels": {"a": "b"}}, "spec": spec}
-    selector = {"selector": {"matchLabels": {"a": "b"}}} if kind == "Deployment" else {}
-    group = "batch/v1" if kind == "Job" else "apps/v1"
-    return {**config_map(), "apiVersion": group, "kind": kind, "spec": {"template": template, **selector}}
-
-
 @pytest.fixture(scope="module", autouse=True)
 def policies(cluster: Cluster) -> None:
-    """As they are installed, by kustomize, and in force."""
-    built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
-    parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
-    assert len(parts) == 14
-    cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
-    somebody = Somebody(cluster, "default").may()
-    # Each of them comes into force at a moment of its own.
-    asking = (
-        model(serviceAccountName="cloud"), job(), quality(), parity(), registry(credentialsSecret={"name": "store"}),
-        batch(credentialsSecret={"name": "store"}),
-    )  # fmt: skip
-    for body in asking:
-        _until_refused(functools.partial(somebody.writes, body, dry_run=True))
-    tenant = Somebody(cluster, "default").may(*LEASES)
-    _until_refused(functools.partial(tenant.writes, claim(), dry_run=True))
-    operator = Operator(cluster, "default").may(*WRITES)
-    _until_refused(functools.partial(operator.creates, config_map(labels={})))
-
-
-def _until_refused(attempt: Callable[[], tuple[bool, str]]) -> None:
-    end = time.monotonic() + 60.0
-    while attempt()[0]:
-        assert time.monotonic() < end, "the policies are not in force"
-        time.sleep(0.1)
+    admission.install(cluster)
 
 
 @pytest.fixture
@@ -591,122 +398,3 @@ def test_the_operator_is_not_asked(somebody: Somebody) -> None:
     for body in (model(model=CREDENTIALS, serviceAccountName="cloud"), job(apply="Automatic")):
         taken, said = operator.writes(body, dry_run=True)
         assert taken, said
-
-
-def test_the_operators_account_writes_only_what_is_the_operators(somebody: Somebody) -> None:
-    operator = Operator(somebody.cluster, somebody.namespace).may(*WRITES)
-    for body in (config_map(), workload("Deployment"), workload("Job")):
-        assert operator.creates(body)[0], body
-    for body in (
-        config_map(labels={}), config_map(labels=None), config_map(labels={"app.kubernetes.io/managed-by": "helm"}),
-        config_map(owner="apps/v1"), workload("Deployment", hostNetwork=True), workload("Job", hostPID=True),
-        workload("Job", volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
-        workload("Deployment", {"securityContext": {"privileged": True}}),
-        workload("Job", initContainers=[{"name": "i", "image": "i", "securityContext": {"privileged": True}}]),
-    ):  # fmt: skip
-        taken, said = operator.creates(body)
-        assert not taken, body
-        # Some API servers have no privileged containers at all.
-        assert "the operator " in said or "disallowed by cluster policy" in said
-
-
-# Of a version of its own: who looks for Argo finds none.
-WORKFLOW_CRD: Object = workflows.crd("v1", {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
-
-
-def workflow(labels: Any = OURS, owner: str = "modelward.io/v1alpha1", **spec: Any) -> Object:
-    whole = {"workflowTemplateRef": {"name": "retrain"}, "arguments": {"parameters": [{"name": "a", "value": "b"}]}}
-    of = config_map(labels, owner, name="fraud-1")
-    return {**of, "apiVersion": "argoproj.io/v1", "kind": "Workflow", "spec": {**whole, **spec}}
-
-
-def test_the_operators_account_makes_no_workflow_but_of_a_template(somebody: Somebody) -> None:
-    """What a Workflow brings itself could be a pod of any account, on any node's files."""
-    cluster, namespace = somebody.cluster, somebody.namespace
-    cluster.kubectl("create", "-f", "-", stdin=json.dumps(WORKFLOW_CRD))
-    try:
-        wait_for("workflows", lambda: cluster.run("get", "workflows", "-n", namespace).returncode == 0, 60.0)
-        writes = tuple(("argoproj.io", "workflows", verb, "") for verb in ("get", "create", "patch"))
-        operator = Operator(cluster, namespace).may(*writes)
-        pods = [{"name": "main", "container": {"image": "i", "securityContext": {"privileged": True}}}]
-        for body in (
-            workflow(labels={}), workflow(owner="apps/v1"), workflow(templates=pods, entrypoint="main"),
-            workflow(podSpecPatch="hostNetwork: true"), workflow(volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
-            workflow(workflowTemplateRef={"name": "t", "clusterScope": True}),
-        ):  # fmt: skip
-            taken, said = operator.creates(body)
-            assert not taken, body
-            assert "the operator " in said
-        body = workflow(activeDeadlineSeconds=60, serviceAccountName="train")
-        taken, said = operator.creates(body)
-        assert taken, said
-        cluster.apply(body, namespace)
-        patch = ["workflow/fraud-1", "-n", namespace, "--type=merge", "-p"]
-        for spec in ({"podSpecPatch": "hostNetwork: true"}, {"workflowTemplateRef": {"name": "another"}}):
-            changed = cluster.run(f"--as={operator.name}", "patch", *patch, json.dumps({"spec": spec}))
-            assert "changes nothing of them but that they end" in changed.stderr
-        ends = json.dumps({"spec": {"shutdown": "Terminate"}})
-        ended = cluster.run(f"--as={operator.name}", "patch", *patch, ends)
-        assert ended.returncode == 0, ended.stderr
-    finally:
-        cluster.kubectl("delete", "crd", "workflows.argoproj.io")
-
-
-def secret(name: str, kind: str = "Opaque", **metadata: Any) -> Object:
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, **metadata}, "type": kind}
-
-
-def test_the_operators_account_makes_no_secret_but_a_caches_key(somebody: Somebody) -> None:
-    """It may create Secrets everywhere, by RBAC, since that knows no names of what is not there yet."""
-    operator = Operator(somebody.cluster, somebody.namespace).may(*WRITES, ("", "secrets", "create", ""))
-    made = caches._secret(somebody.namespace)
-    assert operator.creates(made)[0]
-    token = {"annotations": {"kubernetes.io/service-account.name": "default"}}
-    for body in (
-        secret("another"), secret("modelward-cache-key", "kubernetes.io/service-account-token", **token),
-        secret("token", "kubernetes.io/service-account-token", **token), secret("modelward-cache-key-2"),
-    ):  # fmt: skip
-        taken, said = operator.creates(body)
-        assert not taken, body
-        assert "no Secrets but its own keys" in said
-
-
-def test_the_operators_account_takes_nothing_of_others(somebody: Somebody) -> None:
-    cluster, namespace = somebody.cluster, somebody.namespace
-    operator = Operator(cluster, namespace).may(*WRITES)
-    theirs = {**config_map(labels={}, name="aws-auth"), "data": {"a": "b"}}
-    cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=json.dumps(theirs))
-    claimed = {**config_map(name="aws-auth"), "data": {"a": "c"}}
-    for verb, options in (("apply", ("--server-side", "--force-conflicts")), ("delete", ("--wait=false",))):
-        taken, said = operator.does(verb, claimed, *options)
-        assert not taken
-        assert "the operator writes only what has the label" in said
-    assert cluster.get("configmap", "aws-auth", "-n", namespace)["data"] == {"a": "b"}
-    ours = config_map()
-    assert operator.does("apply", ours, "--server-side")[0]
-    assert operator.does("delete", ours, "--wait=false")[0]
-
-
-def claim(name: str = "modelward-claim") -> Object:
-    metadata = {"name": name, "labels": {"modelward.io/claim": "x"}}
-    spec = {"holderIdentity": "somebody"}
-    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
-
-
-def test_only_who_operates_models_in_a_namespace_claims_it(somebody: Somebody) -> None:
-    operate: Rule = ("modelward.io", "modeldeployments", "operate", "")
-    tenant = somebody.may(*LEASES)
-    installation = Somebody(somebody.cluster, somebody.namespace).may(*LEASES, operate)
-
-    def makes(who: Somebody, body: Object) -> tuple[bool, str]:
-        return who.writes(body, apply=True)
-
-    for body in (claim(), claim("modelward-claim-all"), claim("other")):
-        taken, said = makes(tenant, body)
-        assert not taken
-        assert "only an installation of Modelward that works on the namespace may claim it" in said
-    assert not makes(installation, claim("modelward-claim-all"))[0]
-    assert makes(installation, claim())[0]
-    unlabelled = {**claim(), "metadata": {"name": "modelward-claim"}}
-    assert not makes(tenant, unlabelled)[0]
-    assert makes(tenant, {**unlabelled, "metadata": {"name": "of-an-app"}})[0]

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 from modelward.kube.resources import DEPLOYMENTS, PERSISTENT_VOLUME_CLAIMS, SECRETS
-from modelward.revisions.cache_mounts import KEY_NAME
+from modelward.revisions.pods.cache_mounts import KEY_NAME
 from nodeless.cluster import Cluster
 from nodeless.model import S3, Model
 from nodeless.operator_process import operator, until

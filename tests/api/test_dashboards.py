@@ -29,7 +29,7 @@ from modelward.api.traffic import Traffic
 from modelward.facts import Arm, RouteTable
 from modelward.monitoring.status import Monitored, PodMonitor
 from modelward.monitoring.windows import Window
-from modelward.retraining.status import Told
+from modelward.retraining.conditions.status import Told
 from modelward.statusmetrics import StatusMetrics
 from modelward_drift.building.builder import profile_of
 from modelward_drift.counting.counting import count
@@ -38,12 +38,12 @@ from modelward_drift.judging.policy import Rules, judged
 from modelward_drift.profiles.reference import Feature, Reference
 from modelward_inference.telemetry import metrics as served
 from modelward_inference.telemetry.labelled import Labelled
-from modelward_monitor import metrics as monitored
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Plan
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Plan
+from modelward_monitor.counting.windows import Windows
+from modelward_monitor.endpoints import metrics as monitored
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.store import Store
-from modelward_monitor.windows import Windows
 from promserver.page import MetricsPage
 from promserver.server import PrometheusServer
 from unit.monitor.worlds import SIGNATURE, batch, reference

@@ -16,7 +16,8 @@ from localcluster import binaries
 from localcluster.progress import wait_for
 from modelward_inference import errors
 from modelward_inference.artifact.receipt import Receipt
-from modelward_inference.fetch import obtain, run, s3, source
+from modelward_inference.fetch import obtain, run
+from modelward_inference.fetch.sources import s3, source
 from s3store import S3Store
 from unit.inference.artifacts import onnx, tar_of, xgboost_file
 from unit.inference.processes import free_port

@@ -15,9 +15,9 @@ from attack.attack import attack
 from attack.programs import rebundled
 from attack.steps import Steps
 from modelward_inference import errors
-from modelward_inference.fetch import source
-from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.limits import Limits
+from modelward_inference.fetch.sources import source
+from modelward_inference.fetch.sources.http import HttpSource
 from threaded import answering
 from unit.inference.artifacts import estimator, onnx
 from unit.inference.test_containment import bundled

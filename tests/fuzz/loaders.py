@@ -33,9 +33,10 @@ from modelward_inference.artifact.receipt import FILE as RECEIPT
 from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.compile import described
 from modelward_inference.errors import ModelError
-from modelward_inference.fetch import mlmodel, oci
-from modelward_inference.fetch.registry import Manifest as OciManifest
+from modelward_inference.fetch.contents import mlmodel
 from modelward_inference.fetch.signature import Key, verified
+from modelward_inference.fetch.sources import oci
+from modelward_inference.fetch.sources.registry import Manifest as OciManifest
 from modelward_inference.parity import golden
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes.base import Model

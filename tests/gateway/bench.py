@@ -19,7 +19,7 @@ from modelward.kube.cache import Cache
 from modelward.kube.poller import Poller
 from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, HTTP_ROUTES, PODS
 from modelward.platform import Platform
-from modelward.revisions.workloads import workload_facts
+from modelward.revisions.observed.workloads import workload_facts
 from modelward.routing import routers
 from modelward.routing.envoy.probe import RouterProbe
 from modelward.routing.observe import RouterObserver

@@ -18,7 +18,7 @@ from modelward_batch.planning import Sizes
 from modelward_batch.run import Bundle, Run, loaded
 from modelward_batch.s3 import S3Input, S3Output
 from modelward_batch.stores import Found
-from modelward_inference.fetch.source import ATTEMPTS
+from modelward_inference.fetch.sources.source import ATTEMPTS
 from s3store import S3Store
 from unit.batch.worlds import Dying, Killed, World, bundle_of
 

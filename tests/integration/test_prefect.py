@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from modelward.net.guarded import open_guarded_session
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Outgoing
 from modelward.retraining.triggers.prefect import PrefectTrigger

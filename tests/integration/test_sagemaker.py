@@ -22,7 +22,7 @@ from modelward.registries.roles import NOBODY, Allowed, Identity, Lending, Roles
 from modelward.registries.sagemaker import SageMakerRegistry
 from modelward.registries.sigv4 import Keys
 from modelward_inference import errors
-from modelward_inference.fetch import s3
+from modelward_inference.fetch.sources import s3
 from motoserver.server import MotoServer
 
 REGION, HOSTS = "eu-west-1", ("127.0.0.1",)

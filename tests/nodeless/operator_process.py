@@ -44,7 +44,7 @@ from modelward.reconcilers.territory import Territory
 from modelward.registries.access import Access
 from modelward.registries.following import Registries
 from modelward.registries.writing import Writing
-from modelward.retraining.run import WEBHOOK
+from modelward.retraining.lifecycle.run import WEBHOOK
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.pipelines import pipelines, polled
 from modelward.retraining.triggers.polled import PolledTrigger

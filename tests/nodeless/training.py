@@ -14,7 +14,7 @@ from modelward.api import names
 from modelward.kube.cache import Key
 from modelward.kube.resources import DRIFT_POLICIES, EVENTS, JOBS, PODS, RETRAINING_RUNS
 from modelward.monitoring.windows import Look, Window, WindowSettings
-from modelward.retraining.run_object import is_over
+from modelward.retraining.persistence.run_object import is_over
 from modelward_drift.counting.counts import Counts, zero
 from modelward_drift.profiles.profile import SPECIAL, Profile
 from modelward_drift.profiles.reference import Feature, Reference

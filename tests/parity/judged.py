@@ -20,7 +20,7 @@ from modelward_inference.compile import timing
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.protocol.messages import InferRequest, Input, RequestError
-from modelward_inference.runtimes import estimator
+from modelward_inference.runtimes.estimators import estimator
 
 from .drawn import EDGE, Drawn
 

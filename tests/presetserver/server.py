@@ -20,7 +20,8 @@ from localcluster.loopback import free_port
 from modelward.api.modeldeployment import Model
 from modelward.api.runtime import Runtime
 from modelward.platform import Platform
-from modelward.revisions import deployment, foreign_pod
+from modelward.revisions import deployment
+from modelward.revisions.pods import foreign_pod
 from modelward.runtime_files import presets
 from modelward_inference.fetch.layout import FOLDER, Layout, obtained
 from modelward_inference.fetch.run import Request

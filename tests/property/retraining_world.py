@@ -28,10 +28,10 @@ from modelward.kube.resources import (
 from modelward.monitoring.windows import Look, Window
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.retraining.effective import Effective, effective_model, model_status
-from modelward.retraining.memory import DATA
-from modelward.retraining.report import read_report
-from modelward.retraining.run import BROKE, RUNNING, SUCCEEDED, WAITS, WEBHOOK, WORKING, Outcome
-from modelward.retraining.run_object import is_over
+from modelward.retraining.lifecycle.report import read_report
+from modelward.retraining.lifecycle.run import BROKE, RUNNING, SUCCEEDED, WAITS, WEBHOOK, WORKING, Outcome
+from modelward.retraining.persistence.memory import DATA
+from modelward.retraining.persistence.run_object import is_over
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.job_pods import SIDECAR_GRACE
 from modelward.retraining.triggers.trigger import Order

@@ -10,7 +10,7 @@ from builders import PLATFORM, owner
 from modelward.api.modeldeployment import Model, Monitor, Resources, SecretReference, SharedCache, Signature
 from modelward.models.resolved import Access, ResolvedModel
 from modelward.revisions import deployment as revision
-from modelward.revisions.cache_mounts import claim_in
+from modelward.revisions.pods.cache_mounts import claim_in
 
 CLAIMS = st.sampled_from(["a", "b", "c"])
 ADDRESSES = st.sampled_from(["s3://m/a.onnx", "pvc://a/m.onnx", "oci://r.example/m:1", "https://h/m.onnx"])

@@ -18,11 +18,11 @@ from modelward_drift.counting.reading import Reading
 from modelward_drift.profiles.reference import Feature, Reference
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.capture.wire import Batch
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Plan, Run
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Plan, Run
+from modelward_monitor.counting.windows import Windows
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.store import ASIDE, SNAPSHOT, TALLY, Store
-from modelward_monitor.windows import Windows
 
 SIGNATURE = Signature((Tensor("x", "FP64", (-1,)), Tensor("c", "BYTES", (-1,))), (Tensor("y", "INT64", (-1,)),))
 LEARN_ROWS = 25

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from modelward.api.names import FINALIZER_RUN
 from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, DRIFT_POLICIES, JOBS, RETRAINING_RUNS
-from modelward.retraining.run_object import is_over
+from modelward.retraining.persistence.run_object import is_over
 from property.retraining_world import (
     BACKOFF,
     BY_JOB,

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelward_inference.capture.wire import Batch
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Run
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Run
 from modelward_monitor.predictionlog.journal import Journal, Limits
 from modelward_monitor.predictionlog.mark import Mark
 from modelward_monitor.predictionlog.segments import Raw, Segment, Segments, records, size_of

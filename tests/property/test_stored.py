@@ -21,8 +21,8 @@ from modelward.drift.verdicts import DRIFTED, Judged, Recent, Verdict
 from modelward.facts import Arm, Match, ModelFacts, Progress, Promotion, RouteTable
 from modelward.monitoring import pooling, store, windows
 from modelward.monitoring.windows import WindowSettings
-from modelward.retraining.memory import DATA, load_memory, memory_manifest
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.lifecycle.run import Artifact, Run
+from modelward.retraining.persistence.memory import DATA, load_memory, memory_manifest
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
 from modelward.revisions import deployment
 from modelward.routing.stored import dump_routes, load_routes

@@ -14,7 +14,7 @@ from modelward.kube.client import ApiError
 from modelward.kube.resources import CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, MODEL_DEPLOYMENTS, PODS, SERVICES
 from modelward.reconcilers.fleet import Fleet
 from modelward.reconcilers.fleet_rules import turns
-from modelward.revisions.diagnosis import PATIENCE
+from modelward.revisions.health.diagnosis import PATIENCE
 from modelward.revisions.update import Phase
 
 from .cluster_world import ClusterWorld, Json

@@ -15,7 +15,7 @@ from modelward.net.body import open_session
 from modelward.net.guarded import open_guarded_session
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler
 from modelward.reconcilers.lineage import Telling
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 from modelward.retraining.triggers.polled import PolledTrigger
 
 ENVIRONMENT = {"MODELWARD_SERVER_IMAGE": "inference:1", "MODELWARD_ROUTER_IMAGE": "envoy:1", "POD_NAMESPACE": "ml"}

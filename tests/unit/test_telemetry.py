@@ -18,9 +18,9 @@ from modelward.drift.verdicts import DRIFTED, NO_DRIFT, UNKNOWN
 from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK, Arm, Clock, Observed, Progress, VariantFacts
 from modelward.quality.measured import Cohort, Gap, Kept, Measured, Value
 from modelward.reconcilers.modeldeployment.status import build_status
-from modelward.retraining import run as runs
-from modelward.retraining.status import Told
-from modelward.revisions.cache_claims import Trouble, condition
+from modelward.retraining.conditions.status import Told
+from modelward.retraining.lifecycle import run as runs
+from modelward.revisions.health.cache_claims import Trouble, condition
 from modelward.rollouts.decision import decide
 from modelward.statusmetrics import METRICS, StatusMetrics
 

@@ -15,8 +15,8 @@ from modelward_inference.artifact.description import Description
 from modelward_inference.compile import choose, described, joining, scores
 from modelward_inference.parity import adversarial, golden
 from modelward_inference.parity.golden import GoldenRows
-from modelward_inference.runtimes import rows as generated
 from modelward_inference.runtimes.base import Model
+from modelward_inference.runtimes.estimators import rows as generated
 
 
 @dataclass(frozen=True)

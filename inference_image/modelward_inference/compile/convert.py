@@ -19,8 +19,8 @@ import numpy as np
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.compile import converters, exact, graph, neighbours
 from modelward_inference.parity.golden import SCORES
-from modelward_inference.runtimes import categories, columns, thresholds
 from modelward_inference.runtimes.base import Model
+from modelward_inference.runtimes.estimators import categories, columns, thresholds
 
 OPSET = {"": 21, "ai.onnx.ml": 3}
 """Operator sets: the newest that the converters write and onnxruntime runs."""
@@ -92,7 +92,7 @@ def _exact(estimator: Any) -> Any:
 def _with_gaps(model: Any, estimator: Any) -> Any:
     """A pipeline whose XGBoost is given what it is at training: to it the zeros of a sparse matrix are missing values,
     and the converted steps before it give zeros."""
-    from modelward_inference.runtimes import rows
+    from modelward_inference.runtimes.estimators import rows
 
     inner = columns.unwrapped(estimator)
     steps = columns.steps_of(inner)

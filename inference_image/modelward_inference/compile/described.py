@@ -15,7 +15,7 @@ from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.artifact.description import Description, Field
 from modelward_inference.runtimes.base import Model
-from modelward_inference.runtimes.columns import INPUT
+from modelward_inference.runtimes.estimators.columns import INPUT
 
 MOST_ROWS = 100
 """Of an example, as of a saved bundle's golden rows."""

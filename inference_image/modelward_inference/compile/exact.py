@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from modelward_inference.runtimes import columns
-from modelward_inference.runtimes.thresholds import compares_in_double, lightgbm_of
+from modelward_inference.runtimes.estimators import columns
+from modelward_inference.runtimes.estimators.thresholds import compares_in_double, lightgbm_of
 
 Places = dict[tuple[int, int], tuple[int, float]]
 """The feature and the threshold of each split, by the numbers of its tree and its node in the converted graph."""

@@ -14,8 +14,8 @@ import numpy as np
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.parity.golden import SCORES, GoldenRows
-from modelward_inference.runtimes import rows as generated
 from modelward_inference.runtimes.base import PREDICT, Model
+from modelward_inference.runtimes.estimators import rows as generated
 
 METHODS = ("decision_function", "transform")
 """Where estimators have them: of classifiers and outlier detectors, and the distances to the centres of clusters."""

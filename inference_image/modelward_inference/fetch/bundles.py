@@ -28,7 +28,7 @@ from modelward_inference.artifact.receipt import CACHED, Receipt
 from modelward_inference.errors import ModelError
 from modelward_inference.fetch import cache
 from modelward_inference.fetch.cache import Cache
-from modelward_inference.fetch.source import say
+from modelward_inference.fetch.sources.source import say
 
 KIND = cache.BUNDLES
 ENTRY = "entry.json"

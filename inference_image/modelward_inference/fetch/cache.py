@@ -24,10 +24,10 @@ from functools import partial
 from pathlib import Path
 
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.fetch import packed
-from modelward_inference.fetch.folders import digest_of
+from modelward_inference.fetch.contents import packed
 from modelward_inference.fetch.limits import Limits
-from modelward_inference.fetch.source import say, warn
+from modelward_inference.fetch.sources.folders import digest_of
+from modelward_inference.fetch.sources.source import say, warn
 
 BYTES = 20 << 30
 LEASE = 180.0

@@ -17,8 +17,9 @@ from modelward_inference.artifact.forms import COMPILED, OFF
 from modelward_inference.artifact.receipt import CACHED, Receipt
 from modelward_inference.compile import build
 from modelward_inference.errors import ArtifactCorrupt, BundleInvalid
-from modelward_inference.fetch import beside, reference, run
-from modelward_inference.fetch.source import say, warn
+from modelward_inference.fetch import run
+from modelward_inference.fetch.contents import beside, reference
+from modelward_inference.fetch.sources.source import say, warn
 from modelward_inference.parity import golden
 
 

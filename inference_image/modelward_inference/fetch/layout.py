@@ -17,11 +17,12 @@ from modelward_inference.artifact import consent, formats
 from modelward_inference.artifact.consent import Allowed
 from modelward_inference.artifact.receipt import Receipt
 from modelward_inference.errors import ArtifactCorrupt, InvalidConfiguration, ModelUnsupported
-from modelward_inference.fetch import obtain, packed, run
-from modelward_inference.fetch.addresses import shown
+from modelward_inference.fetch import obtain, run
+from modelward_inference.fetch.contents import packed
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.run import Request
-from modelward_inference.fetch.source import say
+from modelward_inference.fetch.sources.addresses import shown
+from modelward_inference.fetch.sources.source import say
 
 VARIABLE = "MODEL_LAYOUT"
 

@@ -24,13 +24,15 @@ from modelward_inference.errors import (
     BundleInvalid,
     DigestMismatch,
 )
-from modelward_inference.fetch import beside, folders, oci, packed, run
-from modelward_inference.fetch.addresses import shown
+from modelward_inference.fetch import run
 from modelward_inference.fetch.bundles import Bundles
 from modelward_inference.fetch.cache import Cache
+from modelward_inference.fetch.contents import beside, packed
 from modelward_inference.fetch.limits import DEFAULT, Limits
 from modelward_inference.fetch.run import Request
-from modelward_inference.fetch.source import Folder, MaybeFolder, download, say, tried
+from modelward_inference.fetch.sources import folders, oci
+from modelward_inference.fetch.sources.addresses import shown
+from modelward_inference.fetch.sources.source import Folder, MaybeFolder, download, say, tried
 
 if TYPE_CHECKING:
     from modelward_inference.fetch.signature import Check, Key

@@ -25,11 +25,12 @@ from modelward_inference.errors import (
     StorageFull,
     UnsupportedScheme,
 )
-from modelward_inference.fetch import mlflow, packed, pvc
-from modelward_inference.fetch.addresses import shown
-from modelward_inference.fetch.http import HttpSource
+from modelward_inference.fetch.contents import packed
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.source import Folder, Source, say
+from modelward_inference.fetch.sources import mlflow, pvc
+from modelward_inference.fetch.sources.addresses import shown
+from modelward_inference.fetch.sources.http import HttpSource
+from modelward_inference.fetch.sources.source import Folder, Source, say
 
 _ARTIFACT = ".artifact"
 """Where the artifact lies while it is compiled."""
@@ -101,7 +102,7 @@ def source_of(request: Request) -> Source | Folder:
                 )
             return HttpSource(request.uri)
         case "s3":
-            from modelward_inference.fetch import s3  # boto3 takes a while to import
+            from modelward_inference.fetch.sources import s3  # boto3 takes a while to import
 
             return s3.source_of(request.uri)
         case "pvc":

@@ -29,10 +29,10 @@ from modelward_inference.errors import (
     SignatureInvalid,
     SignatureMissing,
 )
-from modelward_inference.fetch.addresses import shown
 from modelward_inference.fetch.limits import Limits
 from modelward_inference.fetch.run import SIGNATURE, Request, source_of
-from modelward_inference.fetch.source import Folder, download
+from modelward_inference.fetch.sources.addresses import shown
+from modelward_inference.fetch.sources.source import Folder, download
 
 SUFFIX = ".sig"
 """Of the signature's address, behind that of the artifact."""
@@ -146,7 +146,7 @@ class Check:
 def address_of(uri: str) -> str:
     """Where the signature of an artifact lies."""
     if uri.lower().startswith("s3:"):
-        from modelward_inference.fetch import s3
+        from modelward_inference.fetch.sources import s3
 
         return s3.without_version(uri)[0].rstrip("/") + SUFFIX
     parts = urlsplit(uri)

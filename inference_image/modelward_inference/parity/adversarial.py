@@ -18,8 +18,8 @@ from modelward_inference.artifact.bundle import Refusal
 from modelward_inference.engine.refusals import FOUND
 from modelward_inference.parity import golden, points
 from modelward_inference.parity.golden import GoldenRows
-from modelward_inference.runtimes import columns, thresholds
 from modelward_inference.runtimes.base import Model
+from modelward_inference.runtimes.estimators import columns, thresholds
 
 Rows = Mapping[str, Array]
 Answer = dict[str, Array] | None

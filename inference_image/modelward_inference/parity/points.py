@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from modelward_inference.runtimes import columns
+from modelward_inference.runtimes.estimators import columns
 
 MOST = 12
 """Of one column; of more, as many evenly spaced."""

@@ -26,7 +26,7 @@ from modelward_inference.protocol.messages import (
 )
 from modelward_inference.protocol.tensors import MAX_DIMENSIONS, from_json, kind_of, shown, to_json, written
 from modelward_inference.runtimes.base import PREDICT
-from modelward_inference.runtimes.columns import INPUT
+from modelward_inference.runtimes.estimators.columns import INPUT
 
 QUICK = 32 << 10
 """Bytes: as many numbers are looked at one by one in half a millisecond."""

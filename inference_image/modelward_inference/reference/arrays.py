@@ -12,7 +12,7 @@ from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference import sparse
 from modelward_inference.reference.source import Chunk, Column, chunk_rows, columns_of, joined_columns
 from modelward_inference.reference.types import Type, type_of
-from modelward_inference.runtimes.columns import INPUT
+from modelward_inference.runtimes.estimators.columns import INPUT
 
 
 class ColumnsSource:

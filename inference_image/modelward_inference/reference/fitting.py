@@ -16,7 +16,7 @@ from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Source, Table, columns_of, joined_columns, tensors_of
 from modelward_inference.reference.types import DATATYPES, type_of
-from modelward_inference.runtimes.columns import INPUT
+from modelward_inference.runtimes.estimators.columns import INPUT
 
 Tensors = dict[str, Array]
 

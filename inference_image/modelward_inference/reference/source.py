@@ -11,7 +11,7 @@ from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Tensor
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.types import DATATYPES, Type, joined, type_of
-from modelward_inference.runtimes.columns import INPUT
+from modelward_inference.runtimes.estimators.columns import INPUT
 
 MOST_ROWS: Final = 1 << 16
 MOST_CELLS: Final = 1 << 21

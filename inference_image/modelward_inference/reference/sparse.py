@@ -13,7 +13,7 @@ from modelward_inference.artifact.arrays import Array
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.reference.source import Chunk, Column, chunk_rows
 from modelward_inference.reference.types import Type
-from modelward_inference.runtimes.columns import INPUT
+from modelward_inference.runtimes.estimators.columns import INPUT
 
 FEW = 64
 """Rows by which it is told what absent entries are."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from modelward_inference.artifact.arrays import DTYPES, Array, tensor_of, texts
 from modelward_inference.artifact.bundle import Signature, Tensor
-from modelward_inference.runtimes import categories
 from modelward_inference.runtimes.base import PREDICT, PREDICT_PROBA
-from modelward_inference.runtimes.columns import INPUT
+from modelward_inference.runtimes.estimators import categories
+from modelward_inference.runtimes.estimators.columns import INPUT
 
 
 class BoosterModel(ABC):

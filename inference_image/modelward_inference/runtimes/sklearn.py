@@ -16,7 +16,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.runtimes import unpickled
 from modelward_inference.runtimes.base import Model
-from modelward_inference.runtimes.estimator import EstimatorModel
+from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
 
 def load(path: Path, signature: Signature | None = None, width: int | None = None) -> Model:

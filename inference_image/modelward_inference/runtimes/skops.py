@@ -16,7 +16,7 @@ from modelward_inference.artifact import unpacked
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.errors import ArtifactCorrupt, ModelUnsupported
 from modelward_inference.runtimes import filereaders, rawtrees
-from modelward_inference.runtimes.estimator import EstimatorModel
+from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
 TRUSTED_CLASSES = frozenset({
     "collections.OrderedDict",

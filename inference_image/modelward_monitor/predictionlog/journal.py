@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import orjson
 
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Run
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Run
 from modelward_monitor.predictionlog import mark as marks
 from modelward_monitor.predictionlog.mark import Mark
 from modelward_monitor.predictionlog.segments import Raw, Segment, Segments, records, size_of

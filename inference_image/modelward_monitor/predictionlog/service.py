@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
-from modelward_monitor.counter import State
+from modelward_monitor.counting.counter import State
 from modelward_monitor.predictionlog.journal import Journal
 from modelward_monitor.predictionlog.mark import DAMAGED, Mark
 from modelward_monitor.predictionlog.segments import Segments

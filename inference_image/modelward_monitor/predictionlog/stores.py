@@ -121,7 +121,7 @@ class S3:
 
     def __init__(self, bucket: str, prefix: str) -> None:
         # Imported only where it is wanted: it takes 30 MB.
-        from modelward_inference.fetch.s3 import client
+        from modelward_inference.fetch.sources.s3 import client
 
         self._bucket, self._prefix = bucket, prefix
         self._client = client()
@@ -182,7 +182,7 @@ class S3:
             raise StoreError("Away", f"{self._uri}: the transfer broke off: {error}") from None
 
     def _told(self, code: str, error: Exception) -> tuple[str, str]:
-        from modelward_inference.fetch.s3 import DENIED  # with the client, which is there by now
+        from modelward_inference.fetch.sources.s3 import DENIED  # with the client, which is there by now
 
         if code in DENIED:
             what = (

@@ -21,10 +21,10 @@ from modelward.batches.drift import DriftAsked
 from modelward.batches.run import About, Run, Used
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import claims, pod_template
-from modelward.revisions import init_containers as steps
-from modelward.revisions.cache_mounts import WRITERS
 from modelward.revisions.deployment import BUNDLE_DIR
+from modelward.revisions.pods import claims, pod_template
+from modelward.revisions.pods import init_containers as steps
+from modelward.revisions.pods.cache_mounts import WRITERS
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds, share
 

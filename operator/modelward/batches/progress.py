@@ -14,8 +14,8 @@ from modelward.batches.run import FAILED, SUCCEEDED, About, Counts, Ended, RunFa
 from modelward.facts import PodFacts, WorkloadFacts
 from modelward.kube.ends import Ending, ending_of, has_ended
 from modelward.net.untrusted import quoted
-from modelward.revisions.artifact import artifacts_of
-from modelward.revisions.diagnosis import Cures, Problem, problem_of_pods, rejected
+from modelward.revisions.health.diagnosis import Cures, Problem, problem_of_pods, rejected
+from modelward.revisions.observed.artifact import artifacts_of
 from modelward.values.times import read_time
 
 GRACE: Final = 20.0

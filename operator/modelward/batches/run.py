@@ -13,7 +13,7 @@ from modelward.api import names
 from modelward.api.asked import said
 from modelward.api.batchinference import BatchInference
 from modelward.batches.drift import DriftEntry, Judging
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, Text, known, known_text
 

@@ -28,9 +28,9 @@ from modelward.lineage.facets import (
     plain,
     source_code,
 )
-from modelward.retraining import run as runs
-from modelward.retraining.run import Run
-from modelward.retraining.run_object import read_run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Run
+from modelward.retraining.persistence.run_object import read_run
 from modelward.values.times import read_time
 
 START, COMPLETE, FAIL, ABORT = "START", "COMPLETE", "FAIL", "ABORT"

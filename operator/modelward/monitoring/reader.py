@@ -24,7 +24,7 @@ from modelward.monitoring.pooling import Pool
 from modelward.monitoring.status import Monitored, PodMonitor
 from modelward.monitoring.windows import Book, Look, Window, WindowSettings
 from modelward.net.untrusted import quoted
-from modelward.revisions.ownership import belongs_to, claim_of_another
+from modelward.revisions.observed.ownership import belongs_to, claim_of_another
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds
 from modelward_drift.counting.reading import Reading

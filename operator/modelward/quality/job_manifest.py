@@ -21,9 +21,9 @@ from modelward.quality.evaluation import (
     evaluation,
 )
 from modelward.quality.measured import Cohort
-from modelward.revisions import claims
-from modelward.revisions import init_containers as steps
-from modelward.revisions.cache_mounts import WRITERS
+from modelward.revisions.pods import claims
+from modelward.revisions.pods import init_containers as steps
+from modelward.revisions.pods.cache_mounts import WRITERS
 from modelward.values.durations import seconds
 from modelward.values.hashing import content_hash
 from modelward.values.stored import Stored, known_text

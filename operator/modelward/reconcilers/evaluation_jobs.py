@@ -18,9 +18,9 @@ from modelward.net.untrusted import quoted
 from modelward.quality import kept as quality_kept
 from modelward.quality.measured import Problem
 from modelward.retraining.triggers.job import CONFLICT, GRACE
-from modelward.revisions.diagnosis import Cures, problem_of_pods
-from modelward.revisions.ownership import is_pod_of_job
-from modelward.revisions.workloads import pod_facts
+from modelward.revisions.health.diagnosis import Cures, problem_of_pods
+from modelward.revisions.observed.ownership import is_pod_of_job
+from modelward.revisions.observed.workloads import pod_facts
 from modelward.values.times import read_time
 
 log = logging.getLogger(__name__)

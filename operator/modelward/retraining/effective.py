@@ -19,9 +19,9 @@ import msgspec
 from modelward.api.modelregistry import ModelRegistry
 from modelward.models.references import kind_of
 from modelward.models.resolved import Resolution, Resolved, recorded, show
-from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Registration
-from modelward.retraining.run_object import (
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Registration
+from modelward.retraining.persistence.run_object import (
     is_deleted,
     read_artifact,
     read_run,

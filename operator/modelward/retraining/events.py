@@ -5,8 +5,8 @@ from typing import Any
 
 from modelward.api import conditions
 from modelward.drift.verdicts import DRIFTED, Verdict
-from modelward.retraining import run as runs
-from modelward.retraining.run import Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Run
 from modelward.values.times import show_time
 from modelward.values.transition import Transition
 

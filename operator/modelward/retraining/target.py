@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from modelward.drift.verdicts import Verdict
 from modelward.quality.measured import Kept
 from modelward.quality.parity_found import ParityKept
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.lifecycle.run import Artifact, Run
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import KIND as TARGET
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube import manifests as common
-from modelward.revisions.diagnosis import Problem, clipped
+from modelward.revisions.health.diagnosis import Problem, clipped
 from modelward.runtimes.runtime import MODELWARD
 
 API_VERSION: Final = "autoscaling/v2"

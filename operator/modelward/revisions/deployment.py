@@ -14,7 +14,9 @@ from modelward.kube import manifests as common
 from modelward.models.resolved import ResolvedModel
 from modelward.net.untrusted import in_header
 from modelward.platform import Platform
-from modelward.revisions import (
+from modelward.revisions import restart
+from modelward.revisions.naming import revision_name
+from modelward.revisions.pods import (
     cache_mounts,
     claims,
     features,
@@ -23,12 +25,10 @@ from modelward.revisions import (
     monitor_container,
     pod_template,
     prediction_log,
-    restart,
     tracing,
 )
-from modelward.revisions import init_containers as steps
-from modelward.revisions.monitor_container import plain
-from modelward.revisions.naming import revision_name
+from modelward.revisions.pods import init_containers as steps
+from modelward.revisions.pods.monitor_container import plain
 from modelward.runtimes.runtime import MODELWARD
 from modelward.values.durations import seconds, share
 from modelward.values.hashing import content_hash

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelward.facts import PAUSED, PROGRESSING, Observed, WorkloadFacts
-from modelward.revisions import pod_volumes
-from modelward.revisions.diagnosis import FORMAT_NOT_ALLOWED, Problem, diagnose
+from modelward.revisions.health import pod_volumes
+from modelward.revisions.health.diagnosis import FORMAT_NOT_ALLOWED, Problem, diagnose
 from modelward.values.stored import known_text
 
 RETRY, SKIP = "retry", "skip"

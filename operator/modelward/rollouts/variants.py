@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelward.facts import Arm, Observed, RouteTable, VariantFacts
-from modelward.revisions.diagnosis import SERVER_MEMORY_FIELD, diagnose
+from modelward.revisions.health.diagnosis import SERVER_MEMORY_FIELD, diagnose
 
 
 def arms_of_variants(observed: Observed) -> Iterator[Arm]:

@@ -12,8 +12,8 @@ from modelward.api.modeldeployment import ModelDeployment, ParentReference
 from modelward.facts import GatewayFacts, RevisionFacts, RouterFacts
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.resources import DEPLOYMENTS, PODS, SERVICES
-from modelward.revisions.ownership import belongs_to, is_pod_of
-from modelward.revisions.workloads import label, workload_facts
+from modelward.revisions.observed.ownership import belongs_to, is_pod_of
+from modelward.revisions.observed.workloads import label, workload_facts
 from modelward.routing import routers
 from modelward.routing.envoy import objects as router_objects
 from modelward.routing.envoy.probe import RouterProbe

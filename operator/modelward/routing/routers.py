@@ -22,7 +22,7 @@ from modelward.kube.resources import (
     Resource,
 )
 from modelward.platform import Platform
-from modelward.revisions.ownership import is_ours
+from modelward.revisions.observed.ownership import is_ours
 from modelward.routing.envoy import certificate
 from modelward.routing.envoy import objects as router_objects
 from modelward.routing.gateway import route

@@ -23,8 +23,8 @@ from modelward_batch.spec import Asked
 from modelward_drift.profiles.reference import FILE, Reference
 from modelward_inference import make_reference
 from modelward_inference.capture.wire import Batch
-from modelward_monitor import counter
-from modelward_monitor.arrivals import Arrival
+from modelward_monitor.counting import counter
+from modelward_monitor.counting.arrivals import Arrival
 from unit.inference.models import case, customers
 
 from .worlds import Dying, Killed, World, bundle_of

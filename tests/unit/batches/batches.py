@@ -9,7 +9,7 @@ from modelward.api.modeldeployment import Model
 from modelward.batches.job_manifest import RunModel
 from modelward.batches.progress import facts_of
 from modelward.batches.run import About, RunFacts, Used
-from modelward.revisions.workloads import pod_facts
+from modelward.revisions.observed.workloads import pod_facts
 
 CREATED = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
 DAY = 86400.0

@@ -12,7 +12,7 @@ from modelward.batches.run import Counts, Ended, Handled, Memory, RunFacts
 from modelward.reconcilers.batchinference.events import transitions
 from modelward.reconcilers.batchinference.plan import Plan, entry_of
 from modelward.reconcilers.batchinference.status import State, build_status
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 from unit.batches.batches import CREATED, DAY, NIGHTLY, USED, about, batch
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/batchinferences.modelward.io.yaml").read_text())

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from modelward.api.driftpolicy import parse
-from modelward.retraining import run as runs
-from modelward.retraining.start import kind_of
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.start import kind_of
 
 ROOT = Path(__file__).parents[3]
 PAGES = {

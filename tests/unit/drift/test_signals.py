@@ -12,11 +12,11 @@ from modelward.drift import registry
 from modelward.drift.signal import Kind, Sight, Signal, read_signal, show_signal
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, PENDING, Verdict, holding, to_retrain_for, verdict_on
 from modelward.monitoring.windows import Look
+from modelward.retraining.conditions.status import TargetState, build_status
 from modelward.retraining.events import verdict_transitions
-from modelward.retraining.memory import read_memory, show_memory
-from modelward.retraining.run import Artifact
-from modelward.retraining.start import begin, knows
-from modelward.retraining.status import TargetState, build_status
+from modelward.retraining.lifecycle.run import Artifact
+from modelward.retraining.lifecycle.start import begin, knows
+from modelward.retraining.persistence.memory import read_memory, show_memory
 from modelward.retraining.target import Answered, Memory, TargetFacts
 
 from .test_verdicts import AMOUNT, COLOUR, SCORE, look, policy, seen

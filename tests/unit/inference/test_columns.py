@@ -35,7 +35,7 @@ from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.parity import golden
 from modelward_inference.protocol.messages import InferRequest, InferResponse, Input, RequestError
-from modelward_inference.runtimes import estimator
+from modelward_inference.runtimes.estimators import estimator
 
 pytestmark = pytest.mark.unit
 

@@ -18,8 +18,8 @@ from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.compile import choose, converters, exact
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.parity import golden
-from modelward_inference.runtimes import estimator
 from modelward_inference.runtimes.base import Model
+from modelward_inference.runtimes.estimators import estimator
 
 from .models import CASES, Case, Doubled, case, lgbm
 

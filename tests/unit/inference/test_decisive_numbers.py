@@ -24,7 +24,7 @@ from modelward_inference.errors import ModelUnsupported
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.parity import adversarial
 from modelward_inference.protocol.messages import InferRequest, Input, RequestError
-from modelward_inference.runtimes import estimator as estimators
+from modelward_inference.runtimes.estimators import estimator as estimators
 
 pytestmark = pytest.mark.unit
 

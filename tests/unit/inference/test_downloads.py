@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from modelward_inference import errors
-from modelward_inference.fetch import network, source
-from modelward_inference.fetch.http import HttpSource
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.s3 import S3Source
+from modelward_inference.fetch.sources import network, source
+from modelward_inference.fetch.sources.http import HttpSource
+from modelward_inference.fetch.sources.s3 import S3Source
 from threaded import answering
 
 from .artifacts import digest

@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from modelward_inference.compile import exact
-from modelward_inference.runtimes import thresholds
+from modelward_inference.runtimes.estimators import thresholds
 from parity import judged
 from parity.drawn import Drawn
 

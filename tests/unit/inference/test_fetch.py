@@ -12,8 +12,9 @@ import pytest
 from modelward_inference import errors
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.compile import build
-from modelward_inference.fetch import obtain, source
+from modelward_inference.fetch import obtain
 from modelward_inference.fetch.run import Request, fetch
+from modelward_inference.fetch.sources import source
 from threaded import answering
 
 from .artifacts import digest, estimator, lightgbm_file, onnx, pickled, skops_file, xgboost_file, zipped

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from modelward_inference import errors
-from modelward_inference.fetch import folders, obtain, pvc, run
+from modelward_inference.fetch import obtain, run
 from modelward_inference.fetch.limits import DEFAULT, Limits
-from modelward_inference.fetch.source import Entry, Folder, FolderChanged, Part, Source, TransientError
+from modelward_inference.fetch.sources import folders, pvc
+from modelward_inference.fetch.sources.source import Entry, Folder, FolderChanged, Part, Source, TransientError
 
 from .artifacts import onnx, tar_of
 

@@ -15,8 +15,8 @@ from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.errors import ModelUnsupported
 from modelward_inference.protocol.messages import InferRequest, Input, RequestError
 from modelward_inference.protocol.names import Names
-from modelward_inference.runtimes import estimator as estimators
-from modelward_inference.runtimes.estimator import EstimatorModel
+from modelward_inference.runtimes.estimators import estimator as estimators
+from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
 pytestmark = pytest.mark.unit
 

@@ -33,7 +33,7 @@ from modelward_inference.compile import converters, scores, timing
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.parity.golden import SCORES
 from modelward_inference.runtimes.base import Model
-from modelward_inference.runtimes.estimator import EstimatorModel
+from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
 WORDS = ["good", "bad", "film", "plot", "a", "great", "café", "not"]
 

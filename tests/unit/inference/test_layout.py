@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from modelward_inference import cli, errors
-from modelward_inference.fetch import source
 from modelward_inference.fetch.layout import Layout, obtained
 from modelward_inference.fetch.limits import Limits
 from modelward_inference.fetch.run import Request
+from modelward_inference.fetch.sources import source
 
 from .artifacts import digest, tar_of, zipped
 

@@ -9,7 +9,7 @@ import pytest
 
 from modelward_inference import errors
 from modelward_inference.artifact.bundle import BESIDE, GOLDEN, MANIFEST, REFERENCE, Manifest
-from modelward_inference.fetch import beside
+from modelward_inference.fetch.contents import beside
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.reference.store import load_reference
 from modelward_inference.training import contents

@@ -12,8 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from modelward_inference import errors
-from modelward_inference.fetch import s3
 from modelward_inference.fetch.run import Request, fetch
+from modelward_inference.fetch.sources import s3
 
 from .artifacts import estimator, pickled, rows, skops_file, xgboost_file, zipped
 from .test_compile import Volume

@@ -9,7 +9,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
-from modelward_inference.runtimes import estimator, mixed
+from modelward_inference.runtimes.estimators import estimator, mixed
 
 
 def columns(rows: int = 3) -> list[Any]:

@@ -25,7 +25,8 @@ import pytest
 from localcluster.progress import wait_for
 from modelward_inference import errors
 from modelward_inference.artifact.receipt import Receipt
-from modelward_inference.fetch import folders, mlflow, obtain, run, source
+from modelward_inference.fetch import obtain, run
+from modelward_inference.fetch.sources import folders, mlflow, source
 from threaded import answering
 
 from .artifacts import onnx, xgboost_file

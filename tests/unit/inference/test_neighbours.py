@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from modelward_inference import runtimes
 from modelward_inference.compile import convert
 from modelward_inference.compile.build import Known, build
-from modelward_inference.runtimes.estimator import EstimatorModel
+from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
 pytestmark = pytest.mark.unit
 

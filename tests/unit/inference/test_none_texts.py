@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
 import modelward_inference
-from modelward_inference.runtimes import nones
-from modelward_inference.runtimes.estimator import EstimatorModel
+from modelward_inference.runtimes.estimators import nones
+from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
 pytestmark = pytest.mark.unit
 

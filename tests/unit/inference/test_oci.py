@@ -16,8 +16,9 @@ import pytest
 
 from modelward_inference import errors
 from modelward_inference.artifact.receipt import Receipt
-from modelward_inference.fetch import cache, obtain, oci, registry, run, source
+from modelward_inference.fetch import cache, obtain, run
 from modelward_inference.fetch.limits import DEFAULT, Limits
+from modelward_inference.fetch.sources import oci, registry, source
 from threaded import answering
 
 from .artifacts import onnx, pickled, tar_of, xgboost_file

@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper
 import modelward_inference
 from modelward_inference import errors
 from modelward_inference.artifact import archive, formats
-from modelward_inference.fetch import packed
+from modelward_inference.fetch.contents import packed
 from modelward_inference.fetch.limits import Limits
 from modelward_inference.fetch.run import Request, fetch
 from modelward_inference.runtimes.base import Model

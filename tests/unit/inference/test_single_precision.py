@@ -10,7 +10,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from modelward_inference.runtimes.columns import inputs_of
+from modelward_inference.runtimes.estimators.columns import inputs_of
 from parity.drawn import Drawn
 from parity.judged import judge
 

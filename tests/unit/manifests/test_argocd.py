@@ -15,9 +15,9 @@ from builders import container, observed, owner, pod, revision, router
 from gitops.tools import ArgoCd, Judge, RefusedError, Verdict
 from modelward.facts import Observed, RouterPodFacts
 from modelward.reconcilers.modeldeployment.status import build_status
-from modelward.retraining.run import Artifact, Run
-from modelward.retraining.run_object import run_status
-from modelward.revisions.diagnosis import Problem
+from modelward.retraining.lifecycle.run import Artifact, Run
+from modelward.retraining.persistence.run_object import run_status
+from modelward.revisions.health.diagnosis import Problem
 from modelward.rollouts.decision import decide
 
 ARGOCD = Path(__file__).parents[3] / "manifests" / "argocd"

@@ -10,9 +10,9 @@ from modelward_drift.counting.counts import quality
 from modelward_drift.counting.reading import Intake
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.capture.wire import Batch
-from modelward_monitor import held
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import MAX_RUNS, Plan, State, begin, take, with_reference
+from modelward_monitor.counting import held
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import MAX_RUNS, Plan, State, begin, take, with_reference
 
 from .worlds import SIGNATURE, batch, reference
 
@@ -153,7 +153,7 @@ def test_without_a_bundle_the_first_rows_with_both_sides_are_the_signature() -> 
 
 
 def test_where_rows_are_large_learning_ends_early_and_a_huge_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelward_monitor.counter.MAX_BYTES", 20_000)
+    monkeypatch.setattr("modelward_monitor.counting.counter.MAX_BYTES", 20_000)
     huge = changed(2, city=objects("a" * 30_000, "b"))
     state = after(huge, batch(2, 50), state=begin("e"), plan=Plan(SIGNATURE, (), 10_000))
     assert (state.intake.refused, state.held.rows) == (2, 50)

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from modelward_inference.protocol.messages import RequestError
-from modelward_monitor.logger import arrival
+from modelward_monitor.endpoints.logger import arrival
 
 REQUEST, RESPONSE = (f"org.kubeflow.serving.inference.{each}" for each in ("request", "response"))
 ONE: Any = {"input": ("x",), "output": ("y",)}

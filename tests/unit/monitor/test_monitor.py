@@ -12,15 +12,16 @@ from prometheus_client import generate_latest
 from modelward_drift.counting.reading import Intake
 from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch
-from modelward_monitor import counter, metrics
 from modelward_monitor.answered import Answered
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Plan
-from modelward_monitor.intake import MAX_BODY
-from modelward_monitor.intake import Intake as Socket
+from modelward_monitor.counting import counter
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Plan
+from modelward_monitor.counting.windows import Windows
+from modelward_monitor.endpoints import metrics
+from modelward_monitor.endpoints.intake import MAX_BODY
+from modelward_monitor.endpoints.intake import Intake as Socket
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.store import Store, put_file
-from modelward_monitor.windows import Windows
 
 from .worlds import DEADLINE, SIGNATURE, Sender, batch, read_frame, reference
 

@@ -14,8 +14,8 @@ from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.artifact.features import Layout
 from modelward_inference.capture.wire import Batch
 from modelward_inference.protocol.messages import RequestError
-from modelward_monitor.arrivals import Arrival, tabulate
-from modelward_monitor.placing import fitted
+from modelward_monitor.counting.arrivals import Arrival, tabulate
+from modelward_monitor.counting.placing import fitted
 
 from .worlds import MonitorProcess, send, write_bundle
 

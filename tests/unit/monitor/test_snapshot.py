@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from modelward_inference.capture.wire import Batch
-from modelward_monitor import snapshot
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Plan, State, begin, take
-from modelward_monitor.snapshot import SnapshotError
+from modelward_monitor.counting import snapshot
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Plan, State, begin, take
+from modelward_monitor.counting.snapshot import SnapshotError
 from modelward_monitor.store import ASIDE, SNAPSHOT, Store
 
 from .worlds import SIGNATURE, batch, reference

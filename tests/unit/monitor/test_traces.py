@@ -12,7 +12,7 @@ from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch
 from modelward_inference.errors import InvalidConfiguration
 from modelward_monitor import traces
-from modelward_monitor.counter import MAX_RUNS, Run, State
+from modelward_monitor.counting.counter import MAX_RUNS, Run, State
 from modelward_monitor.traces import SpanCounts, Traces
 from modelward_telemetry.exporter import CAPACITY
 from modelward_telemetry.spans import CONSUMER, SERVER, Span

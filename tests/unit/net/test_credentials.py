@@ -21,7 +21,7 @@ from modelward.monitoring.client import Answer, Monitors
 from modelward.net.body import open_session
 from modelward.net.credentials import Credentials, NoCredentialError
 from modelward.net.pods import AT_ONCE_BYTES
-from modelward.revisions.workloads import pod_facts
+from modelward.revisions.observed.workloads import pod_facts
 from modelward.rollouts.evidence.scrape import Scraper
 from modelward_auth import keys, messages
 from modelward_auth.keys import Agreement, KeyPair

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 
 from modelward.net.untrusted import MAX_DEPTH, MAX_DIGITS, MAX_ITEMS, QUOTED, bare, decoded, in_header, quoted
-from modelward.retraining.report import ReportError, read_report
+from modelward.retraining.lifecycle.report import ReportError, read_report
 
 
 def nested(depth: int, opening: str = "[", closing: str = "]") -> str:

@@ -17,7 +17,7 @@ from modelward.models.following import Said, Trouble
 from modelward.models.resolved import Resolved, ResolvedModel
 from modelward.reconcilers.batchinference.observe import model_of
 from modelward.revisions.deployment import Shape
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 from modelward.revisions.record import record
 from unit.batches.batches import batch
 

@@ -16,8 +16,8 @@ from modelward.quality.parity_found import ParityFound, ParityKept
 from modelward.quality.parity_job import parity_basis
 from modelward.reconcilers.driftpolicy.elsewhere import STOP_WITHIN
 from modelward.reconcilers.driftpolicy.reconcile import RESULTS
-from modelward.retraining.going import read_going
-from modelward.retraining.run import ASKED, BROKE, SUCCEEDED, WAITS, WORKING, Outcome
+from modelward.retraining.lifecycle.run import ASKED, BROKE, SUCCEEDED, WAITS, WORKING, Outcome
+from modelward.retraining.persistence.going import read_going
 from modelward.retraining.triggers.trigger import Order
 from property.retraining_world import BY_WEBHOOK, RETRAIN, World
 

@@ -98,7 +98,7 @@ async def test_what_is_as_it_should_be_is_not_rendered_again(writes_status: bool
     rendering = (
         "routing/envoy/bootstrap.py",
         "routing/envoy/routes.py",
-        "revisions/init_containers.py",
+        "revisions/pods/init_containers.py",
         "kube/diff.py",
     )
     assert [file for file in counted if file.endswith(rendering)] == []

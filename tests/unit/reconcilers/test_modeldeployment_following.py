@@ -18,7 +18,7 @@ from modelward.reconcilers.modeldeployment.events import transitions
 from modelward.reconcilers.modeldeployment.following import unresolved_status
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.retraining.effective import Effective
-from modelward.retraining.run import Artifact
+from modelward.retraining.lifecycle.run import Artifact
 from modelward.rollouts.decision import decide
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())

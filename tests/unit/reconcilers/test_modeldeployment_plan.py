@@ -16,7 +16,8 @@ from modelward.kube.diff import stamped
 from modelward.kube.resources import Resource, resource_of
 from modelward.reconcilers.modeldeployment.plan import Converged, Plan, plan
 from modelward.revisions import deployment as render_revision
-from modelward.revisions import disruption, identity
+from modelward.revisions import disruption
+from modelward.revisions.pods import identity
 from modelward.revisions.record import record, router_record
 from modelward.routing import network_policies as network
 from modelward.routing.envoy import objects as render_router

@@ -12,7 +12,7 @@ from modelward.api.rollout import CANARY, SHADOW, Rollout, Shadow, Step
 from modelward.facts import Arm, Clock, Observed, PodFacts, Progress, Promotion, RevisionFacts, VariantFacts
 from modelward.reconcilers.modeldeployment.assessment import patience_left
 from modelward.reconcilers.modeldeployment.status import build_status, is_urgent
-from modelward.revisions.diagnosis import PATIENCE, Problem, diagnose
+from modelward.revisions.health.diagnosis import PATIENCE, Problem, diagnose
 from modelward.rollouts.decision import decide
 
 A, B, C, D = "fraud-a", "fraud-b", "fraud-c", "fraud-d"

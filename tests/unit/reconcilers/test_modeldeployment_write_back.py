@@ -21,7 +21,7 @@ from modelward.reconcilers.modeldeployment.events import transitions
 from modelward.reconcilers.modeldeployment.status import build_status
 from modelward.reconcilers.modeldeployment.write_back import Due, Told, due, told
 from modelward.retraining.effective import Accepted, Effective
-from modelward.retraining.run import Artifact, Registration
+from modelward.retraining.lifecycle.run import Artifact, Registration
 from modelward.rollouts.decision import decide
 
 CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())

@@ -25,7 +25,7 @@ from modelward.monitoring.reader import Monitoring
 from modelward.reconcilers.driftpolicy.reconcile import ASK_EVERY
 from modelward.reconcilers.loop import Controller
 from modelward.reconcilers.modeldeployment.reconcile import Outcome
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 from modelward.retraining.triggers.polled import PolledTrigger
 from modelward.retraining.triggers.trigger import Order
 from modelward.rollouts.evidence.collector import LOOK_EVERY, EvidenceCollector

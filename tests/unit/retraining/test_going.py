@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from modelward.api.names import ANNOTATION_GOING
-from modelward.retraining import run as runs
-from modelward.retraining.going import LARGEST, read_going, show_going
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Run
+from modelward.retraining.persistence.going import LARGEST, read_going, show_going
 
 
 def going(number: int, handle: str | None = None) -> Run:

@@ -9,10 +9,10 @@ from api_schema import fits
 from modelward.quality.measured import Problem
 from modelward.quality.parity_found import ColumnParity, Example, ParityFound, ParityKept
 from modelward.quality.parity_job import parity_basis
+from modelward.retraining.conditions.parity_status import of_this_spec
+from modelward.retraining.conditions.status import TargetState, Told, build_status
 from modelward.retraining.events import health_transitions
-from modelward.retraining.memory import read_memory, show_memory
-from modelward.retraining.parity_status import of_this_spec
-from modelward.retraining.status import TargetState, Told, build_status
+from modelward.retraining.persistence.memory import read_memory, show_memory
 from modelward.retraining.target import Memory
 from modelward.statusmetrics import StatusMetrics
 from modelward.values.times import read_time, show_time

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from modelward.api.driftpolicy import DriftPolicy, parse
-from modelward.retraining import run as runs
-from modelward.retraining.progress import (
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.progress import (
     ASK,
     START,
     advance,
@@ -18,7 +18,7 @@ from modelward.retraining.progress import (
     settled,
     unacceptable,
 )
-from modelward.retraining.run import Artifact, Holdout, Outcome, Registration, Report, Run
+from modelward.retraining.lifecycle.run import Artifact, Holdout, Outcome, Registration, Report, Run
 from modelward.retraining.target import Memory, Rejected, RolloutFacts, TargetFacts
 
 NOW = 1_767_225_600.0

@@ -11,9 +11,9 @@ from modelward.drift.quality_signals import SOURCE
 from modelward.drift.verdicts import verdict_on
 from modelward.monitoring.windows import Look
 from modelward.quality.measured import Kept, Measured, Problem, Reference, Value, cohort_of
+from modelward.retraining.conditions.status import TargetState, build_status
 from modelward.retraining.events import health_transitions
-from modelward.retraining.memory import read_memory, show_memory
-from modelward.retraining.status import TargetState, build_status
+from modelward.retraining.persistence.memory import read_memory, show_memory
 from modelward.retraining.target import Memory
 from unit.drift.test_verdicts import policy
 

@@ -10,10 +10,10 @@ from modelward.models.following import Said, Trouble
 from modelward.models.resolved import Resolved
 from modelward.models.write_back import Registered
 from modelward.models.write_back import registered as registered_version
-from modelward.retraining import run as runs
 from modelward.retraining.effective import Accepted
-from modelward.retraining.registered import WAITING, registered
-from modelward.retraining.run import Artifact, Outcome, Registration, Report
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.registered import WAITING, registered
+from modelward.retraining.lifecycle.run import Artifact, Outcome, Registration, Report
 
 REFERENCE = "models:/fraud/7"
 ASKED = Model("models:/fraud@champion")

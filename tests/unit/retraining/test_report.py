@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from modelward.retraining.report import ReportError, read_report
-from modelward.retraining.run import Artifact, Holdout
+from modelward.retraining.lifecycle.report import ReportError, read_report
+from modelward.retraining.lifecycle.run import Artifact, Holdout
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 URI = "s3://models/fraud/5/fraud.tar"

@@ -7,9 +7,9 @@ import pytest
 
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import DRIFTED, Judged, Verdict
-from modelward.retraining.memory import read_memory, show_memory
-from modelward.retraining.run import Artifact
-from modelward.retraining.start import Step, begin, busy_with, knows
+from modelward.retraining.lifecycle.run import Artifact
+from modelward.retraining.lifecycle.start import Step, begin, busy_with, knows
+from modelward.retraining.persistence.memory import read_memory, show_memory
 from modelward.retraining.target import Answered, Ended, Memory, TargetFacts
 
 NOW = 1_767_225_600.0

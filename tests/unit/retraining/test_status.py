@@ -11,13 +11,13 @@ import yaml
 from api_schema import fits
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, UNKNOWN, Judged, Recent, Verdict
-from modelward.retraining import run as runs
+from modelward.retraining.conditions.status import TargetState, build_status
 from modelward.retraining.events import health_transitions, run_transitions, verdict_transitions
-from modelward.retraining.legacy import legacy_memory, legacy_run
-from modelward.retraining.memory import load_memory, memory_manifest, memory_name
-from modelward.retraining.run import Artifact, Run
-from modelward.retraining.start import knows
-from modelward.retraining.status import TargetState, build_status
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Run
+from modelward.retraining.lifecycle.start import knows
+from modelward.retraining.persistence.legacy import legacy_memory, legacy_run
+from modelward.retraining.persistence.memory import load_memory, memory_manifest, memory_name
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
 
 SCHEMA = yaml.safe_load((Path(__file__).parents[3] / "crds/driftpolicies.modelward.io.yaml").read_text())

@@ -5,7 +5,7 @@ from typing import Any
 
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import Judged
-from modelward.retraining.run import Artifact, Run, run_name
+from modelward.retraining.lifecycle.run import Artifact, Run, run_name
 from modelward.retraining.target import TargetFacts
 from modelward.retraining.triggers.job_manifest import job
 

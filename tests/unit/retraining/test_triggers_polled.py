@@ -11,8 +11,8 @@ from modelward.kube.cache import Cache, Key
 from modelward.kube.client import ApiUnreachableError
 from modelward.kube.poller import Poller
 from modelward.reconcilers.driftpolicy.reconcile import PolicyReconciler, _Target
-from modelward.retraining import run as runs
-from modelward.retraining.run import ASKED, SUCCEEDED, WORKING, Outcome, Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import ASKED, SUCCEEDED, WORKING, Outcome, Run
 from modelward.retraining.target import Memory
 from modelward.retraining.triggers.polled import EVERY, PolledTrigger
 from modelward.retraining.triggers.trigger import Order

@@ -10,8 +10,8 @@ from modelward.kube.cache import Cache
 from modelward.kube.resources import MODEL_DEPLOYMENTS, MODEL_REGISTRIES
 from modelward.net.guarded import open_guarded_session
 from modelward.registries.access import Access
-from modelward.retraining.report import ReportError
-from modelward.retraining.run import Artifact, Report, Run
+from modelward.retraining.lifecycle.report import ReportError
+from modelward.retraining.lifecycle.run import Artifact, Report, Run
 from modelward.retraining.triggers.outgoing import NeverError, NotNowError
 from modelward.retraining.triggers.tagged import TAG, TaggedVersion
 from modelward.retraining.triggers.trigger import Order

@@ -17,8 +17,8 @@ from aiohttp import web
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.kube.client import ApiError
 from modelward.net.guarded import open_guarded_session
-from modelward.retraining import run as runs
-from modelward.retraining.run import Artifact, Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.run import Artifact, Run
 from modelward.retraining.target import TargetFacts
 from modelward.retraining.triggers.trigger import Order
 from modelward.retraining.triggers.webhook import WebhookTrigger

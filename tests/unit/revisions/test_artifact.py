@@ -7,7 +7,7 @@ import pytest
 
 from builders import container, observed, owner, pod, revision, router, workload
 from modelward.reconcilers.modeldeployment.status import build_status
-from modelward.revisions.artifact import Artifact, artifacts_of, differing
+from modelward.revisions.observed.artifact import Artifact, artifacts_of, differing
 from modelward.rollouts.decision import decide
 
 DOWNLOADED = {"reason": "Downloaded", "message": "m", "digest": "sha256:a", "size": 1, "format": "sklearn"}

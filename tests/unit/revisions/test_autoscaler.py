@@ -9,7 +9,7 @@ from modelward.api.modeldeployment import Autoscaling
 from modelward.kube.cache import Cache, Key
 from modelward.kube.resources import AUTOSCALERS
 from modelward.revisions.autoscaler import condition, manifest
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 
 EXTERNAL = {"type": "External", "external": {"metric": {"name": "queue"}, "target": {"type": "Value", "value": "30"}}}
 FAST = {"scaleDown": {"stabilizationWindowSeconds": 60}}

@@ -7,7 +7,7 @@ import pytest
 
 from builders import container, observed, owner, pod, revision
 from modelward.api.modeldeployment import Model, SharedCache, Variant
-from modelward.revisions import cache_claims
+from modelward.revisions.health import cache_claims
 from modelward_inference.fetch import cache, report
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from builders import PLATFORM, owner
 from modelward.api.modeldeployment import Model, Monitor, SharedCache
-from modelward.revisions import cache_mounts
 from modelward.revisions import deployment as revision
+from modelward.revisions.pods import cache_mounts
 from modelward.runtimes.runtime import MODELWARD
 from modelward_inference.fetch.bundles import Bundles
 from modelward_inference.fetch.cache import Cache

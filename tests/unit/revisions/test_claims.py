@@ -8,9 +8,9 @@ import pytest
 from builders import PLATFORM, owner
 from modelward.api.modeldeployment import Model, Monitor, PredictionLog, SharedCache
 from modelward.platform import Platform
-from modelward.revisions.cache_mounts import claim_in
-from modelward.revisions.claims import each_once
 from modelward.revisions.deployment import shape
+from modelward.revisions.pods.cache_mounts import claim_in
+from modelward.revisions.pods.claims import each_once
 
 CACHED: Platform = dataclasses.replace(PLATFORM, caches=("shared",))
 

@@ -27,8 +27,8 @@ from modelward.kube import manifests as common
 from modelward.models.resolved import Access, ResolvedModel
 from modelward.platform import Platform
 from modelward.revisions import deployment as revision
-from modelward.revisions import init_containers as steps
-from modelward.revisions import observe
+from modelward.revisions.observed import observe
+from modelward.revisions.pods import init_containers as steps
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import routes as envoy_routes
 from modelward.routing.gateway import route

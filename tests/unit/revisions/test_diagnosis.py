@@ -7,7 +7,7 @@ import pytest
 
 from builders import container, pod, workload
 from modelward.facts import ContainerFacts, PodFacts
-from modelward.revisions.diagnosis import MAX_MESSAGE, diagnose
+from modelward.revisions.health.diagnosis import MAX_MESSAGE, diagnose
 
 FIELD = "spec.resources.limits.memory"
 REPORT = json.dumps({"reason": "DigestMismatch", "message": "it has digest x; pin its digest"})

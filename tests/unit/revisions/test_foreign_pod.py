@@ -17,9 +17,10 @@ from modelward.reconcilers.modeldeployment.assessment import problem_of
 from modelward.reconcilers.modeldeployment.made import Made
 from modelward.reconcilers.modeldeployment.plan import cause_of
 from modelward.revisions import deployment as render
-from modelward.revisions import foreign_pod, observe
-from modelward.revisions.artifact import Artifact, artifacts_of
 from modelward.revisions.deployment import UnknownRuntimeError
+from modelward.revisions.observed import observe
+from modelward.revisions.observed.artifact import Artifact, artifacts_of
+from modelward.revisions.pods import foreign_pod
 from modelward.revisions.record import record
 from modelward.runtime_files import presets
 

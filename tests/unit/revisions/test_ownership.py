@@ -17,11 +17,11 @@ from modelward.kube.resources import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES, R
 from modelward.reconcilers.modeldeployment.apply import Applier, Written
 from modelward.reconcilers.modeldeployment.observe import observe
 from modelward.reconcilers.modeldeployment.plan import plan
-from modelward.retraining.run import Run
+from modelward.retraining.lifecycle.run import Run
 from modelward.retraining.target import TargetFacts
 from modelward.retraining.triggers import job_manifest as retraining
 from modelward.revisions import deployment as revision
-from modelward.revisions.ownership import claim_of_another
+from modelward.revisions.observed.ownership import claim_of_another
 from modelward.routing.envoy import objects as router
 from modelward.routing.observe import RouterObserver
 

@@ -7,8 +7,8 @@ import pytest
 
 from builders import container, observed, pod, revision
 from modelward.facts import Clock, Source
-from modelward.revisions.diagnosis import diagnose
-from modelward.revisions.pod_volumes import (
+from modelward.revisions.health.diagnosis import diagnose
+from modelward.revisions.health.pod_volumes import (
     CLAIM,
     CONFIG_MAP,
     FIELDS,

@@ -14,8 +14,9 @@ from modelward.api.runtime import OwnContainer, Runtime, Tap
 from modelward.facts import RuntimeFacts
 from modelward.reconcilers.modeldeployment.assessment import problem_of
 from modelward.revisions import deployment as render
-from modelward.revisions import foreign_pod, observe
 from modelward.revisions.deployment import UnknownRuntimeError
+from modelward.revisions.observed import observe
+from modelward.revisions.pods import foreign_pod
 from modelward.revisions.record import record
 from modelward.runtime_files import presets
 

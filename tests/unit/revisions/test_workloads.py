@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelward.revisions.workloads import pod_facts, workload_facts
+from modelward.revisions.observed.workloads import pod_facts, workload_facts
 
 
 def test_a_deployment_whose_controller_has_not_seen_the_newest_manifest_is_not_settled() -> None:

@@ -26,7 +26,7 @@ from live_envoy import LiveEnvoy
 from modelward.api.modeldeployment import Router, Tls
 from modelward.api.traffic import Traffic
 from modelward.facts import RouteTable
-from modelward.revisions.diagnosis import diagnose
+from modelward.revisions.health.diagnosis import diagnose
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import objects as router
 from modelward.routing.envoy import probe as routerprobe

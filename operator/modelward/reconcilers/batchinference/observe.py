@@ -23,11 +23,11 @@ from modelward.models.references import kind_of
 from modelward.models.resolved import Resolution, ResolvedModel, as_resolved, resolved_model
 from modelward.registries.choice import chosen
 from modelward.retraining.served import registries_of
-from modelward.revisions import pod_template
-from modelward.revisions.diagnosis import Problem
-from modelward.revisions.ownership import belongs_to, is_pod_of_job
+from modelward.revisions.health.diagnosis import Problem
+from modelward.revisions.observed.ownership import belongs_to, is_pod_of_job
+from modelward.revisions.observed.workloads import pod_facts
+from modelward.revisions.pods import pod_template
 from modelward.revisions.record import asked_in
-from modelward.revisions.workloads import pod_facts
 from modelward.values.durations import seconds
 
 About = Callable[[ModelRegistry, str, float], Said | None]

@@ -15,7 +15,7 @@ from modelward.batches.due import Due, begun, dealt_with_until, due
 from modelward.batches.progress import missing
 from modelward.batches.run import REMEMBERED, Active, Counts, Ended, Entry, Handled, Memory, Run, RunFacts, Used
 from modelward.retraining.schedule import ScheduleError
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 from modelward.values.durations import period
 from modelward.values.times import read_time, show_time
 

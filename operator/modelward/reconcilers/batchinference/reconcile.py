@@ -32,8 +32,8 @@ from modelward.reconcilers.modeldeployment.consents import platform_of
 from modelward.reconcilers.modeldeployment.reconcile import Outcome, soonest
 from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
-from modelward.revisions.diagnosis import Problem
-from modelward.revisions.ownership import belongs_to
+from modelward.revisions.health.diagnosis import Problem
+from modelward.revisions.observed.ownership import belongs_to
 
 log = logging.getLogger(__name__)
 

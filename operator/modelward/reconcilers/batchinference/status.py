@@ -16,7 +16,7 @@ from modelward.api.conditions import Condition
 from modelward.batches.run import FAILED, SUCCEEDED, Entry, Handled, Memory, RunFacts
 from modelward.reconcilers.batchinference import drift_status
 from modelward.reconcilers.batchinference.plan import used_by
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 from modelward.values.times import show_time
 
 PENDING, SCHEDULED, SUSPENDED, RUNNING, COMPLETE, BAD = (

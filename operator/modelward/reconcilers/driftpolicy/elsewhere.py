@@ -16,9 +16,9 @@ from modelward.api.names import ANNOTATION_GOING, FINALIZER_RUN
 from modelward.kube.cache import Cache, Key
 from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import DRIFT_POLICIES
-from modelward.retraining import run as runs
 from modelward.retraining.events import stopped_elsewhere
-from modelward.retraining.going import read_going, show_going
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.persistence.going import read_going, show_going
 from modelward.retraining.triggers.trigger import Order, Trigger, trigger_of
 from modelward.values.transition import Transition
 

@@ -25,7 +25,7 @@ from modelward.reconcilers.driftpolicy.aspects import Aspect, K
 from modelward.reconcilers.evaluation_jobs import ASK_AGAIN, LOOK_AGAIN, NO_EVALUATOR, EvaluationJobs
 from modelward.retraining.schedule import ScheduleError, last_due, next_due
 from modelward.retraining.triggers.job import GRACE
-from modelward.revisions.ownership import belongs_to
+from modelward.revisions.observed.ownership import belongs_to
 from modelward.values.durations import period
 from modelward.values.hashing import content_hash
 

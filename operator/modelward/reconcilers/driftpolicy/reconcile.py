@@ -33,8 +33,8 @@ from modelward.reconcilers.modeldeployment.reconcile import Outcome as Reconcile
 from modelward.reconcilers.modeldeployment.reconcile import soonest
 from modelward.reconcilers.status_writer import write_status
 from modelward.reconcilers.unreadable import tell_unreadable
-from modelward.retraining import progress as policy_run
-from modelward.retraining import run as runs
+from modelward.retraining.conditions.parity_status import of_this_spec
+from modelward.retraining.conditions.status import TargetState, Told, build_status, delayed_run
 from modelward.retraining.events import (
     could_not_be_told,
     health_transitions,
@@ -42,18 +42,26 @@ from modelward.retraining.events import (
     run_transitions,
     verdict_transitions,
 )
-from modelward.retraining.legacy import legacy_run, legacy_targets
-from modelward.retraining.memories import Memories
-from modelward.retraining.memory import is_fresh
-from modelward.retraining.parity_status import of_this_spec
-from modelward.retraining.progress import advance, deleted, effect_of, is_to_be_stopped, recalled, settled, unacceptable
-from modelward.retraining.registered import reference_of, registered
-from modelward.retraining.run import Outcome, Run
-from modelward.retraining.run_object import is_deleted, is_over, read_run
-from modelward.retraining.runs import Runs
+from modelward.retraining.lifecycle import progress as policy_run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.progress import (
+    advance,
+    deleted,
+    effect_of,
+    is_to_be_stopped,
+    recalled,
+    settled,
+    unacceptable,
+)
+from modelward.retraining.lifecycle.registered import reference_of, registered
+from modelward.retraining.lifecycle.run import Outcome, Run
+from modelward.retraining.lifecycle.start import begin, busy_with, knows
+from modelward.retraining.persistence.legacy import legacy_run, legacy_targets
+from modelward.retraining.persistence.memories import Memories
+from modelward.retraining.persistence.memory import is_fresh
+from modelward.retraining.persistence.run_object import is_deleted, is_over, read_run
+from modelward.retraining.persistence.runs import Runs
 from modelward.retraining.served import registries_of
-from modelward.retraining.start import begin, busy_with, knows
-from modelward.retraining.status import TargetState, Told, build_status, delayed_run
 from modelward.retraining.target import Memory, TargetFacts
 from modelward.retraining.triggers.job import JobTrigger
 from modelward.retraining.triggers.trigger import Order, Trigger, trigger_of

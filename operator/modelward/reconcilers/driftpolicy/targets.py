@@ -6,7 +6,7 @@ from modelward.api import conditions
 from modelward.facts import ABORTED, PROMOTED, ROLLED_BACK
 from modelward.kube.cache import Object
 from modelward.retraining.effective import effective_model
-from modelward.retraining.run_object import read_artifact
+from modelward.retraining.persistence.run_object import read_artifact
 from modelward.retraining.target import RolloutFacts, TargetFacts
 
 _AT_REST = (None, PROMOTED, ROLLED_BACK, ABORTED)

@@ -19,8 +19,8 @@ from modelward.kube.diff import differs
 from modelward.kube.resources import AUTOSCALERS, DEPLOYMENTS, PODS, Resource, resource_of
 from modelward.reconcilers.modeldeployment.foreign_hands import LABELS_CHANGED, repaired, stays_changed, unpaused
 from modelward.reconcilers.modeldeployment.plan import Plan
-from modelward.revisions.diagnosis import Problem
-from modelward.revisions.ownership import claim_of_another
+from modelward.revisions.health.diagnosis import Problem
+from modelward.revisions.observed.ownership import claim_of_another
 from modelward.revisions.record import must_be_replaced
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,7 @@ from modelward.facts import (
 from modelward.models.following import Following
 from modelward.models.resolved import ResolvedModel
 from modelward.reconcilers.modeldeployment.following import unresolved
-from modelward.revisions.artifact import differing
-from modelward.revisions.diagnosis import (
+from modelward.revisions.health.diagnosis import (
     FORMAT_NOT_ALLOWED,
     ROUTER_MEMORY_FIELD,
     SERVER_MEMORY_FIELD,
@@ -33,6 +32,7 @@ from modelward.revisions.diagnosis import (
     diagnose,
     not_ready,
 )
+from modelward.revisions.observed.artifact import differing
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.strategies import stages_of
 

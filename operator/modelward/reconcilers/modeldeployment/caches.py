@@ -16,8 +16,8 @@ from modelward.kube.cache import Key
 from modelward.kube.client import Api, ApiError
 from modelward.kube.poller import PendingError, Poller, Question
 from modelward.kube.resources import PERSISTENT_VOLUME_CLAIMS, SECRETS
-from modelward.revisions.cache_claims import Trouble, judged, judged_key
-from modelward.revisions.cache_mounts import KEY, KEY_NAME
+from modelward.revisions.health.cache_claims import Trouble, judged, judged_key
+from modelward.revisions.pods.cache_mounts import KEY, KEY_NAME
 
 KIND: Final = "cache"
 """Of the poller's questions."""

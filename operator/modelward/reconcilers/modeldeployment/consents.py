@@ -7,7 +7,7 @@ from modelward.kube.cache import Cache
 from modelward.kube.resources import NAMESPACES
 from modelward.models import consent
 from modelward.platform import Platform
-from modelward.revisions.workloads import label
+from modelward.revisions.observed.workloads import label
 
 
 def why_unread(cache: Cache, namespace: str) -> str | None:

@@ -10,7 +10,7 @@ from modelward.api import conditions
 from modelward.api.conditions import Condition
 from modelward.api.modeldeployment import ModelDeployment
 from modelward.models.following import WAITING, Following
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 
 
 def resolved_condition(following: Following, owner: ModelDeployment) -> Condition:

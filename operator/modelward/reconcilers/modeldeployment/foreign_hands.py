@@ -24,11 +24,11 @@ from modelward.kube.resources import (
 )
 from modelward.revisions import autoscaler, disruption
 from modelward.revisions.deployment import load_model, load_promotion
-from modelward.revisions.diagnosis import Problem
+from modelward.revisions.health.diagnosis import Problem
 from modelward.revisions.naming import is_revision_of
-from modelward.revisions.ownership import is_ours, is_pod_of
+from modelward.revisions.observed.ownership import is_ours, is_pod_of
+from modelward.revisions.observed.workloads import label
 from modelward.revisions.update import SKIP
-from modelward.revisions.workloads import label
 from modelward.routing import routers
 from modelward.routing.stored import load_routes
 from modelward.values.transition import Transition

@@ -18,10 +18,11 @@ from modelward.kube.diff import covers
 from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, Resource
 from modelward.models.resolved import as_resolved
 from modelward.platform import Platform
-from modelward.revisions import deployment, foreign_pod, record
-from modelward.revisions.cache_mounts import claim_in, claim_of
-from modelward.revisions.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
-from modelward.revisions.ownership import is_ours
+from modelward.revisions import deployment, record
+from modelward.revisions.health.diagnosis import ROUTER_MEMORY_FIELD, SERVER_MEMORY_FIELD
+from modelward.revisions.observed.ownership import is_ours
+from modelward.revisions.pods import foreign_pod
+from modelward.revisions.pods.cache_mounts import claim_in, claim_of
 from modelward.revisions.update import Choice, Mark, Phase, Pods, Update, is_at_rest, lost_without, update
 from modelward.rollouts.history import kept
 from modelward.routing.envoy import objects as router_objects

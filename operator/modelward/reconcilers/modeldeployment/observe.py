@@ -12,7 +12,7 @@ from modelward.kube.resources import CONTROLLER_REVISIONS, DEPLOYMENTS, PODS, SE
 from modelward.models.following import Following
 from modelward.revisions import deployment
 from modelward.revisions.intent import held, known_as
-from modelward.revisions.observe import revisions_of
+from modelward.revisions.observed.observe import revisions_of
 from modelward.rollouts.status import clock_of, progress_of
 from modelward.routing.observe import RouterObserver
 

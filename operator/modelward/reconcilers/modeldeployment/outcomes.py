@@ -37,7 +37,7 @@ from modelward.quality.comparison import (
 from modelward.quality.measured import Problem
 from modelward.reconcilers.evaluation_jobs import ASK_AGAIN, LOOK_AGAIN, NO_EVALUATOR, EvaluationJobs
 from modelward.retraining.triggers.job import GRACE
-from modelward.revisions.ownership import belongs_to
+from modelward.revisions.observed.ownership import belongs_to
 from modelward.rollouts.gates import gates
 from modelward.rollouts.gates.quality import Compared, OutcomeGate, OutcomeLook, OutcomesTold, shown_of
 from modelward.rollouts.trial import begin

@@ -24,12 +24,13 @@ from modelward.kube.resources import (
 from modelward.monitoring.store import store_name
 from modelward.platform import Platform
 from modelward.reconcilers.modeldeployment.made import Made
-from modelward.revisions import autoscaler, deployment, disruption, identity, pin, record, restart
-from modelward.revisions.artifact import artifacts_of
-from modelward.revisions.diagnosis import SERVER_MEMORY_FIELD, diagnose, not_ready
+from modelward.revisions import autoscaler, deployment, disruption, pin, record, restart
+from modelward.revisions.health.diagnosis import SERVER_MEMORY_FIELD, diagnose, not_ready
 from modelward.revisions.naming import is_revision_of
-from modelward.revisions.observe import shape_of
-from modelward.revisions.ownership import belongs_to, is_ours
+from modelward.revisions.observed.artifact import artifacts_of
+from modelward.revisions.observed.observe import shape_of
+from modelward.revisions.observed.ownership import belongs_to, is_ours
+from modelward.revisions.pods import identity
 from modelward.revisions.update import Choice
 from modelward.rollouts.decision import Decision, decide
 from modelward.routing import network_policies, routers

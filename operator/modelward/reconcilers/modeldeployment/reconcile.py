@@ -64,10 +64,12 @@ from modelward.reconcilers.unreadable import tell_unreadable
 from modelward.registries.writing import Progress
 from modelward.retraining.effective import Effective
 from modelward.retraining.served import Knows, as_served, is_reference, registry_named
-from modelward.revisions import autoscaler, cache_claims, foreign_pod, pod_volumes, restart
-from modelward.revisions.cache_mounts import claim_in
-from modelward.revisions.diagnosis import Problem
-from modelward.revisions.ownership import belongs_to
+from modelward.revisions import autoscaler, restart
+from modelward.revisions.health import cache_claims, pod_volumes
+from modelward.revisions.health.diagnosis import Problem
+from modelward.revisions.observed.ownership import belongs_to
+from modelward.revisions.pods import foreign_pod
+from modelward.revisions.pods.cache_mounts import claim_in
 from modelward.revisions.update import Phase
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.evidence.collector import EvidenceCollector, Seen

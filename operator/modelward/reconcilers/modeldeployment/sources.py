@@ -12,7 +12,7 @@ from modelward.kube.cache import Key
 from modelward.kube.client import Api, ApiError
 from modelward.kube.poller import Poller, Question
 from modelward.kube.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, SECRETS
-from modelward.revisions.pod_volumes import CLAIM, CONFIG_MAP, SECRET, State, state_of
+from modelward.revisions.health.pod_volumes import CLAIM, CONFIG_MAP, SECRET, State, state_of
 
 KIND: Final = "volume"
 """Of the poller's questions."""

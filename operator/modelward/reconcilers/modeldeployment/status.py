@@ -45,12 +45,12 @@ from modelward.reconcilers.modeldeployment.following import resolved_condition
 from modelward.reconcilers.modeldeployment.previous import previous
 from modelward.reconcilers.modeldeployment.write_back import Told
 from modelward.retraining.effective import Effective, model_status
-from modelward.retraining.run import Artifact
-from modelward.revisions.artifact import artifacts_of
-from modelward.revisions.diagnosis import (
+from modelward.retraining.lifecycle.run import Artifact
+from modelward.revisions.health.diagnosis import (
     Problem,
 )
-from modelward.revisions.pod_volumes import log_claim
+from modelward.revisions.health.pod_volumes import log_claim
+from modelward.revisions.observed.artifact import artifacts_of
 from modelward.revisions.update import Phase, Update
 from modelward.rollouts.decision import Decision
 from modelward.rollouts.status import rollout_essence, rollout_status

@@ -15,11 +15,11 @@ from modelward.kube.cache import Object
 from modelward.kube.client import Api, ApiError
 from modelward.kube.resources import WORKFLOWS
 from modelward.net.untrusted import bare, quoted
-from modelward.retraining.briefing import briefing
-from modelward.retraining.progress import deadline_of
-from modelward.retraining.report import EXAMPLE, ReportError
-from modelward.retraining.run import BROKE, WORKING, Outcome
-from modelward.retraining.run_object import KIND
+from modelward.retraining.lifecycle.briefing import briefing
+from modelward.retraining.lifecycle.progress import deadline_of
+from modelward.retraining.lifecycle.report import EXAMPLE, ReportError
+from modelward.retraining.lifecycle.run import BROKE, WORKING, Outcome
+from modelward.retraining.persistence.run_object import KIND
 from modelward.retraining.triggers.job_manifest import labels
 from modelward.retraining.triggers.outgoing import LOG_END, NeverError, objects
 from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel, in_text, still_asked

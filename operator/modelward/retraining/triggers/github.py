@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelward.api.triggers import Github
-from modelward.retraining.briefing import briefing
-from modelward.retraining.report import EXAMPLE, ReportError
-from modelward.retraining.run import ASKED, BROKE, WORKING, Outcome
+from modelward.retraining.lifecycle.briefing import briefing
+from modelward.retraining.lifecycle.report import EXAMPLE, ReportError
+from modelward.retraining.lifecycle.run import ASKED, BROKE, WORKING, Outcome
 from modelward.retraining.triggers.logins import bearer
 from modelward.retraining.triggers.outgoing import MAX_LOG, Client, NeverError, NotNowError, objects, path
 from modelward.retraining.triggers.pipeline import LookedForTrigger, in_text, still_asked

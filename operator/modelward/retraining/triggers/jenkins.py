@@ -11,9 +11,9 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from modelward.api.triggers import Jenkins
-from modelward.retraining.briefing import briefing, environment
-from modelward.retraining.report import EXAMPLE, ReportError
-from modelward.retraining.run import ASKED, BROKE, WORKING, Outcome
+from modelward.retraining.lifecycle.briefing import briefing, environment
+from modelward.retraining.lifecycle.report import EXAMPLE, ReportError
+from modelward.retraining.lifecycle.run import ASKED, BROKE, WORKING, Outcome
 from modelward.retraining.triggers.logins import PASSWORD, TOKEN, USER, basic
 from modelward.retraining.triggers.outgoing import (
     MAX_LOG,

@@ -13,13 +13,13 @@ from modelward.kube.client import Api, ApiError
 from modelward.kube.ends import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS, PODS
 from modelward.net.untrusted import quoted
+from modelward.retraining.lifecycle.report import ReportError, read_report
+from modelward.retraining.lifecycle.run import BROKE, SUCCEEDED, WORKING, Outcome, Run
 from modelward.retraining.pod_template import problem_of
-from modelward.retraining.report import ReportError, read_report
-from modelward.retraining.run import BROKE, SUCCEEDED, WORKING, Outcome, Run
 from modelward.retraining.triggers import job_manifest, job_pods
 from modelward.retraining.triggers.trigger import Order
-from modelward.revisions.diagnosis import PODS_REJECTED
-from modelward.revisions.ownership import controlling_job, is_pod_of_job
+from modelward.revisions.health.diagnosis import PODS_REJECTED
+from modelward.revisions.observed.ownership import controlling_job, is_pod_of_job
 
 GRACE: Final = 20.0
 """Seconds that the pod's own end may be told later than the Job's: the two come by different watches."""

@@ -8,10 +8,10 @@ from modelward.api import names
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.owners import owner_reference
 from modelward.kube.manifests import literal
-from modelward.retraining.briefing import briefing, environment
-from modelward.retraining.progress import deadline_of
-from modelward.retraining.run import Run
-from modelward.retraining.run_object import KIND
+from modelward.retraining.lifecycle.briefing import briefing, environment
+from modelward.retraining.lifecycle.progress import deadline_of
+from modelward.retraining.lifecycle.run import Run
+from modelward.retraining.persistence.run_object import KIND
 from modelward.retraining.target import TargetFacts
 
 RESERVED: Final = (names.GROUP, "app.kubernetes.io")

@@ -12,7 +12,7 @@ from typing import Any, Final
 from modelward.kube.cache import Object
 from modelward.kube.ends import has_ended
 from modelward.net.untrusted import quoted
-from modelward.revisions.diagnosis import (
+from modelward.revisions.health.diagnosis import (
     CONTAINER_FAILED,
     CONTAINER_KILLED,
     OUT_OF_MEMORY,
@@ -24,7 +24,7 @@ from modelward.revisions.diagnosis import (
     problem_of_pods,
     rejected,
 )
-from modelward.revisions.workloads import pod_facts
+from modelward.revisions.observed.workloads import pod_facts
 
 SILENT_AFTER: Final = 20.0
 """Seconds in which a pod is made, gets a node and its volumes, and in which nobody need say why it has not yet."""

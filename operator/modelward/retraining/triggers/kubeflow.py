@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeGuard
 
 from modelward.api.triggers import BY_REGISTRY, Kubeflow
-from modelward.retraining.briefing import briefing
-from modelward.retraining.run import ASKED, BROKE, WORKING, Outcome
+from modelward.retraining.lifecycle.briefing import briefing
+from modelward.retraining.lifecycle.run import ASKED, BROKE, WORKING, Outcome
 from modelward.retraining.triggers.logins import bearer
 from modelward.retraining.triggers.outgoing import Client, Login, NeverError, NotNowError, objects, path
 from modelward.retraining.triggers.pipeline import LookedForTrigger, in_text, still_asked

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol, TypeVar
 from modelward.api.driftpolicy import Retrain
 from modelward.api.triggers import BY_REGISTRY, Pipeline
 from modelward.net.untrusted import decoded
-from modelward.retraining.report import EXAMPLE, ReportError, parse_report
-from modelward.retraining.run import BROKE, SUCCEEDED, WAITS, WORKING, Outcome, Report
+from modelward.retraining.lifecycle.report import EXAMPLE, ReportError, parse_report
+from modelward.retraining.lifecycle.run import BROKE, SUCCEEDED, WAITS, WORKING, Outcome, Report
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import NeverError, NotNowError, Outgoing
 from modelward.retraining.triggers.trigger import Order

@@ -11,7 +11,7 @@ import aiohttp
 
 from modelward.kube.client import Api
 from modelward.kube.poller import Poller
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 from modelward.retraining.triggers.airflow import AirflowTrigger
 from modelward.retraining.triggers.argo import ArgoTrigger
 from modelward.retraining.triggers.github import GithubTrigger

@@ -11,7 +11,7 @@ from typing import Final
 from modelward.kube.cache import Key
 from modelward.kube.poller import Poller, Question
 from modelward.kube.resources import DRIFT_POLICIES
-from modelward.retraining.run import ASKED, SUCCEEDED, Outcome
+from modelward.retraining.lifecycle.run import ASKED, SUCCEEDED, Outcome
 from modelward.retraining.triggers.trigger import Order, Trigger
 
 EVERY: Final = 4.0

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from modelward.api.triggers import Prefect
-from modelward.retraining.briefing import briefing
-from modelward.retraining.report import EXAMPLE, ReportError
-from modelward.retraining.run import BROKE, WORKING, Outcome
+from modelward.retraining.lifecycle.briefing import briefing
+from modelward.retraining.lifecycle.report import EXAMPLE, ReportError
+from modelward.retraining.lifecycle.run import BROKE, WORKING, Outcome
 from modelward.retraining.triggers.logins import PASSWORD, TOKEN, USER, Logins, basic, bearer
 from modelward.retraining.triggers.outgoing import (
     PAUSED,

@@ -16,8 +16,8 @@ from modelward.models.references import Alias, NoReferenceError, Version, parse
 from modelward.registries.access import FAILURES, Access
 from modelward.registries.choice import chosen
 from modelward.registries.mlflow import MlflowRegistry
-from modelward.retraining.report import ReportError
-from modelward.retraining.run import Artifact, Report
+from modelward.retraining.lifecycle.report import ReportError
+from modelward.retraining.lifecycle.run import Artifact, Report
 from modelward.retraining.served import registries_of
 from modelward.retraining.triggers.outgoing import NeverError, NotNowError
 from modelward.retraining.triggers.trigger import Order

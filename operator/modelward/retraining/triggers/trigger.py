@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelward.api.driftpolicy import DriftPolicy
-from modelward.retraining.run import BROKE, Outcome, Run
+from modelward.retraining.lifecycle.run import BROKE, Outcome, Run
 from modelward.retraining.target import TargetFacts
 
 

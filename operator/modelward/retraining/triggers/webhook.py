@@ -23,9 +23,9 @@ from modelward.kube.resources import SECRETS
 from modelward.net.body import read_up_to
 from modelward.net.guarded import AddressRefusedError, check_literal, may_call
 from modelward.net.untrusted import bare, decoded, quoted
-from modelward.retraining.briefing import briefing
-from modelward.retraining.report import ReportError, parse_report
-from modelward.retraining.run import BROKE, RUNNING, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
+from modelward.retraining.lifecycle.briefing import briefing
+from modelward.retraining.lifecycle.report import ReportError, parse_report
+from modelward.retraining.lifecycle.run import BROKE, RUNNING, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
 from modelward.retraining.triggers.trigger import Order
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)

@@ -10,7 +10,8 @@ from modelward.api.modeldeployment import ModelDeployment, Resources
 from modelward.facts import Progress, RouteTable
 from modelward.kube import manifests as common
 from modelward.platform import Platform
-from modelward.revisions import disruption, pod_template
+from modelward.revisions import disruption
+from modelward.revisions.pods import pod_template
 from modelward.routing.envoy import bootstrap as envoy
 from modelward.routing.envoy import certificate
 from modelward.routing.envoy import routes as envoy_routes

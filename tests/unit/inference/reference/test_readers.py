@@ -257,7 +257,8 @@ make_reference({str(tmp_path / "d.parquet")!r})
 
 def test_nothing_large_is_imported_at_once() -> None:
     program = (
-        "import sys, modelward_inference.training.save, modelward_inference.cli, modelward_inference.fetch.reference\n"
+        "import sys, modelward_inference.training.save, modelward_inference.cli\n"
+        "import modelward_inference.fetch.contents.reference\n"
         "print(sorted({'pyarrow', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "[]\n"

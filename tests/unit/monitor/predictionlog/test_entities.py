@@ -11,7 +11,7 @@ from modelward_inference.capture.requests import Requests
 from modelward_inference.capture.wire import Batch
 from modelward_inference.errors import InvalidConfiguration
 from modelward_inference.protocol.entities import PREFIX
-from modelward_monitor import intake
+from modelward_monitor.endpoints import intake
 from modelward_monitor.predictionlog import schema, table
 from modelward_monitor.predictionlog.settings import Columns, LogSettings
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from botocore.stub import Stubber
 
-from modelward_inference.fetch.s3 import DENIED
+from modelward_inference.fetch.sources.s3 import DENIED
 from modelward_monitor.predictionlog import shipper
 from modelward_monitor.predictionlog.shipper import PAUSE_FIRST, PAUSE_MOST, Shipper, Work
 from modelward_monitor.predictionlog.stores import S3, Claim, StoreError

@@ -19,8 +19,9 @@ from modelward_inference.capture import wire
 from modelward_inference.capture.wire import Batch
 from modelward_inference.protocol.outcomes import Outcome
 from modelward_monitor import store as monitor_store
-from modelward_monitor.arrivals import Arrival
-from modelward_monitor.counter import Plan
+from modelward_monitor.counting.arrivals import Arrival
+from modelward_monitor.counting.counter import Plan
+from modelward_monitor.counting.windows import Windows
 from modelward_monitor.monitor import Monitor
 from modelward_monitor.predictionlog import house, ship, stores
 from modelward_monitor.predictionlog.journal import Journal, Limits, Pending
@@ -28,7 +29,6 @@ from modelward_monitor.predictionlog.names import Folder, counted
 from modelward_monitor.predictionlog.outcomes import record
 from modelward_monitor.predictionlog.segments import Segments
 from modelward_monitor.predictionlog.settings import LogSettings
-from modelward_monitor.windows import Windows
 from unit.monitor.worlds import reference, write_bundle
 
 from .logs import MOMENT, asked, ids, paths, rows, told_rows

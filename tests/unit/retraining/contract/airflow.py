@@ -4,7 +4,7 @@ from typing import Any
 
 from aiohttp import web
 
-from modelward.retraining.run import AIRFLOW
+from modelward.retraining.lifecycle.run import AIRFLOW
 from modelward.retraining.triggers.airflow import AirflowTrigger
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Outgoing

@@ -11,7 +11,7 @@ from typing import Any
 from modelward.kube.cache import Cache
 from modelward.kube.client import ApiError, ApiUnreachableError
 from modelward.kube.resources import EVENTS, JOBS, PODS, Resource
-from modelward.retraining.run import ARGO, JOB
+from modelward.retraining.lifecycle.run import ARGO, JOB
 from modelward.retraining.triggers.argo import ArgoTrigger
 from modelward.retraining.triggers.job import JobTrigger
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from modelward.retraining.run import GITHUB
+from modelward.retraining.lifecycle.run import GITHUB
 from modelward.retraining.triggers.github import GithubTrigger
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Outgoing

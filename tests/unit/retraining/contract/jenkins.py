@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from modelward.retraining.run import JENKINS
+from modelward.retraining.lifecycle.run import JENKINS
 from modelward.retraining.triggers.jenkins import JenkinsTrigger
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Outgoing

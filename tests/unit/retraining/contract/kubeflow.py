@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from modelward.retraining.report import ReportError
-from modelward.retraining.run import KUBEFLOW, Report
+from modelward.retraining.lifecycle.report import ReportError
+from modelward.retraining.lifecycle.run import KUBEFLOW, Report
 from modelward.retraining.triggers.kubeflow import KubeflowTrigger
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Outgoing

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 
 from .world import World
 

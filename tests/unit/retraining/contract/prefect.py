@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from modelward.retraining.run import PREFECT
+from modelward.retraining.lifecycle.run import PREFECT
 from modelward.retraining.triggers.logins import Logins
 from modelward.retraining.triggers.outgoing import Outgoing
 from modelward.retraining.triggers.prefect import PrefectTrigger

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 
 from .airflow import Airflow
 from .cluster import ArgoWorkflow, Job

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from modelward.retraining import run as runs
-from modelward.retraining.report import ReportError
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.report import ReportError
 from modelward.retraining.triggers.github import _file_of
 from modelward.retraining.triggers.outgoing import MAX_LOG, Client, Login, NeverError, Outgoing, path
 from modelward.retraining.triggers.pipeline import SETTLE, in_text

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from modelward.retraining import run as runs
+from modelward.retraining.lifecycle import run as runs
 
 from .airflow import Airflow
 from .exchanges import Exchange, differences, exchanges

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from modelward.retraining.run import WEBHOOK
+from modelward.retraining.lifecycle.run import WEBHOOK
 from modelward.retraining.triggers.webhook import WebhookTrigger
 
 from .world import LOG_END, Secrets, Server, System, World

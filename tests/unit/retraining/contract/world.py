@@ -16,9 +16,9 @@ from aiohttp import web
 
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.kube.client import ApiError, ApiUnreachableError
-from modelward.retraining import run as runs
-from modelward.retraining.progress import ASK, START, advance, effect_of, is_to_be_stopped
-from modelward.retraining.run import Artifact, Outcome, Report, Run
+from modelward.retraining.lifecycle import run as runs
+from modelward.retraining.lifecycle.progress import ASK, START, advance, effect_of, is_to_be_stopped
+from modelward.retraining.lifecycle.run import Artifact, Outcome, Report, Run
 from modelward.retraining.target import Memory, TargetFacts
 from modelward.retraining.triggers.trigger import Order, Trigger
 

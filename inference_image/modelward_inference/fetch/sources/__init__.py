@@ -1,0 +1,1 @@
+"""The places that artifacts come from, a kind of address a file, and how each is asked."""

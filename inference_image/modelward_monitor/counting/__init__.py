@@ -1,0 +1,1 @@
+"""What is counted of arrivals, and how it changes with each: values and pure functions."""

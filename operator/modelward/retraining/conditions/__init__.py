@@ -1,0 +1,1 @@
+"""The status of a DriftPolicy: numbers, and the conditions that people and tools read."""

@@ -1,0 +1,1 @@
+"""A retraining run from its start to what comes of it."""

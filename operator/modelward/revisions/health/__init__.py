@@ -1,0 +1,1 @@
+"""What keeps pods from coming up: one cause and one cure."""

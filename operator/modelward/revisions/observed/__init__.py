@@ -1,0 +1,1 @@
+"""What the cluster holds of a model's revisions, as facts."""

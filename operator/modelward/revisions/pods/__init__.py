@@ -1,0 +1,1 @@
+"""What the pods of a revision are made of: containers, volumes, and what a user adds to them."""
