@@ -55,7 +55,7 @@ def test_a_real_run_is_worth_what_the_same_rows_in_a_prediction_log_are(
     rows = answers.assign(request_id=[f"q{each}" for each in answers.id], row=0, time=START, arm="stable")
     lake.predict(rows.drop(columns=["id", "predicted_at", "revision", "model_version"]).to_dict("records"), "m-abc")
     lake.tell([became(each, int(churned[each]), request_id=f"q{each}") for each in range(400)])
-    options = {"task": SCORED, "label_window_seconds": 3 * 86400, "outcomes": {"absent": "0"}}
+    options: dict[str, Any] = {"task": SCORED, "label_window_seconds": 3 * 86400, "outcomes": {"absent": "0"}}
     batch, log = lake.said(of="churn", **options), Lake.said(lake, **options)
     (own,), (live,) = batch["values"], log["values"]
     assert (own["arm"], own["revision"], live["arm"]) == ("batch", "m-abc", "stable")
@@ -63,7 +63,8 @@ def test_a_real_run_is_worth_what_the_same_rows_in_a_prediction_log_are(
     for one, other in ((sums, of_log), (own["metrics"], live["metrics"])):
         (numbers, rest), (wanted, others) = parted(one), parted(other)
         assert len(numbers) > 20
-        assert (numbers, rest) == (pytest.approx(wanted, rel=1e-12), others)
+        assert numbers == pytest.approx(wanted, rel=1e-12)
+        assert rest == others
     assert batch["counts"] == log["counts"]
     model = case("columns by name").model
     scores = model.predict_proba(frame)[:, 1]

@@ -51,7 +51,7 @@ def scored(key: Any, label: int = 1, at: datetime = START, **values: Any) -> dic
     }  # fmt: skip
 
 
-def became(key: Any, value: Any = 1, at: datetime = START + DAY, **values: Any) -> dict[str, Any]:
+def became(key: Any, value: Any = 1, at: datetime | None = START + DAY, **values: Any) -> dict[str, Any]:
     return {"key": key, "value": value, "time": at, **values}
 
 
@@ -64,7 +64,7 @@ def test_only_matured_rows_count_and_what_nobody_told_by_then_is_as_spec_says(la
     lake.ran(NIGHT, [scored(each) for each in range(4)])
     lake.ran("churn-1", [scored(each, at=NOW - DAY) for each in range(10, 13)])
     lake.tell([became(0), became(1, 0), became(2, at=START + 9 * DAY), became(10, at=NOW - timedelta(hours=1))])
-    week = {"label_window_seconds": 7 * DAY.total_seconds()}
+    week: dict[str, Any] = {"label_window_seconds": 7 * DAY.total_seconds()}
     found = lake.said(**week)
     assert counts(found, "predictions", "matured", "withOutcome", "late", "assumed") == [7, 4, 2, 1, 0]
     assert metric(found, "accuracy") == 0.5
