@@ -52,7 +52,7 @@ def cohorts(log: Table, given: Table, spec: Spec, keep: Keep) -> Cohorts:
     readable = outcomes.is_readable(given)
     future = outcomes.is_future(given, spec.now)
     usable = given.filter(readable & ~future)
-    found = keep("found", outcomes.pairs(predictions, usable))
+    found = keep("found", outcomes.pairs(predictions, usable, since=spec.predictions.batch is not None))
     timely = outcomes.in_time(found, spec)
     best = keep("best", outcomes.chosen(found.filter(timely)))
     is_matured = predictions.time <= ibis.literal(spec.matured)
@@ -121,7 +121,22 @@ def narrowed(log: Table, spec: Spec) -> Table:
         rows = rows.filter(rows.time >= ibis.literal(spec.begin))
     if spec.end is not None:
         rows = rows.filter(rows.time < ibis.literal(spec.end))
+    if spec.predictions.batch is not None:
+        rows = _newest(rows, spec)
     return rows.mutate(id=ibis.row_number())
+
+
+def _newest(rows: Table, spec: Spec) -> Table:
+    """Of each key the last prediction that has matured, and of those that have not: a batch foretells the same outcome
+    night after night, and rows that have it in common would make an interval that is too narrow. What has no key can't
+    be told an outcome."""
+    rows = rows.filter(rows.key.notnull())
+    # Two of one moment differ in what they foretell, or it does not matter which one it is.
+    said = [rows[name] for name in ("foretold", "score") if name in rows.columns]
+    whose = [rows.key, rows.revision, rows.time <= ibis.literal(spec.matured)]
+    window = ibis.window(group_by=whose, order_by=[ibis.desc(rows.time), *said])
+    rows = rows.mutate(place=ibis.row_number().over(window))
+    return rows.filter(rows.place == 0).drop("place")
 
 
 def _bucket(log: Table, spec: Spec) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow
 from ibis.expr.types import Table
 
-from modelward_evaluate import tables
+from modelward_evaluate import batches, tables
 from modelward_evaluate.cohorts import Cohorts, cohorts, positive_of
 from modelward_evaluate.columns import listed
 from modelward_evaluate.concept import concept
@@ -94,10 +94,17 @@ def losses_by_day(spec: Spec) -> tuple[Losses, ...]:
         return tuple(losses(rows, spec))
 
 
+def has_predictions(spec: Spec) -> bool:
+    """Whether there is any file that can have some of those that are asked for. Raises EvaluationError."""
+    if spec.predictions.batch is not None:
+        return bool(batches.complete(spec.predictions, spec.begin).paths)
+    return bool(of_days(listing(spec.predictions).paths, spec))
+
+
 @contextmanager
 def _measured(spec: Spec) -> Iterator[tuple[Cohorts, Table]]:
     """The cohorts, and of their rows what is summed. Raises EvaluationError."""
-    log, of_log = logged(spec.predictions)
+    log, of_log = _predictions(spec)
     told = _told(listing(files)) if (files := spec.outcomes.files) is not None else None
     if of_log:
         log = replace(log, paths=of_days(of_log, spec) or of_log)
@@ -105,14 +112,16 @@ def _measured(spec: Spec) -> Iterator[tuple[Cohorts, Table]]:
     with engine(spec, "evaluation") as con:
         try:
             names = ("request_id", "key", getattr(spec.task, "label", None))
-            predictions = table(
-                con, "predictions", log, "predictions", lambda name: name in names, FOLDERS if of_log else None
-            )
+            folders = FOLDERS if of_log else None if spec.predictions.batch is None else batches.FOLDERS
+            predictions = table(con, "predictions", log, "predictions", lambda name: name in names, folders)
             if told is not None:
                 outcomes = table(con, "outcomes", told, "outcomes", lambda _: True)
             else:
                 outcomes = tables.read(con, spec)
             close_to_files(con)
+            if spec.predictions.batch is not None:
+                predictions = batches.as_log(predictions, spec.predictions.batch)
+                outcomes = batches.by_key(outcomes, spec.outcomes)
             keep = partial(con.create_table, temp=True)
             found = cohorts(predictions, outcomes, spec, keep)
             yield found, keep("measured", prepared(found.rows, spec))
@@ -120,6 +129,19 @@ def _measured(spec: Spec) -> Iterator[tuple[Cohorts, Table]]:
             raise EvaluationError(str(error)) from error
         except RecursionError as error:
             raise EvaluationError("the evaluation failed: an expression is nested too deeply") from error
+
+
+def _predictions(spec: Spec) -> tuple[Listing, tuple[str, ...]]:
+    """Their files, and those of a prediction log that count. Raises EvaluationError."""
+    if spec.predictions.batch is None:
+        return logged(spec.predictions)
+    found = batches.complete(spec.predictions, spec.begin)
+    if not found.paths:
+        raise EvaluationError(
+            f"predictions: {spec.predictions.path} has no rows of a run that is complete: each run is a folder of its "
+            f"own, with {batches.MANIFEST} once it is"
+        )
+    return found, ()
 
 
 def of_days(paths: Iterable[str], spec: Run) -> tuple[str, ...]:

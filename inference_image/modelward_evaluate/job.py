@@ -10,15 +10,15 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from modelward_evaluate import pairs, parity_job, report
 from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
-from modelward_evaluate.evaluate import by_hour, evaluate, losses_by_day, of_days
+from modelward_evaluate.evaluate import by_hour, evaluate, has_predictions, losses_by_day
 from modelward_evaluate.pairs import Pair
 from modelward_evaluate.parity_job import ParityJob
 from modelward_evaluate.report import Asked
@@ -64,6 +64,12 @@ class Job(BaseModel):
     before: Days | None = None
     concept: Watched | None = None
 
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        if self.evaluation.predictions.batch is not None and (self.concept is not None or self.pairs):
+            raise ValueError("concept, pairs: of a batch there are neither; leave them out")
+        return self
+
 
 def run(job: Job) -> dict[str, Any]:
     """Raises EvaluationError."""
@@ -72,8 +78,7 @@ def run(job: Job) -> dict[str, Any]:
     files = spec.outcomes.files
     if files is not None and not listing(files).paths:
         return report.nothing(asked, "outcomes")
-    paths = listing(spec.predictions).paths
-    if not of_days(paths, spec):
+    if not has_predictions(spec):
         return report.nothing(asked, "predictions")
     if job.pairs:
         hours = by_hour(spec, lambda known: [pairs.factors(known, each) for each in job.pairs])
@@ -84,7 +89,7 @@ def run(job: Job) -> dict[str, Any]:
         earlier = spec.model_copy(
             update={"begin": job.before.begin, "end": job.before.end, "segments": (), "fairness": None}
         )
-        if of_days(paths, earlier):
+        if has_predictions(earlier):
             before = evaluate(earlier)
     watched = None
     if job.concept is not None:

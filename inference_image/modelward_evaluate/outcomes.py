@@ -91,12 +91,13 @@ def is_future(told: Table, now: datetime) -> BooleanValue:
     return (told.time > soon).fill_null(False) | (told.arrived > soon).fill_null(False)
 
 
-def pairs(predictions: Table, told: Table) -> Table:
+def pairs(predictions: Table, told: Table, *, since: bool = False) -> Table:
     """Each prediction with each outcome of it: `id`, `predicted`, and `value`, `arrived`, `weight`, `number` of the
     outcome.
 
     The request id decides where there is one, else the key, which may be of several requests: each has the outcome. An
-    outcome without a row is of a request with one row; where that has more, nobody knows of which it is.
+    outcome without a row is of a request with one row; where that has more, nobody knows of which it is. `since`: keys
+    are predicted again and again, and what came to pass before the day of a prediction is of an earlier one.
     """
     whose = ("request_id", "revision", "arm")
     rows = predictions.select("id", "row", "key", *whose, predicted="time")
@@ -105,7 +106,10 @@ def pairs(predictions: Table, told: Table) -> Table:
         ("request_id", told.filter(told.request_id.notnull())),
         ("key", told.filter(told.request_id.isnull())),
     ):
-        said = side.select(of=name, at="row", value="value", arrived="arrived", weight="weight", number="number")
+        said = side.select(
+            of=name, at="row", value="value", arrived="arrived", weight="weight", number="number",
+            came=ibis.coalesce(side.time, side.arrived),
+        )  # fmt: skip
         exact = rows.inner_join(said, [rows[name] == said.of, rows.row == said["at"]])
         open_ones = said.filter(said["at"].isnull())
         loose = rows.inner_join(open_ones, [rows[name] == open_ones.of])
@@ -113,9 +117,14 @@ def pairs(predictions: Table, told: Table) -> Table:
         window = ibis.window(group_by=[loose.number, *(loose[each] for each in whose)])
         place = loose.row.fill_null(-1)
         loose = loose.mutate(alone=place.min().over(window) == place.max().over(window))
+        loose = loose.filter(loose.alone)
         kept = ("id", "predicted", "value", "arrived", "weight", "number")
-        both = exact.select(*kept).union(loose.filter(loose.alone).select(*kept))
-        sides.append(both)
+        # By days: many a system knows no more of when something came to pass.
+        first, second = (
+            each.filter((each.came.date() >= each.predicted.date()).fill_null(True)) if since else each
+            for each in (exact, loose)
+        )
+        sides.append(first.select(*kept).union(second.select(*kept)))
     found = sides[0].union(sides[1])
     # One that has no time at all is taken as in time.
     return found.mutate(arrived=ibis.coalesce(found.arrived, found.predicted))

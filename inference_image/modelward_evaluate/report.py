@@ -13,6 +13,7 @@ from functools import reduce
 from operator import add
 from typing import Any, Final
 
+from modelward_evaluate.batches import ARM
 from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.evaluate import PARITIES, STABLE, Evaluation
 from modelward_evaluate.pictures import BRIEF, group_rates, pictures
@@ -31,9 +32,9 @@ PREFIX: Final = "modelward-quality:"
 LONGEST: Final = 60
 """Characters of a group's name."""
 
-ANSWERED: Final = ("stable", "candidate", "variant")
-"""Arms whose answers somebody got by the router: copies have outcomes of another model's answers, and what came past
-the router is mostly somebody who tries something."""
+ANSWERED: Final = ("stable", "candidate", "variant", ARM)
+"""Arms whose answers somebody got by the router, or in a batch: copies have outcomes of another model's answers, and
+what came past the router is mostly somebody who tries something."""
 
 SHOWN: Final = 8
 """Parts of which it is said whether their loss has risen."""

@@ -26,10 +26,12 @@ ENDINGS: Final = (".parquet", ".csv", ".csv.gz")
 
 @dataclass(frozen=True)
 class Listing:
-    """Files of one store, by their paths in it."""
+    """Files of one store, by their paths in it. `typical`: some that have all the columns there are, None: their names
+    tell."""
 
     store: Any
     paths: tuple[str, ...]
+    typical: tuple[str, ...] | None = None
 
 
 @contextlib.contextmanager
@@ -63,6 +65,13 @@ def close_to_files(con: Backend) -> None:
 
 def listing(files: Files) -> Listing:
     """All files below a folder or `s3://bucket/prefix`, sorted. Raises EvaluationError."""
+    store, found = looked_up(files, recursive=True)
+    paths = sorted(each.path for each in found if each.type == fs.FileType.File)
+    return Listing(store, tuple(each for each in paths if each.endswith(ENDINGS)))
+
+
+def looked_up(files: Files, *, recursive: bool) -> tuple[Any, list[Any]]:
+    """The store, and what lies in the folder (`recursive`: also in those in it). Raises EvaluationError."""
     path = files.path
     # No urlsplit: # and ? are characters of a folder's name like others.
     scheme, _, rest = path.partition("://") if "://" in path else ("", "", path)
@@ -71,14 +80,13 @@ def listing(files: Files) -> Listing:
     where = rest.strip("/") if scheme == "s3" else os.path.abspath(unquote(rest) if scheme == "file" else rest)
     try:
         store = s3(files.credentials) if scheme == "s3" else fs.LocalFileSystem()
-        found = store.get_file_info(fs.FileSelector(where, recursive=True, allow_not_found=True))
+        found = store.get_file_info(fs.FileSelector(where, recursive=recursive, allow_not_found=True))
         bucket = where.partition("/")[0]
         if scheme == "s3" and not found and store.get_file_info(bucket).type == fs.FileType.NotFound:
             raise EvaluationError(f"{path} can't be listed: there is no bucket {bucket!r}")
     except OSError as error:
         raise EvaluationError(f"{path} can't be listed: {error}") from error
-    paths = sorted(each.path for each in found if each.type == fs.FileType.File)
-    return Listing(store, tuple(each for each in paths if each.endswith(ENDINGS)))
+    return store, found
 
 
 def logged(files: Files) -> tuple[Listing, tuple[str, ...]]:
@@ -111,7 +119,8 @@ def table(
             each_one = [_with_texts(of([path]).inspect(), is_text) for path in files.paths]
             schema = pyarrow.unify_schemas(each_one, promote_options="permissive")
         else:
-            schema = of(_typical(files.paths)).inspect(promote_options="permissive", fragments=None)
+            typical = list(files.typical or _typical(files.paths))
+            schema = of(typical).inspect(promote_options="permissive", fragments=None)
         whole = of(list(files.paths)).finish(schema)
     except (OSError, pyarrow.ArrowException) as error:
         raise EvaluationError(f"{what} can't be read: {first_line(error)}") from error

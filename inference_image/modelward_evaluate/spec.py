@@ -25,6 +25,20 @@ class Files(Strict):
     credentials: Annotated[str, Field(min_length=1, max_length=2000)] | None = None
 
 
+class BatchOutput(Strict):
+    """The folder has what batches wrote (docs/batch-output.md). `key`: which of their keys outcomes are told by;
+    `of`: the BatchInference whose runs count, None: all that are there."""
+
+    key: Annotated[str, Field(min_length=1, max_length=256)]
+    of: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")] | None = None
+
+
+class Predictions(Files):
+    """The folder of a prediction log, or with `batch` of what batches have written."""
+
+    batch: BatchOutput | None = None
+
+
 KINDS: Final = {"postgres": "postgres", "postgresql": "postgres"} | {
     each: each for each in ("duckdb", "snowflake", "bigquery", "trino")
 }
@@ -126,13 +140,16 @@ class Numbers(Strict):
     value: Column
 
 
+REQUEST: Final = "request_id"
+
+
 class Ranking(Strict):
     """The rows of a request (or those that share `group`) are ranked by `score`; outcomes are their relevance. `k`:
     places that count."""
 
     task: Literal["ranking"] = "ranking"
     score: Column
-    group: Column = "request_id"
+    group: Column = REQUEST
     k: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 
@@ -176,7 +193,7 @@ class Spec(Run):
     Without it every outcome counts as soon as it is there, which is biased where those of one kind come sooner.
     `now`: the time of the evaluation."""
 
-    predictions: Files
+    predictions: Predictions
     outcomes: Outcomes
     task: Annotated[Classes | Numbers | Ranking, Field(discriminator="task")]
     label_window_seconds: Annotated[float, Field(ge=0, le=10 * 366 * 86400)] | None = None
@@ -215,7 +232,15 @@ class Spec(Run):
         absent = self.outcomes.absent
         if absent is not None and not isinstance(self.task, Classes) and not _is_number(absent):
             raise ValueError(f"outcomes.absent: {absent!r} is no number, but the task is {self.task.task}")
+        if self.predictions.batch is not None:
+            self._is_possible_of_batches()
         return self
+
+    def _is_possible_of_batches(self) -> None:
+        if isinstance(self.task, Ranking) and self.task.group == REQUEST:
+            raise ValueError("task.group: rows of a batch are of no request; name a column that they are ranked within")
+        if self.concept is not None:
+            raise ValueError("concept: a batch scores the same keys day after day; leave it out")
 
 
 def _is_number(value: str | float | bool) -> bool:

@@ -204,6 +204,10 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
     "quality, by the log of one model": (
         quality(), (("modelward.io", "modeldeployments", "patch", "fraud"),), "may not patch the ModelDeployments",
     ),
+    "quality, by the output of a batch": (
+        quality(predictions={"batchInference": "nightly"}, outcomes={"uri": "s3://lake/told"}),
+        (PATCHES, ("modelward.io", "batchinferences", "patch", "nightly")), "may not patch BatchInference nightly in",
+    ),
     "outcomes' credentials": (
         quality(outcomes={"uri": "s3://lake/told", "credentialsSecret": {"name": "store"}}),
         (PATCHES, ("", "secrets", "get", "store")), "may not get Secret store in namespace",

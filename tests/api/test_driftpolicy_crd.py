@@ -139,6 +139,23 @@ BAD: dict[str, tuple[Object, str]] = {
         quality(outcomes={"uri": "pvc://c/x", "credentialsSecret": {"name": "s"}}),
         "only s3:// and tables read credentials",
     ),
+    "outcomes of a batch that clients would post": (
+        quality(predictions={"batchInference": "nightly"}), "nobody posts outcomes of a batch; write where they are",
+    ),
+    "concept drift of a batch": (
+        quality(predictions={"batchInference": "nightly"}, outcomes={"uri": "s3://lake/told"}, concept={}),
+        "spec.quality.concept: a batch scores the same keys day after day",
+    ),
+    "a ranking of a batch's requests": (
+        quality(
+            {"kind": "Ranking", "score": "s"}, predictions={"batchInference": "n"}, outcomes={"uri": "s3://lake/told"}
+        ),
+        "spec.quality.task.group: rows of a batch are of no request",
+    ),
+    "a batch of no name": (
+        quality(predictions={"batchInference": "../n"}, outcomes={"uri": "s3://lake/told"}),
+        "write the name of a BatchInference",
+    ),
     "absent numbers in words": (
         quality({"kind": "Numbers", "value": "v"}, outcomes={"absent": "none"}), "write a number in quotes, such",
     ),
@@ -252,6 +269,11 @@ BAD_NAMES = ["3fraud", "fraud.v2", "a" * 41]
 
 GOOD: dict[str, Object] = {
     "the least quality": quality({"kind": "Classes", "label": "output.label"}),
+    "quality of a batch": quality(
+        predictions={"batchInference": "churn-nightly", "key": "customer_id"},
+        outcomes={"table": TABLE},
+        segments=[{"name": "shop", "column": "shop"}],
+    ),
     "the whole of quality": quality(
         outcomes={"uri": "s3://lake/told", "credentialsSecret": {"name": "s"}, "absent": "0"},
         labelWindow="60d",

@@ -17,6 +17,7 @@ from modelward_evaluate.spec import Files, load
 from modelward_monitor.predictionlog.names import File
 from s3store import S3Store
 from unit.evaluate.lakes import EPOCH, NOW, Lake, counts, metric, outcome, prediction
+from unit.evaluate.test_batches import NIGHT, Scored, became, scored
 
 pytestmark = pytest.mark.api
 
@@ -35,9 +36,10 @@ def store(server: S3Store, monkeypatch: pytest.MonkeyPatch) -> Any:
     return server.client
 
 
-def said(predictions: str, outcomes: str) -> dict[str, Any]:
+def said(predictions: str | dict[str, Any], outcomes: str) -> dict[str, Any]:
+    where = {"path": predictions} if isinstance(predictions, str) else predictions
     asked = {
-        "predictions": {"path": predictions}, "outcomes": {"path": outcomes}, "now": NOW.isoformat(),
+        "predictions": where, "outcomes": {"path": outcomes}, "now": NOW.isoformat(),
         "task": {"task": "classes", "label": "output.label"}, "threads": 2,
     }  # fmt: skip
     spec = load(json.dumps(asked))
@@ -62,6 +64,23 @@ def test_a_log_and_outcomes_in_s3(store: Any, tmp_path: Path) -> None:
     assert counts(found, "predictions", "withOutcome", "outcomes", "unmatched") == [7, 7, 6, 0]
     assert metric(found, "accuracy", revision="r1") == pytest.approx(4 / 6)
     assert metric(found, "accuracy", revision="r2") == 1.0
+
+
+def test_runs_of_a_batch_in_s3(store: Any, tmp_path: Path) -> None:
+    lake = Scored(tmp_path)
+    lake.ran(NIGHT, [scored(each) for each in range(3)], [scored(each, 0) for each in range(3, 6)])
+    (lake.ran("churn-1", [scored(each) for each in range(6, 9)]) / "_manifest.json").unlink()
+    lake.ran("other-1", [scored(each) for each in range(6, 9)])
+    lake.tell([became(each) for each in range(6)])
+    store.create_bucket(Bucket="batches")
+    for path in lake.output.rglob("*.*"):
+        store.upload_file(str(path), "batches", f"churn/{path.relative_to(lake.output)}")
+    batch = {"path": "s3://batches/churn", "batch": {"key": "id", "of": "churn"}}
+    found = said(batch, str(lake.outcomes))
+    assert counts(found, "predictions", "withOutcome") == [6, 6]
+    assert metric(found, "accuracy", revision="r1", arm="batch") == 0.5
+    with pytest.raises(EvaluationError, match=r"s3://batches/none has no rows of a run that is complete"):
+        said({**batch, "path": "s3://batches/none"}, str(lake.outcomes))
 
 
 def test_a_bucket_that_is_not_there_is_named(store: Any, tmp_path: Path) -> None:

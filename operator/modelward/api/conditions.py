@@ -39,6 +39,9 @@ COMPLETE: Final = "Complete"
 INPUT_DRIFT: Final = "InputDrift"
 """Of a BatchInference: whether the rows of the last run that was judged drift; not where spec.drift.mode is Ignore."""
 
+OUTCOMES_WORSE: Final = "OutcomesWorse"
+"""Of a BatchInference: whether its predictions are worth less than a DriftPolicy allows; only where one judges them."""
+
 OUTCOMES_COMPARED: Final = "OutcomesCompared"
 """Of a ModelDeployment, only where spec.rollout.gates.quality asks for it."""
 

@@ -51,6 +51,14 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """Those of a BatchInference's runs. `key`: which of its keys outcomes are told by, None: it has one alone."""
+
+    batch_inference: str
+    key: str | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """What was foretold, by columns of the log. `threshold`: the text of a number."""
 
@@ -138,10 +146,11 @@ class EvaluationSchedule:
 
 @dataclass(frozen=True)
 class Quality:
-    """`label_window`: None: every outcome counts at once; `every`, `schedule`: one of them, None both: every 24h;
-    `days`: days of matured predictions that are judged together."""
+    """`predictions`: None: those of the prediction log; `label_window`: None: every outcome counts at once; `every`,
+    `schedule`: one of them, None both: every 24h; `days`: days of matured predictions that are judged together."""
 
     task: Task
+    predictions: Predictions | None = None
     outcomes: Outcomes = Outcomes()
     label_window: str | None = None
     every: str | None = None
@@ -164,9 +173,15 @@ def parse_quality(raw: Mapping[str, Any]) -> Quality:
     compare, schedule, fairness, business, concept = (
         raw.get(name) for name in ("compare", "schedule", "fairness", "business", "concept")
     )
+    predictions, outcomes = raw.get("predictions"), parse_outcomes(raw.get("outcomes") or {})
+    if predictions is not None and ((outcomes.uri, outcomes.table) == (None, None) or concept is not None):
+        raise ValueError("spec.quality.predictions: write a uri or a table of outcomes, and leave concept out")
     return Quality(
         task=parse_task(raw["task"]),
-        outcomes=parse_outcomes(raw.get("outcomes") or {}),
+        predictions=None
+        if predictions is None
+        else Predictions(str(predictions["batchInference"]), predictions.get("key")),
+        outcomes=outcomes,
         label_window=raw.get("labelWindow"),
         every=raw.get("every"),
         schedule=None

@@ -101,6 +101,9 @@ def asked_of_pods(
     if not batch.spec.drift.judges:
         return None
     watching, damaged, own = sorted(policies, key=lambda each: each.name), sorted(unreadable), batch.spec.drift.rules
+    named = [each for each in watching if _is_about(each, batch)]
+    if len(named) == 1 and not damaged:
+        watching = named
     names = _named([*(each.name for each in watching), *damaged])
     model = batch.spec.model.model_deployment
     if own is not None:
@@ -116,6 +119,12 @@ def asked_of_pods(
         spec, told = watching[0].spec, f"DriftPolicy {watching[0].name}"
         return _asked(told, DriftRules(spec.window.min_samples, spec.features, spec.false_alarms), batch, now)
     return _asked("the default rules", DriftRules(), batch, now)
+
+
+def _is_about(policy: DriftPolicy, batch: BatchInference) -> bool:
+    """Whether it says that it judges this batch, whatever others watch the model."""
+    predictions = None if policy.spec.quality is None else policy.spec.quality.predictions
+    return predictions is not None and predictions.batch_inference == batch.name
 
 
 def looks_of(batch: BatchInference, now: float) -> int:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from modelward.api.driftpolicy import DriftPolicy, Spec
 from modelward.api.modeldeployment import ModelDeployment, PredictionLog
 from modelward.api.quality import CLASSES, DAYS, NUMBERS, Concept, Outcomes, Quality, Task
+from modelward.quality.batch_log import BatchLog
 from modelward.quality.measured import DAY, Cohort, window_of
 from modelward.quality.rules import budget_of, metrics_of
 from modelward.values.quantities import amount
@@ -76,8 +77,12 @@ def _concept(spec: Spec, concept: Concept, quality: Quality, cohort: Cohort) -> 
 
 
 def predictions_of(log: PredictionLog, folder: str) -> dict[str, Any]:
-    """`folder`: below the log's own."""
-    return files_of(place_of(log.uri, LOG_MOUNT, folder), LOG_CREDENTIALS if log.credentials_secret else None)
+    """`folder`: below the log's own, of one that has folders."""
+    credentials = LOG_CREDENTIALS if log.credentials_secret else None
+    if isinstance(log, BatchLog):
+        batch = {"key": log.key, "of": log.batch}
+        return {**files_of(place_of(log.uri, LOG_MOUNT, ""), credentials), "batch": batch}
+    return files_of(place_of(log.uri, LOG_MOUNT, folder), credentials)
 
 
 def engine_memory(limit: str | int) -> int:

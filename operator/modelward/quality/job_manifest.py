@@ -12,6 +12,7 @@ from modelward.api.modeldeployment import ModelDeployment, PredictionLog, Secret
 from modelward.api.quality import Outcomes
 from modelward.kube import manifests as common
 from modelward.platform import Platform
+from modelward.quality.batch_log import BatchLog
 from modelward.quality.evaluation import (
     LOG_CREDENTIALS,
     LOG_MOUNT,
@@ -75,9 +76,10 @@ def job(
     quality = policy.spec.quality
     assert quality is not None
     about = {"target": model.uid, "revision": revision, "cohort": dict(vars(cohort))}
+    account = log.account if isinstance(log, BatchLog) else model.spec.service_account_name
     work = Work(
         evaluation(policy, model, log, revision, cohort), log, source_of(quality.outcomes), quality.memory,
-        quality.deadline, model.spec.service_account_name,
+        quality.deadline, account,
     )  # fmt: skip
     return manifest(metadata_of(policy, model, name, about), work, platform)
 
@@ -168,7 +170,7 @@ def manifest(metadata: Mapping[str, Any], work: Work, platform: Platform) -> dic
         "volumes": volumes,
     }
     if work.account:
-        # Where no Secret opens the store it is the identity of the model's own pods that does.
+        # Where no Secret opens the store it is the identity of the pods that wrote there that does.
         pod["serviceAccountName"] = work.account
     return {
         "apiVersion": "batch/v1",

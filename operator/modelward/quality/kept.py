@@ -44,10 +44,11 @@ def _silent(spec: Spec, about: About, measured: Measured) -> Problem:
     what = f"for any of {matured} predictions {days}" if matured else "at all"
     unread = measured.counts.get("unreadable", 0)
     hint = f"; {unread} outcomes can't be read: check spec.quality.outcomes.columns" if unread else ""
+    named = "the answers' x-request-id or the clients' own keys" if quality.predictions is None else "the batch's key"
     return Problem(
         NO_OUTCOMES,
-        f"No outcome came {what} ({where}){hint}. Check that outcomes are written there with the answers' x-request-id "
-        "or the clients' own keys, and that spec.quality.labelWindow is as long as they take",
+        f"No outcome came {what} ({where}){hint}. Check that outcomes are written there with {named}, and that "
+        "spec.quality.labelWindow is as long as they take",
     )
 
 

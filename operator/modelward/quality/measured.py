@@ -319,9 +319,10 @@ def basis_of(spec: Spec) -> str:
     quality = spec.quality
     assert quality is not None
     expression = quality.business.expression if quality.business else None
+    of_batches = {} if quality.predictions is None else {"predictions": repr(quality.predictions)}
     return content_hash({
         "task": repr(quality.task), "outcomes": repr(quality.outcomes), "window": quality.label_window,
-        "business": expression,
+        "business": expression, **of_batches,
     })  # fmt: skip
 
 

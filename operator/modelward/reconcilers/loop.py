@@ -18,9 +18,17 @@ from modelward.kube.discovery import Scope
 from modelward.kube.lease_thread import LeaseThread
 from modelward.kube.poller import Poller
 from modelward.kube.queue import WorkQueue
-from modelward.kube.resources import MODEL_DEPLOYMENTS, MODEL_REGISTRIES, NAMESPACES, OWNERS, RETRAINING_RUNS, Resource
+from modelward.kube.resources import (
+    DRIFT_POLICIES,
+    MODEL_DEPLOYMENTS,
+    MODEL_REGISTRIES,
+    NAMESPACES,
+    OWNERS,
+    RETRAINING_RUNS,
+    Resource,
+)
 from modelward.kube.resync import RESYNC_JITTER, RESYNC_SECONDS, resync
-from modelward.reconcilers.batchinference.reconcile import waiting_for
+from modelward.reconcilers.batchinference.reconcile import judged_by, waiting_for
 from modelward.reconcilers.driftpolicy.reconcile import watchers_of
 from modelward.reconcilers.modeldeployment.apply import ApiInstalledError
 from modelward.reconcilers.modeldeployment.reconcile import Outcome
@@ -117,6 +125,9 @@ class Controller:
         if resource is MODEL_DEPLOYMENTS:
             for watcher in (*watchers_of(self._cache, body), *self._askers.of(body), *waiting_for(self._cache, body)):
                 self._queue.add(watcher)
+        if resource is DRIFT_POLICIES:
+            for batch in judged_by(self._cache, body):
+                self._queue.add(batch)
         if resource is MODEL_REGISTRIES and self._askers.changed(body):
             wake_followers(self._cache, self._queue, body["metadata"]["namespace"])
 

@@ -122,6 +122,23 @@ def test_what_can_not_be_decided_is_not_decided_silently(
     assert (told.verdict, told.reason, told.message) == ("Unknown", reason, found.judging.problem)
 
 
+def judging(name: str, of: str = "of") -> DriftPolicy:
+    """One whose outcomes are of a batch."""
+    quality = {
+        "task": {"kind": "Classes", "label": "l"}, "predictions": {"batchInference": name},
+        "outcomes": {"uri": "s3://lake/churned"},
+    }  # fmt: skip
+    return policy(f"{of}-{name}", quality=quality)
+
+
+def test_of_several_policies_the_one_holds_that_is_about_this_batch() -> None:
+    both = (policy(), judging("nightly"))
+    assert asked(*both).judging == Judging(rules="DriftPolicy of-nightly")
+    for others in ((policy(), judging("weekly")), (*both, judging("nightly", "also"))):
+        assert asked(*others).judging.reason == "SeveralPolicies"
+    assert asked(*both, unreadable=("x",)).judging.reason == "SeveralPolicies"
+
+
 def test_nothing_is_asked_where_spec_says_so() -> None:
     given = batch(drift={"mode": "Ignore"})
     assert asked_of_pods(given, [policy()], [], CREATED) is None

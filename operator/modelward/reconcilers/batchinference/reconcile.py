@@ -12,6 +12,7 @@ from typing import Final
 from modelward import telemetry
 from modelward.api import batchinference
 from modelward.api.batchinference import BatchInference
+from modelward.api.conditions import OUTCOMES_WORSE
 from modelward.api.invalid import InvalidObjectError
 from modelward.batches.drift import DriftAsked
 from modelward.batches.job_manifest import RunModel, job
@@ -20,10 +21,11 @@ from modelward.batches.run import RESULTS, Memory, Run, RunFacts, remembered
 from modelward.kube import events
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api, ApiError
-from modelward.kube.resources import BATCH_INFERENCES, JOBS
+from modelward.kube.resources import BATCH_INFERENCES, DRIFT_POLICIES, JOBS
 from modelward.models.following import WAITING
 from modelward.net.untrusted import quoted
 from modelward.platform import Platform
+from modelward.reconcilers.batchinference import outcomes_status
 from modelward.reconcilers.batchinference.events import transitions
 from modelward.reconcilers.batchinference.observe import About, drift_of, model_of, runs_of
 from modelward.reconcilers.batchinference.plan import Plan, plan, with_run
@@ -56,6 +58,15 @@ def waiting_for(cache: Cache, body: Object) -> Iterator[Key]:
         model = (each.get("spec") or {}).get("model") or {}
         phase = (each.get("status") or {}).get("phase")
         if model.get("modelDeployment") == metadata["name"] and phase in (None, PENDING, BAD):
+            yield Key(metadata["namespace"], each["metadata"]["name"], BATCH_INFERENCES.kind)
+
+
+def judged_by(cache: Cache, policy: Object) -> Iterator[Key]:
+    """The BatchInferences whose status tells, or is to tell, what a DriftPolicy says of their predictions."""
+    metadata, named = policy["metadata"], outcomes_status.batch_named(policy)
+    for each in cache.of_namespace(BATCH_INFERENCES, metadata["namespace"]):
+        told = (each.get("status") or {}).get("conditions") or ()
+        if each["metadata"]["name"] == named or any(one.get("type") == OUTCOMES_WORSE for one in told):
             yield Key(metadata["namespace"], each["metadata"]["name"], BATCH_INFERENCES.kind)
 
 
@@ -106,7 +117,8 @@ class BatchReconciler:
             active, problem, wait = await self._begin(batch, planned.begin, now)
             again_in = soonest(again_in, wait)
             known = with_run(planned) if active is not None else known
-        status = build_status(batch, State(known, active, problem, planned.next_at, now))
+        worse = outcomes_status.condition(batch, self._cache.of_namespace(DRIFT_POLICIES, batch.namespace))
+        status = build_status(batch, State(known, active, problem, planned.next_at, now, worse))
         if status != batch.status:
             await self._tell(batch, planned, status)
         return Outcome(again_in=again_in)

@@ -30,13 +30,15 @@ _DONE: Final = Condition(conditions.RECONCILING, False, "UpToDate", "Everything 
 @dataclass(frozen=True)
 class State:
     """`memory`: what is dealt with; `active`: the run that goes on; `problem`: what keeps the next one from beginning,
-    or everything; `next_at`: of the schedule, seconds since the epoch; `now`: seconds since the epoch."""
+    or everything; `next_at`: of the schedule, seconds since the epoch; `now`: seconds since the epoch; `worse`: what
+    outcomes say."""
 
     memory: Memory
     active: RunFacts | None
     problem: Problem | None
     next_at: float | None
     now: float
+    worse: Condition | None = None
 
     @property
     def last(self) -> Entry | None:
@@ -65,9 +67,9 @@ def build_status(batch: BatchInference, state: State) -> dict[str, Any]:
 
 
 def build_conditions(batch: BatchInference, state: State) -> tuple[Condition, ...]:
-    """The four conditions, always all of them; and that of drift, where it is judged."""
-    drift = drift_status.condition(batch, state.memory.runs)
-    return (*_readiness(batch, state), _complete(state), *([drift] if drift is not None else []))
+    """The four conditions, always all of them; and those of drift and of outcomes, where these are judged."""
+    judged = (drift_status.condition(batch, state.memory.runs), state.worse)
+    return (*_readiness(batch, state), _complete(state), *(each for each in judged if each is not None))
 
 
 def _readiness(batch: BatchInference, state: State) -> tuple[Condition, Condition, Condition]:

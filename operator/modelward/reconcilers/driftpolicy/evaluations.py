@@ -12,13 +12,13 @@ from typing import Final, Generic
 from modelward.api import modeldeployment
 from modelward.api.driftpolicy import DriftPolicy, Schedule
 from modelward.api.invalid import InvalidObjectError
-from modelward.api.modeldeployment import ModelDeployment
 from modelward.kube.cache import Cache, Key, Object
 from modelward.kube.client import Api
 from modelward.kube.ends import ending_of
 from modelward.kube.resources import DRIFT_POLICIES, JOBS
 from modelward.platform import Platform
 from modelward.quality import kept as quality_kept
+from modelward.quality.batch_log import NO_BATCH
 from modelward.quality.evaluation import EVERY
 from modelward.quality.measured import Problem
 from modelward.reconcilers.driftpolicy.aspects import Aspect, K
@@ -70,9 +70,12 @@ class Evaluations(Generic[K]):
             model = modeldeployment.parse(body)
         except InvalidObjectError:
             return known, None  # its own reconcile tells of that
-        prediction_log = model.spec.prediction_log
-        problem = self._obstacle(model)
-        if problem is not None or prediction_log is None or revision is None:
+        log = self._aspect.log(policy, model, self._cache)
+        if isinstance(log, Problem):
+            # No watch of a policy tells of a batch.
+            return replace(known, problem=log, job=None), ASK_AGAIN if log.reason == NO_BATCH else None
+        if not self._platform.evaluate_image or revision is None:
+            problem = None if self._platform.evaluate_image else NO_EVALUATOR
             return replace(known, problem=problem, job=None), None
         try:
             slot, following = self._times(policy)
@@ -80,11 +83,12 @@ class Evaluations(Generic[K]):
             told = str(error).replace("spec.schedule", f"{self._aspect.field}.schedule")
             return replace(known, problem=Problem(quality_kept.INVALID_SCHEDULE, told), job=None), None
         if known.problem is not None and known.problem.reason in (
-            quality_kept.NO_LOG, quality_kept.NO_EVALUATOR, quality_kept.INVALID_SCHEDULE, quality_kept.DELAYED,
+            quality_kept.NO_LOG, NO_BATCH, quality_kept.NO_EVALUATOR, quality_kept.INVALID_SCHEDULE,
+            quality_kept.DELAYED,
         ):  # fmt: skip
             known = replace(known, problem=None)
         now = self._now().timestamp()
-        name = self._aspect.name(policy, model, prediction_log, slot)
+        name = self._aspect.name(policy, model, log, slot)
         own = jobs.get(model.uid, [])
         if known.done == name:
             await self._each.delete(policy.namespace, superfluous(own, name, asked.history))
@@ -99,24 +103,13 @@ class Evaluations(Generic[K]):
             return (known, GRACE) if ended is None else (ended, 0.0)
         if sum(ending_of(each) is None for of_one in jobs.values() for each in of_one) >= AT_A_TIME:
             return known, LOOK_AGAIN
-        manifest = self._aspect.manifest(
-            policy, model, prediction_log, self._platform, name, revision, slot, following
-        )  # fmt: skip
+        manifest = self._aspect.manifest(policy, model, log, self._platform, name, revision, slot, following)
         begun = await self._each.start(policy.namespace, manifest)
         if isinstance(begun, Problem):
             return replace(known, problem=begun, job=None), min(ASK_AGAIN, following - now)
         if begun is not None:
             jobs.setdefault(model.uid, []).append(begun)
         return replace(known, job=name), LOOK_AGAIN
-
-    def _obstacle(self, model: ModelDeployment) -> Problem | None:
-        if model.spec.prediction_log is None:
-            return Problem(
-                quality_kept.NO_LOG,
-                f"{model.name} keeps no prediction log, so nobody knows what it answered: write spec.predictionLog "
-                "and spec.monitor into that ModelDeployment",
-            )
-        return None if self._platform.evaluate_image else NO_EVALUATOR
 
     def _times(self, policy: DriftPolicy) -> tuple[float, float]:
         """The latest time that it was due, and the next one. Raises ScheduleError."""
