@@ -126,7 +126,7 @@ def _leading_to(stage: Stage, is_whole: bool, table: Array, rng: np.random.Gener
         parts.append(_beside(_numbers(stage.step, given), given, rng))
     found = np.concatenate(parts)
     if not len(found) or not stage.before:
-        return found
+        return found if len(found) else table[:0]
     back = rows.taken_back(list(stage.before), found, rng)
     return table[:0] if back is None or np.shape(back)[1] != table.shape[1] else np.asarray(back, np.float64)
 

@@ -194,6 +194,8 @@ def test_a_step_that_fails_costs_the_others_nothing() -> None:
     model.steps.append(("odd", Odd()))
     model.steps.append(("last", GaussianNB().fit(TABLE, LABELS)))
     assert len(stages.make(model, TABLE))
+    wider = make_pipeline(QuantileTransformer(n_quantiles=5), KBinsDiscretizer(3), LinearRegression())
+    assert stages.make(wider.fit(TABLE, VALUES), TABLE).shape[1] == 3, "what is behind them takes more columns"
 
 
 @pytest.fixture
