@@ -44,7 +44,7 @@ def _of_step(step: Any, width: int) -> Sequence[Sequence[Any]]:
     quantiles = getattr(step, "quantiles_", None)
     if isinstance(quantiles, np.ndarray) and quantiles.ndim == 2 and quantiles.shape[1] == width:
         return [each.tolist() for each in quantiles.T]
-    if getattr(step, "clip", False) and np.shape(getattr(step, "data_min_", None)) == (width,):
+    if getattr(step, "clip", False) and len(getattr(step, "data_min_", ())) == width:
         return [list(each) for each in zip(step.data_min_, step.data_max_, strict=True)]
     for name in _SINGLE:
         found = getattr(step, name, None)

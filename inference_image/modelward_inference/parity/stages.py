@@ -58,7 +58,7 @@ def make(estimator: Any, table: Array) -> Array:
     made = np.concatenate([table[:0], *found])
     made = made[np.isfinite(made).all(axis=1)].astype(table.dtype)
     if len(made) <= MOST:
-        return made
+        return np.asarray(made)
     return np.asarray(made[np.sort(rng.choice(len(made), MOST, replace=False))])
 
 
@@ -171,5 +171,6 @@ def _kept(step: Any, width: int) -> Array:
     for name in _KEPT_AS:
         held = getattr(step, name, None)
         if isinstance(held, np.ndarray) and held.ndim == 2 and held.shape[1] == width and len(held):
-            return held[np.unique(np.linspace(0, len(held) - 1, KEPT).astype(int))].astype(np.float64)
+            places = np.unique(np.linspace(0, len(held) - 1, KEPT).astype(int))
+            return np.asarray(held[places], np.float64)
     return np.empty((0, width))

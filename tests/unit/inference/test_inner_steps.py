@@ -218,7 +218,7 @@ def test_a_forest_in_a_stack_decides_beside_its_thresholds_as_the_original(serve
     """In double precision its converted trees compare what the library rounds to single precision before."""
     model = StackingClassifier([("forest", forest()), ("bayes", GaussianNB())], cv=2).fit(TABLE, LABELS)
     _, served = serve(model)
-    rows = []
+    rows: list[Any] = []
     for place, cuts in thresholds.of(model.estimators_[0]).items():
         single = cuts.astype(np.float32).astype(float)
         for value in (*single * (1 + 2e-8), *single * (1 - 2e-8), *np.round(cuts, 2)):
