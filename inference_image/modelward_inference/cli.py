@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         if not sandbox.enter():  # before a library starts a thread, which would not be in it
             log.warning("this kernel has no filter, so that only a NetworkPolicy holds the model")
-    cores = cpu.limit_library_threads()
+    cores = cpu.limit_library_threads(cpu.WITHOUT_LIMIT)
     from modelward_inference import errors  # numpy must not be imported before the limit is set
 
     try:

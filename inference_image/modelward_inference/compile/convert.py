@@ -64,15 +64,23 @@ def _exact(estimator: Any) -> Any:
     prepared = any(hasattr(step, "transform") and not hasattr(step, "predict") for step in steps)
     for step in exact.inside(estimator):
         neighbours.refuse(step)
+        if hasattr(step, "best_threshold_"):
+            raise ValueError(
+                f"the {type(step).__name__} decides at a threshold of its own, and the converter leaves that out"
+            )
+        if hasattr(step, "offset_") and hasattr(step, "estimators_"):
+            raise ValueError(
+                f"the offset of the {type(step).__name__} is the very score of rows of training, and rounding of the "
+                "converted scores would decide of these"
+            )
+        if any(hasattr(each, "X_thresholds_") for each in getattr(step, "calibrators", ())):
+            raise ValueError("an isotonic calibration interpolates, and the converter takes the nearest of its steps")
         if hasattr(step, "vocabulary_") and all(step is not each for each in steps):
             raise ValueError(
                 f"no rows can be made of the words of the {type(step).__name__} inside of a union or another step, so "
                 "that nothing proves that a compiled form cuts them as it does"
             )
     for step in steps:
-        calibrated = getattr(step, "calibrated_classifiers_", None) or ()
-        if any(hasattr(each, "X_thresholds_") for one in calibrated for each in getattr(one, "calibrators", ())):
-            raise ValueError("an isotonic calibration interpolates, and the converter takes the nearest of its steps")
         if hasattr(step, "sublinear_tf") and any(hasattr(each, "get_booster") for each in steps):
             raise ValueError(
                 "XGBoost splits at values of training, and the converter rounds TF-IDF to single precision"

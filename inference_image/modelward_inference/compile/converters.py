@@ -114,13 +114,14 @@ def _without_names(convert: Converter) -> Converter:
 
 
 def _imputer(convert: Converter) -> Converter:
-    """Adds to the converter of imputers what it lacks: double precision, and texts."""
+    """Adds to the converter of imputers what it lacks: double precision, texts, and whole numbers that mean missing."""
     from skl2onnx.common.data_types import DoubleTensorType, StringTensorType
     from skl2onnx.operator_converters.common import concatenate_variables
 
     def converted(scope: Any, operator: Any, container: Any) -> None:
         step, kind, output = operator.raw_operator, operator.inputs[0].type, operator.outputs[0].full_name
         gaps = isinstance(step.missing_values, float) and math.isnan(step.missing_values)
+        number = isinstance(step.missing_values, int | float) and math.isfinite(step.missing_values)
         if gaps and isinstance(kind, StringTensorType) and not step.add_indicator:
             joined = concatenate_variables(scope, operator.inputs, container)
             mark, fill, missing = (scope.get_unique_variable_name(name) for name in ("mark", "fill", "missing"))
@@ -130,7 +131,7 @@ def _imputer(convert: Converter) -> Converter:
             container.add_node("Equal", [joined, mark], [missing], op_version=19)
             container.add_node("Where", [missing, fill, joined], [output], op_version=16)
         elif (
-            gaps
+            (gaps or number)
             and isinstance(kind, DoubleTensorType)
             and not step.add_indicator
             and not np.isnan(step.statistics_.astype(float)).any()
@@ -139,7 +140,12 @@ def _imputer(convert: Converter) -> Converter:
             fill, missing = scope.get_unique_variable_name("fill"), scope.get_unique_variable_name("missing")
             values = step.statistics_.astype(float)
             container.add_initializer(fill, TensorProto.DOUBLE, [1, len(values)], values.tolist())
-            container.add_node("IsNaN", [joined], [missing], op_version=20)
+            if gaps:
+                container.add_node("IsNaN", [joined], [missing], op_version=20)
+            else:
+                mark = scope.get_unique_variable_name("mark")
+                container.add_initializer(mark, TensorProto.DOUBLE, [1], [float(step.missing_values)])
+                container.add_node("Equal", [joined, mark], [missing], op_version=19)
             container.add_node("Where", [missing, fill, joined], [output], op_version=16)
         else:
             convert(scope, operator, container)

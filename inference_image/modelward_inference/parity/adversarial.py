@@ -16,7 +16,7 @@ import numpy as np
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Refusal
 from modelward_inference.engine.refusals import FOUND
-from modelward_inference.parity import golden, points
+from modelward_inference.parity import golden, points, stages
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes.base import Model
 from modelward_inference.runtimes.estimators import columns, thresholds
@@ -157,7 +157,7 @@ def make(model: Model, rows: GoldenRows) -> Probes | None:
     made = [each for base in few for each in _single(inputs, base)]
     made += [each for base in bases for each in _uniform(inputs, base)]
     made += [*_texts(estimator, inputs, bases[0]), *_gaps(inputs), *_beside(estimator, inputs)]
-    made += _decisive(estimator, inputs, bases[0])
+    made += [*_decisive(estimator, inputs, bases[0]), *_inner(estimator, inputs)]
     if not made:
         return None
     changes = tuple(change for change, _ in made)
@@ -253,21 +253,33 @@ def _gaps(inputs: Rows) -> Iterator[tuple[Change, dict[str, Array]]]:
 
 
 def _beside(estimator: Any, inputs: Rows) -> Iterator[tuple[Change, dict[str, Array]]]:
-    """On the thresholds of trees, one step below and above of the precision that they compare in."""
-    if len(inputs) != 1 or len(columns.steps_of(estimator)) > 1:
+    """On the thresholds of trees, one step below and above of the precision that they compare in, and within one."""
+    steps = columns.steps_of(estimator)
+    if len(inputs) != 1 or len(steps) != 1:
         return
     ((name, array),) = inputs.items()
     if array.ndim != 2 or array.dtype.kind != "f":
         return
-    precision = np.float64 if thresholds.compares_in_double(estimator) else np.float32
-    cuts = {feature: found for feature, found in thresholds.of(estimator).items() if feature < array.shape[1]}
+    double = thresholds.compares_in_double(steps[0])
+    cuts = {feature: found for feature, found in thresholds.of(steps[0]).items() if feature < array.shape[1]}
     rng = np.random.default_rng(_SEED)
     for number in range(BESIDE if cuts else 0):
         chosen: dict[tuple[str, int], Any] = {}
         for feature, found in cuts.items():
-            cut = precision(rng.choice(found))
-            chosen[name, feature] = np.nextafter(cut, np.array((-np.inf, cut, np.inf), precision)[rng.integers(3)])
+            cut = rng.choice(found)
+            beside = np.nextafter(cut, (-np.inf, cut, np.inf)) if double else stages.in_single(cut)
+            chosen[name, feature] = rng.choice(beside)
         yield Change(OTHER), _changed(inputs, number % len(array), chosen)
+
+
+def _inner(estimator: Any, inputs: Rows) -> Iterator[tuple[Change, dict[str, Array]]]:
+    """On what the steps inside of the model decide at, and beside it."""
+    (name, array), *others = inputs.items()
+    if others or array.ndim != 2 or array.dtype.kind != "f":
+        return
+    whole = array[np.isfinite(array).all(axis=1)]
+    for row in stages.make(estimator, whole) if len(whole) else ():
+        yield Change(OTHER), {name: row}
 
 
 def _decisive(estimator: Any, inputs: Rows, base: int) -> list[tuple[Change, dict[str, Array]]]:

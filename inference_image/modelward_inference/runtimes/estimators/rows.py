@@ -93,10 +93,10 @@ def _table(estimator: Any, width: int, count: int, rng: np.random.Generator) -> 
 def _backwards(steps: list[Any], count: int, rng: np.random.Generator) -> Array | None:
     """Rows that fall on and between the thresholds of the last step's trees, taken back through the steps before it."""
     table = _between(steps[-1], int(getattr(steps[-1], "n_features_in_", 0)), count, rng)
-    return None if table is None else _inverse(steps[:-1], table, rng)
+    return None if table is None else taken_back(steps[:-1], table, rng)
 
 
-def _inverse(steps: list[Any], table: Array, rng: np.random.Generator) -> Array | None:
+def taken_back(steps: list[Any], table: Array, rng: np.random.Generator) -> Array | None:
     """What the steps would turn into the table; None where there is no way back."""
     try:
         for step in reversed(steps):
@@ -117,7 +117,7 @@ def _inverse_of_columns(step: Any, table: Array, rng: np.random.Generator) -> Ar
         part = table[:, step.output_indices_[name]]
         if isinstance(inner, str) or part.shape[1] != len(positions):
             continue
-        back = _inverse(columns.steps_of(inner), part, rng)
+        back = taken_back(columns.steps_of(inner), part, rng)
         if back is not None:
             found[:, positions] = back
     return found

@@ -45,18 +45,23 @@ def _splits(step: Any) -> Iterator[tuple[int, float]]:
             inner = predictor.nodes[~predictor.nodes["is_leaf"].astype(bool)]
             yield from zip(inner["feature_idx"].tolist(), inner["num_threshold"].tolist(), strict=True)
     else:
-        for tree in _trees(step):
+        for tree, places in _trees(step):
             inner = tree.feature >= 0
-            yield from zip(tree.feature[inner].tolist(), tree.threshold[inner].tolist(), strict=True)
+            features = tree.feature[inner] if places is None else np.asarray(places)[tree.feature[inner]]
+            yield from zip(features.tolist(), tree.threshold[inner].tolist(), strict=True)
 
 
-def _trees(step: Any) -> list[Any]:
+def _trees(step: Any) -> list[tuple[Any, Any]]:
+    """Each with the places of the columns that it is given; None for all of them."""
     if hasattr(step, "tree_"):
-        return [step.tree_]
+        return [(step.tree_, None)]
     members = getattr(step, "estimators_", None)
     if members is None:
         return []
-    return [each.tree_ for each in np.ravel(np.array(members, dtype=object))[:MAX_TREES] if hasattr(each, "tree_")]
+    trees = np.ravel(np.array(members, dtype=object))[:MAX_TREES]
+    drawn = getattr(step, "estimators_features_", None)  # of a bagging, each tree may be given some columns only
+    places = [None] * len(trees) if drawn is None else list(drawn)[: len(trees)]
+    return [(each.tree_, at) for each, at in zip(trees, places, strict=False) if hasattr(each, "tree_")]
 
 
 def _of_xgboost(booster: Any) -> Iterator[tuple[int, float]]:
