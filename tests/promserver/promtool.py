@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from libyaml import written
 from localcluster import debian
 
 PACKAGES = {"promtool": "prometheus"}
@@ -36,7 +37,7 @@ class Promtool:
     def test(self, rules: Mapping[str, Any], groups: Sequence[Mapping[str, Any]], every: str = "1m") -> str:
         """What of `groups` (tests of promtool's) does not come about by `rules`; else an empty text. `every`: the time
         between two evaluations."""
-        (self._folder / "rules.yaml").write_text(yaml.safe_dump(dict(rules)))
+        (self._folder / "rules.yaml").write_text(written(dict(rules)))
         order = [each["name"] for each in rules["groups"]]  # else it is by chance
         tests = {"rule_files": ["rules.yaml"], "evaluation_interval": every, "group_eval_order": order}
         (self._folder / "tests.yaml").write_text(yaml.safe_dump({**tests, "tests": list(groups)}, width=1 << 30))

@@ -1,17 +1,17 @@
-"""What of REST is not inference: health, metadata, metrics, and the page at /docs. FastAPI serves it.
+"""What of REST is not inference: health, metadata, metrics, and the page at /docs. Starlette serves it.
 
 Every error is `{"error": "…"}`, which is what tritonclient and the KServe client read.
 """
 
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
-from fastapi import FastAPI, Request, Response
 from prometheus_client import REGISTRY
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
 
 from modelward_inference import __version__
 from modelward_inference.artifact import formats
@@ -24,6 +24,7 @@ from modelward_inference.protocol.messages import OverloadedError, unknown_model
 from modelward_inference.protocol.origin import ARMS_HEADER, COPY, arm_of
 from modelward_inference.protocol.outcomes import MAX_BODY
 from modelward_inference.serve import triton
+from modelward_inference.serve.application import Added, Endpoints, Handler
 from modelward_inference.serve.state import State
 from modelward_inference.telemetry.labelled import exposition
 from modelward_inference.telemetry.samples import ASKED_FOR, PAGE
@@ -39,9 +40,6 @@ REQUEST_ID = "x-request-id"
 
 MAX_DIGITS = 18
 """Of a sequence number: more can't be one."""
-
-
-Handler = Callable[..., Awaitable[Response]]
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -72,10 +70,10 @@ def small_endpoints(
     revision: str = "",
     outcomes: Outcomes | None = None,
     tracing: Tracing | None = None,
-) -> FastAPI:
+) -> Starlette:
     """The application that answers everything but inference. `outcomes`: brings them to the monitor; None: there is
     none."""
-    app = FastAPI(title=f"Modelward: {plane.name}", version=__version__, redoc_url=None, redirect_slashes=False)
+    app = Endpoints(f"Modelward: {plane.name}", __version__)
 
     def known(name: str, version: str | None = None) -> None:
         if name != plane.name:
@@ -83,13 +81,11 @@ def small_endpoints(
         if version not in (None, plane.version):
             raise HTTPException(404, f"model {name!r} has no version {version!r} here; it has {plane.version!r}")
 
-    def get(path: str, summary: str, **more: Any) -> Callable[[Handler], Handler]:
+    def get(path: str, summary: str, **more: Any) -> Added:
         """GET, and HEAD, by which load balancers probe."""
 
         def added(handler: Handler) -> Handler:
-            app.add_api_route(path, handler, methods=["GET"], summary=summary, **more)
-            app.add_api_route(path, handler, methods=["HEAD"], include_in_schema=False)
-            return handler
+            return app.head(path)(app.get(path, summary=summary, **more)(handler))
 
         return added
 
@@ -159,7 +155,7 @@ def small_endpoints(
     async def repository_index() -> Response:
         return _json(triton.index(plane, not state.draining))
 
-    # The real work is done before FastAPI is asked; this stands here for /docs and for wrong names.
+    # The real work is done before these are asked; this stands here for /docs and for wrong names.
     @app.post("/v2/models/{name}/infer", summary="Inference", openapi_extra=_infer_documentation(plane))
     @app.post("/v2/models/{name}/versions/{version}/infer", summary="Inference by a version of the model")
     async def infer(name: str, version: str | None = None) -> Response:
@@ -212,13 +208,12 @@ def small_endpoints(
             raise HTTPException(400, f"slo is {slo!s:.50}; write seconds, as 0.05") from None
         return _json(plane.users.page(limit))
 
-    @app.exception_handler(HTTPException)
     async def failed(_: Request, error: HTTPException) -> Response:
         told = f"there is no such path; inference is POST /v2/models/{plane.name}/infer, all paths stand at /docs"
         words = told if error.detail in ("Not Found", "Method Not Allowed") else str(error.detail)
         return Response(orjson.dumps({"error": words}), error.status_code, error.headers, media_type="application/json")
 
-    return app
+    return app.application(failed, redirect_slashes=False)
 
 
 def metadata(plane: DataPlane) -> dict[str, Any]:

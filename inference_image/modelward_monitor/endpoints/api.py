@@ -11,16 +11,19 @@ from dataclasses import asdict
 from typing import Any, Final
 
 import orjson
-from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 
 from modelward_drift.errors import ProfileError
 from modelward_drift.profiles.reference import Reference
 from modelward_inference import __version__
 from modelward_inference.capture.wire import Batch
 from modelward_inference.protocol.messages import RequestError
+from modelward_inference.serve.application import Endpoints
 from modelward_inference.telemetry.labelled import exposition
 from modelward_monitor.counting.arrivals import Arrival
 from modelward_monitor.counting.placing import check_widths, fitted
@@ -48,10 +51,10 @@ def application(
     events: bool,
     revision: str = "",
     log: PredictionLog | None = None,
-) -> FastAPI:
+) -> Starlette:
     """`farewell` is set when somebody has read the last counts; `events`: whether KServe's are taken; `revision`: that
     metrics tell of; `log`: where the prediction log is kept."""
-    app = FastAPI(title=f"Modelward's monitor of {name}", version=__version__, redoc_url=None)
+    app = Endpoints(f"Modelward's monitor of {name}", __version__)
 
     @app.get("/healthz", **documents.HEALTHZ)
     async def healthz() -> Response:
@@ -127,11 +130,10 @@ def application(
         monitor.offer(arrival)
         return _json({"rows": arrival.batch.rows})
 
-    @app.exception_handler(HTTPException)
     async def failed(_: Request, error: HTTPException) -> Response:
         return _json({"error": str(error.detail)}, error.status_code)
 
-    return app
+    return app.application(failed, redirect_slashes=True)
 
 
 def _json(content: Any, status: int = 200, background: BackgroundTask | None = None) -> Response:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import check, described
+from libyaml import document
 from modelward.api import batchinference
 from modelward.api.batchinference import Spec, claim_of, parse
 from modelward.api.invalid import InvalidObjectError
@@ -16,11 +16,11 @@ ROOT = Path(__file__).parents[3]
 
 
 def schema_of(plural: str) -> Any:
-    crd = yaml.safe_load((ROOT / f"crds/{plural}.modelward.io.yaml").read_text())
+    crd = document((ROOT / f"crds/{plural}.modelward.io.yaml").read_text())
     return crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 
 
-CRD = yaml.safe_load((ROOT / "crds/batchinferences.modelward.io.yaml").read_text())
+CRD = document((ROOT / "crds/batchinferences.modelward.io.yaml").read_text())
 SCHEMA = schema_of("batchinferences")
 METADATA = {
     "namespace": "ml",

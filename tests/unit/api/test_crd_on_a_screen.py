@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+
+from libyaml import document
 
 pytestmark = pytest.mark.unit
 
 CRDS = {
     crd["spec"]["names"]["kind"]: crd
     for crd in (
-        yaml.safe_load(path.read_text())
-        for path in sorted((Path(__file__).parents[3] / "crds").glob("*.modelward.io.yaml"))
+        document(path.read_text()) for path in sorted((Path(__file__).parents[3] / "crds").glob("*.modelward.io.yaml"))
     )
 }
 SCREEN = 200

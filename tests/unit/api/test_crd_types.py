@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from api_schema import check, described, fits
 from builders import observed, owner, revision, router
+from libyaml import document
 from modelward.api import modeldeployment
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import Spec, parse
@@ -19,7 +19,7 @@ from modelward.rollouts.decision import decide
 from modelward_inference.artifact import formats
 
 ROOT = Path(__file__).parents[3]
-CRD = yaml.safe_load((ROOT / "crds/modeldeployments.modelward.io.yaml").read_text())
+CRD = document((ROOT / "crds/modeldeployments.modelward.io.yaml").read_text())
 VERSION = CRD["spec"]["versions"][0]
 SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
 
@@ -40,7 +40,7 @@ def test_the_gate_on_outcomes_and_its_types_agree() -> None:
 
 def test_outcomes_are_said_as_a_policy_says_them() -> None:
     """Task, outcomes and label window: what one takes, the other takes."""
-    policies = yaml.safe_load((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())
+    policies = document((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())
     spec = policies["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     theirs = spec["properties"]["quality"]["properties"]
     own = ROLLOUT["gates"]["properties"]["quality"]["properties"]

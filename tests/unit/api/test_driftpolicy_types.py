@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import check, described
+from libyaml import document
 from modelward.api import driftpolicy
 from modelward.api.driftpolicy import Retrain, Spec, Target, parse, parse_target
 from modelward.api.invalid import InvalidObjectError
@@ -24,7 +24,7 @@ from modelward.api.triggers import (
 )
 
 ROOT = Path(__file__).parents[3]
-CRD = yaml.safe_load((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())
+CRD = document((ROOT / "crds/driftpolicies.modelward.io.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 METADATA = {"namespace": "ml", "name": "x", "uid": "u", "generation": 3, "creationTimestamp": "2026-01-01T00:00:00Z"}
 

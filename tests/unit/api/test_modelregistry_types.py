@@ -3,14 +3,14 @@
 from pathlib import Path
 
 import pytest
-import yaml
 
 from api_schema import check, described
+from libyaml import document
 from modelward.api import modelregistry
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modelregistry import MLFLOW, SAGE_MAKER, Spec, parse
 
-CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modelregistries.modelward.io.yaml").read_text())
+CRD = document((Path(__file__).parents[3] / "crds/modelregistries.modelward.io.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 ABOUT = {"namespace": "ml", "name": "mlflow", "uid": "u", "generation": 3}
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from libyaml import document
 from modelward.api import pod_template
 from modelward.api.invalid import InvalidObjectError
 from modelward.api.modeldeployment import parse
@@ -47,7 +47,7 @@ def test_what_nobody_has_thought_of_is_refused() -> None:
 
 
 def test_crd_and_operator_have_the_same_lists() -> None:
-    rules = [rule for rule in found(yaml.safe_load(CRD), "rule") if isinstance(rule, str)]
+    rules = [rule for rule in found(document(CRD), "rule") if isinstance(rule, str)]
     text = " ".join(rules)
 
     def names(pattern: re.Pattern[str]) -> set[str]:
@@ -63,7 +63,7 @@ def test_crd_and_operator_have_the_same_lists() -> None:
 
 def test_the_operator_takes_every_field_that_the_crd_has() -> None:
     """Else what the API server has stored would make no pods, and nobody would have been told before."""
-    spec = yaml.safe_load(CRD)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    spec = document(CRD)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
 
     def fields(schema: Any, *path: str) -> set[str]:
         for name in path:

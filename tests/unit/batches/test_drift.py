@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import fits
 from builders import PLATFORM
+from libyaml import document
 from modelward.api.driftpolicy import DriftPolicy
 from modelward.api.driftpolicy import parse as parse_policy
 from modelward.batches import drift
@@ -29,7 +29,7 @@ from modelward_drift.judging.policy import Policy
 from modelward_inference.drift_report.policyfile import policy_from
 from unit.batches.batches import CREATED, NIGHTLY, TAKEN, about, batch, ended, facts, job, pod
 
-SCHEMA = yaml.safe_load((Path(__file__).parents[3] / "crds/batchinferences.modelward.io.yaml").read_text())["spec"][
+SCHEMA = document((Path(__file__).parents[3] / "crds/batchinferences.modelward.io.yaml").read_text())["spec"][
     "versions"
 ][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
 BY_POLICY = Judging(rules="DriftPolicy churn-drift")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import fits
+from libyaml import document
 from modelward.batches.run import Counts, Ended, Handled, Memory, RunFacts
 from modelward.reconcilers.batchinference.events import transitions
 from modelward.reconcilers.batchinference.plan import Plan, entry_of
@@ -15,7 +15,7 @@ from modelward.reconcilers.batchinference.status import State, build_status
 from modelward.revisions.health.diagnosis import Problem
 from unit.batches.batches import CREATED, DAY, NIGHTLY, USED, about, batch
 
-CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/batchinferences.modelward.io.yaml").read_text())
+CRD = document((Path(__file__).parents[3] / "crds/batchinferences.modelward.io.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
 NOW = CREATED + 3600
 RUN = RunFacts("nightly-1", "u", about(), CREATED, Counts(100, 2, 1, 20.0))

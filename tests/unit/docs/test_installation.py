@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from libyaml import document, documents
 from localcluster.images import IMAGES
 from modelward.api.modeldeployment import parse
 from modelward_inference import runtimes
@@ -55,7 +56,7 @@ def template(helm: Path, *arguments: str, stdin: str = "") -> list[Json]:
         capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{arguments}: {done.stderr}"
-    return [each for each in yaml.safe_load_all(done.stdout) if each]
+    return [each for each in documents(done.stdout) if each]
 
 
 def test_there_is_something_to_hold() -> None:
@@ -149,7 +150,7 @@ def test_roles_and_policies_are_those_of_the_manifests() -> None:
     found = [each for each in policies if each["kind"] == "ValidatingAdmissionPolicy"]
     assert (len(found), "there are seven policies" in PAGES["install.md"]) == (7, True)
     assert all(each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "modelward" for each in found)
-    kinds = {yaml.safe_load(path.read_text())["spec"]["names"]["plural"] for path in CRDS}
+    kinds = {document(path.read_text())["spec"]["names"]["plural"] for path in CRDS}
     assert (len(kinds), PAGES["install.md"].count("five kinds")) == (5, 2)
     for name in rows:
         (role,) = [each for each in bodies if each["kind"] == "ClusterRole" and each["metadata"]["name"] == name]
@@ -166,7 +167,7 @@ def test_taking_it_away_names_every_kind() -> None:
 
 
 def test_kinds_and_versions_of_the_migration_are_the_crds() -> None:
-    crds = [yaml.safe_load(path.read_text()) for path in CRDS]
+    crds = [document(path.read_text()) for path in CRDS]
     (kinds,) = re.findall(r"for kind in (.*?); do", PAGES["upgrades.md"])
     assert set(kinds.split()) == {each["spec"]["names"]["plural"] for each in crds}
     assert {version["name"] for each in crds for version in each["spec"]["versions"]} == {"v1alpha1"}
@@ -184,7 +185,7 @@ def quick_start(kubectl: Path, folder: Path) -> dict[str, Json]:
     (folder / "model.joblib").write_bytes(b"\x80 a model")
     done = subprocess.run([kubectl, "kustomize", folder], text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr
-    return {each["kind"]: each for each in yaml.safe_load_all(done.stdout)}
+    return {each["kind"]: each for each in documents(done.stdout)}
 
 
 def steps() -> list[str]:

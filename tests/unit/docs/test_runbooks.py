@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from libyaml import document
 from manifests.alerts import generate, published
 from manifests.alerts.rules import BOOKS as FOLDER
 from modelward.api import names
@@ -46,7 +47,7 @@ def kinds() -> dict[str, Any]:
     """The schema of each kind of ours, by every name that kubectl knows it by."""
     found = {}
     for path in (ROOT / "crds").glob("*.modelward.io.yaml"):
-        spec = yaml.safe_load(path.read_text())["spec"]
+        spec = document(path.read_text())["spec"]
         called = spec["names"]
         for name in (called["plural"], called["singular"], *called["shortNames"]):
             found[name] = spec["versions"][0]["schema"]["openAPIV3Schema"]

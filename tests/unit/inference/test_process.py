@@ -26,7 +26,8 @@ folder = Path(sys.argv[1])
 manifest = Manifest.read(folder)
 model = runtimes.load(manifest.format, folder / manifest.file, 1, manifest.signature)
 golden.verify(model, folder, manifest)
-print(json.dumps([name for name in ("joblib", "sklearn", "skl2onnx", "scipy", "pandas") if name in sys.modules]))
+heavy = ("joblib", "sklearn", "skl2onnx", "scipy", "pandas", "fastapi")
+print(json.dumps([name for name in heavy if name in sys.modules]))
 """
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from libyaml import documents
 from manifests import chart, pin
 from manifests.alerts import generate
 
@@ -36,7 +37,7 @@ def run(helm: Path, *arguments: str, values: Mapping[str, Any]) -> subprocess.Co
 def rendered(helm: Path, values: Mapping[str, Any], namespace: str = NAMESPACE) -> Objects:
     done = run(helm, "template", "any", str(CHART), "--namespace", namespace, values=values)
     assert done.returncode == 0, done.stderr
-    return by_name(each for each in yaml.safe_load_all(done.stdout) if each)
+    return by_name(each for each in documents(done.stdout) if each)
 
 
 def refused(helm: Path, values: Mapping[str, Any]) -> str:
@@ -48,7 +49,7 @@ def refused(helm: Path, values: Mapping[str, Any]) -> str:
 def built(kubectl: Path, folder: Path) -> Objects:
     done = subprocess.run([kubectl, "kustomize", folder], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return by_name(yaml.safe_load_all(done.stdout))
+    return by_name(documents(done.stdout))
 
 
 def overlay(kubectl: Path, folder: Path, *texts: str) -> Objects:
@@ -205,7 +206,7 @@ def test_values_of_the_pods_reach_them_and_nothing_else_changes(helm: Path) -> N
 def test_a_changed_setting_makes_new_pods(helm: Path) -> None:
     def checksum(settings: Json) -> str:
         done = run(helm, "template", "any", str(CHART), "-s", "templates/operator.yaml", values={"settings": settings})
-        (body,) = [each for each in yaml.safe_load_all(done.stdout) if each["kind"] == "Deployment"]
+        (body,) = [each for each in documents(done.stdout) if each["kind"] == "Deployment"]
         return str(body["spec"]["template"]["metadata"]["annotations"]["checksum/settings"])
 
     assert checksum({}) == checksum({"MODELWARD_LOG_LEVEL": "INFO"}) != checksum({"MODELWARD_LOG_LEVEL": "DEBUG"})

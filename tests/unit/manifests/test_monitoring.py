@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from builders import PLATFORM, owner
+from libyaml import documents
 from localcluster import binaries
 from modelward.api.modeldeployment import Monitor
 from modelward.api.runtime import Runtime, Tap
@@ -140,7 +141,7 @@ def test_an_overlay_has_the_component_beside_the_base_and_the_base_has_none_of_i
     def built(where: Path) -> list[Json]:
         done = subprocess.run([kubectl, "kustomize", where], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        return list(yaml.safe_load_all(done.stdout))
+        return documents(done.stdout)
 
     without = {each["kind"] for each in built(folder / "base")}
     assert not {"ServiceMonitor", "PodMonitor", "PrometheusRule"} & without

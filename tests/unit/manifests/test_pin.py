@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from libyaml import documents
 from localcluster import binaries
 from manifests import pin
 
@@ -30,7 +30,7 @@ def kubectl(in_sight: Callable[[], AbstractContextManager[None]]) -> Path:
 
 def built(kubectl: Path, folder: Path) -> list[dict[str, Any]]:
     done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, check=True)
-    return list(yaml.safe_load_all(done.stdout))
+    return documents(done.stdout)
 
 
 def operators_image(objects: list[dict[str, Any]]) -> str:

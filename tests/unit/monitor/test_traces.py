@@ -29,7 +29,7 @@ import sys
 from modelward_monitor import run
 from modelward_monitor.settings import Settings
 print(run._traces(Settings.from_environment(), logs=False))
-heavy = ("modelward_telemetry.tracer", "modelward_telemetry.exporter")
+heavy = ("modelward_telemetry.tracer", "modelward_telemetry.exporter", "fastapi")
 print([name for name in sys.modules if name.startswith(heavy)])
 """
 
@@ -135,7 +135,8 @@ def test_nothing_asks_for_traces_or_can_not_be_used() -> None:
         traces.of_environment("m", environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "collector:4318"})
 
 
-def test_where_traces_are_off_neither_tracer_nor_exporter_is_loaded() -> None:
+def test_what_is_not_asked_for_is_not_loaded() -> None:
+    """Where traces are off: neither tracer nor exporter; nor what writes the page at /docs."""
     off = {name: text for name, text in os.environ.items() if not name.startswith("OTEL_")}
     found = subprocess.run([sys.executable, "-c", LOADED], env=off, capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["None", "[]"]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import fits
 from builders import MODEL, observed, owner, revision, router
+from libyaml import document
 from modelward.api.conditions import by_type
 from modelward.api.modeldeployment import Model, ModelDeployment
 from modelward.api.modelregistry import Mlflow, ModelRegistry, Spec, WriteBack
@@ -24,7 +24,7 @@ from modelward.retraining.effective import Accepted, Effective
 from modelward.retraining.lifecycle.run import Artifact, Registration
 from modelward.rollouts.decision import decide
 
-CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())
+CRD = document((Path(__file__).parents[3] / "crds/modeldeployments.modelward.io.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 A, B = "fraud-a", "fraud-b"
 CHALLENGER = "models:/fraud@challenger"

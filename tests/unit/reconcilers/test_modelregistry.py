@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import fits
+from libyaml import document
 from modelward.api.conditions import by_type
 from modelward.api.modelregistry import Mlflow, ModelRegistry, Spec
 from modelward.kube.cache import Cache, Key
@@ -19,7 +19,7 @@ from modelward.models.resolved import Resolved
 from modelward.reconcilers.modelregistry.reconcile import Askers, wake_followers
 from modelward.reconcilers.modelregistry.status import MODELS, NAMED, TOLD_EVERY, Use, build_status
 
-CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/modelregistries.modelward.io.yaml").read_text())
+CRD = document((Path(__file__).parents[3] / "crds/modelregistries.modelward.io.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 ALIAS, OTHER = "models:/fraud@champion", "models:/fraud/3"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

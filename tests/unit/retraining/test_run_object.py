@@ -5,16 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import described, fits
+from libyaml import document
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import Judged
 from modelward.retraining.lifecycle import run as runs
 from modelward.retraining.lifecycle.run import Artifact, Registration, Run
 from modelward.retraining.persistence.run_object import KIND, is_over, read_run, run_manifest, run_status, target_uid
 
-CRD = yaml.safe_load((Path(__file__).parents[3] / "crds/retrainingruns.modelward.io.yaml").read_text())
+CRD = document((Path(__file__).parents[3] / "crds/retrainingruns.modelward.io.yaml").read_text())
 SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
 NOW = "2026-01-01T00:00:00Z"
 NUMBERS = {

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from api_schema import fits
+from libyaml import document
 from modelward.api.driftpolicy import DriftPolicy, parse
 from modelward.drift.verdicts import DRIFTED, NO_DRIFT, UNKNOWN, Judged, Recent, Verdict
 from modelward.retraining.conditions.status import TargetState, build_status
@@ -20,7 +20,7 @@ from modelward.retraining.persistence.legacy import legacy_memory, legacy_run
 from modelward.retraining.persistence.memory import load_memory, memory_manifest, memory_name
 from modelward.retraining.target import Answered, Ended, Memory, Rejected
 
-SCHEMA = yaml.safe_load((Path(__file__).parents[3] / "crds/driftpolicies.modelward.io.yaml").read_text())
+SCHEMA = document((Path(__file__).parents[3] / "crds/driftpolicies.modelward.io.yaml").read_text())
 STATUS = SCHEMA["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
 NOW = "2026-01-01T00:00:00Z"
 
