@@ -13,7 +13,7 @@ import numpy as np
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.parity import points
-from modelward_inference.runtimes import columns, rows, thresholds
+from modelward_inference.runtimes.estimators import columns, rows, thresholds
 
 MOST = 192
 """Rows of all stages together: each costs the original and the compiled form a prediction."""

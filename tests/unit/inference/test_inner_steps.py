@@ -30,9 +30,9 @@ from modelward_inference import runtimes
 from modelward_inference.compile import convert, timing
 from modelward_inference.compile.build import Built, Known, build
 from modelward_inference.parity import adversarial, points, stages
-from modelward_inference.runtimes import thresholds
 from modelward_inference.runtimes.base import Model
-from modelward_inference.runtimes.estimator import EstimatorModel
+from modelward_inference.runtimes.estimators import thresholds
+from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
 pytestmark = pytest.mark.unit
 
