@@ -190,8 +190,10 @@ def _table(draw: st.DrawFn, rng: Any, final: Any) -> Any:
     numbers = draw(st.sampled_from([*IMPUTERS, *BINS, "passthrough", "drop"]))
     texts = draw(st.sampled_from([["city"], ["city", "plan"], ["plan", "zone"], ["zone"], ["vip"], ["city", "vip"],
                                   ["grade"], ["grade", "city"], ["sure"]]))  # fmt: skip
-    steps = ColumnTransformer([("n", numbers, ["age"]), ("c", encoder, texts)],
-                              remainder=draw(st.sampled_from(["drop", "drop", "passthrough"])))  # fmt: skip
+    remainder = draw(st.sampled_from(["drop", "drop", "passthrough"]))
+    if remainder == "passthrough":  # nothing in the file tells that what passes through are texts
+        frame = frame.drop(columns={"city", "plan"} - set(texts))
+    steps = ColumnTransformer([("n", numbers, ["age"]), ("c", encoder, texts)], remainder=remainder)
     table = frame if draw(st.booleans()) else frame[["age", *texts]]
     return f"{_short(numbers)}, {_short(encoder)} of {texts} | ", Pipeline([("c", steps), ("f", final)]), table
 
