@@ -52,7 +52,8 @@ def by_one(spark: Any, lake: Lake, **options: Any) -> dict[str, Any]:
         "now": NOW.isoformat(),
     }
     spec = load(json.dumps(asked | options))
-    return json.loads(json.dumps(document(by_spark.evaluate(spark, spec), spec), allow_nan=False))
+    found: dict[str, Any] = json.loads(json.dumps(document(by_spark.evaluate(spark, spec), spec), allow_nan=False))
+    return found
 
 
 def ordered(found: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +162,7 @@ def test_rankings(lake: Lake, both: Both) -> None:
 
 def test_what_goes_wrong_with_outcomes_is_counted_alike(lake: Lake, both: Both) -> None:
     lake.predict([prediction(each, key=f"k{each // 2}", fraction=0.5) for each in range(12)])
-    lake.predict([prediction(20 + each // 2, row=each % 2) for each in range(4)])
+    lake.predict([prediction(20 + each // 2, row=each % 2, key="none") for each in range(4)])
     late, soon = START + timedelta(days=9), NOW + timedelta(hours=1)
     lake.tell([
         outcome(0), outcome(0), outcome(1, 0), outcome(1, 1, 120.0), outcome(2, 0), outcome(2, 1),
