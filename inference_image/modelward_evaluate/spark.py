@@ -204,6 +204,10 @@ def _one(own: SparkSession, addresses: Sequence[str], schema: pyarrow.Schema, ba
             f"Spark reads {len(there)} of {len(addresses)} files, such as {addresses[0]}: it leaves out names that "
             "begin with _ or a point; rename them"
         )
+    for each in schema:
+        if pyarrow.types.is_null(each.type):
+            # Nothing was ever in it: to Spark it is one of whole numbers.
+            frame = frame.withColumn(each.name, functions.lit(None))
     whole = {name for name, kind in frame.dtypes if kind == "bigint"}
     nanos = [each.name for each in schema if pyarrow.types.is_timestamp(each.type) and each.name in whole]
     for name in nanos:

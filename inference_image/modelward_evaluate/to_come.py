@@ -41,8 +41,9 @@ def estimated(waiting: Table, rows: Table, known: Iterable[Group], spec: Spec) -
 
 
 def _sides(waiting: Table) -> list[tuple[str, str]]:
-    found = waiting.select("revision", "arm").distinct().order_by("revision", "arm").to_pyarrow().to_pylist()
-    return [(str(each["revision"]), str(each["arm"])) for each in found]
+    # Sorted here: for a distinct that is sorted Ibis 12 asks Spark for that of further columns.
+    found = waiting.select("revision", "arm").distinct().to_pyarrow().to_pylist()
+    return sorted((str(each["revision"]), str(each["arm"])) for each in found)
 
 
 def _scores(waiting: Table, known: Sequence[Group], positive: str) -> Iterator[ToCome]:

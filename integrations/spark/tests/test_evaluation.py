@@ -127,11 +127,11 @@ def test_many_classes_of_two_revisions_with_other_columns_and_concept_drift(lake
 def test_numbers_and_what_is_still_to_come(lake: Lake, both: Both) -> None:
     rng = np.random.default_rng(5)
     lake.predict([
-        prediction(each * 1000, **{"output.price": float(rng.normal(200, 30)), "input.city": f"c{each % 4}"})
-        for each in range(500)
+        prediction(each * 160, **{"output.price": float(rng.normal(200, 30)), "input.city": f"c{each % 4}"})
+        for each in range(3000)
     ])  # fmt: skip
-    truth, weight = rng.normal(200, 40, 450).tolist(), rng.uniform(0, 2, 450).tolist()
-    lake.tell([outcome(each * 1000, truth[each], weight=weight[each]) for each in range(450)])
+    truth, weight = rng.normal(200, 40, 3000).tolist(), rng.uniform(0.8, 1.2, 3000).tolist()
+    lake.tell([outcome(each * 160, truth[each], weight=weight[each]) for each in range(3000) if each % 9])
     found = both(
         task={"task": "numbers", "value": "output.price"},
         segments=[{"name": "city", "column": "input.city"}],
