@@ -21,6 +21,7 @@ from ibis.expr.types import Table
 from pyarrow import fs, parquet
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession, functions
+from pyspark.sql.utils import is_remote
 
 from modelward_evaluate import evaluate as evaluator
 from modelward_evaluate import sources, tables
@@ -43,6 +44,9 @@ SETTINGS: Final = {
 }
 """Of the session in which it is evaluated."""
 
+CHANGED: Final = ("spark.sql.session.timeZone", "spark.sql.mapKeyDedupPolicy")
+"""What Ibis sets besides."""
+
 CHECKPOINTS: Final = "spark.checkpoint.dir"
 
 GLOB: Final = frozenset("*?[]{}\\")
@@ -50,6 +54,9 @@ GLOB: Final = frozenset("*?[]{}\\")
 
 VIEW: Final = "modelward_"
 """What views of the session begin with."""
+
+Views = dict[str, Any]
+"""With their data frames: a server forgets one that nobody has any more."""
 
 
 def evaluate(session: SparkSession, spec: Spec) -> Evaluation:
@@ -71,16 +78,14 @@ def connected() -> Engine:
 
 
 def on(session: SparkSession) -> Engine:
-    """The evaluator's engine: a session of its own beside the one that is given, in the same application."""
+    """The evaluator's engine: a session of its own beside the one that is given, in the same application. Of a server
+    it is the one that is given, with its settings as before afterwards: PySpark 4.3 loses checkpoints of others."""
 
     @contextmanager
     def opened(spec: Spec) -> Iterator[Opened]:
         given = inputs(spec)
-        views: list[str] = []
-        with _failing():
-            own = session.newSession()
-            for name, value in SETTINGS.items():
-                own.conf.set(name, value)
+        views: Views = {}
+        with _failing(), _set(session if is_remote() else session.newSession()) as own:
             if getattr(ibis.options, _Spark.name, None) is None:
                 _Spark.register_options()
             con = _Spark().connect(own)
@@ -96,6 +101,23 @@ def on(session: SparkSession) -> Engine:
                         own.catalog.dropTempView(each)
 
     return opened
+
+
+@contextmanager
+def _set(own: SparkSession) -> Iterator[SparkSession]:
+    """With SETTINGS while it is asked."""
+    before = {name: own.conf.get(name, None) for name in (*SETTINGS, *CHANGED)}
+    try:
+        for name, value in SETTINGS.items():
+            own.conf.set(name, value)
+        yield own
+    finally:
+        with contextlib.suppress(Exception):  # the session may be gone
+            for name, value in before.items():
+                if value is None:
+                    own.conf.unset(name)
+                else:
+                    own.conf.set(name, value)
 
 
 @contextmanager
@@ -136,7 +158,7 @@ class _Spark(Backend):  # type: ignore[misc]  # Ibis' own types are not asked
         return self._session.sql(self.compile(expr.as_table(), params=params, limit=limit))
 
 
-def _keeping(own: SparkSession, con: Backend, views: list[str]) -> Keep:
+def _keeping(own: SparkSession, con: Backend, views: Views) -> Keep:
     durable = own.conf.get(CHECKPOINTS, None) is not None
 
     def keep(name: str, table: Table, number: str | None = None) -> Table:
@@ -148,14 +170,14 @@ def _keeping(own: SparkSession, con: Backend, views: list[str]) -> Keep:
     return keep
 
 
-def _viewed(frame: Any, name: str, con: Backend, views: list[str]) -> Table:
+def _viewed(frame: Any, name: str, con: Backend, views: Views) -> Table:
     view = VIEW + name
     frame.createOrReplaceTempView(view)
-    views.append(view)
+    views[view] = frame
     return con.table(view)
 
 
-def _outcomes(own: SparkSession, con: Backend, told: Listing | None, spec: Spec, views: list[str]) -> Table:
+def _outcomes(own: SparkSession, con: Backend, told: Listing | None, spec: Spec, views: Views) -> Table:
     table = spec.outcomes.table
     if table is not None and table.kind == SPARK:
         parts = [*(table.database.split(".") if table.database else ()), table.name]
