@@ -95,7 +95,7 @@ check-pipelines: $(READY) ## the GitHub action and the workflows of docs and exa
 	ACT=$$act/act $(BIN)/python -m pytest -c /dev/null -o asyncio_default_fixture_loop_scope=function -p no:cacheprovider -q \
 		--rootdir integrations/github-action integrations/github-action/tests
 
-test-spark: $(READY) ## batches as a function of Spark, by real Spark (480 MB once, and a Java), minutes
+test-spark: $(READY) ## batches as a function of Spark, and evaluations by it, by real Spark (500 MB once, and a Java), minutes
 	@home=$(CACHE)/spark-$$(sha256sum integrations/spark/requirements.lock | cut -c1-12); \
 	if [ ! -e $$home/.complete ]; then \
 		rm -rf $$home && $(BIN)/uv pip install -q --python $(BIN)/python --target $$home --require-hashes \

@@ -5,8 +5,10 @@ import json
 import sys
 from pathlib import Path
 
+from modelward_evaluate.engines import spark
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.evaluate import document, evaluate
+from modelward_evaluate.inputs import in_process
 from modelward_evaluate.spec import load
 
 
@@ -14,10 +16,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="modelward_evaluate", description=__doc__)
     parser.add_argument("spec", type=Path, help="what to evaluate, as docs/quality.md describes it; - for stdin")
     parser.add_argument("--out", type=Path, help="a file, which appears whole or not at all")
+    parser.add_argument("--spark", action="store_true", help="by Spark: spark-submit's, or that of SPARK_REMOTE")
     given = parser.parse_args(arguments)
     try:
         spec = load(sys.stdin.read() if str(given.spec) == "-" else given.spec.read_bytes())
-        text = json.dumps(document(evaluate(spec), spec), allow_nan=False)
+        text = json.dumps(document(evaluate(spec, spark() if given.spark else in_process), spec), allow_nan=False)
         _write(text, given.out)
     except (EvaluationError, OSError) as error:
         print(f"modelward_evaluate: {error}", file=sys.stderr)

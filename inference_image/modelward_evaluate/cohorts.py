@@ -1,16 +1,16 @@
 """Predictions whose outcomes are known for good, each with its outcome: what all sums are made of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import ibis
 from ibis.expr.types import BooleanValue, Table, Value
 
 from modelward_evaluate import outcomes
-from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_text, label, listed
+from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_text, hashed, label, listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.expressions import columns_of, parse, with_value
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
@@ -28,7 +28,11 @@ SPARSEST: Final = 1e-9
 MISSING: Final = "(missing)"
 
 
-Keep = Callable[[str, Table], Table]
+class Keep(Protocol):
+    """Has an engine remember a table, as each is read several times. `number`: a further column, with a number of each
+    row's own."""
+
+    def __call__(self, name: str, table: Table, number: str | None = None) -> Table: ...
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,10 @@ class Cohorts:
 
 
 def cohorts(log: Table, given: Table, spec: Spec, keep: Keep) -> Cohorts:
-    """`log`: of the predictions; `given`: the outcomes as their files have them; `keep`: has the engine remember a
-    table, as each is read several times. Raises EvaluationError."""
+    """`log`: of the predictions; `given`: the outcomes as their files have them. Raises EvaluationError."""
     kind = "text" if isinstance(spec.task, Classes) else "number"
-    predictions = keep("narrowed", narrowed(log, spec))
-    given = outcomes.normal_form(given, spec.outcomes, kind)
-    given = keep("given", given.mutate(number=ibis.row_number()))
+    predictions = keep("narrowed", narrowed(log, spec), number="id")
+    given = keep("given", outcomes.normal_form(given, spec.outcomes, kind), number="number")
     readable = outcomes.is_readable(given)
     future = outcomes.is_future(given, spec.now)
     usable = given.filter(readable & ~future)
@@ -96,8 +98,8 @@ def _number(each: Value) -> int:
 
 
 def narrowed(log: Table, spec: Spec) -> Table:
-    """The predictions that are asked for with the columns that are needed; `id` tells them apart. Raises
-    EvaluationError where a column is not there."""
+    """The predictions that are asked for with the columns that are needed. Raises EvaluationError where a column is not
+    there."""
     _need(log, NEEDED, "the log")
     log = _with_segments(log, spec)
     there = log.columns
@@ -121,9 +123,7 @@ def narrowed(log: Table, spec: Spec) -> Table:
         rows = rows.filter(rows.time >= ibis.literal(spec.begin))
     if spec.end is not None:
         rows = rows.filter(rows.time < ibis.literal(spec.end))
-    if spec.predictions.batch is not None:
-        rows = _newest(rows, spec)
-    return rows.mutate(id=ibis.row_number())
+    return rows if spec.predictions.batch is None else _newest(rows, spec)
 
 
 def _newest(rows: Table, spec: Spec) -> Table:
@@ -146,7 +146,7 @@ def _bucket(log: Table, spec: Spec) -> dict[str, Value]:
     _need(log, [spec.unit], "unit: the log")
     unit = ibis.coalesce(as_id(log[spec.unit]), as_id(log.request_id), ibis.literal(""))
     # Not by the hash that Envoy divides users with: an arm would have the users of some buckets alone.
-    return {"bucket": (unit.concat("/unit").hash() & (2**62 - 1)) % BUCKETS}
+    return {"bucket": (hashed(unit.concat("/unit")) & (2**62 - 1)) % BUCKETS}
 
 
 def _foretold(log: Table, spec: Spec) -> dict[str, Value]:
@@ -214,8 +214,10 @@ def _with_outcomes(matured: Table, best: Table, spec: Spec) -> Table:
         assumed = label(absent) if isinstance(spec.task, Classes) else float(absent)
         outcome = joined.of.isnull().ifelse(ibis.literal(assumed), outcome)
     weight = ibis.coalesce(joined.worth_of, ibis.literal(1.0)) / joined.sampled
+    # Of a ranking it says which row is its first.
+    needless = {"request_id", "row", "key", "sampled"} - ({"row"} if isinstance(spec.task, Ranking) else set())
     rows = joined.select(
-        *(each for each in matured.columns if each not in ("request_id", "row", "key", "sampled")),
+        *(each for each in matured.columns if each not in needless),
         outcome=outcome,
         weight=weight,
         assumed=~told,

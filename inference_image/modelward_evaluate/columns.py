@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Final
 
 import ibis
-from ibis.expr.types import NumericValue, StringValue, Value
+from ibis.expr.types import IntegerValue, NumericValue, StringValue, Value
 
 TIME: Final = "timestamp('UTC')"
 
@@ -14,6 +14,15 @@ WHOLE: Final = 2.0**53
 
 LARGEST: Final = 1e60
 """Of numbers, either way: fourth powers of greater ones can't be summed."""
+
+SPARK: Final = "pyspark"
+"""As Ibis calls it."""
+
+_NUMBER: Final = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
+"""One engine's casts take 1_000, and another one's 1d."""
+
+_TIME: Final = r"^\s*([0-9]{4,6}-[0-9]|-?infinity)"
+"""What a text begins with that is a time: to one engine 2026 and 10:30 (of today) are such, too."""
 
 _WITH_POINT: Final = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
 _NO_DIGITS: Final = r"\.?0+$"
@@ -82,18 +91,44 @@ def as_number(value: Value) -> NumericValue:
     kind = value.type()
     if kind.is_boolean():
         return value.cast("int8").cast("float64")
-    number = value.try_cast("float64")
+    number = as_double(value)
     if kind.is_string():
         number = value.lower().cases(("true", 1.0), ("false", 0.0), else_=number)
     return number.between(-LARGEST, LARGEST).ifelse(number, ibis.null("float64"))
+
+
+def as_double(value: Value) -> NumericValue:
+    """Null where a text is no number."""
+    number = value.try_cast("float64")
+    if not value.type().is_string():
+        return number
+    return value.re_search(_NUMBER).ifelse(number, ibis.null("float64"))
+
+
+def as_time(value: Value) -> Value:
+    """Null where a text is no time."""
+    time = value.try_cast(TIME)
+    if not value.type().is_string():
+        return time
+    return value.re_search(_TIME).ifelse(time, ibis.null(TIME))
 
 
 def as_place(value: Value) -> Value:
     """A whole number, else null: nothing is rounded."""
     if value.type().is_integer():
         return value.cast("int64")
-    number = value.try_cast("float64")
+    number = as_double(value)
     return (number % 1 == 0).ifelse(number.try_cast("int64"), ibis.null("int64"))
+
+
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]  # Ibis' own types are not asked
+def xxhash64(text: str) -> int:  # type: ignore[empty-body]  # it is the engine's
+    """Spark's: what Ibis calls a hash there has 32 bits, of which two texts in a hundred thousand are the same."""
+
+
+def hashed(text: StringValue) -> IntegerValue:
+    """64 bits. Each engine has a hash of its own, so that numbers of one are never held against another's."""
+    return xxhash64(text) if text.get_backend().name == SPARK else text.hash()
 
 
 def listed(names: Iterable[str]) -> str:

@@ -1,28 +1,23 @@
 """From files to what they say: the evaluator as a function."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC
-from functools import partial, reduce
+from dataclasses import asdict, dataclass
+from functools import reduce
 from operator import add
 from typing import Any, Final
 
-import pyarrow
 from ibis.expr.types import Table
 
-from modelward_evaluate import batches, tables
+from modelward_evaluate import batches
 from modelward_evaluate.cohorts import Cohorts, cohorts, positive_of
-from modelward_evaluate.columns import listed
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.inputs import Engine, in_process
 from modelward_evaluate.pictures import WHOLE, pictures
-from modelward_evaluate.sources import Listing, close_to_files, engine, listing, logged, table
-from modelward_evaluate.spec import Run, Spec
+from modelward_evaluate.spec import Spec
 from modelward_evaluate.sums import Factors, Group, Losses, by_bucket, groups, losses, prepared
 from modelward_evaluate.to_come import ToCome, estimated
-from modelward_monitor.predictionlog.names import File, counted
 from modelward_quality import fairness
 from modelward_quality.difference import difference
 from modelward_quality.errors import QualityError
@@ -31,17 +26,8 @@ from modelward_quality.statistics import Statistics, dump, values
 SCHEMA: Final = 1
 """Of the result."""
 
-FOLDERS: Final = pyarrow.schema(
-    [(name, pyarrow.string()) for name in ("namespace", "model", "revision", "day", "hour")]
-)
-"""Of the prediction log."""
-
-_MODEL: Final = re.compile(r"namespace=[^/]+/model=[^/]+(?=/)")
-
 STABLE: Final = "stable"
 """The arm that others are held against."""
-
-_DAY: Final = re.compile(r"/day=([0-9]{4}-[0-9]{2}-[0-9]{2})(?=/)")
 
 PARITIES: Final = {
     "statisticalParity": fairness.statistical_parity,
@@ -68,100 +54,49 @@ class Evaluation:
     buckets: tuple[Buckets, ...] = ()
 
 
-def evaluate(spec: Spec) -> Evaluation:
+def evaluate(spec: Spec, engine: Engine = in_process) -> Evaluation:
     """Raises EvaluationError."""
-    with _measured(spec) as (found, rows):
+    with _measured(spec, engine) as (found, rows):
         known = tuple(groups(rows, spec))
         watched = losses(rows, spec) if spec.concept is not None else ()
         to_come = estimated(found.waiting, rows, known, spec)
         return Evaluation(found.counts, known, tuple(watched), tuple(to_come))
 
 
-def by_hour(spec: Spec, weighted: Callable[[tuple[Group, ...]], Iterable[Factors]] = lambda _: ()) -> Evaluation:
+def by_hour(
+    spec: Spec, weighted: Callable[[tuple[Group, ...]], Iterable[Factors]] = lambda _: (), engine: Engine = in_process
+) -> Evaluation:
     """The sums of all rows by hour, revision and arm, and nothing else of an evaluation; where `spec.unit` says whose
     rows are also by buckets of units, once for each of the weights that `weighted` makes of the hours. Raises
     EvaluationError."""
     hours = spec.model_copy(update={"hourly": True, "segments": (), "fairness": None, "concept": None})
-    with _measured(hours) as (found, rows):
+    with _measured(hours, engine) as (found, rows):
         known = tuple(groups(rows, hours))
         buckets = (by_bucket(rows, hours, each) for each in (weighted(known) if hours.unit is not None else ()))
         return Evaluation(found.counts, known, buckets=tuple(buckets))
 
 
-def losses_by_day(spec: Spec) -> tuple[Losses, ...]:
+def losses_by_day(spec: Spec, engine: Engine = in_process) -> tuple[Losses, ...]:
     """What concept drift is searched for in, and nothing else of an evaluation. Raises EvaluationError."""
-    with _measured(spec) as (_, rows):
+    with _measured(spec, engine) as (_, rows):
         return tuple(losses(rows, spec))
 
 
-def has_predictions(spec: Spec) -> bool:
-    """Whether there is any file that can have some of those that are asked for. Raises EvaluationError."""
-    if spec.predictions.batch is not None:
-        return bool(batches.complete(spec.predictions, spec.begin).paths)
-    return bool(of_days(listing(spec.predictions).paths, spec))
-
-
 @contextmanager
-def _measured(spec: Spec) -> Iterator[tuple[Cohorts, Table]]:
+def _measured(spec: Spec, engine: Engine) -> Iterator[tuple[Cohorts, Table]]:
     """The cohorts, and of their rows what is summed. Raises EvaluationError."""
-    log, of_log = _predictions(spec)
-    told = _told(listing(files)) if (files := spec.outcomes.files) is not None else None
-    if of_log:
-        log = replace(log, paths=of_days(of_log, spec) or of_log)
-        _is_of_one_model(log, spec.predictions.path)
-    with engine(spec, "evaluation") as con:
+    with engine(spec) as given:
         try:
-            names = ("request_id", "key", getattr(spec.task, "label", None))
-            folders = FOLDERS if of_log else None if spec.predictions.batch is None else batches.FOLDERS
-            predictions = table(con, "predictions", log, "predictions", lambda name: name in names, folders)
-            if told is not None:
-                outcomes = table(con, "outcomes", told, "outcomes", lambda _: True)
-            else:
-                outcomes = tables.read(con, spec)
-            close_to_files(con)
+            predictions, outcomes = given.predictions, given.outcomes
             if spec.predictions.batch is not None:
                 predictions = batches.as_log(predictions, spec.predictions.batch)
                 outcomes = batches.by_key(outcomes, spec.outcomes)
-            keep = partial(con.create_table, temp=True)
-            found = cohorts(predictions, outcomes, spec, keep)
-            yield found, keep("measured", prepared(found.rows, spec))
+            found = cohorts(predictions, outcomes, spec, given.keep)
+            yield found, given.keep("measured", prepared(found.rows, spec))
         except QualityError as error:
             raise EvaluationError(str(error)) from error
         except RecursionError as error:
             raise EvaluationError("the evaluation failed: an expression is nested too deeply") from error
-
-
-def _predictions(spec: Spec) -> tuple[Listing, tuple[str, ...]]:
-    """Their files, and those of a prediction log that count. Raises EvaluationError."""
-    if spec.predictions.batch is None:
-        return logged(spec.predictions)
-    found = batches.complete(spec.predictions, spec.begin)
-    if not found.paths:
-        raise EvaluationError(
-            f"predictions: {spec.predictions.path} has no rows of a run that is complete: each run is a folder of its "
-            f"own, with {batches.MANIFEST} once it is"
-        )
-    return found, ()
-
-
-def of_days(paths: Iterable[str], spec: Run) -> tuple[str, ...]:
-    """Files of the log whose folder's day has rows from `begin` to `end`: `time` and `day` are the same clock's."""
-    first = spec.begin.astimezone(UTC).date().isoformat() if spec.begin is not None else ""
-    last = spec.end.astimezone(UTC).date().isoformat() if spec.end is not None else "9999"
-    return tuple(each for each in paths if (day := _DAY.search(each)) is None or first <= day[1] <= last)
-
-
-def _told(found: Listing) -> Listing:
-    """Of files that a model's server was told some may be left out, too; a team's own all count."""
-    told = [each for each in found.paths if File.of(each.rpartition("/")[2]) is not None]
-    return replace(found, paths=tuple(sorted({*counted(told), *(set(found.paths) - set(told))})))
-
-
-def _is_of_one_model(log: Listing, path: str) -> None:
-    """Raises EvaluationError: rows of several would be one sum."""
-    models = sorted({found.group() for each in log.paths if (found := _MODEL.search(each))})
-    if len(models) > 1:
-        raise EvaluationError(f"predictions: {path} has the log of {listed(models)}: name the folder of one model")
 
 
 def document(found: Evaluation, spec: Spec) -> dict[str, Any]:

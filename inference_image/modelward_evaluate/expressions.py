@@ -46,6 +46,10 @@ def with_value(table: Table, name: str, text: str, what: str, columns: Mapping[s
     """`table` with a further column. `columns`: what the expression may name, and the column of each; without it those
     of the table. Raises EvaluationError."""
     made = parse(text, what)
+    engine = table.get_backend().name
+    if engine != DIALECT and (unknown := next(made.find_all(sql.Anonymous), None)) is not None:
+        # Of what nobody knows nobody knows what it means elsewhere; and Spark's reflect() calls any code.
+        raise EvaluationError(f"{what}: {unknown.name} is a function of DuckDB alone, and not of {engine}")
     known = {each: each for each in table.columns} if columns is None else columns
     missing = columns_of(made) - set(known)
     if missing:

@@ -17,8 +17,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from modelward_evaluate import pairs, parity_job, report
 from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.concept import concept
+from modelward_evaluate.engines import engine_of
 from modelward_evaluate.errors import EvaluationError
-from modelward_evaluate.evaluate import by_hour, evaluate, has_predictions, losses_by_day
+from modelward_evaluate.evaluate import by_hour, evaluate, losses_by_day
+from modelward_evaluate.inputs import Engine, has_predictions, in_process
 from modelward_evaluate.pairs import Pair
 from modelward_evaluate.parity_job import ParityJob
 from modelward_evaluate.report import Asked
@@ -71,7 +73,7 @@ class Job(BaseModel):
         return self
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(job: Job, engine: Engine = in_process) -> dict[str, Any]:
     """Raises EvaluationError."""
     spec = job.evaluation
     asked = Asked(job.revision, job.level, job.metrics, job.smallest)
@@ -81,21 +83,21 @@ def run(job: Job) -> dict[str, Any]:
     if not has_predictions(spec):
         return report.nothing(asked, "predictions")
     if job.pairs:
-        hours = by_hour(spec, lambda known: [pairs.factors(known, each) for each in job.pairs])
+        hours = by_hour(spec, lambda known: [pairs.factors(known, each) for each in job.pairs], engine)
         rows = pairs.told(hours.groups, job.pairs, positive_of(spec), job.metrics, hours.buckets)
         return report.compared(hours, asked, rows)
-    found, before = evaluate(spec), None
+    found, before = evaluate(spec, engine), None
     if job.before is not None:
         earlier = spec.model_copy(
             update={"begin": job.before.begin, "end": job.before.end, "segments": (), "fairness": None}
         )
         if has_predictions(earlier):
-            before = evaluate(earlier)
+            before = evaluate(earlier, engine)
     watched = None
     if job.concept is not None:
         days = {"begin": job.concept.begin, "end": job.concept.end}
         whole = spec.model_copy(update={**days, "fairness": None, "business": None})
-        watched = concept(losses_by_day(whole), job.concept.asked, whole.task)
+        watched = concept(losses_by_day(whole, engine), job.concept.asked, whole.task)
     return report.report(found, before, spec, asked, watched or ())
 
 
@@ -117,7 +119,9 @@ def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -
         whose = {"revision": job.revision}
         days = job.parity if isinstance(job, ParityJob) else job.evaluation
         log.info("evaluating predictions from %s to %s", days.begin, days.end, extra=whose)
-        told, code = report.pack(parity_job.run(job) if isinstance(job, ParityJob) else run(job)), 0
+        # What Spark has no word for is a row of another table as it was at a time.
+        found = parity_job.run(job) if isinstance(job, ParityJob) else run(job, engine_of(environment))
+        told, code = report.pack(found), 0
         log.info("evaluated", extra=whose)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

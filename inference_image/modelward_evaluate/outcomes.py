@@ -11,7 +11,7 @@
 | has no value, neither id nor key, or a row, time or weight that is none | not | unreadable |
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -20,12 +20,17 @@ from typing import Final
 import ibis
 from ibis.expr.types import BooleanValue, Table, Value
 
-from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_place, listed
+from modelward_evaluate.columns import TIME, as_double, as_id, as_label, as_number, as_place, as_time, listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.spec import Outcomes, Spec
 
 SKEW: Final = 300
 """Seconds that clocks may differ."""
+
+FORMS: Final[Mapping[str, Callable[[Value], Value]]] = {
+    "string": as_id, "int64": as_place, "float64": as_double, TIME: as_time,
+}  # fmt: skip
+"""What makes a column's values one of a type."""
 
 LIGHTEST, HEAVIEST = 1e-20, 1e20
 """Of weights above 0: squares of others can't be summed."""
@@ -55,13 +60,16 @@ def normal_form(given: Table, spec: Outcomes, kind: str) -> Table:
         if name not in there:
             return ibis.null(to)
         said = given[name]
+        if to == TIME and said.type().is_numeric():
+            # To some engines they are seconds, to others nothing.
+            raise EvaluationError(f"outcomes: {name!r} has numbers; write times, such as 2026-01-31T10:00:00Z")
         if said.type().is_string():
             # As text has what is not there.
             said = said.nullif("")
         if said.type().is_floating():
             # As numbers with gaps have it.
             said = said.isnan().ifelse(ibis.null(said.type()), said)
-        value = {"string": as_id, "int64": as_place}.get(to, lambda each: each.try_cast(to))(said)
+        value = FORMS[to](said)
         unsound.append(said.notnull() & value.isnull())
         return value
 

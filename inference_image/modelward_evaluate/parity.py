@@ -27,7 +27,7 @@ from pydantic import Field, ValidationError, model_validator
 from modelward_evaluate import tables
 from modelward_evaluate.columns import TIME, as_id, as_label, as_number, listed
 from modelward_evaluate.errors import EvaluationError
-from modelward_evaluate.evaluate import FOLDERS, of_days
+from modelward_evaluate.inputs import FOLDERS, of_days
 from modelward_evaluate.sources import close_to_files, engine, listing, logged, table
 from modelward_evaluate.spec import Column, Files, Run, Source, explained
 from modelward_quality.beta import clopper_pearson, student

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelward_evaluate.evaluate import of_days
+from modelward_evaluate.inputs import of_days
 from modelward_evaluate.parity import Parity, check
 from modelward_evaluate.report import VERSION, cut, short
 from modelward_evaluate.sources import listing, logged

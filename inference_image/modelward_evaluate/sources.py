@@ -143,8 +143,12 @@ def _typical(paths: Iterable[str]) -> list[str]:
     outcomes that its server was told."""
     kept: dict[str, str] = {}
     for path in paths:
-        before, found, after = path.partition("/revision=")
-        day, of_log, _ = path.partition("/day=")
-        alike = before + found + after.split("/")[0] if found else day if of_log and is_outcomes(path) else path
-        kept[alike] = path
+        kept[alike(path)] = path
     return list(kept.values())
+
+
+def alike(path: str) -> str:
+    """What files have in common that have the same columns."""
+    before, found, after = path.partition("/revision=")
+    day, of_log, _ = path.partition("/day=")
+    return before + found + after.split("/")[0] if found else day if of_log and is_outcomes(path) else path

@@ -40,9 +40,12 @@ class Predictions(Files):
 
 
 KINDS: Final = {"postgres": "postgres", "postgresql": "postgres"} | {
-    each: each for each in ("duckdb", "snowflake", "bigquery", "trino")
+    each: each for each in ("duckdb", "snowflake", "bigquery", "trino", "spark")
 }
 """Engines of tables by the schemes of their addresses, as Ibis calls them."""
+
+SPARK: Final = "spark"
+"""Of the Spark that evaluates (spark.py), which has no further address."""
 
 
 class DatabaseTable(Strict):
@@ -63,6 +66,8 @@ class DatabaseTable(Strict):
         scheme, found, _ = self.url.partition("://")
         if not found or scheme not in KINDS:
             raise ValueError(f"url: an address that begins with one of {', '.join(f'{each}://' for each in KINDS)}")
+        if scheme == SPARK and self.url != f"{SPARK}://":
+            raise ValueError(f"url: {SPARK}:// alone: it is a table of the Spark that evaluates")
         try:
             parts = urlsplit(self.url)
             named = parts.password is not None

@@ -16,6 +16,7 @@ import numpy as np
 from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
 from modelward_evaluate.cohorts import OTHERS, column_of, positive_of
+from modelward_evaluate.columns import hashed
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
 from modelward_quality.calibration import BINS, Bin, calibration_of
 from modelward_quality.clustered import BUCKETS
@@ -35,6 +36,9 @@ SMALL: Final = ("loss", "brier", "mistake")
 
 SMALLEST: Final = 2.0**-52
 """Of a score in a logarithm and of an outcome that is divided by, as in scikit-learn."""
+
+ROUNDING: Final = 2.0**-32
+"""Of a logarithm: engines differ in its last digits, and 1/8 is to be in the same cell for all of them."""
 
 OTHER: Final = 0
 """The code of what has none of its own."""
@@ -258,7 +262,7 @@ def prepared(rows: Table, spec: Spec) -> Table:
 def _code(*texts: StringValue) -> IntegerValue:
     """62 bits of a hash: as good as certain to be others for other texts. Never OTHER."""
     whole = reduce(add, (each.length().cast("string").concat(":", each) for each in texts))
-    return ibis.greatest(whole.hash() & (2**62 - 1), 1)
+    return ibis.greatest(hashed(whole) & (2**62 - 1), 1)
 
 
 def _with_losses(rows: Table, positive: str) -> Table:
@@ -278,7 +282,7 @@ def _with_losses(rows: Table, positive: str) -> Table:
 def cell_of(score: Value) -> Value:
     # Of 0 there is no logarithm.
     smaller = ibis.greatest(ibis.least(score, 1 - score), 2.0**-1000)
-    depth = ibis.greatest(((2 * smaller).log2() * PER_OCTAVE).floor(), LOWEST).cast("int32")
+    depth = ibis.greatest(((2 * smaller).log2() * PER_OCTAVE + ROUNDING).floor(), LOWEST).cast("int32")
     return (score < 0.5).ifelse(depth, -depth)
 
 
@@ -328,9 +332,10 @@ def moments_of(of: Columns, name: str) -> Moments:
 def _of_rankings(rows: Table, task: Ranking, keys: Keys) -> Found:
     """A ranking as a whole is of the day and the segment of its first row."""
     day = {"day": rows.day.min()} if "day" in keys else {}
+    place = ibis.struct({"time": rows.time, "row": rows.row, "id": rows.id})
     whole = rows.group_by(["side", "group"]).agg(
         **day,
-        value=rows.value.first(order_by=[rows.time, rows.id]),
+        value=rows.value.argmin(place),
         weight=rows.weight.mean(),
         gain=rows.outcome.collect(),
         score=rows.foretold.collect(),

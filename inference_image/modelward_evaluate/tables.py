@@ -22,7 +22,7 @@ from ibis.expr.types import BooleanValue, Table, Value
 from modelward_evaluate.columns import as_exact
 from modelward_evaluate.errors import EvaluationError, first_line
 from modelward_evaluate.outcomes import check_columns
-from modelward_evaluate.spec import DatabaseTable, Spec
+from modelward_evaluate.spec import SPARK, DatabaseTable, Spec
 
 USER: Final = "OUTCOMES_TABLE_USER"
 PASSWORD: Final = "OUTCOMES_TABLE_PASSWORD"  # noqa: S105  the variable's name
@@ -61,12 +61,15 @@ def read(con: Backend, spec: Spec) -> Table:
     asked = spec.outcomes.table
     assert asked is not None, "the specification names a table"
 
-    def narrowed(found: Table) -> Table:
-        check_columns(found.columns, spec.outcomes)
-        names = [name for each in MEANINGS if (name := getattr(spec.outcomes, each)) in found.columns]
-        return found.filter(_is_asked_for(found, spec)).select(*dict.fromkeys(names))
+    ids = {spec.outcomes.request_id, spec.outcomes.key}
+    return copied(con, asked, OUTCOMES, ids, lambda found: narrowed(found, spec))
 
-    return copied(con, asked, OUTCOMES, {spec.outcomes.request_id, spec.outcomes.key}, narrowed)
+
+def narrowed(found: Table, spec: Spec) -> Table:
+    """The columns and times that are asked for. Raises EvaluationError."""
+    check_columns(found.columns, spec.outcomes)
+    names = [name for each in MEANINGS if (name := getattr(spec.outcomes, each)) in found.columns]
+    return found.filter(_is_asked_for(found, spec)).select(*dict.fromkeys(names))
 
 
 def copied(
@@ -87,6 +90,11 @@ def copied(
 
 
 def _connected(asked: DatabaseTable, place: Place) -> Any:
+    if asked.kind == SPARK:
+        raise EvaluationError(
+            f"{place.field}: a table of {SPARK}:// is there for an evaluation by Spark alone (python -m "
+            "modelward_evaluate --spark)"
+        )
     options: dict[str, Any] = {}
     user, password = os.environ.get(place.user), os.environ.get(place.password)
     if asked.kind == "duckdb":

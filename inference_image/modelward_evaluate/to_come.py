@@ -41,8 +41,9 @@ def estimated(waiting: Table, rows: Table, known: Iterable[Group], spec: Spec) -
 
 
 def _sides(waiting: Table) -> list[tuple[str, str]]:
-    found = waiting.select("revision", "arm").distinct().order_by("revision", "arm").to_pyarrow().to_pylist()
-    return [(str(each["revision"]), str(each["arm"])) for each in found]
+    # Sorted here: for a distinct that is sorted Ibis 12 asks Spark for that of further columns.
+    found = waiting.select("revision", "arm").distinct().to_pyarrow().to_pylist()
+    return sorted((str(each["revision"]), str(each["arm"])) for each in found)
 
 
 def _scores(waiting: Table, known: Sequence[Group], positive: str) -> Iterator[ToCome]:
@@ -65,8 +66,8 @@ def _numbers(waiting: Table, rows: Table) -> Iterator[ToCome]:
     sides = _sides(waiting)
     for revision in dict.fromkeys(revision for revision, _ in sides):
         known = rows.filter(rows.revision == revision)
-        quantiles = known.agg(**{f"q{at}": known.foretold.quantile(at / CELLS) for at in range(1, CELLS)})
-        edges = sorted({each for each in quantiles.to_pyarrow().to_pylist()[0].values() if each is not None})
+        quantiles = known.agg(q=known.foretold.quantile([at / CELLS for at in range(1, CELLS)]))
+        edges = sorted({*(quantiles.to_pyarrow().to_pylist()[0]["q"] or ())} - {None})
         base = {
             cell: Known(moments_of(of, "absolute"), moments_of(of, "square"))
             for cell, of in _by_cell(known, edges, MEASURED)

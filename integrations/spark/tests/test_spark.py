@@ -3,36 +3,16 @@
 By `make test-spark` and not by `make test`: Spark is 480 MB to install, and a Java besides.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from localcluster import debian
 from modelward_batch.errors import Incurable
 from modelward_batch.spark import REFUSED, score
 from unit.batch.test_run import BY_NAME, customers_with_ids
 from unit.batch.worlds import bundle_of
 from unit.inference.models import case
-
-
-@pytest.fixture(scope="module")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from pyspark.sql import SparkSession
-
-    debian.ensure({"java": "default-jre-headless"})
-    made = (
-        SparkSession.builder.master("local[2]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.sql.shuffle.partitions", "2")
-        .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
-        .getOrCreate()
-    )
-    yield made
-    made.stop()
 
 
 @pytest.fixture(scope="module")
