@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from modelward_inference.protocol.origin import MAX_ID
+
 if TYPE_CHECKING:
     from modelward_inference.telemetry.tracing import Traced
 
@@ -113,10 +115,11 @@ class Exchange:
             self.size += len(part)
 
     def miss(self, reason: Reason, room: Room) -> None:
-        """Nothing is captured, and what was kept of bodies is let go."""
+        """Nothing is captured, and what was kept is let go, but for the request's id, by which errors are told."""
         if self.missed is None:
             self.missed = reason
-        self.asked.body, self.told.body = bytearray(), bytearray()
+        request_id = self.asked.headers.get(REQUEST_ID, b"")[:MAX_ID]
+        self.asked, self.told = Side({REQUEST_ID: request_id} if request_id else {}), Side()
         self.free(room)
 
     def free(self, room: Room) -> None:
