@@ -12,7 +12,7 @@ from typing import Final
 
 from modelward_inference.protocol.origin import MAX_ID
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import KEPT, REQUEST_ID, WEIGHT, Exchange, Reason, Room
+from modelward_inference.tap.exchange import KEPT, REQUEST_ID, Exchange, Reason, Room
 from modelward_inference.tap.frames import PREFACE, Frames
 from modelward_inference.tap.grpcbody import ENOUGH, model_of
 from modelward_inference.tap.hpack import Decoder
@@ -121,11 +121,7 @@ class Streams:
             self._spans.begin(exchange)
         if wanted:
             exchange.form = "grpc"
-            size = WEIGHT + sum(map(len, headers.values()))
-            if self._room.take(size):
-                exchange.size = size
-            else:
-                exchange.miss("busy", self._room)
+            exchange.begin(self._room)
         elif exchange.traced is None:
             return None
         else:

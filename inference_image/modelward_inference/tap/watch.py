@@ -13,7 +13,7 @@ import httptools
 
 from modelward_inference.protocol.origin import MAX_ID
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import KEPT, REQUEST_ID, WEIGHT, Exchange, Paths, Reason, Room, Side
+from modelward_inference.tap.exchange import KEPT, REQUEST_ID, Exchange, Paths, Reason, Room, Side
 from modelward_inference.tap.spans import TRACED, Spans
 
 log = logging.getLogger(__name__)
@@ -132,13 +132,10 @@ class Watch:
             coming.asked.headers = {REQUEST_ID: told[:MAX_ID]} if told else {}
             return
         coming.form = form
-        size = WEIGHT + sum(map(len, coming.asked.headers.values()))
         if not own:
             coming.miss("other_model", self._room)
-        elif self._room.take(size):
-            coming.size = size
         else:
-            coming.miss("busy", self._room)
+            coming.begin(self._room)
 
     def header(self, side: Side, name: bytes, value: bytes) -> None:
         self._heard = True
