@@ -40,10 +40,11 @@ NAMES: Final = (
 
 @dataclass(slots=True)
 class Call:
-    """`known`: whether the exchange is one of this model is decided."""
+    """`known`: whether the exchange is one of this model is decided; `begun`: of its body, as long as it is not."""
 
     exchange: Exchange
     known: bool = False
+    begun: bytes = b""
 
 
 class Streams:
@@ -146,13 +147,13 @@ class Streams:
             self._came(call)
 
     def _know(self, call: Call, part: bytes, *, last: bool) -> None:
-        """Whose the exchange is, as soon as it can be told. `part`: of the body: all of it where none is kept."""
+        """Whose the exchange is, as soon as it can be told; also of one that is not kept."""
         exchange = call.exchange
-        kept = exchange.form is not None and exchange.missed is None
-        model = model_of(exchange.asked.body if kept else part)
-        if model is None and kept and not last and len(exchange.asked.body) < ENOUGH:
+        call.begun += part[: ENOUGH - len(call.begun)]
+        model = model_of(call.begun)
+        if model is None and not last and len(call.begun) < ENOUGH:
             return
-        call.known = True
+        call.known, call.begun = True, b""
         if model is not None and model != self._model:
             exchange.missed, exchange.traced = None, None
             exchange.miss("other_model", self._room)

@@ -143,6 +143,15 @@ class Watch:
         if name in self._kept:
             side.headers[name] = value
 
+    def trailer(self) -> None:
+        """Of a request. It says nothing of whose that is, as the router lets none through, and has no room."""
+        self._heard = True
+
+    @property
+    def in_head(self) -> bool:
+        """Of the request that is being received."""
+        return self._in_head
+
     def body(self, exchange: Exchange, side: Side, part: bytes) -> None:
         self._heard = True
         exchange.keep(side, part, self._room)
@@ -193,7 +202,9 @@ class _Requests:
         self._watch.url(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (coming := self._watch.coming) is not None:
+        if (coming := self._watch.coming) is None or not self._watch.in_head:
+            self._watch.trailer()
+        else:
             self._watch.header(coming.asked, name, value)
 
     def on_headers_complete(self) -> None:

@@ -444,6 +444,21 @@ def test_a_message_that_does_not_begin_with_its_model_is_let_go_as_soon_as_that_
     assert (room.held, [call.exchange.missed for call in streams._calls.values()]) == (0, ["unreadable"])
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_whose_a_call_is_that_is_not_kept_is_known_however_it_comes(wanted: bool) -> None:
+    ended: list[Exchange] = []
+    spans: list[Span] = []
+    traces = Spans(Tracing(Tracer(spans.append, 1.0), "fraud-1"), "fraud", "grpc")
+    streams = Streams("fraud", Room(0, MOST), lambda: wanted, ended.append, traces)
+    streams.asked(PREFACE)
+    for stream, model in ((1, b"fraud"), (3, b"frauD")):
+        body = ASKED.replace(b"fraud", model)
+        streams.asked(request(stream, body[:3], body[3:9], body[9:]))
+        streams.told(answered(stream, frame(0, 0, stream, TOLD)))
+    assert [each.missed for each in ended] == (["busy", "other_model"] if wanted else [])
+    assert [(each.name, each.attributes.get("code")) for each in spans] == [("infer", "OK"), ("server", None)]
+
+
 @pytest.mark.parametrize(("fields", "status"), [(b"\x89", "UNKNOWN"), (b"\x88", 0), (b"\x08\x03503", 503)])
 def test_an_answer_without_a_status_of_grpc_is_none_that_went_well(fields: bytes, status: int | str) -> None:
     """As 204 and 200, which clients of gRPC take for errors."""

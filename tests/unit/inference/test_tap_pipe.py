@@ -327,6 +327,13 @@ def test_lines_without_an_end_are_kept_no_longer_than_a_head_may_be(begin: bytes
     assert watch.blind
 
 
+def test_what_follows_a_body_does_not_say_whose_it_is() -> None:
+    watch = Watch(Paths("fraud"), Room(1 << 20, MOST), lambda: True, lambda _: None)
+    watch.asked(b"POST /v2/models/fraud/infer HTTP/1.1\r\nModelward-Key: one\r\nTransfer-Encoding: chunked\r\n\r\n")
+    watch.asked(b"1\r\nx\r\n0\r\nModelward-Key: other\r\nX-Modelward-Arms: shadow\r\n\r\n")
+    assert (watch.oldest.complete, watch.oldest.asked.headers) == (True, {b"modelward-key": b"one"})
+
+
 async def test_of_what_was_read_no_inputs_stay_in_memory() -> None:
     """Read, a body takes some times its room; a whole turn's are not there together."""
     inputs, alive = list[weakref.ref[Any]](), list[int]()
