@@ -60,8 +60,8 @@ class World:
         (socket,) = self.behind.sockets
         settings = Settings("fraud", "fraud-1", server=socket.getsockname()[1])
         self.catcher = Catcher(self.room, self.samples, None, 1 << 20, self._read)
-        tap = Tap(settings, self.catcher, self.room, lambda: HandedOver(self.handed_over), tracing)
-        self.front = await asyncio.get_running_loop().create_server(tap.client, "127.0.0.1", 0)
+        self.tap = Tap(settings, self.catcher, self.room, lambda: HandedOver(self.handed_over), tracing)
+        self.front = await asyncio.get_running_loop().create_server(self.tap.client, "127.0.0.1", 0)
 
     def _served(self, serve: Serve) -> Serve:
         async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,6 +80,8 @@ class World:
     async def end(self) -> None:
         self.front.close()
         self.behind.close()
+        await self.tap.ended(0)
+        await until(self.tap._open.none.is_set)  # else a later test is told of connections that nobody closed
         await self.catcher.__aexit__()
 
     async def sampled(self, count: int) -> list[dict[str, Any]]:
