@@ -89,9 +89,9 @@ class World:
         settings = Settings("fraud", "fraud-1", grpc=1, grpc_server=behind)
         self.catcher = Catcher(self.room, self.samples, None, 1 << 20, self._read)
         tracing = Tracing(Tracer(self.spans.append, 0.0), "fraud-1")
-        tap = Tapped(settings, self.catcher, self.room, asyncio.Protocol, tracing)
-        tap.shown = self.shown
-        self.front = await asyncio.get_running_loop().create_server(tap.client, "127.0.0.1", 0)
+        self.tap = Tapped(settings, self.catcher, self.room, asyncio.Protocol, tracing)
+        self.tap.shown = self.shown
+        self.front = await asyncio.get_running_loop().create_server(self.tap.client, "127.0.0.1", 0)
         self.port = self.front.sockets[0].getsockname()[1]
         self.client = triton.InferenceServerClient(f"127.0.0.1:{self.port}")
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
@@ -100,6 +100,8 @@ class World:
         await self.client.close()
         await self.channel.close()
         self.front.close()
+        await self.tap.ended(0)
+        await until(self.tap._open.none.is_set)  # else a later test is told of connections that nobody closed
         await self.server.stop(None)
         await self.catcher.__aexit__()
 
