@@ -3,7 +3,10 @@
 import re
 import time
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal
+
+from modelward_inference.protocol.origin import MAX_ID
 
 if TYPE_CHECKING:
     from modelward_inference.telemetry.tracing import Traced
@@ -18,6 +21,10 @@ KEPT: Final = frozenset({
     b"grpc-encoding",
 })  # fmt: skip
 """Headers that say whose a request is, or how a body is to be read; in lower case."""
+
+PATIENCE: Final = 60.0
+"""Seconds that one may be under way before it gives way to others. A client that is gone without a word, or sends a
+byte now and then, would have its room for ever."""
 
 WEIGHT: Final = 1000
 """Bytes that one takes in memory besides its bodies, about."""
@@ -55,13 +62,29 @@ class Room:
     def __init__(self, limit: int, most: int) -> None:
         self.limit, self.most = limit, most
         self.held = 0
+        self._holders: dict[int, Exchange] = {}  # the oldest first
 
     def take(self, size: int) -> bool:
-        """Whether there is room for so many more."""
+        """Whether there is room for so many more. What is under way for long gives way."""
+        if self.held + size > self.limit:
+            self._make()
         if self.held + size > self.limit:
             return False
         self.held += size
         return True
+
+    def add(self, exchange: "Exchange") -> None:
+        """It holds some of it from now on."""
+        self._holders[id(exchange)] = exchange
+
+    def discard(self, exchange: "Exchange") -> None:
+        self._holders.pop(id(exchange), None)
+
+    def _make(self) -> None:
+        before = time.monotonic() - PATIENCE
+        for each in list(takewhile(lambda each: each.since < before, self._holders.values())):
+            if not each.over:
+                each.miss("busy", self)
 
     def give_back(self, size: int) -> None:
         self.held -= size
@@ -80,9 +103,9 @@ class Exchange:
     """`form`: None: it is passed on, and nothing more. `missed`: why nothing of it can be captured; `asked`, `told`:
     request and answer; `status`: HTTP's, or the name of gRPC's where it is an error; 0: there is no answer yet.
     `arrived`, `ended`: seconds on the monotonic clock, when the request and its answer were complete; `time`: the
-    second one, seconds since the epoch; `size`: bytes of room that it takes; `over`: it has ended. `traced`: its span,
-    None: there is none, and then neither of `began`, `answered`: the clock when its head had come, and that of its
-    answer, 0: it has not."""
+    second one, seconds since the epoch; `size`: bytes of room that it takes, `since`: on that clock; `over`: it has
+    ended. `traced`: its span, None: there is none, and then neither of `began`, `answered`: the clock when its head had
+    come, and that of its answer, 0: it has not."""
 
     form: Form | None = None
     head: bool = False
@@ -95,10 +118,20 @@ class Exchange:
     ended: float = 0.0
     time: float = 0.0
     size: int = 0
+    since: float = 0.0
     over: bool = False
     traced: "Traced | None" = None
     began: float = 0.0
     answered: float = 0.0
+
+    def begin(self, room: Room) -> None:
+        """Its head has come, and what was kept of that takes room."""
+        size = WEIGHT + sum(map(len, self.asked.headers.values()))
+        if not room.take(size):
+            self.miss("busy", room)
+            return
+        self.size, self.since = size, time.monotonic()
+        room.add(self)
 
     def keep(self, side: Side, part: bytes, room: Room) -> None:
         """A further part of a body. What has no room is not kept, and neither is anything behind it."""
@@ -108,20 +141,24 @@ class Exchange:
             self.miss("too_large", room)
         elif not room.take(len(part)):
             self.miss("busy", room)
+        elif self.missed is not None:  # it was its own turn to give way
+            room.give_back(len(part))
         else:
             side.body += part
             self.size += len(part)
 
     def miss(self, reason: Reason, room: Room) -> None:
-        """Nothing is captured, and what was kept of bodies is let go."""
+        """Nothing is captured, and what was kept is let go, but for the request's id, by which errors are told."""
         if self.missed is None:
             self.missed = reason
-        self.asked.body, self.told.body = bytearray(), bytearray()
+        request_id = self.asked.headers.get(REQUEST_ID, b"")[:MAX_ID]
+        self.asked, self.told = Side({REQUEST_ID: request_id} if request_id else {}), Side()
         self.free(room)
 
     def free(self, room: Room) -> None:
         """It takes no more room."""
         room.give_back(self.size)
+        room.discard(self)
         self.size = 0
 
     def came(self) -> None:

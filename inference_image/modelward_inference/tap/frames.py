@@ -26,8 +26,8 @@ class FramesError(ValueError):
 class Heard(Protocol):
     """Who is told. May raise what ends the reading."""
 
-    def data(self, stream: int, part: bytes, *, padded: bool, last: bool) -> None:
-        """`last`: nothing of the stream follows; `padded`: not all bytes are of the body."""
+    def data(self, stream: int, part: bytes, *, last: bool) -> None:
+        """`last`: nothing of the stream follows."""
 
     def fields(self, stream: int, block: bytes, *, last: bool) -> None: ...
 
@@ -44,6 +44,7 @@ class Frames:
         self._heard, self._preface = heard, preface
         self._kept = b""  # of a frame that is not complete
         self._left = 0  # bytes of a frame that are still to come, and are not kept
+        self._padding = 0  # bytes behind those
         self._body: tuple[int, int] | None = None  # stream and flags of that frame, where it is one of a body
         self._block = b""
         self._of: tuple[int, int] | None = None  # stream and flags of a block that goes on
@@ -84,17 +85,27 @@ class Frames:
                 continue
             if kind == PROMISE:
                 raise FramesError("a server pushes")
+            padding = 0
+            if kind == DATA and flags & PADDED:
+                if length and len(data) - position == _HEAD:
+                    break
+                padding = 1 + data[position + _HEAD] if length else 1
+                if padding > length:
+                    raise FramesError("a frame is shorter than its padding")
+                position += 1
             position += _HEAD
-            self._left, self._body = length, (stream, flags) if kind == DATA else None
-            if not length:
+            self._left, self._padding = length - padding, max(padding - 1, 0)
+            self._body = (stream, flags) if kind == DATA else None
+            if not self._left:
                 self._tell_part(b"")
         self._kept = data[position:]
 
     def _tell_part(self, part: bytes) -> None:
         if self._body is not None:
             stream, flags = self._body
-            ends = not self._left and bool(flags & END_STREAM)
-            self._heard.data(stream, part, padded=bool(flags & PADDED), last=ends)
+            self._heard.data(stream, part, last=not self._left and bool(flags & END_STREAM))
+        if not self._left:
+            self._left, self._padding, self._body = self._padding, 0, None
 
     def _whole(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == RESET:

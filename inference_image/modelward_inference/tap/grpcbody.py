@@ -15,6 +15,9 @@ PREFIX: Final = 5
 _BEGIN: Final = 1024
 """Bytes of a message in which its model has to be named: it is the first field, and every library writes it first."""
 
+ENOUGH: Final = PREFIX + _BEGIN
+"""Bytes of a body behind which nothing more is learned of its model."""
+
 _MODEL_NAME: Final = 0x0A
 """Field 1, a text."""
 

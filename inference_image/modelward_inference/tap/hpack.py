@@ -24,8 +24,8 @@ REPEATED: Final = 100
 """Bytes of a text that is remembered: short ones come again and again."""
 
 LONGEST: Final = 4096
-"""Bytes of a packed text that is given back. Unpacking costs a microsecond for some bytes, so that of texts which no
-later block refers to only those are unpacked that somebody asks for; a longer one is given back as an empty one."""
+"""Bytes of a text that is given back; a longer one is given back as an empty one. Unpacking costs a microsecond for
+some bytes, so that of texts which no later block refers to only those are unpacked that somebody asks for."""
 
 _MAX_NUMBER: Final = 1 << 31
 
@@ -160,7 +160,7 @@ class Decoder:
                 if count > MAX_FIELDS:
                     raise HpackError(f"a block has more than {MAX_FIELDS} fields")
                 if name in wanted:
-                    found[name] = value
+                    found[name] = value if len(value) <= LONGEST else b""
         except IndexError:
             raise HpackError("a block breaks off") from None
         return found

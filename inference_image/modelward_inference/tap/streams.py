@@ -12,9 +12,9 @@ from typing import Final
 
 from modelward_inference.protocol.origin import MAX_ID
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import KEPT, REQUEST_ID, WEIGHT, Exchange, Reason, Room
+from modelward_inference.tap.exchange import KEPT, REQUEST_ID, Exchange, Reason, Room
 from modelward_inference.tap.frames import PREFACE, Frames
-from modelward_inference.tap.grpcbody import model_of
+from modelward_inference.tap.grpcbody import ENOUGH, model_of
 from modelward_inference.tap.hpack import Decoder
 from modelward_inference.tap.spans import TRACED, Spans
 
@@ -40,10 +40,11 @@ NAMES: Final = (
 
 @dataclass(slots=True)
 class Call:
-    """`known`: whether the exchange is one of this model is decided."""
+    """`known`: whether the exchange is one of this model is decided; `begun`: of its body, as long as it is not."""
 
     exchange: Exchange
     known: bool = False
+    begun: bytes = b""
 
 
 class Streams:
@@ -63,6 +64,7 @@ class Streams:
         self._model, self._room, self._wanted, self._on_end, self._spans = model.encode(), room, wanted, on_end, spans
         self.blind = False
         self._calls: dict[int, Call] = {}
+        self._newest = 0  # of the client's streams
         kept = (KEPT if spans is None else TRACED) | {PATH}
         requests, answers = Decoder(), Decoder()
         self._requests: Frames | None = Frames(_Requests(self, requests, answers, kept), PREFACE)
@@ -102,8 +104,11 @@ class Streams:
     def begin(self, stream: int, headers: dict[bytes, bytes], *, last: bool) -> None:
         """The fields of a request, or those behind its body."""
         call = self._calls.get(stream)
-        if call is None and headers.pop(PATH, b"") == INFER:
-            call = self._begun(stream, headers)
+        # No number comes twice (RFC 9113, 5.1.1): the answer to the first would be taken for one to the second.
+        if call is None and stream > self._newest:
+            self._newest = stream
+            if headers.pop(PATH, b"") == INFER:
+                call = self._begun(stream, headers)
         if call is not None and last:
             self._came(call)
 
@@ -117,29 +122,24 @@ class Streams:
             self._spans.begin(exchange)
         if wanted:
             exchange.form = "grpc"
-            size = WEIGHT + sum(map(len, headers.values()))
-            if self._room.take(size):
-                exchange.size = size
-            else:
-                exchange.miss("busy", self._room)
+            exchange.begin(self._room)
         elif exchange.traced is None:
             return None
         else:
             exchange.asked.headers = {REQUEST_ID: headers.get(REQUEST_ID, b"")[:MAX_ID]}
         if len(self._calls) >= AT_ONCE:
+            exchange.traced = None  # how long it takes is not seen
             self._ended(exchange, "busy")
             return None
         call = self._calls[stream] = Call(exchange)
         return call
 
-    def body(self, stream: int, part: bytes, *, padded: bool, last: bool) -> None:
+    def body(self, stream: int, part: bytes, *, last: bool) -> None:
         """Of a request."""
         call = self._calls.get(stream)
-        if call is None:
+        if call is None or call.exchange.complete:
             return
         exchange = call.exchange
-        if padded:  # no implementation of gRPC does so
-            exchange.miss("unreadable", self._room)
         exchange.keep(exchange.asked, part, self._room)
         if not call.known:
             self._know(call, part, last=last)
@@ -147,13 +147,13 @@ class Streams:
             self._came(call)
 
     def _know(self, call: Call, part: bytes, *, last: bool) -> None:
-        """Whose the exchange is, as soon as it can be told. `part`: of the body: all of it where none is kept."""
+        """Whose the exchange is, as soon as it can be told; also of one that is not kept."""
         exchange = call.exchange
-        kept = exchange.form is not None and exchange.missed is None
-        model = model_of(exchange.asked.body if kept else part)
-        if model is None and kept and not last:
+        call.begun += part[: ENOUGH - len(call.begun)]
+        model = model_of(call.begun)
+        if model is None and not last and len(call.begun) < ENOUGH:
             return
-        call.known = True
+        call.known, call.begun = True, b""
         if model is not None and model != self._model:
             exchange.missed, exchange.traced = None, None
             exchange.miss("other_model", self._room)
@@ -180,19 +180,17 @@ class Streams:
             number = int(code) if code.isdigit() and len(code) < 3 else len(NAMES)
             exchange.status = OK if number == 0 else NAMES[number] if number < len(NAMES) else "UNKNOWN"
         elif status and status != b"200":  # from who is no gRPC server
-            exchange.status = int(status) if status.isdigit() and len(status) == 3 else "UNKNOWN"
+            number = int(status) if status.isdigit() and len(status) == 3 else 0
+            exchange.status = number if number >= 300 else "UNKNOWN"
         exchange.told.headers |= headers
         if last:
             self._answered(stream)
 
-    def answer_body(self, stream: int, part: bytes, *, padded: bool, last: bool) -> None:
+    def answer_body(self, stream: int, part: bytes, *, last: bool) -> None:
         call = self._calls.get(stream)
         if call is None:
             return
-        exchange = call.exchange
-        if padded:
-            exchange.miss("unreadable", self._room)
-        exchange.keep(exchange.told, part, self._room)
+        call.exchange.keep(call.exchange.told, part, self._room)
         if last:
             self._answered(stream)
 
@@ -224,8 +222,8 @@ class _Requests:
     def __init__(self, streams: Streams, own: Decoder, others: Decoder, kept: frozenset[bytes]) -> None:
         self._streams, self._own, self._others, self._kept = streams, own, others, kept
 
-    def data(self, stream: int, part: bytes, *, padded: bool, last: bool) -> None:
-        self._streams.body(stream, part, padded=padded, last=last)
+    def data(self, stream: int, part: bytes, *, last: bool) -> None:
+        self._streams.body(stream, part, last=last)
 
     def fields(self, stream: int, block: bytes, *, last: bool) -> None:
         self._streams.begin(stream, self._own.decode(block, self._kept), last=last)
@@ -245,8 +243,8 @@ class _Answers:
     def __init__(self, streams: Streams, own: Decoder, others: Decoder) -> None:
         self._streams, self._own, self._others = streams, own, others
 
-    def data(self, stream: int, part: bytes, *, padded: bool, last: bool) -> None:
-        self._streams.answer_body(stream, part, padded=padded, last=last)
+    def data(self, stream: int, part: bytes, *, last: bool) -> None:
+        self._streams.answer_body(stream, part, last=last)
 
     def fields(self, stream: int, block: bytes, *, last: bool) -> None:
         self._streams.answer_fields(stream, self._own.decode(block, self.kept), last=last)

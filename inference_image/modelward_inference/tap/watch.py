@@ -13,7 +13,7 @@ import httptools
 
 from modelward_inference.protocol.origin import MAX_ID
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import KEPT, REQUEST_ID, WEIGHT, Exchange, Paths, Reason, Room, Side
+from modelward_inference.tap.exchange import KEPT, REQUEST_ID, Exchange, Paths, Reason, Room, Side
 from modelward_inference.tap.spans import TRACED, Spans
 
 log = logging.getLogger(__name__)
@@ -132,19 +132,25 @@ class Watch:
             coming.asked.headers = {REQUEST_ID: told[:MAX_ID]} if told else {}
             return
         coming.form = form
-        size = WEIGHT + sum(map(len, coming.asked.headers.values()))
         if not own:
             coming.miss("other_model", self._room)
-        elif self._room.take(size):
-            coming.size = size
         else:
-            coming.miss("busy", self._room)
+            coming.begin(self._room)
 
     def header(self, side: Side, name: bytes, value: bytes) -> None:
         self._heard = True
         name = name.lower()
         if name in self._kept:
             side.headers[name] = value
+
+    def trailer(self) -> None:
+        """Of a request. It says nothing of whose that is, as the router lets none through, and has no room."""
+        self._heard = True
+
+    @property
+    def in_head(self) -> bool:
+        """Of the request that is being received."""
+        return self._in_head
 
     def body(self, exchange: Exchange, side: Side, part: bytes) -> None:
         self._heard = True
@@ -196,7 +202,9 @@ class _Requests:
         self._watch.url(part)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (coming := self._watch.coming) is not None:
+        if (coming := self._watch.coming) is None or not self._watch.in_head:
+            self._watch.trailer()
+        else:
             self._watch.header(coming.asked, name, value)
 
     def on_headers_complete(self) -> None:

@@ -23,7 +23,8 @@ from modelward_inference.tap.frames import MAX_BLOCK, PREFACE
 from modelward_inference.tap.reading import Answered, read
 from modelward_inference.tap.run import GrpcTap
 from modelward_inference.tap.settings import Settings
-from modelward_inference.tap.streams import Streams
+from modelward_inference.tap.spans import Spans
+from modelward_inference.tap.streams import AT_ONCE, Streams
 from modelward_inference.telemetry.samples import Samples
 from modelward_inference.telemetry.tracing import Tracing
 from modelward_telemetry.spans import Span
@@ -88,9 +89,9 @@ class World:
         settings = Settings("fraud", "fraud-1", grpc=1, grpc_server=behind)
         self.catcher = Catcher(self.room, self.samples, None, 1 << 20, self._read)
         tracing = Tracing(Tracer(self.spans.append, 0.0), "fraud-1")
-        tap = Tapped(settings, self.catcher, self.room, asyncio.Protocol, tracing)
-        tap.shown = self.shown
-        self.front = await asyncio.get_running_loop().create_server(tap.client, "127.0.0.1", 0)
+        self.tap = Tapped(settings, self.catcher, self.room, asyncio.Protocol, tracing)
+        self.tap.shown = self.shown
+        self.front = await asyncio.get_running_loop().create_server(self.tap.client, "127.0.0.1", 0)
         self.port = self.front.sockets[0].getsockname()[1]
         self.client = triton.InferenceServerClient(f"127.0.0.1:{self.port}")
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{self.port}")
@@ -99,6 +100,8 @@ class World:
         await self.client.close()
         await self.channel.close()
         self.front.close()
+        await self.tap.ended(0)
+        await until(self.tap._open.none.is_set)  # else a later test is told of connections that nobody closed
         await self.server.stop(None)
         await self.catcher.__aexit__()
 
@@ -319,6 +322,8 @@ UNREADABLE = {
     "fields that stand for many": PREFACE + frame(1, 4, 1, b"\x82" * 5000),
     "a field that is not there": PREFACE + frame(1, 4, 1, b"\xff\xff\x01"),
     "padding that is longer than its frame": PREFACE + frame(1, 4 | 8, 1, b"\x09\x82"),
+    "padding that is longer than its part of a body": PREFACE + frame(0, 8, 1, b"\x02x"),
+    "a part of a body that is padded and has no length of it": PREFACE + frame(0, 8, 1, b""),
 }
 
 
@@ -342,15 +347,139 @@ def test_frames_of_no_body_are_passed_over_and_none_is_kept() -> None:
     assert (streams._requests._kept, streams._requests._left) == (b"", 0)
 
 
+PATH = b"/inference.GRPCInferenceService/ModelInfer"
+ASKS = b"\x04" + bytes([len(PATH)]) + PATH
+ANSWERS, ENDS_WELL = b"\x88", b"\x00\x0bgrpc-status\x010"
+END_STREAM, END_HEADERS, PADDED = 1, 4, 8
+
+
+def message(content: bytes) -> bytes:
+    return b"\0" + len(content).to_bytes(4) + content
+
+
+ASKED = message(typed(1, 2))
+TOLD = message(ModelInferResponse(
+    outputs=[ModelInferResponse.InferOutputTensor(name="sum", datatype="FP64", shape=[1])],
+    raw_output_contents=[np.array([3.0]).tobytes()],
+).SerializeToString())  # fmt: skip
+
+
+def watching(ended: list[Exchange], room: Room | None = None) -> Streams:
+    made = Streams("fraud", room or Room(1 << 20, MOST), lambda: True, ended.append)
+    made.asked(PREFACE)
+    return made
+
+
+def request(stream: int, *bodies: bytes, fields: bytes = b"") -> bytes:
+    data = [frame(0, END_STREAM if each is bodies[-1] else 0, stream, each) for each in bodies]
+    return frame(1, END_HEADERS, stream, ASKS + fields) + b"".join(data)
+
+
+def answered(stream: int, *data: bytes) -> bytes:
+    trailers = frame(1, END_HEADERS | END_STREAM, stream, ENDS_WELL)
+    return frame(1, END_HEADERS, stream, ANSWERS) + b"".join(data) + trailers
+
+
 def test_calls_that_are_never_answered_take_no_more_than_the_room() -> None:
     ended: list[Exchange] = []
     room = Room(50_000, MOST)
-    streams = Streams("fraud", room, lambda: True, ended.append)
-    path = b"/inference.GRPCInferenceService/ModelInfer"
-    streams.asked(PREFACE)
+    streams = watching(ended, room)
     for stream in range(1, 8001, 2):
-        streams.asked(frame(1, 4, stream, b"\x04" + bytes([len(path)]) + path))
+        streams.asked(frame(1, 4, stream, ASKS))
     assert room.held <= room.limit
     assert {each.missed for each in ended} == {"busy"}
     streams.end()
     assert (room.held, len(ended)) == (0, 4000)
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_padding_is_not_of_the_body(size: int) -> None:
+    asked = frame(1, END_HEADERS, 1, ASKS) + b"".join((
+        frame(0, PADDED, 1, b"\x02" + bytes(2)), frame(0, PADDED, 1, b"\x00"), frame(0, 0, 1, b""),
+        frame(0, PADDED, 1, b"\x03" + ASKED[:9] + bytes(3)), frame(0, 0, 1, ASKED[9:]),
+        frame(0, PADDED | END_STREAM, 1, b"\xff" + bytes(255)),
+    ))  # fmt: skip
+    told = answered(1, frame(0, PADDED, 1, b"\x01" + TOLD[:3] + b"\0"), frame(0, PADDED, 1, b"\x00" + TOLD[3:]))
+    ended: list[Exchange] = []
+    streams = watching(ended)
+    for hear, data in ((streams.asked, asked), (streams.told, told)):
+        for begin in range(0, len(data), size):
+            hear(data[begin : begin + size])
+    assert [shown(read(each, MOST)) for each in ended] == [([[1, 2]], [3], "", None, "")]
+
+
+def test_a_stream_that_is_asked_by_twice_is_not_answered_by_what_the_first_was() -> None:
+    ended: list[Exchange] = []
+    streams = watching(ended)
+    streams.asked(request(1, ASKED) + frame(3, 0, 1, bytes(4)) + request(1, message(typed(8, 9))))
+    streams.told(answered(1, frame(0, 0, 1, TOLD)))
+    assert [each.missed for each in ended] == ["unfinished"]
+    streams.asked(request(3, ASKED))
+    streams.told(answered(3, frame(0, 0, 3, TOLD)))
+    assert [each.missed for each in ended] == ["unfinished", None]
+
+
+def test_what_follows_the_end_of_a_request_is_not_of_it() -> None:
+    ended: list[Exchange] = []
+    streams = watching(ended)
+    streams.asked(request(1, ASKED) + frame(0, 0, 1, b"more"))
+    streams.told(answered(1, frame(0, 0, 1, TOLD)))
+    assert [shown(read(each, MOST)) for each in ended] == [([[1, 2]], [3], "", None, "")]
+
+
+def test_of_what_is_not_captured_no_fields_are_kept_but_the_beginning_of_its_id() -> None:
+    room = Room(0, MOST)
+    streams = watching([], room)
+    long = b"\x7f\xa1\x1e" + b"k" * 4000
+    streams.asked(request(1, ASKED[:9], fields=b"\x00\x0cx-request-id" + long + b"\x00\x0dmodelward-key" + long))
+    (call,) = streams._calls.values()
+    assert (call.exchange.missed, call.exchange.asked.headers) == ("busy", {b"x-request-id": b"k" * 128})
+
+
+def test_a_message_that_does_not_begin_with_its_model_is_let_go_as_soon_as_that_is_known() -> None:
+    ended: list[Exchange] = []
+    room = Room(1 << 20, MOST)
+    streams = watching(ended, room)
+    streams.asked(frame(1, END_HEADERS, 1, ASKS) + frame(0, 0, 1, message(b"\x12" * 2000)[:1000]))
+    assert room.held > 1000
+    streams.asked(frame(0, 0, 1, b"\x12" * 29))
+    assert (room.held, [call.exchange.missed for call in streams._calls.values()]) == (0, ["unreadable"])
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_whose_a_call_is_that_is_not_kept_is_known_however_it_comes(wanted: bool) -> None:
+    ended: list[Exchange] = []
+    spans: list[Span] = []
+    traces = Spans(Tracing(Tracer(spans.append, 1.0), "fraud-1"), "fraud", "grpc")
+    streams = Streams("fraud", Room(0, MOST), lambda: wanted, ended.append, traces)
+    streams.asked(PREFACE)
+    for stream, model in ((1, b"fraud"), (3, b"frauD")):
+        body = ASKED.replace(b"fraud", model)
+        streams.asked(request(stream, body[:3], body[3:9], body[9:]))
+        streams.told(answered(stream, frame(0, 0, stream, TOLD)))
+    assert [each.missed for each in ended] == (["busy", "other_model"] if wanted else [])
+    assert [(each.name, each.attributes.get("code")) for each in spans] == [("infer", "OK"), ("server", None)]
+
+
+@pytest.mark.parametrize(("fields", "status"), [(b"\x89", "UNKNOWN"), (b"\x88", 0), (b"\x08\x03503", 503)])
+def test_an_answer_without_a_status_of_grpc_is_none_that_went_well(fields: bytes, status: int | str) -> None:
+    """As 204 and 200, which clients of gRPC take for errors."""
+    ended: list[Exchange] = []
+    streams = watching(ended)
+    streams.asked(request(1, ASKED))
+    streams.told(frame(1, END_HEADERS, 1, fields) + frame(0, END_STREAM, 1, TOLD))
+    assert [each.status for each in ended] == [status]
+    assert ended[0].missed == (None if status else "unfinished")
+
+
+def test_of_calls_beyond_those_that_are_followed_there_is_no_span() -> None:
+    spans: list[Span] = []
+    traces = Spans(Tracing(Tracer(spans.append, 0.0), "fraud-1"), "fraud", "grpc")
+    streams = Streams("fraud", Room(1 << 20, MOST), lambda: False, lambda _: None, traces)
+    parent = b"\x00\x0btraceparent" + bytes([len(PARENT)]) + PARENT.encode()
+    streams.asked(PREFACE)
+    for stream in range(1, 2 * AT_ONCE + 5, 2):
+        streams.asked(frame(1, END_HEADERS, stream, ASKS + parent))
+    assert spans == []
+    streams.end()
+    assert len(spans) == AT_ONCE

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelward_inference.tap.hpack import ENTRY, MAX_FIELDS, MAX_TABLE, Decoder, HpackError, unpacked
+from modelward_inference.tap.hpack import ENTRY, LONGEST, MAX_FIELDS, MAX_TABLE, Decoder, HpackError, unpacked
 
 REQUESTS = [  # appendix C.4
     ("828684418cf1e3c2e5f23a6ba0ab90f4ff", {":method": "GET", ":path": "/", ":authority": "www.example.com"}),
@@ -83,6 +83,14 @@ def test_long_texts_that_nobody_asks_for_or_that_are_too_long_are_not_unpacked()
     decoder = Decoder()
     decoder.decode(b"\x40\x01a" + packed, ())
     assert decoder.decode(b"\xbe", {b"a"}) == {b"a": b"www.example.com"}, "what later blocks may refer to is"
+
+
+@pytest.mark.parametrize("kind", [b"\x00", b"\x40"])
+def test_a_long_text_is_not_given_back_plain_either(kind: bytes) -> None:
+    for size in (LONGEST, LONGEST + 1):
+        length = b"\x7f" + bytes([size - 127 & 0x7F | 0x80, size - 127 >> 7])
+        found = Decoder().decode(kind + b"\x01a" + length + b"x" * size, {b"a"})
+        assert found == {b"a": b"x" * size if size == LONGEST else b""}
 
 
 def test_padding_is_no_text() -> None:

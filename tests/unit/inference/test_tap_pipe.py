@@ -60,8 +60,8 @@ class World:
         (socket,) = self.behind.sockets
         settings = Settings("fraud", "fraud-1", server=socket.getsockname()[1])
         self.catcher = Catcher(self.room, self.samples, None, 1 << 20, self._read)
-        tap = Tap(settings, self.catcher, self.room, lambda: HandedOver(self.handed_over), tracing)
-        self.front = await asyncio.get_running_loop().create_server(tap.client, "127.0.0.1", 0)
+        self.tap = Tap(settings, self.catcher, self.room, lambda: HandedOver(self.handed_over), tracing)
+        self.front = await asyncio.get_running_loop().create_server(self.tap.client, "127.0.0.1", 0)
 
     def _served(self, serve: Serve) -> Serve:
         async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -80,6 +80,8 @@ class World:
     async def end(self) -> None:
         self.front.close()
         self.behind.close()
+        await self.tap.ended(0)
+        await until(self.tap._open.none.is_set)  # else a later test is told of connections that nobody closed
         await self.catcher.__aexit__()
 
     async def sampled(self, count: int) -> list[dict[str, Any]]:
@@ -325,6 +327,13 @@ def test_lines_without_an_end_are_kept_no_longer_than_a_head_may_be(begin: bytes
         watch.asked(b"x" * 1000)
     watch.asked(b"x" * 1000)
     assert watch.blind
+
+
+def test_what_follows_a_body_does_not_say_whose_it_is() -> None:
+    watch = Watch(Paths("fraud"), Room(1 << 20, MOST), lambda: True, lambda _: None)
+    watch.asked(b"POST /v2/models/fraud/infer HTTP/1.1\r\nModelward-Key: one\r\nTransfer-Encoding: chunked\r\n\r\n")
+    watch.asked(b"1\r\nx\r\n0\r\nModelward-Key: other\r\nX-Modelward-Arms: shadow\r\n\r\n")
+    assert (watch.oldest.complete, watch.oldest.asked.headers) == (True, {b"modelward-key": b"one"})
 
 
 async def test_of_what_was_read_no_inputs_stay_in_memory() -> None:

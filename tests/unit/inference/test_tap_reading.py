@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from modelward_inference.protocol.messages import RequestError
-from modelward_inference.tap.exchange import Exchange, Form, Paths, Room
+from modelward_inference.tap.exchange import PATIENCE, WEIGHT, Exchange, Form, Paths, Room
 from modelward_inference.tap.reading import Answered, read
 
 LIMIT = 1 << 20
@@ -165,3 +165,33 @@ def test_copies_take_no_more_room_than_there_is() -> None:
     one.keep(one.told, b"1", room)
     one.free(room)
     assert room.held == 0
+
+
+def under_way(room: Room, body: bytes, seconds: float = 0.0) -> Exchange:
+    """Since so many seconds."""
+    made = Exchange("v2")
+    made.begin(room)
+    made.since -= seconds
+    made.keep(made.asked, body, room)
+    return made
+
+
+def test_what_is_under_way_for_long_gives_way_where_there_is_no_room() -> None:
+    room = Room(limit=4 * WEIGHT, most=WEIGHT)
+    waits, old, young = (under_way(room, b"x" * 100, seconds) for seconds in (2 * PATIENCE, 2 * PATIENCE, 0))
+    waits.end()  # and is not read yet
+    last = under_way(room, b"x" * 800)
+    assert [each.missed for each in (waits, old, young, last)] == [None, "busy", None, None]
+    assert room.held == 3 * WEIGHT + 1000
+    old.keep(old.asked, b"x", room)
+    old.miss("unfinished", room)
+    for each in (waits, young, last):
+        each.free(room)
+    assert (room.held, room._holders) == (0, {})
+
+
+def test_what_gives_way_to_itself_keeps_nothing() -> None:
+    room = Room(limit=WEIGHT + 20, most=WEIGHT)
+    old = under_way(room, b"x" * 15, 2 * PATIENCE)
+    old.keep(old.asked, b"x" * 15, room)
+    assert (old.missed, bytes(old.asked.body), old.size, room.held) == ("busy", b"", 0, 0)
