@@ -91,8 +91,9 @@ def with_value(table: Table, name: str, text: str, what: str, columns: Mapping[s
             each.replace(whole)
     added = sql.alias_(made, name, quoted=True)
     try:
-        query = sql.select("*", added).from_("rows").sql(DIALECT)
-        result = table.alias("rows").sql(query, dialect=DIALECT)
+        rows = f"rows{len(table.columns)}"  # not as that of an expression before
+        query = sql.select("*", added).from_(rows).sql(DIALECT)
+        result = table.alias(rows).sql(query, dialect=DIALECT)
         result.schema()
     except Exception as error:  # of the engine, of which there are many
         raise EvaluationError(f"{what}: {text!r} can't be computed: {first_line(error)[:300]}") from error
