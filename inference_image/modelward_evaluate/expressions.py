@@ -57,7 +57,7 @@ def _parsed(text: str, what: str) -> sql.Expression:
     return made
 
 
-def _unquoted(node: sql.Expression) -> str:
+def _unquoted(node: sql.Expr) -> str:
     """What sqlglot writes as it is, whatever quotes it had, so that there could be any SQL in it; else a word."""
     if isinstance(node, sql.DataType) and node.args.get("kind") is not None:
         kind = node.args["kind"]
