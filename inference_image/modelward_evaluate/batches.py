@@ -5,6 +5,7 @@ that goes on, or has failed, has left is none. Failure: EvaluationError, also fo
 """
 
 import re
+from collections.abc import Collection
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -62,7 +63,7 @@ def complete(predictions: Predictions, begin: datetime | None) -> Listing:
         manifest = _read(store, f"{run}/{MANIFEST}")
         if manifest is None or (begin is not None and manifest.finished_at < begin):
             continue
-        own = [f"{run}/{each.name}" for each in manifest.files if each.rows]
+        own = [f"{run}/{name}" for name in dict.fromkeys(each.name for each in manifest.files if each.rows)]
         paths += own
         typical += own[:1]  # the files of a run are alike
     return Listing(store, tuple(paths), tuple(typical))
@@ -86,15 +87,24 @@ def _read(store: Any, path: str) -> _Manifest | None:
         raise EvaluationError(f"predictions: {path} is no manifest of a run: {what}") from error
 
 
-def as_log(rows: Table, batch: BatchOutput) -> Table:
-    """With the columns that a prediction log has besides. Raises EvaluationError."""
+def as_log(rows: Table, batch: BatchOutput, asked: Collection[str]) -> Table:
+    """With the columns that a prediction log has besides. `asked`: columns that the specification names. Raises
+    EvaluationError."""
     for name in (batch.key, TIME):
         if name not in rows.columns:
             raise EvaluationError(f"predictions: the batch wrote no column {name!r}, but {listed(rows.columns)}")
-    return rows.mutate(
-        request_id=ibis.null("string"), row=ibis.literal(0), key=rows[batch.key], time=rows[TIME],
-        arm=ibis.literal(ARM), fraction=ibis.literal(1.0),
-    )  # fmt: skip
+    own = {
+        "request_id": ibis.null("string"), "row": ibis.literal(0), "key": rows[batch.key], "time": rows[TIME],
+        "arm": ibis.literal(ARM), "fraction": ibis.literal(1.0),
+    }  # fmt: skip
+    hidden = {each for each in rows.columns if each.lower() in own} - ({batch.key} if batch.key == "key" else set())
+    if wrong := sorted(hidden.intersection(asked)):
+        raise EvaluationError(
+            f"predictions: the batch's column {listed(wrong)} can't be asked for, since an evaluation has one of that "
+            "name; call the input's column something else"
+        )
+    # To an engine Time and time are one name, of which the first counts.
+    return rows.select(*(each for each in rows.columns if each.lower() not in own), **own)
 
 
 def by_key(given: Table, names: Outcomes) -> Table:

@@ -21,8 +21,12 @@ SPARK: Final = "pyspark"
 _NUMBER: Final = r"^\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"
 """One engine's casts take 1_000, and another one's 1d."""
 
-_TIME: Final = r"^\s*([0-9]{4,6}-[0-9]|-?infinity)"
-"""What a text begins with that is a time: to one engine 2026 and 10:30 (of today) are such, too."""
+_TIME: Final = r"^\s*[0-9]{4,6}-[0-9]{1,2}-[0-9]"
+"""What a text begins with that is a time: to one engine 2026, 2026-03 and 10:30 (of today) are such, too, and to
+another one infinity."""
+
+_WITH_STROKES: Final = r"^\s*[0-9]{4}/[0-9]{1,2}/[0-9]"
+"""Of a date that not all engines read."""
 
 _WITH_POINT: Final = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
 _NO_DIGITS: Final = r"\.?0+$"
@@ -107,10 +111,10 @@ def as_double(value: Value) -> NumericValue:
 
 def as_time(value: Value) -> Value:
     """Null where a text is no time."""
-    time = value.try_cast(TIME)
     if not value.type().is_string():
-        return time
-    return value.re_search(_TIME).ifelse(time, ibis.null(TIME))
+        return value.try_cast(TIME)
+    text = value.re_search(_WITH_STROKES).ifelse(value.replace("/", "-"), value)
+    return text.re_search(_TIME).ifelse(text.try_cast(TIME), ibis.null(TIME))
 
 
 def as_place(value: Value) -> Value:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ibis.expr.types import Table
 
 from modelward_evaluate import batches
-from modelward_evaluate.cohorts import Cohorts, cohorts, positive_of
+from modelward_evaluate.cohorts import Cohorts, asked_for, cohorts, positive_of
 from modelward_evaluate.concept import concept
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.inputs import Engine, in_process
@@ -89,7 +89,7 @@ def _measured(spec: Spec, engine: Engine) -> Iterator[tuple[Cohorts, Table]]:
         try:
             predictions, outcomes = given.predictions, given.outcomes
             if spec.predictions.batch is not None:
-                predictions = batches.as_log(predictions, spec.predictions.batch)
+                predictions = batches.as_log(predictions, spec.predictions.batch, asked_for(spec))
                 outcomes = batches.by_key(outcomes, spec.outcomes)
             found = cohorts(predictions, outcomes, spec, given.keep)
             yield found, given.keep("measured", prepared(found.rows, spec))

@@ -1,6 +1,8 @@
 """Expressions that people write in SQL: one value of a row each, of columns that are there."""
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 import sqlglot
 from ibis.expr.types import Table
@@ -14,9 +16,25 @@ DIALECT = "duckdb"
 _REFUSED = (sql.Query, sql.AggFunc, sql.Window, sql.Star, sql.Columns, sql.UDTF, sql.Placeholder, sql.Command)
 """What is no value of a single row."""
 
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+_ROUNDS: Final = 4
+"""In which an expression reads as it is written."""
+
 
 def parse(text: str, what: str) -> sql.Expression:
-    """Raises EvaluationError where it is no expression of a single row."""
+    """As an engine will read it. Raises EvaluationError where it is no expression of a single row."""
+    said = text
+    for _ in range(_ROUNDS):
+        made = _parsed(said, what)
+        written = made.sql(DIALECT, comments=False)
+        if written == said:
+            return made
+        said = written
+    raise EvaluationError(f"{what}: {text[:300]!r} reads otherwise each time that it is written; write it plainly")
+
+
+def _parsed(text: str, what: str) -> sql.Expression:
     try:
         found = sqlglot.parse(f"select {text}", dialect=DIALECT)
     except RecursionError as error:
@@ -34,7 +52,17 @@ def parse(text: str, what: str) -> sql.Expression:
     refused = next(made.find_all(*_REFUSED), None)
     if refused is not None:
         raise EvaluationError(f"{what}: {refused.sql(DIALECT)!r} is no value of a single row")
+    if (word := next((each for each in map(_unquoted, made.walk()) if not _WORD.fullmatch(each)), None)) is not None:
+        raise EvaluationError(f"{what}: {word[:300]!r} is no name of a type, a function or a part of a time")
     return made
+
+
+def _unquoted(node: sql.Expr) -> str:
+    """What sqlglot writes as it is, whatever quotes it had, so that there could be any SQL in it; else a word."""
+    if isinstance(node, sql.DataType) and node.args.get("kind") is not None:
+        kind = node.args["kind"]
+        return kind if isinstance(kind, str) else str(kind.name)
+    return node.name if isinstance(node, sql.Var | sql.Anonymous) else "_"
 
 
 def columns_of(made: sql.Expression) -> set[str]:
@@ -63,8 +91,9 @@ def with_value(table: Table, name: str, text: str, what: str, columns: Mapping[s
             each.replace(whole)
     added = sql.alias_(made, name, quoted=True)
     try:
-        query = sql.select("*", added).from_("rows").sql(DIALECT)
-        result = table.alias("rows").sql(query, dialect=DIALECT)
+        rows = f"rows{len(table.columns)}"  # not as that of an expression before
+        query = sql.select("*", added).from_(rows).sql(DIALECT)
+        result = table.alias(rows).sql(query, dialect=DIALECT)
         result.schema()
     except Exception as error:  # of the engine, of which there are many
         raise EvaluationError(f"{what}: {text!r} can't be computed: {first_line(error)[:300]}") from error

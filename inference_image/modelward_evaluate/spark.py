@@ -8,7 +8,7 @@ Failure: EvaluationError.
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import reduce
 from typing import Any, Final
@@ -18,7 +18,7 @@ import pyarrow
 from ibis.backends.pyspark import Backend
 from ibis.common.exceptions import IbisError
 from ibis.expr.types import Table
-from pyarrow import fs, parquet
+from pyarrow import dataset, fs, parquet
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession, functions
 from pyspark.sql.utils import is_remote
@@ -39,8 +39,11 @@ SETTINGS: Final = {
     "spark.sql.files.ignoreMissingFiles": "false",
     # Times of pandas are such.
     "spark.sql.legacy.parquet.nanosAsLong": "true",
+    "spark.sql.parser.escapedStringLiterals": "false",
     # A revision 0017 is no number.
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
+    # ${env:…} and ${spark.…} in a text of somebody's expression would be what the server keeps secret.
+    "spark.sql.variable.substitute": "false",
 }
 """Of the session in which it is evaluated."""
 
@@ -54,6 +57,9 @@ GLOB: Final = frozenset("*?[]{}\\")
 
 VIEW: Final = "modelward_"
 """What views of the session begin with."""
+
+Named = tuple[tuple[str, Any], ...]
+"""Columns that the names of a file's folders say, and their values."""
 
 Views = dict[str, Any]
 """With their data frames: a server forgets one that nobody has any more."""
@@ -184,42 +190,61 @@ def _outcomes(own: SparkSession, con: Backend, told: Listing | None, spec: Spec,
         whole = own.table(".".join(f"`{each.replace('`', '``')}`" for each in parts))
         return tables.narrowed(_viewed(whole, "outcomes", con, views), spec)
     if told is not None and all(each.endswith(".parquet") for each in told.paths):
-        return _viewed(_read(own, told, "outcomes"), "outcomes", con, views)
+        asked = {getattr(spec.outcomes, each) for each in tables.MEANINGS}
+        return _viewed(_read(own, told, "outcomes", asked=asked), "outcomes", con, views)
     # What Spark reads otherwise than DuckDB, or from elsewhere.
     with sources.engine(spec, WHAT) as here:
         arrived = outcomes_of(here, told, spec).to_pyarrow()
     return _viewed(own.createDataFrame(arrived), "outcomes", con, views)
 
 
-def _read(own: SparkSession, files: Listing, what: str, folders: pyarrow.Schema | None = None) -> Any:
+def _read(
+    own: SparkSession, files: Listing, what: str, folders: pyarrow.Schema | None = None,
+    asked: Collection[str] | None = None,
+) -> Any:  # fmt: skip
     """A data frame of all rows of Parquet files; columns that some have are null in the others. `folders`: the schema
-    of those that are columns. Raises EvaluationError."""
+    of those that are columns, None: their names tell, of columns that are `asked` (None: of all). Raises
+    EvaluationError."""
     if not files.paths:
         raise EvaluationError(f"{what}: there are no files")
     if other := next((each for each in files.paths if not each.endswith(".parquet")), None):
         raise EvaluationError(f"{what}: {other} is not Parquet, which Spark is asked to read; write it as Parquet")
     known: dict[str, pyarrow.Schema] = {}
-    same: dict[pyarrow.Schema, list[str]] = {}
+    same: dict[tuple[pyarrow.Schema, Named], list[str]] = {}
     try:
+        named = _named(files, asked) if folders is None else {}
         for path in files.paths:
-            kind = alike(path)
+            kind = alike(path) if files.typical is None else path
             if kind not in known:
                 known[kind] = parquet.read_schema(path, filesystem=files.store).remove_metadata()
-            same.setdefault(known[kind], []).append(path)
-        pyarrow.unify_schemas([*same], promote_options="permissive")
+            same.setdefault((known[kind], named.get(path, ())), []).append(path)
+        pyarrow.unify_schemas([schema for schema, _ in same], promote_options="permissive")
     except (OSError, pyarrow.ArrowException) as error:
         raise EvaluationError(f"{what} can't be read: {first_line(error)}") from error
     address = _addresses(files, what)
     base = None if not folders else _before(files.paths[0], folders.names)
     frames = [
-        _one(own, [address(each) for each in paths], schema, None if base is None else address(base))
-        for schema, paths in same.items()
+        _one(own, [address(each) for each in paths], schema, None if base is None else address(base), said)
+        for (schema, said), paths in same.items()
     ]
     return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
 
 
-def _one(own: SparkSession, addresses: Sequence[str], schema: pyarrow.Schema, base: str | None) -> Any:
-    """Of files with the same columns."""
+def _named(files: Listing, asked: Collection[str] | None) -> dict[str, Named]:
+    """What folders as `day=2026-01-31` say of each file, as sources.table has it."""
+    options = dataset.FileSystemFactoryOptions(partitioning=dataset.HivePartitioning.discover())
+    found = dataset.FileSystemDatasetFactory(files.store, list(files.paths), dataset.ParquetFileFormat(), options)
+    keys = (
+        (each.path, dataset.get_partition_keys(each.partition_expression)) for each in found.finish().get_fragments()
+    )
+    return {
+        path: tuple(sorted((name, value) for name, value in said.items() if asked is None or name in asked))
+        for path, said in keys
+    }
+
+
+def _one(own: SparkSession, addresses: Sequence[str], schema: pyarrow.Schema, base: str | None, named: Named) -> Any:
+    """Of files with the same columns, and with those of their folders' names."""
     frame = (own.read if base is None else own.read.option("basePath", base)).parquet(*addresses)
     if len(there := frame.inputFiles()) != len(addresses):
         raise EvaluationError(
@@ -233,8 +258,13 @@ def _one(own: SparkSession, addresses: Sequence[str], schema: pyarrow.Schema, ba
     whole = {name for name, kind in frame.dtypes if kind == "bigint"}
     nanos = [each.name for each in schema if pyarrow.types.is_timestamp(each.type) and each.name in whole]
     for name in nanos:
-        micros = functions.floor(functions.col(f"`{name.replace('`', '``')}`") / functions.lit(1000))
+        quoted = f"`{name.replace('`', '``')}`"
+        # By whole numbers: a float has not all digits of them.
+        micros = functions.expr(f"({quoted} - pmod({quoted}, 1000L)) div 1000L")
         frame = frame.withColumn(name, functions.timestamp_micros(micros))
+    for name, value in named:
+        if name not in schema.names:
+            frame = frame.withColumn(name, functions.lit(value))
     return frame
 
 

@@ -21,6 +21,7 @@ from modelward_evaluate.evaluate import document
 from modelward_evaluate.job import VARIABLE, main
 from modelward_evaluate.spec import load
 from unit.evaluate.lakes import NOW, START, Lake, outcome, prediction
+from unit.evaluate.test_batches import Scored, became, scored
 from unit.evaluate.test_evaluate import random_log
 from unit.evaluate.test_job import unpacked
 
@@ -183,10 +184,41 @@ def test_texts_are_read_alike(lake: Lake, both: Both) -> None:
         ("q3", "0", "10:30", "1", "3.5"), ("q3", "0", "2026", "1", "3.5"), ("q3", "0", "nonsense", "1", "3.5"),
         ("q3", "0", "2026-03-01", "1_0", "3.5"), ("q3", "0", "2026-03-01", "1f", "3.5"),
         ("q3", "0.5", "2026-03-01", "1", "3.5"), ("q3", "0", "2026-03-01", "1", " "),
+        ("q3", "0", "2026-03", "1", "3.5"), ("q3", "0", "infinity", "1", "3.5"),
+        ("q3", "0", "2026/03/01 00:05", "1", "3.5"),
     ]  # fmt: skip
     names = ("request_id", "row", "time", "weight", "value")
     lake.tell([dict(zip(names, each, strict=True)) for each in texts])
-    assert both()["counts"]["unreadable"] == 8
+    assert both()["counts"]["unreadable"] == 10
+
+
+def test_what_batches_wrote(tmp_path: Path, lake: Lake, both: Both) -> None:
+    """Of two models with other columns, in a folder that says nothing of them, and with keys that are there twice."""
+    (tmp_path / "revision=x" / "arm=y").mkdir(parents=True)
+    batches = Scored(tmp_path / "revision=x" / "arm=y")
+    rng = np.random.default_rng(7)
+    for night in range(3):
+        at, more = START + timedelta(days=night), {"shop": "a"} if night else {}
+        score = rng.random(40).tolist()
+        rows = [scored(each % 30, round(score[each]), at, **{"output.p": score[each]}, **more) for each in range(40)]
+        batches.ran(f"churn-{night}", rows[:25], rows[25:])
+    lake.tell([became(each, each % 2, START + timedelta(days=2)) for each in range(30)])
+    found = both(
+        predictions={"path": str(batches.output), "batch": {"key": "id", "of": "churn"}},
+        task={"task": "classes", "label": "output.label", "score": "output.p", "positive": "1"},
+        segments=[{"name": "shop", "column": "shop"}],
+    )
+    assert (found["counts"]["predictions"], found["counts"]["withOutcome"]) == (30, 30)
+    assert {each["revision"] for each in found["values"]} == {"r1"}
+
+
+def test_folders_that_are_columns_are_such(lake: Lake, both: Both) -> None:
+    lake.predict([prediction(each) for each in range(6)])
+    for day in ("2026-03-01", "2026-03-09"):
+        (lake.outcomes / f"day={day}").mkdir()
+        lake.tell([{"request_id": f"q{each}", "row": 0, "value": 1} for each in range(4)], f"day={day}/a.parquet")
+    options = {"outcomes": {"path": str(lake.outcomes), "time": "day"}, "label_window_seconds": 86400.0}
+    assert both(**options)["counts"]["late"] == 4
 
 
 def test_times_of_pandas_and_files_of_csv(lake: Lake, both: Both) -> None:
@@ -220,6 +252,14 @@ def test_an_expression_calls_no_code_of_sparks(spark: Any, lake: Lake) -> None:
     for text in (calls, f"case when {calls} = 'x' then 1 end", "java_method('java.util.UUID', 'randomUUID')"):
         with pytest.raises(EvaluationError, match="is a function of DuckDB alone"):
             by_one(spark, lake, segments=[{"name": "s", "sql": text}])
+
+
+def test_an_expression_reads_nothing_of_sparks_settings(spark: Any, lake: Lake) -> None:
+    lake.predict([prediction(1)])
+    lake.tell([outcome(1)])
+    texts = {"a": "${env:PATH}", "b": "${spark.driver.host}", "c": "${system:user.name}"}
+    found = by_one(spark, lake, segments=[{"name": each, "sql": f"'{text}'"} for each, text in texts.items()])
+    assert {each["segment"]: each["value"] for each in found["values"] if each["segment"]} == texts
 
 
 def test_the_session_that_is_given_stays_as_it_is(spark: Any, lake: Lake) -> None:

@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from modelward_evaluate.batches import complete
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.job import VARIABLE, main
+from modelward_evaluate.spec import BatchOutput, Predictions
 from modelward_quality.estimate import wilson
 from unit.evaluate.lakes import NOW, START, Lake, counts, metric
 from unit.evaluate.test_job import unpacked
@@ -129,6 +131,40 @@ def test_keys_are_compared_as_texts_and_outcomes_need_no_more_than_one(lake: Sco
     found = lake.said(segments=[{"name": "shop", "column": "shop"}])
     assert counts(found, "withOutcome") == [3]
     assert metric(found, "accuracy", segment="shop", value="b") == 1.0
+
+
+def test_of_rows_of_one_key_and_moment_it_is_not_always_the_lowest_that_counts(lake: Scored) -> None:
+    """As where a customer has several rows in a run: the lowest of each would be another model's answers."""
+    lake.ran(NIGHT, [scored(each, label) for each in range(200) for label in (1, 0)])
+    lake.tell([became(each) for each in range(200)])
+    found = lake.said()
+    assert counts(found, "predictions", "withOutcome") == [200, 200]
+    assert metric(found, "accuracy") == pytest.approx(0.5, abs=0.15)
+
+
+def test_an_empty_text_is_no_key(lake: Scored) -> None:
+    lake.ran(NIGHT, [scored("a"), scored(""), scored("", 0)])
+    lake.tell([became("a"), became("")])
+    assert counts(lake.said(outcomes={"absent": "0"}), "predictions", "withOutcome", "assumed") == [1, 1, 0]
+
+
+def test_columns_that_are_called_as_the_evaluations_own_are_not_taken_for_them(lake: Scored) -> None:
+    values = {"Time": "2020-01-01T00:00:00Z", "Row": "x", "arm": "A", "key": 7}
+    lake.ran(NIGHT, [scored(each) | values for each in range(3)])
+    lake.tell([became(each) for each in range(3)])
+    found = lake.said(begin=START.isoformat())
+    assert counts(found, "predictions", "withOutcome") == [3, 3]
+    for asked in ({"column": "arm"}, {"sql": "upper(arm)"}, {"column": "Time"}):
+        with pytest.raises(EvaluationError, match=r"the batch's column (arm|Time) can't be asked for"):
+            lake.said(segments=[{"name": "s", **asked}])
+    found = lake.said("key", outcomes={"absent": "0"}, segments=[{"name": "s", "column": "key"}])
+    assert {each["value"] for each in found["values"]} == {"", "7"}
+
+
+def test_a_file_that_a_manifest_names_twice_is_one(lake: Scored) -> None:
+    part = {"name": "part-00000.parquet", "rows": 1}
+    lake.ran(NIGHT, [scored(1)], files=[part, part])
+    assert len(complete(Predictions(path=str(lake.output), batch=BatchOutput(key="id")), None).paths) == 1
 
 
 @pytest.mark.parametrize(

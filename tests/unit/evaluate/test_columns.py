@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelward_evaluate.columns import as_label, label
+from modelward_evaluate.columns import as_label, as_time, label
 
 TEXTS = st.one_of(
     st.text("01.-+ e5tT\n", max_size=8),
@@ -34,6 +34,18 @@ def test_a_label_is_the_same_on_both_sides(value: Any) -> None:
 )
 def test_a_label(value: Any, said: str) -> None:
     assert label(value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("2026-3-1", "2026-03-01 00:00:00"), ("2026/03/01 10:30:00", "2026-03-01 10:30:00"), ("2026-03", None),
+        ("2026/03", None), ("2026", None), ("10:30", None), ("infinity", None), ("a/b/c", None),
+    ],
+)  # fmt: skip
+def test_a_time_has_a_day(text: str, said: str | None) -> None:
+    found = ENGINE.execute(as_time(ibis.literal(text)).cast("timestamp").cast("string"))
+    assert found == said
 
 
 ENGINE = ibis.duckdb.connect()

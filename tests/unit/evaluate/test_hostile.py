@@ -14,6 +14,7 @@ from pyarrow import parquet
 from sklearn import metrics as peer
 
 from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.expressions import parse
 from modelward_monitor.predictionlog.names import File
 from unit.evaluate.lakes import EPOCH, NOW, START, Lake, counts, metric, outcome, prediction
 
@@ -256,6 +257,41 @@ def test_expressions_that_are_no_value_of_a_row(lake: Lake, sql: str, said: str)
     for options in ({"business": sql}, {"segments": [{"name": "s", "sql": sql}]}):
         with pytest.raises(EvaluationError, match=said):
             lake.said(**options)
+
+
+CALL = "reflect('java.lang.System', 'getProperty', 'user.name')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'a::"x) || {CALL} || cast(1 as int"',
+        f'try_cast(a as "x), {CALL} --")',
+        f'a::"x) || cast(1 as ""y) || {CALL} || cast(1 as int"") || cast(1 as int"',
+        f'extract("epoch from a), {CALL}, year(" from a)',
+        f'date_diff("day, {CALL}", a, a)',
+        "date_trunc('day'', ''x', a)",
+        f'"f(1) || {CALL} || g"(a)',
+    ],
+)
+def test_no_name_becomes_more_than_a_name_where_an_engine_reads_it(text: str) -> None:
+    with pytest.raises(EvaluationError, match="is no name of a type, a function or a part of a time"):
+        parse(text, "segment s")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "input.a > 60 and \"input.b c\" = 'f'", "extract(hour from a)", "date_diff('day', a, b)",
+        "date_trunc('week', a)", "a - interval 1 day", "a::decimal(10, 2)", "try_cast(a as uhugeint)",
+        "a::enum('x y', 'z')", "a ->> '$.\"b c\"'", "{'x y': a}['x y']", "strip_accents(a)",
+        "cast(a as struct(\"x y\" int))", "list_transform([1, 2], e -> e + 1)[1]", "if(a > 1, '$', '${b}')",
+        "a like '%(''--%'", "regexp_extract(a, '(\\\\d+)', 1) /* why */", "time at time zone 'Asia/Kolkata'",
+    ],
+)  # fmt: skip
+def test_what_people_write_is_read_as_it_is_written(text: str) -> None:
+    made = parse(text, "segment s")
+    assert parse(made.sql("duckdb"), "segment s") == made
 
 
 def test_the_log_of_several_models_is_none(lake: Lake) -> None:
