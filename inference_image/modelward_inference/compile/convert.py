@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.artifact.bundle import Signature
-from modelward_inference.compile import converters, exact, graph, neighbours
+from modelward_inference.compile import converters, exact, graph, neighbours, one_vs_rest
 from modelward_inference.parity.golden import SHOWN
 from modelward_inference.runtimes import categories, columns, thresholds
 from modelward_inference.runtimes.base import Model
@@ -64,6 +64,7 @@ def _exact(estimator: Any) -> Any:
     prepared = any(hasattr(step, "transform") and not hasattr(step, "predict") for step in steps)
     for step in exact.inside(estimator):
         neighbours.refuse(step)
+        one_vs_rest.refuse(step)
         if hasattr(step, "best_threshold_"):
             raise ValueError(
                 f"the {type(step).__name__} decides at a threshold of its own, and the converter leaves that out"
@@ -81,6 +82,11 @@ def _exact(estimator: Any) -> Any:
                 "that nothing proves that a compiled form cuts them as it does"
             )
     for step in steps:
+        if hasattr(step, "vocabulary_") and _leaves_words_out(step):
+            raise ValueError(
+                f"the {type(step).__name__} leaves its stop words out before it joins or counts words, and the "
+                "converter does not"
+            )
         if hasattr(step, "sublinear_tf") and any(hasattr(each, "get_booster") for each in steps):
             raise ValueError(
                 "XGBoost splits at values of training, and the converter rounds TF-IDF to single precision"
@@ -95,6 +101,17 @@ def _exact(estimator: Any) -> Any:
             "them rounds their thresholds"
         )
     return estimator
+
+
+def _leaves_words_out(vectorizer: Any) -> bool:
+    """Whether stop words change what a vectorizer counts: the words beside one are a pair without it, and a vocabulary
+    that was given may hold it. A vocabulary of single words that was learned holds none."""
+    if getattr(vectorizer, "analyzer", "") != "word":
+        return False
+    stop_words = vectorizer.get_stop_words() or ()
+    return bool(stop_words) and (
+        vectorizer.ngram_range[1] > 1 or any(word in vectorizer.vocabulary_ for word in stop_words)
+    )
 
 
 def _with_gaps(model: Any, estimator: Any) -> Any:

@@ -16,6 +16,7 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_regressor_output_shapes,
 )
 
+from modelward_inference.compile import one_vs_rest
 from modelward_inference.runtimes.onnx import MISSING_TEXT
 
 Converter = Callable[[Any, Any, Any], None]
@@ -83,6 +84,15 @@ def _register_sklearn() -> None:
     register_converter(
         "SklearnTfidfTransformer", _tfidf(weights._fct), overwrite=True, options=weights.get_allowed_options()
     )
+    words = get_converter("SklearnCountVectorizer")
+    register_converter(
+        "SklearnCountVectorizer", _words(words._fct), overwrite=True, options=words.get_allowed_options()
+    )
+    linear = get_converter("SklearnSGDClassifier")
+    labels = linear._fct
+    for alias in ("SklearnSGDClassifier", "SklearnOneVsRestClassifier"):
+        known = get_converter(alias)
+        register_converter(alias, _by_scores(known._fct, labels), overwrite=True, options=known.get_allowed_options())
     for alias in _TREES:
         known = get_converter(alias)
         register_converter(alias, _with_missing(known._fct), overwrite=True, options=known.get_allowed_options())
@@ -194,6 +204,21 @@ def _one_hot(convert: Converter) -> Converter:
     return converted
 
 
+def _words(convert: Converter) -> Converter:
+    """Without the words that earlier versions of scikit-learn noted as too frequent or too rare: the converter takes
+    them for texts to be left out, and a row that is one of them would be missing among the answers."""
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        noted = vars(operator.raw_operator)
+        rare = {name: noted.pop(name) for name in ("stop_words_",) if name in noted}
+        try:
+            convert(scope, operator, container)
+        finally:
+            noted.update(rare)
+
+    return converted
+
+
 def _tfidf(convert: Converter) -> Converter:
     """Sublinear term frequencies as scikit-learn has them, 1 + ln(tf) of each word that is there: the converter has
     ln(1 + tf), which is another vector where a word is repeated."""
@@ -224,6 +249,26 @@ def _tfidf(convert: Converter) -> Converter:
             output_full_names=operator.output_full_names,
         )  # fmt: skip
         convert(scope, rest, container)
+
+    return converted
+
+
+def _by_scores(convert: Converter, labels: Converter) -> Converter:
+    """The class of the largest score, as the library has it: the converter takes the largest probability, and far from
+    the rows of training several are 1, of which it takes the first. `labels`: the converter of linear scores."""
+
+    def converted(scope: Any, operator: Any, container: Any) -> None:
+        linear = one_vs_rest.linear(operator.raw_operator)
+        if linear is None:
+            convert(scope, operator, container)
+            return
+        names = (scope.get_unique_variable_name(name) for name in ("label_unused", "scores_unused"))
+        label, scores = (types.SimpleNamespace(full_name=name, onnx_name=name) for name in names)
+        given = {"inputs": operator.inputs, "input_full_names": operator.input_full_names}
+        probable = {"raw_operator": operator.raw_operator, "outputs": [label, operator.outputs[1]]}
+        convert(scope, types.SimpleNamespace(**given, **probable), container)
+        labelled = {"raw_operator": linear, "outputs": [operator.outputs[0], scores]}
+        labels(scope, types.SimpleNamespace(**given, **labelled), container)
 
     return converted
 

@@ -8,9 +8,14 @@ import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.svm import LinearSVC
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, LinearSVC
 from xgboost import XGBClassifier
 
 from .test_compile import Volume, pickled
@@ -60,3 +65,85 @@ def test_an_isotonic_calibration_is_served_by_the_original(volume: Volume) -> No
     assert "an isotonic calibration interpolates" in manifest.compilation.fallback
     got = served.predict({"input": table}, ["predict_proba"])["predict_proba"]
     np.testing.assert_allclose(got, model.predict_proba(table), atol=1e-6)
+
+
+STOPPED = ["the", "not"]
+STOPPING: dict[str, tuple[Any, bool]] = {
+    "words": (CountVectorizer(stop_words=STOPPED), True),
+    "pairs": (TfidfVectorizer(stop_words=STOPPED, ngram_range=(1, 2)), False),
+    "pairs alone": (CountVectorizer(stop_words=STOPPED, ngram_range=(2, 2)), False),
+    "of a language": (TfidfVectorizer(stop_words="english", ngram_range=(1, 2)), False),
+    "a vocabulary that holds one": (CountVectorizer(stop_words=STOPPED, vocabulary=["good", "not"]), False),
+    "letters": (TfidfVectorizer(stop_words=STOPPED, analyzer="char", ngram_range=(1, 2)), False),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The parameter 'stop_words' will not be used")
+@pytest.mark.parametrize("name", STOPPING)
+def test_the_words_beside_a_stop_word_are_a_pair(volume: Volume, name: str) -> None:
+    """No text that is made of the words of a vocabulary holds a stop word."""
+    words, compiles = STOPPING[name]
+    rng = np.random.default_rng(7)
+    texts = np.array([" ".join(rng.choice([*SOME, *STOPPED], size=rng.integers(2, 8))) for _ in range(120)], object)
+    model = make_pipeline(words, Ridge()).fit(texts, [len(each) for each in texts])
+    manifest, served = volume.fetch("m.joblib", pickled(model))
+    assert manifest.compilation is not None
+    assert (manifest.compilation.fallback is None) == compiles, manifest.compilation
+    got = served.predict({"input": texts}, ["predict"])["predict"]
+    np.testing.assert_allclose(got.ravel(), model.predict(texts), rtol=1e-5)
+
+
+@pytest.mark.parametrize("words", [CountVectorizer(), TfidfVectorizer()], ids=["counts", "TF-IDF"])
+def test_a_text_that_is_a_rare_word_is_no_row_less(volume: Volume, words: Any) -> None:
+    """scikit-learn noted the words that it had cut off until 1.6."""
+    texts = np.array([f"{first} {second}" for first in SOME for second in SOME], object)
+    model = make_pipeline(words, Ridge()).fit(texts, [len(each) for each in texts])
+    words.stop_words_ = {"seldom", "rare"}
+    manifest, served = volume.fetch("m.joblib", pickled(model))
+    assert manifest.compilation is not None
+    assert manifest.compilation.fallback is None
+    asked = np.array(["good film", "seldom", "rare", "bad plot", "Seldom"], object)
+    got = served.predict({"input": asked}, ["predict"])["predict"]
+    np.testing.assert_allclose(got.ravel(), model.predict(asked), rtol=1e-5)
+
+
+def huber() -> Any:
+    return SGDClassifier(loss="modified_huber", random_state=0)
+
+
+def logistic() -> Any:
+    return SGDClassifier(loss="log_loss", random_state=0)
+
+
+SATURATED: dict[str, tuple[Any, str]] = {
+    "logistic": (OneVsRestClassifier(LogisticRegression()), ""),
+    "descent": (logistic(), ""),
+    "shares of tiny ones": (OneVsRestClassifier(logistic()), "shares of probabilities"),
+    "vectors": (OneVsRestClassifier(SVC()), ""),
+    "other scores": (OneVsRestClassifier(SVC(probability=True, random_state=0)), "class of the largest score"),
+    "no other scores": (OneVsRestClassifier(GaussianNB()), ""),
+    "a stack": (StackingClassifier([("a", GaussianNB())], huber(), cv=2), "largest score of its SGDClassifier"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The `probability` parameter")
+@pytest.mark.parametrize("labels", [[3, 5, 9], ["a", "b", "c"]], ids=["numbers", "texts"])
+@pytest.mark.parametrize("name", SATURATED)
+def test_the_class_of_the_largest_score_is_taken_where_probabilities_are_all_1(
+    volume: Volume, name: str, labels: list[Any]
+) -> None:
+    step, reason = SATURATED[name]
+    rng = np.random.default_rng(7)
+    table = rng.normal(size=(150, 3))
+    place = np.searchsorted([-0.8, 0.8], table @ [1.0, 1.0, -0.5])
+    model = make_pipeline(StandardScaler(), step).fit(table, np.array(labels)[place])
+    manifest, served = volume.fetch("m.joblib", pickled(model))
+    assert manifest.compilation is not None
+    assert reason in (manifest.compilation.fallback or ""), manifest.compilation
+    assert bool(reason) == bool(manifest.compilation.fallback), manifest.compilation
+    outputs = [tensor.name for tensor in manifest.signature.outputs]
+    for asked in (table, rng.normal(size=(300, 3)) * 40):
+        got = served.predict({"input": asked}, outputs)
+        np.testing.assert_array_equal(got["predict"], model.predict(asked))
+        if "predict_proba" in outputs:
+            np.testing.assert_allclose(got["predict_proba"], model.predict_proba(asked), atol=1e-5)
