@@ -21,6 +21,9 @@ METHODS = {"decision_function": SCORES, "transform": SQUARES}
 """Where estimators have them: of classifiers and outlier detectors, and the distances to the centres of clusters, as
 squares: next to a centre the root makes much of what rounding left of 0, and the nearest is chosen by squares."""
 
+_MOST = 2**24
+"""Up to it single precision holds every whole number."""
+
 
 @dataclass(frozen=True)
 class Witness:
@@ -57,12 +60,25 @@ def proof(model: Model, rows: GoldenRows) -> GoldenRows:
     """Golden rows with the scores of a model that `shown` gave.
 
     Raises ValueError where it has none, and answers labels alone: nothing then proves that another form answers alike.
+    So it does where none of the rows shows a class of which the converters may make another one.
     """
+    _check_classes(model, rows)
     if isinstance(model, Witness):
         return replace(rows, expected={**rows.expected, **model.predict(rows.inputs, [METHODS[model.method]])})
     if _labels_alone(model):
         raise ValueError("it answers labels alone, and has no scores by which another form could be compared with it")
     return rows
+
+
+def _check_classes(model: Model, rows: GoldenRows) -> None:
+    seen = np.ravel(rows.expected.get(PREDICT, ())).tolist()
+    for each in getattr(model, "classes", ()):
+        if each in seen or not isinstance(each, int | float) or (float(each).is_integer() and abs(each) <= _MOST):
+            continue
+        raise ValueError(
+            f"the converters round classes to single precision or to whole numbers, and no golden row is of the class "
+            f"{each!r}, which would be another one then"
+        )
 
 
 def _labels_alone(model: Model) -> bool:

@@ -16,7 +16,7 @@ import numpy as np
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Refusal
 from modelward_inference.engine.refusals import FOUND
-from modelward_inference.parity import golden, points, stages
+from modelward_inference.parity import golden, points, stages, undecided
 from modelward_inference.parity.golden import GoldenRows
 from modelward_inference.runtimes import columns, thresholds
 from modelward_inference.runtimes.base import Model
@@ -158,6 +158,7 @@ def make(model: Model, rows: GoldenRows) -> Probes | None:
     made += [each for base in bases for each in _uniform(inputs, base)]
     made += [*_texts(estimator, inputs, bases[0]), *_gaps(inputs), *_beside(estimator, inputs)]
     made += [*_decisive(estimator, inputs, bases[0]), *_inner(estimator, inputs)]
+    made += [(Change(OTHER), row) for row in undecided.make(model, rows, _has_words(estimator))]
     if not made:
         return None
     changes = tuple(change for change, _ in made)
@@ -237,6 +238,10 @@ def _texts(estimator: Any, inputs: Rows, base: int) -> Iterator[tuple[Change, di
             first, second = known[number % len(known)], known[(number + 1) % len(known)]
             for text in (odd, f"{first} {odd} {second}", f"{first}{odd}", f"{first.upper()}, {second}{odd}!"):
                 yield Change(OTHER, name, 0), _changed(inputs, base, {(name, 0): text})
+
+
+def _has_words(estimator: Any) -> bool:
+    return any(map(columns.is_vectorizer, columns.all_steps(estimator)))
 
 
 def _gaps(inputs: Rows) -> Iterator[tuple[Change, dict[str, Array]]]:
