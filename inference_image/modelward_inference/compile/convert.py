@@ -31,6 +31,9 @@ _WORDS = r"(?u)\b\w\w+\b"
 _WORDS_IN_RE2 = r"[\pL\pN_][\pL\pN_]+"
 """The same for onnxruntime; the converter's own choice knows ASCII only, and words of one letter."""
 
+_RARE = 1e-4
+"""A probability of which 1e-9 is as much as a right answer may be off."""
+
 Attempt = tuple[str, Callable[[], bytes]]
 """The name of a way to convert, and the conversion itself, which may raise anything."""
 
@@ -73,6 +76,11 @@ def _exact(estimator: Any) -> Any:
             raise ValueError(
                 f"the offset of the {type(step).__name__} is the very score of rows of training, and rounding of the "
                 "converted scores would decide of these"
+            )
+        if hasattr(step, "binarize") and (1 - np.exp(getattr(step, "feature_log_prob_", -1.0))).min() < _RARE:
+            raise ValueError(
+                f"a feature is there in nearly all rows of a class of the {type(step).__name__}, and the converter "
+                "adds 1e-9 to the probability that it is not"
             )
         if any(hasattr(each, "X_thresholds_") for each in getattr(step, "calibrators", ())):
             raise ValueError("an isotonic calibration interpolates, and the converter takes the nearest of its steps")

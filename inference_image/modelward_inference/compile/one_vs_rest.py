@@ -38,7 +38,7 @@ def refuse(step: Any) -> None:
             f"the {type(step).__name__} takes the class of the largest score of its {type(last).__name__}, and the "
             "converter that of the largest probability, of which several may be 1"
         )
-    if _is_saturating(step) and any(getattr(each, "loss", "") == "log_loss" for each in _members(step)):
+    if _is_saturating(step) and any(map(_is_descent, _members(step))):
         raise ValueError(
             f"the {type(step).__name__} takes shares of probabilities that may all be tiny, and the converter of its "
             "members rounds these"
@@ -63,6 +63,11 @@ def _is_saturating(step: Any) -> bool:
 
 def _members(step: Any) -> list[Any]:
     return list(getattr(step, "estimators_", None) or ())
+
+
+def _is_descent(member: Any) -> bool:
+    """Whether its converter makes a probability that is tiny a multiple of the last digit of 1."""
+    return hasattr(member, "coef_") and getattr(member, "loss", None) == "log_loss"
 
 
 def _is_linear(member: Any) -> bool:

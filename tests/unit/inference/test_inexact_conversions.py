@@ -12,7 +12,7 @@ from sklearn.ensemble import StackingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.naive_bayes import GaussianNB
+from sklearn.naive_bayes import BernoulliNB, GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
@@ -147,3 +147,21 @@ def test_the_class_of_the_largest_score_is_taken_where_probabilities_are_all_1(
         np.testing.assert_array_equal(got["predict"], model.predict(asked))
         if "predict_proba" in outputs:
             np.testing.assert_allclose(got["predict_proba"], model.predict_proba(asked), atol=1e-5)
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1e-8])
+def test_a_feature_that_a_class_never_lacks_is_lacked_as_improbably_as_at_training(
+    volume: Volume, alpha: float
+) -> None:
+    rng = np.random.default_rng(7)
+    labels = np.repeat([0, 1], 75)
+    table = rng.integers(0, 2, (150, 4)).astype(float)
+    table[:75, 0] = table[75:, 1] = 1
+    model = BernoulliNB(alpha=alpha).fit(table, labels)
+    manifest, served = volume.fetch("m.joblib", pickled(model))
+    assert manifest.compilation is not None
+    assert (manifest.compilation.fallback is None) == (alpha == 1), manifest.compilation
+    assert alpha == 1 or "in nearly all rows of a class" in (manifest.compilation.fallback or "")
+    asked = np.array(np.meshgrid(*[[0.0, 1.0]] * 4)).reshape(4, -1).T
+    got = served.predict({"input": asked}, ["predict_proba"])["predict_proba"]
+    np.testing.assert_allclose(got, model.predict_proba(asked), atol=1e-6)
