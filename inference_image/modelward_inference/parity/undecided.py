@@ -83,9 +83,8 @@ def _on_the_way(first: Array, second: Array, share: float, has_words: bool) -> A
     if first.dtype.kind == "f":
         return np.asarray(first + share * (second - first), first.dtype)
     if has_words and all(isinstance(each, str) for each in (*first.flat, *second.flat)):
-        found = np.empty(first.shape, object)
-        found.flat = [_words(*each, share) for each in zip(first.flat, second.flat, strict=True)]
-        return found
+        mixed = [_words(*each, share) for each in zip(first.flat, second.flat, strict=True)]
+        return np.array(mixed, object).reshape(first.shape)
     return first if share < 0.5 else second
 
 
