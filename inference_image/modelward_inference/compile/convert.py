@@ -82,6 +82,11 @@ def _exact(estimator: Any) -> Any:
                 f"a feature is there in nearly all rows of a class of the {type(step).__name__}, and the converter "
                 "adds 1e-9 to the probability that it is not"
             )
+        if getattr(getattr(step, "cluster_centers_", None), "dtype", None) == np.float32:
+            raise ValueError(
+                f"the {type(step).__name__} learned its centres in single precision, in which the converted distances "
+                "to far rows are all the same; the library leaves out what they have in common"
+            )
         if any(hasattr(each, "X_thresholds_") for each in getattr(step, "calibrators", ())):
             raise ValueError("an isotonic calibration interpolates, and the converter takes the nearest of its steps")
         if hasattr(step, "vocabulary_") and all(step is not each for each in steps):
