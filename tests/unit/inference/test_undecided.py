@@ -17,8 +17,8 @@ from sklearn.tree import DecisionTreeClassifier
 from modelward_inference.compile import converters, scores
 from modelward_inference.parity import undecided
 from modelward_inference.parity.golden import GENERATED, GoldenRows
-from modelward_inference.runtimes.estimators import rows as generated
-from modelward_inference.runtimes.estimators.estimator import EstimatorModel
+from modelward_inference.runtimes import rows as generated
+from modelward_inference.runtimes.estimator import EstimatorModel
 
 from .test_labels_alone import reason, served
 
