@@ -94,7 +94,7 @@ VECTORIZERS: list[Any] = [
     TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 3)), CountVectorizer(binary=True, lowercase=False),
     TfidfVectorizer(strip_accents="unicode"), CountVectorizer(token_pattern=r"\S+"), TfidfVectorizer(norm="l1"),
     TfidfVectorizer(sublinear_tf=True, norm=None), CountVectorizer(ngram_range=(1, 2)),
-    TfidfVectorizer(use_idf=False, binary=True),
+    TfidfVectorizer(use_idf=False, binary=True), TfidfVectorizer(stop_words=["a", "not"], ngram_range=(1, 2)),
 ]  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from modelward_inference.artifact.bundle import Signature
 from modelward_inference.compile import converters, exact, graph, neighbours, one_vs_rest
-from modelward_inference.parity.golden import SCORES
+from modelward_inference.parity.golden import SHOWN
 from modelward_inference.runtimes.base import Model
 from modelward_inference.runtimes.estimators import categories, columns, thresholds
 
@@ -235,7 +235,7 @@ def _sklearn(estimator: Any, signature: Signature, double: bool, trees: Any = No
         estimator = columns.selecting_by_position(estimator)
         names = {f"column{index}": name for index, name in enumerate(every)}
         given = [(inner, kinds.get(name, number([None, 1]))) for inner, name in names.items()]
-    options = _options(estimator, scores=any(tensor.name == SCORES for tensor in signature.outputs))
+    options = _options(estimator, scores=any(tensor.name.startswith(SHOWN) for tensor in signature.outputs))
     for step in columns.all_steps(estimator):
         if getattr(step, "token_pattern", None) == _WORDS and columns.is_vectorizer(step):
             options[id(step)] = {"tokenexp": _WORDS_IN_RE2, "separators": None}

@@ -12,7 +12,7 @@ import onnx.compose
 from onnx import TensorProto, helper
 
 from modelward_inference.artifact.bundle import Signature, Tensor
-from modelward_inference.parity.golden import SCORES
+from modelward_inference.parity.golden import SCORES, SHOWN, SQUARES
 from modelward_inference.runtimes.base import PREDICT_PROBA
 from modelward_inference.runtimes.onnx import LOWERED_TEXTS, TAKES_MISSING_TEXTS
 
@@ -83,8 +83,8 @@ def without_scores(content: bytes) -> bytes:
     """The graph as it is served, of one that shows its scores."""
     model = onnx.load_from_string(content)
     graph = model.graph
-    outputs = [output for output in graph.output if output.name != SCORES]
-    nodes = [node for node in graph.node if not any(SCORES in name for name in node.output)]
+    outputs = [output for output in graph.output if not output.name.startswith(SHOWN)]
+    nodes = [node for node in graph.node if not any(SHOWN in name for name in node.output)]
     constants = [each for each in graph.initializer if each.name not in (_ROWS, _LAST)]
     del graph.output[:], graph.node[:], graph.initializer[:]
     graph.output.extend(outputs)
@@ -139,6 +139,9 @@ def _output(tensor: Tensor, found: Any) -> list[Any]:
         raise ValueError(f"the converted model's output {found.name} is no tensor")
     current = found.name
     nodes = []
+    if tensor.name == SQUARES:
+        nodes.append(helper.make_node("Mul", [current, current], [f"{_PREFIX}square/{tensor.name}"]))
+        current = f"{_PREFIX}square/{tensor.name}"
     if tensor.name == SCORES and tensor.shape[1] == 1:
         # Of two classes the converters give both scores, one the negative of the other.
         table, last = f"{_PREFIX}table/{tensor.name}", f"{_PREFIX}last/{tensor.name}"

@@ -13,12 +13,13 @@ import numpy as np
 
 from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Signature, Tensor
-from modelward_inference.parity.golden import SCORES, GoldenRows
+from modelward_inference.parity.golden import SCORES, SQUARES, GoldenRows
 from modelward_inference.runtimes.base import PREDICT, Model
 from modelward_inference.runtimes.estimators import rows as generated
 
-METHODS = ("decision_function", "transform")
-"""Where estimators have them: of classifiers and outlier detectors, and the distances to the centres of clusters."""
+METHODS = {"decision_function": SCORES, "transform": SQUARES}
+"""Where estimators have them: of classifiers and outlier detectors, and the distances to the centres of clusters, as
+squares: next to a centre the root makes much of what rounding left of 0, and the nearest is chosen by squares."""
 
 _MOST = 2**24
 """Up to it single precision holds every whole number."""
@@ -36,9 +37,11 @@ class Witness:
         return getattr(self.model, name)
 
     def predict(self, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        found = self.model.predict(inputs, [self.method if name == SCORES else name for name in outputs])
-        if SCORES in outputs:
-            found[SCORES] = _table(found.pop(self.method))
+        shown = METHODS[self.method]
+        found = self.model.predict(inputs, [self.method if name == shown else name for name in outputs])
+        if shown in outputs:
+            scores = _table(found.pop(self.method))
+            found[shown] = scores * scores if shown == SQUARES else scores
         return found
 
 
@@ -49,7 +52,7 @@ def shown(model: Model) -> Model:
     if not method or not _labels_alone(model):
         return model
     row = generated.generate(estimator, model.signature.inputs, count=1)
-    scores = Tensor(SCORES, "FP64", (-1, _table(model.predict(row, [method])[method]).shape[1]))
+    scores = Tensor(METHODS[method], "FP64", (-1, _table(model.predict(row, [method])[method]).shape[1]))
     return Witness(model, method, replace(model.signature, outputs=(*model.signature.outputs, scores)))
 
 
@@ -61,7 +64,7 @@ def proof(model: Model, rows: GoldenRows) -> GoldenRows:
     """
     _check_classes(model, rows)
     if isinstance(model, Witness):
-        return replace(rows, expected={**rows.expected, **model.predict(rows.inputs, [SCORES])})
+        return replace(rows, expected={**rows.expected, **model.predict(rows.inputs, [METHODS[model.method]])})
     if _labels_alone(model):
         raise ValueError("it answers labels alone, and has no scores by which another form could be compared with it")
     return rows

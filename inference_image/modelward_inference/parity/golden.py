@@ -20,7 +20,8 @@ from modelward_inference.runtimes.base import PREDICT_PROBA, Model
 
 FILE = GOLDEN
 
-SCORES = "modelward/scores"
+SHOWN = "modelward/shown/"
+SCORES, SQUARES = f"{SHOWN}scores", f"{SHOWN}squares"
 """The output that a model of labels alone shows while its forms are compared: see `compile.scores`."""
 
 MAX_BYTES = 256 << 20
@@ -168,8 +169,8 @@ def difference(
         answer = np.asarray(got[name])
         if answer.shape != wanted.shape:
             return Difference(name, 0, f"shape {list(wanted.shape)}", f"shape {list(answer.shape)}")
-        probable = name == PREDICT_PROBA or (name != SCORES and _is_probability(wanted))
-        wrong = ~_close(np.atleast_1d(wanted), np.atleast_1d(answer), tolerance, probable, name == SCORES)
+        probable = name == PREDICT_PROBA or (not name.startswith(SHOWN) and _is_probability(wanted))
+        wrong = ~_close(np.atleast_1d(wanted), np.atleast_1d(answer), tolerance, probable, name.startswith(SHOWN))
         rows = np.asarray(wrong.reshape(len(wrong), -1).any(axis=1)) if wrong.size else np.zeros(len(wrong), bool)
         if excused and ties is not None and len(ties) == len(rows) and wanted.dtype.kind != "f":
             rows &= ~ties
@@ -185,7 +186,7 @@ def difference(
 def near_ties(expected: Mapping[str, Array], margin: float) -> Array | None:
     """Rows whose two most probable classes are closer than `margin`; None for outputs without probabilities."""
     for name, array in expected.items():
-        if name != SCORES and _is_probability(array):
+        if not name.startswith(SHOWN) and _is_probability(array):
             ordered = np.sort(array, axis=1)
             return np.asarray(ordered[:, -1] - ordered[:, -2] < margin)
     return None
@@ -221,7 +222,7 @@ def _close(wanted: Array, answer: Array, tolerance: Tolerance, probable: bool, s
         # Zero is exact in every precision, but for what lies far below all that the column holds.
         allowed = np.maximum(allowed, np.where(size == 0, tolerance.rtol * tolerance.rtol * smallest, 0.0))
     if scores:
-        # At a cluster's very centre the converter takes the root of what rounding made of 0, a little less at times.
+        # At a cluster's very centre the converter took the root of what rounding made of 0, a little less at times.
         answer = np.where(np.isnan(answer) & ~np.isnan(wanted), 0.0, answer)
     with np.errstate(invalid="ignore"):
         near = np.abs(answer.astype(np.float64) - wanted.astype(np.float64)) <= allowed

@@ -286,7 +286,7 @@ def test_keeping_a_bundle_never_stops_a_pod(
 ) -> None:
     monkeypatch.setattr(cli.logs, "configure", lambda *_, **__: None)
     monkeypatch.setattr(cli.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(cli.cpu, "limit_library_threads", lambda most=None: 1)
+    monkeypatch.setattr(cli.cpu, "limit_library_threads", lambda *_: 1)
     monkeypatch.setenv("ARTIFACT_DIR", str(tmp_path / "none"))
     assert cli.main(["keep-bundle"]) == 0
     monkeypatch.setenv("MODELWARD_CACHE_KEY", str(tmp_path / "none"))

@@ -31,7 +31,7 @@ from modelward_inference import runtimes
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.compile import converters, scores, timing
 from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.parity.golden import SCORES
+from modelward_inference.parity.golden import SCORES, SHOWN, SQUARES
 from modelward_inference.runtimes.base import Model
 from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
@@ -91,7 +91,7 @@ def test_its_compiled_form_serves_the_labels_and_nothing_else(
 
     assert manifest.format == "onnx", reason(manifest)
     assert [tensor.name for tensor in found.signature.outputs] == ["predict"]
-    assert b"modelward/scores" not in (tmp_path / "bundle" / manifest.file).read_bytes()
+    assert SHOWN.encode() not in (tmp_path / "bundle" / manifest.file).read_bytes()
     asked = np.vstack([table, 10 * table, np.zeros((1, 4))])
     np.testing.assert_array_equal(found.predict({"input": asked}, ["predict"])["predict"], model.predict(asked))
 
@@ -185,4 +185,4 @@ def test_a_model_with_probabilities_or_numbers_shows_no_scores() -> None:
     for model in (LogisticRegression(), KMeans(2, n_init=1)):
         fitted = EstimatorModel(model.fit(table, labels))
         names = [tensor.name for tensor in scores.shown(fitted).signature.outputs]
-        assert (SCORES in names) == isinstance(model, KMeans)
+        assert (SQUARES in names) == isinstance(model, KMeans)
