@@ -22,6 +22,9 @@ from modelward_inference.protocol.tensors import shown
 from modelward_inference.reference import dialect
 from modelward_inference.reference.types import NULLS, TRUTHS
 
+FIELD: Final = 128 << 10
+"""Characters of a name in it."""
+
 HEAD: Final = 1 << 20
 """Bytes at the beginning that have the names, and show the separator."""
 
@@ -44,6 +47,7 @@ def looked_at(opened: BinaryIO, name: str, size: int, tag: str) -> tuple[File, i
         raise Incurable(f"{name}: its first line, which has to name the columns, has more than {HEAD} bytes")
     # The last line may be cut off.
     text = (head if size <= HEAD else head[: lines.last_end(head)])[start:].decode(errors="replace")
+    csv.field_size_limit(FIELD)  # there is one for the whole process, and others set others
     separator = dialect.separator(lambda each: csv.reader(io.StringIO(text), delimiter=each))
     try:
         first = head[start:end].decode()

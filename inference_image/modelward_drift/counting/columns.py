@@ -183,8 +183,11 @@ def _parsed(values: Array, parse: Any) -> Numbers:
 
 
 def _all_wrong(values: Array) -> Numbers:
-    wrong = ~np.isnat(values) if values.dtype.kind in "Mm" else np.ones(len(values), np.bool_)
-    return Numbers(np.full(len(values), np.nan), wrong)
+    """What has no text or number in it. A value that is absent stays that, whatever it is absent from: NaN is what a
+    batch has whose texts are all missing."""
+    kind = values.dtype.kind
+    absent = np.isnat(values) if kind in "Mm" else np.isnan(values) if kind in "fc" else np.zeros(len(values), np.bool_)
+    return Numbers(np.full(len(values), np.nan), ~absent)
 
 
 def _short(text: str) -> str:

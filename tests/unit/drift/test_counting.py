@@ -34,6 +34,8 @@ REFERENCES: dict[Kind, Any] = {
         ("categorical", [None, NAN, INF, [], "a"], [1, 0, 1, 1, 2], Quality(5, 2, 1, 0, 0, 1)),
         ("boolean", [True, 0, 1.0, None, INF, 2, "true"], [1, 2, 2, 1, 1], Quality(7, 1, 1, 0, 0, 2)),
         ("text", ["", "xy", None, 3], [0, 1, 1, 0, 1, 0, 1], Quality(4, 1, 0, 0, 0, 1)),
+        ("text", np.array([np.nan, np.nan]), [0, 0, 0, 0, 0, 0, 2], Quality(2, 2, 0, 0, 0, 0)),
+        ("text", np.array([np.nan, 1.0]), [0, 0, 0, 0, 1, 0, 1], Quality(2, 1, 0, 0, 0, 1)),
         ("text", ["x" * 99], [0, 0, 0, 1, 0, 0, 0], Quality(1, 0, 0, 1, 0, 0)),
     ],
 )
