@@ -31,7 +31,7 @@ from modelward_inference import runtimes
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.compile import converters, scores, timing
 from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.parity.golden import SCORES, SHOWN, SQUARES
+from modelward_inference.parity.golden import GENERATED, SCORES, SHOWN, SQUARES, GoldenRows
 from modelward_inference.runtimes.base import Model
 from modelward_inference.runtimes.estimator import EstimatorModel
 
@@ -182,7 +182,8 @@ def test_a_booster_of_labels_is_served_as_it_is(
 
 def test_a_model_with_probabilities_or_numbers_shows_no_scores() -> None:
     table, labels = numbers(2)
+    rows = GoldenRows({"input": table}, {}, GENERATED)
     for model in (LogisticRegression(), KMeans(2, n_init=1)):
         fitted = EstimatorModel(model.fit(table, labels))
-        names = [tensor.name for tensor in scores.shown(fitted).signature.outputs]
+        names = [tensor.name for tensor in scores.shown(fitted, rows).signature.outputs]
         assert (SQUARES in names) == isinstance(model, KMeans)
