@@ -23,7 +23,7 @@ from modelward_inference.reference import dialect
 from modelward_inference.reference.types import NULLS, TRUTHS
 
 FIELD: Final = 128 << 10
-"""Characters of a name in it."""
+"""Characters of a column's name, at most."""
 
 HEAD: Final = 1 << 20
 """Bytes at the beginning that have the names, and show the separator."""

@@ -73,7 +73,7 @@ def as_numbers(values: Array) -> Numbers:
         return Numbers(values.astype(np.float64))
     if kind == "O":
         return _parsed(values, number)
-    return _all_wrong(values)
+    return _of_another_kind(values)
 
 
 def as_booleans(values: Array) -> Numbers:
@@ -94,7 +94,7 @@ def as_lengths(values: Array) -> Numbers:
         return _parsed(values, length)
     if values.dtype.kind == "T":
         return _parsed(values.astype(object), length)
-    return _all_wrong(values)
+    return _of_another_kind(values)
 
 
 def has_texts(values: Array) -> bool:
@@ -182,7 +182,7 @@ def _parsed(values: Array, parse: Any) -> Numbers:
     return Numbers(floats, wrong if wrong.any() else None)
 
 
-def _all_wrong(values: Array) -> Numbers:
+def _of_another_kind(values: Array) -> Numbers:
     """What has no text or number in it. A value that is absent stays that, whatever it is absent from: NaN is what a
     batch has whose texts are all missing."""
     kind = values.dtype.kind

@@ -66,8 +66,9 @@ def build(source: Path, folder: Path, kind: str, known: Known, optimise: str) ->
         examples, unfit = described.example_of(known.described, original, columns)
         rows, trouble = _made(original, examples)
         warnings += [*unfit, *trouble]
-    probes = adversarial.make(scores.shown(original), rows) if rows is not None else None
-    choice = choose.choose(original, kind, rows, optimise, probes=probes)
+    shown = scores.shown(original, rows) if rows is not None else original
+    probes = adversarial.make(shown, rows) if rows is not None else None
+    choice = choose.choose(shown, kind, rows, optimise, probes=probes)
     if rows is not None:
         rows.write(folder)
     served: Model = original

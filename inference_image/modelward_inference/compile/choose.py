@@ -44,7 +44,8 @@ def choose(
     threads: int = 1,
     probes: Probes | None = None,
 ) -> Choice:
-    """Compile, compare, time. `probes`: rows that training never held, where there are some.
+    """Compile, compare, time. `model`: as `scores.shown` gives it. `probes`: rows that training never held, where there
+    are some.
 
     Raises only MemoryError: whatever else fails is a reason to serve the original.
     """
@@ -54,18 +55,15 @@ def choose(
         return _original(kind, "optimise is Off")
     if rows is None:
         return _original(kind, "there are no golden rows to compare a compiled form with", fell_back=True)
-    from modelward_inference.compile import (
-        convert,
-        graph,
-    )  # seconds of imports, which a model that is ONNX has no use for
+    # Seconds of imports, which a model that is ONNX has no use for.
+    from modelward_inference.compile import convert, graph
 
     try:
-        shown = scores.shown(model)
-        proof = scores.proof(shown, rows)
+        proof = scores.proof(model, rows)
     except ValueError as error:
         return _original(kind, f"can't be compiled: {error}", fell_back=True)
     failures = []
-    for name, attempt in convert.attempts(shown):
+    for name, attempt in convert.attempts(model):
         try:
             content = attempt()
             candidate = _loaded(content, threads)
@@ -90,10 +88,11 @@ def choose(
                 "unusual_rows": 0 if probes is None else len(probes.changes),
                 "near_ties": 0 if ties is None else int(ties.sum()),
             }  # fmt: skip
-            if shown is not model:
+            original = scores.hidden(model)
+            if original is not model:
                 content = graph.without_scores(content)
                 candidate = _loaded(content, threads)
-            return _faster(model, candidate, content, kind, rows, parity)
+            return _faster(original, candidate, content, kind, rows, parity)
     why = "; ".join(failures) or "it has categories of its own, for which there is no converter"
     return _original(kind, f"can't be compiled: {why}", fell_back=True)
 

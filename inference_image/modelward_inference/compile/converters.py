@@ -69,33 +69,19 @@ def _register_lightgbm() -> None:
 
 @functools.cache
 def _register_sklearn() -> None:
-    """skl2onnx's own converters, with missing values treated as scikit-learn does."""
+    """skl2onnx's own converters, with what they lack or have otherwise than scikit-learn."""
     from skl2onnx.common._registration import get_converter, register_converter
 
-    imputer = get_converter("SklearnSimpleImputer")
-    register_converter(
-        "SklearnSimpleImputer", _imputer(imputer._fct), overwrite=True, options=imputer.get_allowed_options()
-    )
-    encoder = get_converter("SklearnOneHotEncoder")
-    register_converter(
-        "SklearnOneHotEncoder", _one_hot(encoder._fct), overwrite=True, options=encoder.get_allowed_options()
-    )
-    weights = get_converter("SklearnTfidfTransformer")
-    register_converter(
-        "SklearnTfidfTransformer", _tfidf(weights._fct), overwrite=True, options=weights.get_allowed_options()
-    )
-    words = get_converter("SklearnCountVectorizer")
-    register_converter(
-        "SklearnCountVectorizer", _words(words._fct), overwrite=True, options=words.get_allowed_options()
-    )
-    linear = get_converter("SklearnSGDClassifier")
-    labels = linear._fct
-    for alias in ("SklearnSGDClassifier", "SklearnOneVsRestClassifier"):
+    by_scores = functools.partial(_by_scores, labels=get_converter("SklearnSGDClassifier")._fct)
+    wrappers: dict[str, Callable[[Converter], Converter]] = {
+        "SklearnSimpleImputer": _imputer, "SklearnOneHotEncoder": _one_hot,
+        "SklearnCountVectorizer": _words, "SklearnTfidfTransformer": _tfidf,
+        "SklearnSGDClassifier": by_scores, "SklearnOneVsRestClassifier": by_scores,
+        **dict.fromkeys(_TREES, _with_missing),
+    }  # fmt: skip
+    for alias, wrap in wrappers.items():
         known = get_converter(alias)
-        register_converter(alias, _by_scores(known._fct, labels), overwrite=True, options=known.get_allowed_options())
-    for alias in _TREES:
-        known = get_converter(alias)
-        register_converter(alias, _with_missing(known._fct), overwrite=True, options=known.get_allowed_options())
+        register_converter(alias, wrap(known._fct), overwrite=True, options=known.get_allowed_options())
 
 
 def _classifier(kind: type, converter: Converter) -> None:
@@ -209,12 +195,16 @@ def _words(convert: Converter) -> Converter:
     them for texts to be left out, and a row that is one of them would be missing among the answers."""
 
     def converted(scope: Any, operator: Any, container: Any) -> None:
-        noted = vars(operator.raw_operator)
-        rare = {name: noted.pop(name) for name in ("stop_words_",) if name in noted}
+        step = operator.raw_operator
+        if not hasattr(step, "stop_words_"):
+            convert(scope, operator, container)
+            return
+        rare = step.stop_words_
+        del step.stop_words_  # of the step itself: options are known by its id, which a copy has not
         try:
             convert(scope, operator, container)
         finally:
-            noted.update(rare)
+            step.stop_words_ = rare
 
     return converted
 

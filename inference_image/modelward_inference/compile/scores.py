@@ -15,7 +15,6 @@ from modelward_inference.artifact.arrays import Array
 from modelward_inference.artifact.bundle import Signature, Tensor
 from modelward_inference.parity.golden import SCORES, SQUARES, GoldenRows
 from modelward_inference.runtimes.base import PREDICT, Model
-from modelward_inference.runtimes.estimators import rows as generated
 
 METHODS = {"decision_function": SCORES, "transform": SQUARES}
 """Where estimators have them: of classifiers and outlier detectors, and the distances to the centres of clusters, as
@@ -45,15 +44,21 @@ class Witness:
         return found
 
 
-def shown(model: Model) -> Model:
-    """The model with its scores beside its labels, where it answers labels alone and has some; else itself."""
+def shown(model: Model, rows: GoldenRows) -> Model:
+    """The model with its scores beside its labels, where it answers labels alone and has some; else itself. `rows`:
+    some that it takes."""
     estimator = getattr(model, "estimator", None)
     method = next((each for each in METHODS if hasattr(estimator, each)), "")
     if not method or not _labels_alone(model):
         return model
-    row = generated.generate(estimator, model.signature.inputs, count=1)
-    scores = Tensor(METHODS[method], "FP64", (-1, _table(model.predict(row, [method])[method]).shape[1]))
+    first = {name: array[:1] for name, array in rows.inputs.items()}
+    scores = Tensor(METHODS[method], "FP64", (-1, _table(model.predict(first, [method])[method]).shape[1]))
     return Witness(model, method, replace(model.signature, outputs=(*model.signature.outputs, scores)))
+
+
+def hidden(model: Model) -> Model:
+    """The model that is served, of one that `shown` gave."""
+    return model.model if isinstance(model, Witness) else model
 
 
 def proof(model: Model, rows: GoldenRows) -> GoldenRows:

@@ -188,11 +188,7 @@ def ask(model: Model, rows: Rows) -> list[Answer]:
 def _bases(rows: GoldenRows) -> list[int]:
     """Rows without gaps, that are no ties between classes: changes of them show."""
     ties = golden.near_ties(rows.expected, rows.tolerance.margin)
-    whole = np.ones(rows.count, bool) if ties is None else ~ties
-    for array in rows.inputs.values():
-        if array.dtype.kind == "f":
-            whole &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
-    found = np.flatnonzero(whole)
+    found = np.flatnonzero(rows.are_finite() if ties is None else rows.are_finite() & ~ties)
     chosen = np.unique(np.linspace(0, len(found) - 1, min(BASES, len(found))).astype(int))
     return [int(each) for each in found[chosen]]
 

@@ -86,6 +86,14 @@ class GoldenRows:
     def count(self) -> int:
         return len(next(iter(self.inputs.values()))) if self.inputs else 0
 
+    def are_finite(self) -> Array:
+        """Of each row: whether none of its numbers is missing or infinite."""
+        found = np.ones(self.count, bool)
+        for array in self.inputs.values():
+            if array.dtype.kind == "f":
+                found &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        return found
+
     def write(self, folder: Path) -> None:
         about = {
             "origin": self.origin,

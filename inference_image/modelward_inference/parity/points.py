@@ -1,7 +1,7 @@
 """Numbers at which the steps of a model decide: numeric categories, edges of bins, thresholds that turn into 0 and 1,
 numbers that stand for a missing value, quantiles, the ends of a range that is cut off.
 
-Trees have theirs elsewhere (`runtimes.thresholds`), and what stands behind other steps, too (`stages`).
+Trees have theirs elsewhere (`runtimes.estimators.thresholds`), and what stands behind other steps, too (`stages`).
 """
 
 from collections.abc import Iterator, Sequence

@@ -31,10 +31,7 @@ def make(model: Model, rows: GoldenRows, has_words: bool) -> list[dict[str, Arra
     probable = rows.expected.get(PREDICT_PROBA)
     if probable is None or probable.ndim != 2 or probable.shape[1] < 2 or (_doubt(probable) > DOUBT).sum() >= ENOUGH:
         return []
-    whole = np.isfinite(probable).all(axis=1)
-    for array in rows.inputs.values():
-        if array.dtype.kind == "f":
-            whole &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    whole = np.isfinite(probable).all(axis=1) & rows.are_finite()
     pairs = _pairs(probable.argmax(axis=1), np.flatnonzero(whole))
     return [row for first, second in pairs for row in _between(model, rows.inputs, first, second, has_words)]
 

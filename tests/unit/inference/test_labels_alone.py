@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pytest
 import xgboost
@@ -27,29 +26,20 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
-from modelward_inference import runtimes
 from modelward_inference.artifact.bundle import Manifest
 from modelward_inference.compile import converters, scores, timing
-from modelward_inference.fetch.run import Request, fetch
-from modelward_inference.parity.golden import SCORES, SHOWN, SQUARES
-from modelward_inference.runtimes.base import Model
+from modelward_inference.parity.golden import GENERATED, SCORES, SHOWN, SQUARES, GoldenRows
 from modelward_inference.runtimes.estimators.estimator import EstimatorModel
+
+from .test_compile import Volume, pickled
 
 WORDS = ["good", "bad", "film", "plot", "a", "great", "café", "not"]
 
 
-def served(model: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, Model]:
-    joblib.dump(model, folder / "m.joblib")
-    return fetched(folder, "m.joblib", monkeypatch)
-
-
-def fetched(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Manifest, Model]:
-    monkeypatch.setenv("PVC_MOUNT", str(folder))
-    monkeypatch.setattr(timing, "BUDGET", 0.0)
-    bundle = folder / "bundle"
-    bundle.mkdir(exist_ok=True)
-    manifest = fetch(Request(f"pvc://claim/{name}", "auto", None, "m", bundle, "Auto"))
-    return manifest, runtimes.load(manifest.format, bundle / manifest.file, signature=manifest.signature)
+@pytest.fixture
+def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Volume:
+    monkeypatch.setattr(timing, "BUDGET", 0.0)  # which form is faster is no matter here
+    return Volume(tmp_path, monkeypatch)
 
 
 def reason(manifest: Manifest) -> str:
@@ -81,17 +71,17 @@ LINEAR = {
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("name", LINEAR)
 def test_its_compiled_form_serves_the_labels_and_nothing_else(
-    name: str, classes: int, scaled: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, classes: int, scaled: bool, volume: Volume
 ) -> None:
     table, labels = numbers(classes)
     model = make_pipeline(StandardScaler(), LINEAR[name]) if scaled else LINEAR[name]
     model.fit(table, labels)
 
-    manifest, found = served(model, tmp_path, monkeypatch)
+    manifest, found = volume.fetch("m.joblib", pickled(model))
 
     assert manifest.format == "onnx", reason(manifest)
     assert [tensor.name for tensor in found.signature.outputs] == ["predict"]
-    assert SHOWN.encode() not in (tmp_path / "bundle" / manifest.file).read_bytes()
+    assert SHOWN.encode() not in (volume.bundle / manifest.file).read_bytes()
     asked = np.vstack([table, 10 * table, np.zeros((1, 4))])
     np.testing.assert_array_equal(found.predict({"input": asked}, ["predict"])["predict"], model.predict(asked))
 
@@ -102,13 +92,13 @@ def test_its_compiled_form_serves_the_labels_and_nothing_else(
     TfidfVectorizer(sublinear_tf=True, norm=None, use_idf=False), TfidfVectorizer(sublinear_tf=True, norm="l1"),
 ], ids=["plain", "pairs", "bare", "l1"])  # fmt: skip
 def test_words_that_are_repeated_weigh_what_they_did_at_training(
-    vectorizer: Any, labels: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    vectorizer: Any, labels: list[Any], volume: Volume
 ) -> None:
     rows = texts()
     wanted = np.array(labels)[np.random.default_rng(6).integers(len(labels), size=len(rows))]
     model = make_pipeline(vectorizer, RidgeClassifier()).fit(rows, wanted)
 
-    manifest, found = served(model, tmp_path, monkeypatch)
+    manifest, found = volume.fetch("m.joblib", pickled(model))
 
     assert manifest.format == "onnx", reason(manifest)
     asked = np.concatenate([texts(400, 14), np.array(["", "good " * 50, "good good bad bad bad"], object)])
@@ -119,11 +109,9 @@ def test_words_that_are_repeated_weigh_what_they_did_at_training(
 @pytest.mark.parametrize("step", [
     TfidfVectorizer(sublinear_tf=True), make_pipeline(CountVectorizer(), TfidfTransformer(sublinear_tf=True)),
 ], ids=["vectorizer", "transformer"])  # fmt: skip
-def test_sublinear_term_frequencies_are_scikit_learns(
-    step: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sublinear_term_frequencies_are_scikit_learns(step: Any, volume: Volume) -> None:
     step.fit(texts())
-    manifest, found = served(step, tmp_path, monkeypatch)
+    manifest, found = volume.fetch("m.joblib", pickled(step))
     assert manifest.format == "onnx", reason(manifest)
     asked = np.array(["good good good bad", "film", "", "unknown words"], object)
     got = found.predict({manifest.signature.inputs[0].name: asked}, ["transform"])["transform"]
@@ -131,16 +119,15 @@ def test_sublinear_term_frequencies_are_scikit_learns(
 
 
 def test_a_formula_that_is_wrong_shows_in_the_scores_where_no_label_shows_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    volume: Volume, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     converters.register()
     known = _registration.get_converter("SklearnTfidfTransformer")
     monkeypatch.setattr(known, "_fct", tfidf_transformer.convert_sklearn_tfidf_transformer)
     rows = texts()
     labels = np.random.default_rng(1).integers(2, size=len(rows))
-    manifest, _ = served(
-        make_pipeline(TfidfVectorizer(sublinear_tf=True), RidgeClassifier()).fit(rows, labels), tmp_path, monkeypatch
-    )
+    model = make_pipeline(TfidfVectorizer(sublinear_tf=True), RidgeClassifier()).fit(rows, labels)
+    manifest, _ = volume.fetch("m.joblib", pickled(model))
     assert manifest.format == "sklearn"
     assert SCORES in reason(manifest)
 
@@ -153,27 +140,22 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_the_original_is_served_where_nothing_proves_the_labels(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_original_is_served_where_nothing_proves_the_labels(name: str, volume: Volume) -> None:
     table, labels = numbers(3)
     model = OTHERS[name]
     model.fit(table, np.column_stack([labels, labels > 0]) if "targets" in name else labels)
-    manifest, found = served(model, tmp_path, monkeypatch)
+    manifest, found = volume.fetch("m.joblib", pickled(model))
     assert manifest.format == "sklearn", reason(manifest)
     np.testing.assert_array_equal(found.predict({"input": table}, ["predict"])["predict"], model.predict(table))
 
 
 @pytest.mark.parametrize("objective", ["multi:softmax", "binary:hinge"])
-def test_a_booster_of_labels_is_served_as_it_is(
-    objective: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_booster_of_labels_is_served_as_it_is(objective: str, volume: Volume) -> None:
     classes = 3 if "multi" in objective else 2
     table, labels = numbers(classes)
     several = {"num_class": classes} if "multi" in objective else {}
     booster = xgboost.train({"objective": objective, **several}, xgboost.DMatrix(table, labels), 5)
-    booster.save_model(tmp_path / "m.ubj")
-    manifest, found = fetched(tmp_path, "m.ubj", monkeypatch)
+    manifest, found = volume.fetch("m.ubj", bytes(booster.save_raw("ubj")))
     assert manifest.format == "xgboost"
     assert "labels alone" in reason(manifest)
     got = found.predict({"input": table.astype(np.float32)}, ["predict"])["predict"]
@@ -182,7 +164,8 @@ def test_a_booster_of_labels_is_served_as_it_is(
 
 def test_a_model_with_probabilities_or_numbers_shows_no_scores() -> None:
     table, labels = numbers(2)
+    rows = GoldenRows({"input": table}, {}, GENERATED)
     for model in (LogisticRegression(), KMeans(2, n_init=1)):
         fitted = EstimatorModel(model.fit(table, labels))
-        names = [tensor.name for tensor in scores.shown(fitted).signature.outputs]
+        names = [tensor.name for tensor in scores.shown(fitted, rows).signature.outputs]
         assert (SQUARES in names) == isinstance(model, KMeans)

@@ -20,7 +20,8 @@ from modelward_inference.parity.golden import GENERATED, GoldenRows
 from modelward_inference.runtimes.estimators import rows as generated
 from modelward_inference.runtimes.estimators.estimator import EstimatorModel
 
-from .test_labels_alone import reason, served
+from .test_compile import Volume, pickled
+from .test_labels_alone import reason
 
 pytestmark = pytest.mark.unit
 
@@ -86,7 +87,7 @@ def test_a_converter_of_twice_the_scores_is_found_out(tmp_path: Path, monkeypatc
     right, wrong = tmp_path / "right", tmp_path / "wrong"
     right.mkdir()
     wrong.mkdir()
-    manifest, _ = served(model, right, monkeypatch)
+    manifest, _ = Volume(right, monkeypatch).fetch("m.joblib", pickled(model))
     assert manifest.format == "onnx", reason(manifest)
 
     converters.register()
@@ -103,7 +104,7 @@ def test_a_converter_of_twice_the_scores_is_found_out(tmp_path: Path, monkeypatc
             operator.raw_operator = own
 
     monkeypatch.setattr(known, "_fct", twice)
-    manifest, _ = served(model, wrong, monkeypatch)
+    manifest, _ = Volume(wrong, monkeypatch).fetch("m.joblib", pickled(model))
     assert manifest.format == "sklearn"
     assert "is unusual" in reason(manifest)
 
