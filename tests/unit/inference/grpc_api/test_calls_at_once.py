@@ -68,8 +68,10 @@ def test_who_sends_no_message_loses_his_place(gate: Gate, monkeypatch: pytest.Mo
             silent.wait(DEADLINE)
             yield from ()
 
-        # His connection alone: others are renewed in time.
-        held = stack.enter_context(grpc.insecure_channel(served.address, options=[("grpc.use_local_subchannel_pool", 1)]))
+        # Not by the connection of the other one, which would end with his calls.
+        held = stack.enter_context(
+            grpc.insecure_channel(served.address, options=[("grpc.use_local_subchannel_pool", 1)])
+        )
         calls = [held.stream_unary(f"/{NAME}/ModelInfer").future(nothing(), timeout=DEADLINE) for _ in range(MOST)]
         codes = {call.code() for call in calls}
         assert codes <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.RESOURCE_EXHAUSTED}
