@@ -1,11 +1,14 @@
 """What batches have written (docs/batch-output.md), as a prediction log whose arm is `batch`.
 
 Invariant: a run counts when its manifest is there, and of its folder only the files that the manifest names; what a run
-that goes on, or has failed, has left is none. Failure: EvaluationError, also for a run of which a file is gone.
+that goes on, or has failed, has left is none. Where there are folders, who writes into them leads nowhere else: what is
+a link, or no file, is refused. Failure: EvaluationError, also for a run of which a file is gone.
 """
 
+import os
 import re
-from collections.abc import Collection
+import stat
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
@@ -60,17 +63,33 @@ def complete(predictions: Predictions, begin: datetime | None) -> Listing:
     paths: list[str] = []
     typical: list[str] = []
     for run in runs:
+        _is_there_itself(store, run, stat.S_ISDIR)
         manifest = _read(store, f"{run}/{MANIFEST}")
         if manifest is None or (begin is not None and manifest.finished_at < begin):
             continue
         own = [f"{run}/{name}" for name in dict.fromkeys(each.name for each in manifest.files if each.rows)]
+        for each in own:
+            _is_there_itself(store, each, stat.S_ISREG)
         paths += own
         typical += own[:1]  # the files of a run are alike
     return Listing(store, tuple(paths), tuple(typical))
 
 
+def _is_there_itself(store: Any, path: str, is_it: Callable[[int], bool]) -> None:
+    """A pipe would be waited for, and a link leads to whatever else the pod has. Raises EvaluationError."""
+    if not isinstance(store, fs.LocalFileSystem):
+        return
+    try:
+        found = os.lstat(path)
+    except OSError:  # whoever opens it says why
+        return
+    if not is_it(found.st_mode):
+        raise EvaluationError(f"predictions: {path} is a link, or nothing that a batch writes; remove it")
+
+
 def _read(store: Any, path: str) -> _Manifest | None:
     """None: there is none. Raises EvaluationError."""
+    _is_there_itself(store, path, stat.S_ISREG)
     try:
         info = store.get_file_info(path)
         if info.type == fs.FileType.NotFound:

@@ -287,8 +287,9 @@ def _companions(
         from modelward_inference.serve.grpc_api.server import GrpcServer
 
         max_body, drain = settings.max_body, settings.drain
+        longest = 2 * settings.body_timeout + settings.timeout  # to come, to be read, and between these
         grpc = GrpcServer(
-            plane, state, settings.grpc_port, max_body, settings.host, drain=drain, tracing=tracer,
+            plane, state, settings.grpc_port, max_body, settings.host, drain=drain, longest=longest, tracing=tracer,
             headers=settings.headers, access=access,
         )  # fmt: skip
         found.append(grpc)

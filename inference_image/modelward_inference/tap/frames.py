@@ -46,7 +46,7 @@ class Frames:
         self._left = 0  # bytes of a frame that are still to come, and are not kept
         self._padding = 0  # bytes behind those
         self._body: tuple[int, int] | None = None  # stream and flags of that frame, where it is one of a body
-        self._block = b""
+        self._block = bytearray()  # thousands of frames may have a byte of it each
         self._of: tuple[int, int] | None = None  # stream and flags of a block that goes on
 
     def feed(self, data: bytes) -> None:
@@ -116,7 +116,7 @@ class Frames:
                     if int.from_bytes(payload[begin : begin + 2]) == TABLE_SIZE:
                         self._heard.table(int.from_bytes(payload[begin + 2 : begin + 6]))
         elif kind == HEADERS:
-            self._block = _fragment(flags, payload)
+            self._block += _fragment(flags, payload)
             self._go_on(stream, flags, flags)
         else:
             if self._of is None or self._of[0] != stream:
@@ -128,7 +128,8 @@ class Frames:
         if len(self._block) > MAX_BLOCK:
             raise FramesError(f"a block of fields has more than {MAX_BLOCK} bytes")
         if flags & END_HEADERS:
-            block, self._block, self._of = self._block, b"", None
+            block, self._of = bytes(self._block), None
+            self._block.clear()
             self._heard.fields(stream, block, last=bool(first & END_STREAM))
         else:
             self._of = (stream, first)

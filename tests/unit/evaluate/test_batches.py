@@ -1,6 +1,8 @@
 """What batches foretold, held against outcomes: the rows of runs that are complete, each key once, and nothing else."""
 
 import json
+import os
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,30 @@ def test_a_run_that_can_not_be_read_is_told_and_not_left_out(lake: Scored, broke
     lake.ran("churn-1", [scored(1)], **broken)
     lake.tell([became(1)])
     with pytest.raises(EvaluationError, match=why):
+        lake.said()
+
+
+def _pipe(place: Path, _: Path) -> None:
+    os.mkfifo(place)
+
+
+@pytest.mark.parametrize(
+    ("what", "made"),
+    [
+        (".", Path.symlink_to), ("_manifest.json", Path.symlink_to), ("part-00000.parquet", Path.symlink_to),
+        ("_manifest.json", _pipe), ("part-00000.parquet", _pipe),
+    ],
+)  # fmt: skip
+def test_who_writes_to_the_output_leads_to_no_other_file_of_the_pod(
+    lake: Scored, what: str, made: Callable[[Path, Path], None]
+) -> None:
+    """Such as to the outcomes of somebody else, whose values would be told in status."""
+    lake.ran(NIGHT, [scored(1)])
+    lake.tell([became(1)])
+    place = lake.ran("churn-1", [scored(2)]) / what
+    elsewhere = place.rename(lake.output.parent / "elsewhere")
+    made(place, elsewhere)
+    with pytest.raises(EvaluationError, match=r"churn-1.* is a link, or nothing that a batch writes; remove it"):
         lake.said()
 
 

@@ -392,6 +392,18 @@ def test_calls_that_are_never_answered_take_no_more_than_the_room() -> None:
     assert (room.held, len(ended)) == (0, 4000)
 
 
+def test_fields_may_come_a_byte_a_frame() -> None:
+    ended: list[Exchange] = []
+    streams = watching(ended)
+    last = len(ASKS) - 1
+    streams.asked(frame(1, 0, 1, b"") + b"".join(
+        frame(9, END_HEADERS if each == last else 0, 1, ASKS[each : each + 1]) for each in range(len(ASKS))
+    ))  # fmt: skip
+    streams.asked(frame(0, END_STREAM, 1, ASKED) + request(3, ASKED))
+    streams.told(answered(1, frame(0, 0, 1, TOLD)) + answered(3, frame(0, 0, 3, TOLD)))
+    assert [(each.missed, each.status) for each in ended] == [(None, 200), (None, 200)]
+
+
 @pytest.mark.parametrize("size", [1, 1 << 20])
 def test_padding_is_not_of_the_body(size: int) -> None:
     asked = frame(1, END_HEADERS, 1, ASKS) + b"".join((

@@ -1,6 +1,7 @@
 """grpc.health.v1: SERVING until the server drains, then NOT_SERVING for good.
 
-A watch ends when it has told so: an open stream would hold up the server's end.
+A watch ends when it has told so: an open stream would hold up the server's end. There are so many at a time: each has a
+place among the calls that the server takes, for as long as its client likes.
 """
 
 import asyncio
@@ -15,6 +16,9 @@ from modelward_inference.serve.state import State
 Response = health_pb2.HealthCheckResponse
 
 
+MAX_WATCHES = 128
+"""At a time. A client has one for each of its connections."""
+
 POLL = 0.2
 """Seconds between looks at the state, for those who watch."""
 
@@ -25,6 +29,7 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gRPC has 
     def __init__(self, services: Collection[str], state: State) -> None:
         self._services = services
         self._state = state
+        self._watches = 0
 
     def _response(self) -> Any:
         return Response(status=Response.NOT_SERVING if self._state.draining else Response.SERVING)
@@ -35,6 +40,17 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # gRPC has 
         return self._response()
 
     async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802
+        if self._watches >= MAX_WATCHES:
+            # What a client takes for "nobody can watch here": it goes on to ask, which a refusal would keep it from.
+            words = f"{MAX_WATCHES} others watch already; ask Check"
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, words)
+        self._watches += 1
+        try:
+            await self._watch(request, context)
+        finally:
+            self._watches -= 1
+
+    async def _watch(self, request: Any, context: Any) -> None:
         if request.service not in self._services:
             await context.write(Response(status=Response.SERVICE_UNKNOWN))
             await self._drained()

@@ -7,15 +7,14 @@ import logging
 from typing import Self
 
 import grpc
-from google.protobuf.descriptor_pool import DescriptorPool
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_health.v1.health import OVERALL_HEALTH
 from grpc_health.v1.health import SERVICE_NAME as HEALTH
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 
 from modelward_inference.engine.dataplane import DataPlane
 from modelward_inference.errors import InvalidConfiguration
-from modelward_inference.serve.grpc_api import open_inference_pb2, service
+from modelward_inference.serve.grpc_api import described, service
 from modelward_inference.serve.grpc_api.health import Health
 from modelward_inference.serve.identity import Headers
 from modelward_inference.serve.state import State
@@ -32,7 +31,12 @@ MAX_AGE_OF_DRAIN = 0.6
 instant of the end (CANCELLED): by then every client shall have been sent away, without loss, to where the cluster sends
 new connections. The price is a new connection now and then."""
 
-UNLIMITED = 2**31 - 1
+MAX_AGE = 300.0
+"""Seconds of a connection where nothing drains."""
+
+LONGEST = 180.0
+"""Seconds that a call may take, until its client has read the answer. gRPC's core has a place for it from its first
+byte on: who sends no message, or reads nothing, would keep that for ever."""
 
 MAX_CALLS = 2048
 """Calls at a time, over all connections: gRPC's core holds the whole message of each, before the queue is asked."""
@@ -45,7 +49,8 @@ class GrpcServer:
     """`async with` it to serve on a port (0: any that is free; `port` then says which).
 
     `max_body`: bytes that a request may have; `headers`: metadata of every answer. `drain`: seconds between
-    `state.draining` and the end; 0 where clients may lose what they send in that instant.
+    `state.draining` and the end; 0 where clients may lose what they send in that instant. `longest`: seconds that what
+    is under way has when its connection is asked to end.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class GrpcServer:
         host: str,
         *,
         drain: float = 0.0,
+        longest: float = LONGEST,
         tracing: Tracing | None = None,
         headers: Headers = (),
         access: AccessLog | None = None,
@@ -75,7 +81,8 @@ class GrpcServer:
             ("grpc.so_reuseport", 0),
             ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.max_connection_age_ms", round(drain * MAX_AGE_OF_DRAIN * 1000) or UNLIMITED),
+            ("grpc.max_connection_age_ms", round((drain * MAX_AGE_OF_DRAIN or MAX_AGE) * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(longest * 1000)),
         ]
 
     async def __aenter__(self) -> Self:
@@ -84,8 +91,8 @@ class GrpcServer:
         calls = service.Service(self._plane, self._state, self._tracing, self._headers, self._access)
         server.add_generic_rpc_handlers((calls.handler(),))
         health_pb2_grpc.add_HealthServicer_to_server(Health((OVERALL_HEALTH, service.NAME), self._state), server)
-        names = (service.NAME, HEALTH, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server, pool=_descriptions())
+        told = described.Described((service.NAME, HEALTH, described.NAME))
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(told, server)
         try:
             self.port = server.add_insecure_port(f"{self._host}:{self.port}")
         except RuntimeError as error:
@@ -103,11 +110,3 @@ class GrpcServer:
         """Refuse new requests with UNAVAILABLE; end when the last one is answered, at most after `grace` seconds."""
         self._state.draining = True
         await self._server.stop(grace)
-
-
-def _descriptions() -> DescriptorPool:
-    """What reflection tells of: our messages have a pool of their own, which lacks the other services'."""
-    pool = DescriptorPool()
-    for module in (open_inference_pb2, health_pb2, reflection_pb2):
-        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    return pool

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
@@ -64,6 +65,13 @@ class Gate(Identity):
         return super().predict(inputs, outputs)
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """It asks the server, which takes its time."""
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end
+
+
 def data_plane(model: Model, max_waiting: int = 16) -> DataPlane:
     digest = "sha256:" + "a" * 64
     manifest = Manifest(
@@ -90,12 +98,14 @@ class Served:
         drain: float = 0.0,
         tracing: Tracing | None = None,
         headers: Headers = (),
+        longest: float = grpc_api.LONGEST,
     ) -> None:
         self.state = State()
         self.plane = data_plane(model, max_waiting)
         self.server = grpc_api.GrpcServer(
-            self.plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain, tracing=tracing, headers=headers
-        )
+            self.plane, self.state, 0, MAX_BODY, "127.0.0.1", drain=drain, longest=longest, tracing=tracing,
+            headers=headers,
+        )  # fmt: skip
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
 
@@ -114,6 +124,15 @@ class Served:
     def run(self, coroutine: Callable[[], Any]) -> Any:
         """Run something in the server's loop, and wait for it."""
         return self.begin(coroutine).result(DEADLINE)
+
+    def wait_for(self, condition: Callable[[], bool]) -> None:
+        """Until it holds in the server's loop, at most DEADLINE seconds."""
+
+        async def held() -> None:
+            while not condition():
+                await asyncio.sleep(0.01)
+
+        self.run(lambda: asyncio.wait_for(held(), DEADLINE))
 
     def begin(self, coroutine: Callable[[], Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine(), self._loop)
