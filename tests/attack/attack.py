@@ -6,7 +6,7 @@ the words of a refusal. An attempt that breaks down of itself has not been tried
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -67,9 +67,12 @@ def not_tried(name: str, promise: str, needs: str) -> None:
     ATTACKS[name] = Attack(name, promise, folder, {}, never, needs)
 
 
-def tried(one: Attack, most: int | None = None) -> Iterator[Outcome]:
-    """Run an attack; `most`: siblings, the first of them."""
+def tried(one: Attack, most: int | None = None, on: Any = None) -> Iterator[Outcome]:
+    """Run an attack; `most`: siblings, the first of them; `on`: a victim that is there, else one is made for it."""
     names = list(one.siblings)[:most]
-    with tempfile.TemporaryDirectory(prefix="mwattack") as made, one.victim(Path(made)) as victim:
+    with (
+        tempfile.TemporaryDirectory(prefix="mwattack") as made,
+        one.victim(Path(made)) if on is None else nullcontext(on) as victim,
+    ):
         for sibling in names:
             yield Outcome(one, sibling, one.run(victim, one.siblings[sibling]))

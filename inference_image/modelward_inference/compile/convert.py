@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from modelward_inference.artifact.bundle import Signature
-from modelward_inference.compile import converters, exact, graph, neighbours, one_vs_rest
+from modelward_inference.compile import converters, exact, graph, refusals
 from modelward_inference.parity.golden import SHOWN
 from modelward_inference.runtimes.base import Model
 from modelward_inference.runtimes.estimators import categories, columns, thresholds
@@ -31,9 +31,6 @@ _WORDS = r"(?u)\b\w\w+\b"
 _WORDS_IN_RE2 = r"[\pL\pN_][\pL\pN_]+"
 """The same for onnxruntime; the converter's own choice knows ASCII only, and words of one letter."""
 
-_RARE = 1e-4
-"""A probability of which 1e-9 is as much as a right answer may be off."""
-
 Attempt = tuple[str, Callable[[], bytes]]
 """The name of a way to convert, and the conversion itself, which may raise anything."""
 
@@ -45,7 +42,8 @@ def attempts(model: Model) -> Iterator[Attempt]:
         return  # no converter codes them
     if estimator is not None:
         try:
-            prepared = _with_gaps(model, _exact(estimator))
+            refusals.check(estimator)
+            prepared = _with_gaps(model, estimator)
         except Exception as error:  # noqa: BLE001  a step of any make; who asks for the attempt is told
             yield "no conversion", partial(_refused, error)
             return
@@ -58,73 +56,6 @@ def attempts(model: Model) -> Iterator[Attempt]:
 
 def _refused(error: Exception) -> bytes:
     raise error
-
-
-def _exact(estimator: Any) -> Any:
-    """The estimator itself. Raises ValueError where the converters are known to be inexact: few rows may show it."""
-    steps = list(columns.all_steps(estimator))
-    last = columns.steps_of(estimator)[-1]
-    prepared = any(hasattr(step, "transform") and not hasattr(step, "predict") for step in steps)
-    for step in exact.inside(estimator):
-        neighbours.refuse(step)
-        one_vs_rest.refuse(step)
-        if hasattr(step, "best_threshold_"):
-            raise ValueError(
-                f"the {type(step).__name__} decides at a threshold of its own, and the converter leaves that out"
-            )
-        if hasattr(step, "offset_") and hasattr(step, "estimators_"):
-            raise ValueError(
-                f"the offset of the {type(step).__name__} is the very score of rows of training, and rounding of the "
-                "converted scores would decide of these"
-            )
-        if hasattr(step, "binarize") and (1 - np.exp(getattr(step, "feature_log_prob_", -1.0))).min() < _RARE:
-            raise ValueError(
-                f"a feature is there in nearly all rows of a class of the {type(step).__name__}, and the converter "
-                "adds 1e-9 to the probability that it is not"
-            )
-        if getattr(getattr(step, "cluster_centers_", None), "dtype", None) == np.float32:
-            raise ValueError(
-                f"the {type(step).__name__} learned its centres in single precision, in which the converted distances "
-                "to far rows are all the same; the library leaves out what they have in common"
-            )
-        if any(hasattr(each, "X_thresholds_") for each in getattr(step, "calibrators", ())):
-            raise ValueError("an isotonic calibration interpolates, and the converter takes the nearest of its steps")
-        if hasattr(step, "vocabulary_") and all(step is not each for each in steps):
-            raise ValueError(
-                f"no rows can be made of the words of the {type(step).__name__} inside of a union or another step, so "
-                "that nothing proves that a compiled form cuts them as it does"
-            )
-    for step in steps:
-        if hasattr(step, "vocabulary_") and _leaves_words_out(step):
-            raise ValueError(
-                f"the {type(step).__name__} leaves its stop words out before it joins or counts words, and the "
-                "converter does not"
-            )
-        if hasattr(step, "sublinear_tf") and any(hasattr(each, "get_booster") for each in steps):
-            raise ValueError(
-                "XGBoost splits at values of training, and the converter rounds TF-IDF to single precision"
-            )
-        if hasattr(step, "get_booster") and step is not last and prepared:
-            raise ValueError(
-                "XGBoost inside of another model may be given sparse rows, whose zeros it takes as missing"
-            )
-    if exact.hidden(estimator):
-        raise ValueError(
-            "LightGBM and histogram boosting compare in double precision, and the converter of a model that holds "
-            "them rounds their thresholds"
-        )
-    return estimator
-
-
-def _leaves_words_out(vectorizer: Any) -> bool:
-    """Whether stop words change what a vectorizer counts: the words beside one are a pair without it, and a vocabulary
-    that was given may hold it. A vocabulary of single words that was learned holds none."""
-    if getattr(vectorizer, "analyzer", "") != "word":
-        return False
-    stop_words = vectorizer.get_stop_words() or ()
-    return bool(stop_words) and (
-        vectorizer.ngram_range[1] > 1 or any(word in vectorizer.vocabulary_ for word in stop_words)
-    )
 
 
 def _with_gaps(model: Any, estimator: Any) -> Any:

@@ -7,13 +7,15 @@ comparison of some answers proves that a converted graph, which adds in another 
 from typing import Any
 
 
-def refuse(step: Any) -> None:
-    """Raises ValueError where a step's answers hang on which rows of training are the nearest of a row, or near it."""
-    if hasattr(step, "kneighbors") or hasattr(step, "radius_neighbors") or _is_imputer(step):
-        raise ValueError(
-            f"the answers of the {type(step).__name__} hang on which rows of training are nearest, and which of those "
-            "at the same distance, or at the very radius, count is its library's own"
-        )
+def refusal(step: Any) -> str:
+    """Why a step whose answers hang on which rows of training are the nearest of a row, or near it, is not converted;
+    "" of any other one."""
+    if not (hasattr(step, "kneighbors") or hasattr(step, "radius_neighbors") or _is_imputer(step)):
+        return ""
+    return (
+        f"the answers of the {type(step).__name__} hang on which rows of training are nearest, and which of those "
+        "at the same distance, or at the very radius, count is its library's own"
+    )
 
 
 def _is_imputer(step: Any) -> bool:

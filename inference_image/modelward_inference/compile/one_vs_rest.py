@@ -30,24 +30,25 @@ def linear(step: Any) -> Any:
     return found
 
 
-def refuse(step: Any) -> None:
-    """Raises ValueError where a converter would make the labels of probabilities all the same."""
+def refusal(step: Any) -> str:
+    """Why a step is not converted, where a converter would make the labels of probabilities all the same; else ""."""
     last = getattr(step, "final_estimator_", None)
     if last is not None and _is_saturating(last):
-        raise ValueError(
+        return (
             f"the {type(step).__name__} takes the class of the largest score of its {type(last).__name__}, and the "
             "converter that of the largest probability, of which several may be 1"
         )
     if _is_saturating(step) and any(map(_is_descent, _members(step))):
-        raise ValueError(
+        return (
             f"the {type(step).__name__} takes shares of probabilities that may all be tiny, and the converter of its "
             "members rounds these"
         )
     if _is_saturating(step) and linear(step) is None:
-        raise ValueError(
+        return (
             f"the {type(step).__name__} takes the class of the largest score, and the converter that of the largest "
             "probability, of which several may be 1"
         )
+    return ""
 
 
 def _is_saturating(step: Any) -> bool:

@@ -317,7 +317,7 @@ def test_a_reader_that_has_seen_enough_is_no_fault(namespace: Namespace) -> None
     read, write = os.pipe()
     os.close(read)
     try:
-        ended = namespace.modelward("lineage", "fraud", stdout=write)
+        ended = namespace.program_modelward("lineage", "fraud", stdout=write)
     finally:
         os.close(write)
     assert (ended.returncode, ended.stderr) == (1, "")

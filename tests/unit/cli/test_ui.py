@@ -149,7 +149,7 @@ def test_who_may_not_list_everything_sees_his_namespace_and_why(tmp_path: Path) 
     program = namespace.program.read_text()
     said = "Error from server (Forbidden): it is forbidden: User eve cannot list"
     refusal = f'if "-A" in arguments: sys.exit("{said}")'
-    namespace.program.write_text(program.replace("refused = folder", f"{refusal}\nrefused = folder", 1))
+    namespace.program.write_text(program.replace("refused = folder", f"{refusal}\n    refused = folder", 1))
     with running(namespace) as page:
         told = page.told()
     assert "</span>mine</h3>" in told
@@ -162,7 +162,7 @@ def test_of_several_namespaces_the_refused_one_is_told(tmp_path: Path) -> None:
     namespace.holds(MODELS, fleets.model("mine"))
     program = namespace.program.read_text()
     refusal = 'if "--namespace=theirs" in sys.argv: sys.exit("Error from server (Forbidden): it is forbidden")'
-    namespace.program.write_text(program.replace("refused = folder", f"{refusal}\nrefused = folder", 1))
+    namespace.program.write_text(program.replace("refused = folder", f"{refusal}\n    refused = folder", 1))
     with running(namespace, "-n", "ours,theirs") as page:
         told = page.told()
     assert "</span>mine</h3>" in told

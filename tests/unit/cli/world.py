@@ -1,17 +1,28 @@
 """A namespace as kubectl tells of it, and a program that stands in for kubectl: it gives out files, and runs here what
 is to be run in a container."""
 
+import contextlib
+import io
 import json
 import os
 import stat
 import subprocess
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
+from unittest import mock
+
+from modelward_cli import kubectl
+from modelward_cli.main import main
+
+from . import stand_in
 
 PACKAGES: Final = [str(Path(__file__).parents[3] / each) for each in ("inference_image", "integrations/cli")]
 DEADLINE: Final = 60.0
+PROGRAM: Final = f"#!{sys.executable} -IS\n{Path(stand_in.__file__).read_text()}"
 
 A, B, C, OLD = "fraud-aaaaaaaaaa", "fraud-bbbbbbbbbb", "fraud-cccccccccc", "fraud-0000000000"
 VARIANT = "fraud-b-dddddddddd"
@@ -75,7 +86,7 @@ class Namespace:
         self.folder = folder
         self.monitors = folder / "monitors"
         self.program = folder / "kubectl"
-        self.program.write_text(f"#!{sys.executable} -IS\n{_STAND_IN}")
+        self.program.write_text(PROGRAM)
         self.program.chmod(self.program.stat().st_mode | stat.S_IXUSR)
         self.holds("modeldeployments.modelward.io", deployment())
         self.holds("controllerrevisions.apps", record(A, "7", SEVEN, 2), record(B, "8", EIGHT))
@@ -94,13 +105,18 @@ class Namespace:
         """`what`: a resource, or a pod that nothing may be run in."""
         (self.folder / f"{what}.refused").write_text(said)
 
-    def modelward(
+    def modelward(self, verb: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """The command line in this process, with kubectl's stand-in in it: hundreds of starts of Python are minutes."""
+        with mock.patch.object(kubectl, "subprocess", _WITHOUT_PROCESSES):
+            return _here(verb, ["--kubectl", str(self.program), *arguments], _environment())
+
+    def program_modelward(
         self, verb: str, *arguments: str, stdout: int = subprocess.PIPE
     ) -> "subprocess.CompletedProcess[str]":
+        """The same as a program, without packages that are installed, and kubectl's stand-in as another."""
         return subprocess.run(
             [sys.executable, "-S", "-m", "modelward_cli", verb, "--kubectl", str(self.program), *arguments],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(PACKAGES), "PYTHONDONTWRITEBYTECODE": "1"},
-            stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=False,
+            env=_environment(), stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=False,
         )  # fmt: skip
 
     def json(self, *arguments: str, code: int = 0) -> Any:
@@ -118,61 +134,45 @@ class Namespace:
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
 
-_STAND_IN = """
-import json, os, pathlib, subprocess, sys
-folder = pathlib.Path(__file__).parent
-with (folder / "calls").open("a") as log:
-    log.write(json.dumps(sys.argv[1:]) + "\\n")
-arguments = [each for each in sys.argv[1:] if not each.startswith(("--namespace=", "--context=", "--kubeconfig="))]
-verb, what = arguments[0], arguments[1]
-refused = folder / f"{what}.refused"
-if refused.exists():
-    sys.exit(refused.read_text())
-name = arguments[2] if len(arguments) > 2 and not arguments[2].startswith("-") else None
-stored = folder / f"{what}.json"
-if verb == "version":
-    print(json.dumps({"clientVersion": {}}))
-elif verb == "get":
-    waiting = folder / f"{what}.next"  # what a later look shows, one a line
-    later = waiting.read_text().splitlines() if waiting.exists() else []
-    if later:
-        stored.write_text(later[0])
-        waiting.write_text("\\n".join(later[1:]))
-    items = json.loads(stored.read_text())["items"] if stored.exists() else []
-    if name is None:
-        print(json.dumps({"items": items}))
-    else:
-        found = [each for each in items if each["metadata"]["name"] == name]
-        if not found:
-            sys.exit(f'Error from server (NotFound): {what} "{name}" not found')
-        print(json.dumps(found[0]))
-elif verb == "apply":
-    given = json.load(sys.stdin)
-    stored = folder / "modeldeployments.modelward.io.json"
-    body = json.loads(stored.read_text())
-    for each in body["items"]:
-        if each["metadata"]["name"] == given["metadata"]["name"]:
-            each["spec"]["model"] = given["spec"]["model"]
-            each["metadata"]["generation"] += 1
-            print(json.dumps(each))
-    stored.write_text(json.dumps(body))
-elif verb == "annotate":
-    body = json.loads(stored.read_text())
-    annotation, value = arguments[3].split("=", 1)
-    for each in body["items"]:
-        if each["metadata"]["name"] == name:
-            each["metadata"].setdefault("annotations", {})[annotation] = value
-    stored.write_text(json.dumps(body))
-elif verb == "logs":
-    container = arguments[arguments.index("-c") + 1]
-    log = folder / "logs" / what / (container + (".previous" if "--previous" in arguments else ""))
-    if not log.exists():
-        sys.exit(f'Error from server (BadRequest): there is no log of "{container}" in pod "{what}"')
-    sys.stdout.write(log.read_text())
-else:
-    command = arguments[arguments.index("--") + 1:]
-    assert command[0] == "/opt/venv/bin/python3", command
-    environment = {**os.environ, "MONITOR_DIR": str(folder / "monitors" / what)}
-    ended = subprocess.run([sys.executable, *command[1:]], env=environment)
-    sys.exit(ended.returncode)
-"""
+def _here(verb: str, arguments: Sequence[str], environment: Mapping[str, str]) -> "subprocess.CompletedProcess[str]":
+    """`python -m modelward_cli` without a new process; what it raises is raised."""
+    written, said = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    given = [verb, *arguments]
+    with (
+        mock.patch.object(sys, "argv", ["modelward", *given]),
+        mock.patch.dict(os.environ, environment, clear=True),
+        contextlib.redirect_stdout(written),
+        contextlib.redirect_stderr(said),
+    ):
+        try:
+            code = main(given)
+        except SystemExit as ended:  # argparse's
+            code = int(ended.code or 0)
+    return subprocess.CompletedProcess(given, code, _text(written), _text(said))
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.flush()
+    stream.seek(0)
+    return stream.read()
+
+
+def _kubectl(command: Sequence[str], **options: Any) -> "subprocess.CompletedProcess[bytes]":
+    """`subprocess.run` of the stand-in without a new process. Only what is run in a container is one."""
+    program = Path(command[0])
+    if not program.is_file() or program.read_text() != PROGRAM:  # none, or a test's own
+        return subprocess.run(command, **options)
+    try:
+        code, written, said = stand_in.answer(
+            list(command[1:]), options["input"].decode(), program.parent, dict(os.environ)
+        )
+    except Exception:  # noqa: BLE001  a program that ends so
+        code, written, said = 1, "", traceback.format_exc()
+    return subprocess.CompletedProcess(command, code, written.encode(), said.encode())
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(PACKAGES), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+_WITHOUT_PROCESSES: Final = SimpleNamespace(run=_kubectl, TimeoutExpired=subprocess.TimeoutExpired)

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from builders import container, observed, owner, pod, revision, router, workload
+from modelward.net.untrusted import decoded
 from modelward.reconcilers.modeldeployment.status import build_status
+from modelward.revisions.observed import artifact
 from modelward.revisions.observed.artifact import Artifact, artifacts_of, differing
 from modelward.rollouts.decision import decide
 
@@ -27,6 +29,16 @@ def test_one_artifact_however_many_pods() -> None:
     facts = workload(2, pods=(fetched("a"), fetched("b")))
     assert artifacts_of(facts) == (Artifact("sha256:a", "sklearn", "Compiled"),)
     assert differing(facts) is None
+
+
+def test_a_report_is_read_once_and_anew_when_it_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr(artifact, "decoded", lambda text: read.append(text) or decoded(text))
+    artifact._reported.cache_clear()
+    for digest in ("sha256:a", "sha256:a", "sha256:b"):
+        (found,) = artifacts_of(workload(pods=(fetched(digest=digest),)))
+        assert found.digest == digest
+    assert len(read) == 2 * 2, "two steps of two reports"
 
 
 def test_the_reason_of_a_fallback_and_warnings_are_kept() -> None:

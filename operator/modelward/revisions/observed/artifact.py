@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from modelward.facts import PodFacts, WorkloadFacts
+from modelward.facts import ContainerFacts, PodFacts, WorkloadFacts
 from modelward.models.consent import FILES
 from modelward.net.untrusted import decoded, printable
 from modelward.revisions.health.diagnosis import Problem
@@ -16,6 +17,9 @@ MAX_TEXT = 400
 """Characters of a reason or a warning that status shows."""
 
 MAX_WARNINGS = 32
+
+REMEMBERED: Final = 2048
+"""Pods whose reports are read once: each reconcile asks for them several times. A report has 4 KiB at most."""
 
 _STEPS = MODELWARD.containers
 
@@ -35,13 +39,15 @@ class Artifact:
 
 def announced_key(pod: PodFacts) -> str:
     """The pod's public key, by the word of its download; empty where there is none yet."""
-    key = (_report(pod, _STEPS.download) or {}).get("key")
+    key = (_report(pod.containers, _STEPS.download) or {}).get("key")
     return key if isinstance(key, str) else ""
 
 
 def artifacts_of(workload: WorkloadFacts) -> tuple[Artifact, ...]:
     """The different artifacts of a revision's pods, in the order of the pods' names: one, where all is well."""
-    found = (_reported(pod) for pod in sorted(workload.pods, key=lambda pod: pod.name) if not pod.terminating)
+    found = (
+        _reported(pod.containers) for pod in sorted(workload.pods, key=lambda pod: pod.name) if not pod.terminating
+    )
     return tuple(dict.fromkeys(artifact for artifact in found if artifact is not None))
 
 
@@ -57,13 +63,14 @@ def differing(workload: WorkloadFacts) -> Problem | None:
     )
 
 
-def _reported(pod: PodFacts) -> Artifact | None:
+@lru_cache(REMEMBERED)
+def _reported(containers: tuple[ContainerFacts, ...]) -> Artifact | None:
     """Bytes and format by the word of the download alone: what loads the model may be made to say anything."""
-    download, compile_ = (_report(pod, name) for name in (_STEPS.download, _STEPS.compile))
+    download, compile_ = (_report(containers, name) for name in (_STEPS.download, _STEPS.compile))
     if (
         download is not None
         and download.get("format") == FILES
-        and all(each.name != _STEPS.compile for each in pod.containers)
+        and all(each.name != _STEPS.compile for each in containers)
     ):
         compile_ = {}  # of another server than ours, which takes the files as they are
     if download is None or compile_ is None:
@@ -84,12 +91,12 @@ def _reported(pod: PodFacts) -> Artifact | None:
     )
 
 
-def _report(pod: PodFacts, name: str) -> Mapping[str, Any] | None:
+def _report(containers: tuple[ContainerFacts, ...], name: str) -> Mapping[str, Any] | None:
     """The report of a container that has ended well.
 
     None where it has not; empty where the message is none of ours: an image of another version, or one cut off.
     """
-    container = next((each for each in pod.containers if each.name == name), None)
+    container = next((each for each in containers if each.name == name), None)
     if container is None or container.exit_code != 0:
         return None
     try:
