@@ -7,9 +7,13 @@ from localcluster.commands import run
 
 DAYS = "3650"
 
+AGGREGATOR = "aggregator"
+"""Of the certificate by which the API server passes requests on, in the name of who sent them."""
+
 
 def create(folder: Path, server_names: list[str], client_names: dict[str, str]) -> None:
-    """Make ca, server and service-account keys, and a client certificate for each of `client_names`: name → subject."""
+    """Make ca, server and service-account keys, the certificate by which the API server shows itself to others that
+    answer for a part of its API, and a client certificate for each of `client_names`: name → subject."""
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "complete").exists():
         return
@@ -20,7 +24,7 @@ def create(folder: Path, server_names: list[str], client_names: dict[str, str]) 
          "-out", folder / "ca.crt", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     )  # fmt: skip
     names = f"subjectAltName={','.join(server_names)}"
-    for name, subject in {"server": "/CN=kube-apiserver", **client_names}.items():
+    for name, subject in {"server": "/CN=kube-apiserver", AGGREGATOR: f"/CN={AGGREGATOR}", **client_names}.items():
         request: list[str | Path] = ["openssl", "req", *key, "-subj", subject, "-keyout", folder / f"{name}.key"]
         run([*request, "-out", folder / f"{name}.csr"])
         extensions = folder / f"{name}.ext"
