@@ -1,4 +1,4 @@
-"""The cluster's own autoscaler with a real metrics-server: as many pods as the load takes, canary or not, and no more."""
+"""The cluster's own autoscaler with a real metrics-server: as many pods as the load takes, also in a canary."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,12 +14,12 @@ from localcluster import kind, metricsserver
 from .model import Model, until
 
 pytestmark = [
-    pytest.mark.alone,
+    pytest.mark.quiet,
     pytest.mark.timeout(600),
     pytest.mark.skipif(kind.is_chosen(), reason="metrics-server is started beside a cluster without Docker only"),
 ]
 
-RATE = 200.0
+RATE = 600.0
 LONGEST = 420
 """Requests a second, which is more than MOST pods should take, and seconds after which they end in any case."""
 
@@ -32,7 +32,7 @@ SPEC: dict[str, Any] = {
         # As soon as it is measured, and not after five minutes.
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
     },
-    "resources": {"requests": {"cpu": "40m", "memory": "128Mi"}},
+    "resources": {"requests": {"cpu": "80m", "memory": "128Mi"}},
     "rollout": {
         "strategy": "Canary",
         "steps": [{"weight": 30, "hold": "5s"}, {"weight": 60, "hold": "5s"}],

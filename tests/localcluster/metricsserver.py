@@ -46,9 +46,7 @@ def command() -> list[str]:
         str(binaries.kubernetes() / METRICS), f"--kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}", f"--authorization-kubeconfig={kubeconfig}",
         f"--bind-address={settings.NODE_IP}", f"--secure-port={PORT}", f"--cert-dir={settings.state_dir() / METRICS}",
-        "--kubelet-preferred-address-types=InternalIP",
-        # Kubelets sign their serving certificates themselves.
-        "--kubelet-insecure-tls", f"--metric-resolution={SECONDS}s",
+        f"--metric-resolution={SECONDS}s",
     ]  # fmt: skip
 
 
