@@ -16,7 +16,7 @@ COMPILE = $(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 -
 
 .PHONY: help demo demo-down observe observe-down check-observe test-integrations check-integrations check-airflow check-flux check-jenkins test-spark check-pipelines test check lint format types unit property api integration e2e gateway chaos scale fuzz parity attack setup \
 	cluster-up cluster-down cluster-status gateway-up gateway-down policies-up policies-down kubeconfig images install grpc-types docs alerts runbooks argocd chart dashboards \
-	plugin sbom pinned lock lock-peers \
+	plugin sbom pinned release lock lock-peers \
 	bench-serving bench-rollout bench-drift bench-quality bench-batch
 
 help: ## list the targets
@@ -180,6 +180,10 @@ sbom: $(READY) ## what is in the images, as CycloneDX, and its licences, in dist
 
 pinned: $(READY) ## a kustomization with images by digest, in dist/pinned (OPERATOR=…@sha256:… INFERENCE=… EVALUATE=… ROUTER=…)
 	@$(BIN)/python manifests/pin.py dist/pinned --operator '$(OPERATOR)' --inference '$(INFERENCE)' --evaluate '$(EVALUATE)' --router '$(ROUTER)'
+
+release: $(READY) ## one file that installs all of it, images by digest, dist/modelward.yaml (OPERATOR=…@sha256:… INFERENCE=… EVALUATE=… ROUTER=…)
+	@$(BIN)/python -m manifests.release dist --kubectl "$$(command -v kubectl || $(LOCALCLUSTER) kubectl)" \
+		--operator '$(OPERATOR)' --inference '$(INFERENCE)' --evaluate '$(EVALUATE)' --router '$(ROUTER)'
 
 alerts: $(READY) ## generate the rules of Prometheus (RUNBOOKS=https://…: where docs/runbooks can be read, for their links)
 	@$(BIN)/python -m manifests.alerts.generate $(if $(RUNBOOKS),'--runbooks=$(RUNBOOKS)')

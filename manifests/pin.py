@@ -27,24 +27,45 @@ _REFERENCE: Final = re.compile(
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="pin", description="Write a kustomization with images by digest.")
     parser.add_argument("target", type=Path, help="the folder to write it to")
+    add_images(parser)
+    options = parser.parse_args(arguments)
+    references = images_of(options)
+    if problem := unpinned(references):
+        print(problem, file=sys.stderr)
+        return 1
+    print(write(options.target, references))
+    return 0
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """An option for each image."""
     for role in ROLES:
         parser.add_argument(f"--{role}", required=True, help="the image, as name@sha256:<64 hex digits>")
-    options = parser.parse_args(arguments)
-    references = {role: getattr(options, role) for role in ROLES}
+
+
+def images_of(options: argparse.Namespace) -> dict[str, str]:
+    """What the options of `add_images` say, by role."""
+    return {role: getattr(options, role) for role in ROLES}
+
+
+def unpinned(references: Mapping[str, str]) -> str | None:
+    """What is wrong with the first reference that names no digest, and what to write; None where all do."""
     for role, reference in references.items():
         found = _REFERENCE.fullmatch(reference)
         if found is None or found["digest"] is None:
-            print(
+            return (
                 f"--{role}: {reference!r} names no digest; write name@sha256:<64 hex digits>, which pushing the image "
-                "prints, and `docker buildx imagetools inspect` or `skopeo inspect`",
-                file=sys.stderr,
+                "prints, and `docker buildx imagetools inspect` or `skopeo inspect`"
             )
-            return 1
-    options.target.mkdir(parents=True, exist_ok=True)
-    written = options.target / "kustomization.yaml"
-    written.write_text(installation(options.target, references))
-    print(written)
-    return 0
+    return None
+
+
+def write(folder: Path, references: Mapping[str, str]) -> Path:
+    """The kustomization of `references` in `folder`, which is made where it is not there; gives the file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = folder / "kustomization.yaml"
+    written.write_text(installation(folder, references))
+    return written
 
 
 def installation(target: Path, references: Mapping[str, str]) -> str:

@@ -1,5 +1,9 @@
 """Whom the API server refuses what the operator would do for him, by manifests/base/admission.yaml."""
 
+import json
+import time
+from typing import Any
+
 import pytest
 
 from nodeless import admission
@@ -402,3 +406,51 @@ def test_the_operator_is_not_asked(somebody: Somebody) -> None:
     for body in (model(model=CREDENTIALS, serviceAccountName="cloud"), job(apply="Automatic")):
         taken, said = operator.writes(body, dry_run=True)
         assert taken, said
+
+
+IN_FORCE_WITHIN = 60.0
+"""Seconds until the API server knows of a policy."""
+
+DRY_RUNS: dict[str, tuple[Object, str]] = {
+    # what: (the spec that is tried in the place of SERVED, what is said of it)
+    "a model": (
+        {"model": {"uri": S3.replace("/3/", "/4/")}},
+        "this would roll out, by Immediate: spec.model is another",
+    ),
+    "pods and a rollout": (
+        {"resources": {"limits": {"cpu": "2"}}, "template": {"metadata": {"labels": {"team": "b"}}}, "rollout": {}},
+        "this would roll out, by Canary: spec.resources, spec.template are another",
+    ),
+    "a monitor": (
+        {"monitor": {}, "rollout": {"strategy": "BlueGreen"}},
+        "this would roll out, by BlueGreen: spec.monitor is another",
+    ),
+    "the router's pods": (
+        {"router": {"template": {"spec": {"priorityClassName": "high"}}}},
+        "this would replace the pods of the router, one after the other: spec.router.template is another",
+    ),
+    "replicas": ({"replicas": 3}, ""),
+    "a rollout to come": ({"rollout": {"strategy": "Shadow"}}, ""),
+}
+SERVED: Object = {"model": {"uri": S3}, "template": {"metadata": {"labels": {"team": "a"}}}}
+
+
+def told(cluster: Cluster, namespace: str, changes: Any, *options: str) -> str:
+    """The warnings that kubectl shows."""
+    metadata = {"name": "fraud", "namespace": namespace}
+    whole = {"apiVersion": "modelward.io/v1alpha1", "kind": "ModelDeployment", "metadata": metadata}
+    whole["spec"] = {**SERVED, **changes}
+    done = cluster.run("apply", "--server-side", "-f", "-", *options, stdin=json.dumps(whole))
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def test_a_dry_run_says_what_would_roll_out(cluster: Cluster, namespace: str) -> None:
+    assert told(cluster, namespace, {}) == "", "it is new, and nothing rolls"
+    end = time.monotonic() + IN_FORCE_WITHIN
+    while not told(cluster, namespace, DRY_RUNS["a model"][0], "--dry-run=server"):
+        assert time.monotonic() < end, "nothing is said of a dry run"
+    for what, (changes, sentence) in DRY_RUNS.items():
+        said = told(cluster, namespace, changes, "--dry-run=server")
+        assert said.rstrip().endswith(sentence) if sentence else said == "", (what, said)
+    assert told(cluster, namespace, DRY_RUNS["a model"][0]) == "", "who really writes it is told by status"

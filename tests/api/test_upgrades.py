@@ -214,6 +214,7 @@ async def test_a_canary_that_an_older_version_began_goes_on_to_its_end(cluster: 
         (gate,), (known,) = told["rollout"]["gates"], before["rollout"]["gates"]
         assert (gate["name"], gate["verdict"]) == (known["name"], "Pass")
         assert gate["candidate"]["requests"] >= known["candidate"]["requests"]
+        assert older.missing(before, told) == [], "the older version, put back, goes on with what it knew"
         assert model.revisions() == revisions
         assert _templates(model) == pods, "no pod is made anew in the middle of a rollout"
         passed[0] = 2 * hour

@@ -13,6 +13,7 @@ from localcluster.progress import SetupError, step
 
 COMPONENTS = (
     "kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet",
+    "metrics-server",
 )  # fmt: skip
 
 

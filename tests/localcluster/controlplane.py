@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from localcluster import pki
+
 AUDIT_POLICY = """apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
@@ -65,6 +67,12 @@ class ControlPlane:
             f"--kubelet-client-key={keys / 'kubelet-client.key'}",
             # Else exec and logs look the node's name up in DNS.
             "--kubelet-preferred-address-types=InternalIP",
+            # By these it passes what metrics.k8s.io is asked on to metrics-server, where that runs (metricsserver.py).
+            f"--proxy-client-cert-file={keys / f'{pki.AGGREGATOR}.crt'}",
+            f"--proxy-client-key-file={keys / f'{pki.AGGREGATOR}.key'}",
+            f"--requestheader-client-ca-file={keys / 'ca.crt'}", f"--requestheader-allowed-names={pki.AGGREGATOR}",
+            "--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             f"--audit-policy-file={policy}", f"--audit-log-path={self.audit_log}", "--audit-log-maxsize=200",
             "--profiling=false", "--v=1",
         ]  # fmt: skip

@@ -39,6 +39,9 @@ PROCESSES = (
 POLICIES = "networkpolicies"
 """The process that enforces NetworkPolicies, where that was asked for (policies.py)."""
 
+METRICS = "metrics-server"
+"""The process that measures pods, where that was asked for (metricsserver.py)."""
+
 CLIENTS = {"kubelet-client": "/O=system:masters/CN=kube-apiserver-kubelet-client"}
 
 
@@ -174,7 +177,7 @@ def down() -> None:
     with locked("cluster"), step("taking the cluster down"):
         secondnode.down()
         # First those that would start things anew.
-        for name in (POLICIES, "kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler"):
+        for name in (POLICIES, METRICS, "kubelet", "kube-proxy", "kube-controller-manager", "kube-scheduler"):
             process(name).stop()
         containers.end(node.first())
         for name in ("containerd", "kube-apiserver", "etcd"):

@@ -7,20 +7,29 @@ from localcluster.commands import run
 
 DAYS = "3650"
 
+AGGREGATOR = "aggregator"
+"""Of the certificate by which the API server passes requests on, in the name of who sent them."""
+
 
 def create(folder: Path, server_names: list[str], client_names: dict[str, str]) -> None:
-    """Make ca, server and service-account keys, and a client certificate for each of `client_names`: name → subject."""
+    """Make ca, server and service-account keys, the certificate by which the API server shows itself to others that
+    answer for a part of its API, and a client certificate for each of `client_names`: name → subject.
+
+    Of what is there already, a control plane lives: only certificates that it lacks are added then.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / "complete").exists():
-        return
+    fresh = not (folder / "complete").exists()
     ca: list[str | Path] = ["-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-CAcreateserial"]
     key: list[str | Path] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", DAYS]
-    run(
-        ["openssl", "req", "-x509", *key, "-subj", "/CN=modelward-local-ca", "-keyout", folder / "ca.key",
-         "-out", folder / "ca.crt", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
-    )  # fmt: skip
+    if fresh:
+        run(
+            ["openssl", "req", "-x509", *key, "-subj", "/CN=modelward-local-ca", "-keyout", folder / "ca.key",
+             "-out", folder / "ca.crt", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        )  # fmt: skip
     names = f"subjectAltName={','.join(server_names)}"
-    for name, subject in {"server": "/CN=kube-apiserver", **client_names}.items():
+    for name, subject in {"server": "/CN=kube-apiserver", AGGREGATOR: f"/CN={AGGREGATOR}", **client_names}.items():
+        if not fresh and (folder / f"{name}.crt").exists():
+            continue
         request: list[str | Path] = ["openssl", "req", *key, "-subj", subject, "-keyout", folder / f"{name}.key"]
         run([*request, "-out", folder / f"{name}.csr"])
         extensions = folder / f"{name}.ext"
@@ -29,11 +38,12 @@ def create(folder: Path, server_names: list[str], client_names: dict[str, str]) 
             ["openssl", "x509", "-req", "-in", folder / f"{name}.csr", *ca, "-days", DAYS, "-extfile", extensions,
              "-out", folder / f"{name}.crt"]
         )  # fmt: skip
-    run(["openssl", "genrsa", "-out", folder / "sa.key", "2048"])
-    run(["openssl", "rsa", "-in", folder / "sa.key", "-pubout", "-out", folder / "sa.pub"])
-    token = secrets.token_urlsafe(32)
-    (folder / "token").write_text(token)
-    (folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
+    if fresh:
+        run(["openssl", "genrsa", "-out", folder / "sa.key", "2048"])
+        run(["openssl", "rsa", "-in", folder / "sa.key", "-pubout", "-out", folder / "sa.pub"])
+        token = secrets.token_urlsafe(32)
+        (folder / "token").write_text(token)
+        (folder / "tokens.csv").write_text(f'{token},admin,admin,"system:masters"\n')
     for secret in folder.glob("*.key"):
         secret.chmod(0o600)
     (folder / "complete").touch()

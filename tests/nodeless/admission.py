@@ -28,7 +28,7 @@ def install(cluster: Cluster) -> None:
     """The policies, as kustomize has them. Returns when they are in force."""
     built = cluster.kubectl("kustomize", str(cluster.repository / "manifests" / "base"))
     parts = [part for part in built.split("\n---\n") if "\nkind: ValidatingAdmissionPolicy" in f"\n{part}"]
-    assert len(parts) == 14
+    assert len(parts) == 16
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(parts))
     somebody = Somebody(cluster, "default").may()
     # Each of them comes into force at a moment of its own.

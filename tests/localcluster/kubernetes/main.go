@@ -1,5 +1,5 @@
-// One binary that is every Kubernetes component, chosen by the name it is called by (a symbolic link):
-// linking once instead of six times saves minutes and 300 MB on a fresh machine.
+// One binary that is every Kubernetes component, and metrics-server, chosen by the name it is called by (a symbolic
+// link): linking once instead of seven times saves minutes and 300 MB on a fresh machine.
 package main
 
 import (
@@ -30,6 +30,7 @@ var components = map[string]func() *cobra.Command{
 	"kube-proxy":              proxy.NewProxyCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
 	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+	"metrics-server":          newMetricsServerCommand,
 }
 
 func main() {

@@ -19,6 +19,17 @@ NAMESPACE, OWNER = "the-namespace", "uid-of-the-owner"
 KINDS = {each.kind: each for each in (CONFIG_MAPS, CONTROLLER_REVISIONS, DEPLOYMENTS, SERVICES)}
 
 
+def missing(before: Any, now: Any, path: str = "status") -> list[str]:
+    """Where `now` lacks what `before` has, or has it in another form: what the older version would not find again, were
+    it put back. What is in lists is not compared.
+    """
+    if not isinstance(before, dict):
+        return [] if type(before) is type(now) else [path]
+    if not isinstance(now, dict):
+        return [path]
+    return [each for name, value in before.items() for each in missing(value, now.get(name), f"{path}.{name}")]
+
+
 def restore(cluster: Cluster, namespace: str) -> dict[str, Any]:
     """The ModelDeployment with its status, and all that it owns, written as the operator writes; the former as read."""
     told = json.loads(CANARY.read_text().replace(NAMESPACE, namespace))

@@ -148,7 +148,7 @@ def test_roles_and_policies_are_those_of_the_manifests() -> None:
         assert set(re.findall(r"`(\w+)`", into)) == parts, name
     policies = yaml.safe_load_all((ROOT / "manifests/base/admission.yaml").read_text())
     found = [each for each in policies if each["kind"] == "ValidatingAdmissionPolicy"]
-    assert (len(found), "there are seven policies" in PAGES["install.md"]) == (7, True)
+    assert (len(found), "there are eight policies" in PAGES["install.md"]) == (8, True)
     assert all(each["metadata"]["labels"]["app.kubernetes.io/part-of"] == "modelward" for each in found)
     kinds = {document(path.read_text())["spec"]["names"]["plural"] for path in CRDS}
     assert (len(kinds), PAGES["install.md"].count("five kinds")) == (5, 2)
