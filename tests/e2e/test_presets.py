@@ -162,8 +162,8 @@ def test_two_mlservers_are_rolled_out_by_evidence_and_one_of_other_columns_comes
 
 
 def test_a_tap_before_an_mlserver_tells_the_monitor_what_it_is_asked_and_compares_answers(model: Model) -> None:
-    """Rows reach the monitor by both protocols, the server's own metrics are at their other port, and a shadow that answers otherwise is
-    told by its answers alone: nothing fails."""
+    """Rows reach the monitor by both protocols, the server's own metrics are at their other port, and a shadow that
+    answers otherwise is told by its answers alone: nothing fails."""
     served = Served(model, "mlserver")
     gates = {"disagreement": {"max": "5%"}, "minSamples": 50}
     more: dict[str, Any] = {
