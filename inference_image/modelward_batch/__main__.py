@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
     # Libraries count their threads when they are imported.
-    cores = cpu.limit_library_threads()
+    cores = cpu.limit_library_threads(cpu.WITHOUT_LIMIT)
     from modelward_batch import progress
     from modelward_batch.errors import Incurable, Passing, Stopped
     from modelward_inference.errors import ArtifactUnreachable, ModelError
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None, environment: Mapping[str, str] 
 
 
 def _made(environment: Mapping[str, str], allowed: Sequence[Path], cores: int) -> "Run":
-    from modelward_batch import spec, stores
+    from modelward_batch import spec, stores, tables
     from modelward_batch.run import Bundle, Run, loaded
     from modelward_inference.artifact import consent
 
@@ -81,8 +81,12 @@ def _made(environment: Mapping[str, str], allowed: Sequence[Path], cores: int) -
         Path(environment.get("BUNDLE_DIR", "/bundle")), Path(artifact) if artifact else None,
         consent.from_environment(environment), cores,
     )  # fmt: skip
-    source = stores.input_of(asked.input, allowed)
     output = stores.output_of(asked.output, asked.run, allowed)
+    if asked.of_table:
+        there = tables.rows_of(output, Path(environment.get("TABLE_DIR", "/etc/modelward/table")), asked.index)
+        source = tables.opened(output, there, (stores.OUTPUT_MOUNT, *allowed))
+    else:
+        source = stores.input_of(asked.input, allowed)
     return Run(asked, source, output, lambda: loaded(bundle, asked))
 
 

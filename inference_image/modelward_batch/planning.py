@@ -3,7 +3,7 @@
 Failure: Incurable, with the file and what to do.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,6 +14,7 @@ from modelward_batch.layout import Layout, check_alike, layout_of
 from modelward_batch.plan import File, Plan, Unit, made
 from modelward_batch.spec import CSV, PARQUET, Spec
 from modelward_batch.stores import Found, Input
+from modelward_batch.values import TEXTS, kind_of
 from modelward_inference.artifact.bundle import Manifest
 
 ENDINGS: Final = {".parquet": PARQUET, ".pq": PARQUET, ".csv": CSV}
@@ -38,12 +39,28 @@ def plan_of(source: Input, spec: Spec, manifest: Manifest, sizes: Sizes) -> Plan
         looked = list(pool.map(lambda each: _looked_at(source, each, spec, manifest, sizes), found))
     units: list[Unit] = []
     first: tuple[str, tuple[str, ...]] | None = None
-    for place, (file, pieces, layout) in enumerate(looked):
+    kinds: dict[str, tuple[str, str]] = {}
+    for place, (file, pieces, layout, keys) in enumerate(looked):
+        if pieces:
+            check_keys(file.name, keys, kinds)
         if pieces and layout.placed:
             first = first or (file.name, layout.placed)
             check_alike(file.name, layout.placed, *first)
         units += [replace(each, number=len(units) + at, file=place) for at, each in enumerate(pieces)]
-    return made(spec, [file for file, _, _ in looked], units)
+    return made(spec, [file for file, *_ in looked], units)
+
+
+def check_keys(file: str, keys: Mapping[str, str], known: dict[str, tuple[str, str]]) -> None:
+    """`keys`: what a file has for each, as `kind_of` says; `known`: the same of files before it, with their
+    names, to which this one is added. Raises Incurable where they differ: no reader of the output would take 71 and
+    '71' for one key, and most take no column of two types."""
+    for key, kind in keys.items():
+        before, was = known.setdefault(key, (file, kind)) if kind else ("", kind)
+        if kind != was:
+            raise Incurable(
+                f"{file} has the key {key!r} as {kind}, and {before} as {was}; write all files with one type, which "
+                "the output then has as well"
+            )
 
 
 def format_of(name: str, asked: str | None) -> str:
@@ -59,7 +76,7 @@ def format_of(name: str, asked: str | None) -> str:
 
 def _looked_at(
     source: Input, found: Found, spec: Spec, manifest: Manifest, sizes: Sizes
-) -> tuple[File, Sequence[Unit], Layout]:
+) -> tuple[File, Sequence[Unit], Layout, dict[str, str]]:
     kind = format_of(found.name, spec.format)
     if not found.size:
         raise Incurable(f"{found.name} is an empty file, which is no {kind}; write it again, or take it away")
@@ -68,12 +85,14 @@ def _looked_at(
             file, schema, groups = parquetfile.looked_at(opened, found.name, found.size, found.tag)
             layout = layout_of(manifest, schema.names, spec, found.name)
             layout.check_types(schema, found.name)
+            keys = {key: kind_of(schema.field(key).type) for key in layout.keys}
             units = [Unit(0, 0, group, rows) for group, rows in enumerate(groups) if rows]
         else:
             file, begin = csvfile.looked_at(opened, found.name, found.size, found.tag)
             layout = layout_of(manifest, file.header, spec, found.name, texts=True)
             csvfile.check_values(opened, file, begin, layout)
+            keys = dict.fromkeys(layout.keys, TEXTS)
             blocks = csvfile.blocks(opened, file, begin, sizes.block, sizes.piece)
             units = [Unit(0, 0, begin=low, end=high) for low, high in blocks]
         source.check(found)
-    return file, units, layout
+    return file, units, layout, keys

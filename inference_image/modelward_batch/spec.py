@@ -50,7 +50,8 @@ class Spec:
     """`input`, `output`: addresses, the latter's ends in `/`; `format`: None: by each file's ending; `keys`: columns
     of the input that name a row, and stand beside its prediction; `columns`: a column of the input by what the model
     calls it, where that differs; `max_rejected_share`: of all rows, 0 to 1; `pods`: of the run; `index`: this pod's,
-    from 0; `drift`: the rules by which the rows are judged, as in a DriftPolicy's spec, None: nobody asks."""
+    from 0; `drift`: the rules by which the rows are judged, as in a DriftPolicy's spec, None: nobody asks; `of_table`:
+    whether `input` is no address but says which table the rows are of (tables.py)."""
 
     run: str
     input: str
@@ -63,6 +64,7 @@ class Spec:
     pods: int = 1
     index: int = 0
     drift: Mapping[str, Any] | None = None
+    of_table: bool = False
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Spec:
@@ -82,7 +84,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Spec:
         raise Incurable(f"{INDEX} is {index}, and there are {pods} pods ({PODS}); it counts from 0")
     return Spec(
         run=_run(_text(whole, "run")),
-        input=_text(source, "uri", "input."),
+        input=_input(source),
         format=_format(source.get("format")),
         output=_output(_text(target, "uri", "output.")),
         keys=_keys(whole.get("keys")),
@@ -98,7 +100,20 @@ def load(environment: Mapping[str, str] = os.environ) -> Spec:
         pods=pods,
         index=index,
         drift=None if whole.get("drift") is None else _object(whole["drift"], "drift"),
+        of_table="table" in source,
     )
+
+
+def _input(source: Mapping[str, Any]) -> str:
+    """The address of files, or how messages and the plan call a table."""
+    if "table" not in source:
+        return _text(source, "uri", "input.")
+    if source.get("uri") or source.get("format"):
+        raise Incurable("input has a table and uri or format; write a table, or the address of files")
+    table = _object(source["table"], "input.table")
+    url, name = (_text(table, each, "input.table.") for each in ("url", "name"))
+    schema = table.get("schema")
+    return f"table {f'{schema}.' if schema else ''}{name} of {url}"
 
 
 def _object(value: Any, where: str) -> dict[str, Any]:

@@ -59,6 +59,20 @@ def is_text(kind: pa.DataType) -> bool:
     return any(getattr(pa.types, name)(kind) for name in checks)
 
 
+TEXTS: Final = "texts"
+
+
+def kind_of(kind: pa.DataType) -> str:
+    """What a column holds, whatever its width, in words; empty where it has no value."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    if pa.types.is_null(kind):
+        return ""
+    if is_text(kind):
+        return TEXTS
+    return "whole numbers" if pa.types.is_integer(kind) else str(kind)
+
+
 def is_nested(kind: pa.DataType) -> bool:
     return bool(pa.types.is_nested(kind))
 

@@ -20,7 +20,7 @@ from ibis.common.exceptions import TableNotFound
 from ibis.expr.types import BooleanValue, Table, Value
 
 from modelward_evaluate.columns import as_exact
-from modelward_evaluate.errors import EvaluationError, first_line
+from modelward_evaluate.errors import EvaluationError, Unreachable, first_line
 from modelward_evaluate.outcomes import check_columns
 from modelward_evaluate.spec import SPARK, DatabaseTable, Spec
 
@@ -42,6 +42,7 @@ class Place:
 
 OUTCOMES: Final = Place("outcomes", "outcomes.table", USER, PASSWORD)
 FEATURES: Final = Place("features", "features.table", "FEATURES_TABLE_USER", "FEATURES_TABLE_PASSWORD")
+INPUT: Final = Place("rows", "input.table", "INPUT_TABLE_USER", "INPUT_TABLE_PASSWORD")
 
 CHUNK: Final = 10_000
 """Rows that are fetched at a time."""
@@ -77,13 +78,20 @@ def copied(
 ) -> Table:
     """A table of `con` with what `narrowed` leaves of the remote one. `ids`: columns that are padded with spaces where
     they have a fixed length. Raises EvaluationError."""
-    remote = _connected(asked, place)
-    try:
-        wanted = narrowed(_table(remote, asked, place))
+    with opened(asked, place) as (remote, found):
+        wanted = narrowed(found)
         exact = [name for name, kind in wanted.schema().items() if kind.is_decimal()]
         plain = wanted.select(**{name: _plain(wanted[name], name in ids) for name in wanted.columns})
         made = _copied(con, remote, plain, asked, place)
         return made.mutate(**{name: as_exact(made[name]) for name in exact}) if exact else made
+
+
+@contextlib.contextmanager
+def opened(asked: DatabaseTable, place: Place) -> Iterator[tuple[Any, Table]]:
+    """A connection, and the table of it. Raises EvaluationError; Unreachable where that may pass."""
+    remote = _connected(asked, place)
+    try:
+        yield remote, _table(remote, asked, place)
     finally:
         with contextlib.suppress(Exception):  # it was of use before
             remote.disconnect()
@@ -118,7 +126,7 @@ def _connected(asked: DatabaseTable, place: Place) -> Any:
             f"pip install 'ibis-framework[{asked.kind}]'"
         ) from error
     except Exception as error:  # of a driver, of which there are many
-        raise EvaluationError(
+        raise Unreachable(
             f"{place.field}: {asked.url} can't be reached: {_words(error)}; check the address, and {place.user} and "
             f"{place.password} of the environment"
         ) from error
@@ -191,7 +199,7 @@ def _copied(con: Backend, remote: Any, plain: Table, asked: DatabaseTable, place
 
     def told() -> Iterator[Any]:
         try:
-            yield from _batches(remote, plain, asked)
+            yield from batches(remote, plain, asked)
         except Exception as error:
             failed.append(error)  # the engine would only say that there was one
             raise
@@ -203,27 +211,34 @@ def _copied(con: Backend, remote: Any, plain: Table, asked: DatabaseTable, place
         con.con.unregister("arriving")
         return con.table(place.name)
     except Exception as error:
-        what = failed[0] if failed else error
-        hint = "; grant SELECT on it" if "permission denied" in str(what).lower() else ""
-        raise EvaluationError(f"{place.field}: {asked.name!r} can't be read: {_words(what)}{hint}") from error
+        raise unread(failed[0] if failed else error, asked, place) from error
 
 
-def _batches(remote: Any, plain: Table, asked: DatabaseTable) -> Iterator[Any]:
+def unread(error: Exception, asked: DatabaseTable, place: Place) -> EvaluationError:
+    """What is told of a driver's error; Unreachable but where a right is missing."""
+    denied = "permission denied" in str(error).lower()
+    told = f"{place.field}: {asked.name!r} can't be read: {_words(error)}"
+    return EvaluationError(f"{told}; grant SELECT on it") if denied else Unreachable(told)
+
+
+def batches(remote: Any, plain: Table, asked: DatabaseTable, chunk: int = CHUNK) -> Iterator[Any]:
+    """Record batches of up to `chunk` rows, of one statement: what others write meanwhile is not among them. Raises
+    whatever the driver does."""
     if asked.kind != "postgres":
-        yield from remote.to_pyarrow_batches(plain, chunk_size=CHUNK)
+        yield from remote.to_pyarrow_batches(plain, chunk_size=chunk)
         return
     # Its driver would else hold all rows before the first is handed out.
     kind = plain.schema().as_struct().to_pyarrow()
     with remote.con.transaction(), remote.con.cursor(name="rows") as cursor:
         cursor.execute(remote.compile(plain))
-        while rows := cursor.fetchmany(CHUNK):
+        while rows := cursor.fetchmany(chunk):
             yield pyarrow.RecordBatch.from_struct_array(pyarrow.array(map(tuple, rows), kind))
 
 
 def _words(error: Exception, environment: Mapping[str, str] = os.environ) -> str:
     """What a driver says, without a password."""
     said = first_line(error)[:500]
-    for name in (OUTCOMES.password, FEATURES.password, "PGPASSWORD"):
+    for name in (OUTCOMES.password, FEATURES.password, INPUT.password, "PGPASSWORD"):
         if secret := environment.get(name):
             said = said.replace(secret, "…")
     return said

@@ -7,8 +7,9 @@ from pathlib import Path
 CGROUP = Path("/sys/fs/cgroup")
 
 WITHOUT_LIMIT = 8
-"""Cores that a server takes at most where its pod names no CPU limit: it shares the node with others, and libraries
-take as many threads for each of as many predictions at a time, 4,096 of them on a node of 64 cores."""
+"""Cores that a server, or a pod of a batch, takes at most where its pod names no CPU limit: it shares the node with
+others, and libraries take as many threads for each of as many predictions at a time, 4,096 of them on a node of 64
+cores."""
 
 
 def limit(cgroup: Path = CGROUP, most: int | None = None) -> int:

@@ -89,6 +89,10 @@ CASES: dict[str, tuple[Object, tuple[Rule, ...], str]] = {
         batch(credentialsSecret={"name": "store"}), (("", "secrets", "get", "store"),),
         "may not get Secret store in namespace",
     ),
+    "the login of a batch's table": (
+        batch(input={"table": {"url": "postgres://db/crm", "name": "x", "credentialsSecret": {"name": "crm"}}}),
+        (("", "secrets", "get", "crm"),), "may not get Secret crm in namespace",
+    ),
     "the credentials of a batch's model": (
         batch(CREDENTIALS), (("", "secrets", "get", "store"),), "may not get Secret store in namespace",
     ),

@@ -27,6 +27,8 @@ LAKE: dict[str, Any] = {
     "input": {"uri": "s3://lake/churn/"}, "output": {"uri": "s3://lake/scored/"}, "keys": ["customer"],
 }  # fmt: skip
 
+TABLE = {"url": "postgres://db.example.com:5432/crm", "name": "customers"}
+
 
 def spec_of(**given: Any) -> dict[str, Any]:
     return {name: each for name, each in ({"model": {"uri": S3}} | LAKE | given).items() if each is not None}
@@ -34,6 +36,10 @@ def spec_of(**given: Any) -> dict[str, Any]:
 
 def template(**pod: Any) -> dict[str, Any]:
     return spec_of(template={"spec": pod})
+
+
+def table(**given: Any) -> dict[str, Any]:
+    return spec_of(input={"table": TABLE | given})
 
 
 def score(**given: Any) -> dict[str, Any]:
@@ -64,6 +70,22 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "an output among the rows": (spec_of(output={"uri": "s3://lake/churn/out/"}), "it lies in spec.input.uri"),
     "a long name": (spec_of(columns={"n" * 257: "a"}), "write names of at most 256 characters"),
     "another format": (spec_of(input={"uri": "s3://lake/a.json", "format": "json"}), "write parquet or csv"),
+    "neither files nor a table": (spec_of(input={}), "write uri (files) or table (of a database), one of them"),
+    "both": (spec_of(input={"uri": "s3://lake/in/", "table": TABLE}), "write uri (files) or table (of a database)"),
+    "the format of a table": (spec_of(input={"table": TABLE, "format": "csv"}), "a table has none"),
+    "a database in a file": (table(url="duckdb:///input/lake.duckdb"), "start it with postgres://, snowflake://"),
+    "a password in an address": (table(url="postgres://me:secret@db/crm"), "leave the password out"),
+    "the operator's own keys for a database": (
+        table(credentialsSecret={"name": "modelward-operator-keys"}), "the operator's own keys open no database",
+    ),
+    "a container of the name of the one that reads": (
+        table() | {"template": {"spec": {"initContainers": [{"name": "table", "image": "own:1"}]}}},
+        "table is the operator's own where rows are of a table",
+    ),
+    "a login of a store for a table and a claim": (
+        table() | {"output": {"uri": "pvc://lake/out/"}, "credentialsSecret": {"name": "store"}},
+        "spec.credentialsSecret: only s3:// reads credentials",
+    ),
     "no keys": (spec_of(keys=[]), "spec.keys"),
     "a share of more than all": (spec_of(maxRejectedShare="101%"), "write a percentage from 0% to 100%"),
     "a share without its sign": (spec_of(maxRejectedShare="0.5"), "write a percentage from 0% to 100%"),
@@ -138,6 +160,11 @@ GOOD: dict[str, dict[str, Any]] = {
     "the example": yaml.safe_load((REPOSITORY / "examples/batch-churn.yaml").read_text())["spec"],
     "a folder beside the rows": spec_of(output={"uri": "s3://lake/churn-scored/"}),
     "a ModelDeployment": spec_of(model={"modelDeployment": "churn"}),
+    "a table": table(schema="sales", credentialsSecret={"name": "crm-login"}) | {"credentialsSecret": {"name": "lake"}},
+    "the example of a table": yaml.safe_load((REPOSITORY / "examples/batch-table.yaml").read_text())["spec"],
+    "an own container of that name beside files": template(
+        initContainers=[{"name": "table", "image": "own:1", "restartPolicy": "Always"}]
+    ),
     "an alias": spec_of(model={"uri": "models:/churn@champion", "registry": "mlflow"}),
     "everything": spec_of(
         model={"uri": S3, "format": "onnx", "digest": "sha256:" + "a" * 64, "credentialsSecret": {"name": "models"}},

@@ -95,7 +95,7 @@ def metric_of(model: Model, port: int, metric: str) -> float:
     for pod in model.pods():
         proxy = f"/api/v1/namespaces/{model.namespace}/pods/{pod['metadata']['name']}:{port}/proxy/metrics"
         lines = kubectl("get", "--raw", proxy).splitlines()
-        total += sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{metric}{{"))
+        total += sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{metric}{{", f"{metric} ")))
     return total
 
 
@@ -162,8 +162,8 @@ def test_two_mlservers_are_rolled_out_by_evidence_and_one_of_other_columns_comes
 
 
 def test_a_tap_before_an_mlserver_tells_the_monitor_what_it_is_asked_and_compares_answers(model: Model) -> None:
-    """Rows reach the monitor, the server's own metrics are at their other port, and a shadow that answers otherwise is
-    told by its answers alone: nothing fails."""
+    """Rows reach the monitor by both protocols, the server's own metrics are at their other port, and a shadow that
+    answers otherwise is told by its answers alone: nothing fails."""
     served = Served(model, "mlserver")
     gates = {"disagreement": {"max": "5%"}, "minSamples": 50}
     more: dict[str, Any] = {
@@ -174,6 +174,9 @@ def test_a_tap_before_an_mlserver_tells_the_monitor_what_it_is_asked_and_compare
     first = served.settles()["status"]["stable"]
     assert served.score() == pytest.approx(4.0)
     assert metric_of(model, 8083, "model_infer_request_success_total") >= 1
+    until(lambda: learned(model) == 1, "the row that was asked by REST is the monitor's", DEADLINE)
+    assert served.score_by_grpc() == pytest.approx(4.0)
+    until(lambda: learned(model) == 2, "the row that was asked by gRPC is, too", DEADLINE)
     pod, *_ = model.pods()
     names = [each["name"] for each in pod["spec"]["initContainers"]]
     assert names == ["download", "monitor", "modelward-tap"]
@@ -187,6 +190,11 @@ def test_a_tap_before_an_mlserver_tells_the_monitor_what_it_is_asked_and_compare
     assert "disagreement" in model.condition("Ready")["message"]
     assert model.stable() == first["revision"]
     assert served.score() == pytest.approx(4.0)
+
+
+def learned(model: Model) -> float:
+    """Rows that the monitors of its pods hold, from which they are to learn."""
+    return metric_of(model, 8081, "modelward_monitor_learning_rows")
 
 
 def captured(model: Model) -> float:

@@ -4,10 +4,10 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge
 
-REASONS: Final = ("unreadable", "too_large", "busy", "unfinished", "other_model")
+REASONS: Final = ("unreadable", "too_large", "busy", "unfinished", "other_model", "other_method")
 """Why an answered request was passed on and not captured: its tensors, or those of its answer, can't be read; one of
 both is larger than what is kept; too much is kept already; it or its answer broke off; it was of another model of the
-same server."""
+same server, or of a gRPC method that may predict and is not known here."""
 
 CAPTURED: Final = Counter("modelward_tap_captured_requests", "Answered requests whose tensors were read.")
 SKIPPED: Final = Counter(

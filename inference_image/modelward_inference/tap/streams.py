@@ -1,11 +1,13 @@
 """Looks at the bytes of one gRPC connection as they pass, and tells calls of inference with their answers.
 
 As watch.py does for HTTP/1: nothing is delayed or changed, and what is not understood makes the watch blind, while the
-connection goes on. Looked at is `ModelInfer` of the Open Inference Protocol alone: of other calls, whatever they are
-and however long they stream, only the fields are read over, since those of later calls refer to them.
+connection goes on. Looked at is `ModelInfer` of the Open Inference Protocol alone: other calls that may predict
+are counted, and of all others, whatever they are and however long they stream, only the fields are read over, since
+those of later calls refer to them.
 """
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +23,12 @@ from modelward_inference.tap.spans import TRACED, Spans
 log = logging.getLogger(__name__)
 
 INFER: Final = b"/inference.GRPCInferenceService/ModelInfer"
+
+NO_INFERENCE: Final = re.compile(
+    rb"/grpc\.[^/]*/.*|/inference\.GRPCInferenceService/(?!Model(Stream)?Infer$).*"
+    rb"|/tensorflow\.serving\.(ModelService/.*|PredictionService/GetModelMetadata)"
+)
+"""Methods that answer no prediction: health, reflection, what a server says of itself. Others may, whoever has them."""
 
 AT_ONCE: Final = 1024
 """Calls of one connection that are followed; the others are passed on, and counted as busy. Servers allow some 100."""
@@ -107,8 +115,11 @@ class Streams:
         # No number comes twice (RFC 9113, 5.1.1): the answer to the first would be taken for one to the second.
         if call is None and stream > self._newest:
             self._newest = stream
-            if headers.pop(PATH, b"") == INFER:
+            path = headers.pop(PATH, b"")
+            if path == INFER:
                 call = self._begun(stream, headers)
+            elif self._wanted() and not NO_INFERENCE.fullmatch(path):
+                metrics.SKIPPED.labels("other_method").inc()
         if call is not None and last:
             self._came(call)
 

@@ -5,6 +5,7 @@ tests/unit/api/test_batchinference_types.py holds these types and crds/batchinfe
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,12 @@ KIND: Final = "BatchInference"
 
 LONGEST_REQUEST: Final = 256
 """Characters of the annotation that count, since status repeats it."""
+
+READ: Final = "table"
+"""The container that reads a table, where rows are of one."""
+
+_TABLES: Final = re.compile(r"(postgres|postgresql|snowflake|bigquery|trino)://[^\s\x00-\x1f\x7f#]+")
+_LOGIN_IN_URL: Final = re.compile(r"[a-z]+://[^/@]*:[^/@]*@")
 
 MOST_TOLD: Final = 100_000
 """Bytes of what a pod is told of names: a variable of Linux has 128 KiB at most."""
@@ -52,11 +59,29 @@ class BatchModel:
 
 
 @dataclass(frozen=True)
-class Input:
-    """A file, or a folder of them. `format`: parquet or csv, None: by their endings."""
+class InputTable:
+    """A table or view of a database. `url`: as postgres://host:5432/database, without a password; `schema`: where it is
+    not the connection's own; `credentials_secret`: with the login, in INPUT_TABLE_USER and INPUT_TABLE_PASSWORD."""
 
-    uri: str
+    url: str
+    name: str
+    schema: str | None = None
+    credentials_secret: SecretReference | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """`uri`: a file, or a folder of them, or `table`: exactly one of them is set. `format`: of files: parquet or csv,
+    None: by their endings."""
+
+    uri: str | None = None
     format: str | None = None
+    table: InputTable | None = None
+
+    @property
+    def claim(self) -> str | None:
+        """The PersistentVolumeClaim that it is in."""
+        return None if self.uri is None else claim_of(self.uri)
 
 
 @dataclass(frozen=True)
@@ -176,7 +201,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
     secret, schedule, resources = raw.get("credentialsSecret"), raw.get("schedule"), raw.get("resources") or {}
     spec = Spec(
         model=_model(raw["model"]),
-        input=Input(str(raw["input"]["uri"]), raw["input"].get("format")),
+        input=_input(raw["input"]),
         output=Output(str(raw["output"]["uri"])),
         keys=tuple(map(str, raw["keys"])),
         columns={str(name): str(column) for name, column in (raw.get("columns") or {}).items()},
@@ -194,6 +219,7 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
         drift=_drift(raw.get("drift") or {}),
     )
     _check_paths(spec)
+    _check_table(spec)
     written = claim_of(spec.output.uri)
     problem = problem_of(spec.template, "spec.template", claims=(written,) if written else (), main=SCORE)
     if (
@@ -213,21 +239,56 @@ def _spec(raw: Mapping[str, Any]) -> Spec:
 def _check_paths(spec: Spec) -> None:
     """As the CRD: a path below a mount must not lead out of it. Raises InvalidObjectError."""
     for field_name, uri in (("spec.input.uri", spec.input.uri), ("spec.output.uri", spec.output.uri)):
+        if uri is None:
+            continue
         if ".." in uri.split("/") or not uri.startswith(("s3://", "pvc://")):
             raise InvalidObjectError(f"{field_name}: write s3://bucket/path or pvc://claim/path, without '..'")
     if not spec.output.uri.endswith("/"):
         raise InvalidObjectError("spec.output.uri: it names a folder; write a / at its end")
-    if spec.output.uri.startswith(f"{spec.input.uri.rstrip('/')}/"):
+    if spec.input.uri is not None and spec.output.uri.startswith(f"{spec.input.uri.rstrip('/')}/"):
         raise InvalidObjectError(
             "spec.output.uri: it lies in spec.input.uri, so the next run would take this one's predictions for rows; "
             "name another folder"
         )
-    told = json.dumps([spec.keys, spec.columns, spec.input.uri, spec.output.uri]).replace("$", "$$")
+    table = spec.input.table
+    source = spec.input.uri if table is None else [table.url, table.name, table.schema]
+    told = json.dumps([spec.keys, spec.columns, source, spec.output.uri]).replace("$", "$$")
     if len(told) > MOST_TOLD:
         raise InvalidObjectError(
             f"spec.columns: names of {len(told)} bytes are more than a pod can be told ({MOST_TOLD}); give columns of "
             "the input the names that the model knows, and leave these out"
         )
+
+
+def _check_table(spec: Spec) -> None:
+    """As the CRD. Raises InvalidObjectError."""
+    table = spec.input.table
+    if table is None:
+        return
+    if not _TABLES.fullmatch(table.url) or _LOGIN_IN_URL.match(table.url):
+        raise InvalidObjectError(
+            "spec.input.table.url: write postgres://, snowflake://, bigquery:// or trino:// and where the database is, "
+            "without a password"
+        )
+    if spec.input.format is not None:
+        raise InvalidObjectError("spec.input.format: it is of files, and a table has none; leave it out")
+    if READ in {str(each["name"]) for each in (spec.template.get("spec") or {}).get("initContainers") or ()}:
+        raise InvalidObjectError(
+            f"spec.template.spec.initContainers: {READ} is the operator's own where rows are of a table; give yours "
+            "another name"
+        )
+
+
+def _input(raw: Mapping[str, Any]) -> Input:
+    uri, table = raw.get("uri"), raw.get("table")
+    if (uri is None) is (table is None):
+        raise ValueError("exactly one of spec.input.uri and spec.input.table has to be there")
+    if table is None:
+        return Input(str(uri), raw.get("format"))
+    secret = table.get("credentialsSecret")
+    login = None if secret is None else SecretReference(str(secret["name"]))
+    found = InputTable(str(table["url"]), str(table["name"]), table.get("schema"), login)
+    return Input(None, raw.get("format"), found)
 
 
 def _model(raw: Mapping[str, Any]) -> BatchModel:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from modelward.api import modeldeployment, names
-from modelward.api.batchinference import BatchInference, claim_of
+from modelward.api.batchinference import READ, BatchInference, claim_of
 from modelward.api.modeldeployment import Model, Resources
 from modelward.api.pod_template import SCORE
 from modelward.batches.drift import DriftAsked
@@ -34,8 +34,18 @@ COMMAND: Final = ("/opt/venv/bin/python3", "-m", "modelward_batch")
 INCURABLE: Final = 3
 """The exit code of a pod that can't be helped by another one."""
 
-INPUT_MOUNT, OUTPUT_MOUNT = "/input", "/output"
-_INPUT, _OUTPUT = "modelward-input", "modelward-output"
+READ_COMMAND: Final = ("/opt/venv/bin/python3", "-m", "modelward_evaluate.extract")
+"""Of the evaluator's image, which alone has drivers of databases."""
+
+INPUT_MOUNT, OUTPUT_MOUNT, TABLE_MOUNT = "/input", "/output", "/etc/modelward/table"
+_INPUT, _OUTPUT, _TABLE = "modelward-input", "modelward-output", "modelward-table"
+
+TABLE_SIZE: Final = "20Gi"
+"""Of a table's rows until they are in the store: more than the reader writes (16 GiB, extract.py), so that it is the
+one to say so."""
+
+_TABLE_LOGIN: Final = ("INPUT_TABLE_USER", "INPUT_TABLE_PASSWORD")
+"""Entries of the Secret of spec.input.table. Both may be missing: databases take other proofs, too."""
 
 SCRATCH: Final = "10Gi"
 """Of files that are written before they go to the store."""
@@ -136,7 +146,8 @@ def _labels(batch: BatchInference, run: Run) -> dict[str, str]:
 
 def _without_identity(batch: BatchInference) -> str:
     sidecars = pod_template.sidecars(batch.spec.template)
-    return ",".join([MODELWARD.containers.compile, *(each for each in sidecars if each != CONTAINER)])
+    table = [READ] if batch.spec.input.table is not None else []
+    return ",".join([MODELWARD.containers.compile, *table, *(each for each in sidecars if each != CONTAINER)])
 
 
 def _pod(
@@ -153,8 +164,10 @@ def _pod(
     compiling = steps.compiling(bringing, model, platform, container, shared, bundle)
     volumes, mounts = _rows(batch)
     mounts += steps.ca_mounts(platform)
+    asked = json.dumps(_asked(batch, run, taken, drift), sort_keys=True)
+    readers = [] if spec.input.table is None else [_reader(batch, platform, container, asked, bundle)]
     settings = {
-        "MODELWARD_BATCH": json.dumps(_asked(batch, run, taken, drift), sort_keys=True),
+        "MODELWARD_BATCH": asked,
         "MODELWARD_BATCH_PODS": str(spec.parallelism),
         "ARTIFACT_DIR": steps.ARTIFACT_DIR,
         **steps.outside(platform),
@@ -175,7 +188,7 @@ def _pod(
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "securityContext": {**common.POD_SECURITY_CONTEXT, **(WRITERS if claim_of(spec.output.uri) else {})},
-        "initContainers": [download, compiling],
+        "initContainers": [download, compiling, *readers],
         "containers": [score],
         "volumes": [
             *steps.volumes(model, platform), steps.folder(steps.tmp(CONTAINER)["name"], SCRATCH), *volumes,
@@ -190,12 +203,9 @@ def _pod(
 def _asked(batch: BatchInference, run: Run, taken: RunModel, drift: DriftAsked | None) -> dict[str, Any]:
     """What the pods are told, beside their number."""
     spec, used = batch.spec, taken.used
-    source = {"uri": _inside(spec.input.uri, INPUT_MOUNT)} | (
-        {"format": spec.input.format} if spec.input.format else {}
-    )
     asked: dict[str, Any] = {
         "run": run.name,
-        "input": source,
+        "input": _source(batch),
         "output": {"uri": _inside(spec.output.uri, OUTPUT_MOUNT)},
         "keys": list(spec.keys),
         "maxRejectedShare": share(spec.max_rejected_share),
@@ -209,6 +219,43 @@ def _asked(batch: BatchInference, run: Run, taken: RunModel, drift: DriftAsked |
     return asked | ({"columns": dict(spec.columns)} if spec.columns else {})
 
 
+def _source(batch: BatchInference) -> dict[str, Any]:
+    source, table = batch.spec.input, batch.spec.input.table
+    if table is not None:
+        return {"table": {"url": table.url, "name": table.name} | ({"schema": table.schema} if table.schema else {})}
+    assert source.uri is not None, "an input is files or a table"
+    return {"uri": _inside(source.uri, INPUT_MOUNT)} | ({"format": source.format} if source.format else {})
+
+
+def _reader(
+    batch: BatchInference, platform: Platform, container: Mapping[str, Any], asked: str, bundle: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The step that reads a table into a folder of the pod, by the names of the columns that the model takes."""
+    table = batch.spec.input.table
+    assert table is not None
+    login = []
+    if table.credentials_secret is not None:
+        name = table.credentials_secret.name
+        login = [
+            {"name": each, "valueFrom": {"secretKeyRef": {"name": name, "key": each, "optional": True}}}
+            for each in _TABLE_LOGIN
+        ]
+    settings = {
+        "MODELWARD_BATCH": asked, "BUNDLE_DIR": BUNDLE_DIR, "TABLE_DIR": TABLE_MOUNT, **steps.outside(platform),
+    }  # fmt: skip
+    return {
+        **container,
+        "name": READ,
+        "image": platform.evaluate_image,
+        "command": list(READ_COMMAND),
+        "env": [*common.environment(settings), *login],
+        "volumeMounts": [
+            {**bundle, "readOnly": True}, steps.tmp(READ), {"name": _TABLE, "mountPath": TABLE_MOUNT},
+            *steps.ca_mounts(platform),
+        ],
+    }  # fmt: skip
+
+
 def _inside(uri: str, mount: str) -> str:
     """The address inside the pod."""
     if claim_of(uri) is None:
@@ -217,10 +264,13 @@ def _inside(uri: str, mount: str) -> str:
 
 
 def _rows(batch: BatchInference) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Volumes and mounts of claims with rows and answers."""
+    """Volumes of rows and answers, and where what scores has them."""
     volumes: list[dict[str, Any]] = []
     mounts: list[dict[str, Any]] = []
-    source, target = claim_of(batch.spec.input.uri), claim_of(batch.spec.output.uri)
+    source, target = batch.spec.input.claim, claim_of(batch.spec.output.uri)
+    if batch.spec.input.table is not None:
+        volumes += [steps.folder(_TABLE, TABLE_SIZE), steps.folder(steps.tmp(READ)["name"], steps.SCRATCH)]
+        mounts.append({"name": _TABLE, "mountPath": TABLE_MOUNT, "readOnly": True})
     if source is not None:
         volumes.append({"name": _INPUT, "persistentVolumeClaim": {"claimName": source, "readOnly": True}})
         mounts.append({"name": _INPUT, "mountPath": INPUT_MOUNT, "readOnly": True})

@@ -7,6 +7,7 @@ written last. A pod that has ended well counts once, whatever pods before it had
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from modelward.api.batchinference import READ
 from modelward.batches.drift import entry_of as drift_of
 from modelward.batches.job_manifest import CONTAINER, INCURABLE
 from modelward.batches.message import LONGEST, Told, told
@@ -32,7 +33,7 @@ CURES: Final = Cures(
     config="Create what is missing (the Secret of spec.credentialsSecret with AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY, for example), or correct spec",
     rejected="Change the policy or quota of the namespace, or what spec asks for",
-    besides={CONTAINER: "scoring"},
+    besides={CONTAINER: "scoring", READ: "reading the table"},
 )
 
 INDEX: Final = "batch.kubernetes.io/job-completion-index"

@@ -34,6 +34,8 @@ SPEC: dict[str, Any] = {
     "keys": ["customer"],
 }  # fmt: skip
 
+TABLE = {"url": "postgres://db.example.com/crm", "name": "customers"}
+
 
 def test_spec_and_types_agree() -> None:
     assert check(SCHEMA["spec"], Spec, "spec") >= 30
@@ -104,6 +106,16 @@ def test_what_is_stored_is_read() -> None:
         ({"input": {"uri": "pvc://lake/../other"}}, "without '..'"),
         ({"output": {"uri": "s3://lake/scored"}}, "write a / at its end"),
         ({"output": {"uri": "s3://lake/churn/out/"}}, "it lies in spec.input.uri"),
+        ({"input": {}}, "install the CRD and the operator of the same version"),
+        ({"input": {"uri": "s3://lake/a", "table": TABLE}}, "install the CRD and the operator of the same version"),
+        ({"input": {"table": TABLE | {"url": "file:///etc/passwd"}}}, "spec.input.table.url: write postgres://"),
+        ({"input": {"table": TABLE | {"url": "duckdb:///input/x"}}}, "spec.input.table.url: write postgres://"),
+        ({"input": {"table": TABLE | {"url": "postgres://u:p@h/d"}}}, "without a password"),
+        ({"input": {"table": TABLE, "format": "csv"}}, "spec.input.format: it is of files"),
+        (
+            {"input": {"table": TABLE}, "template": {"spec": {"initContainers": [{"name": "table", "image": "o:1"}]}}},
+            "table is the operator's own where rows are of a table",
+        ),
         ({"columns": {f"c{n}": "é" * 200 for n in range(100)}}, "more than a pod can be told"),
         ({"template": {"spec": {"hostNetwork": True}}}, "spec.template.spec.hostNetwork"),
         ({"template": {"spec": {"containers": [{"name": "score", "image": "own:1"}]}}}, "is a ModelDeployment's"),

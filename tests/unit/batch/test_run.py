@@ -25,6 +25,7 @@ from modelward_batch.layout import Feature, Filled, Layout
 from modelward_batch.plan import Unit
 from modelward_batch.planning import Sizes
 from modelward_batch.run import Loaded
+from modelward_batch.values import kind_of
 from modelward_inference.artifact.bundle import Tensor
 from unit.inference.models import TEXTS, case, customers
 
@@ -306,6 +307,10 @@ TROUBLE: dict[str, tuple[Callable[[World], None], str]] = {
         lambda world: customers_with_ids().assign(age="old").to_csv(world.input / "b.csv", index=False),
         "b.csv: the column 'age' holds none of the FP64 that the model takes, but 'old'",
     ),
+    "a key of another type": (
+        lambda world: broken(world, id=range(len(customers_with_ids()))),
+        "b.parquet has the key 'id' as whole numbers, and a.parquet as texts; write all files with one type",
+    ),
     "no Parquet": (lambda world: (world.input / "b.parquet").write_text("PAR1"), "b.parquet: it can't be read"),
     "an empty file": (lambda world: (world.input / "b.parquet").write_text(""), "b.parquet is an empty file"),
     "another ending": (lambda world: (world.input / "b.xlsx").write_text("x"), "b.xlsx is neither .parquet nor"),
@@ -504,6 +509,20 @@ def test_a_run_that_can_not_get_well_ends_at_once(tmp_path: Path) -> None:
     with pytest.raises(Incurable, match="refuses 30 of 90 rows"):
         world.run()
     assert len(world.parts()) == 1
+
+
+def test_keys_are_alike_where_a_file_has_none(bundles: Bundles, tmp_path: Path) -> None:
+    """And a key that is there twice is two rows."""
+    assert kind_of(pa.int32()) == kind_of(pa.dictionary(pa.int8(), pa.uint64())) == kind_of(pa.int64())
+    world, frame = World(tmp_path, bundles(BY_NAME)), customers_with_ids()
+    ids = pa.array(range(len(frame)))
+    for name, keys in (("a", ids), ("b", ids), ("c", pa.nulls(len(frame)))):
+        made = table(frame.drop(columns="id")).append_column("id", keys)
+        pq.write_table(made, world.input / f"{name}.parquet")
+    world.run()
+    found = world.answers()["id"].to_pylist()
+    assert sorted(each for each in found if each is not None) == sorted(2 * list(range(len(frame))))
+    assert found.count(None) == len(frame)
 
 
 @pytest.mark.parametrize(("asked", "words"), [

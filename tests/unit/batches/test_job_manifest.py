@@ -236,3 +236,43 @@ def test_what_the_installation_decides(settings: dict[str, Any], name: str, valu
     assert variables(body)[name] == value
     if name == "CA_BUNDLE":
         assert "/etc/modelward/ca" in {each["mountPath"] for each in container(body, "score")["volumeMounts"]}
+
+
+TABLE = {"url": "postgres://db.example.com/crm", "name": "customers", "credentialsSecret": {"name": "crm"}}
+READING = replace(PLATFORM, evaluate_image="evaluate:1", ca_config_map="authorities")
+
+
+def test_a_table_is_read_by_a_step_that_has_its_login_and_nothing_of_the_store() -> None:
+    given = batch(input={"table": TABLE}, credentialsSecret={"name": "lake"})
+    body = made(given, platform=READING)
+    assert [each["name"] for each in pod_of(body)["initContainers"]] == ["download", "compile", "table"]
+    reader, scorer = container(body, "table"), container(body, "score")
+    assert reader["image"] == "evaluate:1"
+    assert reader["command"] == ["/opt/venv/bin/python3", "-m", "modelward_evaluate.extract"]
+    secrets = {each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in reader["env"] if "valueFrom" in each}
+    assert secrets == {"INPUT_TABLE_USER": "crm", "INPUT_TABLE_PASSWORD": "crm"}
+    assert not any("TABLE_" in each["name"] and "valueFrom" in each for each in scorer["env"])
+    assert {each["valueFrom"]["secretKeyRef"]["name"] for each in scorer["env"] if "valueFrom" in each} == {"lake"}
+    source = {"table": {"url": TABLE["url"], "name": "customers"}}
+    assert asked(body)["input"] == source
+    assert json.loads(variables(body, "table")["MODELWARD_BATCH"])["input"] == source
+    assert variables(body, "table")["CA_BUNDLE"] == "/etc/modelward/ca/ca.crt"
+    skipped = body["spec"]["template"]["metadata"]["annotations"]["eks.amazonaws.com/skip-containers"]
+    assert skipped == "compile,table", "the identity of the account is for what reads the store"
+
+
+def test_a_tables_rows_and_the_bundle_are_read_alone_by_who_does_not_write_them() -> None:
+    body = made(batch(input={"table": TABLE | {"schema": "sales"}}), platform=READING)
+    assert asked(body)["input"]["table"]["schema"] == "sales"
+    mounts = {
+        name: {each["name"]: each.get("readOnly", False) for each in container(body, name)["volumeMounts"]}
+        for name in ("table", "score")
+    }
+    assert (mounts["table"]["bundle"], mounts["table"]["modelward-table"]) == (True, False)
+    assert mounts["score"]["modelward-table"] is True
+    volumes = {each["name"] for each in pod_of(body)["volumes"]}
+    for name in ("table", "score"):
+        assert volumes >= mounts[name].keys()
+    guards = container(made(), "score")["securityContext"]
+    assert container(body, "table")["securityContext"] == guards
+    assert "table" not in [each["name"] for each in pod_of(made(platform=READING))["initContainers"]]

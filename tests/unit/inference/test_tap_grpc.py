@@ -24,7 +24,7 @@ from modelward_inference.tap.reading import Answered, read
 from modelward_inference.tap.run import GrpcTap
 from modelward_inference.tap.settings import Settings
 from modelward_inference.tap.spans import Spans
-from modelward_inference.tap.streams import AT_ONCE, Streams
+from modelward_inference.tap.streams import AT_ONCE, NO_INFERENCE, Streams
 from modelward_inference.telemetry.samples import Samples
 from modelward_inference.telemetry.tracing import Tracing
 from modelward_telemetry.spans import Span
@@ -33,7 +33,7 @@ from modelward_telemetry.tracer import Tracer
 from .test_tap_pipe import DEADLINE, skipped, until
 
 MOST = 4096
-SERVICE = "inference.GRPCInferenceService"
+SERVICE, TENSORFLOW = "inference.GRPCInferenceService", "tensorflow.serving.PredictionService"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 PARENT = f"00-{TRACE}-{SPAN}-01"
 
@@ -84,6 +84,8 @@ class World:
             "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self._stream),
         }
         self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, methods),))
+        others = {each: grpc.unary_unary_rpc_method_handler(self._echo) for each in ("Predict", "GetModelMetadata")}
+        self.server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(TENSORFLOW, others),))
         behind = self.server.add_insecure_port("127.0.0.1:0")
         await self.server.start()
         settings = Settings("fraud", "fraud-1", grpc=1, grpc_server=behind)
@@ -129,6 +131,10 @@ class World:
         else:
             output.contents.fp64_contents.extend(sums.tolist())
         return made.SerializeToString()
+
+    async def _echo(self, body: bytes, context: Any) -> bytes:
+        context.set_trailing_metadata((("x-odd", "yes"),))
+        return body
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
         async for each in requests:
@@ -239,6 +245,37 @@ async def test_streams_and_methods_that_nobody_knows_are_passed_on(world: World)
     assert await world.infer(1, 2, headers={"x-request-id": "q"}) == [3]
     await until(lambda: world.seen)
     assert (len(world.seen), len(await world.sampled(1))) == (1, 1)
+
+
+async def test_a_prediction_by_a_method_that_is_not_known_passes_to_the_byte_and_is_counted(world: World) -> None:
+    """As TensorFlow Serving's own; the server here is a stand-in that answers what it is sent. Questions about the
+    server are none."""
+    sent, before = bytes(range(256)) * 50, skipped("other_method")
+    for method, counted in (("Predict", 1.0), ("GetModelMetadata", 1.0), ("Predict", 2.0)):
+        call = world.channel.unary_unary(f"/{TENSORFLOW}/{method}")(sent)
+        async with asyncio.timeout(DEADLINE):
+            assert await call == sent
+            assert dict(await call.trailing_metadata())["x-odd"] == "yes"
+        assert skipped("other_method") - before == counted
+    assert world.seen == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/grpc.health.v1.Health/Check", b"/inference.GRPCInferenceService/ModelReady",
+        b"/inference.GRPCInferenceService/ModelMetadata", b"/tensorflow.serving.ModelService/GetModelStatus",
+    ],
+)  # fmt: skip
+def test_questions_about_a_server_are_no_predictions(path: bytes) -> None:
+    assert NO_INFERENCE.fullmatch(path)
+
+
+@pytest.mark.parametrize(
+    "path", [b"/inference.GRPCInferenceService/ModelStreamInfer", b"/grpcx.Own/Score", b"/a.B/ModelReady", b""]
+)
+def test_what_may_be_a_prediction_is_taken_for_one(path: bytes) -> None:
+    assert not NO_INFERENCE.fullmatch(path)
 
 
 def _twice() -> bytes:

@@ -50,6 +50,12 @@ LONGEST: Final = 500
 
 CONFLICT: Final = 409
 
+NO_READER: Final = Problem(
+    "NoEvaluator",
+    "This installation has no image that reads tables; its administrator has to name one in MODELWARD_EVALUATE_IMAGE, "
+    "or rows be exported to files (spec.input.uri)",
+)
+
 
 def waiting_for(cache: Cache, body: Object) -> Iterator[Key]:
     """The BatchInferences whose next run a ModelDeployment may be all that is missing for."""
@@ -146,6 +152,8 @@ class BatchReconciler:
         self, batch: BatchInference, run: Run, now: float
     ) -> tuple[RunFacts | None, Problem | None, float | None]:
         """The run that goes on now, or why it can't begin, and seconds until that is tried again."""
+        if batch.spec.input.table is not None and not self._platform.evaluate_image:
+            return None, NO_READER, TRY_AGAIN
         taken = model_of(batch, self._cache, self._about, now)
         if isinstance(taken, Problem):
             return None, taken, ASK_REGISTRY_AGAIN if taken.reason == WAITING else TRY_AGAIN
