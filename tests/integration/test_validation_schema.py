@@ -1,5 +1,6 @@
 """The schema that a pipeline makes of a champion's reference is read, and held against data, by a real pandera."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 
 from foreign import environment
 from modelward_drift.building.builder import profile_of
+from modelward_drift.profiles.profile import Kind
 
 TESTS = Path(__file__).parents[1]
 STEPS = TESTS.parent / "examples/pipelines/steps"
@@ -33,7 +35,7 @@ def rows() -> pd.DataFrame:
 
 def test_pandera_finds_each_fault_by_the_schema_of_a_reference(tmp_path: Path) -> None:
     data = rows()
-    kinds = {"amount": "numeric", "age": "numeric", "city": "categorical", "user": "categorical", "member": "boolean"}
+    kinds: dict[str, Kind] = {"amount": "numeric", "age": "numeric", "city": "categorical", "user": "categorical", "member": "boolean"}
     profiles = [profile_of(name, kind, data[name].to_numpy(), levels=10) for name, kind in kinds.items()]
     (tmp_path / "schema.yaml").write_text(yaml.safe_dump(made(profiles)))
     changed: dict[str, Any] = {
@@ -65,9 +67,7 @@ def made(profiles: list[Any]) -> dict[str, Any]:
     """By the step, which finds the others beside it as in a pipeline."""
     sys.path.insert(0, str(STEPS))
     try:
-        import schema
-
-        return dict(schema.document(profiles))
+        return dict(importlib.import_module("schema").document(profiles))
     finally:
         sys.path.remove(str(STEPS))
         for name in ("schema", "validate", "table"):

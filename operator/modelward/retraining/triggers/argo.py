@@ -7,7 +7,7 @@ https://argo-workflows.readthedocs.io/en/latest/fields/
 
 import math
 from collections.abc import Awaitable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from modelward.api.owners import owner_reference
 from modelward.api.triggers import ArgoWorkflow
@@ -31,6 +31,8 @@ CONFLICT: Final = 409
 
 TOLD_NODES: Final = 3
 """Failed steps that are told of."""
+
+AnswerT = TypeVar("AnswerT")
 
 _FAILED = frozenset({"Failed", "Error"})
 
@@ -91,7 +93,7 @@ class ArgoTrigger(PipelineTrigger):
         return await _allowed(order, self._api.get(WORKFLOWS, order.policy.namespace, order.run.name))
 
 
-async def _allowed(order: Order, asked: Awaitable[Any]) -> Any:
+async def _allowed(order: Order, asked: Awaitable[AnswerT]) -> AnswerT:
     """What is asked of Workflows that are there, or may be. Raises NotNowError where the operator has no right to it:
     the rule is one that an administrator may take away, and the run is not over for that."""
     try:
