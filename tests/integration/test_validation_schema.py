@@ -35,7 +35,9 @@ def rows() -> pd.DataFrame:
 
 def test_pandera_finds_each_fault_by_the_schema_of_a_reference(tmp_path: Path) -> None:
     data = rows()
-    kinds: dict[str, Kind] = {"amount": "numeric", "age": "numeric", "city": "categorical", "user": "categorical", "member": "boolean"}
+    kinds: dict[str, Kind] = {
+        "amount": "numeric", "age": "numeric", "city": "categorical", "user": "categorical", "member": "boolean",
+    }  # fmt: skip
     profiles = [profile_of(name, kind, data[name].to_numpy(), levels=10) for name, kind in kinds.items()]
     (tmp_path / "schema.yaml").write_text(yaml.safe_dump(made(profiles)))
     changed: dict[str, Any] = {
