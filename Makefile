@@ -207,6 +207,6 @@ lock-peers: $(READY) ## pin what the peers of the benchmarks need, and the serve
 	@for peer in benchmarks/*/peers/*.in; do \
 		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --no-header --no-annotate \
 			$$peer -o $${peer%.in}.txt || exit 1; done
-	@for server in tests/*server/requirements.in integrations/*/requirements.in tests/browser/requirements.in; do \
+	@for server in tests/*server/requirements.in integrations/*/requirements.in tests/browser/requirements.in tests/panderaschema/requirements.in; do \
 		$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 			$$server -o $${server%.in}.lock || exit 1; done

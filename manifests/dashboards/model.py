@@ -1,4 +1,5 @@
-"""One model: traffic, errors and latency by revision and arm; its rollout and the evidence; drift; its monitors."""
+"""One model: traffic, errors and latency by revision and arm; its rollout and the evidence; drift; what outcomes say of
+it; its monitors."""
 
 from typing import Final
 
@@ -42,8 +43,8 @@ def build() -> dashboard.Dashboard:
         style.made(
             UID,
             "Modelward: one model",
-            "Traffic, errors and latency by revision and arm; the rollout and its evidence; drift by feature; runs and "
-            "promotions as annotations.",
+            "Traffic, errors and latency by revision and arm; the rollout and its evidence; drift by feature; what the "
+            "model is worth by outcomes; runs and promotions as annotations.",
             hours=24,
         )
         .with_variable(
@@ -62,6 +63,7 @@ def build() -> dashboard.Dashboard:
         ("Traffic, errors and latency", _traffic()),
         ("Rollout and evidence", _rollout()),
         ("Drift", _drift()),
+        ("What it is worth by outcomes", _outcomes()),
         ("Monitors and the prediction log", _monitors()),
         ("Inside of the servers", _servers()),
     ):
@@ -294,7 +296,8 @@ def _drift() -> tuple[style.Panel, ...]:
             "Drift by feature",
             "A row a feature, a cell a time: its metric in the last window as a multiple of what it has to reach "
             "(the threshold, "
-            "or what chance alone reaches). From 1 on it drifts. A feature that is not among the worst has no cell.",
+            "or what chance alone reaches). From 1 on it drifts. A feature that is not among the worst has no cell. "
+            "Distributions: `kubectl modelward report $model -n $namespace --open`.",
             "none",
             query(
                 f"max by (feature) (max by (feature, metric) (modelward_drift{{{MODEL}}}) "
@@ -319,6 +322,65 @@ def _drift() -> tuple[style.Panel, ...]:
             height=8,
         ),
     )
+
+
+def _outcomes() -> tuple[style.Panel, ...]:
+    target = 'namespace="$namespace", model="$model"'
+    whole, by = f'{target}, segment="", part=""', "max by (policy, revision)"
+    return (
+        style.lines(
+            "Quality",
+            "Metrics of the newest cohort whose outcomes are due, of all rows, and the ends of their intervals. By "
+            "segment: `kubectl modelward quality $model -n $namespace`.",
+            "none",
+            *(
+                query(f"max by (policy, metric, revision) (modelward_{name}{{{whole}}})", f"{{{{metric}}}}{told}", ref)
+                for ref, name, told in (
+                    ("A", "quality", ""), ("B", "quality_low", ", low end"), ("C", "quality_high", ", high end"),
+                )
+            ),
+            colours={"(low|high) end$": UNKNOWN},
+            other=GOOD,
+            least=None,
+        ),
+        style.states(
+            "Rules on signals",
+            "Which kinds of a DriftPolicy's signals are beyond their bounds: its window, quality, fairness, business, "
+            "concept.",
+            query(f"max by (policy, kind) (modelward_signal_breached{{{target}}})", "{{policy}} {{kind}}"),
+            mappings=style.words({0.0: ("Kept", GOOD), 1.0: ("Broken", BAD)}),
+            width=12,
+            height=8,
+        ),
+        style.lines(
+            "Predictions with an outcome",
+            "Of that cohort. Where it is low, who has an outcome may be other than who has none.",
+            "percentunit",
+            query(f"{by} (modelward_quality_coverage_ratio{{{target}}})", "{{policy}} {{revision}}"),
+            other=SKY,
+            most=1,
+            width=8,
+        ),
+        style.lines(
+            "Rows with an outcome",
+            "Of that cohort: how many its values are of.",
+            "short",
+            query(f"{by} (modelward_quality_rows{{{target}}})", "{{policy}} {{revision}}"),
+            other=SKY,
+            width=8,
+        ),
+        style.lines(
+            "Age of the newest cohort",
+            "How long ago the last prediction was made that is in it: spec.quality.labelWindow, and the time until the "
+            "next evaluation. What grows beyond that is not evaluated any more.",
+            "s",
+            query(
+                f"time() - max by (policy) (modelward_quality_cohort_end_timestamp_seconds{{{target}}})", "{{policy}}",
+            ),
+            other=SKY,
+            width=8,
+        ),
+    )  # fmt: skip
 
 
 def _monitors() -> tuple[style.Panel, ...]:

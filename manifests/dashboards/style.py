@@ -81,20 +81,24 @@ def lines(
     colours: Mapping[str, str] | None = None,
     other: str = PURPLE,
     stacked: bool = False,
+    least: float | None = 0,
     most: float | None = None,
     width: int = 12,
     height: int = 8,
 ) -> timeseries.Panel:
-    """Values over time. `colours`: by legend, regular expressions; `other`: of what none of them matches."""
+    """Values over time. `colours`: by legend, regular expressions; `other`: of what none of them matches; `least`,
+    `most`: ends of the axis, None: as the values are."""
     made = (
         timeseries.Panel().title(title).description(description).datasource(SOURCE).unit(unit).span(width)
-        .height(height).min(0).color_scheme(fixed(other)).line_width(2).fill_opacity(25 if stacked else 0)
+        .height(height).color_scheme(fixed(other)).line_width(2).fill_opacity(25 if stacked else 0)
         .span_nulls(False).show_points(common_types.VisibilityMode.AUTO)
         .legend(common.VizLegendOptions().show_legend(True).display_mode(common_types.LegendDisplayMode.TABLE)
                 .placement(common_types.LegendPlacement.BOTTOM).calcs(["lastNotNull", "max"]))
         .tooltip(common.VizTooltipOptions().mode(common_types.TooltipDisplayMode.MULTI)
                  .sort(common_types.SortOrder.DESCENDING))
     )  # fmt: skip
+    if least is not None:
+        made = made.min(least)
     if most is not None:
         made = made.max(most)
     if stacked:

@@ -29,6 +29,7 @@ from modelward.api.traffic import Traffic
 from modelward.facts import Arm, RouteTable
 from modelward.monitoring.status import Monitored, PodMonitor
 from modelward.monitoring.windows import Window
+from modelward.quality.measured import Cohort, Kept, Measured, Value
 from modelward.retraining.conditions.status import Told
 from modelward.statusmetrics import StatusMetrics
 from modelward_drift.building.builder import profile_of
@@ -91,6 +92,11 @@ REGISTRY: Any = {
     "metadata": {"namespace": "ml", "name": "mlflow"},
     "status": {"conditions": [condition("Ready", "False")]},
 }
+
+KEPT = Kept(
+    "job", 1.0, Cohort(1.0, 0.0, 1.0, 0.95, "basis"), "message", 1.0,
+    measured=Measured(STABLE, 90, {"matured": 100, "withOutcome": 75}, {"f1": Value(0.7, 0.6, 0.8, 90)}, {}, (), ()),
+)  # fmt: skip
 
 
 class Upstream(ThreadingHTTPServer):
@@ -175,7 +181,7 @@ class World:
             of[name].labels(*labels).inc()
         statuses = StatusMetrics(
             [MODEL, BACK], [POLICY], {("ml", "fraud"): _drifting()},
-            {("ml", "watch"): [Told("fraud", "Drifted", retraining=True)]},
+            {("ml", "watch"): [Told("fraud", "Drifted", True, KEPT, {"window": True, "quality": False})]},
             {"claimed": ["theirs"]}, {"current": 2}, [REGISTRY],
         )  # fmt: skip
         self._pages["operator"].text = (generate_latest(of.registry) + generate_latest(statuses)).decode()

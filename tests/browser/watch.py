@@ -109,14 +109,14 @@ def looks(browser: Browser, address: str, pictures: Path, size: str, scheme: str
     page.screenshot(path=pictures / f"{size}-{scheme}.png", full_page=True)
     overflow = [page.evaluate("document.documentElement.scrollWidth - innerWidth")]
     contrast = [page.evaluate(CONTRAST)]
-    for summary in page.query_selector_all("summary"):
-        summary.evaluate("each => each.parentElement.open = true")
+    # All at once: between two questions the page may come anew, and what was found before is not in it any more.
+    opened = page.evaluate("[...document.querySelectorAll('details')].map(each => (each.open = true)).length")
     page.screenshot(path=pictures / f"{size}-{scheme}-open.png", full_page=True)
     overflow.append(page.evaluate("document.documentElement.scrollWidth - innerWidth"))
     contrast.append(page.evaluate(CONTRAST))
     found = {
         "size": size, "scheme": scheme, "trouble": trouble, "hosts": sorted(asked), "overflow": max(overflow),
-        "contrast": min(contrast), "cards": page.locator("details.model").count(),
+        "contrast": min(contrast), "opened": opened, "cards": page.locator("details.model").count(),
         "states": page.locator("details.model .state").all_inner_texts(),
         "background": page.evaluate("getComputedStyle(document.body).backgroundColor"),
     }  # fmt: skip

@@ -71,7 +71,7 @@ def test_each_state_is_shown_in_every_size_and_scheme(seen: dict[str, Any]) -> N
     for each in seen["sizes"]:
         where = f"{each['size']} {each['scheme']}"
         assert set(each["states"]) == set(STATES.values()), where
-        assert each["cards"] == len(STATES) + 1
+        assert each["opened"] == each["cards"] == len(STATES) + 1, "what is shut is on no picture"
         assert each["overflow"] <= 0, f"{where}: wider than the window"
         assert each["contrast"] >= LEAST_CONTRAST, where
     assert len({each["background"] for each in seen["sizes"]}) == 2, "light, and dark"

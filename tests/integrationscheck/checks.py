@@ -84,6 +84,8 @@ def everything(tally: Path) -> list[Check]:
         package("airflow", "Airflow 3"),
         Check("Prefect: drift starts a flow run in its worker", [*_PYTEST, "tests/integration/test_prefect.py"],
               "a Prefect 3 server and its worker"),
+        Check("Feast: keys, what is missing or stale, answers as of get_historical_features",
+              [*_PYTEST, "tests/integration/test_feast.py"], "Feast and its feature server"),
         Check(parity.NAME, [sys.executable, "-m", "integrationscheck.parity"]),
     ]  # fmt: skip
 

@@ -54,6 +54,12 @@ def inputs(bundle: Path) -> list[Profile]:
     return [each.profile for each in reference.features if each.side == "input"]
 
 
+def roomy(span: tuple[float, float]) -> tuple[float, float]:
+    """The range, and as much again on either side: what is beyond that has another unit."""
+    low, high = span
+    return low - (high - low), high + (high - low)
+
+
 def of_rows(data: pd.DataFrame, label: str, least: int) -> Iterator[str]:
     if len(data) < least:
         yield f"{len(data)} rows; at least {least} are wanted (--min-rows)"
@@ -84,8 +90,8 @@ def of_column(data: pd.DataFrame, profile: Profile, max_gaps: float, max_foreign
         if words := int(numbers.isna().sum()):
             yield f"{name}: {words} values are no numbers, for example {known[numbers.isna()].iloc[0]!r}"
         low, high = profile.grid.range
-        room = high - low
-        foreign = float(((numbers < low - room) | (numbers > high + room)).mean())
+        least, most = roomy(profile.grid.range)
+        foreign = float(((numbers < least) | (numbers > most)).mean())
         if foreign > max_foreign:
             yield f"{name}: {foreign:.1%} of the values are far from {low:g} to {high:g}: another unit? (--max-foreign)"
     elif profile.levels:

@@ -23,6 +23,7 @@ from modelward.lineage.facets import (
     data_sets,
     facet,
     gates,
+    looked_up,
     model_facet,
     model_set,
     plain,
@@ -240,6 +241,7 @@ def _told(
         alias=_plain(followed.get("alias")),
         digest=_plain(revision.get("digest")),
         format=_plain(revision.get("format")),
+        features=looked_up(revision.get("features")),
         **more,
     )
     run_facets: dict[str, Any] = {"modelward_model": told}

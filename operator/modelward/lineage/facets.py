@@ -16,7 +16,7 @@ from modelward.net.untrusted import bare, printable
 PRODUCER: Final = f"https://modelward.io/operator/{__version__}"
 SCHEMA: Final = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
 _FACETS: Final = "https://openlineage.io/spec/facets"
-MODEL_FACET: Final = "https://modelward.io/openlineage/1-0-0/ModelwardModelRunFacet.json"
+MODEL_FACET: Final = "https://modelward.io/openlineage/1-1-0/ModelwardModelRunFacet.json"
 """Of the own facet; the schema is docs/openlineage/ModelwardModelRunFacet.json."""
 
 WORD, SENTENCE = 300, 1000
@@ -57,6 +57,12 @@ def gates(told: Any) -> list[dict[str, str]]:
         named = {name: plain(each[name], SENTENCE) for name in ("name", "verdict", "limit", "message") if name in each}
         found.append(named)
     return found
+
+
+def looked_up(told: Any) -> dict[str, str]:
+    """The feature service of a revision, and the digest of its definitions where that is pinned, as status has them."""
+    found = told if isinstance(told, Mapping) else {}
+    return {name: plain(found[name]) for name in ("service", "digest") if found.get(name)}
 
 
 def source_code(lineage: Mapping[str, Any]) -> dict[str, Any] | None:

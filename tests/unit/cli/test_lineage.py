@@ -67,6 +67,27 @@ def test_a_version_that_a_run_reported_is_told_with_its_registry(namespace: Name
     assert (found["run"], found["registeredBy"]) == ("8888", "alice")
 
 
+def test_the_feature_service_that_features_are_looked_up_by_is_told(namespace: Namespace) -> None:
+    """The stable's by its status, the candidate's by its record, and that of what is gone by status.previous."""
+    body = deployment()
+    body["status"]["stable"]["features"] = {"service": "drivers_v2", "digest": "sha256:2"}
+    body["status"]["previous"][0]["features"] = {"service": "drivers_v1"}
+    namespace.holds("modeldeployments.modelward.io", body)
+    kept = record(B, "8", EIGHT)
+    kept["data"]["asked"] = {"features": {"service": "drivers_v3", "url": "http://feast"}}
+    namespace.holds("controllerrevisions.apps", record(A, "7", SEVEN, 2), kept)
+    stable, candidate, variant = namespace.json("fraud")["revisions"]
+    assert stable["features"] == {"service": "drivers_v2", "digest": "sha256:2"}
+    assert stable["before"]["features"] == {"service": "drivers_v1", "digest": None}
+    assert {each["what"]: (each["before"], each["now"]) for each in stable["differences"]}.items() >= {
+        "features.service": ("drivers_v1", "drivers_v2"), "features.digest": (None, "sha256:2"),
+    }.items()  # fmt: skip
+    assert (candidate["features"], variant["features"]) == ({"service": "drivers_v3", "digest": None}, None)
+    lines = namespace.text("fraud").splitlines()
+    assert "  features        drivers_v2 sha256:2" in lines
+    assert "  features        drivers_v3 (its definitions are not pinned)" in lines
+
+
 def test_a_person_reads_it(namespace: Namespace) -> None:
     told = namespace.text("fraud")
     for line in (

@@ -97,6 +97,14 @@ def test_what_an_event_of_a_promotion_tells() -> None:
     assert (source["url"], source["version"]) == ("https://git.example.com/fraud.git", COMMIT)
 
 
+def test_an_event_tells_by_which_definitions_features_are_looked_up() -> None:
+    told = {"revision": "fraud-b", "uri": "s3://models/fraud/7", "features": {"service": "v1", "digest": "sha256:1"}}
+    for body in (model(stable=told, rollout=rollout()), model(stable=told)):
+        for each in events(body, first=True):
+            assert facets(each)["modelward_model"]["features"] == {"service": "v1", "digest": "sha256:1"}
+    assert "features" not in facets(events(model(rollout=rollout()))[0])["modelward_model"]
+
+
 def test_the_same_status_is_the_same_run_and_another_attempt_is_another_one() -> None:
     again = model(rollout=rollout(message="other words"))
     assert [each.run for each in events(model(rollout=rollout()))] == [each.run for each in events(again)]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from sklearn.datasets import load_breast_cancer
 
 from unit.cli.world import Namespace
@@ -111,6 +112,17 @@ def test_each_fault_of_data_is_named(trained: Path, tmp_path: Path) -> None:
     ):  # fmt: skip
         assert len([line for line in told if line.startswith(said)]) == 1, (said, told)
     assert len(told) == 6
+
+
+def test_the_reference_becomes_a_schema_of_pandera(trained: Path) -> None:
+    """tests/integration/test_validation_schema.py has a real pandera read such a one."""
+    assert step(trained, "schema", "--champion", "build/model.tar") == "build/schema.yaml: 8 columns\n"
+    made = yaml.safe_load((trained / "build/schema.yaml").read_text())
+    data = rows()
+    assert list(made["columns"]) == [name for name in data.columns if name not in ("target", "region")]
+    span = made["columns"]["mean_radius"]["in_range"]
+    low, high = data["mean_radius"].min(), data["mean_radius"].max()
+    assert span["min_value"] < low < high < span["max_value"] < high * 10
 
 
 def test_a_row_that_is_held_out_stays_so_when_more_come(trained: Path, steps: Any) -> None:

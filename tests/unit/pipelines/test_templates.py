@@ -122,7 +122,7 @@ def test_the_commands_of_the_page_are_ones_that_the_steps_take(steps: None, monk
     for name in re.findall(r"examples/\S+", copied):
         assert (ROOT / name).exists(), name
     found = re.findall(r"^python pipeline/steps/(\w+)\.py (.*)$", tried, re.MULTILINE)
-    assert len(found) == 3
+    assert len(found) == 4
     for name, arguments in found:
         takes(name, shlex.split(arguments), monkeypatch)
         monkeypatch.undo()

@@ -474,14 +474,15 @@ def test_what_was_stable_before_is_told_also_when_it_is_gone() -> None:
 
 
 def test_a_stable_that_went_before_anybody_looked_is_told_by_what_status_had() -> None:
-    told = {"revision": A, "uri": "s3://m/1", "version": "1", "digest": "sha256:1", "weight": 100, "replicas": 3}
+    told: dict[str, Any] = {"revision": A, "uri": "s3://m/1", "version": "1", "digest": "sha256:1", "weight": 100}
+    told["features"] = {"service": "drivers_v1"}
     model = {"uri": "s3://m/1", "version": "1", "lineage": {"runId": "r1"}}
     facts = observed(B, promoted(B, 2, "2"), router=router(B))
     last = dataclasses.replace(owner(), status={"stable": told, "model": model})
     (entry,) = build_status(last, facts, decide(facts), "v1", None, NOW)["previous"]
     assert entry == {
         "revision": A, "uri": "s3://m/1", "version": "1", "digest": "sha256:1", "lineage": {"runId": "r1"},
-        "until": NOW,
+        "features": {"service": "drivers_v1"}, "until": NOW,
     }  # fmt: skip
 
 

@@ -140,7 +140,9 @@ async def test_an_answer_in_pieces_is_read_whole(other: OtherSide, session: aioh
     [
         (500, "down", runs.WAITS, "answered 500, trying again: down"),
         (429, "", runs.WAITS, "answered 429, trying again"),
-        (401, "who are you", runs.BROKE, "answered 401: who are you"),
+        (400, "what is this", runs.BROKE, "answered 400: what is this"),
+        (401, "who are you", runs.WAITS, "answered 401: it does not take the signature (who are you). See"),
+        (403, "", runs.WAITS, "it does not take the signature. See that the entry key of the Secret s is"),
         (302, "", runs.BROKE, "answered 302"),
         (200, {"statusUrl": "http://169.254.169.254/x"}, runs.BROKE, "which is of another origin"),
         (200, {"statusUrl": "http://["}, runs.BROKE, "which is no address"),
@@ -170,6 +172,7 @@ async def test_what_the_start_may_be_answered(
         (200, {"state": "Succeeded"}, runs.BROKE, "does not name its model"),
         (503, "", runs.WORKING, "trying again"),
         (404, "gone", runs.BROKE, "answered 404: gone"),
+        (401, "bad signature", runs.WORKING, "does not take the signature (bad signature)"),
     ],
 )
 async def test_what_a_question_may_be_answered(
@@ -192,6 +195,7 @@ STOPS: dict[str, tuple[int, str, str]] = {
     "told": (204, runs.SUCCEEDED, ""),
     "it is gone there": (404, runs.SUCCEEDED, ""),
     "not now": (503, runs.WAITS, "answered 503"),
+    "its key is an older one": (401, runs.WAITS, "answered 401"),
     "never": (405, runs.BROKE, "answered 405"),
 }
 
@@ -253,7 +257,7 @@ async def test_a_policy_that_goes_with_its_namespace_stops_its_run_without_its_s
     made = trigger(session, secrets)
     await made.poll(given)
     setattr(secrets, gone, True)
-    assert (await made.poll(given)).delay == "WebhookSilent", "as long as the policy stays, its Secret decides"
+    assert (await made.poll(given)).delay == "CredentialsMissing", "as long as the policy stays, its Secret decides"
     going = replace(given, policy=replace(given.policy, deleting=True))
     assert (await made.cancel(going)).state == runs.SUCCEEDED
     assert [method for method, *_ in other.seen] == ["GET", "DELETE"]

@@ -31,6 +31,7 @@ def _facts(of: Origin) -> Iterator[tuple[str, str]]:
         "version": of.version, "uri": of.uri, "digest": of.digest, "format": of.format, "signedBy": of.signed_by,
         "run": of.text("runId"), "retrainingRun": of.run, "repository": of.text("repository"),
         "commit": of.text("commit"), "registeredBy": of.text("registeredBy"), "approvedBy": of.text("approvedBy"),
+        "features.service": of.features.get("service"), "features.digest": of.features.get("digest"),
     }  # fmt: skip
     yield from ((name, value) for name, value in plain.items() if value)
     seen: dict[str, int] = {}

@@ -93,6 +93,7 @@ def _origin(of: Origin) -> dict[str, Any]:
         "commit": of.text("commit"),
         "repository": of.text("repository"),
         "commitUrl": of.commit_url,
+        "features": {name: of.features.get(name) for name in ("service", "digest")} if of.features else None,
         "dataSets": [{"name": name, "digest": digest} for name, digest in of.data_sets],
         "parameters": of.texts("parameters"),
         "metrics": of.texts("metrics"),

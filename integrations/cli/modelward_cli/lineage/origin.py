@@ -40,8 +40,9 @@ COMMITS: Final = {
 @dataclass(frozen=True)
 class Origin:
     """Times are RFC 3339 as the cluster has them. `weight`, `mirror`: percent of the requests that it gets now, and of
-    those that it gets a copy of; `since`, `until`: when it became stable, and another one did; `lineage`: as the
-    registry told it; `run`: the RetrainingRun that made it."""
+    those that it gets a copy of; `since`, `until`: when it became stable, and another one did; `features`: the
+    feature service (`service`) that its features are looked up by, and the `digest` of its definitions where that is
+    pinned; `lineage`: as the registry told it; `run`: the RetrainingRun that made it."""
 
     model: str
     revision: str
@@ -59,6 +60,7 @@ class Origin:
     alias: str | None = None
     registry: str | None = None
     run: str | None = None
+    features: Mapping[str, str] = field(default_factory=dict)
     lineage: Json = field(default_factory=dict)
 
     @property
@@ -173,7 +175,8 @@ class Models:
         role, entry = told if told is not None else (LEAVING, {})
         if role == REMOVED and record is not None:
             role = LEAVING
-        kept = _parsed((_object((record or {}).get("data"))).get("model"))
+        data = _object((record or {}).get("data"))
+        kept = _parsed(data.get("model"))
         found = {**_texts(past), **_texts(kept), **_texts(entry)}
         status = _object(self.status(model).get("model"))
         same = bool(found.get("uri")) and (status.get("uri"), status.get("version")) == (
@@ -205,6 +208,7 @@ class Models:
             version=found.get("version"),
             alias=_text(reference.get("alias")),
             registry=_text(reference.get("registry")),
+            features=next(filter(None, map(_looked_up, (entry, _object(data.get("asked")), past))), {}),
             run=self._run_of(model, found.get("uri"), status if same else {}),
             lineage=next((each for each in lineages if isinstance(each, Mapping) and each), {}),
         )
@@ -284,6 +288,12 @@ def _parsed(raw: Any) -> Json:
 
 def _texts(raw: Json) -> dict[str, str]:
     return {str(name): value for name, value in raw.items() if isinstance(value, str) and value}
+
+
+def _looked_up(raw: Json) -> dict[str, str]:
+    """By which definitions features are looked up; empty: requests bring them, or nobody knows."""
+    told = _texts(_object(raw.get("features")))
+    return {name: told[name] for name in ("service", "digest") if name in told}
 
 
 def _promotion(record: Json) -> Json:

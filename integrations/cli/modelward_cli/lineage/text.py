@@ -80,6 +80,8 @@ def _rows(of: Origin) -> Iterator[Row]:
     yield "retraining run", of.run
     yield "commit", " ".join(filter(None, (of.text("commit"), of.commit_url or of.text("repository")))) or None
     yield "data sets", _pairs(of.data_sets)
+    pinned = of.features.get("digest") or "(its definitions are not pinned)"
+    yield "features", f"{of.features.get('service', '')} {pinned}" if of.features else None
     for group in ("parameters", "metrics", "frameworks", "signature"):
         yield group, _pairs(list(of.texts(group).items()))
     approval = of.text("approval")

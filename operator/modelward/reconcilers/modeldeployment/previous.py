@@ -12,7 +12,7 @@ from modelward.values.times import show_time
 PREVIOUS: Final = 3
 """Revisions that are told; a lineage may have some ten kilobytes."""
 
-_KEPT: Final = ("revision", "uri", "version", "commit", "digest", "signedBy", "format")
+_KEPT: Final = ("revision", "uri", "version", "commit", "digest", "signedBy", "format", "features")
 
 
 def previous(last: Mapping[str, Any], observed: Observed, stable: str, now: str) -> list[dict[str, Any]]:

@@ -6,8 +6,8 @@ https://argo-workflows.readthedocs.io/en/latest/fields/
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, TypeVar
 
 from modelward.api.owners import owner_reference
 from modelward.api.triggers import ArgoWorkflow
@@ -21,15 +21,18 @@ from modelward.retraining.lifecycle.report import EXAMPLE, ReportError
 from modelward.retraining.lifecycle.run import BROKE, WORKING, Outcome
 from modelward.retraining.persistence.run_object import KIND
 from modelward.retraining.triggers.job_manifest import labels
-from modelward.retraining.triggers.outgoing import LOG_END, NeverError, objects
+from modelward.retraining.triggers.outgoing import LOG_END, REFUSED, NeverError, NotNowError, objects
 from modelward.retraining.triggers.pipeline import PipelineTrigger, TellsModel, in_text, still_asked
 from modelward.retraining.triggers.trigger import Order
 
 FIELD: Final = "spec.retrain.argoWorkflow"
+FORBIDDEN: Final = 403
 CONFLICT: Final = 409
 
 TOLD_NODES: Final = 3
 """Failed steps that are told of."""
+
+AnswerT = TypeVar("AnswerT")
 
 _FAILED = frozenset({"Failed", "Error"})
 
@@ -80,16 +83,29 @@ class ArgoTrigger(PipelineTrigger):
         if workflow is None or not _is_of(workflow, order) or _has_ended(workflow):
             return
         try:
-            await self._api.merge(
-                WORKFLOWS, order.policy.namespace, order.run.name,
-                {"metadata": {"uid": workflow["metadata"]["uid"]}, "spec": {"shutdown": "Terminate"}},
-            )  # fmt: skip
+            patch = {"metadata": {"uid": workflow["metadata"]["uid"]}, "spec": {"shutdown": "Terminate"}}
+            await _allowed(order, self._api.merge(WORKFLOWS, order.policy.namespace, order.run.name, patch))
         except ApiError as error:
             if error.status not in (404, CONFLICT):
                 raise
 
     async def _find(self, order: Order) -> Object | None:
-        return await self._api.get(WORKFLOWS, order.policy.namespace, order.run.name)
+        return await _allowed(order, self._api.get(WORKFLOWS, order.policy.namespace, order.run.name))
+
+
+async def _allowed(order: Order, asked: Awaitable[AnswerT]) -> AnswerT:
+    """What is asked of Workflows that are there, or may be. Raises NotNowError where the operator has no right to it:
+    the rule is one that an administrator may take away, and the run is not over for that."""
+    try:
+        return await asked
+    except ApiError as error:
+        if error.status != FORBIDDEN:
+            raise
+        raise NotNowError(
+            f"The operator may not see or stop Workflows in {order.policy.namespace}; give it the rule for workflows "
+            f"of manifests/base/rbac.yaml again ({_told(error.message)})",
+            REFUSED, stuck=True,
+        ) from None  # fmt: skip
 
 
 def manifest(order: Order, asked: ArgoWorkflow) -> dict[str, Any]:

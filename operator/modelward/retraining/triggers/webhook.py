@@ -26,6 +26,7 @@ from modelward.net.untrusted import bare, decoded, quoted
 from modelward.retraining.lifecycle.briefing import briefing
 from modelward.retraining.lifecycle.report import ReportError, parse_report
 from modelward.retraining.lifecycle.run import BROKE, RUNNING, SUCCEEDED, UNTOLD, WAITS, WORKING, Outcome
+from modelward.retraining.triggers.outgoing import MISSING, REFUSED
 from modelward.retraining.triggers.trigger import Order
 
 TIMEOUT: Final = aiohttp.ClientTimeout(total=10.0)
@@ -52,13 +53,17 @@ KEYS_KEPT: Final = 1000
 
 _GONE = frozenset({404, 410})
 _LATER = frozenset({408, 425, 429})
+_NO_LOGIN = frozenset({401, 403})
 
 
 class _NotNow(Exception):  # noqa: N818
-    """It could not be asked; maybe later. `heard`: for all that is known, whoever was asked has heard of it."""
+    """It could not be asked; maybe later. `reason`: in a CamelCase word; `stuck`: that does not pass by itself;
+    `heard`: for all that is known, whoever was asked has heard of it."""
 
-    def __init__(self, message: str, *, heard: bool = False) -> None:
+    def __init__(self, message: str, reason: str = NO_ANSWER, *, stuck: bool = False, heard: bool = False) -> None:
         super().__init__(message)
+        self.reason = reason
+        self.stuck = stuck
         self.heard = heard
 
 
@@ -98,7 +103,7 @@ class WebhookTrigger:
         except _NotNow as error:
             if error.heard:
                 self._note(order, begun=True)
-            return Outcome(WAITS, str(error), delay=NO_ANSWER)
+            return Outcome(WAITS, str(error), delay=error.reason, stuck=error.stuck)
         except _Never as error:
             return Outcome(BROKE, str(error))
 
@@ -108,7 +113,7 @@ class WebhookTrigger:
         try:
             answer = await self._send(order, "GET", order.run.handle, "")
         except _NotNow as error:
-            return Outcome(WORKING, str(error), delay=NO_ANSWER)
+            return Outcome(WORKING, str(error), delay=error.reason, stuck=error.stuck)
         except _Never as error:
             return Outcome(BROKE, str(error))
         message = quoted(answer.get("message") or "")
@@ -169,6 +174,15 @@ class WebhookTrigger:
             raise _NotNow(told, heard=heard) from error
         if status >= 500 or status in _LATER:
             raise _NotNow(f"{shown} answered {status}, trying again: {_shown(raw)}", heard=status >= 500)
+        if status in _NO_LOGIN:
+            # A key is renewed in two places, one after the other: what goes on there is not given up in between.
+            reference = _webhook(order.policy).secret_ref
+            said = f" ({_shown(raw)})" if raw.strip() else ""
+            raise _NotNow(
+                f"{shown} answered {status}: it does not take the signature{said}. See that the entry {reference.key} "
+                f"of the Secret {reference.name} is the key that it has, and that its clock is right",
+                REFUSED, stuck=True,
+            )  # fmt: skip
         if not 200 <= status < 300:
             raise _Never(f"{shown} answered {status}: {_shown(raw)}", status)
         try:
@@ -201,11 +215,12 @@ class WebhookTrigger:
                 raise
             raise _NotNow(
                 f"The operator may not read {where}; give it the right by a Role and a RoleBinding, as "
-                "docs/drift-policies.md shows"
-            ) from error
+                "docs/drift-policies.md shows",
+                MISSING, stuck=True,
+            ) from error  # fmt: skip
         value = ((found or {}).get("data") or {}).get(reference.key)
         if not value:
-            raise _NotNow(f"There is no entry {reference.key} in {where}; create it")
+            raise _NotNow(f"There is no entry {reference.key} in {where}; create it", MISSING, stuck=True)
         try:
             return base64.b64decode(value, validate=True)
         except binascii.Error as error:

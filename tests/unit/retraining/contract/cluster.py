@@ -22,7 +22,7 @@ TEMPLATE = {"spec": {"template": {"spec": {"containers": [{"name": "train", "ima
 
 
 class Api:
-    """Objects by name. What is asked of it counts as the requests of a Server do."""
+    """Objects by name. What is asked of it counts as the requests of a Server do. `refuses`: the status with which."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -30,11 +30,14 @@ class Api:
         self.made = 0
         self.stopped: list[str] = []
         self.has_workflows = True
+        self.refuses: int | None = None
 
     def _ask(self, what: str, path: str) -> bool:
         """Whether the answer is lost."""
         if self._server.away:
             raise ApiUnreachableError("no answer")
+        if self.refuses is not None:
+            raise ApiError(self.refuses, "Refused", "this is not for the operator")
         self._server.seen.append((what, path, {}))
         lost = len(self._server.seen) == self._server.lost
         self._server.cut |= lost
@@ -82,7 +85,7 @@ class Api:
 
 
 class Cluster(System):
-    registry = login = False
+    registry = False
     api: Api
 
     def __init__(self, retrain: dict[str, Any]) -> None:
@@ -98,6 +101,13 @@ class Cluster(System):
 
     def remove(self) -> None:
         self.api.there.clear()
+
+    def expire(self) -> None:
+        """The operator's own token: it has no other for what is in its cluster."""
+        self.api.refuses = 401
+
+    def renew(self) -> None:
+        self.api.refuses = None
 
 
 class ArgoWorkflow(Cluster):

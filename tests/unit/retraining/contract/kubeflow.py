@@ -26,7 +26,7 @@ class Kubeflow(System):
 
     kind = KUBEFLOW
     registry = False  # it always tells, whatever spec says
-    tells = False
+    missing = "modelward.run"
 
     def __init__(self) -> None:
         self.server = Server()

@@ -491,6 +491,26 @@ async def test_a_cluster_without_argo_is_told(serve: Serve) -> None:
     assert (world.run.result, "has no Argo Workflows" in world.run.message) == (runs.FAILED, True)
 
 
+@pytest.mark.parametrize("when", [runs.STARTING, runs.RUNNING])
+async def test_a_right_to_workflows_that_was_taken_away_is_told_and_the_run_goes_on_with_it(
+    serve: Serve, when: str
+) -> None:
+    world = await serve(ArgoWorkflow())
+    if when == runs.RUNNING:
+        await world.until(runs.RUNNING)
+        world.system.go_on("running")
+    world.system.api.refuses = 403
+    await world.step()
+    assert (world.run.phase, world.run.delay, world.run.stuck) == (when, "CredentialsRefused", True)
+    assert "the rule for workflows of manifests/base/rbac.yaml" in world.run.message
+    assert not await world.stop()
+    world.system.api.refuses = None
+    await world.until(runs.RUNNING)
+    world.system.go_on("good", REPORT)
+    await world.until(runs.ROLLING_OUT)
+    assert world.system.begun() == 1
+
+
 async def test_a_workflow_is_the_runs_own(serve: Serve) -> None:
     system = ArgoWorkflow()
     world = await serve(system, serviceAccountName="train")

@@ -1,5 +1,7 @@
 """A stand-in for whoever takes a webhook (docs/drift-policies.md has the protocol)."""
 
+import hashlib
+import hmac
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,18 +10,16 @@ from aiohttp import web
 from modelward.retraining.lifecycle.run import WEBHOOK
 from modelward.retraining.triggers.webhook import WebhookTrigger
 
-from .world import LOG_END, Secrets, Server, System, World
+from .world import LOG_END, TOKEN, Secrets, Server, System, World
 
 
 class Webhook(System):
     kind = WEBHOOK
     registry = False
-    login = False
-    """A signature that is refused is a failure; a Secret that is missing is in its own tests."""
 
     def __init__(self) -> None:
         self.server = Server()
-        self.api = Secrets(key="a key to sign with")
+        self.api = Secrets(key=TOKEN)
         self.runs: dict[str, dict[str, Any]] = {}
 
     @property
@@ -46,11 +46,21 @@ class Webhook(System):
         self.runs.clear()
 
     def application(self) -> web.Application:
-        app = web.Application(middlewares=[self.server.guard])
+        app = web.Application(middlewares=[self.server.guard, self._allowed])
         app.router.add_post("/hook", self.start)
         app.router.add_get("/runs/{run}", self.get)
         app.router.add_delete("/runs/{run}", self.stop)
         return app
+
+    @web.middleware
+    async def _allowed(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        line = f"{request.headers['Modelward-Timestamp']}.{request.method} {request.path_qs}.{await request.text()}"
+        keys = [each.encode() for each in self.server.tokens]
+        good = {f"v1={hmac.new(key, line.encode(), hashlib.sha256).hexdigest()}" for key in keys}
+        if request.headers["Modelward-Request-Signature"] not in good:
+            return web.json_response({"message": "not signed by the key that is known here"}, status=401)
+        answer: web.StreamResponse = await handler(request)
+        return answer
 
     async def start(self, request: web.Request) -> web.Response:
         key = request.headers["Idempotency-Key"]

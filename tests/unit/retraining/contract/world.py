@@ -114,10 +114,8 @@ class System:
     retrain: dict[str, Any]
     registry: bool = True
     """Whether the registry can tell which model a run made."""
-    tells: bool = True
-    """Whether a run itself tells which model it made."""
-    login: bool = True
-    """Whether a token can expire."""
+    missing: str = "modelUri"
+    """What a run that made no model is told to write."""
 
     def application(self) -> web.Application:
         return web.Application()
@@ -197,7 +195,7 @@ class World:
     async def _asked(self, question: Any) -> Outcome | None:
         try:
             outcome: Outcome | None = await question
-        except ApiUnreachableError:
+        except (ApiError, ApiUnreachableError):
             return Outcome(runs.ASKED)  # the reconcile is repeated
         if outcome is not None:
             self.outcomes.append(outcome)
