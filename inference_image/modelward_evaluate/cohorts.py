@@ -1,16 +1,16 @@
 """Predictions whose outcomes are known for good, each with its outcome: what all sums are made of."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
 from typing import Any, Final, Protocol
 
 import ibis
-from ibis.expr.types import BooleanValue, Table, Value
+from ibis.expr.types import BooleanValue, StringValue, Table, Value
 
 from modelward_evaluate import outcomes
-from modelward_evaluate.columns import TIME, as_id, as_label, as_number, as_text, hashed, label, listed
+from modelward_evaluate.columns import TIME, as_id, as_kept, as_label, as_number, as_text, hashed, label, listed
 from modelward_evaluate.errors import EvaluationError
 from modelward_evaluate.expressions import columns_of, parse, with_value
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
@@ -38,16 +38,19 @@ class Keep(Protocol):
 @dataclass(frozen=True)
 class Cohorts:
     """`rows`: matured predictions with an outcome, each once: day, revision, arm, weight, outcome, what was foretold,
-    worth, and a column `segment.NAME` for each segment; `counts`: what became of predictions and outcomes;
-    `waiting`: the predictions that have not matured, with what was foretold."""
+    worth, a column `segment.NAME` for each segment (named by `text_of`), and what was prepared of them; `counts`: what
+    became of predictions and outcomes; `waiting`: the predictions that have not matured, with what was foretold."""
 
     rows: Table
     counts: dict[str, int]
     waiting: Table
 
 
-def cohorts(log: Table, given: Table, spec: Spec, keep: Keep) -> Cohorts:
-    """`log`: of the predictions; `given`: the outcomes as their files have them. Raises EvaluationError."""
+def cohorts(
+    log: Table, given: Table, spec: Spec, keep: Keep, prepared: Callable[[Table, Spec], Table] = lambda rows, _: rows
+) -> Cohorts:
+    """`log`: of the predictions; `given`: the outcomes as their files have them; `prepared`: adds to the rows what is
+    summed of them, so that they are written once. Raises EvaluationError."""
     kind = "text" if isinstance(spec.task, Classes) else "number"
     predictions = keep("narrowed", narrowed(log, spec), number="id")
     given = keep("given", outcomes.normal_form(given, spec.outcomes, kind), number="number")
@@ -59,7 +62,7 @@ def cohorts(log: Table, given: Table, spec: Spec, keep: Keep) -> Cohorts:
     best = keep("best", outcomes.chosen(found.filter(timely)))
     is_matured = predictions.time <= ibis.literal(spec.matured)
     matured = predictions.filter(is_matured)
-    rows = keep("matured", _with_outcomes(matured, best, spec))
+    rows = keep("measured", prepared(_with_outcomes(matured, best, spec), spec))
     said = _numbers(
         predictions, predictions=None, matured=is_matured, unforetold=is_matured & ~_is_foretold(predictions)
     )
@@ -198,12 +201,17 @@ def _with_segments(log: Table, spec: Spec) -> Table:
         else:
             _need(log, [str(each.column)], f"segment {each.name}: the log")
             log = log.mutate(**{name: log[each.column]})
-        log = log.mutate(**{name: as_text(log[name]).fill_null(MISSING)})
+        log = log.mutate(**{name: as_kept(log[name])})
     return log
 
 
 def column_of(segment: Segment) -> str:
     return f"segment.{segment.name}"
+
+
+def text_of(value: Value) -> StringValue:
+    """What a value of a segment's column is called."""
+    return as_text(value).fill_null(MISSING)
 
 
 def _with_outcomes(matured: Table, best: Table, spec: Spec) -> Table:

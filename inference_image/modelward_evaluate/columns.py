@@ -32,12 +32,21 @@ _WITH_POINT: Final = r"^-?(0|[1-9][0-9]*)\.[0-9]+$"
 _NO_DIGITS: Final = r"\.?0+$"
 
 
+def as_kept(value: Value) -> Value:
+    """Of a segment, in each row: what as_text makes of it is to be what it makes of the value. Numbers, truths and
+    texts are left as they are, since texts of groups are made sooner than texts of rows."""
+    kind = value.type()
+    if kind.is_floating():
+        return value.isnan().ifelse(ibis.null(kind), value)
+    return value if kind.is_integer() or kind.is_boolean() or kind.is_string() else as_text(value)
+
+
 def as_text(value: Value) -> StringValue:
     """Of a segment. Whole numbers have no point, truths are 1 and 0: one system's true is another's 1 and a third one's
     1.0."""
     kind = value.type()
     if kind.is_boolean():
-        return value.ifelse("1", "0")
+        return value.cast("int8").cast("string")  # of one that is not there nothing: no 0
     if kind.is_floating():
         number = value.cast("float64")
         whole = (number % 1 == 0) & (number.abs() < WHOLE)

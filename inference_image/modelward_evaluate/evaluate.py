@@ -91,8 +91,8 @@ def _measured(spec: Spec, engine: Engine) -> Iterator[tuple[Cohorts, Table]]:
             if spec.predictions.batch is not None:
                 predictions = batches.as_log(predictions, spec.predictions.batch, asked_for(spec))
                 outcomes = batches.by_key(outcomes, spec.outcomes)
-            found = cohorts(predictions, outcomes, spec, given.keep)
-            yield found, given.keep("measured", prepared(found.rows, spec))
+            found = cohorts(predictions, outcomes, spec, given.keep, prepared)
+            yield found, found.rows
         except QualityError as error:
             raise EvaluationError(str(error)) from error
         except RecursionError as error:

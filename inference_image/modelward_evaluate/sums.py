@@ -13,16 +13,18 @@ from typing import Any, Final
 
 import ibis
 import numpy as np
+import pyarrow
 from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
-from modelward_evaluate.cohorts import OTHERS, column_of, positive_of
+from modelward_evaluate import rankings
+from modelward_evaluate.cohorts import OTHERS, positive_of
 from modelward_evaluate.columns import hashed
-from modelward_evaluate.spec import Classes, Numbers, Ranking, Segment, Spec
+from modelward_evaluate.segments import Part, name_of, split, together
+from modelward_evaluate.spec import Classes, Numbers, Ranking, Spec
 from modelward_quality.calibration import BINS, Bin, calibration_of
 from modelward_quality.clustered import BUCKETS
 from modelward_quality.confusion import Pair, confusion_of
-from modelward_quality.moments import Moments, moments
-from modelward_quality.ranking import ndcg, reciprocal_rank
+from modelward_quality.moments import Moments
 from modelward_quality.regression import Errors
 from modelward_quality.scores import LOWEST, PER_OCTAVE, scores_of
 from modelward_quality.statistics import Statistics, losses_of
@@ -40,14 +42,14 @@ SMALLEST: Final = 2.0**-52
 ROUNDING: Final = 2.0**-32
 """Of a logarithm: engines differ in its last digits, and 1/8 is to be in the same cell for all of them."""
 
-OTHER: Final = 0
-"""The code of what has none of its own."""
+CELLS: Final = ("pair", "cell", "bin")
+"""Columns of codes that the sums of a group are divided by, where they are there."""
 
 Columns = dict[str, Any]
-Key = tuple[str, int, int]
-Record = dict[str, Any]
+Place = dict[str, Any]
+"""Of a group: its keys."""
 Keys = tuple[str, ...]
-Found = Iterator[tuple[Key, Statistics]]
+Found = Iterator[tuple[Place, Statistics]]
 Pairs = Mapping[int, tuple[str, ...]]
 """Outcome and what was foretold, by the code of both."""
 
@@ -67,31 +69,28 @@ class Group:
 
 def groups(rows: Table, spec: Spec) -> Iterator[Group]:
     """`rows`: of `prepared`. By day, revision and arm; and for each segment by its values, of all days together."""
-    sides = _texts(rows, "side", "revision", "arm")
-    pairs = _texts(rows, "pair", "outcome", "foretold") if "pair" in rows.columns else {}
-    for segment in (None, *spec.all_segments):
-        names = {} if segment is None else _names(rows, segment)
-        for (day, side, of), statistics in _of_segment(rows, spec, segment, names, pairs):
-            name, said = ("", "") if segment is None else (segment.name, names.get(of, OTHERS))
-            revision, arm = sides[side]
-            yield Group(day, revision, arm, name, said, statistics)
-
-
-def _of_segment(rows: Table, spec: Spec, segment: Segment | None, names: Mapping[int, str], pairs: Pairs) -> Found:
-    """`names`: of the values that have a group of their own."""
-    valued = _valued(rows, segment, names)
-    keys = (*(("day",) if segment is None else ()), "side", "value")
     if isinstance(spec.task, Ranking):
-        return _of_rankings(valued, spec.task, keys)
-    return _of_rows(valued, spec, keys, pairs)
+        yield from _groups_of_rankings(rows, spec, spec.task)
+        return
+    sides, pairs = _sides(rows), _pairs(rows)
+    whole = _answer(rows, ("day", "side"))
+    for place, statistics in _of_rows(whole, ("day", "side"), spec, pairs):
+        yield Group(str(place["day"]), *sides[place["side"]], "", "", statistics)
+    for parts in together(split(rows, spec.all_segments), _cells(whole)):
+        found = _answer(rows, ("side",), parts)
+        for part in parts:
+            for place, statistics in _of_rows(found, ("side", part.column), spec, pairs):
+                yield Group("", *sides[place["side"]], part.segment.name, name_of(place[part.column]), statistics)
 
 
-def _valued(rows: Table, segment: Segment | None, names: Mapping[int, str]) -> Table:
-    value: Value = ibis.literal(OTHER, "int64")
-    if segment is not None and names:
-        code = rows[code_of(segment)]
-        value = code.isin(list(names)).ifelse(code, value)
-    return rows.mutate(value=value)
+def _groups_of_rankings(rows: Table, spec: Spec, task: Ranking) -> Iterator[Group]:
+    sides = _sides(rows)
+    for place, statistics in rankings.summed(rows, task, ("day", "side")):
+        yield Group(str(place["day"]), *sides[place["side"]], "", "", statistics)
+    for part in split(rows, spec.all_segments):
+        valued = rows.mutate(value=part.text(rows).fill_null(OTHERS))
+        for place, statistics in rankings.summed(valued, task, ("side", "value")):
+            yield Group("", *sides[place["side"]], part.segment.name, place["value"], statistics)
 
 
 Factors = Mapping[tuple[str, str], Mapping[str, float]]
@@ -101,8 +100,7 @@ Factors = Mapping[tuple[str, str], Mapping[str, float]]
 def by_bucket(rows: Table, spec: Spec, factors: Factors) -> dict[tuple[str, str], list[Statistics]]:
     """The sums of each bucket of units, in their order, by revision and arm. `rows`: of `prepared`, by the hour, with a
     column `bucket`."""
-    sides = {code: (of[0], of[1]) for code, of in _texts(rows, "side", "revision", "arm").items()}
-    pairs = _texts(rows, "pair", "outcome", "foretold") if "pair" in rows.columns else {}
+    sides = _sides(rows)
     table = [
         {"of_day": datetime.fromisoformat(hour), "of_side": code, "factor": factor}
         for code, side in sides.items()
@@ -113,15 +111,16 @@ def by_bucket(rows: Table, spec: Spec, factors: Factors) -> dict[tuple[str, str]
         return found
     given = ibis.memtable(table, schema={"of_day": rows.day.type(), "of_side": "int64", "factor": "float64"})
     joined = rows.inner_join(given, [rows.day == given.of_day, rows.side == given.of_side])
-    # A code of a value is never OTHER.
-    valued = joined.mutate(weight=joined.weight * joined.factor, value=joined.bucket.cast("int64") + 1)
+    valued = joined.mutate(weight=joined.weight * joined.factor, value=joined.bucket.cast("int64"))
     valued = valued.drop("of_day", "of_side", "factor")
     keys = ("side", "value")
     made = (
-        _of_rankings(valued, spec.task, keys) if isinstance(spec.task, Ranking) else _of_rows(valued, spec, keys, pairs)
+        rankings.summed(valued, spec.task, keys)
+        if isinstance(spec.task, Ranking)
+        else _of_rows(_answer(valued, keys), keys, spec, _pairs(rows))
     )
-    for (_, side, bucket), statistics in made:
-        found[sides[side]][bucket - 1] = statistics
+    for place, statistics in made:
+        found[sides[place["side"]]][place["value"]] = statistics
     return found
 
 
@@ -139,36 +138,37 @@ class Losses:
 
 def losses(rows: Table, spec: Spec) -> Iterator[Losses]:
     """`rows`: of `prepared`. By day, of all rows and of each segment."""
-    sides = _texts(rows, "side", "revision", "arm")
-    for segment in (None, *spec.all_segments):
-        names = {} if segment is None else _names(rows, segment)
-        for (day, side, of), found in _daily(_valued(rows, segment, names), spec):
-            name, said = ("", "") if segment is None else (segment.name, names.get(of, OTHERS))
-            revision, arm = sides[side]
-            yield Losses(day, revision, arm, name, said, found)
+    sides = _sides(rows)
+    for place, found in _daily(rows, spec, None):
+        yield Losses(str(place["day"]), *sides[place["side"]], "", "", found)
+    for part in split(rows, spec.all_segments):
+        for place, found in _daily(rows, spec, part):
+            named = part.segment.name, name_of(place["value"])
+            yield Losses(str(place["day"]), *sides[place["side"]], *named, found)
 
 
-def _daily(rows: Table, spec: Spec) -> Iterator[tuple[Key, Moments]]:
-    keys = ("day", "side", "value")
+def _daily(rows: Table, spec: Spec, part: Part | None) -> Iterator[tuple[Place, Moments]]:
+    keys = ("day", "side", *(() if part is None else ("value",)))
     if isinstance(spec.task, Ranking):
-        for key, statistics in _of_rankings(rows, spec.task, keys):
-            yield key, losses_of(statistics) or Moments()
+        valued = rows if part is None else rows.mutate(value=part.text(rows).fill_null(OTHERS))
+        for place, statistics in rankings.summed(valued, spec.task, keys):
+            yield place, losses_of(statistics) or Moments()
         return
     name = next((each for each in ("brier", "absolute") if each in rows.columns), "mistake")
     if name == "mistake":
         rows = rows.mutate(mistake=(rows.outcome != rows.foretold).ifelse(1.0, 0.0))
-    rows = with_centres(rows, [name], keys)
-    said = rows.group_by(list(keys)).agg(**counts(rows), **measures(rows, [name]))
-    found = {each: column.to_numpy(zero_copy_only=False) for each, column in answered(said.to_pyarrow())}
-    for key, at in _places(found, keys):
-        yield key, moments_of({each: column[at] for each, column in found.items()}, name)
+    found = _answer(rows, ("day", "side"), () if part is None else (part,), [name], ())
+    for place, at in _places(found, ("day", "side", *(() if part is None else (part.column,)))):
+        value = {} if part is None else {"value": place[part.column]}
+        yield place | value, moments_of({each: column[at] for each, column in found.columns.items()}, name)
 
 
-def _names(rows: Table, segment: Segment) -> dict[int, str]:
-    """The most frequent values of a segment by their codes."""
-    counted = rows.group_by(code=rows[code_of(segment)]).agg(n=rows.count(), said=rows[column_of(segment)].min())
-    kept = counted.order_by(ibis.desc("n"), "said").limit(segment.values).to_pyarrow().to_pylist()
-    return {each["code"]: each["said"] for each in kept}
+def _sides(rows: Table) -> dict[int, tuple[str, str]]:
+    return {code: (of[0], of[1]) for code, of in _texts(rows, "side", "revision", "arm").items()}
+
+
+def _pairs(rows: Table) -> Pairs:
+    return _texts(rows, "pair", "outcome", "foretold") if "pair" in rows.columns else {}
 
 
 def _texts(rows: Table, code: str, *columns: str) -> dict[int, tuple[str, ...]]:
@@ -177,22 +177,54 @@ def _texts(rows: Table, code: str, *columns: str) -> dict[int, tuple[str, ...]]:
     return {each["code"]: tuple(each[name] for name in columns) for each in said}
 
 
-def code_of(segment: Segment) -> str:
-    return f"code.{segment.name}"
+@dataclass(frozen=True)
+class Answer:
+    """What an engine has summed, by columns of equal length. `texts`: what the codes stand for in those of texts."""
+
+    columns: Columns
+    texts: Mapping[str, Sequence[str | None]]
 
 
-def _of_rows(rows: Table, spec: Spec, keys: Keys, pairs: Pairs) -> Found:
-    """All sums of a segment are one aggregate, of numbers alone; what is made of them is a matter of some thousand
-    rows."""
-    cells = tuple(each for each in ("pair", "cell", "bin") if each in rows.columns)
-    names = [name for name in MEASURED if name in rows.columns and (name != "outcome" or "error" in rows.columns)]
-    rows = with_centres(rows, names, keys)
-    said = rows.group_by([*keys, *cells]).agg(**counts(rows), **measures(rows, names))
-    found = {name: column.to_numpy(zero_copy_only=False) for name, column in answered(said.to_pyarrow())}
+def _answer(
+    rows: Table, keys: Keys, parts: Sequence[Part] = (), names: Sequence[str] | None = None, cells: Keys = CELLS
+) -> Answer:
+    """The sums by keys, by segments and by cells (those that are there), of what has a mean (`names`, None: of all that
+    has one). All of them are one aggregate, of numbers for the most part; what is made of them is a matter of some
+    thousand rows."""
+    if names is None:
+        names = measured_in(rows)
+    for part in parts:
+        rows = part.grouped(rows)
+    by = (*keys, *(part.column for part in parts))
+    rows = with_centres(rows, names, by)
+    said = rows.group_by([*by, *(each for each in cells if each in rows.columns)]).agg(
+        **counts(rows), **measures(rows, names)
+    )
+    said = said.mutate(**{part.column: part.named(said[part.column]) for part in parts})
+    columns, texts = {}, {}
+    for name, column in answered(said.to_pyarrow()):
+        if pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
+            encoded = column.dictionary_encode("encode")
+            texts[name], column = encoded.dictionary.to_pylist(), encoded.indices
+        columns[name] = column.to_numpy(zero_copy_only=False)
+    return Answer(columns, texts)
+
+
+def measured_in(rows: Table) -> list[str]:
+    return [name for name in MEASURED if name in rows.columns and (name != "outcome" or "error" in rows.columns)]
+
+
+def _cells(found: Answer) -> int:
+    """What a group is divided into."""
+    return len(np.unique(_codes(found, tuple(each for each in ("side", *CELLS) if each in found.columns))))
+
+
+def _of_rows(found: Answer, keys: Keys, spec: Spec, pairs: Pairs) -> Found:
+    names = [name for name in MEASURED if f"sum_{name}" in found.columns]
     positive = positive_of(spec)
-    for key, at in _places(found, keys):
-        part = {name: column[at] for name, column in found.items()}
-        yield key, _statistics(part, pairs, names, positive)
+    for place, at in _places(found, keys):
+        part = {name: column[at] for name, column in found.columns.items()}
+        yield place, _statistics(part, pairs, names, positive)
 
 
 def answered(answer: Any) -> Iterator[tuple[str, Any]]:
@@ -200,16 +232,23 @@ def answered(answer: Any) -> Iterator[tuple[str, Any]]:
         yield name, answer.column(name).combine_chunks()
 
 
-def _places(found: Columns, keys: Keys) -> Iterator[tuple[Key, Any]]:
-    """Where in the columns each group is."""
-    codes = [np.unique(found[each], return_inverse=True) for each in keys]
-    whole = np.zeros(len(found[keys[0]]), np.int64)
-    for values, code in codes:
+def _codes(found: Answer, keys: Keys) -> Any:
+    """Of each row one number for all of the keys."""
+    whole = np.zeros(len(found.columns[keys[0]]), np.int64)
+    for key in keys:
+        values, code = np.unique(found.columns[key], return_inverse=True)
         whole = whole * len(values) + code
-    for each in np.unique(whole):
-        at = np.flatnonzero(whole == each)
-        record = {name: found[name][at[0]] for name in keys}
-        yield (str(record.get("day", "")), int(record["side"]), int(record["value"])), at
+    return whole
+
+
+def _places(found: Answer, keys: Keys) -> Iterator[tuple[Place, Any]]:
+    """Where in the columns each group is."""
+    whole = _codes(found, keys)
+    order = np.argsort(whole, kind="stable")
+    for at in np.split(order, np.flatnonzero(np.diff(whole[order])) + 1):
+        if at.size:
+            first = {key: found.columns[key][at[0]] for key in keys}
+            yield {key: found.texts[key][one] if key in found.texts else one for key, one in first.items()}, at
 
 
 def counts(rows: Table) -> dict[str, Value]:
@@ -225,7 +264,8 @@ def with_centres(rows: Table, names: Sequence[str], keys: Keys) -> Table:
     means = {f"centre_{name}": ((rows[name] * rows.weight).sum() / weight).fill_null(0.0) for name in wide}
     of = rows.group_by(list(keys)).agg(**means)
     renamed = of.rename({f"of_{key}": key for key in keys})
-    joined = rows.inner_join(renamed, [rows[key] == renamed[f"of_{key}"] for key in keys])
+    # A value may be null.
+    joined = rows.inner_join(renamed, [rows[key].identical_to(renamed[f"of_{key}"]) for key in keys])
     return joined.drop(*(f"of_{key}" for key in keys))
 
 
@@ -246,8 +286,7 @@ def measures(rows: Table, names: Sequence[str]) -> dict[str, Value]:
 def prepared(rows: Table, spec: Spec) -> Table:
     """What is summed of each row; labels and names as numbers, which are quicker to group by. `side`: of revision and
     arm; `pair`: of outcome and what was foretold."""
-    codes = {code_of(each): _code(rows[column_of(each)]) for each in spec.all_segments}
-    made = rows.mutate(side=_code(rows.revision, rows.arm), **codes)
+    made = rows.mutate(side=_code(rows.revision, rows.arm))
     if isinstance(spec.task, Numbers):
         error = made.foretold - made.outcome
         relative = error.abs() / ibis.greatest(made.outcome.abs(), SMALLEST)
@@ -260,9 +299,9 @@ def prepared(rows: Table, spec: Spec) -> Table:
 
 
 def _code(*texts: StringValue) -> IntegerValue:
-    """62 bits of a hash: as good as certain to be others for other texts. Never OTHER."""
-    whole = reduce(add, (each.length().cast("string").concat(":", each) for each in texts))
-    return ibis.greatest(hashed(whole) & (2**62 - 1), 1)
+    """62 bits of a hash: as good as certain to be others for other texts."""
+    whole = reduce(add, (*(each.length().cast("string").concat(":", each) for each in texts[:-1]), texts[-1]))
+    return hashed(whole) & (2**62 - 1)
 
 
 def _with_losses(rows: Table, positive: str) -> Table:
@@ -323,42 +362,14 @@ def moments_of(of: Columns, name: str) -> Moments:
     rows, weight, squares = int(of["rows"].sum()), float(of["weight"].sum()), float(of["squares"].sum())
     if not weight:
         return Moments(rows)
-    centre = 0.0 if name in SMALL else float(of[f"centre_{name}"][0])
-    away = float(of[f"sum_{name}"].sum()) / weight
-    spread = max(0.0, float(of[f"spread_{name}"].sum()) - away * away * weight)
-    return Moments(rows, weight, squares, centre + away, spread)
-
-
-def _of_rankings(rows: Table, task: Ranking, keys: Keys) -> Found:
-    """A ranking as a whole is of the day and the segment of its first row."""
-    day = {"day": rows.day.min()} if "day" in keys else {}
-    place = ibis.struct({"time": rows.time, "row": rows.row, "id": rows.id})
-    whole = rows.group_by(["side", "group"]).agg(
-        **day,
-        value=rows.value.argmin(place),
-        weight=rows.weight.mean(),
-        gain=rows.outcome.collect(),
-        score=rows.foretold.collect(),
-        **({"worth": rows.worth.sum()} if "worth" in rows.columns else {}),
-    )
-    found: dict[Key, list[Record]] = {}
-    for batch in whole.to_pyarrow_batches(chunk_size=10_000):
-        for each in batch.to_pylist():
-            made = {
-                "weight": each["weight"],
-                "ndcg": ndcg(each["gain"], each["score"], task.k),
-                "mrr": reciprocal_rank(each["gain"], each["score"]),
-                "worth": each.get("worth"),
-            }
-            found.setdefault((str(each.get("day", "")), each["side"], each["value"]), []).append(made)
-    for key in sorted(found):
-        sides = {name: _mean_of(found[key], name) for name in ("ndcg", "mrr", "worth")}
-        yield (
-            key,
-            Statistics(ndcg=sides["ndcg"], mrr=sides["mrr"], worth=sides["worth"] if "worth" in rows.columns else None),
-        )
-
-
-def _mean_of(found: list[Record], name: str) -> Moments:
-    known = [each for each in found if each[name] is not None]
-    return moments([each[name] for each in known], [each["weight"] for each in known])
+    if name in SMALL:
+        away = float(of[f"sum_{name}"].sum()) / weight
+        spread = float(of[f"spread_{name}"].sum()) - away * away * weight
+        return Moments(rows, weight, squares, away, max(0.0, spread))
+    # The groups that were summed together had centres of their own.
+    first = float(of[f"centre_{name}"][0])
+    away = of[f"centre_{name}"] - first
+    mean = float((of[f"sum_{name}"] + of["weight"] * away).sum()) / weight
+    away = away - mean
+    spread = float((of[f"spread_{name}"] + 2 * away * of[f"sum_{name}"] + of["weight"] * away * away).sum())
+    return Moments(rows, weight, squares, first + mean, max(0.0, spread))

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelward_evaluate.columns import as_label, as_time, label
+from modelward_evaluate.cohorts import text_of
+from modelward_evaluate.columns import as_kept, as_label, as_time, label
 
 TEXTS = st.one_of(
     st.text("01.-+ e5tT\n", max_size=8),
@@ -34,6 +35,13 @@ def test_a_label_is_the_same_on_both_sides(value: Any) -> None:
 )
 def test_a_label(value: Any, said: str) -> None:
     assert label(value) == said
+
+
+@pytest.mark.parametrize("kind", ["boolean", "int64", "float64", "string", "decimal(9, 2)"])
+def test_what_is_not_there_is_no_label_and_no_name_of_a_segment(kind: str) -> None:
+    nothing = ibis.null(kind)
+    assert [ENGINE.to_pyarrow(each(nothing)).as_py() for each in (as_label, as_kept)] == [None, None]
+    assert ENGINE.to_pyarrow(text_of(as_kept(nothing))).as_py() == "(missing)"
 
 
 @pytest.mark.parametrize(
