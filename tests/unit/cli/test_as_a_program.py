@@ -25,6 +25,6 @@ def test_it_says_and_asks_the_same(tmp_path: Path, arguments: Sequence[str], cod
         namespace = Namespace(tmp_path / name)
         run = namespace.modelward if name == "here" else namespace.program_modelward
         ended = run(*arguments)
-        told.append((ended.returncode, ended.stdout, ended.stderr, sorted(namespace.calls())))
+        told.append((ended.returncode, ended.stdout, ended.stderr, sorted(map(list, namespace.calls()))))
     assert told[0] == told[1]
     assert told[0][0] == code
