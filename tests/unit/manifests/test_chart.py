@@ -1,5 +1,6 @@
 """The Helm chart installs what kustomize does: real Helm renders it, object by object; wrong values are refused."""
 
+import difflib
 import json
 import re
 import subprocess
@@ -24,6 +25,9 @@ CLUSTER_WIDE = {
     "CustomResourceDefinition", "ClusterRole", "ClusterRoleBinding", "ValidatingAdmissionPolicy",
     "ValidatingAdmissionPolicyBinding",
 }  # fmt: skip
+SHOWN = 40
+"""Lines of a difference."""
+
 Json = dict[str, Any]
 Objects = dict[tuple[str, str, str], Json]
 
@@ -89,7 +93,11 @@ def by_name(bodies: Iterable[Json]) -> Objects:
 def same(ours: Objects, theirs: Objects) -> None:
     assert ours.keys() == theirs.keys()
     for key, body in theirs.items():
-        assert ours[key] == body, key
+        if ours[key] != body:
+            # pytest's own comparison of a CRD is megabytes long.
+            texts = [yaml.safe_dump(each, width=200).splitlines() for each in (body, ours[key])]
+            told = list(difflib.unified_diff(*texts, "theirs", "ours", n=1, lineterm=""))
+            pytest.fail("\n".join([f"{key}: {len(told)} lines", *told[:SHOWN]]))
 
 
 def test_by_default_it_is_the_base(helm: Path, kubectl: Path) -> None:
