@@ -433,6 +433,10 @@ DRY_RUNS: dict[str, tuple[Object, str]] = {
         {"router": {"template": {"spec": {"priorityClassName": "high"}}}},
         "this would replace the pods of the router, one after the other: spec.router.template is another",
     ),
+    "the router's certificate": (
+        {"router": {"tls": {"secretName": "certificate"}}},
+        "this would replace the pods of the router, one after the other: spec.router.tls is another",
+    ),
     "replicas": ({"replicas": 3}, ""),
     "a rollout to come": ({"rollout": {"strategy": "Shadow"}}, ""),
 }
