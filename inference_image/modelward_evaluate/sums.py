@@ -366,8 +366,8 @@ def moments_of(of: Columns, name: str) -> Moments:
         away = float(of[f"sum_{name}"].sum()) / weight
         spread = float(of[f"spread_{name}"].sum()) - away * away * weight
         return Moments(rows, weight, squares, away, max(0.0, spread))
-    # The groups that were summed together had centres of their own.
-    first = float(of[f"centre_{name}"][0])
+    # The groups that were summed together had centres of their own: that of the heaviest is close to their mean.
+    first = float(of[f"centre_{name}"][np.argmax(of["weight"])])
     away = of[f"centre_{name}"] - first
     mean = float((of[f"sum_{name}"] + of["weight"] * away).sum()) / weight
     away = away - mean

@@ -10,6 +10,7 @@ import pytest
 
 from modelward_evaluate.segments import MOST, Part, together
 from modelward_evaluate.spec import Segment
+from modelward_evaluate.sums import moments_of
 from modelward_quality.estimate import quantile
 from unit.evaluate.lakes import Lake, outcome, prediction
 
@@ -66,6 +67,17 @@ def test_segments_of_all_kinds_together_have_the_numbers_of_their_rows(tmp_path:
         assert metrics["worth"]["value"] == pytest.approx(worth[rows].mean(), rel=1e-12)
         half = quantile(0.95) * worth[rows].std() / sqrt(number - 1)
         assert metrics["worth"]["high"] - metrics["worth"]["value"] == pytest.approx(half, rel=1e-4)
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_group_that_weighs_nearly_nothing_takes_no_digits_of_the_others(order: list[int]) -> None:
+    columns = {
+        "rows": [1000, 1], "weight": [1000.0, 1e-20], "squares": [1000.0, 1e-40], "centre_worth": [1.25, 1e18],
+        "sum_worth": [0.0, 0.0], "spread_worth": [10.0, 0.0],
+    }  # fmt: skip
+    found = moments_of({name: np.array(column)[order] for name, column in columns.items()}, "worth")
+    assert (found.rows, found.weight) == (1001, 1000.0)
+    assert found.mean == pytest.approx(1.25, rel=1e-4)
 
 
 @pytest.mark.parametrize("cells", [1, 700, MOST, 10 * MOST])
