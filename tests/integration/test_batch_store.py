@@ -67,7 +67,7 @@ def parquet_bytes(frame: pd.DataFrame) -> bytes:
 
 def world_of(folder: Path, bundle: Path, store: S3Store, prefix: str, data: pd.DataFrame) -> World:
     """Half of the rows as Parquet, the others as CSV, by two pods."""
-    put(store, f"{prefix}/in/a.parquet", parquet_bytes(data[:1500]))
+    put(store, f"{prefix}/in/a.parquet", parquet_bytes(data[:1500].astype({"id": str})))  # as CSV has them
     put(store, f"{prefix}/in/day=2/b.csv", data[1500:].to_csv(index=False).encode())
     put(store, f"{prefix}/in/_SUCCESS", b"")
     put(store, f"{prefix}/in/", b"")

@@ -73,7 +73,7 @@ def answer(arguments: list[str], told: str, folder: pathlib.Path, environment: d
 
 
 if __name__ == "__main__":
-    reads = sys.stdin.read() if sys.argv[1] == "apply" else ""
+    reads = sys.stdin.read() if "apply" in sys.argv else ""  # behind the namespace
     code, written, said = answer(sys.argv[1:], reads, pathlib.Path(__file__).parent, dict(os.environ))
     sys.stdout.write(written)
     sys.stderr.write(said)
