@@ -19,7 +19,7 @@ from pyarrow import fs
 from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 
 from modelward_evaluate.columns import listed
-from modelward_evaluate.errors import EvaluationError, first_line
+from modelward_evaluate.errors import EvaluationError, first_line, first_wrong
 from modelward_evaluate.sources import Listing, looked_up
 from modelward_evaluate.spec import BatchOutput, Outcomes, Predictions
 
@@ -101,9 +101,7 @@ def _read(store: Any, path: str) -> _Manifest | None:
     except (OSError, pyarrow.ArrowException) as error:
         raise EvaluationError(f"predictions: {path} can't be read: {first_line(error)}") from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        what = ": ".join([*([".".join(map(str, first["loc"]))] if first["loc"] else []), first["msg"]])
-        raise EvaluationError(f"predictions: {path} is no manifest of a run: {what}") from error
+        raise EvaluationError(f"predictions: {path} is no manifest of a run: {first_wrong(error)}") from error
 
 
 def as_log(rows: Table, batch: BatchOutput, asked: Collection[str]) -> Table:

@@ -22,7 +22,7 @@ from pyarrow import parquet
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelward_evaluate import tables
-from modelward_evaluate.errors import EvaluationError, Unreachable, first_line
+from modelward_evaluate.errors import EvaluationError, Unreachable, first_line, first_wrong
 from modelward_evaluate.spec import DatabaseTable
 from modelward_telemetry import logs
 
@@ -75,8 +75,7 @@ def main(environment: Mapping[str, str] = os.environ, folder: Path | None = None
         asked = Asked.model_validate_json(environment.get(VARIABLE, ""))
         told = {"files": read(asked, named(Path(environment.get("BUNDLE_DIR", "/bundle"))), where)}
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        told = {"problem": f"{'.'.join(map(str, first['loc'])) or VARIABLE}: {first['msg']}", "passes": False}
+        told = {"problem": first_wrong(error, VARIABLE), "passes": False}
     except EvaluationError as error:
         told = {"problem": first_line(error), "passes": isinstance(error, Unreachable)}
     if "problem" in told:

@@ -18,7 +18,7 @@ from modelward_evaluate import pairs, parity_job, report
 from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.concept import concept
 from modelward_evaluate.engines import engine_of
-from modelward_evaluate.errors import EvaluationError
+from modelward_evaluate.errors import EvaluationError, first_wrong
 from modelward_evaluate.evaluate import by_hour, evaluate, losses_by_day
 from modelward_evaluate.inputs import Engine, has_predictions, in_process
 from modelward_evaluate.pairs import Pair
@@ -124,9 +124,7 @@ def main(environment: Mapping[str, str] = os.environ, message: Path = MESSAGE) -
         told, code = report.pack(found), 0
         log.info("evaluated", extra=whose)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or VARIABLE
-        told, code = f"{where}: {first['msg']}", 1
+        told, code = first_wrong(error, VARIABLE), 1
     except (EvaluationError, OSError) as error:
         told, code = str(error).strip().split("\n")[0], 1
     if code:

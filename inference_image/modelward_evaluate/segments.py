@@ -39,6 +39,10 @@ class Part:
         """A value of that column."""
         return text_of(value) if self.names is None else value
 
+    def valued(self, rows: Table) -> Table:
+        """With a column `value`: what each row's is called, OTHERS for the rare ones."""
+        return rows.mutate(value=self.text(rows).fill_null(OTHERS))
+
     def text(self, rows: Table) -> StringValue:
         """Of each row; null of rare values."""
         text = text_of(rows[self.column])

@@ -17,7 +17,7 @@ import pyarrow
 from ibis.expr.types import IntegerValue, StringValue, Table, Value
 
 from modelward_evaluate import rankings
-from modelward_evaluate.cohorts import OTHERS, positive_of
+from modelward_evaluate.cohorts import positive_of
 from modelward_evaluate.columns import hashed
 from modelward_evaluate.segments import Part, name_of, split, together
 from modelward_evaluate.spec import Classes, Numbers, Ranking, Spec
@@ -88,7 +88,7 @@ def _groups_of_rankings(rows: Table, spec: Spec, task: Ranking) -> Iterator[Grou
     for place, statistics in rankings.summed(rows, task, ("day", "side")):
         yield Group(str(place["day"]), *sides[place["side"]], "", "", statistics)
     for part in split(rows, spec.all_segments):
-        valued = rows.mutate(value=part.text(rows).fill_null(OTHERS))
+        valued = part.valued(rows)
         for place, statistics in rankings.summed(valued, task, ("side", "value")):
             yield Group("", *sides[place["side"]], part.segment.name, place["value"], statistics)
 
@@ -150,7 +150,7 @@ def losses(rows: Table, spec: Spec) -> Iterator[Losses]:
 def _daily(rows: Table, spec: Spec, part: Part | None) -> Iterator[tuple[Place, Moments]]:
     keys = ("day", "side", *(() if part is None else ("value",)))
     if isinstance(spec.task, Ranking):
-        valued = rows if part is None else rows.mutate(value=part.text(rows).fill_null(OTHERS))
+        valued = rows if part is None else part.valued(rows)
         for place, statistics in rankings.summed(valued, spec.task, keys):
             yield place, losses_of(statistics) or Moments()
         return
