@@ -321,11 +321,6 @@ def policies(cluster: Cluster) -> None:
     admission.install(cluster)
 
 
-@pytest.fixture
-def somebody(cluster: Cluster, namespace: str) -> Somebody:
-    return Somebody(cluster, namespace)
-
-
 def test_what_takes_no_other_right_is_taken(somebody: Somebody) -> None:
     somebody.may()
     for body in (model(), model(variants=[{"name": "b", "weight": 5, "model": {"uri": S3}}]), drift()):

@@ -41,11 +41,6 @@ def policies(cluster: Cluster) -> None:
     admission.install(cluster)
 
 
-@pytest.fixture
-def somebody(cluster: Cluster, namespace: str) -> Somebody:
-    return Somebody(cluster, namespace)
-
-
 def test_the_operators_account_writes_only_what_is_the_operators(somebody: Somebody) -> None:
     operator = Operator(somebody.cluster, somebody.namespace).may(*WRITES)
     for body in (config_map(), workload("Deployment"), workload("Job")):

@@ -18,6 +18,7 @@ from nodeless.kubelet import MERGE
 from nodeless.model import S3 as MODELS
 from nodeless.model import Model, condition
 from nodeless.operator_process import operator, until
+from nodeless.specs import check_refused, check_taken
 from nodeless.training import container, terminated
 
 pytestmark = pytest.mark.api
@@ -208,16 +209,12 @@ def body_of(spec: dict[str, Any], name: str = "nightly", namespace: str = "defau
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_batch_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
-    spec, sentence = BAD[case]
-    taken, answer = cluster.create(body_of(spec), "default", dry_run=True)
-    assert not taken
-    assert sentence in answer
+    check_refused(cluster, BAD[case], "BatchInference")
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_batch_is_taken(cluster: Cluster, case: str) -> None:
-    taken, answer = cluster.create(body_of(GOOD[case]), "default", dry_run=True)
-    assert taken, answer
+    check_taken(cluster, GOOD[case], "BatchInference")
 
 
 def test_a_name_that_is_too_long_for_its_jobs_is_refused(cluster: Cluster) -> None:

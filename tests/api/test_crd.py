@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from nodeless.cluster import Cluster
-from nodeless.specs import Object, create, model, with_model
+from nodeless.specs import Object, check_refused, check_taken, create, model, with_model
 
 BAD_NAMES = ["3fraud", "fraud.v2", "a" * 41]
 
@@ -29,16 +29,12 @@ GOOD: dict[str, Object] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_spec_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
-    spec, sentence = BAD[case]
-    taken, answer = create(cluster, spec)
-    assert not taken
-    assert sentence in answer
+    check_refused(cluster, BAD[case])
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_spec_is_taken(cluster: Cluster, case: str) -> None:
-    taken, answer = create(cluster, GOOD[case])
-    assert taken, answer
+    check_taken(cluster, GOOD[case])
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nodeless.cluster import Cluster
-from nodeless.specs import DIGEST, Object, create, with_model
+from nodeless.specs import DIGEST, Object, check_refused, check_taken, with_model
 
 
 def log(**spec: Any) -> dict[str, Any]:
@@ -120,13 +120,9 @@ GOOD: dict[str, Object] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_spec_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
-    spec, sentence = BAD[case]
-    taken, answer = create(cluster, spec)
-    assert not taken
-    assert sentence in answer
+    check_refused(cluster, BAD[case])
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_spec_is_taken(cluster: Cluster, case: str) -> None:
-    taken, answer = create(cluster, GOOD[case])
-    assert taken, answer
+    check_taken(cluster, GOOD[case])

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from nodeless.cluster import Cluster
+from nodeless.specs import check_refused, check_taken, create
 
 Object = dict[str, Any]
 POD: Object = {"spec": {"containers": [{"name": "train", "image": "train:1", "env": [{"name": "A", "value": "b"}]}]}}
@@ -352,39 +353,27 @@ GOOD: dict[str, Object] = {
 }
 
 
-def create(cluster: Cluster, spec: Object, name: str = "fraud") -> tuple[bool, str]:
-    body = {
-        "apiVersion": "modelward.io/v1alpha1", "kind": "DriftPolicy",
-        "metadata": {"name": name, "namespace": "default"}, "spec": spec,
-    }  # fmt: skip
-    return cluster.create(body, "default", dry_run=True)
-
-
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_policy_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
-    spec, sentence = BAD[case]
-    taken, answer = create(cluster, spec)
-    assert not taken
-    assert sentence in answer
+    check_refused(cluster, BAD[case], "DriftPolicy")
 
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_a_name_that_no_job_can_begin_with_is_refused(cluster: Cluster, name: str) -> None:
-    taken, answer = create(cluster, policy(), name)
+    taken, answer = create(cluster, policy(), name, "DriftPolicy")
     assert not taken
     assert "it begins the names of the runs' Jobs" in answer
 
 
 def test_the_name_of_a_run_is_refused(cluster: Cluster) -> None:
-    taken, answer = create(cluster, policy(), "fraud-0123456789")
+    taken, answer = create(cluster, policy(), "fraud-0123456789", "DriftPolicy")
     assert not taken
     assert "are those of the runs' Jobs" in answer
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_policy_is_taken(cluster: Cluster, case: str) -> None:
-    taken, answer = create(cluster, GOOD[case])
-    assert taken, answer
+    check_taken(cluster, GOOD[case], "DriftPolicy")
 
 
 def test_what_the_examples_show_is_taken(cluster: Cluster) -> None:

@@ -28,11 +28,6 @@ LOG: dict[str, Any] = {"monitor": {}, "predictionLog": {"uri": "s3://lake/predic
 QUALITY = {"task": {"kind": "Classes", "label": "output.label"}, "every": "31d", "metrics": [{"name": "accuracy"}]}
 
 
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
 def comparing(policy: Policy) -> list[str]:
     """The Jobs that compare features, the first first."""
     return [each["metadata"]["name"] for each in policy.jobs() if each["metadata"]["name"].endswith("-parity")]

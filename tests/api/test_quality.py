@@ -26,11 +26,6 @@ QUALITY = {"task": TASK, "every": "31d", "minSamples": 30, "metrics": [{"name": 
 LOG: dict[str, Any] = {"monitor": {}, "predictionLog": {"uri": "s3://lake/predictions"}}
 
 
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
 def evaluating(policy: Policy) -> list[Any]:
     """The Jobs that evaluate, the first first."""
     return [each for each in policy.jobs() if names.ANNOTATION_EVALUATION in each["metadata"].get("annotations", {})]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from nodeless.cluster import Cluster
+from nodeless.specs import check_refused, check_taken
 
 Object = dict[str, Any]
 KEYS = {"credentialsSecret": {"name": "aws"}}
@@ -84,26 +85,14 @@ GOOD: dict[str, Object] = {
 }
 
 
-def create(cluster: Cluster, spec: Object) -> tuple[bool, str]:
-    body = {
-        "apiVersion": "modelward.io/v1alpha1", "kind": "ModelRegistry",
-        "metadata": {"name": "mlflow", "namespace": "default"}, "spec": spec,
-    }  # fmt: skip
-    return cluster.create(body, "default", dry_run=True)
-
-
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_registry_is_refused_with_the_right_sentence(cluster: Cluster, case: str) -> None:
-    spec, sentence = BAD[case]
-    taken, answer = create(cluster, spec)
-    assert not taken
-    assert sentence in answer
+    check_refused(cluster, BAD[case], "ModelRegistry")
 
 
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_registry_is_taken(cluster: Cluster, case: str) -> None:
-    taken, answer = create(cluster, GOOD[case])
-    assert taken, answer
+    check_taken(cluster, GOOD[case], "ModelRegistry")
 
 
 def test_the_interval_has_a_default(cluster: Cluster, namespace: str) -> None:

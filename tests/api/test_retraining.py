@@ -2,24 +2,12 @@
 
 import json
 
-import pytest
-
 from nodeless.cluster import Cluster
 from nodeless.model import S3, Model
 from nodeless.operator_process import operator, until
 from nodeless.retraining import NEW, ROLLOUT, ended, ready, started
 from nodeless.traffic import FakeTraffic
 from nodeless.training import FakeMonitors, Policy
-
-
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
-@pytest.fixture
-def monitors() -> FakeMonitors:
-    return FakeMonitors()
 
 
 async def test_drift_leads_to_a_job_a_rollout_and_a_new_stable(

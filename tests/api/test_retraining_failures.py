@@ -10,16 +10,6 @@ from nodeless.retraining import NEW, ended, ready, started
 from nodeless.training import FakeMonitors, Policy
 
 
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
-@pytest.fixture
-def monitors() -> FakeMonitors:
-    return FakeMonitors()
-
-
 @pytest.mark.parametrize("writes", list(range(1, 15)))
 async def test_killed_after_any_write_one_job_is_made_and_the_end_is_the_same(
     cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors, writes: int

@@ -32,11 +32,6 @@ CRD: Final = argo.crd("v1alpha1", {
 """As the minimal one of Argo itself, which describes no fields, and has no status of its own."""
 
 
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
 async def asked(model: Model, policy: Policy, **retrain: Any) -> None:
     """A run that somebody asked for."""
     model.apply(version=1)

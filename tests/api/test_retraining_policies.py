@@ -1,23 +1,11 @@
 """What a DriftPolicy and its targets say of retraining: edited, suspended, deleted, one of two, or all is well."""
 
-import pytest
-
 from modelward.kube.resources import DRIFT_POLICIES
 from nodeless.cluster import Cluster
 from nodeless.model import Model
 from nodeless.operator_process import Operator, operator, until
 from nodeless.retraining import NEW, ready, started
 from nodeless.training import FakeMonitors, Policy
-
-
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
-@pytest.fixture
-def monitors() -> FakeMonitors:
-    return FakeMonitors()
 
 
 async def test_an_edit_a_suspension_and_a_new_target_leave_a_run_alone(

@@ -12,16 +12,6 @@ from nodeless.retraining import NEW, ROLLOUT, ended, ready, started
 from nodeless.training import FakeMonitors, Policy
 
 
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
-@pytest.fixture
-def monitors() -> FakeMonitors:
-    return FakeMonitors()
-
-
 async def test_a_run_that_is_deleted_is_cancelled_and_the_policy_says_when_the_next_one_may_start(
     cluster: Cluster, model: Model, policy: Policy, monitors: FakeMonitors
 ) -> None:

@@ -47,11 +47,6 @@ async def other() -> AsyncIterator[OtherSystem]:
     await runner.cleanup()
 
 
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
 async def started(model: Model, policy: Policy, other: OtherSystem) -> str:
     """The run that somebody asked for; it goes on elsewhere."""
     model.apply(version=1)

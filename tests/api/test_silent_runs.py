@@ -20,11 +20,6 @@ LATER = timedelta(minutes=1)
 """By which the operator's clock is ahead: nobody need wait for what is borne for some seconds."""
 
 
-@pytest.fixture
-def policy(cluster: Cluster, namespace: str) -> Policy:
-    return Policy(cluster, namespace)
-
-
 def ahead() -> datetime:
     return datetime.now(UTC) + LATER
 
