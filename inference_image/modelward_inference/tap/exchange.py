@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import TYPE_CHECKING, Final, Literal
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from modelward_inference.protocol.origin import MAX_ID
 
 if TYPE_CHECKING:
+    from modelward_inference.tap.spans import Spans
     from modelward_inference.telemetry.tracing import Traced
 
 Form = Literal["v1", "v2", "grpc"]
@@ -151,9 +153,16 @@ class Exchange:
         """Nothing is captured, and what was kept is let go, but for the request's id, by which errors are told."""
         if self.missed is None:
             self.missed = reason
-        request_id = self.asked.headers.get(REQUEST_ID, b"")[:MAX_ID]
-        self.asked, self.told = Side({REQUEST_ID: request_id} if request_id else {}), Side()
+        self.asked, self.told = Side(self._named()), Side()
         self.free(room)
+
+    def forget_headers(self) -> None:
+        """Nobody wants copies. Where there is a span, it tells the request's id."""
+        self.asked.headers = self._named() if self.traced is not None else {}
+
+    def _named(self) -> dict[bytes, bytes]:
+        request_id = self.asked.headers.get(REQUEST_ID, b"")[:MAX_ID]
+        return {REQUEST_ID: request_id} if request_id else {}
 
     def free(self, room: Room) -> None:
         """It takes no more room."""
@@ -173,3 +182,25 @@ class Exchange:
     def end(self) -> None:
         """The answer is, or never will be."""
         self.over, self.ended, self.time = True, time.monotonic(), time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What becomes of an exchange that ends. `on_end`: is given each that was of inference, once; `spans`: made of
+    those whose traces are kept, None: traces are off."""
+
+    room: Room
+    on_end: Callable[[Exchange], None]
+    spans: "Spans | None"
+
+    def __call__(self, exchange: Exchange, reason: Reason | None = None, *, broken: bool = False) -> None:
+        """`reason`: why it can't be captured; `broken`: the server ended the connection, or took none."""
+        if exchange.over or (exchange.form is None and exchange.traced is None):
+            return
+        if reason is not None:
+            exchange.miss(reason, self.room)
+        exchange.end()
+        if self.spans is not None:
+            self.spans.end(exchange, broken=broken)
+        if exchange.form is not None:
+            self.on_end(exchange)

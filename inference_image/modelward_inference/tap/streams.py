@@ -12,9 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from modelward_inference.protocol.origin import MAX_ID
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import KEPT, REQUEST_ID, Exchange, Reason, Room
+from modelward_inference.tap.exchange import KEPT, Ending, Exchange, Reason, Room
 from modelward_inference.tap.frames import PREFACE, Frames
 from modelward_inference.tap.grpcbody import ENOUGH, model_of
 from modelward_inference.tap.hpack import Decoder
@@ -69,7 +68,8 @@ class Streams:
         on_end: Callable[[Exchange], None],
         spans: Spans | None = None,
     ) -> None:
-        self._model, self._room, self._wanted, self._on_end, self._spans = model.encode(), room, wanted, on_end, spans
+        self._model, self._room, self._wanted, self._spans = model.encode(), room, wanted, spans
+        self._ended = Ending(room, on_end, spans)
         self.blind = False
         self._calls: dict[int, Call] = {}
         self._newest = 0  # of the client's streams
@@ -137,7 +137,7 @@ class Streams:
         elif exchange.traced is None:
             return None
         else:
-            exchange.asked.headers = {REQUEST_ID: headers.get(REQUEST_ID, b"")[:MAX_ID]}
+            exchange.forget_headers()
         if len(self._calls) >= AT_ONCE:
             exchange.traced = None  # how long it takes is not seen
             self._ended(exchange, "busy")
@@ -216,15 +216,6 @@ class Streams:
         call = self._calls.pop(stream, None)
         if call is not None:
             self._ended(call.exchange, "unfinished", broken=broken)
-
-    def _ended(self, exchange: Exchange, reason: Reason | None, *, broken: bool = False) -> None:
-        if reason is not None:
-            exchange.miss(reason, self._room)
-        exchange.end()
-        if self._spans is not None:
-            self._spans.end(exchange, broken=broken)
-        if exchange.form is not None:
-            self._on_end(exchange)
 
 
 class _Requests:

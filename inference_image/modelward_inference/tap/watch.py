@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import httptools
 
-from modelward_inference.protocol.origin import MAX_ID
 from modelward_inference.tap import metrics
-from modelward_inference.tap.exchange import KEPT, REQUEST_ID, Exchange, Paths, Reason, Room, Side
+from modelward_inference.tap.exchange import KEPT, Ending, Exchange, Paths, Reason, Room, Side
 from modelward_inference.tap.spans import TRACED, Spans
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,8 @@ class Watch:
         on_end: Callable[[Exchange], None],
         spans: Spans | None = None,
     ) -> None:
-        self._paths, self._room, self._wanted, self._on_end = paths, room, wanted, on_end
+        self._paths, self._room, self._wanted = paths, room, wanted
+        self._ended = Ending(room, on_end, spans)
         self._spans, self._kept = spans, KEPT if spans is None else TRACED
         self.blind = False
         self._waiting: deque[Exchange] = deque()  # whose answers have not come, the oldest first
@@ -97,17 +97,6 @@ class Watch:
         self._coming = None
         self._requests = self._answers = None  # with what they keep
 
-    def _ended(self, exchange: Exchange, reason: Reason | None = None, *, broken: bool = False) -> None:
-        if exchange.over or (exchange.form is None and exchange.traced is None):
-            return
-        if reason is not None:
-            exchange.miss(reason, self._room)
-        exchange.end()
-        if self._spans is not None:
-            self._spans.end(exchange, broken=broken)
-        if exchange.form is not None:
-            self._on_end(exchange)
-
     # What the parsers tell.
 
     def begin(self) -> None:
@@ -128,8 +117,7 @@ class Watch:
         if own and self._spans is not None:
             self._spans.begin(coming)
         if form is None or not self._wanted():
-            told = coming.asked.headers.get(REQUEST_ID, b"") if coming.traced is not None else b""
-            coming.asked.headers = {REQUEST_ID: told[:MAX_ID]} if told else {}
+            coming.forget_headers()
             return
         coming.form = form
         if not own:
