@@ -24,13 +24,6 @@ MOST = 4
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.open.set()
-
-
-@pytest.fixture
 def served(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
     monkeypatch.setattr(grpc_api, "MAX_CALLS", MOST)
     with Served(gate, max_waiting=100) as served:

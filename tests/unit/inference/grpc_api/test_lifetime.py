@@ -48,13 +48,6 @@ class Client:
 
 
 @pytest.fixture
-def gate() -> Iterator[Gate]:
-    gate = Gate()
-    yield gate
-    gate.open.set()
-
-
-@pytest.fixture
 def served(gate: Gate) -> Iterator[Served]:
     with Served(gate) as served:
         yield served

@@ -18,7 +18,7 @@ from .jenkins import Jenkins
 from .kubeflow import Kubeflow
 from .prefect import Prefect
 from .webhook import Webhook
-from .world import LOG, LOG_END, MADE, REPORT, TOKEN, Serve, System, tells_no_secret
+from .world import LOG, LOG_END, MADE, REPORT, TOKEN, Serve, System, World, tells_no_secret
 
 SYSTEMS: tuple[Callable[[], System], ...] = (
     Airflow, Prefect, Github, Jenkins, Kubeflow, ArgoWorkflow, Job, Webhook,
@@ -27,6 +27,26 @@ HTTP = (Airflow, Prefect, Github, Jenkins, Kubeflow)
 LOGINS = (*HTTP, Webhook)
 """Those that a Secret of the policy's namespace is for; a webhook's is a key to sign with."""
 HOUR = 3600.0
+
+
+async def expired(serve: Serve, make: Callable[[], System], when: str) -> World:
+    """A run whose login, or the operator's own, has expired while it was in the phase `when`."""
+    world = await serve(make())
+    if when == runs.RUNNING:
+        await world.until(runs.RUNNING)
+        world.system.go_on("running")
+    world.system.expire()
+    for _ in range(5):
+        await world.step()
+    return world
+
+
+async def goes_on_to_its_end(world: World) -> None:
+    """It was begun once, whatever came between."""
+    await world.until(runs.RUNNING)
+    world.system.go_on("good", REPORT)
+    await world.until(runs.ROLLING_OUT)
+    assert world.system.begun() == 1
 
 
 @pytest.mark.parametrize("make", SYSTEMS)
@@ -171,10 +191,7 @@ async def test_an_hour_without_the_system_is_waited_for(
         assert not world.run.stuck
         assert "trying again" in world.run.message
     world.system.server.away = ""
-    await world.until(runs.RUNNING)
-    world.system.go_on("good", REPORT)
-    await world.until(runs.ROLLING_OUT)
-    assert world.system.begun() == 1
+    await goes_on_to_its_end(world)
     tells_no_secret(world)
 
 
@@ -183,20 +200,11 @@ async def test_an_hour_without_the_system_is_waited_for(
 async def test_a_login_that_expires_is_told_and_the_run_goes_on_once_it_is_renewed(
     serve: Serve, make: Callable[[], System], when: str
 ) -> None:
-    world = await serve(make())
-    if when == runs.RUNNING:
-        await world.until(runs.RUNNING)
-        world.system.go_on("running")
-    world.system.expire()
-    for _ in range(5):
-        await world.step()
+    world = await expired(serve, make, when)
     assert (world.run.phase, world.run.delay, world.run.stuck) == (when, "CredentialsRefused", True)
     assert "Secret pipeline" in world.run.message
     world.system.renew()
-    await world.until(runs.RUNNING)
-    world.system.go_on("good", REPORT)
-    await world.until(runs.ROLLING_OUT)
-    assert world.system.begun() == 1
+    await goes_on_to_its_end(world)
     tells_no_secret(world)
 
 
@@ -205,19 +213,10 @@ async def test_a_login_that_expires_is_told_and_the_run_goes_on_once_it_is_renew
 async def test_a_run_outlives_a_token_of_the_operators_own_that_expires(
     serve: Serve, make: Callable[[], System], when: str
 ) -> None:
-    world = await serve(make())
-    if when == runs.RUNNING:
-        await world.until(runs.RUNNING)
-        world.system.go_on("running")
-    world.system.expire()
-    for _ in range(5):
-        await world.step()
+    world = await expired(serve, make, when)
     assert (world.run.phase, world.system.begun()) == (when, int(when == runs.RUNNING))
     world.system.renew()
-    await world.until(runs.RUNNING)
-    world.system.go_on("good", REPORT)
-    await world.until(runs.ROLLING_OUT)
-    assert world.system.begun() == 1
+    await goes_on_to_its_end(world)
 
 
 @pytest.mark.parametrize("make", LOGINS)
